@@ -1,0 +1,68 @@
+# Every target does the set-up it needs; a second call costs nothing.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+VENV_READY := $(VENV)/.stamp
+ASSETS_READY := api/console/static/vendor/.stamp
+EXTRAS := postgres,cluster,dev,e2e
+
+STATION ?= examples/yangquan_mine/station.toml
+ARGS ?=
+TESTS ?=
+BENCH ?=
+
+# The first Python that is new enough and can make a virtual environment. Looked for only when one is made.
+find_python = for p in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14; do \
+	  if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found="$$p"; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+	  echo "Python 3.11 or newer with the venv module is needed (Debian: apt-get install python3-venv)." >&2; \
+	  echo "If it has another name: make setup PYTHON=/path/to/python" >&2; exit 1; \
+	fi
+
+.PHONY: help setup run test check prove bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV_READY) $(ASSETS_READY) ## make .venv with pinned packages, fetch the console's browser files
+
+$(VENV_READY): constraints.txt pyproject.toml
+	@if ! [ -x $(PY) ] || ! $(PY) -c 'import pip' 2>/dev/null; then \
+	  $(find_python); echo "making $(VENV) with $$($$found --version)"; "$$found" -m venv --clear $(VENV); \
+	fi
+	@# compat mode puts this folder on the path as a whole, so a new package needs no new install
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  --config-settings editable_mode=compat -e '.[$(EXTRAS)]'
+	@touch $@
+
+$(ASSETS_READY): package-lock.json package.json .npmrc deploy/vendor_assets.py | $(VENV_READY)
+	$(PY) deploy/vendor_assets.py
+	@touch $@
+
+run: setup ## run a simulated station with its console; STATION=file.toml ARGS='...'
+	@exec $(VENV)/bin/swap run $(STATION) $(ARGS)
+
+test: setup ## all tests; TESTS='tests/sim -k name' for some
+	$(PY) -m pytest -n 2 --dist worksteal $(TESTS)
+
+check: setup ## lint, format, types, import layers, migrations against tables
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/swap db check
+
+prove: setup ## run the claims of the documentation and print what was measured
+	$(PY) -m pytest tests/prove -q -s
+
+bench: setup ## measure speed into var/bench/*.json; BENCH='name ...' for some
+	$(PY) -m benchmarks $(BENCH)
+
+clean: ## remove everything that the other targets make
+	rm -rf $(VENV) node_modules build dist *.egg-info api/console/static/vendor var/bench \
+	  .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

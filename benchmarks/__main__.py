@@ -1,0 +1,93 @@
+"""Run the benchmarks, print a table, write `var/bench/<name>.json`.
+
+A benchmark is a module of this folder with a function `run()` that returns a flat dict of results,
+each key naming its unit (`per_swap_ms`). Names on the command line select some of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import pkgutil
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parent / "var" / "bench"
+
+Benchmark = Callable[[], Mapping[str, object]]
+
+
+def module_names() -> list[str]:
+    return sorted(m.name for m in pkgutil.iter_modules([str(HERE)]) if not m.name.startswith("_"))
+
+
+def load(name: str) -> Benchmark | None:
+    """Return the module's `run`, or None where it is only something the others share."""
+    run: Benchmark | None = getattr(importlib.import_module(f"benchmarks.{name}"), "run", None)
+    return run
+
+
+def write(name: str, results: Mapping[str, object], took_s: float) -> Path:
+    """Store one result with what is needed to compare it with another day's."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    record = {
+        "name": name,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "took_s": round(took_s, 3),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "results": dict(results),
+    }
+    path.write_text(json.dumps(record, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
+    return path
+
+
+def shown(value: object) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed.")
+    parser.add_argument("names", nargs="*", help="benchmarks to run (default: all)")
+    parser.add_argument("--list", action="store_true", help="only list them")
+    args = parser.parse_args(argv)
+
+    known = module_names()
+    if unknown := sorted(set(args.names) - set(known)):
+        parser.error(f"unknown: {', '.join(unknown)}; there are: {', '.join(known) or 'none'}")
+    console = Console()
+    table = Table("benchmark", "result", "value", title="benchmarks")
+    for name in args.names or known:
+        run = load(name)
+        if run is None:
+            continue
+        if args.list:
+            console.print(name)
+            continue
+        console.print(f"running {name} ...", style="dim")
+        start = time.perf_counter()
+        results = run()
+        write(name, results, time.perf_counter() - start)
+        for row, (key, value) in enumerate(results.items()):
+            table.add_row("" if row else name, key, shown(value))
+        table.add_section()
+    if table.row_count:
+        console.print(table)
+        console.print(f"written to {RESULTS.relative_to(HERE.parent)}", style="dim")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

