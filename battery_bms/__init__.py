@@ -1,0 +1,1 @@
+"""Packs and chargers: readings, set-points, physics, health, telemetry codecs."""

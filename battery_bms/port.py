@@ -1,0 +1,108 @@
+"""Ports to the rack: readings of packs and chargers, charging set-points, the site meter.
+
+Behaviour every driver keeps:
+
+* A reading carries the instant it was taken. A device that does not answer gives no new reading; the
+  old one ages. Unknown is ``None``, never 0.
+* A charging set-point expires in the charger by itself (`expires_s`), so a dead controller means 0 kW.
+* `stop_all()` tries every charger and returns even without a link; it reports those not confirmed.
+* One dead device never delays the others beyond its own time budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Protocol
+
+
+class ChargerState(IntEnum):
+    """State word of a rack charger."""
+
+    OFF = 0
+    IDLE = 1
+    CHARGING = 2
+    FAULT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PackReading:
+    """One bay's charger and, where a pack sits in it, its BMS. Charging current and power are positive."""
+
+    bay_id: str
+    at: datetime
+    present: bool | None
+    """A pack answers in this bay."""
+    pack_id: str | None
+    """GB/T 34014 code as the BMS gives it; None when no pack answers."""
+    soc_pct: float | None
+    energy_kwh: float | None
+    """Remaining energy as the BMS gives it."""
+    soh_pct: float | None
+    voltage_v: float | None
+    current_a: float | None
+    temp_max_c: float | None
+    temp_min_c: float | None
+    cell_max_v: float | None
+    cell_min_v: float | None
+    insulation_ohm_per_v: float | None
+    max_charge_kw: float | None
+    """What the BMS allows now."""
+    alarm_level: int
+    alarm_bits: int
+    """Bits of GB/T 32960 (standards.md 2.3)."""
+    charger_state: ChargerState | None
+    charger_fault: int
+    charge_kw: float | None
+    """Measured output."""
+    setpoint_kw: float | None
+    """Set-point as the charger echoes it."""
+    meter_kwh: float | None
+    """Charger's cumulative energy counter."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeterReading:
+    """Site meter."""
+
+    at: datetime
+    import_kw: float
+    import_kwh: float
+
+
+class PackMonitor(Protocol):
+    """Reads every bay."""
+
+    async def connect(self) -> None:
+        """Open the links; returns even when a device does not answer yet."""
+
+    async def read_bays(self) -> Mapping[str, PackReading]:
+        """The newest reading of each bay, by bay id; a bay never read is absent."""
+
+    async def close(self) -> None:
+        """Close the links."""
+
+
+class ChargerBank(Protocol):
+    """Commands every charger."""
+
+    async def set_charge_kw(self, setpoints_kw: Mapping[str, float]) -> Mapping[str, str]:
+        """Write set-points by bay id. Returns the bays not confirmed, with the reason."""
+
+    async def stop_all(self) -> Mapping[str, str]:
+        """Set 0 kW everywhere. Returns the bays not confirmed, with the reason."""
+
+
+class SiteMeter(Protocol):
+    """Reads the point of common coupling."""
+
+    async def connect(self) -> None:
+        """Open the link; returns even when the meter does not answer yet."""
+
+    async def read(self) -> MeterReading | None:
+        """The newest reading, or None when there never was one."""
+
+    async def close(self) -> None:
+        """Close the link."""

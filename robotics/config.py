@@ -1,0 +1,34 @@
+"""The robot cell's section of the station file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from robotics.modbus_link.config import Identifier, ModbusAddress, Section
+
+
+class CellSection(Section):
+    """One lane's robot cell: PLC address, register map, and the link's time limits."""
+
+    address: ModbusAddress
+    register_map: str = "swap_cell_v1"
+    """Name of a shipped map, or path of a TOML file relative to the station file."""
+    poll_s: float = Field(default=0.1, ge=0.02, le=5)
+    heartbeat_warn_s: float = Field(default=1.0, gt=0, le=60)
+    heartbeat_lost_s: float = Field(default=3.0, gt=0, le=60)
+    max_age_s: float = Field(default=2.0, gt=0, le=60)
+    """A status block older than this (real seconds) is unknown: no command is sent."""
+
+
+class LaneSection(Section):
+    """One lane."""
+
+    id: Identifier
+    name_zh: str = ""
+    name_en: str = ""
+    recipe: str = "top_lift"
+    """Name of a shipped recipe, or path of a TOML file relative to the station file."""
+    swap_order: Literal["out_in", "in_out"] = "out_in"
+    cell: CellSection

@@ -1,0 +1,26 @@
+"""Sections every Modbus device shares in the station file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+
+
+class Section(BaseModel):
+    """Base of every section of a station file: frozen, unknown fields refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModbusAddress(Section):
+    """Where a device answers on Modbus TCP."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=1, le=65535)
+    device_id: int = Field(default=1, ge=0, le=255)
+    base_address: int = Field(default=0, ge=0, le=65535)
+    """Added to every address of the register map."""
+    timeout_s: float = Field(default=0.8, gt=0, le=30)

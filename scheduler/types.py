@@ -1,0 +1,265 @@
+"""The frozen views that decisions take and the decisions they give back.
+
+The live controller fills a :class:`StationView` from the database and fresh readings, the
+simulation study fills it from the plant. Both then call the same functions of this package.
+
+Signs: power into a pack and power out of the grid are positive. Instants are timezone-aware UTC.
+A value that is not known is ``None``, never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class PackState(StrEnum):
+    """State of a pack, driven by readings and moves; the table is `swap/station/pack_states.py`."""
+
+    ON_VEHICLE = "on_vehicle"
+    """Installed on a truck, or away from the station."""
+    RECEIVED = "received"
+    """Set down in a bay, identity not yet confirmed."""
+    IDENTIFIED = "identified"
+    """Identity confirmed; temperature not yet judged."""
+    COOLING = "cooling"
+    """Too warm to charge."""
+    WARMING = "warming"
+    """Too cold to charge."""
+    WAITING = "waiting"
+    """May be charged; no power assigned."""
+    CHARGING = "charging"
+    """Power assigned and confirmed."""
+    READY = "ready"
+    """Charged to at least the energy that may be offered."""
+    RESERVED = "reserved"
+    """Promised to one swap."""
+    PICKED = "picked"
+    """In the gripper."""
+    BLOCKED = "blocked"
+    """Alarm, stale reading or person's decision: neither charged nor offered; may recover."""
+    QUARANTINED = "quarantined"
+    """Out of use until a person with the role releases it."""
+    EVACUATED = "evacuated"
+    """Set down in the tank."""
+
+
+class StationMode(StrEnum):
+    """What the station as a whole may do."""
+
+    AUTOMATIC = "automatic"
+    MANUAL = "manual"
+    """People move the robot by local mode; charging goes on, no command is sent."""
+    HELD = "held"
+    """A trip, a restart or a link loss: nothing moves until a named person confirms."""
+    THERMAL = "thermal"
+    """The procedure for a hot pack runs; no new truck is admitted."""
+    FIRE = "fire"
+    """Fire system released: charging off everywhere, motion only by the fire procedure."""
+    CLOSED = "closed"
+    """Out of service hours: running swaps end, no truck is admitted."""
+
+
+class BayRole(StrEnum):
+    """What a bay is for."""
+
+    RACK = "rack"
+    TRANSFER = "transfer"
+    """Set-down place between rack and vehicle; never charged, never stored in."""
+    QUARANTINE = "quarantine"
+    """Holds packs whose identity or condition is in doubt; never charged."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackView:
+    """One pack in a bay as known now."""
+
+    pack_id: str
+    kind: str
+    state: PackState
+    rated_kwh: float
+    soh_pct: float = 100.0
+    energy_kwh: float | None = None
+    soc_pct: float | None = None
+    temp_max_c: float | None = None
+    temp_min_c: float | None = None
+    max_charge_kw: float | None = None
+    """What the BMS allows now."""
+    alarm_level: int = 0
+    """0 none … 3 stop at once (GB/T 32960 levels)."""
+    reading_age_s: float | None = None
+    """Seconds since the reading was taken; None when there never was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class BayView:
+    """One bay as known now."""
+
+    bay_id: str
+    position: int
+    """Number of the bay in the robot's location codes, 1…99."""
+    role: BayRole = BayRole.RACK
+    pack: PackView | None = None
+    kinds: frozenset[str] = frozenset()
+    """Pack kinds that fit; empty means every kind."""
+    max_charge_kw: float = 0.0
+    """Rating of the bay's charger, 0 where it has none."""
+    charger_ok: bool = True
+    blocked: bool = False
+    occupied: bool | None = None
+    """The bay's own sensor; None when unknown."""
+    reserved_by: str | None = None
+    """Swap that has promised itself this bay, as the source or the target of a move."""
+    lanes: frozenset[str] = frozenset()
+    """Lanes whose robot reaches the bay; empty means every lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """One lane with its robot cell."""
+
+    lane_id: str
+    ready: bool
+    """Robot on line, no trip, no open swap."""
+    swap_modes: frozenset[str] = frozenset()
+    open_swap_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """One truck that has checked in and waits for a lane."""
+
+    swap_id: str
+    vehicle_id: str
+    arrived_at: datetime
+    accepts: frozenset[str]
+    """Pack kinds the vehicle takes."""
+    packs_needed: int = 1
+    swap_mode: str = "top_lift"
+    priority: int = 0
+    """Higher goes first."""
+    booked_from_at: datetime | None = None
+    booked_until_at: datetime | None = None
+    min_energy_kwh: float = 0.0
+    """Least energy the truck asks for in each pack."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteLimits:
+    """Power the site may draw, by cause. All are hard limits."""
+
+    grid_limit_kw: float
+    """Transformer rating × power factor, or the contracted power where lower."""
+    base_load_kw: float = 0.0
+    """The station's own supplies, always kept; never shed for charging."""
+    pv_kw: float = 0.0
+    storage_kw: float = 0.0
+    """Storage discharge (positive) or charge (negative)."""
+    dr_limit_kw: float | None = None
+    """Import limit asked by demand response; None when no event runs."""
+    measured_import_kw: float | None = None
+    """Site meter; None when stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class StationView:
+    """Everything a decision may know, frozen for one cycle."""
+
+    at: datetime
+    mode: StationMode
+    bays: tuple[BayView, ...]
+    lanes: tuple[LaneView, ...] = ()
+    queue: tuple[QueueEntry, ...] = ()
+    limits: SiteLimits = field(default_factory=lambda: SiteLimits(grid_limit_kw=0.0))
+    held_empty_bays: int = 0
+    """Empty bays already promised to swaps under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackChoice:
+    """The packs to hand out: one bay for each pack the vehicle needs, in seat order."""
+
+    bay_ids: tuple[str, ...]
+    pack_ids: tuple[str, ...]
+
+
+class NoPackReason(StrEnum):
+    """Why no pack can be handed out."""
+
+    NONE_OF_KIND = "none_of_kind"
+    """No pack of an accepted kind is in the station: waiting may not help."""
+    NOT_CHARGED = "not_charged"
+    """Packs of the kind are here and will be ready later."""
+    ALL_PROMISED = "all_promised"
+    UNSAFE = "unsafe"
+    """Those charged are stale, alarmed, too hot or too cold."""
+    NO_EMPTY_BAY = "no_empty_bay"
+    """No bay can take the pack that comes off the vehicle."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoPack:
+    """Nothing can be handed out now, and why."""
+
+    reason: NoPackReason
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """The next truck to call, its lane, the packs it gets and the bays its packs go to."""
+
+    swap_id: str
+    lane_id: str
+    packs: PackChoice
+    empty_bay_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Setpoint:
+    """Charging power for one bay and the limit that decided it."""
+
+    power_kw: float
+    limited_by: str
+
+
+Setpoints = Mapping[str, Setpoint]
+"""Set-point by bay id; every bay of the view is present."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargingPolicy:
+    """Limits and wishes of charging that do not change within a day."""
+
+    offer_soc_pct: float = 90.0
+    """A pack with at least this state of charge may be handed out."""
+    target_soc_pct: float = 95.0
+    """Charging stops here."""
+    max_reading_age_s: float = 10.0
+    """Older than this is unknown: 0 kW, not offered."""
+    charge_temp_min_c: float = 0.0
+    charge_temp_max_c: float = 50.0
+    reduce_above_c: float = 45.0
+    reduce_below_c: float = 5.0
+    reduced_share: float = 0.5
+    """Share of the pack's limit allowed between the reduce and the stop temperatures."""
+    min_setpoint_kw: float = 5.0
+    """Chargers do not run below this; less is 0."""
+    sharing: str = "order"
+    """How a short site limit is divided: "order" fills packs one after another (fullest first),
+    "equal" gives each the same."""
+    tariff_aware: bool = True
+    """Hold back in dear hours as long as `reserve_ready` packs stay ready."""
+    reserve_ready: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TariffSlice:
+    """Price of one kWh over [from_at, until_at)."""
+
+    from_at: datetime
+    until_at: datetime
+    period: str
+    """critical, peak, flat, valley or deep_valley."""
+    price_yuan_per_kwh: float

@@ -1,0 +1,1 @@
+"""Commerce: bookings, bills, leases; consumes events and its own tables."""

@@ -1,0 +1,1 @@
+"""The station: session, recipes, inventory, controller."""

@@ -1,0 +1,92 @@
+"""The database: engine, migrations, and the only place that commits.
+
+SQLite needs `BEGIN IMMEDIATE` for write transactions (the default engine oversells) and a process-wide
+lock, because its busy wait is unfair; PostgreSQL needs neither.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlmodel import Session
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+class Store:
+    """Sessions on one database. `transaction()` is the only commit in the program."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        self._write_lock = threading.RLock()
+        if self.is_sqlite:
+            database = make_url(url).database
+            if database and database != ":memory:":
+                Path(database).parent.mkdir(parents=True, exist_ok=True)
+        self.engine = self._engine(write=True)
+        self._read_engine = self._engine(write=False) if self.is_sqlite else self.engine
+
+    def _engine(self, *, write: bool) -> Engine:
+        if not self.is_sqlite:
+            return create_engine(self.url, pool_size=20, max_overflow=20, pool_pre_ping=True)
+        engine = create_engine(self.url, connect_args={"timeout": 30})
+
+        @event.listens_for(engine, "connect")
+        def _on_connect(dbapi: Any, _record: object) -> None:
+            dbapi.isolation_level = None
+            cursor = dbapi.cursor()
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def _on_begin(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+        return engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A write session: committed on leaving, rolled back on any exception. Never await inside."""
+        with (
+            self._write_lock if self.is_sqlite else nullcontext(),
+            Session(self.engine, expire_on_commit=False) as db,
+            db.begin(),
+        ):
+            yield db
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A read session with a stable snapshot; writes in it are rolled back."""
+        with Session(self._read_engine, expire_on_commit=False) as db:
+            yield db
+            db.rollback()
+
+    def alembic_config(self) -> Config:
+        """Alembic's configuration for this database; needs no ini file."""
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.attributes["engine"] = self.engine
+        return config
+
+    def upgrade(self) -> None:
+        """Bring the schema to the newest migration."""
+        command.upgrade(self.alembic_config(), "head")
+
+    def check(self) -> None:
+        """Raise alembic's `CommandError` when tables and migrations differ."""
+        command.check(self.alembic_config())
+
+    def close(self) -> None:
+        """Release every connection."""
+        self.engine.dispose()
+        self._read_engine.dispose()
