@@ -53,7 +53,7 @@ check: setup ## lint, format, types, import layers, migrations against tables
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports
+	$(VENV)/bin/lint-imports --no-logo
 	$(VENV)/bin/swap db check
 
 prove: setup ## run the claims of the documentation and print what was measured
