@@ -95,6 +95,12 @@ class Bay(Base, table=True):
     role: str = Field(max_length=16)
     blocked: bool = False
     blocked_reason: str = ""
+    charge_kw: float | None = None
+    """Charger's measured output; None when stale. The controller writes it with the pack's reading."""
+    setpoint_kw: float | None = None
+    """Set-point of the last charging plan."""
+    limited_by: str = ""
+    """Limit that decided the set-point, as in `scheduler.types.Setpoint.limited_by`."""
 
 
 class Pack(Base, table=True):
