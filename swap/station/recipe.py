@@ -199,7 +199,7 @@ class StepTable:
         return sum(row.nominal_s for row in self.forward)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recipe:
     """A loaded recipe; `table()` expands it."""
 
