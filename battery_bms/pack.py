@@ -214,14 +214,13 @@ def advance_temp_c(
 
 def time_to_temp_s(spec: PackSpec, temp_c: float, target_c: float, heat_kw: float, ambient_c: float) -> float:
     """Seconds of constant heat until a temperature is reached from `temp_c`; 0 when there, inf when never."""
-    final_c = ambient_c + heat_kw / spec.conductance_kw_per_k
     if temp_c == target_c:
         return 0.0
-    left = final_c - target_c
-    start = final_c - temp_c
-    if start == 0.0 or not 0.0 < left / start < 1.0:
+    to_final_c = ambient_c + heat_kw / spec.conductance_kw_per_k - temp_c
+    done = (target_c - temp_c) / to_final_c if to_final_c != 0.0 else math.inf
+    if not 0.0 < done < 1.0:
         return math.inf
-    return math.log(start / left) * spec.heat_capacity_kj_per_k / spec.conductance_kw_per_k
+    return -math.log1p(-done) * spec.heat_capacity_kj_per_k / spec.conductance_kw_per_k
 
 
 def lfp_cell_v(soc: float) -> float:
