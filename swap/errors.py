@@ -1,9 +1,9 @@
 """Errors of this room that a caller can act on.
 
-    SwapError
-    ├── NotFound       no such record
-    ├── InvalidInput   a value outside what is allowed: field, value and allowed range are named
-    └── Conflict       true today and perhaps not tomorrow: an open swap, a taken slot, a key used for something else
+SwapError
+├── NotFound       no such record
+├── InvalidInput   a value outside what is allowed: field, value and allowed range are named
+└── Conflict       contradicts the present state: an open swap, a taken slot, a key used twice
 """
 
 from __future__ import annotations

@@ -1,0 +1,91 @@
+"""What people may ask: requests that the controller picks up, and acknowledged faults.
+
+A request is a row; the controller answers in the same row. Acknowledging a fault moves nothing and is no
+command: it records that a named person has seen it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session
+
+from swap.errors import InvalidInput, NotFound
+from swap.events import EventKind, append_event
+from swap.history import RequestRecord, request_record
+from swap.queries import FaultRecord, fault_record
+from swap.tables import ControlRequest, FaultRow, Station
+
+REQUEST_KINDS = (
+    "confirm",
+    "hold",
+    "resume",
+    "manual",
+    "automatic",
+    "close",
+    "release_pack",
+    "release_bay",
+    "cancel_swap",
+    "decide",
+)
+"""Kinds of requests that the controller answers."""
+
+
+def person_name(value: str) -> str:
+    """The trimmed name of the person who asks. Raises InvalidInput when there is none."""
+    name = " ".join(value.split())
+    if not 1 <= len(name) <= 64:
+        raise InvalidInput("name", value, "the name of a person, 1…64 characters")
+    return name
+
+
+def make_request(
+    db: Session, *, station_id: str, kind: str, arguments: dict[str, Any], name: str, at: datetime
+) -> RequestRecord:
+    """Store a request for the controller; call inside `store.transaction()`.
+
+    Raises:
+        InvalidInput: unknown kind, or no name.
+        NotFound: no such station.
+    """
+    if kind not in REQUEST_KINDS:
+        raise InvalidInput("kind", kind, f"one of {', '.join(REQUEST_KINDS)}")
+    if db.get(Station, station_id) is None:
+        raise NotFound("station", station_id)
+    row = ControlRequest(
+        station_id=station_id,
+        kind=kind,
+        arguments=arguments,
+        requested_by=person_name(name),
+        requested_at=at,
+    )
+    db.add(row)
+    db.flush()
+    return request_record(row)
+
+
+def acknowledge_fault(db: Session, *, station_id: str, fault_id: int, name: str, at: datetime) -> FaultRecord:
+    """Record who has seen a fault; a second time changes nothing. Call inside `store.transaction()`.
+
+    Raises:
+        InvalidInput: no name.
+        NotFound: no such fault.
+    """
+    name = person_name(name)
+    row = db.get(FaultRow, fault_id)
+    if row is None or row.station_id != station_id:
+        raise NotFound("fault", fault_id)
+    if row.acknowledged_at is None:
+        row.acknowledged_at = at
+        row.acknowledged_by = name
+        db.add(row)
+        append_event(
+            db,
+            station_id=station_id,
+            at=at,
+            kind=EventKind.FAULT_ACKNOWLEDGED,
+            actor=name,
+            data={"fault_id": fault_id, "code": row.code, "source": row.source},
+        )
+    return fault_record(row)
