@@ -71,7 +71,15 @@ class Check(StrEnum):
 
 
 DERIVED_FACTS = frozenset(
-    {"source_occupied", "target_occupied", "pack_safe", "locks_open", "locks_closed", "all_locks_closed", "pack_accepted"}
+    {
+        "source_occupied",
+        "target_occupied",
+        "pack_safe",
+        "locks_open",
+        "locks_closed",
+        "all_locks_closed",
+        "pack_accepted",
+    }
 )
 _FACTS = frozenset(s.value for s in Signal) | DERIVED_FACTS
 
@@ -117,7 +125,7 @@ class _RecipeFile(Section):
     swap_mode: Literal["top_lift", "side_grab", "chassis"]
     name_zh: str
     name_en: str
-    groups: dict[str, tuple[str, ...]] = {}
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     before: tuple[_Row, ...] = Field(min_length=1)
     each: tuple[_Row, ...] = Field(min_length=1)
     after: tuple[_Row, ...] = Field(min_length=1)
@@ -233,7 +241,9 @@ def load_recipe(name: str, folder: Path | None = None) -> Recipe:
     if not path.is_file():
         path = (folder or Path()) / name
     if not path.is_file():
-        raise RecipeError(f"recipe {name!r} is neither shipped ({', '.join(shipped_recipes())}) nor a file at {path}")
+        raise RecipeError(
+            f"recipe {name!r} is neither shipped ({', '.join(shipped_recipes())}) nor a file at {path}"
+        )
     try:
         file = _RecipeFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (ValidationError, tomllib.TOMLDecodeError) as error:
@@ -282,7 +292,9 @@ def _expand(recipe: Recipe, pack_count: int, order: SwapOrder) -> StepTable:
     if pack_count not in (1, 2):
         raise RecipeError(f"recipe {recipe.name}: {pack_count} packs per vehicle; allowed 1…2")
     if order not in carried_orders(recipe):
-        raise RecipeError(f"recipe {recipe.name}: order {order!r} is not carried; allowed {carried_orders(recipe)}")
+        raise RecipeError(
+            f"recipe {recipe.name}: order {order!r} is not carried; allowed {carried_orders(recipe)}"
+        )
     file = recipe.file
 
     def name(state: str, seat: int | None) -> str:
@@ -305,11 +317,13 @@ def _expand(recipe: Recipe, pack_count: int, order: SwapOrder) -> StepTable:
     known = {r.state for r in (*plain, *repeated, *back)} | TERMINAL
 
     rows: list[StepRow] = []
-    for index, (row, seat) in enumerate((*forward, *unwinding)):
+    for index, (row, row_seat) in enumerate((*forward, *unwinding)):
         is_back = index >= len(forward)
         where = f"recipe {recipe.name}, state {row.state}"
         if row.command is not None and row.command not in CommandCode.__members__:
-            raise RecipeError(f"{where}: command {row.command!r}; allowed: {', '.join(CommandCode.__members__)}")
+            raise RecipeError(
+                f"{where}: command {row.command!r}; allowed: {', '.join(CommandCode.__members__)}"
+            )
         following = _pick(row.next, order)
         if following is None:
             if is_back:
@@ -318,23 +332,23 @@ def _expand(recipe: Recipe, pack_count: int, order: SwapOrder) -> StepTable:
         else:
             if following not in known:
                 raise RecipeError(f"{where}: next state {following!r} does not exist for order {order}")
-            following = name(following, seat) if following in per_seat else following
+            following = name(following, row_seat) if following in per_seat else following
         back_to = _pick(row.unwind, order)
         if back_to in (None, "none"):
             back_to = None
         elif back_to not in known:
             raise RecipeError(f"{where}: unwind state {back_to!r} does not exist for order {order}")
         elif back_to in per_seat:
-            back_to = name(back_to, seat or 1)
+            back_to = name(back_to, row_seat or 1)
         rows.append(
             StepRow(
-                state=name(row.state, seat),
+                state=name(row.state, row_seat),
                 name_zh=row.name_zh,
                 name_en=row.name_en,
                 command=CommandCode[row.command] if row.command else None,
                 source=row.source,
                 target=row.target,
-                seat=seat or 1,
+                seat=row_seat or 1,
                 permissives=_facts(row.permissives, file.groups, where),
                 confirm=_facts(row.confirm, file.groups, where),
                 checks=row.checks,
@@ -359,7 +373,17 @@ def _state(item: tuple[_Row, int | None]) -> tuple[str, int | None]:
 def markdown(table: StepTable, language: Literal["zh", "en"] = "en") -> str:
     """The table as Markdown, one line a row."""
     heads = {
-        "en": ("state", "step", "command", "permissives", "confirmed by", "next", "way back", "timeout s", "on fault"),
+        "en": (
+            "state",
+            "step",
+            "command",
+            "permissives",
+            "confirmed by",
+            "next",
+            "way back",
+            "timeout s",
+            "on fault",
+        ),
         "zh": ("状态", "步骤", "指令", "许可条件", "确认条件", "下一状态", "回退", "超时 s", "故障处理"),
     }[language]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
