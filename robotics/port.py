@@ -102,7 +102,12 @@ class LocationKind(StrEnum):
     TANK = "tank"
 
 
-_LOCATION_BASE = {LocationKind.BAY: 0, LocationKind.SEAT: 100, LocationKind.TRANSFER: 200, LocationKind.TANK: 300}
+_LOCATION_BASE = {
+    LocationKind.BAY: 0,
+    LocationKind.SEAT: 100,
+    LocationKind.TRANSFER: 200,
+    LocationKind.TANK: 300,
+}
 
 
 @dataclass(frozen=True, slots=True)
