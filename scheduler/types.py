@@ -125,6 +125,8 @@ class LaneView:
     """Robot on line, no trip, no open swap."""
     swap_modes: frozenset[str] = frozenset()
     open_swap_id: str | None = None
+    swap_order: str = "out_in"
+    """With "in_out" the charged pack waits in the transfer bay and the spent one goes into the bay it left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ class QueueEntry:
     booked_until_at: datetime | None = None
     min_energy_kwh: float = 0.0
     """Least energy the truck asks for in each pack."""
+    installed_kinds: tuple[str, ...] | None = None
+    """Kinds of the packs that come off, in seat order; None when unknown: a bay must then fit all of `accepts`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,8 @@ class SiteLimits:
     """Import limit asked by demand response; None when no event runs."""
     measured_import_kw: float | None = None
     """Site meter; None when stale."""
+    charging_kw: float | None = None
+    """What all chargers draw now, read at the same time as the meter; None when unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,7 @@ class StationView:
     queue: tuple[QueueEntry, ...] = ()
     limits: SiteLimits = field(default_factory=lambda: SiteLimits(grid_limit_kw=0.0))
     held_empty_bays: int = 0
-    """Empty bays already promised to swaps under way."""
+    """Empty bays promised to swaps under way that no bay's `reserved_by` names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +258,11 @@ class ChargingPolicy:
     tariff_aware: bool = True
     """Hold back in dear hours as long as `reserve_ready` packs stay ready."""
     reserve_ready: int = 3
+    """Counted for each kind of pack, beyond what the queue needs."""
+    max_power_kw: float | None = None
+    """Most the whole rack may draw; None leaves it to the site limits."""
+    offer_temp_min_c: float = -20.0
+    """A colder pack is not handed out: usual discharge limit of LFP packs (assumed)."""
 
 
 @dataclass(frozen=True, slots=True)
