@@ -2,6 +2,29 @@
 
 The event is written in the same transaction as the state it tells of. Ids count up without gaps: the
 next id is taken under the write lock of the transaction.
+
+Keys of `data` that other code reads; an event may carry more:
+
+=====================  ===========================================================================
+kind                   keys
+=====================  ===========================================================================
+station.mode           `from`, `to` (a mode; `from` is None at the first start), `reason`
+pack.moved             `from`, `to`: places as below; `pack_id` of the event is the pack
+swap.queued            `booking_id` (None for a walk-in), `seats`
+swap.dispatched        `state` ("queued"), `next` (first state of the recipe), `swap_order`
+swap.step_done         `state`, `next`, `seq` (None when the row has no command)
+swap.step_failed       `state`, `next` (the same state when it is tried again), `action`, `seq`
+swap.resumed           `state`, `next` where the decision changes the state
+swap.completed         `seats`: number of seats exchanged; a bill is made from this event
+swap.cancelled         `state`, `next` where no step event told of the change
+booking.made           `booking_id`, `vehicle_id`, `window_start_at`, `window_end_at`
+booking.ended          `booking_id`, `status` (fulfilled, failed, expired, cancelled), `reason`
+bill.issued            `bill_id`, `kind` (swap or correction), `total_fen`, `flags`
+bill.reversed          `bill_id` (the reversal), `reverses`, `total_fen`, `reason`
+=====================  ===========================================================================
+
+Places: `bay:STATION:BAY`, `vehicle:VEHICLE:SEAT`, `gripper:STATION:LANE`, `tank:STATION`, `off_site`.
+`swap.places.place_of` gives the place of a pack row.
 """
 
 from __future__ import annotations
@@ -56,8 +79,8 @@ class EventKind(StrEnum):
     RECONCILED = "station.reconciled"
 
 
-_EVENT_LOCK_KEY = 7_310_421
-"""Advisory lock number under which event ids are handed out on PostgreSQL."""
+WRITE_LOCK_KEY = 7_310_421
+"""Advisory lock number under which write transactions, and so event ids, take turns on PostgreSQL."""
 
 
 def append_event(
@@ -76,7 +99,7 @@ def append_event(
 ) -> StationEvent:
     """Append one event and raise the station's version; call inside `store.transaction()`."""
     if db.get_bind().dialect.name == "postgresql":
-        db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _EVENT_LOCK_KEY})
+        db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_LOCK_KEY})
     db.flush()
     last = db.exec(select(func.max(StationEvent.id))).one()
     event = StationEvent(

@@ -1,7 +1,9 @@
 """The database: engine, migrations, and the only place that commits.
 
-SQLite needs `BEGIN IMMEDIATE` for write transactions (the default engine oversells) and a process-wide
-lock, because its busy wait is unfair; PostgreSQL needs neither.
+Write transactions take turns on both engines, since each appends to the one journal whose ids have no gaps.
+SQLite needs `BEGIN IMMEDIATE` (the default engine oversells) and a process-wide lock, because its busy wait
+is unfair. PostgreSQL takes an advisory lock first of all: taken later, with rows already locked, two writers
+could wait for each other, and a row read before would be old.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlmodel import Session
+
+from swap.events import WRITE_LOCK_KEY
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -33,7 +37,11 @@ class Store:
             if database and database != ":memory:":
                 Path(database).parent.mkdir(parents=True, exist_ok=True)
         self.engine = self._engine(write=True)
-        self._read_engine = self._engine(write=False) if self.is_sqlite else self.engine
+        self._read_engine = (
+            self._engine(write=False)
+            if self.is_sqlite
+            else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
 
     def _engine(self, *, write: bool) -> Engine:
         if not self.is_sqlite:
@@ -62,6 +70,8 @@ class Store:
             Session(self.engine, expire_on_commit=False) as db,
             db.begin(),
         ):
+            if not self.is_sqlite:
+                db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_LOCK_KEY})
             yield db
 
     @contextmanager
