@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from battery_bms.limits import PackLimits
 from robotics.modbus_link.config import Identifier, ModbusAddress, Section
 
 
@@ -26,6 +27,8 @@ class PackKindSection(Section):
     """Energy stored ÷ energy at the charger's DC output."""
     charge_temp_min_c: float = Field(default=0.0, ge=-40, le=30)
     charge_temp_max_c: float = Field(default=50.0, ge=20, le=70)
+    limits: PackLimits = PackLimits()
+    """The pack maker's warn, limit and stop values; the defaults are a fallback for LFP packs."""
 
 
 class RackDeviceSection(Section):

@@ -69,7 +69,10 @@ class MeterReading:
 
     at: datetime
     import_kw: float
+    """Negative while the site exports."""
     import_kwh: float
+    export_kwh: float | None = None
+    """None when the meter does not count it."""
 
 
 class PackMonitor(Protocol):

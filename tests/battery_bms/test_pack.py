@@ -201,7 +201,7 @@ def test_time_to_temperature_is_the_inverse(
     needs_s = time_to_temp_s(spec, temp_c, target_c, heat_kw, ambient_c)
     final_c = ambient_c + heat_kw / spec.conductance_kw_per_k
     if math.isinf(needs_s):
-        assert not min(temp_c, final_c) < target_c < max(temp_c, final_c)
+        assert not min(temp_c, final_c) + 1e-9 < target_c < max(temp_c, final_c) - 1e-9
         return
     assume(needs_s < 1e6)
     assert needs_s >= 0.0
