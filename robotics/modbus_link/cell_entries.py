@@ -1,6 +1,8 @@
-"""Entry names that the robot driver knows, and the check that a cell's map carries those it cannot do without."""
+"""Entry names that the robot driver knows, and the check that a cell's map carries what it needs."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 from robotics.modbus_link.schema import EntrySection, MapFile
 from robotics.port import AckCode, CellState, CommandCode, ControlMode, ResultCode, RunMode, Signal
@@ -101,11 +103,9 @@ def _one_write(written: list[EntrySection]) -> list[str]:
     problems = [
         f"entry {b.name!r}: must follow entry {a.name!r} without a gap, at register {a.last + 1}; "
         "owner_claim, command and number go in one request"
-        for a, b in zip(written, written[1:], strict=False)
+        for a, b in pairwise(written)
         if b.address != a.last + 1
     ]
     if written[-1].name != "cmd_seq":
-        problems.append(
-            f"entry 'cmd_seq': must have the highest address of the command, above {written[-1].name!r}"
-        )
+        problems.append(f"entry 'cmd_seq': must have the highest address, above {written[-1].name!r}")
     return problems

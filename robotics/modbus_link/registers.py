@@ -6,12 +6,11 @@ is written down once. Values that the registers do not give are ``None``, never 
     register_map = load_map("swap_cell_v1")
     register_map.decode("fast", registers)          # registers of the block, first one first
     register_map.encode({"cmd_code": 3, ...})       # [(address, [registers]), ...], adjacent ones joined
-    register_map.image()                            # for a server: every address it must answer, constants set
+    register_map.image()                                            # for a server: all it must answer, constants set
 """
 
 from __future__ import annotations
 
-import struct
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,16 +20,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from robotics.modbus_link.cell_entries import cell_problems
+from robotics.modbus_link.checks import field_problem, map_problems
 from robotics.modbus_link.schema import (
-    NUMBER_RANGES,
-    NUMBER_WORDS,
     BlockSection,
     EntrySection,
     HandshakeSection,
     MapFile,
     WordOrder,
 )
+from robotics.modbus_link.words import NUMBER_RANGES, from_words, to_words
 
 MAX_READ = 125
 """Registers that one Modbus read may ask for (Modbus Application Protocol V1.1b3, 6.3)."""
@@ -43,7 +41,7 @@ Registers = Sequence[int | None] | Mapping[int, int]
 
 
 class MapError(Exception):
-    """A register map that cannot be used. `problems` holds one line for each: entry, value, what is allowed."""
+    """A register map that cannot be used. `problems`: one line each with entry, value and what is allowed."""
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:
         self.source = source
@@ -63,7 +61,7 @@ class RegisterMap:
     """One device's registers, checked. Built by `load_map` or `parse_map`."""
 
     def __init__(self, file: MapFile, source: str = "") -> None:
-        problems = _problems(file)
+        problems = map_problems(file)
         if problems:
             raise MapError(source or file.name, problems)
         self.name = file.name
@@ -85,7 +83,7 @@ class RegisterMap:
         self.read_blocks: dict[str, tuple[Span, ...]] = {
             b.name: _coalesce(self.by_block[b.name], b.max_gap) for b in file.blocks if b.access == "read"
         }
-        """Reads that fetch each block: adjacent entries joined, gaps up to `max_gap` run over, at most 125 registers."""
+        """Reads that fetch each block: adjacent entries joined, gaps up to `max_gap` run over, ≤125 registers."""
         self._first = {name: entries[0].address for name, entries in self.by_block.items()}
         self._readers = {
             name: [(e.name, self._reader(e)) for e in items] for name, items in self.by_block.items()
@@ -193,7 +191,7 @@ class RegisterMap:
         little = self.order(entry) == "little"
 
         def number(words: Mapping[int, int]) -> Value:
-            raw = _from_words([words[a] for a in addresses], entry.type, little=little)
+            raw = from_words([words[a] for a in addresses], entry.type, little=little)
             if raw == entry.invalid or raw != raw:  # the second is NaN
                 return None
             if raw == entry.idle:
@@ -209,10 +207,10 @@ class RegisterMap:
     def encode(
         self, values: Mapping[str, Value], image: Mapping[int, int] | None = None
     ) -> list[tuple[int, list[int]]]:
-        """Registers that carry the values: runs of adjacent registers, lowest address first, at most 123 each.
+        """Registers that carry the values: runs of adjacent registers, lowest address first, ≤123 each.
 
         Bits that share a register with a given one keep their state in `image` and are 0 without it. Where
-        bits(n) has a mask that is not given itself, elements that are None or absent are marked unknown in it.
+        bits(n) has a mask that is not given itself, elements that are None or absent are unknown in it.
 
         Raises:
             MapError: an unknown entry, or a value that does not fit; the message gives what is allowed.
@@ -232,7 +230,7 @@ class RegisterMap:
         return runs
 
     def image(self, values: Mapping[str, Value] | None = None) -> dict[int, int]:
-        """Registers that a server of this map must answer: all of each block, gaps 0, constants and idle values set."""
+        """Registers that a server of this map must answer: whole blocks, gaps 0, constants and idle set."""
         words: dict[int, int] = {}
         for block in self.blocks:
             first, last = self.block_span(block)
@@ -273,7 +271,7 @@ class RegisterMap:
             raw_text = (value or "").encode("ascii").ljust(entry.words * 2, b"\0")
             registers = [int.from_bytes(raw_text[i : i + 2], "big") for i in range(0, len(raw_text), 2)]
         else:
-            registers = _to_words(self._raw(entry, value), entry.type, little=self.order(entry) == "little")
+            registers = to_words(self._raw(entry, value), entry.type, little=self.order(entry) == "little")
         words.update(zip(range(entry.address, entry.last + 1), registers, strict=True))
 
     def _raw(self, entry: EntrySection, value: Value) -> int | float:
@@ -300,7 +298,7 @@ class RegisterMap:
         self, words: dict[int, int], entry: EntrySection, value: Value, image: Mapping[int, int] | None
     ) -> None:
         if entry.family == "bool":
-            if value not in (0, 1) or isinstance(value, str | tuple):
+            if value is None or value not in (0, 1):
                 raise self._unfit(entry, value, "true or false")
             bits: tuple[bool | None, ...] = (bool(value),)
         else:
@@ -366,81 +364,10 @@ def parse_map(data: dict[str, Any], source: str = "register map") -> RegisterMap
     try:
         file = MapFile.model_validate(data)
     except ValidationError as error:
-        raise MapError(source, [_line(item, data) for item in error.errors(include_url=False)]) from error
+        raise MapError(
+            source, [field_problem(item, data) for item in error.errors(include_url=False)]
+        ) from error
     return RegisterMap(file, source)
-
-
-def _line(item: Any, data: dict[str, Any]) -> str:
-    loc = list(item["loc"])
-    where = ".".join(str(part) for part in loc) or "file"
-    if len(loc) >= 2 and loc[0] in ("entries", "blocks") and isinstance(loc[1], int):
-        row = data[loc[0]][loc[1]]
-        name = row.get("name", f"number {loc[1] + 1}") if isinstance(row, dict) else f"number {loc[1] + 1}"
-        rest = ".".join(str(part) for part in loc[2:])
-        where = f"{'entry' if loc[0] == 'entries' else 'block'} {name!r}" + (f" {rest}" if rest else "")
-    value = item["input"]
-    shown = (
-        f" = {value!r}" if not isinstance(value, dict | list | tuple) and item["type"] != "missing" else ""
-    )
-    message = (
-        "is no known field: remove it or mend its spelling"
-        if item["type"] == "extra_forbidden"
-        else item["msg"]
-    )
-    return f"{where}{shown}: {message.removeprefix('Value error, ')}"
-
-
-def _problems(file: MapFile) -> list[str]:
-    problems: list[str] = []
-    names = [e.name for e in file.entries]
-    problems += [
-        f"entry {n!r}: given more than once; names must be unique"
-        for n in sorted(set(names))
-        if names.count(n) > 1
-    ]
-    blocks = [b.name for b in file.blocks]
-    problems += [
-        f"block {n!r}: given more than once; names must be unique"
-        for n in sorted(set(blocks))
-        if blocks.count(n) > 1
-    ]
-    problems += [f"block {n!r}: has no entry" for n in blocks if all(e.block != n for e in file.entries)]
-    taken: dict[tuple[int, int], str] = {}
-    by_name = {e.name: e for e in file.entries}
-    for entry in file.entries:
-        if entry.block not in blocks:
-            problems.append(
-                f"entry {entry.name!r} block = {entry.block!r}: no such block; allowed: {', '.join(blocks)}"
-            )
-        clash = {taken[place] for place in _places(entry) if place in taken}
-        problems += [
-            f"entry {entry.name!r}: register {entry.address}{'' if entry.bit is None else f' bit {entry.bit}'} "
-            f"overlaps entry {other!r}; give it other registers"
-            for other in sorted(clash)
-        ]
-        taken |= dict.fromkeys(_places(entry), entry.name)
-        guard = by_name.get(entry.valid_when or "")
-        if entry.valid_when and (guard is None or guard.family != "bool" or guard.block != entry.block):
-            problems.append(
-                f"entry {entry.name!r} valid_when = {entry.valid_when!r}: must name a bool of block {entry.block!r}"
-            )
-        mask = by_name.get(entry.mask or "")
-        if entry.mask and (mask is None or mask.type != entry.type or mask.block != entry.block):
-            problems.append(
-                f"entry {entry.name!r} mask = {entry.mask!r}: must name a {entry.type} of block {entry.block!r}"
-            )
-    if file.kind == "swap_cell":
-        problems += cell_problems(file)
-    elif file.handshake is not None:
-        problems.append(f"handshake: is for kind swap_cell only, not {file.kind}; remove it")
-    return problems
-
-
-def _places(entry: EntrySection) -> list[tuple[int, int]]:
-    if entry.family in ("bool", "bits"):
-        first = entry.bit or 0
-        return [(entry.address + p // 16, p % 16) for p in range(first, first + entry.size)]
-    return [(a, b) for a in range(entry.address, entry.last + 1) for b in range(16)]
 
 
 def _coalesce(entries: Sequence[EntrySection], max_gap: int) -> tuple[Span, ...]:
@@ -457,19 +384,3 @@ def _coalesce(entries: Sequence[EntrySection], max_gap: int) -> tuple[Span, ...]
 
 def _known_bits(value: Value) -> tuple[bool | None, ...]:
     return tuple(b is not None for b in value) if isinstance(value, tuple) else ()
-
-
-_PACKING = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "f32": "f"}
-
-
-def _from_words(words: Sequence[int], type_name: str, *, little: bool) -> int | float:
-    ordered = reversed(words) if little else words
-    raw = b"".join(word.to_bytes(2, "big") for word in ordered)
-    value: int | float = struct.unpack(f">{_PACKING[type_name]}", raw)[0]
-    return value
-
-
-def _to_words(value: int | float, type_name: str, *, little: bool) -> list[int]:
-    raw = struct.pack(f">{_PACKING[type_name]}", value)
-    words = [int.from_bytes(raw[i : i + 2], "big") for i in range(0, 2 * NUMBER_WORDS[type_name], 2)]
-    return words[::-1] if little else words

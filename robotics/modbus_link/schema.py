@@ -6,24 +6,17 @@ Pydantic models only; `registers.py` joins them into a map and checks what conce
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from robotics.modbus_link.config import Section
+from robotics.modbus_link.words import NUMBER_RANGES, NUMBER_WORDS
 
 WordOrder = Literal["big", "little"]
 EntryName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 
-NUMBER_WORDS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "f32": 2}
-"""Registers that each number type takes."""
-NUMBER_RANGES: dict[str, tuple[int, int]] = {
-    "u16": (0, 0xFFFF),
-    "i16": (-0x8000, 0x7FFF),
-    "u32": (0, 0xFFFF_FFFF),
-    "i32": (-0x8000_0000, 0x7FFF_FFFF),
-    "u64": (0, 0xFFFF_FFFF_FFFF_FFFF),
-}
 TYPE_NAMES = "u16, i16, u32, i32, u64, f32, bool, bits(n) with n 1…1024, ascii(n) with n 1…64 characters"
 _SIZED = re.compile(r"^(bits|ascii)\((\d{1,4})\)$")
 _SIZED_MAX = {"bits": 1024, "ascii": 64}
@@ -67,6 +60,8 @@ class EntrySection(Section):
     mask: EntryName | None = None
     """bits(n) of the same block that says which bits are known."""
     values: tuple[ValueSection, ...] = ()
+    codes: dict[str, int] = Field(default_factory=dict)
+    """Of a fault code: the device's own number → code of the fault catalogue."""
     faults: dict[str, int] = Field(default_factory=dict)
     """Of a fault word: bit (0…15) → code of the fault catalogue."""
     zh: str = Field(min_length=1)
@@ -128,7 +123,7 @@ class EntrySection(Section):
                 raise ValueError(f"{field} is for integer types only, not {self.type}; remove it")
             if not allowed[0] <= getattr(self, field) <= allowed[1]:
                 raise ValueError(
-                    f"{field} = {getattr(self, field)} is outside {self.type}; allowed {allowed[0]}…{allowed[1]}"
+                    f"{field} = {getattr(self, field)}: allowed in {self.type} {allowed[0]}…{allowed[1]}"
                 )
         if (self.values or self.idle is not None) and (self.scale != 1.0 or self.offset != 0.0):
             raise ValueError("values and idle are raw; scale must be 1 and offset 0")
@@ -146,6 +141,11 @@ class EntrySection(Section):
         for key in self.faults:
             if not key.isdigit() or int(key) > 15:
                 raise ValueError(f"faults.{key}: bit must be 0…15")
+        if self.codes and self.type not in ("u16", "u32"):
+            raise ValueError(f"codes are for u16 and u32 only, not {self.type}")
+        wrong = [key for key in self.codes if not key.isdigit()]
+        if wrong:
+            raise ValueError(f"codes.{wrong[0]}: the device's number must be a whole number from 0")
         if self.mask is not None and family != "bits":
             raise ValueError(f"mask is for bits(n) only, not {self.type}; remove it")
         return self
@@ -176,7 +176,7 @@ class LocationsSection(Section):
     @model_validator(mode="after")
     def _apart(self) -> Self:
         bases = sorted((self.bay, self.seat, self.transfer, self.tank))
-        if any(b - a < 10 for a, b in zip(bases, bases[1:], strict=False)):
+        if any(b - a < 10 for a, b in pairwise(bases)):
             raise ValueError("bases of bay, seat, transfer and tank must lie at least 10 apart")
         return self
 
