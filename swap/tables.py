@@ -175,7 +175,10 @@ class Swap(Base, table=True):
     __table_args__ = (
         UniqueConstraint("open_vehicle_id"),
         UniqueConstraint("open_lane_id"),
-        CheckConstraint("(ended_at IS NULL) = (state NOT IN ('completed', 'returned', 'cancelled'))", name="ended_when_terminal"),
+        CheckConstraint(
+            "(ended_at IS NULL) = (state NOT IN ('completed', 'returned', 'cancelled'))",
+            name="ended_when_terminal",
+        ),
     )
     id: str = Field(primary_key=True, max_length=32)
     station_id: str = Field(foreign_key="station.id", max_length=32, index=True)
@@ -229,6 +232,8 @@ class SwapSeat(Base, table=True):
     installed_soe_kwh: float | None = None
     """dsoe: energy of the new pack when handed out."""
     installed_soc_pct: float | None = None
+    exchanged: bool = False
+    """The new pack is on the vehicle."""
 
 
 class RobotCommandRow(Base, table=True):

@@ -347,6 +347,7 @@ def upgrade() -> None:
         sa.Column("returned_soc_pct", sa.Float(), nullable=True),
         sa.Column("installed_soe_kwh", sa.Float(), nullable=True),
         sa.Column("installed_soc_pct", sa.Float(), nullable=True),
+        sa.Column("exchanged", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["swap_id"], ["swap.id"], name="fk_swap_seat_swap_id"),
         sa.PrimaryKeyConstraint("swap_id", "seat", name="pk_swap_seat"),
     )

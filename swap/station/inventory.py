@@ -1,0 +1,266 @@
+"""Where every pack is: moves after the sensors confirmed them, reservations, states of packs and bays.
+
+Every function writes inside the caller's transaction and appends the event of what it wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session as Db
+from sqlmodel import col, select
+
+from scheduler.types import PackState
+from swap.events import EventKind, append_event
+from swap.station.pack_states import PackTrigger, next_pack_state
+from swap.station.permissives import SeatPlan
+from swap.station.recipe import Move, Place
+from swap.station.records import qualified
+from swap.tables import Bay, ChargeSession, Pack, Swap, SwapSeat
+
+
+def place_of(pack: Pack) -> str:
+    """Where a pack is, as events name it."""
+    if pack.bay_id is not None:
+        return f"bay:{pack.bay_id}"
+    if pack.vehicle_id is not None:
+        return f"vehicle:{pack.vehicle_id}:{pack.seat}"
+    if pack.gripper_lane_id is not None:
+        return f"gripper:{pack.gripper_lane_id}"
+    if pack.tank_station_id is not None:
+        return f"tank:{pack.tank_station_id}"
+    return "off_site"
+
+
+def _put(
+    pack: Pack,
+    *,
+    bay_id: str | None = None,
+    vehicle_id: str | None = None,
+    seat: int | None = None,
+    gripper: str | None = None,
+    tank: str | None = None,
+) -> None:
+    pack.bay_id, pack.vehicle_id, pack.seat = bay_id, vehicle_id, seat
+    pack.gripper_lane_id, pack.tank_station_id, pack.off_site = gripper, tank, False
+
+
+def set_pack_state(
+    db: Db,
+    pack: Pack,
+    trigger: PackTrigger,
+    *,
+    station_id: str,
+    at: datetime,
+    actor: str = "controller",
+    **data: Any,
+) -> None:
+    """Move a pack's state by a trigger of its table; nothing is written where the state stays.
+
+    Raises:
+        IllegalPackStep: the table has no such transition.
+    """
+    before = PackState(pack.state)
+    after = next_pack_state(before, trigger)
+    if after is before:
+        return
+    pack.state, pack.state_since_at = after.value, at
+    db.add(pack)
+    append_event(
+        db,
+        station_id=station_id,
+        at=at,
+        kind=EventKind.PACK_STATE,
+        actor=actor,
+        pack_id=pack.id,
+        bay_id=pack.bay_id,
+        data={"from": before.value, "to": after.value, "trigger": trigger.value, **data},
+    )
+
+
+def apply_move(
+    db: Db, *, station_id: str, lane_id: str, swap: Swap, plan: SeatPlan, move: Move, at: datetime
+) -> None:
+    """Store a confirmed move of a step.
+
+    Raises:
+        LookupError: the pack that the record expects at the source is not there; nothing is written.
+    """
+    pack_id = plan.old_pack_id if move.pack == "old" else plan.new_pack_id
+    pack = db.get(Pack, pack_id) if pack_id else None
+    if pack is None:
+        raise LookupError(f"swap {swap.id}: no {move.pack} pack on record for seat {plan.seat}")
+    before = place_of(pack)
+    gripper = qualified(station_id, lane_id)
+    if move.target is Place.GRIPPER:
+        _close_charge_session(db, pack, at)
+        _put(pack, gripper=gripper)
+        trigger = PackTrigger.PICK
+    elif move.target is Place.SEAT:
+        _put(pack, vehicle_id=swap.vehicle_id, seat=plan.seat)
+        trigger = PackTrigger.INSTALL
+    else:
+        bay_id = _bay_of(db, station_id, plan, move.target)
+        _put(pack, bay_id=bay_id)
+        trigger = PackTrigger.STORE
+    db.add(pack)
+    db.flush()
+    append_event(
+        db,
+        station_id=station_id,
+        at=at,
+        kind=EventKind.PACK_MOVED,
+        swap_id=swap.id,
+        pack_id=pack.id,
+        bay_id=pack.bay_id,
+        lane_id=lane_id,
+        data={"from": before, "to": place_of(pack)},
+    )
+    set_pack_state(db, pack, trigger, station_id=station_id, at=at)
+    if move.target is Place.SEAT:
+        _installed(db, pack, swap, plan, move)
+
+
+def _bay_of(db: Db, station_id: str, plan: SeatPlan, place: Place) -> str:
+    if place is Place.TRANSFER:
+        bay = db.exec(select(Bay).where(Bay.station_id == station_id, Bay.role == "transfer")).first()
+        if bay is None:
+            raise LookupError(f"station {station_id} has no transfer bay")
+        return bay.id
+    bay_id = plan.old_bay if place is Place.OLD_BAY else plan.new_bay
+    if bay_id is None:
+        raise LookupError(f"no {place.value} is planned for seat {plan.seat}")
+    return bay_id
+
+
+def _installed(db: Db, pack: Pack, swap: Swap, plan: SeatPlan, move: Move) -> None:
+    """What the pack held when it was put on the vehicle is what its next bill starts from."""
+    if move.pack == "old":
+        return
+    seat = db.get_one(SwapSeat, (swap.id, plan.seat))
+    seat.exchanged = True
+    seat.installed_soe_kwh, seat.installed_soc_pct = pack.energy_kwh, pack.soc_pct
+    db.add(seat)
+    pack.settled_soe_kwh = pack.energy_kwh
+    db.add(pack)
+
+
+def _close_charge_session(db: Db, pack: Pack, at: datetime) -> None:
+    row = db.exec(select(ChargeSession).where(ChargeSession.open_pack_id == pack.id)).first()
+    if row is not None:
+        end_charge(db, row, pack, at=at, meter_kwh=None)
+
+
+def end_charge(db: Db, row: ChargeSession, pack: Pack, *, at: datetime, meter_kwh: float | None) -> None:
+    """Close a charging session with what the pack holds now."""
+    row.open_pack_id, row.ended_at = None, at
+    row.end_energy_kwh, row.end_meter_kwh = pack.energy_kwh, meter_kwh
+    gained_kwh = (pack.energy_kwh or row.start_energy_kwh) - row.start_energy_kwh
+    pack.cycles_kwh += max(0.0, gained_kwh)
+    db.add(row)
+    db.add(pack)
+    append_event(
+        db,
+        station_id=row.station_id,
+        at=at,
+        kind=EventKind.CHARGE_ENDED,
+        pack_id=pack.id,
+        bay_id=row.bay_id,
+        data={"gained_kwh": round(gained_kwh, 3), "meter_kwh": meter_kwh},
+    )
+
+
+def start_charge(
+    db: Db,
+    pack: Pack,
+    *,
+    station_id: str,
+    bay_id: str,
+    at: datetime,
+    energy_kwh: float,
+    meter_kwh: float | None,
+) -> ChargeSession:
+    """Open a charging session; the one before must be closed."""
+    row = ChargeSession(
+        station_id=station_id,
+        pack_id=pack.id,
+        bay_id=bay_id,
+        open_pack_id=pack.id,
+        started_at=at,
+        start_energy_kwh=energy_kwh,
+        start_meter_kwh=meter_kwh,
+    )
+    db.add(row)
+    append_event(
+        db,
+        station_id=station_id,
+        at=at,
+        kind=EventKind.CHARGE_STARTED,
+        pack_id=pack.id,
+        bay_id=bay_id,
+        data={"energy_kwh": round(energy_kwh, 3), "meter_kwh": meter_kwh},
+    )
+    return row
+
+
+def reserve_packs(db: Db, *, station_id: str, pack_ids: Sequence[str], at: datetime) -> None:
+    """Promise packs to a swap."""
+    for pack_id in pack_ids:
+        set_pack_state(db, db.get_one(Pack, pack_id), PackTrigger.RESERVE, station_id=station_id, at=at)
+
+
+def unreserve_packs(db: Db, swap: Swap, *, at: datetime) -> None:
+    """Give back the packs still promised to a swap that ends without taking them."""
+    seats = db.exec(select(SwapSeat).where(SwapSeat.swap_id == swap.id)).all()
+    wanted = [seat.new_pack_id for seat in seats if seat.new_pack_id is not None and not seat.exchanged]
+    for pack in db.exec(select(Pack).where(col(Pack.id).in_(wanted))).all():
+        if pack.state == PackState.RESERVED:
+            set_pack_state(db, pack, PackTrigger.UNRESERVE, station_id=swap.station_id, at=at)
+
+
+def block_bay(db: Db, bay_id: str, reason: str, *, at: datetime, actor: str = "controller") -> None:
+    """Take a bay out of use until a person releases it; nothing is written where it already is."""
+    bay = db.get_one(Bay, bay_id)
+    if bay.blocked:
+        return
+    bay.blocked, bay.blocked_reason = True, reason
+    db.add(bay)
+    append_event(
+        db,
+        station_id=bay.station_id,
+        at=at,
+        kind=EventKind.BAY_BLOCKED,
+        actor=actor,
+        bay_id=bay.id,
+        data={"reason": reason},
+    )
+
+
+def release_bay(db: Db, bay_id: str, *, at: datetime, actor: str) -> None:
+    """Put a bay back into use; nothing is written where it is in use."""
+    bay = db.get_one(Bay, bay_id)
+    if not bay.blocked:
+        return
+    reason = bay.blocked_reason
+    bay.blocked, bay.blocked_reason = False, ""
+    db.add(bay)
+    append_event(
+        db,
+        station_id=bay.station_id,
+        at=at,
+        kind=EventKind.BAY_RELEASED,
+        actor=actor,
+        bay_id=bay.id,
+        data={"reason": reason},
+    )
+
+
+def quarantine(
+    db: Db, pack: Pack, reason: str, *, station_id: str, at: datetime, actor: str = "controller"
+) -> None:
+    """Take a pack and the bay it lies in out of use until a person releases both."""
+    set_pack_state(db, pack, PackTrigger.QUARANTINE, station_id=station_id, at=at, actor=actor, reason=reason)
+    if pack.bay_id is not None:
+        block_bay(db, pack.bay_id, reason, at=at, actor=actor)

@@ -1,0 +1,92 @@
+"""Exactly one controller runs a station: a lease row with a heartbeat in real time."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from datetime import UTC, datetime, timedelta
+
+from swap.store import Store
+from swap.tables import ControllerLease
+
+LEASE_EXPIRES_S = 10.0
+"""Real seconds without a heartbeat after which another controller may take the station."""
+
+
+class ControllerRunning(Exception):
+    """Another controller holds the station."""
+
+
+class LeaseLost(Exception):
+    """Another controller has taken the station; this one must stop."""
+
+
+class Lease:
+    """This process's claim on one station. `token` goes to the owner word of each cell."""
+
+    def __init__(self, store: Store, station_id: str) -> None:
+        self._store = store
+        self.station_id = station_id
+        self.token = secrets.randbelow(65535) + 1
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+    def acquire(self, now: datetime | None = None) -> None:
+        """Take the station.
+
+        Raises:
+            ControllerRunning: another controller's heartbeat is younger than `LEASE_EXPIRES_S`.
+        """
+        now = now or datetime.now(UTC)
+        with self._store.transaction() as db:
+            row = db.get(ControllerLease, self.station_id, with_for_update=True)
+            if row is None:
+                db.add(
+                    ControllerLease(
+                        station_id=self.station_id, holder=self.holder, token=self.token, heartbeat_at=now
+                    )
+                )
+                return
+            age_s = (now - row.heartbeat_at).total_seconds()
+            if row.holder != self.holder and age_s < LEASE_EXPIRES_S and not _dead_here(row.holder):
+                raise ControllerRunning(
+                    f"station {self.station_id} is run by {row.holder}, last heard {age_s:.1f} s ago; "
+                    f"stop it first, or wait {LEASE_EXPIRES_S:g} s after it died"
+                )
+            row.holder, row.token, row.heartbeat_at = self.holder, self.token, now
+            db.add(row)
+
+    def beat(self, now: datetime | None = None) -> None:
+        """Say that this controller lives.
+
+        Raises:
+            LeaseLost: the row names another holder.
+        """
+        with self._store.transaction() as db:
+            row = db.get(ControllerLease, self.station_id, with_for_update=True)
+            if row is None or row.holder != self.holder:
+                raise LeaseLost(f"station {self.station_id} is now run by {row.holder if row else 'nobody'}")
+            row.heartbeat_at = now or datetime.now(UTC)
+            db.add(row)
+
+    def release(self) -> None:
+        """Give the station up, so that the next controller need not wait."""
+        with self._store.transaction() as db:
+            row = db.get(ControllerLease, self.station_id)
+            if row is not None and row.holder == self.holder:
+                row.heartbeat_at = datetime.now(UTC) - timedelta(seconds=2 * LEASE_EXPIRES_S)
+                db.add(row)
+
+
+def _dead_here(holder: str) -> bool:
+    """The holder was a process of this machine and is gone: no need to wait for its lease."""
+    host, pid, _ = holder.rsplit(":", 2)
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -1,0 +1,171 @@
+"""Between rows and the frozen values of the sequence: sessions, command numbers, the station's mode."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import Session as Db
+from sqlmodel import select
+
+from robotics.port import RobotCommand
+from scheduler.types import StationMode
+from swap.config import StationConfig
+from swap.events import EventKind, append_event
+from swap.station.modes import ModeTrigger, next_mode
+from swap.station.permissives import SeatPlan
+from swap.station.recipe import TERMINAL, StepTable, SwapOrder, load_recipe
+from swap.station.session import HoldReason, Phase, Session
+from swap.tables import Bay, RobotCommandRow, Station, Swap, SwapSeat, VehicleRow
+
+SEQ_MAX = 65535
+
+
+def qualified(station_id: str, name: str) -> str:
+    """Key of a bay or lane in the database: station, colon, name in the station file."""
+    return f"{station_id}:{name}"
+
+
+def table_for(config: StationConfig, lane_id: str, pack_count: int) -> StepTable:
+    """The step table of a lane for a number of packs."""
+    lane = next(lane for lane in config.lanes if lane.id == lane_id)
+    order: SwapOrder = lane.swap_order
+    return load_recipe(lane.recipe).table(pack_count, order)
+
+
+def load_session(db: Db, swap: Swap) -> Session:
+    """The session of a dispatched swap as stored.
+
+    A session read back was interrupted, so its sensors may already show its step done.
+    """
+    positions = {
+        bay.id: bay.position for bay in db.exec(select(Bay).where(Bay.station_id == swap.station_id))
+    }
+    vehicle = db.get_one(VehicleRow, swap.vehicle_id)
+    seats = db.exec(select(SwapSeat).where(SwapSeat.swap_id == swap.id).order_by(SwapSeat.seat)).all()  # type: ignore[arg-type]
+    return Session(
+        swap_id=swap.id,
+        vehicle_tag=vehicle.tag,
+        state=swap.state,
+        seats=tuple(
+            SeatPlan(
+                seat=row.seat,
+                old_pack_id=row.old_pack_id,
+                new_pack_id=row.new_pack_id,
+                old_bay=row.old_bay_id,
+                old_position=positions.get(row.old_bay_id or "", 0),
+                new_bay=row.new_bay_id,
+                new_position=positions.get(row.new_bay_id or "", 0),
+            )
+            for row in seats
+        ),
+        entered_at=swap.entered_at,
+        phase=Phase(swap.phase),
+        deadline_at=swap.deadline_at,
+        seq=swap.seq,
+        tries=swap.tries,
+        hold_reason=HoldReason(swap.hold_reason) if swap.hold_reason else None,
+        hold_detail=swap.hold_detail,
+        resumed=True,
+        checks=swap.checks,
+        exchanged=frozenset(row.seat for row in seats if row.exchanged),
+    )
+
+
+def store_session(db: Db, session: Session) -> Swap:
+    """Write a session to its row; call inside a transaction."""
+    swap = db.get_one(Swap, session.swap_id)
+    if swap.state in TERMINAL:
+        raise ValueError(f"swap {swap.id} is {swap.state}: a terminal state is never left")
+    swap.state = session.state
+    swap.phase = session.phase.value
+    swap.seq = session.seq
+    swap.tries = session.tries
+    swap.entered_at = session.entered_at
+    swap.deadline_at = session.deadline_at
+    swap.hold_reason = session.hold_reason.value if session.hold_reason else None
+    swap.hold_detail = dict(session.hold_detail)
+    swap.checks = {k: dict(v) for k, v in session.checks.items()}
+    db.add(swap)
+    return swap
+
+
+def store_command(
+    db: Db,
+    *,
+    station_id: str,
+    lane_id: str,
+    command: RobotCommand,
+    swap_id: str | None,
+    state: str,
+    at: datetime,
+) -> None:
+    """Store a command and its number before it leaves."""
+    db.add(
+        RobotCommandRow(
+            lane_id=qualified(station_id, lane_id),
+            seq=command.seq,
+            swap_id=swap_id,
+            state=state,
+            code=int(command.code),
+            source=command.source.code if command.source else 0,
+            target=command.target.code if command.target else 0,
+            vehicle_tag=command.vehicle_tag,
+            issued_at=at,
+        )
+    )
+    station = db.get_one(Station, station_id)
+    station.last_seq_by_lane = {**station.last_seq_by_lane, lane_id: command.seq}
+    db.add(station)
+
+
+def end_command(
+    db: Db, *, station_id: str, lane_id: str, seq: int, result: str, at: datetime, fault_code: int = 0
+) -> None:
+    """Store how the newest command of a number ended."""
+    rows = db.exec(
+        select(RobotCommandRow)
+        .where(RobotCommandRow.lane_id == qualified(station_id, lane_id), RobotCommandRow.seq == seq)
+        .where(RobotCommandRow.result == "open")
+    ).all()
+    for row in rows:
+        row.result, row.ended_at, row.fault_code = result, at, fault_code
+        db.add(row)
+
+
+def next_seq(stored: int, *seen: int) -> int:
+    """The next command number: one after the furthest of what is stored and what the cell shows.
+
+    "Furthest" is judged around the circle 1…65535, so a database restored from an older backup never reuses
+    a number the cell has seen, and a wrapped number counts as newer.
+    """
+    newest = stored
+    for value in seen:
+        if value and (newest == 0 or 0 < (value - newest) % SEQ_MAX < SEQ_MAX // 2):
+            newest = value
+    return newest % SEQ_MAX + 1
+
+
+def change_mode(
+    db: Db, *, station_id: str, trigger: ModeTrigger, reason: str, actor: str, at: datetime
+) -> StationMode:
+    """Move the station's mode by a trigger of its table; the event tells who and why.
+
+    Raises:
+        IllegalMode: the table has no such transition.
+    """
+    station = db.get_one(Station, station_id)
+    before = StationMode(station.mode)
+    after = next_mode(before, trigger)
+    if after is before and reason == station.mode_reason:
+        return after
+    station.mode, station.mode_reason, station.mode_since_at = after.value, reason, at
+    db.add(station)
+    append_event(
+        db,
+        station_id=station_id,
+        at=at,
+        kind=EventKind.STATION_MODE,
+        actor=actor,
+        data={"from": before.value, "to": after.value, "trigger": trigger.value, "reason": reason},
+    )
+    return after
