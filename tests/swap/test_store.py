@@ -1,4 +1,4 @@
-"""Writers side by side on both engines: nothing oversold, no gap in the journal, no deadlock, stable reads."""
+"""Writers side by side on both engines: nothing oversold, no gap in the journal, no deadlock, stable read."""
 
 from __future__ import annotations
 
