@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Soc = Annotated[float, Field(ge=0, le=100)]
+
+
+Price = Annotated[Decimal, Field(ge=0, le=10)]
+
+
+class MonthPrice(BaseModel):
+    """The two parts of the price as published for one month."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    energy_price_yuan_per_kwh: Price
+    adders_yuan_per_kwh: Price
 
 
 class TariffSection(BaseModel):
@@ -20,8 +33,13 @@ class TariffSection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     profile: str = "shanxi_2026"
-    energy_price_yuan_per_kwh: Decimal = Field(default=Decimal("0.38"), ge=0, le=10)
-    adders_yuan_per_kwh: Decimal = Field(default=Decimal("0.17"), ge=0, le=10)
+    """Name of a shipped period table (shanxi_2026, shanxi_2021, flat) or path of a TOML file."""
+    energy_price_yuan_per_kwh: Price = Decimal("0.38")
+    adders_yuan_per_kwh: Price = Decimal("0.17")
+    months: dict[Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")], MonthPrice] = {}
+    """Prices of single months, by local month such as "2026-09"; they replace the two above."""
+    holidays: tuple[date, ...] = ()
+    """Deep-valley days. For every year named here they replace the days of the profile."""
 
 
 class ChargingSection(BaseModel):

@@ -126,7 +126,7 @@ class LaneView:
     swap_modes: frozenset[str] = frozenset()
     open_swap_id: str | None = None
     swap_order: str = "out_in"
-    """With "in_out" the charged pack waits in the transfer bay and the spent one goes into the bay it left."""
+    """With "in_out" the charged pack waits in the transfer bay, the spent one goes into the bay it left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class QueueEntry:
     min_energy_kwh: float = 0.0
     """Least energy the truck asks for in each pack."""
     installed_kinds: tuple[str, ...] | None = None
-    """Kinds of the packs that come off, in seat order; None when unknown: a bay must then fit all of `accepts`."""
+    """Kinds of the packs that come off, by seat; None when unknown: bays must then fit all of `accepts`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,301 @@
+"""Time-of-use prices: period and price of any instant, and the slices of any span.
+
+price(t) = energy price × ratio of the period + fixed adders, to 0.0001 yuan/kWh, half up. Period tables are
+TOML files (`scheduler/tariffs/`), prices come from the station file. Hours of a table are local hours of the
+station, instants are aware datetimes.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from scheduler.config import TariffSection
+from scheduler.types import TariffSlice
+
+FLAT = "flat"
+PERIODS = ("critical", "peak", FLAT, "valley", "deep_valley")
+
+_SHIPPED = Path(__file__).with_name("tariffs")
+_UNIT = Decimal("0.0001")
+_QUARTERS = 96  # every zone's offset is a multiple of a quarter of an hour
+_QUARTER = timedelta(minutes=15)
+_DAY = timedelta(days=1)
+_LOOK_AHEAD_DAYS = 62  # no month without a change is longer
+
+
+class TariffError(Exception):
+    """The tariff table is missing or not valid; the message names the file, the field and what is allowed."""
+
+
+Hour = Annotated[float, Field(ge=0, le=24, multiple_of=0.25)]
+Hours = tuple[tuple[Hour, Hour], ...]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Season(_Table):
+    """Hours of one season; critical hours may lie inside peak hours."""
+
+    name: str
+    months: tuple[Annotated[int, Field(ge=1, le=12)], ...] = Field(min_length=1)
+    critical: Hours = ()
+    peak: Hours = ()
+    valley: Hours = ()
+
+    @model_validator(mode="after")
+    def _hours_in_order(self) -> _Season:
+        for period in ("critical", "peak", "valley"):
+            for start, end in getattr(self, period):
+                if not start < end:
+                    raise ValueError(f"{period} = [{start:g}, {end:g}]: the end must be after the start")
+        if both := _quarters_of(self.valley) & (_quarters_of(self.peak) | _quarters_of(self.critical)):
+            raise ValueError(f"{min(both) / 4:g} h is both valley and peak")
+        return self
+
+
+class _Days(_Table):
+    name: str
+    first: date = Field(alias="from")
+    last: date = Field(alias="to")
+    assumed: bool = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> _Days:
+        if self.last < self.first or (self.last - self.first).days > 31:
+            raise ValueError(f"to = {self.last}: must lie 0…31 days after from = {self.first}")
+        return self
+
+    def dates(self) -> Iterator[date]:
+        return (self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1))
+
+
+class _DeepValley(_Table):
+    hours: Hours
+    days: tuple[_Days, ...] = ()
+
+
+class TariffProfile(_Table):
+    """One period table: seasons, ratios to the flat price, deep-valley days."""
+
+    name: str
+    name_zh: str
+    name_en: str
+    source: str
+    """The notice it is taken from."""
+    valid_from: date | None = None
+    valid_until: date | None = None
+    ratios: Mapping[str, Annotated[Decimal, Field(ge=0, le=10)]]
+    seasons: tuple[_Season, ...] = Field(min_length=1)
+    deep_valley: _DeepValley | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> TariffProfile:
+        months = sorted(month for season in self.seasons for month in season.months)
+        if months != list(range(1, 13)):
+            raise ValueError("seasons: each month 1…12 must belong to exactly one season")
+        if unknown := sorted(set(self.ratios) - set(PERIODS)):
+            raise ValueError(f"ratios: {', '.join(unknown)} is none of {', '.join(PERIODS)}")
+        used = {FLAT} | {p for s in self.seasons for p in ("critical", "peak", "valley") if getattr(s, p)}
+        if self.deep_valley is not None:
+            used.add("deep_valley")
+        if missing := sorted(used - set(self.ratios)):
+            raise ValueError(f"ratios: {', '.join(missing)} is missing")
+        return self
+
+
+def _quarters_of(hours: Hours) -> set[int]:
+    return {quarter for start, end in hours for quarter in range(round(start * 4), round(end * 4))}
+
+
+def _day_table(season: _Season) -> tuple[str, ...]:
+    table = [FLAT] * _QUARTERS
+    for period, hours in (("peak", season.peak), ("critical", season.critical), ("valley", season.valley)):
+        for quarter in _quarters_of(hours):
+            table[quarter] = period
+    return tuple(table)
+
+
+class Tariff:
+    """Periods and prices of one station.
+
+    Args:
+        profile: period table.
+        zone: the station's time zone.
+        energy_price_yuan_per_kwh: the part that floats with the period.
+        adders_yuan_per_kwh: the part that does not.
+        months: the two parts by (year, month) where they differ.
+        holidays: deep-valley days; for each year named they replace the profile's.
+    """
+
+    def __init__(
+        self,
+        profile: TariffProfile,
+        zone: tzinfo,
+        energy_price_yuan_per_kwh: Decimal,
+        adders_yuan_per_kwh: Decimal,
+        months: Mapping[tuple[int, int], tuple[Decimal, Decimal]] | None = None,
+        holidays: tuple[date, ...] = (),
+    ) -> None:
+        self.profile = profile
+        self.zone = zone
+        self._price_parts = (energy_price_yuan_per_kwh, adders_yuan_per_kwh)
+        self._months = dict(months or {})
+        self._tables = {month: _day_table(season) for season in profile.seasons for month in season.months}
+        self._deep_quarters = frozenset[int]()
+        self.assumed_years = frozenset[int]()
+        """Years whose deep-valley days are an assumption."""
+        days: set[date] = set()
+        if profile.deep_valley is not None:
+            self._deep_quarters = frozenset(_quarters_of(profile.deep_valley.hours))
+            own_years = {day.year for day in holidays}
+            for span in profile.deep_valley.days:
+                days.update(day for day in span.dates() if day.year not in own_years)
+            self.assumed_years = frozenset(
+                span.first.year for span in profile.deep_valley.days if span.assumed
+            ) - frozenset(own_years)
+            days.update(holidays)
+        self._holidays = frozenset(days)
+        self._days: dict[date, tuple[list[datetime], list[TariffSlice], list[Decimal]]] = {}
+
+    def period_at(self, at: datetime) -> str:
+        """critical, peak, flat, valley or deep_valley. Raises ValueError for a naive instant."""
+        return self.slice_at(at).period
+
+    def price_at(self, at: datetime) -> Decimal:
+        """Yuan per kWh to 0.0001. Raises ValueError for a naive instant."""
+        at = _utc(at)
+        starts, _, prices = self._day(at.date())
+        return prices[bisect_right(starts, at) - 1]
+
+    def slice_at(self, at: datetime) -> TariffSlice:
+        """The slice that holds an instant, cut at midnight UTC. Raises ValueError for a naive instant."""
+        at = _utc(at)
+        starts, slices, _ = self._day(at.date())
+        return slices[bisect_right(starts, at) - 1]
+
+    def slices(self, from_at: datetime, until_at: datetime) -> tuple[TariffSlice, ...]:
+        """Gapless slices over [from_at, until_at) in UTC; neighbours differ in period or price."""
+        from_at, until_at = _utc(from_at), _utc(until_at)
+        found: list[TariffSlice] = []
+        day = from_at.date()
+        while datetime(day.year, day.month, day.day, tzinfo=UTC) < until_at:
+            for part in self._day(day)[1]:
+                start, end = max(part.from_at, from_at), min(part.until_at, until_at)
+                if start >= end:
+                    continue
+                price = part.price_yuan_per_kwh
+                if found and found[-1].period == part.period and found[-1].price_yuan_per_kwh == price:
+                    start = found.pop().from_at
+                found.append(TariffSlice(start, end, part.period, price))
+            day += _DAY
+        return tuple(found)
+
+    def next_change_at(self, at: datetime) -> datetime | None:
+        """The first instant after `at` with another period or price; None when none comes in two months."""
+        at = _utc(at)
+        now = self.slice_at(at)
+        day = at.date()
+        for _ in range(_LOOK_AHEAD_DAYS):
+            for part in self._day(day)[1]:
+                if part.from_at > at and (
+                    part.period != now.period or part.price_yuan_per_kwh != now.price_yuan_per_kwh
+                ):
+                    return part.from_at
+            day += _DAY
+        return None
+
+    def _day(self, day: date) -> tuple[list[datetime], list[TariffSlice], list[Decimal]]:
+        known = self._days.get(day)
+        if known is None:
+            known = self._days[day] = self._work_out(day)
+        return known
+
+    def _work_out(self, day: date) -> tuple[list[datetime], list[TariffSlice], list[Decimal]]:
+        """Starts, slices and exact prices of one UTC day; local time is asked each quarter of an hour, so
+        that changes of the clock come out right in any zone."""
+        rows: list[tuple[datetime, str, Decimal]] = []
+        at = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        for _ in range(_QUARTERS):
+            local = at.astimezone(self.zone)
+            quarter = local.hour * 4 + local.minute // 15
+            period = self._tables[local.month][quarter]
+            if quarter in self._deep_quarters and local.date() in self._holidays:
+                period = "deep_valley"
+            price = self._price(local, period)
+            if not rows or rows[-1][1] != period or rows[-1][2] != price:
+                rows.append((at, period, price))
+            at += _QUARTER
+        ends = [row[0] for row in rows[1:]] + [at]
+        slices = [
+            TariffSlice(start, end, period, float(price))
+            for (start, period, price), end in zip(rows, ends, strict=True)
+        ]
+        return [row[0] for row in rows], slices, [row[2] for row in rows]
+
+    def _price(self, local: datetime, period: str) -> Decimal:
+        energy, adders = self._months.get((local.year, local.month), self._price_parts)
+        return (energy * self.profile.ratios[period] + adders).quantize(_UNIT, ROUND_HALF_UP)
+
+
+def _utc(at: datetime) -> datetime:
+    if at.tzinfo is UTC:
+        return at
+    if at.utcoffset() is None:
+        raise ValueError(f"{at.isoformat()} has no time zone; instants are aware, in UTC")
+    return at.astimezone(UTC)
+
+
+@cache
+def load_profile(name: str, folder: Path | None = None) -> TariffProfile:
+    """A shipped period table by name, or the TOML file at a path relative to `folder`.
+
+    Raises:
+        TariffError: no such table, no TOML, or not valid; every problem is named.
+    """
+    path = (folder or Path()) / name if name.endswith(".toml") else _SHIPPED / f"{name}.toml"
+    try:
+        return TariffProfile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        shipped = ", ".join(sorted(p.stem for p in _SHIPPED.glob("*.toml")))
+        raise TariffError(
+            f"tariff.profile = {name!r}: no such table; shipped: {shipped}; or give the path of a .toml file"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise TariffError(f"{path.name}: is no valid TOML: {error}") from error
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(p) for p in item['loc']) or 'file'}: {item['msg']}"
+            for item in error.errors(include_url=False)
+        ]
+        raise TariffError(f"{path.name}: " + "; ".join(problems)) from error
+
+
+def load_tariff(section: TariffSection, zone: tzinfo, folder: Path | None = None) -> Tariff:
+    """The tariff of a station file; `folder` is where a relative profile path starts.
+
+    Raises:
+        TariffError: the profile is missing or not valid.
+    """
+    months = {
+        (int(month[:4]), int(month[5:])): (price.energy_price_yuan_per_kwh, price.adders_yuan_per_kwh)
+        for month, price in section.months.items()
+    }
+    return Tariff(
+        load_profile(section.profile, folder),
+        zone,
+        section.energy_price_yuan_per_kwh,
+        section.adders_yuan_per_kwh,
+        months,
+        section.holidays,
+    )
