@@ -153,6 +153,8 @@ class StationConfig(Section):
     packs: tuple[PackSection, ...] = ()
     scenario: str | None = None
     """Scenario file whose demand the simulated trucks follow, relative to the station file."""
+    folder: Path | None = Field(default=None, exclude=True)
+    """Where relative paths start; set by `load_station`, not written in the file."""
 
     def pack_kind(self, kind: str) -> PackKindSection:
         """The pack kind of an id; KeyError for an unknown one."""
@@ -204,6 +206,8 @@ def parse_station(data: dict[str, Any], *, source: str = "station file", folder:
     Raises:
         ConfigError: with every field problem and, where the fields allow it, every cross-check problem.
     """
+    if "folder" in data:
+        raise ConfigError(source, ["folder: is no known field: remove it"])
     try:
         config = StationConfig.model_validate(data)
     except ValidationError as error:
@@ -211,7 +215,7 @@ def parse_station(data: dict[str, Any], *, source: str = "station file", folder:
     problems = cross_check(config, folder or Path())
     if problems:
         raise ConfigError(source, problems)
-    return config
+    return config.model_copy(update={"folder": folder})
 
 
 def _field_problems(error: ValidationError) -> list[str]:

@@ -80,9 +80,7 @@ def set_pack_state(
     )
 
 
-def apply_move(
-    db: Db, *, station_id: str, lane_id: str, swap: Swap, plan: SeatPlan, move: Move, at: datetime
-) -> None:
+def apply_move(db: Db, *, station_id: str, lane_id: str, swap: Swap, plan: SeatPlan, move: Move, at: datetime) -> None:
     """Store a confirmed move of a step.
 
     Raises:
@@ -257,9 +255,7 @@ def release_bay(db: Db, bay_id: str, *, at: datetime, actor: str) -> None:
     )
 
 
-def quarantine(
-    db: Db, pack: Pack, reason: str, *, station_id: str, at: datetime, actor: str = "controller"
-) -> None:
+def quarantine(db: Db, pack: Pack, reason: str, *, station_id: str, at: datetime, actor: str = "controller") -> None:
     """Take a pack and the bay it lies in out of use until a person releases both."""
     set_pack_state(db, pack, PackTrigger.QUARANTINE, station_id=station_id, at=at, actor=actor, reason=reason)
     if pack.bay_id is not None:

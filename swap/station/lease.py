@@ -42,9 +42,7 @@ class Lease:
             row = db.get(ControllerLease, self.station_id, with_for_update=True)
             if row is None:
                 db.add(
-                    ControllerLease(
-                        station_id=self.station_id, holder=self.holder, token=self.token, heartbeat_at=now
-                    )
+                    ControllerLease(station_id=self.station_id, holder=self.holder, token=self.token, heartbeat_at=now)
                 )
                 return
             age_s = (now - row.heartbeat_at).total_seconds()

@@ -160,9 +160,7 @@ def fact(name: str, row: StepRow, plan: SeatPlan, facts: CellFacts, pack_count: 
     return facts.signal(Signal(name))
 
 
-def missing(
-    names: tuple[str, ...], row: StepRow, plan: SeatPlan, facts: CellFacts, pack_count: int
-) -> list[Missing]:
+def missing(names: tuple[str, ...], row: StepRow, plan: SeatPlan, facts: CellFacts, pack_count: int) -> list[Missing]:
     """The facts that do not hold, in the row's order; empty when all hold."""
     result = []
     for name in names:

@@ -241,9 +241,7 @@ def load_recipe(name: str, folder: Path | None = None) -> Recipe:
     if not path.is_file():
         path = (folder or Path()) / name
     if not path.is_file():
-        raise RecipeError(
-            f"recipe {name!r} is neither shipped ({', '.join(shipped_recipes())}) nor a file at {path}"
-        )
+        raise RecipeError(f"recipe {name!r} is neither shipped ({', '.join(shipped_recipes())}) nor a file at {path}")
     try:
         file = _RecipeFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (ValidationError, tomllib.TOMLDecodeError) as error:
@@ -292,9 +290,7 @@ def _expand(recipe: Recipe, pack_count: int, order: SwapOrder) -> StepTable:
     if pack_count not in (1, 2):
         raise RecipeError(f"recipe {recipe.name}: {pack_count} packs per vehicle; allowed 1…2")
     if order not in carried_orders(recipe):
-        raise RecipeError(
-            f"recipe {recipe.name}: order {order!r} is not carried; allowed {carried_orders(recipe)}"
-        )
+        raise RecipeError(f"recipe {recipe.name}: order {order!r} is not carried; allowed {carried_orders(recipe)}")
     file = recipe.file
 
     def name(state: str, seat: int | None) -> str:
@@ -321,9 +317,7 @@ def _expand(recipe: Recipe, pack_count: int, order: SwapOrder) -> StepTable:
         is_back = index >= len(forward)
         where = f"recipe {recipe.name}, state {row.state}"
         if row.command is not None and row.command not in CommandCode.__members__:
-            raise RecipeError(
-                f"{where}: command {row.command!r}; allowed: {', '.join(CommandCode.__members__)}"
-            )
+            raise RecipeError(f"{where}: command {row.command!r}; allowed: {', '.join(CommandCode.__members__)}")
         following = _pick(row.next, order)
         if following is None:
             if is_back:

@@ -29,7 +29,7 @@ def table_for(config: StationConfig, lane_id: str, pack_count: int) -> StepTable
     """The step table of a lane for a number of packs."""
     lane = next(lane for lane in config.lanes if lane.id == lane_id)
     order: SwapOrder = lane.swap_order
-    return load_recipe(lane.recipe).table(pack_count, order)
+    return load_recipe(lane.recipe, config.folder).table(pack_count, order)
 
 
 def load_session(db: Db, swap: Swap) -> Session:
@@ -37,9 +37,7 @@ def load_session(db: Db, swap: Swap) -> Session:
 
     A session read back was interrupted, so its sensors may already show its step done.
     """
-    positions = {
-        bay.id: bay.position for bay in db.exec(select(Bay).where(Bay.station_id == swap.station_id))
-    }
+    positions = {bay.id: bay.position for bay in db.exec(select(Bay).where(Bay.station_id == swap.station_id))}
     vehicle = db.get_one(VehicleRow, swap.vehicle_id)
     seats = db.exec(select(SwapSeat).where(SwapSeat.swap_id == swap.id).order_by(SwapSeat.seat)).all()  # type: ignore[arg-type]
     return Session(
@@ -145,9 +143,7 @@ def next_seq(stored: int, *seen: int) -> int:
     return newest % SEQ_MAX + 1
 
 
-def change_mode(
-    db: Db, *, station_id: str, trigger: ModeTrigger, reason: str, actor: str, at: datetime
-) -> StationMode:
+def change_mode(db: Db, *, station_id: str, trigger: ModeTrigger, reason: str, actor: str, at: datetime) -> StationMode:
     """Move the station's mode by a trigger of its table; the event tells who and why.
 
     Raises:

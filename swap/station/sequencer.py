@@ -48,15 +48,11 @@ MOVING_MODES = frozenset({StationMode.AUTOMATIC, StationMode.CLOSED})
 """Modes in which a session may send commands."""
 
 
-def begin(
-    table: StepTable, swap_id: str, vehicle_tag: int, seats: tuple[SeatPlan, ...], now: datetime
-) -> Session:
+def begin(table: StepTable, swap_id: str, vehicle_tag: int, seats: tuple[SeatPlan, ...], now: datetime) -> Session:
     """The session of a swap that has been given a lane and packs."""
     state = fire(table, QUEUED, Trigger.DISPATCH)
     row = table.by_state[state]
-    return Session(
-        swap_id, vehicle_tag, state, seats, now, deadline_at=now + timedelta(seconds=row.timeout_s)
-    )
+    return Session(swap_id, vehicle_tag, state, seats, now, deadline_at=now + timedelta(seconds=row.timeout_s))
 
 
 def step(table: StepTable, session: Session, facts: StepFacts) -> Result:
@@ -114,9 +110,7 @@ def _refuse(session: Session, row: StepRow, lacking: list[Missing]) -> Result:
     return replace(session, refused=names), (Refusal(row, tuple(lacking)),)
 
 
-def _enter(
-    table: StepTable, session: Session, state: str, now: datetime
-) -> tuple[Session, tuple[Effect, ...]]:
+def _enter(table: StepTable, session: Session, state: str, now: datetime) -> tuple[Session, tuple[Effect, ...]]:
     row = table.by_state.get(state)
     entered = replace(
         session,
@@ -141,12 +135,7 @@ def _done(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
         trigger = Trigger.PARTIAL
     following = fire(table, session.state, trigger)
     exchanged = session.exchanged
-    if (
-        row.move is not None
-        and row.move.pack == "new"
-        and row.target is not None
-        and row.target.value == "seat"
-    ):
+    if row.move is not None and row.move.pack == "new" and row.target is not None and row.target.value == "seat":
         exchanged = exchanged | {row.seat}
     entered, ended = _enter(table, replace(session, exchanged=exchanged), following, facts.now)
     done = StepDone(row, plan_of(session, row), row.move, session.seq, following)
@@ -157,9 +146,7 @@ def _done(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
 def _fail(table: StepTable, session: Session, row: StepRow, facts: StepFacts, fault: StepFault) -> Result:
     action = recovery_for(row, fault, session.tries)
     acknowledge = (
-        (Acknowledge(session.seq),)
-        if session.seq is not None and facts.cell.cell.done_seq == session.seq
-        else ()
+        (Acknowledge(session.seq),) if session.seq is not None and facts.cell.cell.done_seq == session.seq else ()
     )
     if action is FaultAction.RETRY:
         again = replace(
@@ -184,20 +171,11 @@ def _fail(table: StepTable, session: Session, row: StepRow, facts: StepFacts, fa
 
 def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
     decision = facts.decision
-    if (
-        decision is None
-        or facts.mode not in MOVING_MODES
-        or not facts.cell.fresh
-        or tripped(facts.cell) is not None
-    ):
+    if decision is None or facts.mode not in MOVING_MODES or not facts.cell.fresh or tripped(facts.cell) is not None:
         return session, ()
     free = facts.cell.cell.active_seq == 0 or facts.cell.cell.active_seq != session.seq
     if decision.kind is DecisionKind.CANCEL:
-        if (
-            session.state != table.first_state
-            or facts.cell.signal(Signal.VEHICLE_PRESENT) is not False
-            or not free
-        ):
+        if session.state != table.first_state or facts.cell.signal(Signal.VEHICLE_PRESENT) is not False or not free:
             return session, ()
         entered, ended = _enter(table, session, fire(table, session.state, Trigger.CANCEL), facts.now)
         return entered, (Resumed(decision), *ended)
@@ -226,9 +204,7 @@ def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     if cell.done_seq == seq and cell.result is not ResultCode.NONE:
         if cell.result is ResultCode.DONE:
             deadline_at = facts.now + timedelta(seconds=row.confirm_s * max(1.0, facts.speed / 10))
-            return _confirming(
-                table, replace(session, phase=Phase.CONFIRMING, deadline_at=deadline_at), row, facts
-            )
+            return _confirming(table, replace(session, phase=Phase.CONFIRMING, deadline_at=deadline_at), row, facts)
         if not _missing(table, session, row, facts, row.confirm):
             return _done(table, session, row, facts)
         name = "command_aborted" if cell.result is ResultCode.ABORTED else "command_failed"
@@ -253,9 +229,7 @@ def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     if session.deadline_at is not None and facts.now > session.deadline_at:
         return _hold(session, HoldReason.TIMEOUT, {"seq": seq, "active": cell.active_seq == seq})
     seen = seq in (cell.ack_seq, cell.active_seq, cell.done_seq)
-    waited_s = (
-        None if facts.last_sent_at is None else (facts.now - facts.last_sent_at).total_seconds() / facts.speed
-    )
+    waited_s = None if facts.last_sent_at is None else (facts.now - facts.last_sent_at).total_seconds() / facts.speed
     if not seen and (waited_s is None or waited_s >= RESEND_S):
         lacking = _missing(table, session, row, facts, row.permissives)
         if lacking:
@@ -349,9 +323,7 @@ def _checking(table: StepTable, session: Session, row: StepRow, facts: StepFacts
         limit = CHECK_TRIES.get(check, 3)
         overdue = session.deadline_at is not None and facts.now > session.deadline_at
         exhausted = tries >= limit or (value is None and overdue)
-        result = (
-            "pass" if value else "waiting_person" if exhausted else "fail" if value is False else "checking"
-        )
+        result = "pass" if value else "waiting_person" if exhausted else "fail" if value is False else "checking"
         if (result, tries) != (entry["result"], entry["tries"]):
             effects.append(CheckChanged(check, result, tries))
         checks[check.value] = {"result": result, "tries": tries}

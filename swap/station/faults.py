@@ -1,0 +1,64 @@
+"""Faults as stored: raised once while open, acknowledged by a person, cleared when the condition is gone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session as Db
+from sqlmodel import select
+
+from robotics.faults import fault_by_name
+from swap.events import EventKind, append_event
+from swap.tables import FaultRow
+
+
+def raise_fault(
+    db: Db, *, station_id: str, name: str, source: str, at: datetime, data: dict[str, Any] | None = None
+) -> FaultRow:
+    """Store a fault of the catalogue; one that is open already from the same source stays as it is."""
+    fault = fault_by_name(name)
+    key = f"{station_id}|{source}|{fault.code}"
+    row = db.exec(select(FaultRow).where(FaultRow.open_key == key)).first()
+    if row is not None:
+        return row
+    row = FaultRow(
+        station_id=station_id,
+        code=fault.code,
+        level=fault.level,
+        source=source,
+        open_key=key,
+        raised_at=at,
+        data=data or {},
+    )
+    db.add(row)
+    append_event(
+        db,
+        station_id=station_id,
+        at=at,
+        kind=EventKind.FAULT_RAISED,
+        data={"name": name, "code": fault.code, "level": fault.level, "source": source},
+    )
+    return row
+
+
+def clear_fault(db: Db, *, station_id: str, name: str, source: str, at: datetime, actor: str = "controller") -> None:
+    """Close a fault whose condition is gone; nothing is written where it is not open."""
+    key = f"{station_id}|{source}|{fault_by_name(name).code}"
+    row = db.exec(select(FaultRow).where(FaultRow.open_key == key)).first()
+    if row is not None:
+        close_fault(db, row, at=at, actor=actor)
+
+
+def close_fault(db: Db, row: FaultRow, *, at: datetime, actor: str) -> None:
+    """Close an open fault row."""
+    row.cleared_at, row.open_key = at, None
+    db.add(row)
+    append_event(
+        db,
+        station_id=row.station_id,
+        at=at,
+        kind=EventKind.FAULT_CLEARED,
+        actor=actor,
+        data={"code": row.code, "source": row.source, "fault_id": row.id},
+    )

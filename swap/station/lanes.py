@@ -1,0 +1,423 @@
+"""One lane, live: read the cell, take one step of its swap, store it, then carry out its effects."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlmodel import Session as Db
+from sqlmodel import select
+
+from robotics.config import LaneSection
+from robotics.port import CellState, CellStatus, ControlMode, LinkLost, Refused, RunMode, Signal, SwapRobot
+from scheduler.types import Dispatch, PackState
+from swap.events import EventKind, append_event
+from swap.station.context import StationContext
+from swap.station.faults import raise_fault
+from swap.station.inventory import apply_move, reserve_packs, unreserve_packs
+from swap.station.permissives import BayFact, CellFacts, SeatPlan, tripped
+from swap.station.recipe import TERMINAL, Check, StepTable
+from swap.station.records import (
+    end_command,
+    load_session,
+    next_seq,
+    qualified,
+    store_command,
+    store_session,
+    table_for,
+)
+from swap.station.sequencer import begin, plan_of, step
+from swap.station.session import (
+    Acknowledge,
+    CheckChanged,
+    Decision,
+    Effect,
+    Ended,
+    Held,
+    HoldReason,
+    HoldRobot,
+    Phase,
+    Refusal,
+    Resumed,
+    Send,
+    Session,
+    StationHold,
+    StepDone,
+    StepFacts,
+    StepFailed,
+)
+from swap.tables import Bay, Pack, Station, Swap, SwapSeat, VehicleRow
+
+log = logging.getLogger(__name__)
+
+POWER_OFF_KW = 0.5
+"""A charger below this gives nothing: the pack may be picked."""
+
+_END_EVENT = {
+    "completed": EventKind.SWAP_COMPLETED,
+    "returned": EventKind.SWAP_RETURNED,
+    "cancelled": EventKind.SWAP_CANCELLED,
+}
+
+
+class LaneRunner:
+    """Drives the swap in one lane. `cycle()` is called at the cell's poll period; each call takes one step.
+
+    Args:
+        hold_station: called with a reason when the whole station must be held.
+    """
+
+    def __init__(
+        self,
+        context: StationContext,
+        lane: LaneSection,
+        robot: SwapRobot,
+        hold_station: Callable[[str], None],
+    ) -> None:
+        self.context = context
+        self.lane = lane
+        self.robot = robot
+        self._hold_station = hold_station
+        self.session: Session | None = None
+        self.table: StepTable | None = None
+        self._last_sent_at: datetime | None = None
+
+    @property
+    def lane_key(self) -> str:
+        """Database key of the lane."""
+        return qualified(self.context.station_id, self.lane.id)
+
+    def load(self, *, restarted: bool) -> Session | None:
+        """Take up the open swap of this lane from the database; after an unclean end it is held."""
+        with self.context.store.transaction() as db:
+            swap = db.exec(select(Swap).where(Swap.open_lane_id == self.lane_key)).first()
+            if swap is None:
+                self.session, self.table = None, None
+                return None
+            self.table = table_for(self.context.config, self.lane.id, swap.pack_count)
+            self.session = load_session(db, swap)
+            if restarted and self.session.phase is not Phase.HELD:
+                self.session = replace(self.session, phase=Phase.HELD, hold_reason=HoldReason.RESTART, hold_detail={})
+                store_session(db, self.session)
+                self._event(db, EventKind.SWAP_HELD, {"reason": HoldReason.RESTART.value})
+            return self.session
+
+    async def cycle(self) -> None:
+        """Read the cell and take one step."""
+        cell = await self.robot.status()
+        self.context.cells[self.lane.id] = cell
+        facts = self.cell_facts(cell)
+        signal = tripped(facts)
+        if signal is not None:
+            self._hold_station(signal.value)
+        if self.session is not None:
+            await self._take(self.step_facts(facts, None))
+
+    async def decide(self, decision: Decision) -> bool:
+        """Apply a person's decision to the held swap; False when it is not allowed as things stand."""
+        cell = self.context.cells.get(self.lane.id)
+        if self.session is None or cell is None or self.session.phase is not Phase.HELD:
+            return False
+        return await self._take(self.step_facts(self.cell_facts(cell), decision))
+
+    async def _take(self, facts: StepFacts) -> bool:
+        assert self.session is not None
+        assert self.table is not None
+        before = self.session
+        after, effects = step(self.table, before, facts)
+        if after is before and not effects:
+            return False
+        with self.context.store.transaction() as db:
+            if after != before:
+                store_session(db, after)
+            for effect in effects:
+                self._record(db, before, after, effect, facts)
+        self.session = None if after.state in TERMINAL else after
+        for effect in effects:
+            await self._carry_out(effect, facts)
+        return True
+
+    def cell_facts(self, cell: CellStatus) -> CellFacts:
+        """The cell with the ages of its blocks and what is known of the bays of this swap."""
+        clock = self.context.clock
+        bays: dict[int, BayFact] = {}
+        if self.session is not None:
+            for plan in self.session.seats:
+                for key, position, pack_id in (
+                    (plan.old_bay, plan.old_position, plan.old_pack_id),
+                    (plan.new_bay, plan.new_position, plan.new_pack_id),
+                ):
+                    if key is not None:
+                        bays[position] = self._bay_fact(key.split(":", 1)[1], position, pack_id, cell)
+        return CellFacts(
+            cell=cell,
+            fast_age_s=clock.age_s(cell.fast_at),
+            slow_age_s=clock.age_s(cell.slow_at),
+            max_age_s=self.lane.cell.max_age_s,
+            bays=bays,
+        )
+
+    def _bay_fact(self, name: str, position: int, pack_id: str | None, cell: CellStatus) -> BayFact:
+        occupied = cell.bays_occupied[position - 1] if position <= len(cell.bays_occupied) else None
+        reading = self.context.readings.get(name)
+        if reading is None or not self.context.reading_fresh(name):
+            return BayFact(occupied)
+        safe = (
+            reading.pack_id == pack_id
+            and reading.alarm_level < 2
+            and reading.temp_max_c is not None
+            and reading.temp_max_c <= self.context.policy.charge_temp_max_c
+            and reading.charge_kw is not None
+            and reading.charge_kw < POWER_OFF_KW
+        )
+        return BayFact(occupied, reading.pack_id, safe)
+
+    def step_facts(self, facts: CellFacts, decision: Decision | None) -> StepFacts:
+        """Everything one step may know."""
+        context = self.context
+        return StepFacts(
+            now=context.clock.now(),
+            cell=facts,
+            mode=context.mode,
+            next_seq=self._next_seq(facts.cell),
+            speed=context.clock.speed,
+            link_lost_s=self.lane.cell.heartbeat_lost_s,
+            checks=self._checks(facts),
+            decision=decision,
+            last_sent_at=self._last_sent_at,
+        )
+
+    def _next_seq(self, cell: CellStatus) -> int:
+        with self.context.store.reading() as db:
+            stored = db.get_one(Station, self.context.station_id).last_seq_by_lane.get(self.lane.id, 0)
+        return next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq)
+
+    def _checks(self, facts: CellFacts) -> Mapping[Check, bool | None]:
+        session, table = self.session, self.table
+        if session is None or table is None or session.state in TERMINAL or not table.by_state[session.state].checks:
+            return {}
+        signal, cell = facts.signal, facts.cell
+        secured = [
+            signal(s)
+            for s in (
+                Signal.SEAT_1_OCCUPIED,
+                *((Signal.SEAT_2_OCCUPIED,) if table.pack_count > 1 else ()),
+                Signal.HANDBRAKE_ON,
+                Signal.GEAR_NEUTRAL,
+                Signal.KEY_OFF,
+                Signal.HV_OFF,
+            )
+        ]
+        result: dict[Check, bool | None] = {
+            Check.AUTHORISED: None if cell.vehicle_tag == 0 else cell.vehicle_tag == session.vehicle_tag,
+            Check.VEHICLE_LINK: signal(Signal.VEHICLE_LINK),
+            Check.POSITION: signal(Signal.VEHICLE_IN_POSITION),
+            Check.OLD_PACK: False if False in secured else None if None in secured else True,
+            Check.ROBOT_READY: cell.state in (CellState.FREE, CellState.READY)
+            and cell.control_mode is ControlMode.ONLINE
+            and cell.run_mode is RunMode.AUTO
+            and signal(Signal.GRIPPER_LOADED) is False,
+        }
+        with self.context.store.reading() as db:
+            result |= self._record_checks(db, session.seats, facts)
+        return result
+
+    def _record_checks(self, db: Db, seats: Sequence[SeatPlan], facts: CellFacts) -> Mapping[Check, bool | None]:
+        assert self.session is not None
+        swap = db.get_one(Swap, self.session.swap_id)
+        vehicle = db.get_one(VehicleRow, swap.vehicle_id)
+        kinds = self.context.config.vehicle_model(vehicle.model).pack_kinds
+        old = [db.get(Pack, plan.old_pack_id) if plan.old_pack_id else None for plan in seats]
+        new = [db.get(Pack, plan.new_pack_id) if plan.new_pack_id else None for plan in seats]
+        facts_new = [facts.bays.get(plan.new_position) for plan in seats]
+        return {
+            Check.RECORD: all(p is not None and p.vehicle_id == swap.vehicle_id for p in old),
+            Check.PACK_AVAILABLE: all(p is not None and p.state == PackState.RESERVED for p in new),
+            Check.NEW_PACK_ACCEPTED: all(p is not None and p.kind in kinds for p in new),
+            Check.NEW_PACK_POWER_OFF: None
+            if any(f is None or f.pack_safe is None for f in facts_new)
+            else all(f is not None and f.pack_safe for f in facts_new),
+        }
+
+    def dispatch(self, db: Db, chosen: Dispatch) -> None:
+        """Give a queued swap this lane, its packs and its bays; call inside a transaction."""
+        context, now = self.context, self.context.clock.now()
+        swap = db.get_one(Swap, chosen.swap_id)
+        vehicle = db.get_one(VehicleRow, swap.vehicle_id)
+        self.table = table_for(context.config, self.lane.id, len(chosen.packs.pack_ids))
+        plans = []
+        for index, pack_id in enumerate(chosen.packs.pack_ids):
+            seat = db.get(SwapSeat, (swap.id, index + 1)) or SwapSeat(swap_id=swap.id, seat=index + 1)
+            old = db.exec(select(Pack).where(Pack.vehicle_id == swap.vehicle_id, Pack.seat == index + 1)).first()
+            seat.old_pack_id = old.id if old else None
+            seat.last_settled_soe_kwh = old.settled_soe_kwh if old else None
+            seat.new_pack_id = pack_id
+            seat.old_bay_id = context.bay_key(chosen.empty_bay_ids[index])
+            seat.new_bay_id = context.bay_key(chosen.packs.bay_ids[index])
+            db.add(seat)
+            plans.append(
+                SeatPlan(
+                    index + 1,
+                    seat.old_pack_id,
+                    pack_id,
+                    seat.old_bay_id,
+                    db.get_one(Bay, seat.old_bay_id).position,
+                    seat.new_bay_id,
+                    db.get_one(Bay, seat.new_bay_id).position,
+                )
+            )
+        session = begin(self.table, swap.id, vehicle.tag, tuple(plans), now)
+        swap.lane_id, swap.open_lane_id = self.lane.id, self.lane_key
+        swap.recipe, swap.pack_count, swap.dispatched_at = self.table.recipe, len(plans), now
+        db.add(swap)
+        db.flush()
+        reserve_packs(db, station_id=context.station_id, pack_ids=chosen.packs.pack_ids, at=now)
+        store_session(db, session)
+        self.session = session
+        self._last_sent_at = None
+        self._event(
+            db,
+            EventKind.SWAP_DISPATCHED,
+            {
+                "packs": list(chosen.packs.pack_ids),
+                "from": list(chosen.packs.bay_ids),
+                "to": list(chosen.empty_bay_ids),
+            },
+        )
+
+    def _event(self, db: Db, kind: EventKind, data: Mapping[str, object], actor: str = "controller") -> None:
+        append_event(
+            db,
+            station_id=self.context.station_id,
+            at=self.context.clock.now(),
+            kind=kind,
+            actor=actor,
+            swap_id=self.session.swap_id if self.session else None,
+            lane_id=self.lane.id,
+            data=dict(data),
+        )
+
+    def _record(self, db: Db, before: Session, after: Session, effect: Effect, facts: StepFacts) -> None:
+        context, at = self.context, facts.now
+        station_id = context.station_id
+        if isinstance(effect, Send) and not effect.repeated:
+            store_command(
+                db,
+                station_id=station_id,
+                lane_id=self.lane.id,
+                command=effect.command,
+                swap_id=before.swap_id,
+                state=before.state,
+                at=at,
+            )
+            data = {
+                "state": before.state,
+                "seq": effect.command.seq,
+                "command": effect.command.code.name,
+                "tries": before.tries,
+            }
+            self._event(db, EventKind.SWAP_STEP_STARTED, data)
+        elif isinstance(effect, StepDone):
+            if effect.seq is not None:
+                end_command(db, station_id=station_id, lane_id=self.lane.id, seq=effect.seq, result="done", at=at)
+            if effect.move is not None:
+                swap = db.get_one(Swap, before.swap_id)
+                apply_move(
+                    db,
+                    station_id=station_id,
+                    lane_id=self.lane.id,
+                    swap=swap,
+                    plan=effect.plan,
+                    move=effect.move,
+                    at=at,
+                )
+            took_s = (at - before.entered_at).total_seconds()
+            data = {
+                "state": effect.row.state,
+                "next": effect.following,
+                "seq": effect.seq,
+                "took_s": round(took_s, 1),
+            }
+            self._event(db, EventKind.SWAP_STEP_DONE, data)
+        elif isinstance(effect, StepFailed):
+            code = int(facts.cell.cell.fault_code)
+            if effect.seq is not None:
+                end_command(
+                    db,
+                    station_id=station_id,
+                    lane_id=self.lane.id,
+                    seq=effect.seq,
+                    result="failed",
+                    at=at,
+                    fault_code=code,
+                )
+            data = {
+                "state": effect.row.state,
+                "fault": effect.fault.name,
+                "action": effect.action.value,
+                "next": effect.following,
+                "seq": effect.seq,
+                **effect.fault.detail,
+            }
+            self._event(db, EventKind.SWAP_STEP_FAILED, data)
+            raise_fault(
+                db,
+                station_id=station_id,
+                name=effect.fault.name,
+                source=f"lane:{self.lane.id}",
+                at=at,
+                data=data,
+            )
+        elif isinstance(effect, Refusal):
+            data = {"state": effect.row.state, "missing": [m.as_data() for m in effect.missing]}
+            self._event(db, EventKind.SWAP_REFUSED, data)
+        elif isinstance(effect, CheckChanged):
+            data = {"check": effect.check.value, "result": effect.result, "tries": effect.tries}
+            self._event(db, EventKind.SWAP_CHECK, data)
+        elif isinstance(effect, Held):
+            self._event(
+                db,
+                EventKind.SWAP_HELD,
+                {"state": before.state, "reason": effect.reason.value, **effect.detail},
+            )
+        elif isinstance(effect, Resumed):
+            data = {"state": before.state, "decision": effect.decision.kind.value, "next": after.state}
+            self._event(db, EventKind.SWAP_RESUMED, data, actor=effect.decision.by)
+        elif isinstance(effect, Ended):
+            self._end(db, effect, at)
+
+    def _end(self, db: Db, effect: Ended, at: datetime) -> None:
+        assert self.session is not None
+        swap = db.get_one(Swap, self.session.swap_id)
+        swap.ended_at, swap.open_lane_id, swap.open_vehicle_id = at, None, None
+        swap.end_reason = effect.state
+        db.add(swap)
+        db.flush()
+        unreserve_packs(db, swap, at=at)
+        self._event(
+            db,
+            _END_EVENT[effect.state],
+            {"seats": len(effect.exchanged), "exchanged": sorted(effect.exchanged)},
+        )
+
+    async def _carry_out(self, effect: Effect, facts: StepFacts) -> None:
+        try:
+            if isinstance(effect, Send):
+                self._last_sent_at = facts.now
+                await self.robot.send(effect.command)
+            elif isinstance(effect, Acknowledge):
+                await self.robot.acknowledge(effect.seq)
+        except LinkLost as error:
+            # The number is stored: the next steps read whether it arrived, and send it again if not.
+            log.warning("lane %s: %s", self.lane.id, error)
+        except Refused as error:
+            log.error("lane %s: %s", self.lane.id, error)
+        if isinstance(effect, HoldRobot):
+            await self.robot.hold(effect.reason)
+        elif isinstance(effect, StationHold):
+            self._hold_station(effect.reason)
+
+
+__all__ = ["LaneRunner", "plan_of"]
