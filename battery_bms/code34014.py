@@ -120,9 +120,7 @@ def _produced_on(code: str) -> date | None:
         (17, day, _DAY_CHARACTERS + _DAY_UNSETTLED),
     ):
         if character not in allowed:
-            raise BatteryCodeError(
-                f"{code!r}: character {position} is {character!r}, it must be one of {allowed}"
-            )
+            raise BatteryCodeError(f"{code!r}: character {position} is {character!r}, it must be one of {allowed}")
     if day in _DAY_UNSETTLED:
         return None
     return date(

@@ -253,9 +253,7 @@ def release_thermal(watch: ThermalWatch) -> ThermalWatch:
     return replace(watch, readings=(), latched_at=None, causes=())
 
 
-def _with_reading(
-    readings: tuple[PackReading, ...], reading: PackReading, window_s: float
-) -> tuple[PackReading, ...]:
+def _with_reading(readings: tuple[PackReading, ...], reading: PackReading, window_s: float) -> tuple[PackReading, ...]:
     if readings and reading.at <= readings[-1].at:
         return readings
     # Another pack's history says nothing about this one; a pack whose BMS fell silent keeps its own.

@@ -66,9 +66,7 @@ class PackSpec:
         if self.heat_capacity_kj_per_k <= 0.0:
             object.__setattr__(self, "heat_capacity_kj_per_k", HEAT_CAPACITY_KJ_PER_K_KWH * self.rated_kwh)
         if self.conductance_kw_per_k <= 0.0:
-            object.__setattr__(
-                self, "conductance_kw_per_k", CONDUCTANCE_W_PER_K_KWH * self.rated_kwh / 1000.0
-            )
+            object.__setattr__(self, "conductance_kw_per_k", CONDUCTANCE_W_PER_K_KWH * self.rated_kwh / 1000.0)
 
 
 def spec_from_section(section: PackKindSection) -> PackSpec:
@@ -130,9 +128,7 @@ def advance_energy(
     return energy, drawn
 
 
-def time_to_soc_s(
-    spec: PackSpec, soh_pct: float, energy_kwh: float, power_kw: float, target_soc_pct: float
-) -> float:
+def time_to_soc_s(spec: PackSpec, soh_pct: float, energy_kwh: float, power_kw: float, target_soc_pct: float) -> float:
     """Seconds at a constant set-point to a state of charge; 0 when it already is reached, inf when never."""
     _check_power(power_kw)
     capacity = capacity_kwh(spec, soh_pct)

@@ -48,9 +48,7 @@ def close(value: float, wanted: float, scale: float = 1.0) -> bool:
 
 
 @given(specs, healths, socs, powers, times, times)
-def test_two_steps_are_one(
-    spec: PackSpec, soh: float, soc: float, power_kw: float, a_s: float, b_s: float
-) -> None:
+def test_two_steps_are_one(spec: PackSpec, soh: float, soc: float, power_kw: float, a_s: float, b_s: float) -> None:
     start = energy_at_soc_kwh(soc, spec, soh)
     first = advance(spec, soh, start, 20.0, power_kw, 5.0, a_s)
     second = advance(spec, soh, first.energy_kwh, first.temp_c, power_kw, 5.0, b_s)
