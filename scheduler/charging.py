@@ -213,7 +213,7 @@ def _claims(
         elif bay.occupied is False:
             plan[bay_id] = _SENSOR
         elif not soc_pct < target_pct:
-            plan[bay_id] = _TARGET
+            plan[bay_id] = _TARGET if soc_pct >= target_pct else _UNKNOWN
         elif not bay.charger_ok:
             plan[bay_id] = _CHARGER_FAULT
         elif not bay.max_charge_kw > 0.0:

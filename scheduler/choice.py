@@ -243,9 +243,7 @@ def find_empty_bays(
             continue
         kinds = bay.kinds
         # An empty set fits every kind, so such a bay is kept for last.
-        empty.append(
-            (-bay.max_charge_kw if bay.charger_ok else 0.0, not kinds, len(kinds), bay.position, bay)
-        )
+        empty.append((-bay.max_charge_kw if bay.charger_ok else 0.0, not kinds, len(kinds), bay.position, bay))
     if len(empty) - view.held_empty_bays < len(seats):
         return None
     if len(empty) > 1:

@@ -39,9 +39,7 @@ def has_open_booking(entry: QueueEntry, view: StationView) -> bool:
 
 def in_order(view: StationView) -> list[QueueEntry]:
     """The queue in the order in which trucks are served."""
-    return sorted(
-        view.queue, key=lambda e: (-e.priority, not has_open_booking(e, view), e.arrived_at, e.swap_id)
-    )
+    return sorted(view.queue, key=lambda e: (-e.priority, not has_open_booking(e, view), e.arrived_at, e.swap_id))
 
 
 def next_dispatch(view: StationView, policy: ChargingPolicy) -> Dispatch | None:
@@ -195,9 +193,5 @@ def estimate_ready_s(
         missing_kwh = max(0.0, policy.offer_soc_pct - pack.soc_pct) * pack.rated_kwh * pack.soh_pct / 10_000.0
         stored_kw = setpoint.power_kw * kinds[pack.kind].charge_efficiency
         waits_s.setdefault(pack.kind, []).append(missing_kwh / stored_kw * 3600.0)
-    ends_s = [
-        sorted(times)[entry.packs_needed - 1]
-        for times in waits_s.values()
-        if len(times) >= entry.packs_needed
-    ]
+    ends_s = [sorted(times)[entry.packs_needed - 1] for times in waits_s.values() if len(times) >= entry.packs_needed]
     return min(ends_s, default=None)

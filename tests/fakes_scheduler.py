@@ -140,9 +140,7 @@ healthy_packs = st.builds(
 
 
 @st.composite
-def racks(
-    draw: st.DrawFn, packs: st.SearchStrategy[PackView] = wild_packs | healthy_packs
-) -> tuple[BayView, ...]:
+def racks(draw: st.DrawFn, packs: st.SearchStrategy[PackView] = wild_packs | healthy_packs) -> tuple[BayView, ...]:
     """Up to ten bays, some sick, each with its own pack or none."""
     contents = draw(st.lists(st.none() | packs, max_size=10))
     return tuple(

@@ -90,9 +90,7 @@ def test_healthy_pack_is_offered(changes: dict[str, Any]) -> None:
     assert is_offerable(replace(bay, occupied=None), POLICY)  # a silent sensor contradicts nothing
 
 
-def chosen(
-    packs: Sequence[PackView | None], entry: QueueEntry | None = None, lane_id: str | None = None
-) -> Any:
+def chosen(packs: Sequence[PackView | None], entry: QueueEntry | None = None, lane_id: str | None = None) -> Any:
     found = choose_packs(station(rack(*packs)), entry or truck(1), POLICY, lane_id)
     return found.bay_ids if isinstance(found, PackChoice) else found.reason
 
@@ -114,9 +112,7 @@ def test_fullest_pack_first_then_lowest_position() -> None:
         ([pack(93), pack(93), pack(93)], ("A1", "A2")),
     ],
 )
-def test_two_packs_are_of_one_kind_and_as_equal_as_can_be(
-    packs: list[PackView | None], bays: tuple[str, ...]
-) -> None:
+def test_two_packs_are_of_one_kind_and_as_equal_as_can_be(packs: list[PackView | None], bays: tuple[str, ...]) -> None:
     assert chosen(packs, truck(1, packs_needed=2, accepts=frozenset({KIND, OTHER}))) == bays
 
 
@@ -179,9 +175,13 @@ def test_reserved_bay_counts_as_promised() -> None:
 
 
 def empty(position: int, kw: float = 240.0, **changes: Any) -> BayView:
-    return BayView(
-        **({"bay_id": f"A{position}", "position": position, "max_charge_kw": kw, "occupied": False} | changes)
-    )
+    values: dict[str, Any] = {
+        "bay_id": f"A{position}",
+        "position": position,
+        "max_charge_kw": kw,
+        "occupied": False,
+    }
+    return BayView(**(values | changes))
 
 
 @pytest.mark.parametrize(
@@ -218,9 +218,7 @@ def test_empty_bays_left_over_and_excluded() -> None:
 
 
 @given(racks(), queues.filter(bool), st.sampled_from([None, "L1", "L2"]))
-def test_nothing_unsafe_is_chosen(
-    bays: tuple[BayView, ...], queue: list[QueueEntry], lane: str | None
-) -> None:
+def test_nothing_unsafe_is_chosen(bays: tuple[BayView, ...], queue: list[QueueEntry], lane: str | None) -> None:
     view = station(bays)
     entry = queue[0]
     found = choose_packs(view, entry, POLICY, lane)

@@ -299,9 +299,7 @@ def test_nobody_is_overtaken_for_the_same_kind(bays: tuple[BayView, ...], queue:
 
 
 @given(racks(), queues.filter(bool))
-def test_the_first_truck_is_called_whenever_it_can_be(
-    bays: tuple[BayView, ...], queue: list[QueueEntry]
-) -> None:
+def test_the_first_truck_is_called_whenever_it_can_be(bays: tuple[BayView, ...], queue: list[QueueEntry]) -> None:
     view = station(bays, queue)
     first = in_order(view)[0]
     servable = explain_wait(view, first, POLICY) is None

@@ -17,9 +17,7 @@ from scheduler.config import TariffSection
 from scheduler.tariff import Tariff, TariffError, load_profile, load_tariff
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-VECTORS = json.loads(
-    (Path(__file__).parents[1] / "vectors" / "shanxi_tou_2026.json").read_text(encoding="utf-8")
-)
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "shanxi_tou_2026.json").read_text(encoding="utf-8"))
 instants = st.datetimes(datetime(2025, 1, 1), datetime(2029, 1, 1), timezones=st.just(UTC))
 
 
