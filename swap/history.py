@@ -1,4 +1,4 @@
-"""Lists over time, page by page: swaps, events, bookings, bills, faults, requests. Rows do not leave this room."""
+"""Lists over time, page by page: swaps, events, bookings, bills, faults. Rows do not leave this room."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from swap.tables import (
     Bill,
     BillLine,
     Booking,
-    ControlRequest,
     FaultRow,
     StationEvent,
     Swap,
@@ -129,20 +128,6 @@ class BookingRecord:
     window_end_at: datetime
     status: str
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
-    """What was asked of the controller, and its answer."""
-
-    request_id: int
-    kind: str
-    arguments: dict[str, Any]
-    requested_by: str
-    requested_at: datetime
-    status: str
-    answered_at: datetime | None
-    answer: str
 
 
 def make_cursor(at: datetime, key: str) -> str:
@@ -468,26 +453,3 @@ def list_faults(
     if only_open:
         query = query.where(col(FaultRow.cleared_at).is_(None))
     return tuple(fault_record(row) for row in db.exec(query))
-
-
-def request_record(row: ControlRequest) -> RequestRecord:
-    """The record of a request row."""
-    assert row.id is not None
-    return RequestRecord(
-        request_id=row.id,
-        kind=row.kind,
-        arguments=dict(row.arguments),
-        requested_by=row.requested_by,
-        requested_at=row.requested_at,
-        status=row.status,
-        answered_at=row.answered_at,
-        answer=row.answer,
-    )
-
-
-def get_request(db: Session, station_id: str, request_id: int) -> RequestRecord:
-    """One request. Raises NotFound."""
-    row = db.get(ControlRequest, request_id)
-    if row is None or row.station_id != station_id:
-        raise NotFound("request", request_id)
-    return request_record(row)

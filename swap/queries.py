@@ -307,7 +307,7 @@ def _station_record(db: Session, row: Station) -> StationRecord:
 
 
 def station_state(db: Session, config: StationConfig) -> StationState:
-    """The live state of the station of a station file. Raises NotFound while the database was never filled."""
+    """The live state of a station file's station. Raises NotFound while the database was never filled."""
     station_id = config.station.id
     station = get_station(db, station_id)
     open_swaps = db.exec(

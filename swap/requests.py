@@ -6,16 +6,31 @@ command: it records that a named person has seen it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from swap.errors import InvalidInput, NotFound
 from swap.events import EventKind, append_event
-from swap.history import RequestRecord, request_record
 from swap.queries import FaultRecord, fault_record
 from swap.tables import ControlRequest, FaultRow, Station
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """What was asked of the controller, and its answer."""
+
+    request_id: int
+    kind: str
+    arguments: dict[str, Any]
+    requested_by: str
+    requested_at: datetime
+    status: str
+    answered_at: datetime | None
+    answer: str
+
 
 REQUEST_KINDS = (
     "confirm",
@@ -89,3 +104,37 @@ def acknowledge_fault(db: Session, *, station_id: str, fault_id: int, name: str,
             data={"fault_id": fault_id, "code": row.code, "source": row.source},
         )
     return fault_record(row)
+
+
+def request_record(row: ControlRequest) -> RequestRecord:
+    """The record of a request row."""
+    assert row.id is not None
+    return RequestRecord(
+        request_id=row.id,
+        kind=row.kind,
+        arguments=dict(row.arguments),
+        requested_by=row.requested_by,
+        requested_at=row.requested_at,
+        status=row.status,
+        answered_at=row.answered_at,
+        answer=row.answer,
+    )
+
+
+def get_request(db: Session, station_id: str, request_id: int) -> RequestRecord:
+    """One request. Raises NotFound."""
+    row = db.get(ControlRequest, request_id)
+    if row is None or row.station_id != station_id:
+        raise NotFound("request", request_id)
+    return request_record(row)
+
+
+def latest_requests(db: Session, station_id: str, limit: int = 5) -> tuple[RequestRecord, ...]:
+    """The requests made last, newest first."""
+    rows = db.exec(
+        select(ControlRequest)
+        .where(ControlRequest.station_id == station_id)
+        .order_by(col(ControlRequest.id).desc())
+        .limit(limit)
+    )
+    return tuple(request_record(row) for row in rows)

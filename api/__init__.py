@@ -1,0 +1,1 @@
+"""Doors: HTTP, console, command line; settings; the one composition root (`wiring.py`)."""

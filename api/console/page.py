@@ -1,0 +1,223 @@
+"""Routes of the console: the page, its live WebSocket, and the forms of its buttons."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Form, Query, Request, WebSocket
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+
+from api.console.live import LOOK_S, REPEAT_S, LiveFeed
+from api.console.view import PageView
+from api.console.words import DEFAULT_LANGUAGE, LANGUAGES, Language, language_of, load_language
+from api.deps import AnyDoors, Doors, get_doors
+from swap.errors import SwapError
+from swap.requests import acknowledge_fault, make_request
+
+COOKIE = "lang"
+STATIC = Path(__file__).with_name("static")
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+class Console:
+    """Templates and catalogues of one app."""
+
+    def __init__(self, doors: Doors) -> None:
+        zone = doors.config.station.zone
+        self.languages = {name: load_language(name, zone) for name in LANGUAGES}
+        self._environments = {name: _environment(lang) for name, lang in self.languages.items()}
+        self.feed = LiveFeed(doors, self._live)
+
+    def language(self, wanted: str | None, cookie: str | None = None) -> Language:
+        """The language asked for in the address, else that of the cookie, else Chinese."""
+        return self.languages[language_of(wanted) or language_of(cookie) or DEFAULT_LANGUAGE]
+
+    def render(self, template: str, language: Language, **values: Any) -> str:
+        """A template in a language."""
+        return self._environments[language.name].get_template(template).render(**values)
+
+    def _live(self, view: PageView, language: Language) -> str:
+        return self.render("live.html", language, view=view)
+
+
+def _environment(language: Language) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("api.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    # The i18n extension adds this method when it is loaded.
+    environment.install_gettext_translations(language.texts, newstyle=True)  # type: ignore[attr-defined]
+    environment.globals["language"] = language
+    environment.filters["epoch_ms"] = lambda at: int(at.timestamp() * 1000)
+    return environment
+
+
+def install_console(app: FastAPI) -> None:
+    """Add the console to an app whose `state.doors` is set."""
+    app.state.console = Console(app.state.doors)
+    app.include_router(router)
+    app.mount("/console/static", StaticFiles(directory=STATIC), name="console-static")
+
+
+def _console(connection: Request | WebSocket) -> Console:
+    console = connection.app.state.console
+    assert isinstance(console, Console)
+    return console
+
+
+def same_origin(headers: Headers | Mapping[str, str]) -> bool:
+    """Whether a browser sent this from our own page. Programs send no Origin and are let through."""
+    origin = headers.get("origin")
+    return origin is None or origin.partition("://")[2] == headers.get("host")
+
+
+@router.get("/")
+def root() -> RedirectResponse:
+    """The console is the front page."""
+    return RedirectResponse("/console")
+
+
+@router.get("/console")
+def page(request: Request, doors: AnyDoors, lang: Annotated[str | None, Query(max_length=10)] = None) -> HTMLResponse:
+    """The whole page; its live part is kept up to date over the WebSocket."""
+    console = _console(request)
+    language = console.language(lang, request.cookies.get(COOKIE))
+    html = console.render(
+        "page.html",
+        language,
+        station=language.pick(doors.config.station.name_zh, doors.config.station.name_en),
+        live=console.feed.html(language),
+        power=console.feed.power(language),
+    )
+    response = HTMLResponse(html, headers=SECURITY_HEADERS)
+    if language_of(lang) is not None:
+        response.set_cookie(COOKIE, language.name, max_age=365 * 86400, samesite="lax", httponly=True)
+    return response
+
+
+@router.post("/console/requests")
+def ask(
+    request: Request,
+    doors: AnyDoors,
+    kind: Annotated[str, Form(max_length=32)],
+    name: Annotated[str, Form(max_length=200)] = "",
+    swap_id: Annotated[str | None, Form(max_length=32)] = None,
+    decision: Annotated[str | None, Form(max_length=32)] = None,
+) -> HTMLResponse:
+    """Store a person's request for the controller; its answer shows in the live part."""
+    console = _console(request)
+    language = console.language(None, request.cookies.get(COOKIE))
+    given = {"swap_id": swap_id, "decision": decision}
+    arguments = {key: value for key, value in given.items() if value}
+
+    def store() -> str:
+        with doors.store.transaction() as db:
+            record = make_request(
+                db,
+                station_id=doors.station_id,
+                kind=kind,
+                arguments=arguments,
+                name=name,
+                at=doors.clock.now(),
+            )
+        return language.text("Request {number} is stored.").format(number=record.request_id)
+
+    return _answer(request, console, language, name, store)
+
+
+@router.post("/console/faults/{fault_id}")
+def acknowledge(
+    request: Request, fault_id: int, doors: AnyDoors, name: Annotated[str, Form(max_length=200)] = ""
+) -> HTMLResponse:
+    """Record that a person has seen a fault."""
+    console = _console(request)
+    language = console.language(None, request.cookies.get(COOKIE))
+
+    def store() -> str:
+        with doors.store.transaction() as db:
+            acknowledge_fault(db, station_id=doors.station_id, fault_id=fault_id, name=name, at=doors.clock.now())
+        return language.text("Fault acknowledged.")
+
+    return _answer(request, console, language, name, store)
+
+
+def _answer(request: Request, console: Console, language: Language, name: str, store: Any) -> HTMLResponse:
+    """Run what a button asks for and say how it went. 200 in any case: the notice is what the person reads."""
+    if not same_origin(request.headers):
+        return HTMLResponse("", status_code=403)
+    good = False
+    if not name.strip():
+        message = language.text("Enter your name first.")
+    else:
+        try:
+            message, good = store(), True
+        except SwapError as error:
+            message = str(error)
+    return HTMLResponse(console.render("notice.html", language, message=message, good=good))
+
+
+@router.websocket("/console/live")
+async def live(websocket: WebSocket, lang: str = "") -> None:
+    """Push the live part when something has changed: HTML for the page and rows for the chart."""
+    if not same_origin(websocket.headers):
+        await websocket.close(1008)
+        return
+    console = _console(websocket)
+    get_doors(websocket)
+    language = console.language(lang, websocket.cookies.get(COOKIE))
+    await websocket.accept()
+    gone = asyncio.create_task(_until_gone(websocket))
+    try:
+        await _push(websocket, console.feed, language, gone)
+    finally:
+        gone.cancel()
+        with suppress(asyncio.CancelledError, RuntimeError):
+            await gone
+
+
+async def _until_gone(websocket: WebSocket) -> None:
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _push(websocket: WebSocket, feed: LiveFeed, language: Language, gone: asyncio.Task[None]) -> None:
+    loop = asyncio.get_running_loop()
+    shown: tuple[int, int] | None = None
+    shown_s = float("-inf")
+    last_ms = 0
+    while not gone.done():
+        mark = await run_in_threadpool(feed.mark)
+        if mark != shown or loop.time() - shown_s >= REPEAT_S:
+            html = await run_in_threadpool(feed.html, language)
+            message = {"content": html, "target": "#live", "swap": "innerMorph"}
+            await websocket.send_text(json.dumps(message, ensure_ascii=False))
+            if shown is None or mark[1] != shown[1]:
+                rows = [row for row in await run_in_threadpool(feed.power, language) if row[0] > last_ms]
+                if rows:
+                    last_ms = rows[-1][0]
+                    await websocket.send_text(json.dumps({"power": rows, "whole": shown is None}))
+            shown, shown_s = mark, loop.time()
+        await asyncio.wait({gone}, timeout=LOOK_S)

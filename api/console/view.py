@@ -1,0 +1,369 @@
+"""What the page shows, worked out from the records of the swap room for one language. No HTML here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from api.console.words import Language, duration, kilowatts, short_code
+from robotics.faults import fault_by_code
+from scheduler.types import BayRole, PackState
+from swap.config import StationConfig
+from swap.history import SwapSummary
+from swap.queries import BayRecord, FaultRecord, LaneRecord, QueueRecord, SiteRecord, StationState, SwapRecord
+from swap.requests import RequestRecord
+from swap.station.recipe import QUEUED, RecipeError, StepTable, load_recipe
+
+
+@dataclass(frozen=True)
+class BayCard:
+    """One bay as a card."""
+
+    bay_id: str
+    role: str
+    role_word: str
+    pack_id: str
+    short: str
+    state: str
+    """Code of the pack's state, or `empty`; chooses the colour."""
+    state_word: str
+    soc_pct: float | None
+    temp: str
+    power: str
+    why: str
+    """Why there is no charging power, or what reserves the bay."""
+    blocked: bool
+
+
+@dataclass(frozen=True)
+class StepLine:
+    """One row of the recipe in a lane."""
+
+    name: str
+    status: str
+    """done, current or todo."""
+
+
+@dataclass(frozen=True)
+class CheckChip:
+    """One pre-check."""
+
+    name: str
+    result: str
+    result_word: str
+
+
+@dataclass(frozen=True)
+class LaneCard:
+    """One lane: who is in it and how far the table is."""
+
+    lane_id: str
+    name: str
+    swap_id: str
+    vehicle_id: str
+    state: str
+    phase: str
+    phase_word: str
+    hold_word: str
+    hold_detail: str
+    tries: int
+    since: datetime | None
+    steps: tuple[StepLine, ...]
+    checks: tuple[CheckChip, ...]
+    gripper: str
+    unwinding: bool
+
+
+@dataclass(frozen=True)
+class QueueLine:
+    """One waiting truck."""
+
+    swap_id: str
+    vehicle_id: str
+    since: datetime
+    waited: str
+    window: str
+    priority: int
+
+
+@dataclass(frozen=True)
+class SwapLine:
+    """One swap that has ended."""
+
+    swap_id: str
+    vehicle_id: str
+    end: str
+    end_word: str
+    ended: str
+    waited: str
+    took: str
+    packs: str
+    energy_kwh: str
+    total_yuan: str
+
+
+@dataclass(frozen=True)
+class FaultLine:
+    """One open fault."""
+
+    fault_id: int
+    level: int
+    source: str
+    code: int
+    text: str
+    action: str
+    raised: str
+    acknowledged_by: str
+
+
+@dataclass(frozen=True)
+class RequestLine:
+    """One request of a person."""
+
+    request_id: int
+    what: str
+    name: str
+    status: str
+    status_word: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class PageView:
+    """Everything the live part of the page shows."""
+
+    name: str
+    mode: str
+    mode_word: str
+    mode_reason: str
+    controller: str
+    now: datetime
+    speed: float
+    power: str
+    charge: str
+    limit: str
+    power_share_pct: float
+    ready: int
+    ready_of: int
+    bays: tuple[BayCard, ...]
+    lanes: tuple[LaneCard, ...]
+    queue: tuple[QueueLine, ...]
+    swaps: tuple[SwapLine, ...]
+    faults: tuple[FaultLine, ...]
+    requests: tuple[RequestLine, ...]
+
+
+def page_view(
+    state: StationState,
+    ended: tuple[SwapSummary, ...],
+    requests: tuple[RequestRecord, ...],
+    *,
+    config: StationConfig,
+    folder: Path,
+    language: Language,
+    now: datetime,
+    speed: float,
+) -> PageView:
+    """Work out the page. `folder` is where paths in the station file start."""
+    station, site = state.station, state.site
+    in_rack = [b for b in state.bays if b.role == BayRole.RACK]
+    limit_kw = config.site.grid_limit_kw if site is None else site.limit_kw
+    return PageView(
+        name=language.pick(station.name_zh, station.name_en),
+        mode=station.mode,
+        mode_word=language.word("mode", station.mode),
+        mode_reason=station.mode_reason,
+        controller=station.controller or "",
+        now=now,
+        speed=speed,
+        power=kilowatts(None if site is None else site.import_kw),
+        charge=kilowatts(None if site is None else site.charge_kw),
+        limit=kilowatts(limit_kw),
+        power_share_pct=_share_pct(site, limit_kw),
+        ready=sum(b.pack is not None and b.pack.state == PackState.READY for b in in_rack),
+        ready_of=len(in_rack),
+        bays=tuple(_bay(b, state, language) for b in state.bays),
+        lanes=tuple(_lane(lane, folder, language) for lane in state.lanes),
+        queue=tuple(_waiting(entry, now, language) for entry in state.queue),
+        swaps=tuple(_ended(summary, language) for summary in ended),
+        faults=tuple(_fault(fault, language) for fault in state.faults),
+        requests=tuple(_request(request, language) for request in requests),
+    )
+
+
+def _share_pct(site: SiteRecord | None, limit_kw: float) -> float:
+    if site is None or site.import_kw is None or limit_kw <= 0:
+        return 0.0
+    return max(0.0, min(100.0, 100.0 * site.import_kw / limit_kw))
+
+
+def _bay(bay: BayRecord, state: StationState, language: Language) -> BayCard:
+    pack = bay.pack
+    trucks = {lane.swap.swap_id: lane.swap.vehicle_id for lane in state.lanes if lane.swap is not None}
+    if bay.blocked:
+        why = bay.blocked_reason or language.text("bay blocked")
+    elif bay.reserved_by is not None:
+        why = language.text("for {truck}").format(truck=trucks.get(bay.reserved_by, bay.reserved_by))
+    elif pack is not None and not bay.setpoint_kw and bay.role == BayRole.RACK:
+        why = language.word("limit", bay.limited_by)
+    else:
+        why = ""
+    return BayCard(
+        bay_id=bay.bay_id,
+        role=bay.role,
+        role_word=language.word("role", bay.role),
+        pack_id="" if pack is None else pack.pack_id,
+        short="" if pack is None else short_code(pack.pack_id),
+        state="empty" if pack is None else pack.state,
+        state_word=language.text("Empty") if pack is None else language.word("pack_state", pack.state),
+        soc_pct=None if pack is None else pack.soc_pct,
+        temp="" if pack is None or pack.temp_max_c is None else f"{pack.temp_max_c:.0f} °C",
+        power=f"{kilowatts(bay.charge_kw)} kW" if pack is not None and bay.role == BayRole.RACK else "",
+        why=why,
+        blocked=bay.blocked,
+    )
+
+
+def _lane(lane: LaneRecord, folder: Path, language: Language) -> LaneCard:
+    swap = lane.swap
+    table = _table(lane, folder)
+    steps = () if table is None else _steps(table, None if swap is None else swap.state, language)
+    held = swap is not None and swap.phase == "held"
+    return LaneCard(
+        lane_id=lane.lane_id,
+        name=language.pick(lane.name_zh, lane.name_en),
+        swap_id="" if swap is None else swap.swap_id,
+        vehicle_id="" if swap is None else swap.vehicle_id,
+        state="" if swap is None else swap.state,
+        phase="" if swap is None else swap.phase,
+        phase_word="" if swap is None else language.word("phase", swap.phase),
+        hold_word=language.word("hold", swap.hold_reason) if swap is not None and held else "",
+        hold_detail=_detail(swap) if swap is not None and held else "",
+        tries=0 if swap is None else swap.tries,
+        since=None if swap is None else swap.entered_at,
+        steps=steps,
+        checks=() if swap is None else _checks(swap, language),
+        gripper="" if lane.gripper_pack_id is None else short_code(lane.gripper_pack_id),
+        unwinding=swap is not None
+        and table is not None
+        and swap.state in table.by_state
+        and table.by_state[swap.state].unwinding,
+    )
+
+
+def _table(lane: LaneRecord, folder: Path) -> StepTable | None:
+    recipe = lane.recipe if lane.swap is None else lane.swap.recipe or lane.recipe
+    pack_count = 1 if lane.swap is None else lane.swap.pack_count
+    order = "in_out" if lane.swap_order == "in_out" else "out_in"
+    try:
+        return load_recipe(recipe, folder).table(pack_count, "in_out" if order == "in_out" else "out_in")
+    except RecipeError:
+        # The controller refuses such a recipe; the page still shows the rest of the station.
+        return None
+
+
+def _steps(table: StepTable, state: str | None, language: Language) -> tuple[StepLine, ...]:
+    """The rows of the way the swap is on: forward, or from its present state back."""
+    path = list(table.forward)
+    row = None if state is None else table.by_state.get(state)
+    if row is not None and row.unwinding:
+        path = []
+        while row is not None:
+            path.append(row)
+            row = table.by_state.get(row.next_state)
+    states = [step.state for step in path]
+    if state is not None and state not in states and state != QUEUED:
+        reached = len(states)
+    else:
+        reached = states.index(state) if state in states else -1
+    seats = table.pack_count > 1
+    return tuple(
+        StepLine(
+            name=language.pick(step.name_zh, step.name_en)
+            + (f" · {step.seat}" if seats and step.state.endswith(f"_{step.seat}") else ""),
+            status="done" if index < reached else "current" if index == reached else "todo",
+        )
+        for index, step in enumerate(path)
+    )
+
+
+def _checks(swap: SwapRecord, language: Language) -> tuple[CheckChip, ...]:
+    chips = []
+    for name, entry in swap.checks.items():
+        result = str(entry.get("result", "none") if isinstance(entry, dict) else entry)
+        chips.append(CheckChip(language.word("check", name), result, language.word("check_result", result)))
+    return tuple(chips)
+
+
+def _detail(swap: SwapRecord) -> str:
+    parts = []
+    for key, value in swap.hold_detail.items():
+        if isinstance(value, list):
+            value = ", ".join(str(v.get("name", v)) if isinstance(v, dict) else str(v) for v in value)
+        parts.append(f"{key}: {value}")
+    return "; ".join(parts)
+
+
+def _waiting(entry: QueueRecord, now: datetime, language: Language) -> QueueLine:
+    window = ""
+    if entry.booked_from_at is not None and entry.booked_until_at is not None:
+        start, end = (language.time_of_day(at)[:5] for at in (entry.booked_from_at, entry.booked_until_at))
+        window = f"{start}–{end}"
+    return QueueLine(
+        swap_id=entry.swap_id,
+        vehicle_id=entry.vehicle_id,
+        since=entry.arrived_at,
+        waited=duration((now - entry.arrived_at).total_seconds()),
+        window=window,
+        priority=entry.priority,
+    )
+
+
+def _ended(summary: SwapSummary, language: Language) -> SwapLine:
+    swap = summary.swap
+    bill = summary.bills[0] if summary.bills else None
+    energy = None if bill is None else sum(line.energy_kwh for line in bill.lines if line.kind == "energy")
+    begun, ended = swap.dispatched_at, swap.ended_at
+    return SwapLine(
+        swap_id=swap.swap_id,
+        vehicle_id=swap.vehicle_id,
+        end=swap.state,
+        end_word=language.word("swap_end", swap.state),
+        ended="" if ended is None else language.time_of_day(ended),
+        waited="" if begun is None else duration((begun - swap.arrived_at).total_seconds()),
+        took="" if begun is None or ended is None else duration((ended - begun).total_seconds()),
+        packs=", ".join(
+            f"{short_code(seat.old_pack_id or '')} → {short_code(seat.new_pack_id or '')}"
+            for seat in summary.seats
+            if seat.old_pack_id and seat.new_pack_id
+        ),
+        energy_kwh="" if energy is None else f"{energy:,.2f}",
+        total_yuan="" if bill is None else f"{bill.total_yuan:,.2f}",
+    )
+
+
+def _fault(fault: FaultRecord, language: Language) -> FaultLine:
+    known = fault_by_code(fault.code)
+    return FaultLine(
+        fault_id=fault.fault_id,
+        level=fault.level,
+        source=fault.source,
+        code=fault.code,
+        text=language.pick(known.zh, known.en),
+        action=language.pick(known.action_zh, known.action_en),
+        raised=language.time_of_day(fault.raised_at),
+        acknowledged_by=fault.acknowledged_by or "",
+    )
+
+
+def _request(request: RequestRecord, language: Language) -> RequestLine:
+    about = [str(value) for value in request.arguments.values()]
+    return RequestLine(
+        request_id=request.request_id,
+        what=" ".join([language.word("request", request.kind), *about]),
+        name=request.requested_by,
+        status=request.status,
+        status_word=language.word("request_status", request.status),
+        answer=request.answer,
+    )

@@ -1,0 +1,214 @@
+"""Words for codes: states, modes, limits, checks. The console shows them; the HTTP interface shows the codes.
+
+`N_` marks a text for the catalogues (`api/locale`); `Language.word` looks it up.
+"""
+
+from __future__ import annotations
+
+import gettext
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+LOCALE = Path(__file__).resolve().parent.parent / "locale"
+DOMAIN = "console"
+DEFAULT_LANGUAGE = "zh_CN"
+LANGUAGES = {"zh_CN": "zh-CN", "en": "en"}
+"""Catalogue name to HTML language tag."""
+
+
+def N_(text: str) -> str:
+    """Mark a text for the catalogues."""
+    return text
+
+
+WORDS: dict[str, dict[str, str]] = {
+    "mode": {
+        "automatic": N_("Automatic"),
+        "manual": N_("Manual"),
+        "held": N_("Held"),
+        "thermal": N_("Hot pack procedure"),
+        "fire": N_("Fire"),
+        "closed": N_("Closed"),
+    },
+    "pack_state": {
+        "on_vehicle": N_("On a truck"),
+        "received": N_("Set down"),
+        "identified": N_("Identified"),
+        "cooling": N_("Cooling"),
+        "warming": N_("Warming"),
+        "waiting": N_("Waiting to charge"),
+        "charging": N_("Charging"),
+        "ready": N_("Ready"),
+        "reserved": N_("Reserved"),
+        "picked": N_("In the gripper"),
+        "blocked": N_("Blocked"),
+        "quarantined": N_("Quarantined"),
+        "evacuated": N_("In the tank"),
+    },
+    "role": {
+        "rack": N_("Charging bay"),
+        "transfer": N_("Transfer bay"),
+        "quarantine": N_("Quarantine bay"),
+    },
+    "limit": {
+        "fire": N_("fire system released"),
+        "role": N_("bay does not charge"),
+        "no_pack": N_("no pack"),
+        "bay_blocked": N_("bay blocked"),
+        "no_charger": N_("no charger"),
+        "charger_fault": N_("charger fault"),
+        "pack_state": N_("pack may not charge now"),
+        "sensor": N_("bay sensor sees no pack"),
+        "stale": N_("reading too old"),
+        "unknown": N_("reading incomplete"),
+        "alarm": N_("pack alarm"),
+        "too_hot": N_("too warm to charge"),
+        "too_cold": N_("too cold to charge"),
+        "target": N_("charged"),
+        "charger": N_("charger rating"),
+        "bms": N_("pack limit (BMS)"),
+        "pack": N_("pack rating"),
+        "pack_temp": N_("reduced for temperature"),
+        "grid": N_("grid limit"),
+        "demand_response": N_("demand response"),
+        "measured_import": N_("measured site load"),
+        "rack": N_("rack limit"),
+        "min_setpoint": N_("too little power left"),
+        "tariff": N_("waiting for a cheaper hour"),
+    },
+    "phase": {
+        "pending": N_("waiting for permissives"),
+        "sent": N_("command under way"),
+        "confirming": N_("sensors must agree"),
+        "held": N_("waiting for a person"),
+    },
+    "hold": {
+        "trip": N_("safety trip"),
+        "guard_lost": N_("a guarded condition was lost"),
+        "link_lost": N_("link to the cell lost"),
+        "mode": N_("the station is held"),
+        "restart": N_("interrupted by a restart"),
+        "fault": N_("fault"),
+        "timeout": N_("time limit passed"),
+        "check_failed": N_("pre-check failed"),
+    },
+    "check": {
+        "authorised": N_("Authorised"),
+        "record": N_("On record"),
+        "pack_available": N_("Pack available"),
+        "vehicle_link": N_("Truck link"),
+        "position": N_("Position"),
+        "old_pack": N_("Old pack, truck secured"),
+        "new_pack_accepted": N_("New pack accepted"),
+        "new_pack_power_off": N_("New pack power off"),
+        "robot_ready": N_("Robot ready"),
+    },
+    "check_result": {
+        "none": N_("open"),
+        "checking": N_("checking"),
+        "pass": N_("passed"),
+        "fail": N_("failed"),
+        "waiting": N_("waiting for a person"),
+        "cancelled": N_("cancelled"),
+    },
+    "swap_end": {
+        "completed": N_("Completed"),
+        "returned": N_("Own pack put back"),
+        "cancelled": N_("Cancelled"),
+    },
+    "request": {
+        "confirm": N_("Confirm"),
+        "hold": N_("Hold"),
+        "resume": N_("Resume"),
+        "manual": N_("Manual"),
+        "automatic": N_("Automatic"),
+        "close": N_("Close"),
+        "release_pack": N_("Release pack"),
+        "release_bay": N_("Release bay"),
+        "cancel_swap": N_("Cancel swap"),
+        "decide": N_("Decide"),
+    },
+    "request_status": {
+        "open": N_("not answered yet"),
+        "done": N_("done"),
+        "refused": N_("refused"),
+    },
+    "wait": {
+        "none_of_kind": N_("no pack of this kind in the station"),
+        "not_charged": N_("no pack charged yet"),
+        "all_promised": N_("charged packs are promised"),
+        "unsafe": N_("charged packs may not be used"),
+        "no_empty_bay": N_("no empty bay"),
+    },
+}
+"""English words by subject and code; the keys of the catalogues."""
+
+
+def language_of(wanted: str | None) -> str | None:
+    """The catalogue for a language tag such as `en`, `en-GB`, `zh`, `zh-CN`, `zh_CN`; None for others."""
+    if wanted is None:
+        return None
+    primary = wanted.replace("_", "-").split("-")[0].lower()
+    return {"zh": "zh_CN", "en": "en"}.get(primary)
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language and one zone: words, numbers and times as a person reads them."""
+
+    name: str
+    zone: ZoneInfo
+    texts: gettext.NullTranslations
+
+    @property
+    def tag(self) -> str:
+        """HTML language tag."""
+        return LANGUAGES[self.name]
+
+    def text(self, message: str) -> str:
+        """A text of the catalogue."""
+        return self.texts.gettext(message)
+
+    def word(self, subject: str, code: str | None) -> str:
+        """The word for a code; the code itself where there is none, which a person can still report."""
+        if not code:
+            return ""
+        message = WORDS[subject].get(code)
+        return code if message is None else self.text(message)
+
+    def pick(self, chinese: str, english: str) -> str:
+        """The one of two names that this language shows."""
+        return (chinese or english) if self.name == "zh_CN" else (english or chinese)
+
+    def time_of_day(self, at: datetime) -> str:
+        """Station local time."""
+        return at.astimezone(self.zone).strftime("%H:%M:%S")
+
+    def date_and_time(self, at: datetime) -> str:
+        """Station local date and time."""
+        return at.astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def load_language(name: str, zone: ZoneInfo) -> Language:
+    """Read the compiled catalogue of a language. Raises FileNotFoundError when it is not installed."""
+    return Language(name, zone, gettext.translation(DOMAIN, LOCALE, [name]))
+
+
+def short_code(pack_id: str) -> str:
+    """The end of a pack's 24-character code, which is its serial number (GB/T 34014)."""
+    return pack_id[-7:].lstrip("0").rjust(3, "0")
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds, with hours where there are some."""
+    whole = max(0, int(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
+
+
+def kilowatts(value: float | None) -> str:
+    """Whole kilowatts; a dash when unknown."""
+    return "–" if value is None else f"{value:,.0f}"

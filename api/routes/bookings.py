@@ -1,0 +1,61 @@
+"""Bookings: a promise of a swap in a time window."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.deps import AnyDoors, IdempotencyKey
+from api.problems import declared
+from api.schemas import BookingIn, BookingOut, PageOut
+from swap.commerce.bookings import cancel_booking, make_booking
+from swap.history import get_booking, list_bookings
+
+router = APIRouter(prefix="/bookings", tags=["bookings"])
+
+
+@router.post("", status_code=201, responses=declared(400, 404, 409, 422))
+def book(body: BookingIn, doors: AnyDoors, idempotency_key: IdempotencyKey = None) -> BookingOut:
+    """Book a swap. Repeated with the same key it gives the same booking."""
+    doors.own_station(body.station_id)
+    with doors.store.transaction() as db:
+        record = make_booking(
+            db,
+            doors.config,
+            vehicle_id=body.vehicle_id,
+            window_start_at=body.window_start_at,
+            window_end_at=body.window_end_at,
+            at=doors.clock.now(),
+            idempotency_key=idempotency_key,
+        )
+    return BookingOut.model_validate(record)
+
+
+@router.get("", responses=declared(422))
+def bookings(
+    doors: AnyDoors,
+    status: Annotated[str | None, Query(max_length=16)] = None,
+    vehicle_id: Annotated[str | None, Query(max_length=20)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> PageOut[BookingOut]:
+    """Bookings by the start of their window, latest first."""
+    with doors.store.reading() as db:
+        page = list_bookings(db, doors.station_id, status=status, vehicle_id=vehicle_id, limit=limit, cursor=cursor)
+    return PageOut(items=[BookingOut.model_validate(b) for b in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{booking_id}", responses=declared(404))
+def booking(booking_id: str, doors: AnyDoors) -> BookingOut:
+    """One booking."""
+    with doors.store.reading() as db:
+        return BookingOut.model_validate(get_booking(db, doors.station_id, booking_id))
+
+
+@router.delete("/{booking_id}", responses=declared(404, 409))
+def cancel(booking_id: str, doors: AnyDoors) -> BookingOut:
+    """Cancel a booking that no truck has used. Cancelling it again changes nothing."""
+    with doors.store.transaction() as db:
+        record = cancel_booking(db, doors.config, booking_id, at=doors.clock.now())
+    return BookingOut.model_validate(record)
