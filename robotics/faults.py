@@ -1,6 +1,6 @@
-"""The fault catalogue: every condition of the equipment that the controller may raise, in Chinese and English.
+"""The fault catalogue: every condition the controller may raise, in Chinese and English.
 
-A fault is raised, acknowledged and cleared as data; it is no exception. Codes are stable and grouped by source:
+A fault is raised, acknowledged and cleared as data; it is no exception. Codes are stable, grouped by source:
 
     1000 safety and supply    1100 axes    1200 hoist and gripper    1300 sensors    1400 doors, auxiliaries
     1900 cell, other          2000 locking heads    2100 vehicle     3000 chargers   3100 packs

@@ -219,6 +219,8 @@ class CellStatus:
     fault_code: int = 0
     fault_level: int = 0
     fault_words: tuple[int, ...] = ()
+    fault_codes: tuple[int, ...] = ()
+    """Every latched fault as a code of the fault catalogue, from the bits of the fault words."""
     position: Location | None = None
     owner: int = 0
     """Token of the controller that owns the cell; 0 when none."""

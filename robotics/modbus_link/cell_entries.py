@@ -92,9 +92,13 @@ def cell_problems(file: MapFile) -> list[str]:
                 f"entry {name!r} values: no raw value for {', '.join(lacking)}; allowed: {', '.join(meanings)}"
             )
         if unknown:
-            problems.append(
-                f"entry {name!r} values.means = {', '.join(unknown)}: allowed: {', '.join(meanings)}"
-            )
+            problems.append(f"entry {name!r} values.means = {', '.join(unknown)}: allowed: {', '.join(meanings)}")
+    claim, beat = entries.get("owner_claim"), entries["cmd_heartbeat"]
+    if claim is not None and beat.last + 1 != claim.address:
+        problems.append(
+            f"entry 'cmd_heartbeat' address = {beat.address}: must lie right before owner_claim, at register "
+            f"{claim.address - beat.words}; both go in one request"
+        )
     return problems + _one_write([entries[n] for n in COMMAND_WRITE if n in entries])
 
 

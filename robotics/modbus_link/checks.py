@@ -54,9 +54,7 @@ def places(entry: EntrySection) -> list[tuple[int, int]]:
 
 def _repeated(what: str, names: list[str]) -> list[str]:
     return [
-        f"{what} {n!r}: given more than once; names must be unique"
-        for n in sorted(set(names))
-        if names.count(n) > 1
+        f"{what} {n!r}: given more than once; names must be unique" for n in sorted(set(names)) if names.count(n) > 1
     ]
 
 
@@ -68,8 +66,7 @@ def _overlaps(file: MapFile) -> list[str]:
         at = f"register {entry.address}" + ("" if entry.bit is None else f" bit {entry.bit}")
         clash = {taken[place] for place in places(entry) if place in taken}
         problems += [
-            f"entry {entry.name!r}: {at} overlaps entry {other!r}; give it other registers"
-            for other in sorted(clash)
+            f"entry {entry.name!r}: {at} overlaps entry {other!r}; give it other registers" for other in sorted(clash)
         ]
         taken |= dict.fromkeys(places(entry), entry.name)
         for register in range(entry.address, entry.last + 1):
@@ -96,7 +93,5 @@ def _references(file: MapFile) -> list[str]:
         if entry.mask is not None:
             mask = by_name.get(entry.mask)
             if mask is None or mask.type != entry.type or mask.block != block:
-                problems.append(
-                    f"entry {entry.name!r} mask = {entry.mask!r}: must name a {entry.type} of {block!r}"
-                )
+                problems.append(f"entry {entry.name!r} mask = {entry.mask!r}: must name a {entry.type} of {block!r}")
     return problems

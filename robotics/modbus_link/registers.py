@@ -6,7 +6,7 @@ is written down once. Values that the registers do not give are ``None``, never 
     register_map = load_map("swap_cell_v1")
     register_map.decode("fast", registers)          # registers of the block, first one first
     register_map.encode({"cmd_code": 3, ...})       # [(address, [registers]), ...], adjacent ones joined
-    register_map.image()                                            # for a server: all it must answer, constants set
+    register_map.image()                      # for a server: all that it must answer
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ class RegisterMap:
         self.entries: dict[str, EntrySection] = {e.name: e for e in file.entries}
         self.blocks: dict[str, BlockSection] = {b.name: b for b in file.blocks}
         self.by_block: dict[str, tuple[EntrySection, ...]] = {
-            b.name: tuple(
-                sorted((e for e in file.entries if e.block == b.name), key=lambda e: (e.address, e.bit or 0))
-            )
+            b.name: tuple(sorted((e for e in file.entries if e.block == b.name), key=lambda e: (e.address, e.bit or 0)))
             for b in file.blocks
         }
         self.span: tuple[int, int] = (min(e.address for e in file.entries), max(e.last for e in file.entries))
@@ -83,18 +81,13 @@ class RegisterMap:
         self.read_blocks: dict[str, tuple[Span, ...]] = {
             b.name: _coalesce(self.by_block[b.name], b.max_gap) for b in file.blocks if b.access == "read"
         }
-        """Reads that fetch each block: adjacent entries joined, gaps up to `max_gap` run over, ≤125 registers."""
+        """Reads that fetch each block: adjacent entries joined, gaps up to `max_gap` run over."""
         self._first = {name: entries[0].address for name, entries in self.by_block.items()}
-        self._readers = {
-            name: [(e.name, self._reader(e)) for e in items] for name, items in self.by_block.items()
-        }
+        self._readers = {name: [(e.name, self._reader(e)) for e in items] for name, items in self.by_block.items()}
         self._guards = {
-            name: [(e.name, e.valid_when) for e in items if e.valid_when]
-            for name, items in self.by_block.items()
+            name: [(e.name, e.valid_when) for e in items if e.valid_when] for name, items in self.by_block.items()
         }
-        self._masks = {
-            name: [(e.name, e.mask) for e in items if e.mask] for name, items in self.by_block.items()
-        }
+        self._masks = {name: [(e.name, e.mask) for e in items if e.mask] for name, items in self.by_block.items()}
 
     def order(self, entry: EntrySection) -> WordOrder:
         """Word order that applies to an entry."""
@@ -174,9 +167,7 @@ class RegisterMap:
             bit = entry.bit or 0
             return lambda words: bool(words[address] >> bit & 1) != invert
         if entry.family == "bits":
-            places = [
-                (address + p // 16, p % 16) for p in range(entry.bit or 0, (entry.bit or 0) + entry.size)
-            ]
+            places = [(address + p // 16, p % 16) for p in range(entry.bit or 0, (entry.bit or 0) + entry.size)]
             return lambda words: tuple(bool(words[a] >> b & 1) != invert for a, b in places)
         addresses = range(address, address + entry.words)
         if entry.family == "ascii":
@@ -249,24 +240,14 @@ class RegisterMap:
         return words
 
     def _constant(self, entry: EntrySection) -> Value:
-        return (
-            (entry.const or 0) * entry.scale + entry.offset
-            if entry.scale != 1.0 or entry.offset
-            else entry.const
-        )
+        return (entry.const or 0) * entry.scale + entry.offset if entry.scale != 1.0 or entry.offset else entry.const
 
-    def _put(
-        self, words: dict[int, int], entry: EntrySection, value: Value, image: Mapping[int, int] | None
-    ) -> None:
+    def _put(self, words: dict[int, int], entry: EntrySection, value: Value, image: Mapping[int, int] | None) -> None:
         if entry.family in ("bool", "bits"):
             self._put_bits(words, entry, value, image)
             return
         if entry.family == "ascii":
-            if (
-                not isinstance(value, str | None)
-                or len(value or "") > entry.size
-                or not (value or "").isascii()
-            ):
+            if not isinstance(value, str | None) or len(value or "") > entry.size or not (value or "").isascii():
                 raise self._unfit(entry, value, f"ASCII text of up to {entry.size} characters, or None")
             raw_text = (value or "").encode("ascii").ljust(entry.words * 2, b"\0")
             registers = [int.from_bytes(raw_text[i : i + 2], "big") for i in range(0, len(raw_text), 2)]
@@ -319,9 +300,7 @@ class RegisterMap:
         try:
             return self.entries[name]
         except KeyError:
-            raise MapError(
-                self.name, [f"no entry {name!r}; known: {', '.join(sorted(self.entries))}"]
-            ) from None
+            raise MapError(self.name, [f"no entry {name!r}; known: {', '.join(sorted(self.entries))}"]) from None
 
     def _block(self, name: str) -> tuple[EntrySection, ...]:
         try:
@@ -364,9 +343,7 @@ def parse_map(data: dict[str, Any], source: str = "register map") -> RegisterMap
     try:
         file = MapFile.model_validate(data)
     except ValidationError as error:
-        raise MapError(
-            source, [field_problem(item, data) for item in error.errors(include_url=False)]
-        ) from error
+        raise MapError(source, [field_problem(item, data) for item in error.errors(include_url=False)]) from error
     return RegisterMap(file, source)
 
 

@@ -122,9 +122,7 @@ class EntrySection(Section):
             if allowed is None:
                 raise ValueError(f"{field} is for integer types only, not {self.type}; remove it")
             if not allowed[0] <= getattr(self, field) <= allowed[1]:
-                raise ValueError(
-                    f"{field} = {getattr(self, field)}: allowed in {self.type} {allowed[0]}…{allowed[1]}"
-                )
+                raise ValueError(f"{field} = {getattr(self, field)}: allowed in {self.type} {allowed[0]}…{allowed[1]}")
         if (self.values or self.idle is not None) and (self.scale != 1.0 or self.offset != 0.0):
             raise ValueError("values and idle are raw; scale must be 1 and offset 0")
         if self.values and self.type not in NUMBER_RANGES:
@@ -133,9 +131,7 @@ class EntrySection(Section):
             given = [getattr(v, field) for v in self.values]
             twice = sorted({str(g) for g in given if given.count(g) > 1})
             if twice:
-                raise ValueError(
-                    f"values.{field} {', '.join(twice)} given more than once; each must be unique"
-                )
+                raise ValueError(f"values.{field} {', '.join(twice)} given more than once; each must be unique")
         if self.faults and self.type != "u16":
             raise ValueError(f"faults are for u16 words only, not {self.type}")
         for key in self.faults:
