@@ -194,7 +194,7 @@ class EquipmentSection(Section):
     packs: Mapping[str, int] = Field(default_factory=dict)
     """(*) Packs in the rack by kind."""
     spare_bays: int | None = Field(default=None, ge=0, le=50)
-    """Bays more than packs; None: one for each lane (a spent pack is set down before the full one goes out)."""
+    """Bays more than packs; None: one for each lane (a spent pack comes in before the full one goes out)."""
     chargers: int | None = Field(default=None, ge=1, le=200)
     """(*) Charging modules; None: one at each bay. With fewer than bays they are switched to the packs in
     the order in which those came."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from enum import IntEnum
 
-from numpy.random import SeedSequence
+from numpy.random import PCG64, Generator, SeedSequence
 
 
 class Purpose(IntEnum):
@@ -35,3 +35,8 @@ def stream(seed: int, replication: int, purpose: Purpose) -> random.Random:
     """The stream of one purpose in one replication."""
     words = SeedSequence(seed, spawn_key=(replication, int(purpose))).generate_state(4)
     return random.Random(int.from_bytes(words.tobytes(), "little"))
+
+
+def generator(seed: int, replication: int, purpose: Purpose) -> Generator:
+    """The same place in the tree as a numpy generator, for drawing in blocks."""
+    return Generator(PCG64(SeedSequence(seed, spawn_key=(replication, int(purpose)))))
