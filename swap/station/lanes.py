@@ -28,7 +28,7 @@ from swap.station.records import (
     store_session,
     table_for,
 )
-from swap.station.sequencer import begin, plan_of, step
+from swap.station.sequencer import begin, step
 from swap.station.session import (
     Acknowledge,
     CheckChanged,
@@ -418,6 +418,3 @@ class LaneRunner:
             await self.robot.hold(effect.reason)
         elif isinstance(effect, StationHold):
             self._hold_station(effect.reason)
-
-
-__all__ = ["LaneRunner", "plan_of"]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from robotics.faults import fault_by_code
 from robotics.port import AckCode, CommandCode, ResultCode, RobotCommand, Signal
 from scheduler.types import StationMode
 from swap.station.machine import Trigger, fire
@@ -246,8 +247,11 @@ def _cell_fault(table: StepTable, row: StepRow, facts: StepFacts, name: str) -> 
         values = cell.heads_closed if row.command is CommandCode.LOCK else cell.heads_open
         seat = seat_heads(values, row.seat, table.pack_count)
         heads, count = tuple(i for i, v in enumerate(seat) if v is not True), len(seat)
+    known = fault_by_code(cell.fault_code) if cell.fault_code else None
     return StepFault(
         name,
+        safety_trip=known is not None and known.safety_trip,
+        retry_may_help=known is None or known.retry_may_help,
         failed_heads=heads,
         head_count=count,
         detail={"fault_code": cell.fault_code, "fault_level": cell.fault_level},

@@ -1,0 +1,280 @@
+"""The rack, live: readings move packs through their states, the charging plan becomes set-points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel import Session as Db
+from sqlmodel import col, select
+
+from battery_bms.config import BaySection
+from battery_bms.limits import ThermalWatch, judge, watch_thermal
+from battery_bms.port import ChargerBank, PackMonitor, PackReading, SiteMeter
+from robotics.port import Signal
+from scheduler.charging import plan_charging
+from scheduler.types import PackState, TariffSlice
+from swap.events import EventKind, append_event
+from swap.station.context import StationContext
+from swap.station.faults import clear_fault, raise_fault
+from swap.station.inventory import block_bay, end_charge, quarantine, set_pack_state, start_charge
+from swap.station.pack_states import PackTrigger, may, trigger_for_reading
+from swap.tables import Bay, ChargeSession, Pack, SiteSample, Station, Swap, SwapSeat
+
+BLOCK_LEVEL = 2
+"""A pack with an alarm of this level or more is neither charged nor offered."""
+STOP_LEVEL = 3
+SAMPLE_S = 60.0
+"""Station seconds between two stored samples of the site."""
+
+
+class RackRunner:
+    """Reads packs and chargers, keeps their states, and commands the chargers."""
+
+    def __init__(
+        self,
+        context: StationContext,
+        monitor: PackMonitor,
+        chargers: ChargerBank,
+        meter: SiteMeter | None,
+    ) -> None:
+        self.context = context
+        self.monitor = monitor
+        self.chargers = chargers
+        self.meter = meter
+        self._sampled_at: datetime | None = None
+
+    async def read_cycle(self) -> list[str]:
+        """Read every bay and the meter, and store what changed. Returns bays whose detection latched now."""
+        readings = await self.monitor.read_bays()
+        self.context.readings.update(readings)
+        if self.meter is not None:
+            self.context.meter = await self.meter.read()
+        hot: list[str] = []
+        with self.context.store.transaction() as db:
+            moving = self.bays_in_motion(db)
+            for section in self.context.config.bays:
+                if self._watch(section):
+                    hot.append(section.id)
+                self._judge_bay(db, section, self.context.bay_key(section.id) in moving)
+            self._sample(db)
+            station = db.get_one(Station, self.context.station_id)
+            station.version += 1
+            db.add(station)
+        return hot
+
+    def bays_in_motion(self, db: Db) -> set[str]:
+        """Bays that the robot may be filling or emptying: rows and sensors may differ for the moment."""
+        rows = db.exec(
+            select(SwapSeat)
+            .join(Swap, col(Swap.id) == SwapSeat.swap_id)
+            .where(Swap.station_id == self.context.station_id, col(Swap.open_lane_id).is_not(None))
+        ).all()
+        return {key for row in rows for key in (row.old_bay_id, row.new_bay_id) if key is not None}
+
+    def _watch(self, section: BaySection) -> bool:
+        reading = self.context.readings.get(section.id)
+        if reading is None or not self.context.reading_fresh(section.id):
+            return False
+        before = self.context.watches.get(section.id, ThermalWatch())
+        smoke_ok = [cell.signals.get(Signal.SMOKE_OK) for cell in self.context.cells.values()]
+        after = watch_thermal(before, reading, self.context.thermal_rule, smoke=False in smoke_ok)
+        self.context.watches[section.id] = after
+        return after.latched and not before.latched
+
+    def _judge_bay(self, db: Db, section: BaySection, in_motion: bool) -> None:
+        context, now = self.context, self.context.clock.now()
+        key = context.bay_key(section.id)
+        pack = db.exec(select(Pack).where(Pack.bay_id == key)).first()
+        bay = db.get_one(Bay, key)
+        reading = context.readings.get(section.id)
+        fresh = context.reading_fresh(section.id)
+        bay.charge_kw = reading.charge_kw if reading is not None and fresh else None
+        db.add(bay)
+        if pack is None:
+            self._judge_empty(db, section, reading, fresh, in_motion)
+            return
+        if PackState(pack.state) in (PackState.QUARANTINED, PackState.EVACUATED):
+            return
+        if reading is None or not fresh or reading.pack_id is None:
+            self._no_reading(db, section, pack, in_motion)
+            return
+        if reading.at <= pack.state_since_at and pack.state == PackState.RECEIVED:
+            return
+        if reading.pack_id != pack.id:
+            if not in_motion or pack.state == PackState.RECEIVED:
+                data = {"expected": pack.id, "found": reading.pack_id}
+                self._raise(db, "pack_identity_mismatch", section, data)
+                quarantine(db, pack, "pack_identity_mismatch", station_id=context.station_id, at=now)
+            return
+        self._take_reading(db, section, pack, reading)
+
+    def _raise(self, db: Db, name: str, section: BaySection, data: Mapping[str, Any] | None = None) -> None:
+        context = self.context
+        raise_fault(
+            db,
+            station_id=context.station_id,
+            name=name,
+            source=f"bay:{section.id}",
+            at=context.clock.now(),
+            data=dict(data or {}),
+        )
+
+    def _clear(self, db: Db, name: str, section: BaySection) -> None:
+        context = self.context
+        clear_fault(db, station_id=context.station_id, name=name, source=f"bay:{section.id}", at=context.clock.now())
+
+    def _judge_empty(
+        self, db: Db, section: BaySection, reading: PackReading | None, fresh: bool, in_motion: bool
+    ) -> None:
+        """A bay that should be empty and is not is blocked until a person has looked."""
+        if in_motion or reading is None or not fresh or not reading.present:
+            return
+        if db.get_one(Bay, self.context.bay_key(section.id)).blocked:
+            return
+        self._raise(db, "bay_occupancy_mismatch", section, {"found": reading.pack_id})
+        block_bay(db, self.context.bay_key(section.id), "bay_occupancy_mismatch", at=self.context.clock.now())
+
+    def _no_reading(self, db: Db, section: BaySection, pack: Pack, in_motion: bool) -> None:
+        """Without a reading a pack is neither charged nor offered; one never identified is quarantined."""
+        context, now = self.context, self.context.clock.now()
+        waited_s = (now - pack.state_since_at).total_seconds()
+        if pack.state == PackState.RECEIVED:
+            limit_s = max(context.config.operation.max_identify_s, 5 * context.clock.speed)
+            if waited_s > limit_s and not in_motion:
+                self._raise(db, "pack_identity_unknown", section)
+                quarantine(db, pack, "pack_identity_unknown", station_id=context.station_id, at=now)
+            return
+        if in_motion or pack.state in (PackState.BLOCKED, PackState.RESERVED):
+            return
+        age_s = context.reading_age_s(section.id)
+        if age_s is None or age_s > context.policy.max_reading_age_s:
+            self._raise(db, "reading_stale", section)
+            set_pack_state(db, pack, PackTrigger.BLOCK, station_id=context.station_id, at=now, reason="reading_stale")
+
+    def _take_reading(self, db: Db, section: BaySection, pack: Pack, reading: PackReading) -> None:
+        context, now = self.context, self.context.clock.now()
+        station_id = context.station_id
+        pack.energy_kwh, pack.soc_pct = reading.energy_kwh, reading.soc_pct
+        pack.temp_max_c, pack.reading_at = reading.temp_max_c, reading.at
+        if reading.soh_pct is not None and reading.soh_pct > 0:
+            pack.soh_pct = reading.soh_pct
+        db.add(pack)
+        level = judge(reading, context.limits[pack.kind]).level
+        state = PackState(pack.state)
+        if level >= STOP_LEVEL:
+            self._raise(db, "bms_alarm_level_3", section, {"alarm_bits": reading.alarm_bits})
+            quarantine(db, pack, "bms_alarm_level_3", station_id=station_id, at=now)
+            return
+        if level >= BLOCK_LEVEL:
+            if state is not PackState.BLOCKED:
+                self._raise(db, "bms_alarm", section, {"level": level, "alarm_bits": reading.alarm_bits})
+                set_pack_state(db, pack, PackTrigger.BLOCK, station_id=station_id, at=now, reason="bms_alarm")
+            return
+        if state is PackState.BLOCKED:
+            for name in ("reading_stale", "bms_alarm", "bms_silent"):
+                self._clear(db, name, section)
+            set_pack_state(db, pack, PackTrigger.RECOVER, station_id=station_id, at=now)
+            state = PackState(pack.state)
+        if state is PackState.RECEIVED:
+            set_pack_state(db, pack, PackTrigger.IDENTIFY, station_id=station_id, at=now)
+            self._settle_returned(db, pack, reading)
+        self._charge_record(db, section, pack, reading)
+        if reading.soc_pct is None or reading.temp_max_c is None or reading.temp_min_c is None:
+            return
+        trigger = trigger_for_reading(
+            PackState(pack.state),
+            soc_pct=reading.soc_pct,
+            temp_max_c=reading.temp_max_c,
+            temp_min_c=reading.temp_min_c,
+            charging=(reading.charge_kw or 0.0) > 0.0,
+            policy=context.policy,
+        )
+        if trigger is not None and may(PackState(pack.state), trigger):
+            set_pack_state(db, pack, trigger, station_id=station_id, at=now)
+
+    def _settle_returned(self, db: Db, pack: Pack, reading: PackReading) -> None:
+        """The first reading of a pack that came off a truck is what its bill rests on."""
+        seat = db.exec(
+            select(SwapSeat)
+            .join(Swap, col(Swap.id) == SwapSeat.swap_id)
+            .where(SwapSeat.old_pack_id == pack.id, col(SwapSeat.returned_soe_kwh).is_(None))
+            .where(Swap.station_id == self.context.station_id, col(Swap.dispatched_at).is_not(None))
+        ).first()
+        if seat is None or reading.energy_kwh is None:
+            return
+        seat.returned_soe_kwh, seat.returned_soc_pct = reading.energy_kwh, reading.soc_pct
+        db.add(seat)
+        append_event(
+            db,
+            station_id=self.context.station_id,
+            at=self.context.clock.now(),
+            kind=EventKind.PACK_READING,
+            swap_id=seat.swap_id,
+            pack_id=pack.id,
+            bay_id=pack.bay_id,
+            data={"energy_kwh": reading.energy_kwh, "soc_pct": reading.soc_pct, "soh_pct": reading.soh_pct},
+        )
+
+    def _charge_record(self, db: Db, section: BaySection, pack: Pack, reading: PackReading) -> None:
+        row = db.exec(select(ChargeSession).where(ChargeSession.open_pack_id == pack.id)).first()
+        charging = (reading.charge_kw or 0.0) > 0.0
+        if charging and row is None and reading.energy_kwh is not None:
+            start_charge(
+                db,
+                pack,
+                station_id=self.context.station_id,
+                bay_id=self.context.bay_key(section.id),
+                at=self.context.clock.now(),
+                energy_kwh=reading.energy_kwh,
+                meter_kwh=reading.meter_kwh,
+            )
+        elif row is not None and not charging and reading.charge_kw is not None:
+            end_charge(db, row, pack, at=self.context.clock.now(), meter_kwh=reading.meter_kwh)
+
+    async def charge_cycle(self) -> None:
+        """Make the charging plan anew and write it to the chargers; what is not confirmed is a fault."""
+        context = self.context
+        with context.store.reading() as db:
+            view = context.view(db)
+        tariff: tuple[TariffSlice, ...] = ()
+        if context.prices is not None:
+            tariff = tuple(context.prices.slices(view.at, view.at + timedelta(hours=24)))
+        plan = plan_charging(view, context.policy, context.specs, tariff)
+        context.plan = plan
+        commanded = {
+            b.id: plan[b.id].power_kw if b.id in plan else 0.0 for b in context.config.bays if b.charger_kw > 0
+        }
+        failed = await self.chargers.set_charge_kw(commanded)
+        with context.store.transaction() as db:
+            for section in context.config.bays:
+                setpoint = plan.get(section.id)
+                bay = db.get_one(Bay, context.bay_key(section.id))
+                bay.setpoint_kw = setpoint.power_kw if setpoint else None
+                bay.limited_by = setpoint.limited_by if setpoint else ""
+                db.add(bay)
+                if section.id in failed:
+                    self._raise(db, "charger_setpoint_not_confirmed", section, {"reason": failed[section.id]})
+                else:
+                    self._clear(db, "charger_setpoint_not_confirmed", section)
+
+    def _sample(self, db: Db) -> None:
+        context, now = self.context, self.context.clock.now()
+        if self._sampled_at is not None and (now - self._sampled_at).total_seconds() < SAMPLE_S:
+            return
+        self._sampled_at = now
+        limits = context.site_limits()
+        packs = db.exec(select(Pack).where(Pack.state == PackState.READY.value, col(Pack.bay_id).is_not(None))).all()
+        queue = db.exec(select(Swap).where(Swap.station_id == context.station_id, Swap.state == "queued")).all()
+        db.add(
+            SiteSample(
+                station_id=context.station_id,
+                at=now,
+                import_kw=limits.measured_import_kw,
+                charge_kw=limits.charging_kw,
+                limit_kw=limits.grid_limit_kw,
+                ready_packs=len(packs),
+                queue_length=len(queue),
+            )
+        )

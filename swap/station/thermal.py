@@ -1,0 +1,332 @@
+"""The procedure for a hot pack (standards.md 6.3): detect, stop charging, block, evacuate only while allowed.
+
+The safety PLC and the fire system act without this; it observes, records the time of each step, and asks for
+the evacuation by handshake. What the procedure may do next is a pure function of the facts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlmodel import Session as Db
+from sqlmodel import col, select
+
+from robotics.port import CommandCode, LinkLost, Location, LocationKind, Refused, ResultCode, RobotCommand, Signal
+from scheduler.types import PackState, StationMode
+from swap.events import EventKind, append_event
+from swap.station.context import StationContext
+from swap.station.faults import raise_fault
+from swap.station.inventory import block_bay, place_of, quarantine, set_pack_state
+from swap.station.modes import ModeTrigger
+from swap.station.pack_states import PackTrigger, may
+from swap.station.permissives import CellFacts
+from swap.station.records import change_mode, end_command, next_seq, store_command
+from swap.tables import Pack, Station, StationEvent
+
+if TYPE_CHECKING:
+    from swap.station.lanes import LaneRunner
+
+log = logging.getLogger(__name__)
+
+EVACUATE_WITHIN_S = 240.0
+"""Station seconds after detection in which an evacuation may still begin. Below the 300 s that GB 38031 gives
+from alarm to hazard; this project's own value."""
+
+
+class Stage(StrEnum):
+    """Steps of the procedure, in order."""
+
+    DETECTED = "detected"
+    CHARGING_STOPPED = "charging_stopped"
+    EVACUATION_STARTED = "evacuation_started"
+    EVACUATED = "evacuated"
+    ISOLATED = "isolated"
+    """Left in its bay: evacuation is not allowed, people and the fire system act."""
+
+
+_OPEN = frozenset({Stage.DETECTED, Stage.CHARGING_STOPPED, Stage.EVACUATION_STARTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """One hot pack."""
+
+    bay: str
+    pack_id: str | None
+    detected_at: datetime
+    stage: Stage = Stage.DETECTED
+    lane_id: str | None = None
+    seq: int | None = None
+
+
+def evacuation_bars(facts: CellFacts, *, since_s: float, robot_free: bool) -> tuple[str, ...]:
+    """Why the robot may not carry the pack to the tank now; empty when it may.
+
+    Allowed only before flame, with a healthy and free robot, a free path, a ready and empty tank, nobody and no
+    vehicle motion in the zone, and inside the time limit. Unknown bars.
+    """
+    wanted = {
+        Signal.ESTOP_OK: True,
+        Signal.POWER_OK: True,
+        Signal.FIRE_OK: True,
+        Signal.CURTAIN_CLEAR: True,
+        Signal.DOORS_CLOSED: True,
+        Signal.HOMED: True,
+        Signal.GRIPPER_LOADED: False,
+        Signal.TANK_READY: True,
+        Signal.TANK_OCCUPIED: False,
+    }
+    bars = [name.value for name, value in wanted.items() if facts.signal(name) is not value]
+    if not facts.fresh:
+        bars.append("cell_stale")
+    if not robot_free:
+        bars.append("robot_busy")
+    if since_s > EVACUATE_WITHIN_S:
+        bars.append("too_late")
+    return tuple(bars)
+
+
+class ThermalRunner:
+    """Runs the procedure for every hot pack of a station."""
+
+    def __init__(self, context: StationContext, lanes: Mapping[str, LaneRunner]) -> None:
+        self.context = context
+        self.lanes = lanes
+        self.procedures: dict[str, Procedure] = {}
+        self._bars: dict[str, tuple[str, ...]] = {}
+
+    def load(self) -> None:
+        """Take up procedures that were under way, from the journal."""
+        with self.context.store.reading() as db:
+            events = db.exec(
+                select(StationEvent)
+                .where(
+                    StationEvent.station_id == self.context.station_id,
+                    StationEvent.kind == EventKind.THERMAL.value,
+                )
+                .order_by(col(StationEvent.id))
+            ).all()
+        for event in events:
+            bay, stage = str(event.data["bay"]), Stage(event.data["stage"])
+            known = self.procedures.get(bay)
+            if stage is Stage.DETECTED or known is None:
+                known = Procedure(bay, event.pack_id, event.at)
+            seq = event.data.get("seq")
+            self.procedures[bay] = replace(known, stage=stage, lane_id=event.lane_id, seq=seq)
+        self.procedures = {k: p for k, p in self.procedures.items() if p.stage in _OPEN}
+
+    def detect(self, bays: Iterable[str]) -> None:
+        """Latch: quarantine the packs, block their bays and neighbours, put the station into thermal mode."""
+        context, now = self.context, self.context.clock.now()
+        with context.store.transaction() as db:
+            for name in bays:
+                if name in self.procedures:
+                    continue
+                self._detect_one(db, name, now)
+            if context.mode not in (StationMode.THERMAL, StationMode.FIRE):
+                context.mode = change_mode(
+                    db,
+                    station_id=context.station_id,
+                    trigger=ModeTrigger.THERMAL,
+                    reason=f"thermal event in {', '.join(bays)}",
+                    actor="controller",
+                    at=now,
+                )
+
+    def _detect_one(self, db: Db, name: str, now: datetime) -> None:
+        context = self.context
+        watch = context.watches[name]
+        pack = db.exec(select(Pack).where(Pack.bay_id == context.bay_key(name))).first()
+        procedure = Procedure(name, pack.id if pack else None, now)
+        self.procedures[name] = procedure
+        history = [
+            {"at": r.at.isoformat(), "temp_max_c": r.temp_max_c, "cell_min_v": r.cell_min_v, "charge_kw": r.charge_kw}
+            for r in watch.readings
+        ]
+        raise_fault(
+            db,
+            station_id=context.station_id,
+            name="thermal_event",
+            source=f"bay:{name}",
+            at=now,
+            data={"causes": [c.value for c in watch.causes]},
+        )
+        self._stage(db, procedure, Stage.DETECTED, now, causes=[c.value for c in watch.causes], readings=history)
+        if pack is not None and may(PackState(pack.state), PackTrigger.QUARANTINE):
+            quarantine(db, pack, "thermal_event", station_id=context.station_id, at=now)
+        block_bay(db, context.bay_key(name), "thermal_event", at=now)
+        for neighbour in context.config.bay(name).neighbours:
+            block_bay(db, context.bay_key(neighbour), "neighbour_blocked", at=now)
+
+    def _stage(self, db: Db, procedure: Procedure, stage: Stage, now: datetime, **data: object) -> None:
+        since_s = (now - procedure.detected_at).total_seconds()
+        append_event(
+            db,
+            station_id=self.context.station_id,
+            at=now,
+            kind=EventKind.THERMAL,
+            pack_id=procedure.pack_id,
+            bay_id=self.context.bay_key(procedure.bay),
+            lane_id=procedure.lane_id,
+            data={"bay": procedure.bay, "stage": stage.value, "since_s": round(since_s, 1), **data},
+        )
+
+    def _advance(self, procedure: Procedure, stage: Stage, **data: object) -> None:
+        now = self.context.clock.now()
+        changed = replace(procedure, stage=stage)
+        with self.context.store.transaction() as db:
+            self._stage(db, changed, stage, now, **data)
+        if stage in _OPEN:
+            self.procedures[procedure.bay] = changed
+        else:
+            self.procedures.pop(procedure.bay, None)
+
+    async def cycle(self) -> None:
+        """One step of every procedure under way."""
+        for procedure in list(self.procedures.values()):
+            if procedure.stage is Stage.DETECTED:
+                self._charging_stopped(procedure)
+            elif procedure.stage is Stage.CHARGING_STOPPED:
+                await self._evacuate(procedure)
+            elif procedure.stage is Stage.EVACUATION_STARTED:
+                await self._watch(procedure)
+
+    def _charging_stopped(self, procedure: Procedure) -> None:
+        reading = self.context.readings.get(procedure.bay)
+        if reading is not None and reading.charge_kw is not None and reading.charge_kw > 0.5:
+            return
+        known = reading is not None and reading.charge_kw is not None
+        self._advance(procedure, Stage.CHARGING_STOPPED, confirmed=known)
+
+    async def _evacuate(self, procedure: Procedure) -> None:
+        context = self.context
+        section = context.config.bay(procedure.bay)
+        since_s = (context.clock.now() - procedure.detected_at).total_seconds()
+        reasons: dict[str, tuple[str, ...]] = {}
+        for lane_id, lane in self.lanes.items():
+            cell = context.cells.get(lane_id)
+            if cell is None or (section.lanes and lane_id not in section.lanes):
+                continue
+            robot_free = cell.active_seq == 0 and context.mode is StationMode.THERMAL
+            bars = evacuation_bars(lane.cell_facts(cell), since_s=since_s, robot_free=robot_free)
+            if bars:
+                reasons[lane_id] = bars
+                continue
+            await self._send(replace(procedure, lane_id=lane_id), lane, section.position)
+            return
+        waiting = all(set(bars) <= {"robot_busy"} for bars in reasons.values()) and since_s <= EVACUATE_WITHIN_S
+        if not waiting:
+            bars_text = {lane: list(bars) for lane, bars in reasons.items()}
+            with context.store.transaction() as db:
+                raise_fault(
+                    db,
+                    station_id=context.station_id,
+                    name="evacuation_failed",
+                    source=f"bay:{procedure.bay}",
+                    at=context.clock.now(),
+                    data={"bars": bars_text},
+                )
+            self._advance(procedure, Stage.ISOLATED, bars=bars_text)
+
+    async def _send(self, procedure: Procedure, lane: LaneRunner, position: int) -> None:
+        context = self.context
+        cell = context.cells[lane.lane.id]
+        now = context.clock.now()
+        with context.store.transaction() as db:
+            stored = db.get_one(Station, context.station_id).last_seq_by_lane.get(lane.lane.id, 0)
+            seq = next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq)
+            command = RobotCommand(seq, CommandCode.FIRE, Location(LocationKind.BAY, position))
+            store_command(
+                db,
+                station_id=context.station_id,
+                lane_id=lane.lane.id,
+                command=command,
+                swap_id=None,
+                state="evacuating",
+                at=now,
+            )
+            started = replace(procedure, stage=Stage.EVACUATION_STARTED, seq=seq)
+            self._stage(db, started, Stage.EVACUATION_STARTED, now, seq=seq)
+        self.procedures[procedure.bay] = started
+        try:
+            await lane.robot.resume()
+            await lane.robot.send(command)
+        except (LinkLost, Refused) as error:
+            log.error("evacuation of %s: %s", procedure.bay, error)
+
+    async def _watch(self, procedure: Procedure) -> None:
+        context = self.context
+        lane = self.lanes.get(procedure.lane_id or "")
+        cell = context.cells.get(procedure.lane_id or "")
+        if lane is None or cell is None or procedure.seq is None:
+            self._advance(procedure, Stage.ISOLATED, bars={"": ["no_lane"]})
+            return
+        facts = lane.cell_facts(cell)
+        since_s = (context.clock.now() - procedure.detected_at).total_seconds()
+        if cell.done_seq == procedure.seq and cell.result is ResultCode.DONE:
+            if facts.signal(Signal.TANK_OCCUPIED) is not True:
+                return
+            self._store_evacuated(procedure)
+            await lane.robot.acknowledge(procedure.seq)
+        elif cell.done_seq == procedure.seq and cell.result is not ResultCode.NONE:
+            self._end_failed(procedure, f"fault {cell.fault_code}")
+            await lane.robot.acknowledge(procedure.seq)
+        elif since_s > 2 * EVACUATE_WITHIN_S:
+            self._end_failed(procedure, "no result in time")
+
+    def _end_failed(self, procedure: Procedure, reason: str) -> None:
+        context = self.context
+        assert procedure.seq is not None
+        with context.store.transaction() as db:
+            end_command(
+                db,
+                station_id=context.station_id,
+                lane_id=procedure.lane_id or "",
+                seq=procedure.seq,
+                result="failed",
+                at=context.clock.now(),
+            )
+            raise_fault(
+                db,
+                station_id=context.station_id,
+                name="evacuation_failed",
+                source=f"bay:{procedure.bay}",
+                at=context.clock.now(),
+                data={"reason": reason},
+            )
+        self._advance(procedure, Stage.ISOLATED, bars={procedure.lane_id or "": [reason]})
+
+    def _store_evacuated(self, procedure: Procedure) -> None:
+        context, now = self.context, self.context.clock.now()
+        assert procedure.seq is not None
+        with context.store.transaction() as db:
+            end_command(
+                db,
+                station_id=context.station_id,
+                lane_id=procedure.lane_id or "",
+                seq=procedure.seq,
+                result="done",
+                at=now,
+            )
+            pack = db.get(Pack, procedure.pack_id) if procedure.pack_id else None
+            if pack is not None:
+                before = place_of(pack)
+                pack.bay_id, pack.tank_station_id = None, context.station_id
+                db.add(pack)
+                db.flush()
+                append_event(
+                    db,
+                    station_id=context.station_id,
+                    at=now,
+                    kind=EventKind.PACK_MOVED,
+                    pack_id=pack.id,
+                    lane_id=procedure.lane_id,
+                    data={"from": before, "to": place_of(pack)},
+                )
+                set_pack_state(db, pack, PackTrigger.EVACUATE, station_id=context.station_id, at=now)
+        self._advance(procedure, Stage.EVACUATED, seq=procedure.seq)
