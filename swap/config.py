@@ -20,6 +20,7 @@ from robotics.config import LaneSection
 from robotics.modbus_link.config import Identifier, Section
 from robotics.modbus_link.registers import MapError, RegisterMap, load_map
 from scheduler.config import ChargingSection, TariffSection
+from swap.commerce.config import BookingSection
 
 
 class ConfigError(Exception):
@@ -142,6 +143,7 @@ class StationConfig(Section):
     charging: ChargingSection = ChargingSection()
     tariff: TariffSection = TariffSection()
     billing: BillingSection = BillingSection()
+    bookings: BookingSection = BookingSection()
     operation: OperationSection = OperationSection()
     pack_kinds: tuple[PackKindSection, ...] = Field(min_length=1)
     vehicle_models: tuple[VehicleModelSection, ...] = Field(min_length=1)

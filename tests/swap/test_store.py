@@ -27,11 +27,7 @@ def store(database_url: str) -> Iterator[Store]:
     with store.transaction() as db:
         db.add(Party(id="p", kind="fleet", name_zh="甲", name_en="A"))
         db.flush()
-        db.add(
-            Station(
-                id="S", name_zh="站", name_en="S", timezone="Asia/Shanghai", operator_id="p", mode_since_at=AT
-            )
-        )
+        db.add(Station(id="S", name_zh="站", name_en="S", timezone="Asia/Shanghai", operator_id="p", mode_since_at=AT))
         db.add_all([VehicleRow(id=f"V{n}", tag=n + 1, model="m", fleet_id="p") for n in range(THREADS * 5)])
     yield store
     store.close()

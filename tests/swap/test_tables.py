@@ -44,11 +44,7 @@ def fill(db: Session) -> None:
     """One of everything that other rows point at."""
     db.add_all([Party(id="p", kind="fleet", name_zh="甲", name_en="A")])
     db.flush()
-    db.add(
-        Station(
-            id="S", name_zh="站", name_en="S", timezone="Asia/Shanghai", operator_id="p", mode_since_at=AT
-        )
-    )
+    db.add(Station(id="S", name_zh="站", name_en="S", timezone="Asia/Shanghai", operator_id="p", mode_since_at=AT))
     db.add(VehicleRow(id="V1", tag=1, model="m", fleet_id="p"))
     db.flush()
     db.add_all([Bay(id=f"S:A{n}", station_id="S", name=f"A{n}", position=n, role="rack") for n in (1, 2)])

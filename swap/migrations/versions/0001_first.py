@@ -263,8 +263,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("end_reason", sa.String(), nullable=False),
         sa.CheckConstraint(
-            "(ended_at IS NULL) = (state NOT IN ('completed', 'returned', 'cancelled'))",
-            name="ended_when_terminal",
+            "(ended_at IS NULL) = (state NOT IN ('completed', 'returned', 'cancelled'))", name="ended_when_terminal"
         ),
         sa.ForeignKeyConstraint(["booking_id"], ["booking.id"], name="fk_swap_booking_id"),
         sa.ForeignKeyConstraint(["station_id"], ["station.id"], name="fk_swap_station_id"),

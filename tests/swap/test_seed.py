@@ -1,0 +1,205 @@
+"""The station file into the database: first fill, repeated, changed, and refused whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import col, select
+
+from scheduler.types import StationMode
+from swap.config import parse_station
+from swap.places import place_of
+from swap.seed import SyncError, sync_station
+from swap.store import Store
+from swap.tables import Bay, ChargeSession, Pack, Party, Station, StationEvent, VehicleRow
+from tests.fakes_commerce import AT, arrive, code, station, station_data
+
+LATER = AT + timedelta(days=1)
+
+
+@pytest.fixture
+def store(sqlite_url: str) -> Iterator[Store]:
+    store = Store(sqlite_url)
+    store.upgrade()
+    yield store
+    store.close()
+
+
+def places(store: Store) -> dict[str, str]:
+    with store.reading() as db:
+        return {pack.id: place_of(pack) for pack in db.exec(select(Pack))}
+
+
+def test_first_fill(database_url: str) -> None:
+    store = Store(database_url)
+    store.upgrade()
+    report = sync_station(store, station(trucks=2, seats=2), AT)
+    assert report.first
+    assert report.added == {"party": 3, "station": 1, "vehicle": 2, "bay": 4, "pack": 6}
+    assert places(store) == {
+        code(1): "bay:S:A1",
+        code(2): "bay:S:A2",
+        code(101): "vehicle:V0:1",
+        code(102): "vehicle:V0:2",
+        code(103): "vehicle:V1:1",
+        code(104): "vehicle:V1:2",
+    }
+    with store.reading() as db:
+        in_bay, on_truck = db.get_one(Pack, code(1)), db.get_one(Pack, code(101))
+        assert (in_bay.state, in_bay.energy_kwh, in_bay.settled_soe_kwh) == ("received", None, None)
+        assert on_truck.state == "on_vehicle"
+        assert on_truck.settled_soe_kwh == pytest.approx(0.93 * 282)
+        assert db.get_one(Station, "S").mode == "automatic"
+        moved = db.exec(select(StationEvent).where(StationEvent.kind == "pack.moved")).all()
+        assert {event.pack_id: event.data["to"] for event in moved} == places(store)
+    store.close()
+
+
+def test_again_changes_nothing(store: Store) -> None:
+    sync_station(store, station(), AT)
+    with store.reading() as db:
+        before = db.get_one(Station, "S").version
+    report = sync_station(store, station(), LATER)
+    assert (report.first, report.added, report.changed) == (False, {}, {})
+    with store.reading() as db:
+        assert db.get_one(Station, "S").version == before
+
+
+def test_first_mode_is_the_callers_choice(store: Store) -> None:
+    sync_station(store, station(), AT, first_mode=StationMode.HELD)
+    sync_station(store, station(), LATER, first_mode=StationMode.AUTOMATIC)
+    with store.reading() as db:
+        assert db.get_one(Station, "S").mode == "held"
+
+
+def test_a_pack_off_site(store: Store) -> None:
+    data = station_data()
+    data["packs"].append({"id": code(900), "kind": "lfp", "owner": "own"})
+    sync_station(store, parse_station(data), AT)
+    assert places(store)[code(900)] == "off_site"
+
+
+def test_later_changes_follow_the_file_and_move_no_pack(store: Store) -> None:
+    sync_station(store, station(), AT)
+    with store.transaction() as db:
+        pack = db.get_one(Pack, code(1))
+        pack.bay_id = "S:A3"
+    data = station_data(bays=5, trucks=4)
+    data["station"]["name_en"] = "New name"
+    data["parties"].append({"id": "fleet-b", "kind": "fleet", "name_zh": "乙", "name_en": "B"})
+    data["vehicles"][0]["fleet"] = "fleet-b"
+    data["packs"][1]["soh_pct"] = 50
+    report = sync_station(store, parse_station(data), LATER)
+    assert report.added == {"party": 1, "vehicle": 1, "bay": 1, "pack": 1}
+    assert report.changed == {"station": 1, "vehicle": 1}
+    assert places(store)[code(1)] == "bay:S:A3"
+    with store.reading() as db:
+        assert db.get_one(Station, "S").name_en == "New name"
+        assert db.get_one(VehicleRow, "V0").fleet_id == "fleet-b"
+        assert db.get_one(Pack, code(2)).soh_pct == 100, "health is the BMS's word"
+
+
+def test_tags_and_positions_may_be_exchanged(store: Store) -> None:
+    sync_station(store, station(), AT)
+    data = station_data()
+    data["vehicles"][0]["tag"], data["vehicles"][1]["tag"] = 101, 100
+    data["bays"][0]["position"], data["bays"][1]["position"] = 2, 1
+    sync_station(store, parse_station(data), LATER)
+    with store.reading() as db:
+        assert [db.get_one(VehicleRow, v).tag for v in ("V0", "V1")] == [101, 100]
+        assert [db.get_one(Bay, b).position for b in ("S:A1", "S:A2")] == [2, 1]
+
+
+def test_an_empty_bay_leaves_and_its_position_is_free(store: Store) -> None:
+    sync_station(store, station(), AT)
+    data = station_data()
+    data["bays"][3]["id"] = "B4"
+    sync_station(store, parse_station(data), LATER)
+    with store.reading() as db:
+        assert [b.id for b in db.exec(select(Bay).order_by(col(Bay.position)))] == ["S:A1", "S:A2", "S:A3", "S:B4"]
+
+
+def test_a_bay_with_charging_records_stays_blocked_until_it_is_back(store: Store) -> None:
+    sync_station(store, station(), AT)
+    with store.transaction() as db:
+        session = {"station_id": "S", "pack_id": code(1), "bay_id": "S:A4", "start_energy_kwh": 1}
+        db.add(ChargeSession.model_validate({**session, "started_at": AT, "ended_at": AT}))
+    for _ in range(2):
+        sync_station(store, station(bays=3), LATER)
+    with store.reading() as db:
+        bay = db.get_one(Bay, "S:A4")
+        assert (bay.blocked, bay.blocked_reason) == (True, "not in the station file")
+        assert bay.position < 0
+    sync_station(store, station(), LATER)
+    with store.reading() as db:
+        bay = db.get_one(Bay, "S:A4")
+        assert (bay.blocked, bay.blocked_reason, bay.position) == (False, "", 4)
+
+
+def drop_bay(data: dict[str, Any]) -> None:
+    del data["bays"][0]
+    del data["packs"][0]
+
+
+def drop_truck(data: dict[str, Any]) -> None:
+    del data["vehicles"][0]
+
+
+def new_pack_in_a_taken_bay(data: dict[str, Any]) -> None:
+    data["packs"][0]["id"] = code(77)
+
+
+def other_kind(data: dict[str, Any]) -> None:
+    data["pack_kinds"].append({"id": "nmc", "rated_kwh": 300, "max_charge_kw": 300})
+    data["packs"][0]["kind"] = "nmc"
+
+
+def taken_tag(data: dict[str, Any]) -> None:
+    del data["vehicles"][0]
+    data["vehicles"][0]["tag"] = 100
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop_bay, f"bay S:A1 left the file, but holds {code(1)}"),
+        (drop_truck, f"vehicle V0 left the file, but holds {code(101)}"),
+        (new_pack_in_a_taken_bay, f"pack {code(77)} is new and starts at bay:S:A1, where {code(1)} is"),
+        (other_kind, f"pack {code(1)}: kind 'nmc' in the file, 'lfp' in the database"),
+        (taken_tag, "vehicle V1: tag 100 is that of V0, which left the file"),
+    ],
+)
+def test_refused_whole(store: Store, change: Callable[[dict[str, Any]], None], message: str) -> None:
+    sync_station(store, station(), AT)
+    data = station_data()
+    data["parties"].append({"id": "x", "kind": "fleet", "name_zh": "x", "name_en": "x"})
+    change(data)
+    with pytest.raises(SyncError) as caught:
+        sync_station(store, parse_station(data), LATER)
+    assert any(message in problem for problem in caught.value.problems)
+    with store.reading() as db:
+        assert db.get(Party, "x") is None, "half of it was written"
+
+
+def test_a_truck_with_an_open_swap_does_not_leave(store: Store) -> None:
+    config = station()
+    sync_station(store, config, AT)
+    swap_id = arrive(store, config, "V0").swap_id
+    data = station_data()
+    del data["vehicles"][0]
+    with pytest.raises(SyncError, match=f"swap {swap_id} is open"):
+        sync_station(store, parse_station(data), LATER)
+
+
+def test_the_shipped_example(store: Store) -> None:
+    from pathlib import Path
+
+    from swap.config import load_station
+
+    config = load_station(Path(__file__).parents[2] / "examples" / "yangquan_mine" / "station.toml")
+    report = sync_station(store, config, AT)
+    assert report.added["pack"] == len(config.packs)
+    assert not sync_station(store, config, LATER).changed
