@@ -1,0 +1,338 @@
+"""Bookings hold capacity and end once; check-in queues one swap with the right booking."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from fractions import Fraction
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlmodel import col, select
+
+from swap.commerce.bookings import (
+    cancel_booking,
+    check_in,
+    expire_bookings,
+    make_booking,
+    slot_loads,
+    tend_bookings,
+)
+from swap.commerce.config import BookingSection
+from swap.commerce.errors import (
+    BookingNotUsable,
+    BookingOpen,
+    KeyReused,
+    NotServed,
+    SlotsFull,
+    SwapOpen,
+    WindowNotAllowed,
+)
+from swap.commerce.slots import SlotGrid, SlotRange
+from swap.config import StationConfig
+from swap.errors import NotFound
+from swap.history import BookingRecord
+from swap.store import Store
+from swap.tables import Booking, Pack, Station, StationEvent, Swap, SwapSeat
+from tests.fakes_commerce import AT, arrive, code, exchange, filled_store, finish, station
+
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def config() -> StationConfig:
+    return station(trucks=6, seats=2)
+
+
+@pytest.fixture
+def store(sqlite_url: str, config: StationConfig) -> Iterator[Store]:
+    with filled_store(sqlite_url, config) as store:
+        yield store
+
+
+def book(
+    store: Store,
+    config: StationConfig,
+    vehicle_id: str = "V0",
+    start_at: datetime = AT + HOUR,
+    length: timedelta = HOUR,
+    at: datetime = AT,
+    key: str | None = None,
+) -> BookingRecord:
+    with store.transaction() as db:
+        return make_booking(
+            db,
+            config,
+            vehicle_id=vehicle_id,
+            window_start_at=start_at,
+            window_end_at=start_at + length,
+            at=at,
+            idempotency_key=key,
+        )
+
+
+def status_of(store: Store, booking_id: str) -> str:
+    with store.reading() as db:
+        return db.get_one(Booking, booking_id).status
+
+
+def ends(store: Store) -> list[tuple[str, str]]:
+    with store.reading() as db:
+        query = select(StationEvent).where(StationEvent.kind == "booking.ended").order_by(col(StationEvent.id))
+        return [(e.data["booking_id"], e.data["status"]) for e in db.exec(query)]
+
+
+def test_a_booking_is_made_once_for_a_key(store: Store, config: StationConfig) -> None:
+    first = book(store, config, key="k1")
+    assert first.status == "booked"
+    assert book(store, config, key="k1", at=AT + MINUTE) == first
+    with pytest.raises(KeyReused):
+        book(store, config, "V1", key="k1")
+    with pytest.raises(KeyReused):
+        book(store, config, key="k1", start_at=AT + 2 * HOUR)
+    with store.reading() as db:
+        made = db.exec(select(StationEvent).where(StationEvent.kind == "booking.made")).all()
+        assert [event.data["booking_id"] for event in made] == [first.booking_id]
+
+
+def test_a_vehicle_has_one_open_booking(store: Store, config: StationConfig) -> None:
+    first = book(store, config)
+    with pytest.raises(BookingOpen) as caught:
+        book(store, config, start_at=AT + 5 * HOUR)
+    assert caught.value.detail == {"booking_id": first.booking_id}
+    with store.transaction() as db:
+        cancel_booking(db, config, first.booking_id, at=AT)
+    assert book(store, config, start_at=AT + 5 * HOUR).booking_id != first.booking_id
+
+
+@pytest.mark.parametrize(
+    ("start_at", "length", "field"),
+    [
+        (AT + HOUR, 14 * MINUTE, "window_end_at"),
+        (AT + HOUR, 241 * MINUTE, "window_end_at"),
+        (AT + HOUR, -HOUR, "window_end_at"),
+        (AT - 16 * MINUTE, HOUR, "window_start_at"),
+        (AT + 167.5 * HOUR, HOUR, "window_end_at"),
+    ],
+)
+def test_windows_outside_the_rules(
+    store: Store, config: StationConfig, start_at: datetime, length: timedelta, field: str
+) -> None:
+    with pytest.raises(WindowNotAllowed) as caught:
+        book(store, config, start_at=start_at, length=length)
+    assert caught.value.field == field
+
+
+def test_unknown_vehicle_and_unserved_model(store: Store, config: StationConfig) -> None:
+    with pytest.raises(NotFound):
+        book(store, config, "V99")
+    with store.transaction() as db:
+        from swap.tables import VehicleRow
+
+        db.get_one(VehicleRow, "V1").model = "bus"
+    with pytest.raises(NotServed, match="bus"):
+        book(store, config, "V1")
+    with pytest.raises(NotServed, match="bus"):
+        arrive(store, config, "V1")
+
+
+def test_cancel(store: Store, config: StationConfig) -> None:
+    booking = book(store, config)
+    with store.transaction() as db:
+        assert cancel_booking(db, config, booking.booking_id, at=AT).status == "cancelled"
+        assert cancel_booking(db, config, booking.booking_id, at=AT).status == "cancelled"
+    assert ends(store) == [(booking.booking_id, "cancelled")]
+    used = book(store, config, start_at=AT)
+    arrive(store, config, "V0")
+    with store.transaction() as db, pytest.raises(BookingNotUsable, match="arrived"):
+        cancel_booking(db, config, used.booking_id, at=AT)
+    with store.transaction() as db, pytest.raises(NotFound):
+        cancel_booking(db, config, "none", at=AT)
+
+
+def test_expiry_after_window_and_grace(store: Store, config: StationConfig) -> None:
+    booking = book(store, config)
+    last_at = booking.window_end_at + timedelta(minutes=config.bookings.late_grace_min)
+    with store.transaction() as db:
+        assert expire_bookings(db, config, last_at) == ()
+        assert expire_bookings(db, config, last_at + MINUTE) == (booking.booking_id,)
+        assert expire_bookings(db, config, last_at + HOUR) == ()
+    assert ends(store) == [(booking.booking_id, "expired")]
+
+
+def test_an_expired_booking_is_in_nobodys_way(store: Store, config: StationConfig) -> None:
+    """No job has run in between: booking and check-in end it themselves."""
+    old = book(store, config)
+    new = book(store, config, start_at=AT + 10 * HOUR, at=AT + 9 * HOUR)
+    assert (status_of(store, old.booking_id), new.status) == ("expired", "booked")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "used"), [(-31, False), (-30, True), (0, True), (60, True), (90, True), (91, False)]
+)
+def test_check_in_uses_the_booking_whose_window_is_now(
+    store: Store, config: StationConfig, minutes: int, used: bool
+) -> None:
+    booking = book(store, config)
+    result = arrive(store, config, "V0", booking.window_start_at + minutes * MINUTE)
+    assert result.booking_id == (booking.booking_id if used else None)
+    expected = "arrived" if used else "expired" if minutes > 0 else "booked"
+    assert status_of(store, booking.booking_id) == expected
+
+
+def test_check_in_queues_a_swap_with_its_seats(store: Store, config: StationConfig) -> None:
+    result = arrive(store, config, "V1", idempotency_key="k", priority=2)
+    with store.reading() as db:
+        swap = db.get_one(Swap, result.swap_id)
+        assert (swap.state, swap.phase, swap.open_vehicle_id, swap.pack_count) == ("queued", "pending", "V1", 2)
+        assert (swap.priority, swap.arrived_at, swap.ended_at) == (2, AT, None)
+        seats = db.exec(select(SwapSeat).order_by(col(SwapSeat.seat))).all()
+        assert [(s.seat, s.old_pack_id) for s in seats] == [(1, code(103)), (2, code(104))]
+        settled = db.get_one(Pack, code(103)).settled_soe_kwh
+        assert [s.last_settled_soe_kwh for s in seats] == [settled, settled]
+        event = db.exec(select(StationEvent).where(StationEvent.kind == "swap.queued")).one()
+        assert event.swap_id == swap.id
+    assert arrive(store, config, "V1", AT + HOUR, idempotency_key="k").created is False
+    with pytest.raises(KeyReused):
+        arrive(store, config, "V2", idempotency_key="k")
+    with pytest.raises(SwapOpen) as caught:
+        arrive(store, config, "V1")
+    assert caught.value.detail == {"swap_id": result.swap_id}
+
+
+def test_a_named_booking_must_be_usable(store: Store, config: StationConfig) -> None:
+    booking = book(store, config)
+    with pytest.raises(BookingNotUsable, match="not vehicle V1"):
+        arrive(store, config, "V1", AT + HOUR, booking_id=booking.booking_id)
+    with pytest.raises(BookingNotUsable, match="can be used from"):
+        arrive(store, config, "V0", AT, booking_id=booking.booking_id)
+    with pytest.raises(BookingNotUsable, match="is expired"):
+        arrive(store, config, "V0", AT + 5 * HOUR, booking_id=booking.booking_id)
+    with pytest.raises(NotFound):
+        arrive(store, config, "V0", booking_id="none")
+
+
+@pytest.mark.parametrize("mode", ["closed", "fire"])
+def test_no_check_in_at_a_closed_station(store: Store, config: StationConfig, mode: str) -> None:
+    with store.transaction() as db:
+        db.get_one(Station, "S").mode = mode
+    with pytest.raises(NotServed, match=mode):
+        arrive(store, config, "V0")
+
+
+def test_the_booking_ends_with_its_swap(store: Store, config: StationConfig) -> None:
+    first, second = book(store, config, start_at=AT), book(store, config, "V1", start_at=AT)
+    done, cancelled = arrive(store, config, "V0"), arrive(store, config, "V1")
+    with store.transaction() as db:
+        assert tend_bookings(db, config, AT) == ()
+    exchange(store, done.swap_id)
+    with store.transaction() as db:
+        finish(db, db.get_one(Swap, cancelled.swap_id), AT + HOUR, "cancelled")
+        assert set(tend_bookings(db, config, AT + HOUR)) == {first.booking_id, second.booking_id}
+        assert tend_bookings(db, config, AT + HOUR) == ()
+    assert dict(ends(store)) == {first.booking_id: "fulfilled", second.booking_id: "failed"}
+    assert book(store, config, start_at=AT + 2 * HOUR, at=AT + HOUR).status == "booked"
+
+
+def capacity_rules(**values: object) -> BookingSection:
+    return BookingSection.model_validate(values)
+
+
+def test_a_full_window_names_the_next_free_one(sqlite_url: str) -> None:
+    """One lane at 6 min a swap promises 5 swaps in half an hour."""
+    config = station(trucks=8)
+    with filled_store(sqlite_url, config) as store:
+        start_at = AT + HOUR
+        for n in range(5):
+            book(store, config, f"V{n}", start_at, 30 * MINUTE)
+        with pytest.raises(SlotsFull) as caught:
+            book(store, config, "V5", start_at, 30 * MINUTE)
+        assert caught.value.detail["next_start_at"] == (start_at + 15 * MINUTE).isoformat()
+        offered = datetime.fromisoformat(caught.value.detail["next_start_at"])
+        assert book(store, config, "V5", offered, 30 * MINUTE).status == "booked"
+        with store.reading() as db:
+            loads = slot_loads(db, config, start_at, start_at + HOUR)
+        assert [load.free for load in loads][:2] == [False, False]
+        assert sum(load.capacity for load in loads) == 10
+
+
+def test_the_grid_carries_fractions_over() -> None:
+    grid = SlotGrid.of(BookingSection(), lanes=1)
+    assert sum(grid.capacity(slot) for slot in range(4 * 24)) == 24 * 10
+    slow = SlotGrid.of(capacity_rules(nominal_swap_s=1800), lanes=1)
+    assert [slow.capacity(slot) for slot in range(4)] == [0, 1, 0, 1]
+    assert SlotGrid.of(capacity_rules(capacity_per_slot=3), lanes=1).capacity(7) == 3
+
+
+@given(
+    ranges=st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 3)).map(lambda r: SlotRange(r[0], r[0] + r[1])), max_size=6
+    ),
+    per_slot=st.sampled_from([Fraction(1, 2), Fraction(1), Fraction(3, 2)]),
+)
+def test_fits_agrees_with_trying_everything(ranges: list[SlotRange], per_slot: Fraction) -> None:
+    grid = SlotGrid(900, per_slot)
+    choices = product(*[range(r.first, r.last + 1) for r in ranges])
+    possible = any(all(plan.count(s) <= grid.capacity(s) for s in set(plan)) for plan in choices)
+    assert grid.fits(ranges) is possible
+
+
+def test_a_stretch_that_was_sold_before_a_lane_was_lost_refuses_only_there() -> None:
+    grid = SlotGrid(900, Fraction(1))
+    held = [SlotRange(0, 0)] * 2
+    assert not grid.can_add(held, SlotRange(0, 1))
+    assert grid.can_add(held, SlotRange(1, 1))
+
+
+def test_eight_clients_do_not_oversell(database_url: str) -> None:
+    """Sixteen trucks want the same half hour, which five fit into; each asks twice with its key."""
+    config = station(trucks=16)
+    with filled_store(database_url, config) as store:
+        start = threading.Barrier(8)
+
+        def client(number: int) -> list[str]:
+            start.wait()
+            made = []
+            for vehicle in (number, number + 8):
+                for _ in range(2):
+                    try:
+                        booking = book(store, config, f"V{vehicle}", AT + HOUR, 30 * MINUTE, key=f"k{vehicle}")
+                        made.append(booking.booking_id)
+                    except SlotsFull:
+                        pass
+            return made
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = [i for ids in pool.map(client, range(8)) for i in ids]
+        with store.reading() as db:
+            stored = db.exec(select(Booking.id)).all()
+        assert len(stored) == 5
+        assert set(answers) == set(stored)
+
+
+def test_eight_check_ins_of_one_truck_queue_one_swap(database_url: str) -> None:
+    config = station()
+    with filled_store(database_url, config) as store:
+        booking = book(store, config, start_at=AT)
+        start = threading.Barrier(8)
+
+        def client(number: int) -> str:
+            start.wait()
+            try:
+                with store.transaction() as db:
+                    key = f"k{number % 2}"
+                    return check_in(db, config, vehicle_id="V0", at=AT, idempotency_key=key).swap_id
+            except SwapOpen:
+                return "refused"
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = set(pool.map(client, range(8)))
+        with store.reading() as db:
+            swap = db.exec(select(Swap)).one()
+            assert answers == {swap.id, "refused"}
+            assert swap.booking_id == booking.booking_id
