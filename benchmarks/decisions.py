@@ -93,7 +93,10 @@ def _scan(view: StationView) -> float:
 
 
 def run() -> dict[str, float]:
-    """Microseconds for each decision (median of interleaved rounds) and its ratio to the bare scan."""
+    """Microseconds for each decision and its ratio to the bare scan.
+
+    Of the interleaved rounds the least counts: the rest is what other work of the machine added.
+    """
     policy = ChargingPolicy()
     kinds = {KIND: _Limits()}
     mixed = _view((95.0, 94.0, 92.0, 60.0, 50.0, 40.0, 30.0, 25.0, None, None), 1)
@@ -123,10 +126,10 @@ def run() -> dict[str, float]:
                 call()
             times_us[name].append((perf_counter() - start) / CALLS * 1e6)
     results: dict[str, float] = {}
-    reference_us = sorted(times_us["bare_scan"])[ROUNDS // 2]
+    reference_us = min(times_us["bare_scan"])
     for name, samples in times_us.items():
-        median_us = sorted(samples)[ROUNDS // 2]
-        results[f"{name}_us"] = round(median_us, 3)
+        best_us = min(samples)
+        results[f"{name}_us"] = round(best_us, 3)
         if name != "bare_scan":
-            results[f"{name}_per_bare_scan"] = round(median_us / reference_us, 2)
+            results[f"{name}_per_bare_scan"] = round(best_us / reference_us, 2)
     return results

@@ -15,9 +15,10 @@ this one takes over when that is late or fails.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 from scheduler.choice import HIGHEST_SAFE_ALARM, SOC_TOLERANCE_PCT, is_offerable
@@ -26,7 +27,6 @@ from scheduler.types import (
     BayRole,
     ChargingPolicy,
     PackState,
-    PackView,
     Setpoint,
     SiteLimits,
     StationMode,
@@ -116,18 +116,33 @@ _WAITING = PackState.WAITING
 _CHARGING = PackState.CHARGING
 _READY = PackState.READY
 
+_CHARGER = Limit.CHARGER
+
+
+@lru_cache(maxsize=256)
+def _at_rating(power_kw: float) -> Setpoint:
+    """The commonest set-point, made once for each rating."""
+    return Setpoint(power_kw, Limit.CHARGER)
+
+
 Claim = tuple[bool, float, int, str, float, Limit]
 """One bay that may charge: whether it is already at the offer level, energy missing in kWh, position, bay id,
 most it may take in kW, what limits that. Sorts in the order of "order"."""
 
 
-def policy_from_section(section: ChargingSection, max_reading_age_s: float = 10.0) -> ChargingPolicy:
+def policy_from_section(
+    section: ChargingSection, max_reading_age_s: float = 10.0, kinds: Iterable[PackLimits] = ()
+) -> ChargingPolicy:
     """The policy of the station file.
 
     Args:
-        max_reading_age_s: age from which a pack reading is unknown; the largest `max_age_s` of the racks.
+        max_reading_age_s: age from which a pack reading is unknown: `max_age_s` of the racks.
+        kinds: all kinds of pack. Their makers' temperature limits count; without any the fallback does.
     """
+    limits = tuple(kinds)
     return ChargingPolicy(
+        charge_temp_min_c=min((x.charge_temp_min_c for x in limits), default=ChargingPolicy().charge_temp_min_c),
+        charge_temp_max_c=max((x.charge_temp_max_c for x in limits), default=ChargingPolicy().charge_temp_max_c),
         offer_soc_pct=section.offer_soc_pct,
         target_soc_pct=section.target_soc_pct,
         max_reading_age_s=max_reading_age_s,
@@ -196,9 +211,12 @@ def _claims(
             plan[bay_id] = _PACK_STATE
             continue
         soc_pct = pack.soc_pct
-        refusal = _refusal(pack, max_age_s)
-        if refusal is not None:
-            plan[bay_id] = refusal
+        age_s = pack.reading_age_s
+        if age_s is None or not age_s <= max_age_s:
+            plan[bay_id] = _STALE
+            continue
+        if pack.alarm_level > HIGHEST_SAFE_ALARM:
+            plan[bay_id] = _ALARM
             continue
         kind = kinds.get(pack.kind)
         hot_c = pack.temp_max_c
@@ -221,7 +239,7 @@ def _claims(
         else:
             rated_kw = kind.max_charge_kw
             cap_kw = bay.max_charge_kw
-            limit = Limit.CHARGER
+            limit = _CHARGER
             if not cap_kw <= rated_kw:
                 cap_kw = rated_kw
                 limit = Limit.PACK
@@ -242,13 +260,6 @@ def _claims(
             missing_kwh = missing_pct * pack.rated_kwh * pack.soh_pct
             claims.append((at_offer, missing_kwh, bay.position, bay_id, cap_kw, limit))
     return plan, claims
-
-
-def _refusal(pack: PackView, max_age_s: float) -> Setpoint | None:
-    age_s = pack.reading_age_s
-    if age_s is None or not age_s <= max_age_s:
-        return _STALE
-    return None if pack.alarm_level <= HIGHEST_SAFE_ALARM else _ALARM
 
 
 def _budget(limits: SiteLimits, policy: ChargingPolicy) -> tuple[float, Limit]:
@@ -291,7 +302,7 @@ def _share_in_order(
     left_kw = budget_kw
     for _, _, _, bay_id, cap_kw, limit in claims:
         if cap_kw <= left_kw:
-            plan[bay_id] = Setpoint(cap_kw, limit)
+            plan[bay_id] = _at_rating(cap_kw) if limit is _CHARGER else Setpoint(cap_kw, limit)
             left_kw -= cap_kw
         elif left_kw > 0.0 and left_kw >= min_setpoint_kw:
             plan[bay_id] = Setpoint(left_kw, cause)
@@ -318,7 +329,7 @@ def _share_equally(
     for index, (_, _, _, bay_id, cap_kw, limit) in enumerate(claims):
         share_kw = left_kw / (len(claims) - index)
         if cap_kw <= share_kw:
-            plan[bay_id] = Setpoint(cap_kw, limit)
+            plan[bay_id] = _at_rating(cap_kw) if limit is _CHARGER else Setpoint(cap_kw, limit)
             left_kw -= cap_kw
         elif share_kw > 0.0:
             plan[bay_id] = Setpoint(share_kw, cause)

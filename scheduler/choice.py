@@ -31,8 +31,11 @@ _RACK = BayRole.RACK
 _READY = PackState.READY
 _GONE = (PackState.QUARANTINED, PackState.EVACUATED, PackState.ON_VEHICLE, PackState.PICKED)
 
-Offer = tuple[float, int, BayView, PackView]
-"""One pack that may be handed out: minus its energy in kWh, position, bay, pack; sorts fullest first."""
+Offer = tuple[float, int, str, PackView]
+"""One pack that may be handed out: minus its energy in kWh, position, bay id, pack; sorts fullest first."""
+
+_EmptyBay = tuple[float, bool, int, int, str, frozenset[str]]
+"""Minus the charger's power in kW, whether every kind fits, number of kinds, position, bay id, kinds."""
 
 
 def is_offerable(bay: BayView, policy: ChargingPolicy) -> bool:
@@ -99,14 +102,10 @@ def offers(
             continue
         energy_kwh = energy_of(pack)
         if energy_kwh >= min_energy_kwh:
-            found.append((-energy_kwh, bay.position, bay, pack))
+            found.append((-energy_kwh, bay.position, bay.bay_id, pack))
     if len(found) > 1:
-        found.sort(key=_by_energy_then_position)
+        found.sort()  # bay ids are unique, so packs are never compared
     return found
-
-
-def _by_energy_then_position(offer: Offer) -> tuple[float, int]:
-    return offer[0], offer[1]
 
 
 def pick(found: Sequence[Offer], packs_needed: int) -> PackChoice | None:
@@ -119,7 +118,7 @@ def pick(found: Sequence[Offer], packs_needed: int) -> PackChoice | None:
         return None
     if packs_needed == 1:
         best = found[0]
-        return PackChoice((best[2].bay_id,), (best[3].pack_id,))
+        return PackChoice((best[2],), (best[3].pack_id,))
     by_kind: dict[str, list[Offer]] = {}
     for offer in found:
         by_kind.setdefault(offer[3].kind, []).append(offer)
@@ -135,7 +134,7 @@ def pick(found: Sequence[Offer], packs_needed: int) -> PackChoice | None:
                 best_key, chosen = key, window
     if best_key is None:
         return None
-    return PackChoice(tuple(o[2].bay_id for o in chosen), tuple(o[3].pack_id for o in chosen))
+    return PackChoice(tuple(o[2] for o in chosen), tuple(o[3].pack_id for o in chosen))
 
 
 def _by_soc_then_position(offer: Offer) -> tuple[float, int]:
@@ -229,7 +228,7 @@ def find_empty_bays(
     exclude: Collection[str] = (),
 ) -> tuple[str, ...] | None:
     """One bay for each seat that fits every kind given for the seat; None when there are not enough."""
-    empty: list[tuple[float, bool, int, int, BayView]] = []
+    empty: list[_EmptyBay] = []
     for bay in view.bays:
         if (
             bay.pack is not None
@@ -243,11 +242,12 @@ def find_empty_bays(
             continue
         kinds = bay.kinds
         # An empty set fits every kind, so such a bay is kept for last.
-        empty.append((-bay.max_charge_kw if bay.charger_ok else 0.0, not kinds, len(kinds), bay.position, bay))
+        power_kw = bay.max_charge_kw if bay.charger_ok else 0.0
+        empty.append((-power_kw, not kinds, len(kinds), bay.position, bay.bay_id, kinds))
     if len(empty) - view.held_empty_bays < len(seats):
         return None
     if len(empty) > 1:
-        empty.sort(key=_bay_order)
+        empty.sort()
     found = _assign(empty, seats)
     if found is None and len(seats) > 1:
         # The first seat may have taken the only bay that fits the last one.
@@ -257,18 +257,12 @@ def find_empty_bays(
     return None if found is None else tuple(found)
 
 
-def _bay_order(item: tuple[float, bool, int, int, BayView]) -> tuple[float, bool, int, int]:
-    return item[:4]
-
-
-def _assign(
-    empty: Sequence[tuple[float, bool, int, int, BayView]], seats: Sequence[Collection[str]]
-) -> list[str] | None:
+def _assign(empty: Sequence[_EmptyBay], seats: Sequence[Collection[str]]) -> list[str] | None:
     taken: list[str] = []
     for wanted in seats:
-        for *_, bay in empty:
-            if bay.bay_id not in taken and (not bay.kinds or all(kind in bay.kinds for kind in wanted)):
-                taken.append(bay.bay_id)
+        for _, _, _, _, bay_id, kinds in empty:
+            if bay_id not in taken and (not kinds or kinds.issuperset(wanted)):
+                taken.append(bay_id)
                 break
         else:
             return None

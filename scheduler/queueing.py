@@ -65,12 +65,9 @@ def next_dispatch(view: StationView, policy: ChargingPolicy) -> Dispatch | None:
             served = _serve(view, entry, policy, lane, accepts, kept)
             if served is not None:
                 return Dispatch(entry.swap_id, lane.lane_id, served[0], served[1])
-        busy = [
-            lane
-            for lane in view.lanes
-            if lane not in free_lanes and (not lane.swap_modes or entry.swap_mode in lane.swap_modes)
-        ]
-        for lane in busy:
+        for lane in view.lanes:
+            if lane in free_lanes or (lane.swap_modes and entry.swap_mode not in lane.swap_modes):
+                continue
             served = _serve(view, entry, policy, lane, accepts, kept)
             if served is not None:
                 kept.update(served[0].bay_ids, served[1])
@@ -112,7 +109,7 @@ def _bays_for(
         if len(seats) <= len(packs.bay_ids):
             by_id = {bay.bay_id: bay for bay in view.bays}
             own = packs.bay_ids[: len(seats)]
-            if all(_fits(by_id[bay_id], kinds) for bay_id, kinds in zip(own, seats, strict=True)):
+            if all(_fits(by_id[bay_id], accepted) for bay_id, accepted in zip(own, seats, strict=True)):
                 return own
     return find_empty_bays(view, seats, lane.lane_id, kept)
 
@@ -125,7 +122,7 @@ def _seats(entry: QueueEntry) -> list[Collection[str]]:
 
 
 def _fits(bay: BayView, kinds: Collection[str]) -> bool:
-    return not bay.kinds or all(kind in bay.kinds for kind in kinds)
+    return not bay.kinds or bay.kinds.issuperset(kinds)
 
 
 def _transfer_is_free(view: StationView, lane_id: str) -> bool:

@@ -336,6 +336,15 @@ def test_policy_of_the_station_file() -> None:
     )
 
 
+def test_temperature_limits_of_the_kinds_replace_the_fallback() -> None:
+    warm, cold = Limits(charge_temp_max_c=55.0), Limits(charge_temp_min_c=-10.0, charge_temp_max_c=45.0)
+    policy = policy_from_section(ChargingSection(), kinds=[warm, cold])
+    assert (policy.charge_temp_min_c, policy.charge_temp_max_c) == (-10.0, 55.0)
+    view = station(rack(charging(50, temp_max_c=52.0), charging(50, kind=OTHER, temp_max_c=52.0)))
+    plan = plan_charging(view, policy, {KIND: warm, OTHER: cold})
+    assert [s.limited_by for s in plan.values()] == [Limit.PACK_TEMP, Limit.TOO_HOT]
+
+
 policies = st.builds(
     ChargingPolicy,
     sharing=st.sampled_from(["order", "equal"]),
