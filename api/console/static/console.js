@@ -69,7 +69,7 @@
         line(limit, "#c62828", { lineStyle: { width: 1.5, type: "dashed" } }),
       ],
     });
-    rows = JSON.parse(box.dataset.rows);
+    rows = JSON.parse(document.querySelector("main").dataset.power);
     draw();
     new ResizeObserver(() => chart.resize()).observe(box);
   }
