@@ -11,8 +11,8 @@ from pathlib import Path
 from battery_bms.config import MeterSection
 from battery_bms.port import MeterReading
 from battery_bms.rack_device import LinkFactory, modbus_link
+from robotics.modbus_link.link import LinkLost, Refused
 from robotics.modbus_link.registers import MapError, Value, load_map
-from robotics.port import LinkLost, Refused
 
 logger = logging.getLogger(__name__)
 

@@ -54,6 +54,8 @@ class ModbusRack:
             MapError: a register map is missing, not valid, or lacks what a charger needs.
         """
         self._monotonic = monotonic
+        self._stops = 0
+        self._planning = asyncio.Lock()
         points = [(bay, bay.point) for bay in bays if bay.point is not None]
         self._devices: list[RackDevice] = []
         for section in devices:
@@ -93,8 +95,16 @@ class ModbusRack:
     async def set_charge_kw(self, setpoints_kw: Mapping[str, float]) -> Mapping[str, str]:
         """Write set-points by bay id. Returns the bays not confirmed, with the reason.
 
-        A bay without a charger is confirmed at 0 kW without a word on the wire.
+        A bay without a charger is confirmed at 0 kW without a word on the wire. Calls take turns; a
+        `stop_all` does not wait for them, it withdraws what they have not written yet.
         """
+        stops = self._stops
+        async with self._planning:
+            return await self._set_charge_kw(setpoints_kw, lambda: self._stops != stops)
+
+    async def _set_charge_kw(
+        self, setpoints_kw: Mapping[str, float], withdrawn: Callable[[], bool]
+    ) -> Mapping[str, str]:
         reasons: dict[str, str] = {}
         wanted: dict[str, float] = {}
         for bay_id, power_kw in setpoints_kw.items():
@@ -109,33 +119,40 @@ class ModbusRack:
         before = {bay_id: self._device_of[bay_id].bays[bay_id].assumed_kw(now_s) for bay_id in wanted}
         lower = {bay_id: kw for bay_id, kw in wanted.items() if kw <= before[bay_id]}
         higher = {bay_id: kw for bay_id, kw in wanted.items() if bay_id not in lower}
-        reasons |= await self._apply(lower)
+        reasons |= await self._apply(lower, withdrawn)
         stuck = [bay_id for bay_id, kw in lower.items() if self._may_exceed(bay_id, kw)]
         if stuck and higher:
             why = f"not raised: bay {', '.join(stuck)} has not confirmed its lower set-point"
             kept = {bay_id: before[bay_id] for bay_id in higher}
-            return reasons | dict.fromkeys(higher, why) | await self._apply(kept)
-        return reasons | await self._apply(higher)
+            return reasons | dict.fromkeys(higher, why) | await self._apply(kept, withdrawn)
+        return reasons | await self._apply(higher, withdrawn)
 
     async def stop_all(self) -> Mapping[str, str]:
         """Set 0 kW everywhere. Returns the bays not confirmed, with the reason.
 
         Tries every charger as far as the time goes, and returns even without a link.
         """
+        self._stops += 1
         chargers = [
             bay_id for bay_id, device in self._device_of.items() if device.bays[bay_id].section.charger_kw > 0.0
         ]
-        return await self._apply(dict.fromkeys(chargers, 0.0), effort=STOP_EFFORT)
+        return await self._apply(dict.fromkeys(chargers, 0.0), lambda: False, effort=STOP_EFFORT)
 
     def _may_exceed(self, bay_id: str, setpoint_kw: float) -> bool:
         return self._device_of[bay_id].bays[bay_id].assumed_kw(self._monotonic()) > setpoint_kw + 0.1
 
-    async def _apply(self, wanted_kw: Mapping[str, float], effort: int = 1) -> dict[str, str]:
+    async def _apply(
+        self, wanted_kw: Mapping[str, float], withdrawn: Callable[[], bool], effort: int = 1
+    ) -> dict[str, str]:
         shares = [
             (device, {bay_id: kw for bay_id, kw in wanted_kw.items() if bay_id in device.bays})
             for device in self._devices
         ]
         results: Sequence[dict[str, str]] = await asyncio.gather(
-            *(device.apply(share, effort * 2 * device.section.timeout_s) for device, share in shares if share)
+            *(
+                device.apply(share, effort * 2 * device.section.timeout_s, withdrawn)
+                for device, share in shares
+                if share
+            )
         )
         return {bay_id: reason for result in results for bay_id, reason in result.items()}

@@ -28,9 +28,8 @@ from battery_bms.code34014 import normalise_code
 from battery_bms.config import BayPointSection, BaySection, RackDeviceSection
 from battery_bms.port import ChargerState, PackReading
 from robotics.modbus_link.config import ModbusAddress
-from robotics.modbus_link.link import ModbusLink
+from robotics.modbus_link.link import LinkLost, ModbusLink, Refused
 from robotics.modbus_link.registers import MAX_READ, MapError, RegisterMap, Value
-from robotics.port import LinkLost, Refused
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +56,10 @@ _FROM_BMS = (
     "insulation_ohm_per_v",
     "max_charge_kw",
 )
+
+
+class Withdrawn(Exception):
+    """A stop came before the set-point was written."""
 
 
 class RegisterLink(Protocol):
@@ -178,23 +181,29 @@ class RackDevice:
         words: dict[int, int] = {}
         stamps: dict[str, datetime] = {}
         requests = self._requests[self._start :] + self._requests[: self._start]
+        refused = False
         for done, request in enumerate(requests):
             if done and self._monotonic() >= end_s:
-                # The next cycle begins where this one ended, so that no bay is left out for ever.
+                # The next cycle begins where this one ended, so that no bay waits for ever behind another.
                 self._start = (self._start + done) % len(requests)
                 break
             try:
                 answer = await self.link.read(request.address, request.count)
             except LinkLost as error:
                 logger.debug("rack device %s: %s", self.section.id, error)
+                self._start = (self._start + done + 1) % len(requests)
                 break
             except Refused as error:
+                refused = True
                 self._refused(request, error)
                 continue
             words.update(zip(range(request.address, request.address + request.count), answer, strict=True))
             at = self._now()
             for bay in request.bays:
                 stamps.setdefault(bay.bay_id, at)  # of several reads the oldest counts
+        if self._refusing and stamps and not refused:
+            self._refusing = False
+            logger.info("rack device %s gives every bay again", self.section.id)
         for bay_id, at in stamps.items():
             self._take(self.bays[bay_id], words, at)
 
@@ -317,8 +326,16 @@ class RackDevice:
         share = min(left_kw / total_kw, 1.0) if (total_kw := sum(safe.values())) > 0.0 else 1.0
         return {bay_id: kw * share for bay_id, kw in safe.items()}
 
-    async def apply(self, wanted_kw: Mapping[str, float], budget_s: float) -> dict[str, str]:
-        """Write set-points and wait for their echo. Returns the bays not confirmed, with the reason."""
+    async def apply(
+        self, wanted_kw: Mapping[str, float], budget_s: float, withdrawn: Callable[[], bool]
+    ) -> dict[str, str]:
+        """Write set-points and wait for their echo. Returns the bays not confirmed, with the reason.
+
+        Args:
+            wanted_kw: power by bay id.
+            budget_s: real seconds after which no further request is started.
+            withdrawn: asked before each write; once true, nothing more is written.
+        """
         end_s = self._monotonic() + budget_s
         reasons: dict[str, str] = {}
         written: dict[str, tuple[float, int | None]] = {}
@@ -329,12 +346,14 @@ class RackDevice:
                 continue
             setpoint_kw = safe_setpoint_kw(wanted, bay.section.charger_kw, self._step_kw)
             try:
-                written[bay_id] = (setpoint_kw, await self._write(bay, setpoint_kw))
+                written[bay_id] = (setpoint_kw, await self._write(bay, setpoint_kw, withdrawn))
             except LinkLost as error:
                 reasons[bay_id] = f"no answer from {self.section.id}: {error}"
+            except Withdrawn:
+                reasons[bay_id] = "not sent: everything was stopped meanwhile"
             except (Refused, MapError) as error:
                 reasons[bay_id] = f"refused by {self.section.id}: {error}"
-        while written:
+        while written and not withdrawn():
             for bay_id, (setpoint_kw, counter) in list(written.items()):
                 reason = await self._not_confirmed(self.bays[bay_id], setpoint_kw, counter)
                 if reason is None:
@@ -350,10 +369,15 @@ class RackDevice:
                 break
             if written:
                 await asyncio.sleep(ECHO_WAIT_S)
+        if withdrawn():
+            reasons |= dict.fromkeys(written, "overruled: everything was stopped meanwhile")
         return reasons
 
-    async def _write(self, bay: RackBay, setpoint_kw: float) -> int | None:
-        """Send one set-point; returns the counter that went with it. Raises LinkLost, Refused or MapError."""
+    async def _write(self, bay: RackBay, setpoint_kw: float, withdrawn: Callable[[], bool]) -> int | None:
+        """Send one set-point; returns the counter that went with it.
+
+        Raises LinkLost, Refused, MapError or Withdrawn.
+        """
         values: dict[str, Value] = {
             "cmd_setpoint_kw": setpoint_kw,
             "cmd_expires_s": self.section.setpoint_expires_s,
@@ -361,12 +385,14 @@ class RackDevice:
         counter = None
         if "cmd_counter" in self.map.entries:
             if bay.cmd_counter is None and "setpoint_counter" in self.map.entries:
-                # A counter the charger already has would not be taken: go on from its own.
-                bay.cmd_counter = _integer((await self._echo(bay)).get("setpoint_counter"))
+                await self._learn_counter(bay)
             counter = (bay.cmd_counter or 0) % _LAST_COUNTER + 1
             values["cmd_counter"] = counter
         runs = self.map.encode(values)
-        # From here on it may have arrived, whatever the answer says.
+        if withdrawn():
+            raise Withdrawn
+        # From here on it may have arrived, whatever the answer says. Nothing is awaited between the question
+        # above and the request, and links serve requests in order: a stop that comes now is written later.
         now_s = self._monotonic()
         if not bay.ordered:
             bay.orders = [(bay.assumed_kw(now_s), bay.read_at_s + bay.expiry_s)]
@@ -377,6 +403,12 @@ class RackDevice:
         for address, registers in runs:
             await self.link.write(bay.base + address, registers)
         return counter
+
+    async def _learn_counter(self, bay: RackBay) -> None:
+        """Go on from the charger's own counter: one it already has would not be taken."""
+        taken = _integer((await self._echo(bay)).get("setpoint_counter"))
+        if bay.cmd_counter is None:  # another call may have gone first while this one waited
+            bay.cmd_counter = taken
 
     async def _not_confirmed(self, bay: RackBay, setpoint_kw: float, counter: int | None) -> str | None:
         try:

@@ -1,0 +1,85 @@
+"""The meter driver: sign, counters, and a meter that is silent or frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from battery_bms.config import MeterSection
+from battery_bms.modbus_meter import ModbusMeter
+from robotics.modbus_link.config import ModbusAddress
+from robotics.modbus_link.registers import load_map
+from robotics.port import LinkLost
+from tests.fakes_charger import FakeClock
+from tests.fakes_rack import START_AT
+
+
+class MeterLink:
+    """A meter in memory."""
+
+    def __init__(self) -> None:
+        self.map = load_map("site_meter_v1")
+        self.words = self.map.image({"import_kw": 0.0, "import_kwh": 0.0, "export_kwh": 0.0})
+        self.dead = False
+
+    def set(self, values: Mapping[str, float | None]) -> None:
+        for address, registers in self.map.encode(dict(values)):
+            self.words.update(zip(range(address, address + len(registers)), registers, strict=True))
+
+    async def connect(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def read(self, address: int, count: int) -> list[int]:
+        if self.dead:
+            raise LinkLost("no answer")
+        return [self.words[a] for a in range(address, address + count)]
+
+    async def write(self, address: int, values: list[int]) -> None:
+        raise AssertionError("a meter is never written")
+
+
+async def test_the_meter_reads_import_and_export() -> None:
+    link, clock = MeterLink(), FakeClock()
+    section = MeterSection(address=ModbusAddress(port=1))
+    at = [START_AT]
+    meter = ModbusMeter(section, lambda: at[0], monotonic=clock, link_factory=lambda address, name: link)
+    await meter.connect()
+    link.set({"sample_counter": 1, "import_kw": -123.4, "import_kwh": 42_000_000.01, "export_kwh": 5.5})
+    first = await meter.read()
+    assert first is not None
+    assert (first.at, first.import_kw, first.import_kwh, first.export_kwh) == (START_AT, -123.4, 42_000_000.01, 5.5)
+    at[0] += timedelta(seconds=5)
+    link.dead = True
+    assert await meter.read() == first
+    link.dead = False
+    link.set({"import_kw": None})
+    assert await meter.read() == first
+    link.set({"sample_counter": 2, "import_kw": 50.0, "export_kwh": None})
+    second = await meter.read()
+    assert second is not None
+    assert (second.at, second.import_kw, second.export_kwh) == (at[0], 50.0, None)
+    await meter.close()
+
+
+async def test_a_frozen_meter_gives_no_new_reading() -> None:
+    link, clock = MeterLink(), FakeClock()
+    at = [START_AT]
+    meter = ModbusMeter(
+        MeterSection(address=ModbusAddress(port=1)), lambda: at[0], monotonic=clock, link_factory=lambda a, n: link
+    )
+    for _ in range(20):
+        reading = await meter.read()
+        clock.now_s += 1.0
+        at[0] += timedelta(seconds=1)
+    assert reading is not None
+    assert reading.at == START_AT + timedelta(seconds=10)
+
+
+async def test_a_meter_never_read_is_unknown() -> None:
+    link = MeterLink()
+    link.dead = True
+    meter = ModbusMeter(MeterSection(address=ModbusAddress(port=1)), lambda: START_AT, link_factory=lambda a, n: link)
+    assert await meter.read() is None
