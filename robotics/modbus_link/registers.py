@@ -234,10 +234,15 @@ class RegisterMap:
             for e in self.entries.values()
             if e.family in ("bool", "bits") and e.invert
         }
+        start |= {e.name: e.values[0].raw for e in self.entries.values() if e.values and self._lacks_zero(e)}
         for part in (start, values or {}):
             for address, registers in self.encode(part, words):
                 words.update(zip(range(address, address + len(registers)), registers, strict=True))
         return words
+
+    @staticmethod
+    def _lacks_zero(entry: EntrySection) -> bool:
+        return entry.idle is None and entry.const is None and all(v.raw != 0 for v in entry.values)
 
     def _constant(self, entry: EntrySection) -> Value:
         return (entry.const or 0) * entry.scale + entry.offset if entry.scale != 1.0 or entry.offset else entry.const
@@ -343,7 +348,9 @@ def parse_map(data: dict[str, Any], source: str = "register map") -> RegisterMap
     try:
         file = MapFile.model_validate(data)
     except ValidationError as error:
-        raise MapError(source, [field_problem(item, data) for item in error.errors(include_url=False)]) from error
+        # A list whose items are all bad also counts as empty; only the items' own lines help.
+        items = [i for i in error.errors(include_url=False) if i["type"] != "too_short" or not i["input"]]
+        raise MapError(source, [field_problem(item, data) for item in items]) from error
     return RegisterMap(file, source)
 
 

@@ -25,7 +25,7 @@ _SIZED_MAX = {"bits": 1024, "ascii": 64}
 class ValueSection(Section):
     """One value of a word and the name this project gives it."""
 
-    raw: int = Field(ge=-0x8000_0000, le=0xFFFF_FFFF)
+    raw: int = Field(strict=True, ge=-0x8000_0000, le=0xFFFF_FFFF)
     means: EntryName
     zh: str = Field(min_length=1)
     en: str = Field(min_length=1)
@@ -36,7 +36,7 @@ class EntrySection(Section):
 
     name: EntryName
     block: EntryName
-    address: int = Field(ge=0, le=65535)
+    address: int = Field(strict=True, ge=0, le=65535)
     """Zero-based, relative to the device's `base_address`."""
     type: str
     word_order: WordOrder | None = None
@@ -45,15 +45,15 @@ class EntrySection(Section):
     """Value = raw × scale + offset."""
     offset: float = Field(default=0.0, ge=-1_000_000, le=1_000_000)
     unit: str = Field(default="", max_length=16)
-    bit: int | None = Field(default=None, ge=0, le=15)
+    bit: int | None = Field(default=None, strict=True, ge=0, le=15)
     """Bit of a bool, 0 = least significant; of bits(n) the first one."""
-    invert: bool = False
+    invert: bool = Field(default=False, strict=True)
     """True when 1 on the wire is the false state of the name."""
-    const: int | None = None
+    const: int | None = Field(default=None, strict=True)
     """Raw value that never changes (packet head, word-order check)."""
-    idle: int | None = None
+    idle: int | None = Field(default=None, strict=True)
     """Raw value that stands for none; read as 0, written for 0."""
-    invalid: int | None = None
+    invalid: int | None = Field(default=None, strict=True)
     """Raw value that stands for unknown; read as None."""
     valid_when: EntryName | None = None
     """Bool of the same block without which this entry is unknown."""
@@ -191,7 +191,7 @@ class MapFile(Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
     kind: Literal["swap_cell", "bay_charger", "site_meter"]
-    version: int = Field(ge=1, le=65535)
+    version: int = Field(strict=True, ge=1, le=65535)
     zh: str = Field(min_length=1)
     en: str = Field(min_length=1)
     word_order: WordOrder = "big"
