@@ -8,7 +8,7 @@ studies move it as they like.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -21,10 +21,13 @@ from sim.plant_cell import Cell
 from sim.plant_fault_codes import cell_fault
 from sim.plant_faults import catalogue, checked
 from sim.plant_rack import OFF_SITE, US_PER_S, PlantError, Rack, bay_place, seat_place, tank_place
-from sim.plant_yard import Head, TruckPlace, Yard
+from sim.plant_yard import Head, Truck, TruckPlace, Yard
 from swap.config import StationConfig
 
 SNAPSHOT_VERSION = 1
+SEATS_MAX = 2
+HEADS_MAX = 8
+"""Heads of one seat that a cell's registers have room for."""
 _CELL_SPREAD_V = 0.01
 """Spread between the highest and the lowest cell of a sound pack; assumed."""
 _TEMP_SPREAD_C = 3.0
@@ -38,6 +41,10 @@ class Draws:
         self._seed = seed
         self._name = name
         self.count = 0
+
+    def restart(self, seed: int, count: int) -> None:
+        """Go on after `count` values of a seed."""
+        self._seed, self.count = seed, count
 
     def __call__(self, nominal: float, spread_share: float) -> float:
         """A value evenly within nominal × (1 ± spread_share)."""
@@ -206,7 +213,6 @@ class Plant:
         cell = self.cell(lane_id)
         truck = cell.truck
         shown = [cell_fault(name) for name in cell.shown_faults()]
-        heads = () if truck is None else tuple(range(len(truck.heads)))
         return CellStatus(
             lane_id=lane_id,
             fast_at=self.now_at,
@@ -222,18 +228,15 @@ class Plant:
             result=cell.result,
             fault_code=shown[0].code if shown else 0,
             fault_level=shown[0].level if shown else 0,
+            fault_codes=tuple(fault.code for fault in shown),
             position=cell.position,
             owner=cell.owner,
             vehicle_tag=0 if truck is None else cell.faults.tag_misread or truck.tag,
             signals=self.signals(lane_id),
             bays_occupied=self.bays_occupied(),
-            heads_open=() if truck is None else tuple(truck.heads[i] == Head.OPEN for i in heads),
-            heads_closed=() if truck is None else tuple(cell.head_reads_closed(truck, i) for i in heads),
+            heads_open=_head_bits(truck, lambda t, head: t.heads[head] == Head.OPEN),
+            heads_closed=_head_bits(truck, cell.head_reads_closed),
         )
-
-    def fault_codes(self, lane_id: str) -> tuple[int, ...]:
-        """Codes of all faults a cell shows, the most serious first."""
-        return tuple(cell_fault(name).code for name in self.cell(lane_id).shown_faults())
 
     def signals(self, lane_id: str) -> dict[Signal, bool | None]:
         """Every signal of a cell; those of a truck whose controller is silent are None."""
@@ -415,26 +418,42 @@ class Plant:
 
     @classmethod
     def restore(cls, config: StationConfig, data: dict[str, Any]) -> Plant:
-        """The plant of a snapshot.
+        """The plant of a snapshot. Raises PlantError as `load` does."""
+        plant = cls(config, seed=data.get("seed", 0), start_at=datetime.min.replace(tzinfo=UTC))
+        plant.load(data)
+        return plant
+
+    def load(self, data: dict[str, Any]) -> None:
+        """Go on from a snapshot, in place.
 
         Raises PlantError for a snapshot of another station or version, or one that the station file contradicts.
         """
         if data.get("version") != SNAPSHOT_VERSION:
             raise PlantError(f"the snapshot has version {data.get('version')!r}; this program reads {SNAPSHOT_VERSION}")
-        if data["station"] != config.station.id:
-            raise PlantError(f"the snapshot is of station {data['station']!r}, not {config.station.id!r}")
-        plant = cls(config, seed=data["seed"], start_at=datetime.fromisoformat(data["start_at"]))
-        plant.now_us = data["now_us"]
-        plant._next_grid_us = data["next_grid_us"]
-        plant._driver_draw.count = data["driver_draws"]
-        plant.rack.restore(data["rack"], plant.now_us)
-        plant.yard.restore(data["yard"])
-        for lane, cell in plant.cells.items():
-            plant._cell_draws[lane].count = data["cell_draws"].get(lane, 0)
+        if data["station"] != self.config.station.id:
+            raise PlantError(f"the snapshot is of station {data['station']!r}, not {self.config.station.id!r}")
+        self.seed = data["seed"]
+        self.start_at = datetime.fromisoformat(data["start_at"])
+        self.now_us = data["now_us"]
+        self._next_grid_us = data["next_grid_us"]
+        self._driver_draw.restart(self.seed, data["driver_draws"])
+        self.rack.restore(data["rack"], self.now_us)
+        self.yard.restore(data["yard"])
+        for lane, cell in self.cells.items():
+            self._cell_draws[lane].restart(self.seed, data["cell_draws"].get(lane, 0))
             if lane in data["cells"]:
                 cell.restore(data["cells"][lane])
-        plant.wire_faults = {k: {n: dict(a) for n, a in v.items()} for k, v in data["wire_faults"].items()}
-        return plant
+        self.wire_faults = {k: {n: dict(a) for n, a in v.items()} for k, v in data["wire_faults"].items()}
+
+
+def _head_bits(truck: Truck | None, reads: Callable[[Truck, int], bool]) -> tuple[bool | None, ...]:
+    """One value for each head that a vehicle can have, seat 1 in the first half; None where none is fitted."""
+    bits: list[bool | None] = [None] * (SEATS_MAX * HEADS_MAX)
+    if truck is not None:
+        for seat in range(1, truck.seats + 1):
+            for place, head in enumerate(truck.seat_heads(seat)):
+                bits[(seat - 1) * HEADS_MAX + place] = reads(truck, head)
+    return tuple(bits)
 
 
 __all__ = ["OFF_SITE", "Draws", "Plant", "PlantError"]

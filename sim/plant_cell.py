@@ -89,6 +89,13 @@ class Cell(CellTruth):
             self._start(command, now_us)
         return code
 
+    def refuse(self, seq: int) -> None:
+        """Answer a command that could not be read."""
+        if seq not in (0, self.ack_seq, self.active_seq, self.done_seq):
+            self.ack_seq, self.ack_code = seq, AckCode.REFUSED_PARAMETER
+            self.used.append(seq)
+            self.changes += 1
+
     def done_ack(self, seq: int) -> None:
         """The station has stored the result of a number: the result goes back to idle, the number stays."""
         if seq == self.done_seq and self.result != ResultCode.NONE:
@@ -282,6 +289,7 @@ class Cell(CellTruth):
     def _end_phase(self, active: ActiveCommand, now_us: int) -> None:
         outcome = effect(self, active, now_us)
         if outcome.moved:
+            self.lifts += 1
             self._tell("moved", active.command)
         if outcome.wait:
             self._wait_for_tank(active, now_us)

@@ -133,6 +133,8 @@ class CellTruth:
         self.result = ResultCode.NONE
         self.active: ActiveCommand | None = None
         self.used: deque[int] = deque(maxlen=USED_NUMBERS)
+        self.lifts = 0
+        """Picks and puts since commissioning."""
         self.changes = 0
         """Rises with every accepted, ended or refused command and every pack move."""
         self.listeners: list[Callable[[str, RobotCommand], None]] = []
@@ -319,6 +321,7 @@ _PLAIN = (
     "called_tag",
     "ack_seq",
     "done_seq",
+    "lifts",
     "changes",
 )
 _CODES: dict[str, Callable[[int], Any]] = {

@@ -243,10 +243,10 @@ def test_a_pick_that_misses_may_be_tried_again() -> None:
     hand = Hand(world)
     world.inject("pick_misses", "L1", times=2)
     assert hand.run(C.PICK, source=bay(1)) is R.FAILED
-    assert world.fault_codes("L1") == (1203,)
+    assert world.cell_status("L1").fault_codes == (1203,)
     assert hand.run(C.PICK, source=bay(1)) is R.FAILED
     assert hand.run(C.PICK, source=bay(1)) is R.DONE
-    assert world.fault_codes("L1") == ()
+    assert world.cell_status("L1").fault_codes == ()
 
 
 def test_a_jammed_gripper_needs_a_reset() -> None:
@@ -265,12 +265,12 @@ def test_heads_that_stick_fail_the_lock_and_show_which() -> None:
     hand.admit()
     world.inject("head_stuck_closed", "L1", head=2)
     assert hand.run(C.UNLOCK, target=seat()) is R.FAILED
-    assert world.cell_status("L1").heads_open == (True, False, True, True)
+    assert world.cell_status("L1").heads_open[:5] == (True, False, True, True, None)
     world.clear("head_stuck_closed", "L1")
     assert hand.run(C.UNLOCK, target=seat()) is R.DONE
     world.inject("head_stuck_open", "L1", head=3)
     assert hand.run(C.LOCK, target=seat()) is R.FAILED
-    assert world.cell_status("L1").heads_closed == (True, True, False, True)
+    assert world.cell_status("L1").heads_closed[:4] == (True, True, False, True)
     assert world.signals("L1")[Signal.LOCKS_CLOSED] is False
 
 
@@ -283,7 +283,7 @@ def test_a_lying_limit_switch_does_not_make_the_lock_closed() -> None:
     world.inject("lock_lies", "L1", head=1)
     assert hand.run(C.LOCK, target=seat()) is R.FAILED
     status = world.cell_status("L1")
-    assert all(status.heads_closed)
+    assert all(status.heads_closed[:4])
     assert status.signals[Signal.LOCKS_CLOSED] is False, "the other sensors do not agree"
     assert hand.send(C.RELEASE) is A.REFUSED_INTERLOCK
 
@@ -327,7 +327,7 @@ def test_a_truck_that_does_not_come_is_given_up() -> None:
     world.arrive("V1")
     world.inject("does_not_come", "V1")
     assert hand.run(C.ADMIT, tag=101) is R.FAILED
-    assert world.fault_codes("L1") == (2112,)
+    assert world.cell_status("L1").fault_codes == (2112,)
     world.clear("does_not_come", "V1")
     assert hand.run(C.ADMIT, tag=101) is R.DONE
 
@@ -419,7 +419,7 @@ def test_two_seats_have_their_own_heads() -> None:
     hand = Hand(world)
     hand.admit()
     assert hand.run(C.UNLOCK, target=seat(2)) is R.DONE
-    assert world.cell_status("L1").heads_open == (False,) * 4 + (True,) * 4
+    assert world.cell_status("L1").heads_open == ((False,) * 4 + (None,) * 4 + (True,) * 4 + (None,) * 4)
     assert hand.send(C.PICK, source=seat(1)) is A.REFUSED_INTERLOCK
     assert hand.run(C.PICK, source=seat(2)) is R.DONE
     assert world.signals("L1")[Signal.SEAT_2_OCCUPIED] is False
