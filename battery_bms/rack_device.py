@@ -227,6 +227,9 @@ class RackDevice:
         if counter is not None and bay.bms_counter is not None and counter != bay.bms_counter:
             bay.bms_moved_at_s = now_s
         bay.bms_counter = counter
+        if values.get("pack_present") is False:
+            # The registers may still hold the pack that left: the next one has to make itself heard first.
+            bay.bms_moved_at_s = None
         moved_at_s = bay.bms_moved_at_s
         if counter is None or moved_at_s is None or now_s - moved_at_s > self.section.max_age_s:
             values.update(dict.fromkeys(_FROM_BMS))

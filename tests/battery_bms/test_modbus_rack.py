@@ -181,6 +181,20 @@ async def test_a_silent_bms_makes_its_values_unknown_and_keeps_its_alarm() -> No
     assert (await rig.rack.read_bays())["A1"].soc_pct == 52.5
 
 
+async def test_a_pack_that_has_not_been_heard_is_not_taken_for_the_one_before() -> None:
+    rig = Rig(ChargeController(FAR))
+    controller = rig.controllers[0]
+    await rig.settle()
+    controller.set(100, {"pack_present": False})
+    await rig.rack.read_bays()
+    controller.set(100, {"pack_present": True})  # another pack; the registers still hold the old one's values
+    reading = (await rig.rack.read_bays())["A1"]
+    assert (reading.present, reading.pack_id, reading.soc_pct) == (True, None, None)
+    controller.set(100, {"pack_code": "0SXPB280000YQ1G510000002"})
+    controller.beat(100)
+    assert (await rig.rack.read_bays())["A1"].pack_id == "0SXPB280000YQ1G510000002"
+
+
 async def test_an_alarm_not_available_stays_what_it_was_for_the_same_pack() -> None:
     rig = Rig(ChargeController(FAR))
     await rig.settle()
