@@ -130,7 +130,7 @@ class Answerer:
                 robot = self._controller.robots[lane.lane.id]
                 await robot.resume()
                 if await lane.decide(decision):
-                    return f"{decision.kind.value}: {lane.session.state if lane.session else 'ended'}"
+                    return decision.kind.value
                 raise Denied(f"{decision.kind.value} is not possible for swap {swap_id} as things stand")
         raise Denied(f"swap {swap_id!r} is in no lane")
 

@@ -68,13 +68,14 @@ class StationContext:
     def build(cls, store: Store, config: StationConfig, clock: Clock, prices: Prices | None = None) -> StationContext:
         """The context of a station file."""
         max_age_s = min(d.max_age_s for d in config.rack_devices)
+        specs = {kind.id: spec_from_section(kind) for kind in config.pack_kinds}
         return cls(
             store=store,
             config=config,
             clock=clock,
             prices=prices,
-            policy=policy_from_section(config.charging, max_age_s),
-            specs={kind.id: spec_from_section(kind) for kind in config.pack_kinds},
+            policy=policy_from_section(config.charging, max_age_s, specs.values()),
+            specs=specs,
             limits={kind.id: PackLimits() for kind in config.pack_kinds},
         )
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from sqlmodel import col, select
 
 from battery_bms.port import ChargerBank, PackMonitor, SiteMeter
-from robotics.port import SwapRobot
+from robotics.port import Signal, SwapRobot
 from scheduler.queueing import next_dispatch
 from scheduler.types import StationMode
 from swap.events import EventKind, append_event
@@ -211,7 +211,14 @@ class StationController:
     # what people and trips ask
 
     def hold_station(self, reason: str, actor: str = "controller") -> None:
-        """Hold the whole station; nothing is written where it is held, manual, in thermal or fire mode."""
+        """Hold the whole station; nothing is written where it is held, manual, in thermal or fire mode.
+
+        A released fire system puts the station into fire mode from any mode.
+        """
+        if reason == Signal.FIRE_OK:
+            if self.context.mode is not StationMode.FIRE:
+                self.change_mode(ModeTrigger.FIRE, reason, actor)
+            return
         if self.context.mode not in (StationMode.AUTOMATIC, StationMode.CLOSED):
             return
         self.change_mode(ModeTrigger.HOLD, reason, actor)

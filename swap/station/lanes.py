@@ -110,6 +110,8 @@ class LaneRunner:
         self.context.cells[self.lane.id] = cell
         facts = self.cell_facts(cell)
         signal = tripped(facts)
+        if signal is None and facts.signal(Signal.SMOKE_OK) is False:
+            signal = Signal.SMOKE_OK
         if signal is not None:
             self._hold_station(signal.value)
         if self.session is not None:
@@ -391,10 +393,6 @@ class LaneRunner:
     def _end(self, db: Db, effect: Ended, at: datetime) -> None:
         assert self.session is not None
         swap = db.get_one(Swap, self.session.swap_id)
-        swap.ended_at, swap.open_lane_id, swap.open_vehicle_id = at, None, None
-        swap.end_reason = effect.state
-        db.add(swap)
-        db.flush()
         unreserve_packs(db, swap, at=at)
         self._event(
             db,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from battery_bms.limits import ThermalWatch, judge, watch_thermal
 from battery_bms.port import ChargerBank, PackMonitor, PackReading, SiteMeter
 from robotics.port import Signal
 from scheduler.charging import plan_charging
-from scheduler.types import PackState, TariffSlice
+from scheduler.types import PackState, StationMode, TariffSlice
 from swap.events import EventKind, append_event
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
@@ -27,6 +28,18 @@ BLOCK_LEVEL = 2
 STOP_LEVEL = 3
 SAMPLE_S = 60.0
 """Station seconds between two stored samples of the site."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Rows of the rack, read once a cycle."""
+
+    bays: Mapping[str, Bay]
+    packs: Mapping[str, Pack]
+    """By bay."""
+    charges: Mapping[str, ChargeSession]
+    """Open charging by pack."""
+    moving: frozenset[str]
 
 
 class RackRunner:
@@ -44,6 +57,7 @@ class RackRunner:
         self.chargers = chargers
         self.meter = meter
         self._sampled_at: datetime | None = None
+        self._unconfirmed = {bay.id for bay in context.config.bays}
 
     async def read_cycle(self) -> list[str]:
         """Read every bay and the meter, and store what changed. Returns bays whose detection latched now."""
@@ -53,16 +67,28 @@ class RackRunner:
             self.context.meter = await self.meter.read()
         hot: list[str] = []
         with self.context.store.transaction() as db:
-            moving = self.bays_in_motion(db)
+            look = self._look(db)
             for section in self.context.config.bays:
                 if self._watch(section):
                     hot.append(section.id)
-                self._judge_bay(db, section, self.context.bay_key(section.id) in moving)
+                self._judge_bay(db, section, look)
             self._sample(db)
             station = db.get_one(Station, self.context.station_id)
             station.version += 1
             db.add(station)
         return hot
+
+    def _look(self, db: Db) -> _Look:
+        station_id = self.context.station_id
+        bays = db.exec(select(Bay).where(Bay.station_id == station_id)).all()
+        packs = db.exec(select(Pack).where(col(Pack.bay_id).is_not(None))).all()
+        open_charges = db.exec(select(ChargeSession).where(col(ChargeSession.open_pack_id).is_not(None))).all()
+        return _Look(
+            bays={b.id: b for b in bays},
+            packs={p.bay_id: p for p in packs if p.bay_id is not None},
+            charges={c.pack_id: c for c in open_charges},
+            moving=frozenset(self.bays_in_motion(db)),
+        )
 
     def bays_in_motion(self, db: Db) -> set[str]:
         """Bays that the robot may be filling or emptying: rows and sensors may differ for the moment."""
@@ -78,22 +104,25 @@ class RackRunner:
         if reading is None or not self.context.reading_fresh(section.id):
             return False
         before = self.context.watches.get(section.id, ThermalWatch())
-        smoke_ok = [cell.signals.get(Signal.SMOKE_OK) for cell in self.context.cells.values()]
-        after = watch_thermal(before, reading, self.context.thermal_rule, smoke=False in smoke_ok)
+        after = watch_thermal(before, reading, self.context.thermal_rule, smoke=self._smoke())
         self.context.watches[section.id] = after
         return after.latched and not before.latched
 
-    def _judge_bay(self, db: Db, section: BaySection, in_motion: bool) -> None:
+    def _smoke(self) -> bool:
+        """Any cell reports smoke: nothing is charged."""
+        return any(cell.signals.get(Signal.SMOKE_OK) is False for cell in self.context.cells.values())
+
+    def _judge_bay(self, db: Db, section: BaySection, look: _Look) -> None:
         context, now = self.context, self.context.clock.now()
         key = context.bay_key(section.id)
-        pack = db.exec(select(Pack).where(Pack.bay_id == key)).first()
-        bay = db.get_one(Bay, key)
+        pack, bay, in_motion = look.packs.get(key), look.bays[key], key in look.moving
         reading = context.readings.get(section.id)
         fresh = context.reading_fresh(section.id)
         bay.charge_kw = reading.charge_kw if reading is not None and fresh else None
         db.add(bay)
         if pack is None:
-            self._judge_empty(db, section, reading, fresh, in_motion)
+            if not bay.blocked:
+                self._judge_empty(db, section, reading, fresh, in_motion)
             return
         if PackState(pack.state) in (PackState.QUARANTINED, PackState.EVACUATED):
             return
@@ -108,7 +137,7 @@ class RackRunner:
                 self._raise(db, "pack_identity_mismatch", section, data)
                 quarantine(db, pack, "pack_identity_mismatch", station_id=context.station_id, at=now)
             return
-        self._take_reading(db, section, pack, reading)
+        self._take_reading(db, section, pack, reading, look.charges.get(pack.id))
 
     def _raise(self, db: Db, name: str, section: BaySection, data: Mapping[str, Any] | None = None) -> None:
         context = self.context
@@ -131,8 +160,6 @@ class RackRunner:
         """A bay that should be empty and is not is blocked until a person has looked."""
         if in_motion or reading is None or not fresh or not reading.present:
             return
-        if db.get_one(Bay, self.context.bay_key(section.id)).blocked:
-            return
         self._raise(db, "bay_occupancy_mismatch", section, {"found": reading.pack_id})
         block_bay(db, self.context.bay_key(section.id), "bay_occupancy_mismatch", at=self.context.clock.now())
 
@@ -153,7 +180,9 @@ class RackRunner:
             self._raise(db, "reading_stale", section)
             set_pack_state(db, pack, PackTrigger.BLOCK, station_id=context.station_id, at=now, reason="reading_stale")
 
-    def _take_reading(self, db: Db, section: BaySection, pack: Pack, reading: PackReading) -> None:
+    def _take_reading(
+        self, db: Db, section: BaySection, pack: Pack, reading: PackReading, charge: ChargeSession | None
+    ) -> None:
         context, now = self.context, self.context.clock.now()
         station_id = context.station_id
         pack.energy_kwh, pack.soc_pct = reading.energy_kwh, reading.soc_pct
@@ -180,7 +209,7 @@ class RackRunner:
         if state is PackState.RECEIVED:
             set_pack_state(db, pack, PackTrigger.IDENTIFY, station_id=station_id, at=now)
             self._settle_returned(db, pack, reading)
-        self._charge_record(db, section, pack, reading)
+        self._charge_record(db, section, pack, reading, charge)
         if reading.soc_pct is None or reading.temp_max_c is None or reading.temp_min_c is None:
             return
         trigger = trigger_for_reading(
@@ -217,8 +246,9 @@ class RackRunner:
             data={"energy_kwh": reading.energy_kwh, "soc_pct": reading.soc_pct, "soh_pct": reading.soh_pct},
         )
 
-    def _charge_record(self, db: Db, section: BaySection, pack: Pack, reading: PackReading) -> None:
-        row = db.exec(select(ChargeSession).where(ChargeSession.open_pack_id == pack.id)).first()
+    def _charge_record(
+        self, db: Db, section: BaySection, pack: Pack, reading: PackReading, row: ChargeSession | None
+    ) -> None:
         charging = (reading.charge_kw or 0.0) > 0.0
         if charging and row is None and reading.energy_kwh is not None:
             start_charge(
@@ -241,6 +271,8 @@ class RackRunner:
         tariff: tuple[TariffSlice, ...] = ()
         if context.prices is not None:
             tariff = tuple(context.prices.slices(view.at, view.at + timedelta(hours=24)))
+        if self._smoke():
+            view = replace(view, mode=StationMode.FIRE)
         plan = plan_charging(view, context.policy, context.specs, tariff)
         context.plan = plan
         commanded = {
@@ -248,16 +280,17 @@ class RackRunner:
         }
         failed = await self.chargers.set_charge_kw(commanded)
         with context.store.transaction() as db:
+            bays = {b.id: b for b in db.exec(select(Bay).where(Bay.station_id == context.station_id)).all()}
             for section in context.config.bays:
-                setpoint = plan.get(section.id)
-                bay = db.get_one(Bay, context.bay_key(section.id))
+                setpoint, bay = plan.get(section.id), bays[context.bay_key(section.id)]
                 bay.setpoint_kw = setpoint.power_kw if setpoint else None
                 bay.limited_by = setpoint.limited_by if setpoint else ""
                 db.add(bay)
                 if section.id in failed:
                     self._raise(db, "charger_setpoint_not_confirmed", section, {"reason": failed[section.id]})
-                else:
+                elif section.id in self._unconfirmed:
                     self._clear(db, "charger_setpoint_not_confirmed", section)
+        self._unconfirmed = set(failed)
 
     def _sample(self, db: Db) -> None:
         context, now = self.context, self.context.clock.now()

@@ -75,6 +75,9 @@ def store_session(db: Db, session: Session) -> Swap:
     if swap.state in TERMINAL:
         raise ValueError(f"swap {swap.id} is {swap.state}: a terminal state is never left")
     swap.state = session.state
+    if session.state in TERMINAL:
+        swap.ended_at, swap.end_reason = session.entered_at, session.state
+        swap.open_lane_id, swap.open_vehicle_id = None, None
     swap.phase = session.phase.value
     swap.seq = session.seq
     swap.tries = session.tries

@@ -1,0 +1,167 @@
+"""A whole controller over the plant in memory, moved by hand in station time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlmodel import Session, col, select
+
+from scheduler.tariff import load_tariff
+from sim.direct import DirectMeter, DirectRack, DirectRobot
+from sim.plant import Plant
+from swap.commerce.billing import run_commerce
+from swap.commerce.bookings import check_in
+from swap.config import StationConfig
+from swap.events import EventKind
+from swap.seed import sync_station
+from swap.station.clock import Clock
+from swap.station.context import StationContext
+from swap.station.controller import StationController
+from swap.station.lease import Lease
+from swap.store import Store
+from swap.tables import ControlRequest, StationEvent, Swap
+
+START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
+
+
+class Bench:
+    """Store, plant and controller; `run()` lets station time pass in steps of `step_s`."""
+
+    def __init__(
+        self, folder: Path, config: StationConfig, *, url: str | None = None, plant: Plant | None = None
+    ) -> None:
+        self.config = config
+        self.seconds = 0.0
+        self.store = Store(url or f"sqlite:///{folder / 'swap.db'}")
+        self.store.upgrade()
+        self.plant = plant or Plant(config, seed=5, start_at=START_AT)
+        self._seen_s = 0.0
+        self._charged_s = -1e9
+        sync_station(self.store, config, START_AT)
+        self.controller = self.build()
+
+    def build(self) -> StationController:
+        """A new controller on the same database and plant, as after a restart of the process."""
+        self.clock = Clock(START_AT, 1.0, monotonic=lambda: self.seconds)
+        self.clock._origin_s = 0.0
+        tariff = load_tariff(self.config.tariff, self.config.station.zone)
+        self.tariff = tariff
+        context = StationContext.build(self.store, self.config, self.clock, tariff)
+        lease = Lease(self.store, self.config.station.id)
+        lease.acquire(self.clock.now())
+        for cell in self.plant.cells.values():
+            cell.owner = 0
+        rack = DirectRack(self.plant, self.clock.now, self._pass)
+        self.controller = StationController(
+            context,
+            [DirectRobot(self.plant, lane.id, lease.token, self.clock.now, self._pass) for lane in self.config.lanes],
+            rack,
+            rack,
+            DirectMeter(self.plant, self.clock.now),
+            lease,
+        )
+        return self.controller
+
+    def _pass(self) -> None:
+        """Bring the plant up to station time."""
+        if self.seconds > self._seen_s:
+            self.plant.advance(self.seconds - self._seen_s)
+            self._seen_s = self.seconds
+
+    async def start(self) -> bool:
+        """Recover and connect; returns whether the last controller ended without saying so."""
+        unclean = self.controller.recover()
+        await self.controller.connect()
+        return unclean
+
+    async def tick(self, step_s: float = 1.0) -> None:
+        """One round of every loop."""
+        self.seconds += step_s
+        self._pass()
+        for lane in self.controller.lanes.values():
+            await lane.cycle()
+        await self.controller.rack_cycle()
+        if self.seconds - self._charged_s >= self.config.charging.cycle_s:
+            self._charged_s = self.seconds
+            await self.controller.rack.charge_cycle()
+        await self.controller.dispatch_cycle()
+        await self.controller.answers.cycle()
+        run_commerce(self.store, self.config, self.tariff, self.clock.now())
+
+    async def run(self, seconds: float, step_s: float = 1.0) -> None:
+        """Let station time pass."""
+        for _ in range(round(seconds / step_s)):
+            await self.tick(step_s)
+
+    async def run_until(
+        self, kind: EventKind, limit_s: float = 1200.0, step_s: float = 1.0, **data: object
+    ) -> StationEvent:
+        """Run until an event of a kind (with the given data) is written; AssertionError when none comes."""
+        last = self.last_event_id()
+        for _ in range(round(limit_s / step_s)):
+            await self.tick(step_s)
+            for event in self.events(after=last):
+                if event.kind == kind and all(event.data.get(k) == v for k, v in data.items()):
+                    return event
+        seen = [(e.kind, e.data) for e in self.events(after=last)][-6:]
+        raise AssertionError(f"no {kind} {data} within {limit_s} s; last events: {seen}")
+
+    def arrive(self, vehicle_id: str, soc_pct: float = 30.0) -> str:
+        """A truck comes to the gate and checks in; returns the swap's id."""
+        self._pass()
+        seats = self.config.vehicle_model(next(v for v in self.config.vehicles if v.id == vehicle_id).model)
+        self.plant.arrive(vehicle_id, [soc_pct] * seats.packs_per_vehicle)
+        with self.store.transaction() as db:
+            return check_in(db, self.config, vehicle_id=vehicle_id, at=self.clock.now()).swap_id
+
+    def ask(self, kind: str, name: str = "Person on shift", **arguments: object) -> int:
+        """Write a request of a person."""
+        with self.store.transaction() as db:
+            row = ControlRequest(
+                station_id=self.config.station.id,
+                kind=kind,
+                arguments=arguments,
+                requested_by=name,
+                requested_at=self.clock.now(),
+            )
+            db.add(row)
+            db.flush()
+            assert row.id is not None
+            return row.id
+
+    def answer(self, request_id: int) -> tuple[str, str]:
+        """Status and answer of a request."""
+        with self.store.reading() as db:
+            row = db.get_one(ControlRequest, request_id)
+            return row.status, row.answer
+
+    def swap(self, swap_id: str) -> Swap:
+        """The swap's row."""
+        with self.store.reading() as db:
+            row = db.get_one(Swap, swap_id)
+            db.expunge_all()
+            return row
+
+    def last_event_id(self) -> int:
+        """Newest event id, 0 when there is none."""
+        events = self.events()
+        return events[-1].id if events else 0
+
+    def events(self, after: int = 0) -> list[StationEvent]:
+        """Events in order."""
+        with self.store.reading() as db:
+            rows = db.exec(select(StationEvent).where(StationEvent.id > after).order_by(col(StationEvent.id))).all()
+            db.expunge_all()
+            return list(rows)
+
+    def reading(self) -> Session:
+        """A session to look with; close it."""
+        return Session(self.store.engine)
+
+    def close(self) -> None:
+        """Release the database."""
+        self.store.close()
+
+
+__all__ = ["START_AT", "Bench", "timedelta"]

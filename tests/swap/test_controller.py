@@ -1,0 +1,52 @@
+"""The controller over the plant in memory: whole swaps, holds, restarts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+# AUDIT
+from swap.events import EventKind
+from swap.tables import Bill, Pack
+from tests.fakes_plant import station
+from tests.fakes_station import Bench
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path, station())
+    await bench.start()
+    await bench.run(5)
+    yield bench
+    bench.close()
+
+
+async def test_a_truck_gets_a_charged_pack_and_one_bill(bench: Bench) -> None:
+    swap_id = bench.arrive("V1", 30)
+    ended = await bench.run_until(EventKind.SWAP_COMPLETED)
+    await bench.run(3)
+    assert ended.swap_id == swap_id
+    states = [e.data["state"] for e in bench.events() if e.kind == EventKind.SWAP_STEP_DONE]
+    assert states[:5] == ["admitting", "checking", "locating", "verifying", "unlocking"]
+    assert states[-1] == "releasing"
+    with bench.store.reading() as db:
+        bill = db.exec(select(Bill).where(Bill.swap_id == swap_id)).one()
+        assert bill.total_fen > 0
+        pass
+
+
+async def test_the_spent_pack_charges_and_is_ready_again(bench: Bench) -> None:
+    bench.arrive("V1", 30)
+    await bench.run_until(EventKind.SWAP_COMPLETED)
+    with bench.store.reading() as db:
+        pack = db.exec(select(Pack).where(Pack.id == "0SXPB280000YQ1G510000011")).one()
+        assert pack.bay_id is not None
+        spent_kwh = pack.energy_kwh
+    await bench.run_until(EventKind.PACK_STATE, 7200, 5.0, to="ready", trigger="ready")
+    with bench.store.reading() as db:
+        pack = db.exec(select(Pack).where(Pack.id == "0SXPB280000YQ1G510000011")).one()
+        assert pack.energy_kwh is not None and spent_kwh is not None
+        assert pack.energy_kwh > spent_kwh + 100
