@@ -27,7 +27,7 @@ from swap.tables import (
     VehicleRow,
 )
 
-LEASE_FRESH_S = 15.0
+LEASE_FRESH_S = 10.0
 """A controller that has not said so for this long (real seconds) is not counted as running."""
 
 

@@ -155,7 +155,7 @@ def _ended(db: Session, station_id: str, number: int, state: str, vehicle_id: st
         )
     )
     kinds = (EventKind.SWAP_QUEUED, EventKind.SWAP_DISPATCHED, EventKind.SWAP_STEP_DONE)
-    end = EventKind.SWAP_COMPLETED if state == "completed" else EventKind.SWAP_RETURNED
+    end: EventKind = EventKind.SWAP_COMPLETED if state == "completed" else EventKind.SWAP_RETURNED
     for kind in (*kinds, end):
         append_event(db, station_id=station_id, at=ended_at, kind=kind, swap_id=swap.id)
     if state != "completed":

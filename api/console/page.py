@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Form, Query, Request, WebSocket
+from fastapi import APIRouter, FastAPI, Form, Query, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -126,11 +126,13 @@ def ask(
     name: Annotated[str, Form(max_length=200)] = "",
     swap_id: Annotated[str | None, Form(max_length=32)] = None,
     decision: Annotated[str | None, Form(max_length=32)] = None,
+    bay_id: Annotated[str | None, Form(max_length=32)] = None,
+    pack_id: Annotated[str | None, Form(max_length=24)] = None,
 ) -> HTMLResponse:
     """Store a person's request for the controller; its answer shows in the live part."""
     console = _console(request)
     language = console.language(None, request.cookies.get(COOKIE))
-    given = {"swap_id": swap_id, "decision": decision}
+    given = {"swap_id": swap_id, "decision": decision, "bay_id": bay_id, "pack_id": pack_id}
     arguments = {key: value for key, value in given.items() if value}
 
     def store() -> str:
@@ -191,7 +193,9 @@ async def live(websocket: WebSocket, lang: str = "") -> None:
     await websocket.accept()
     gone = asyncio.create_task(_until_gone(websocket))
     try:
-        await _push(websocket, console.feed, language, gone)
+        # A browser that goes away while something is being sent ends the loop, nothing more.
+        with suppress(WebSocketDisconnect):
+            await _push(websocket, console.feed, language, gone)
     finally:
         gone.cancel()
         with suppress(asyncio.CancelledError, RuntimeError):

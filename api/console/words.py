@@ -38,7 +38,7 @@ WORDS: dict[str, dict[str, str]] = {
         "identified": N_("Identified"),
         "cooling": N_("Cooling"),
         "warming": N_("Warming"),
-        "waiting": N_("Waiting to charge"),
+        "waiting": N_("Waiting"),
         "charging": N_("Charging"),
         "ready": N_("Ready"),
         "reserved": N_("Reserved"),

@@ -66,7 +66,7 @@
       series: [
         line(imported, "#0b5cad", { lineStyle: { width: 2 }, areaStyle: { opacity: 0.12 } }),
         line(charging, "#1f8a4c", { lineStyle: { width: 2 } }),
-        line(limit, "#c62828", { lineStyle: { width: 1.5, type: "dashed" } }),
+        line(limit, "#c62828", { step: "end", lineStyle: { width: 1.5, type: "dashed" } }),
       ],
     });
     rows = JSON.parse(document.querySelector("main").dataset.power);

@@ -1,0 +1,77 @@
+"""Do the devices of a station file answer? Reads only; claims nothing, so it may run beside a controller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from robotics.modbus_link.config import ModbusAddress
+from robotics.modbus_link.link import ModbusLink
+from robotics.modbus_link.registers import RegisterMap, load_map
+from robotics.port import LinkLost, Refused
+from swap.config import StationConfig
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAnswer:
+    """What one device said."""
+
+    device: str
+    """`lane:L1`, `bay:A3`, `meter`."""
+    address: str
+    ok: bool
+    detail: str
+
+
+async def ask_devices(config: StationConfig, folder: Path) -> tuple[DeviceAnswer, ...]:
+    """Read every readable block of every device once. All are asked at the same time."""
+    asked = [_ask(f"lane:{lane.id}", lane.cell.address, lane.cell.register_map, folder) for lane in config.lanes]
+    for bay in config.bays:
+        if bay.point is not None:
+            device = config.rack_device(bay.point.device)
+            address = ModbusAddress(
+                host=device.host,
+                port=device.port,
+                device_id=device.device_id,
+                base_address=bay.point.base_address,
+                timeout_s=device.timeout_s,
+            )
+            asked.append(_ask(f"bay:{bay.id}", address, device.register_map, folder))
+    meter = config.site.meter
+    if meter is not None:
+        asked.append(_ask("meter", meter.address, meter.register_map, folder))
+    return tuple(await asyncio.gather(*asked))
+
+
+async def _ask(device: str, address: ModbusAddress, map_name: str, folder: Path) -> DeviceAnswer:
+    where = f"{address.host}:{address.port} device {address.device_id} from {address.base_address}"
+    register_map = load_map(map_name, folder)
+    link = ModbusLink(address, name=device, read_only=True)
+    try:
+        await link.connect()
+        values: dict[str, object] = {}
+        for block in register_map.read_blocks:
+            values.update(await _read_block(link, register_map, block))
+    except LinkLost as error:
+        return DeviceAnswer(device, where, False, f"no answer: {error}")
+    except Refused as error:
+        return DeviceAnswer(device, where, False, f"refused: {error}; does the map {map_name} fit it?")
+    finally:
+        await link.close()
+    known = {name: value for name, value in values.items() if value is not None}
+    shown = [
+        f"{name} {known[name]}"
+        for name in ("heartbeat", "state", "pack_id", "soc_pct", "charger_state", "import_kw")
+        if name in known
+    ]
+    return DeviceAnswer(device, where, True, f"{len(known)} of {len(values)} values" + "".join(f", {s}" for s in shown))
+
+
+async def _read_block(link: ModbusLink, register_map: RegisterMap, block: str) -> Mapping[str, object]:
+    words: dict[int, int] = {}
+    for span in register_map.read_blocks[block]:
+        read = await link.read(span.address, span.count)
+        words.update(zip(range(span.address, span.address + span.count), read, strict=True))
+    return register_map.decode(block, words)
