@@ -76,7 +76,7 @@ class StationContext:
             prices=prices,
             policy=policy_from_section(config.charging, max_age_s, specs.values()),
             specs=specs,
-            limits={kind.id: PackLimits() for kind in config.pack_kinds},
+            limits={kind.id: kind.limits for kind in config.pack_kinds},
         )
 
     @property

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from battery_bms.config import BaySection
-from battery_bms.limits import ThermalWatch, judge, watch_thermal
+from battery_bms.limits import AlarmBit, ThermalCause, ThermalWatch, judge, watch_thermal
 from battery_bms.port import ChargerBank, PackMonitor, PackReading, SiteMeter
 from robotics.port import Signal
 from scheduler.charging import plan_charging
@@ -26,6 +28,15 @@ from swap.tables import Bay, ChargeSession, Pack, SiteSample, Station, Swap, Swa
 BLOCK_LEVEL = 2
 """A pack with an alarm of this level or more is neither charged nor offered."""
 STOP_LEVEL = 3
+_THERMAL_ALARMS = (
+    AlarmBit.TEMPERATURE_HIGH,
+    AlarmBit.CELL_OVER_VOLTAGE,
+    AlarmBit.INSULATION,
+    AlarmBit.OVERCHARGE,
+    AlarmBit.THERMAL_EVENT,
+)
+THERMAL_BITS = reduce(or_, (1 << int(bit) for bit in _THERMAL_ALARMS))
+"""Alarms that start the thermal procedure when the BMS gives them level 3 (standards.md 2.3)."""
 SAMPLE_S = 60.0
 """Station seconds between two stored samples of the site."""
 
@@ -57,6 +68,8 @@ class RackRunner:
         self.chargers = chargers
         self.meter = meter
         self._sampled_at: datetime | None = None
+        self._silent_since: dict[str, datetime] = {}
+        """When the reading of a bay's pack went missing."""
         self._unconfirmed = {bay.id for bay in context.config.bays}
 
     async def read_cycle(self) -> list[str]:
@@ -105,6 +118,8 @@ class RackRunner:
             return False
         before = self.context.watches.get(section.id, ThermalWatch())
         after = watch_thermal(before, reading, self.context.thermal_rule, smoke=self._smoke())
+        if not after.latched and reading.alarm_level >= STOP_LEVEL and reading.alarm_bits & THERMAL_BITS:
+            after = ThermalWatch(after.readings, reading.at, (ThermalCause.BMS_THERMAL_EVENT,))
         self.context.watches[section.id] = after
         return after.latched and not before.latched
 
@@ -175,16 +190,19 @@ class RackRunner:
             return
         if in_motion or pack.state in (PackState.BLOCKED, PackState.RESERVED):
             return
-        age_s = context.reading_age_s(section.id)
-        if age_s is None or age_s > context.policy.max_reading_age_s:
-            self._raise(db, "reading_stale", section)
-            set_pack_state(db, pack, PackTrigger.BLOCK, station_id=context.station_id, at=now, reason="reading_stale")
+        since = self._silent_since.setdefault(section.id, now)
+        silent_s = context.clock.age_s(since)
+        if silent_s is not None and silent_s > context.policy.max_reading_age_s:
+            name = "bms_silent" if context.reading_fresh(section.id) else "reading_stale"
+            self._raise(db, name, section)
+            set_pack_state(db, pack, PackTrigger.BLOCK, station_id=context.station_id, at=now, reason=name)
 
     def _take_reading(
         self, db: Db, section: BaySection, pack: Pack, reading: PackReading, charge: ChargeSession | None
     ) -> None:
         context, now = self.context, self.context.clock.now()
         station_id = context.station_id
+        self._silent_since.pop(section.id, None)
         pack.energy_kwh, pack.soc_pct = reading.energy_kwh, reading.soc_pct
         pack.temp_max_c, pack.reading_at = reading.temp_max_c, reading.at
         if reading.soh_pct is not None and reading.soh_pct > 0:
