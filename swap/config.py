@@ -121,6 +121,8 @@ class BillingSection(Section):
     basis: Literal["soe_difference"] = "soe_difference"
     energy_price: Literal["tariff_at_swap"] = "tariff_at_swap"
     service_price_yuan_per_kwh: Decimal = Field(default=Decimal("0.40"), ge=0, le=10, decimal_places=4)
+    reading_wait_s: float = Field(default=600.0, ge=0, le=86_400)
+    """How long a bill waits for the reading of the pack given back; then it is issued with 0 kWh and flagged."""
 
 
 class OperationSection(Section):

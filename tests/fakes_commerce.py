@@ -128,21 +128,27 @@ def exchange(
     at: datetime = AT + timedelta(minutes=6),
     *,
     returned_soe_kwh: float | None = 78.95,
+    settled_soe_kwh: float | None = -1.0,
     installed_soe_kwh: float = 267.9,
     only_seats: int | None = None,
 ) -> None:
-    """Play a queued swap through in the database: packs moved, energies kept, completed."""
+    """Play a queued swap through in the database: packs moved, energies kept, completed.
+
+    The energies are those of every seat; `settled_soe_kwh` replaces the one on record when given.
+    """
     lane = bay_key(STATION, "L1")
     with store.transaction() as db:
         swap = db.get_one(Swap, swap_id)
         swap.lane_id, swap.open_lane_id, swap.dispatched_at, swap.recipe = "L1", lane, at, "top_lift"
         seats = db.exec(select(SwapSeat).where(SwapSeat.swap_id == swap_id).order_by(col(SwapSeat.seat))).all()
         for seat in seats[:only_seats]:
-            on_rack = select(Pack).where(col(Pack.bay_id).is_not(None), Pack.state != "returned")
-            new = db.exec(on_rack.order_by(col(Pack.id))).first()
+            on_rack = select(Pack).where(col(Pack.bay_id).is_not(None))
+            new = db.exec(on_rack.order_by(col(Pack.state_since_at), col(Pack.id))).first()
             assert new is not None
             assert new.bay_id is not None
             assert seat.old_pack_id is not None
+            if settled_soe_kwh != -1.0:
+                seat.last_settled_soe_kwh = settled_soe_kwh
             old = db.get_one(Pack, seat.old_pack_id)
             seat.new_pack_id, seat.new_bay_id, seat.old_bay_id = new.id, new.bay_id, bay_key(STATION, "A4")
             seat.returned_soe_kwh, seat.installed_soe_kwh = returned_soe_kwh, installed_soe_kwh
@@ -156,7 +162,7 @@ def exchange(
             ):
                 move(db, pack, place, at, swap_id, **columns)
             seat.old_bay_id = bay_of_new
-            old.state, new.state = "returned", "on_vehicle"
+            old.state, new.state, old.state_since_at = "ready", "on_vehicle", at
             old.settled_soe_kwh, new.settled_soe_kwh = None, installed_soe_kwh
             seat.exchanged = True
         finish(db, swap, at, "completed")

@@ -58,7 +58,8 @@ def run_commerce(store: Store, config: StationConfig, tariff: Tariff, at: dateti
 def bill_completed_swaps(store: Store, config: StationConfig, tariff: Tariff, at: datetime) -> tuple[str, ...]:
     """Issue a bill for each completed swap that has none; their ids, in the order of completion.
 
-    One transaction a bill. A swap that cannot be billed stops no other.
+    One transaction a bill. A swap that cannot be billed stops no other. A bill waits for the reading of the
+    pack given back for `billing.reading_wait_s` after the completion.
 
     Raises:
         ExceptionGroup: the exceptions of swaps without a bill, after every other has been billed.
@@ -66,7 +67,11 @@ def bill_completed_swaps(store: Store, config: StationConfig, tariff: Tariff, at
     issued: list[str] = []
     errors: list[Exception] = []
     with store.reading() as db:
-        pending = _unbilled(db, config.station.id)
+        pending = [
+            item
+            for item in _unbilled(db, config.station.id)
+            if (at - item[1]).total_seconds() >= config.billing.reading_wait_s or _measured(db, item[0])
+        ]
     for swap_id, completed_at, event_id in pending:
         try:
             energy_price_yuan = tariff.price_at(completed_at)
@@ -213,6 +218,10 @@ def seat_energies(db: Session, swap_id: str) -> tuple[SeatEnergy, ...]:
             )
         )
     return tuple(result)
+
+
+def _measured(db: Session, swap_id: str) -> bool:
+    return all(seat.returned_soe_kwh is not None for seat in seat_energies(db, swap_id))
 
 
 def _installed_by_swap(db: Session, swap: Swap, pack_id: str | None) -> bool:
