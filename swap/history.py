@@ -9,10 +9,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
-from sqlmodel import Session, and_, col, or_, select
+from sqlmodel import Session, and_, col, func, or_, select
 
 from swap.errors import InvalidInput, NotFound
 from swap.queries import FaultRecord, SwapRecord, fault_record, local_name, swap_record
+from swap.store import Store
 from swap.tables import (
     Bill,
     BillLine,
@@ -355,6 +356,21 @@ def _event(row: StationEvent) -> EventRecord:
         cause_id=row.cause_id,
         data=dict(row.data),
     )
+
+
+def latest_event_at(store: Store, station_id: str) -> datetime | None:
+    """Instant of the newest event of a station; None where there is none."""
+    with store.reading() as db:
+        query = select(func.max(StationEvent.at)).where(StationEvent.station_id == station_id)
+        at: datetime | None = db.exec(query).one()
+    return at
+
+
+def latest_event_id(store: Store, station_id: str) -> int:
+    """Id of the newest event of a station, 0 where there is none."""
+    with store.reading() as db:
+        query = select(func.max(StationEvent.id)).where(StationEvent.station_id == station_id)
+        return db.exec(query).one() or 0
 
 
 def list_events(

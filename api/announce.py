@@ -1,0 +1,75 @@
+"""What a running station says on the terminal: where it is, one line a swap, and when it waits for a person."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from api.console.words import Language, load_language
+from swap.config import StationConfig
+from swap.history import EventRecord, latest_event_id, list_events, swap_detail
+from swap.store import Store
+
+
+def terminal_language(config: StationConfig) -> Language:
+    """Chinese where the terminal's locale asks for it, else English; times in the station's zone."""
+    wanted = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    return load_language("zh_CN" if wanted.lower().startswith("zh") else "en", config.station.zone)
+
+
+class Announcer:
+    """Follows the journal from its end and prints what a person at the terminal wants to know."""
+
+    def __init__(self, store: Store, config: StationConfig, language: Language, echo: Callable[[str], None]) -> None:
+        self._store = store
+        self._station_id = config.station.id
+        self._language = language
+        self._echo = echo
+        self._after = latest_event_id(store, self._station_id)
+
+    async def run(self, period_s: float = 0.5) -> None:
+        """Print until cancelled."""
+        while True:
+            for line in await asyncio.to_thread(self.lines):
+                self._echo(line)
+            await asyncio.sleep(period_s)
+
+    def lines(self) -> list[str]:
+        """Lines for the events since the last call."""
+        with self._store.reading() as db:
+            events = list_events(db, self._station_id, after=self._after, limit=200).items
+        if not events:
+            return []
+        self._after = events[-1].event_id
+        return [line for event in events if (line := self._line(event)) is not None]
+
+    def _line(self, event: EventRecord) -> str | None:
+        text, at = self._language.text, self._language.time_of_day(event.at)
+        if event.kind == "bill.issued" and event.swap_id is not None:
+            return self._swap_line(event.swap_id)
+        if event.kind == "station.mode":
+            mode = self._language.word("mode", str(event.data.get("to")))
+            return f"{at}  {text('Station')}: {mode} ({event.data.get('reason')}; {event.actor})"
+        if event.kind == "swap.held":
+            return f"{at}  {text('Swap waits for a person')}: {event.swap_id} ({event.data.get('reason')})"
+        if event.kind in ("swap.returned", "swap.cancelled"):
+            return f"{at}  {text('Swap ended without an exchange')}: {event.swap_id}"
+        return None
+
+    def _swap_line(self, swap_id: str) -> str:
+        with self._store.reading() as db:
+            detail = swap_detail(db, self._station_id, swap_id)
+        swap, bill = detail.swap, detail.bills[-1]
+        started, ended = swap.dispatched_at, swap.ended_at
+        took_s = (ended - started).total_seconds() if started is not None and ended is not None else 0.0
+        energy = next((line.energy_kwh for line in bill.lines), 0)
+        waited_s = (started - swap.arrived_at).total_seconds() if started is not None else 0.0
+        at = self._language.time_of_day(ended or bill.issued_at)
+        minutes = self._language.text("waited {waited:.0f} s, swapped in {took:.0f} s").format(
+            waited=waited_s, took=took_s
+        )
+        return (
+            f"{at}  {swap.lane_id}  {swap.vehicle_id:<8} {minutes:<34} "
+            f"{energy:>8} kWh  {bill.total_yuan:>8} {self._language.text('yuan')}"
+        )

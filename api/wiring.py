@@ -1,0 +1,250 @@
+"""The composition root: builds one station from its file and runs it with its doors.
+
+Simulated mode is a setting of the station file: the same drivers then talk to simulated devices, which are real
+Modbus TCP servers on the same addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from api.announce import Announcer, terminal_language
+from api.app import create_app
+from api.settings import Settings
+from battery_bms.modbus_meter import ModbusMeter
+from battery_bms.modbus_rack import ModbusRack
+from robotics.modbus_link.registers import load_map
+from robotics.plc_robot import PlcRobot
+from scheduler.tariff import Tariff, load_tariff
+from swap.commerce.billing import run_commerce
+from swap.config import StationConfig
+from swap.history import latest_event_at
+from swap.seed import sync_station
+from swap.station.clock import Clock
+from swap.station.context import StationContext
+from swap.station.controller import StationController
+from swap.station.lease import ControllerRunning, Lease
+from swap.store import Store
+
+REFUSED = 2
+
+
+class Station:
+    """One station of one process: store, clock, controller and, where simulated, its devices and its fleet."""
+
+    def __init__(self, settings: Settings, config: StationConfig) -> None:
+        self.settings = settings
+        self.config = config
+        self.store = Store(settings.database_url)
+        self.store.upgrade()
+        self.lease = Lease(self.store, config.station.id)
+        self.speed = settings.speed_for(config.devices)
+
+    def prepare(self) -> None:
+        """Take the station, bring the file into the database, start station time.
+
+        Raises:
+            ControllerRunning: another process runs this station.
+            SyncError: file and database contradict each other.
+        """
+        last_at = latest_event_at(self.store, self.config.station.id)
+        now = datetime.now(UTC)
+        # Station time of a sped-up station runs ahead of real time; it never runs backwards.
+        start_at = max(now, last_at + timedelta(seconds=1)) if last_at is not None else now
+        self.first_start = last_at is None
+        self.clock = Clock(start_at, self.speed)
+        sync_station(self.store, self.config, start_at)
+        self.lease.acquire()
+        self.tariff: Tariff = load_tariff(self.config.tariff, self.config.station.zone, self.config.folder)
+        self.controller = self._controller()
+
+    def _controller(self) -> StationController:
+        config, now = self.config, self.clock.now
+        robots = [
+            PlcRobot(
+                lane.id,
+                lane.cell,
+                load_map(lane.cell.register_map, config.folder),
+                self.lease.token,
+                now,
+            )
+            for lane in config.lanes
+        ]
+        rack = ModbusRack(config.rack_devices, config.bays, now, folder=config.folder)
+        meter = ModbusMeter(config.site.meter, now, folder=config.folder) if config.site.meter is not None else None
+        context = StationContext.build(self.store, config, self.clock, self.tariff)
+        return StationController(
+            context, robots, rack, rack, meter, self.lease, background={"commerce": (1.0, self._commerce)}
+        )
+
+    def _commerce(self) -> None:
+        run_commerce(self.store, self.config, self.tariff, self.clock.now())
+
+    @property
+    def snapshot_path(self) -> Path:
+        """Where the simulated plant keeps what a real one would remember by itself."""
+        url = self.settings.database_url
+        if url.startswith("sqlite:///") and ":memory:" not in url:
+            return Path(url.removeprefix("sqlite:///")).with_suffix(".plant.json")
+        return Path("var") / f"{self.config.station.id}.plant.json"
+
+    @asynccontextmanager
+    async def devices(self) -> AsyncIterator[object]:
+        """The simulated devices, where the file asks for them; yields the plant or None."""
+        if self.config.devices == "real":
+            yield None
+            return
+        from sim.devices import DeviceServers
+        from sim.plant import Plant
+
+        if self.first_start:
+            self.snapshot_path.unlink(missing_ok=True)
+        plant = Plant(self.config, seed=1, start_at=self.clock.now())
+        servers = DeviceServers(plant, self.config, speed=self.speed, snapshot_path=self.snapshot_path)
+        await servers.start()
+        try:
+            yield servers.plant
+        finally:
+            await servers.stop()
+
+    async def fleet(self, plant: object, base_url: str) -> None:
+        """Trucks of the simulated fleet, by the demand of the scenario, over HTTP."""
+        from sim.demand import arrivals
+        from sim.fleet import SimulatedFleet
+        from sim.plant import Plant
+        from sim.scenario_file import load_scenario
+
+        if not isinstance(plant, Plant) or self.config.scenario is None:
+            return
+        scenario = load_scenario((self.config.folder or Path()) / self.config.scenario)
+        start_at = self.clock.now()
+        async with httpx.AsyncClient(base_url=base_url, timeout=10.0) as client:
+            fleet = SimulatedFleet(
+                plant,
+                self.config,
+                arrivals(scenario, start_at, seed=int(start_at.timestamp())),
+                client,
+                self.clock,
+                start_at=start_at,
+            )
+            await fleet.run()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to `run_station`, which must hold the robots before the process ends."""
+
+    def install_signal_handlers(self) -> None:
+        """Nothing to install."""
+
+    @asynccontextmanager
+    async def serving(self, announce: Callable[[int], None]) -> AsyncIterator[int]:
+        """Serve until the block is left; yields the port."""
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        await self.startup()
+        port = self.servers[0].sockets[0].getsockname()[1]
+        announce(port)
+        loop = asyncio.create_task(self.main_loop(), name="http")
+        try:
+            yield port
+        finally:
+            self.should_exit = True
+            await loop
+            await self.shutdown()
+
+
+async def serve(settings: Settings, config: StationConfig, echo: Callable[[str], None]) -> int:
+    """Run a station until it is asked to stop; the exit code."""
+    station = Station(settings, config)
+    try:
+        try:
+            station.prepare()
+        except ControllerRunning as error:
+            echo(str(error))
+            return REFUSED
+        return await _serve(station, echo)
+    finally:
+        station.store.close()
+
+
+async def _serve(station: Station, echo: Callable[[str], None]) -> int:
+    language = terminal_language(station.config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    settings = station.settings
+    app = create_app(station.store, station.config, station.clock, settings=settings)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+            lifespan="off",
+        )
+    )
+
+    def announce(port: int) -> None:
+        name = language.pick(station.config.station.name_zh, station.config.station.name_en)
+        echo(f"{name}: http://{settings.host}:{port}/console")
+        if station.config.devices == "simulated":
+            text = language.text("Simulated devices, {speed:g} station seconds a second; Ctrl-C stops safely.")
+            echo(text.format(speed=station.speed))
+
+    async with AsyncExitStack() as stack:
+        plant = await stack.enter_async_context(station.devices())
+        port = await stack.enter_async_context(server.serving(announce))
+        tasks = [
+            asyncio.create_task(station.controller.run(), name="controller"),
+            asyncio.create_task(Announcer(station.store, station.config, language, echo).run(), name="terminal"),
+        ]
+        if plant is not None:
+            tasks.append(asyncio.create_task(station.fleet(plant, f"http://{settings.host}:{port}"), name="fleet"))
+        waiting = asyncio.create_task(_until(stop), name="stop")
+        try:
+            failed = await _first_failure(tasks, waiting)
+        finally:
+            waiting.cancel()
+            for task in reversed(tasks):
+                task.cancel()
+                await asyncio.wait([task])
+        echo(language.text("Stopped: robots held, charging at 0 kW."))
+        if failed is not None:
+            raise failed
+    return 0
+
+
+async def _until(event: asyncio.Event) -> bool:
+    return await event.wait()
+
+
+async def _first_failure(tasks: list[asyncio.Task[None]], stop: asyncio.Task[bool]) -> BaseException | None:
+    """Wait until asked to stop (None) or until a task fails (its exception); a task may end by itself."""
+    left: set[asyncio.Task[None]] = set(tasks)
+    while not stop.done():
+        await asyncio.wait([*left, stop], return_when=asyncio.FIRST_COMPLETED)
+        for task in [t for t in left if t.done()]:
+            left.discard(task)
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                return error
+    return None
+
+
+def run_station(settings: Settings, config: StationConfig, echo: Callable[[str], None] | None = None) -> int:
+    """Run a station in this process; 0 after a safe stop, 2 when another process runs it."""
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    return asyncio.run(serve(settings, config, echo or say))
