@@ -20,7 +20,6 @@ from robotics.config import LaneSection
 from robotics.modbus_link.config import Identifier, Section
 from robotics.modbus_link.registers import MapError, RegisterMap, load_map
 from scheduler.config import ChargingSection, TariffSection
-from swap.commerce.config import BookingSection
 
 
 class ConfigError(Exception):
@@ -123,6 +122,25 @@ class BillingSection(Section):
     service_price_yuan_per_kwh: Decimal = Field(default=Decimal("0.40"), ge=0, le=10, decimal_places=4)
     reading_wait_s: float = Field(default=600.0, ge=0, le=86_400)
     """How long a bill waits for the reading of the pack given back; then it is issued with 0 kWh and flagged."""
+
+
+class BookingSection(Section):
+    """Rules of booked windows. A booking holds capacity for one swap with any matching pack, not a certain pack."""
+
+    slot_min: int = Field(default=15, ge=5, le=60, multiple_of=5)
+    """Grid on which capacity is counted, minutes."""
+    nominal_swap_s: float = Field(default=360.0, gt=0, le=3600)
+    """Time one lane needs for one truck, calling in and driving out included."""
+    capacity_per_slot: int | None = Field(default=None, ge=1, le=1000)
+    """Swaps the station promises in a slot; None works it out from lanes and `nominal_swap_s`."""
+    min_window_min: int = Field(default=15, ge=5, le=1440)
+    max_window_min: int = Field(default=240, ge=5, le=1440)
+    horizon_h: int = Field(default=168, ge=1, le=8760)
+    """How far ahead a window may end."""
+    early_grace_min: int = Field(default=30, ge=0, le=720)
+    """A truck this much before its window may still use it."""
+    late_grace_min: int = Field(default=30, ge=0, le=720)
+    """A truck this much after its window may still use it; then the booking expires."""
 
 
 class OperationSection(Section):
@@ -228,7 +246,9 @@ def _field_problems(error: ValidationError) -> list[str]:
         where = ".".join(str(part) for part in item["loc"]) or "file"
         value = item["input"]
         shown = f" = {value!r}" if not isinstance(value, dict | list | tuple) and item["type"] != "missing" else ""
-        message = "is no known field: remove it or mend its spelling" if item["type"] == "extra_forbidden" else item["msg"]
+        message = (
+            "is no known field: remove it or mend its spelling" if item["type"] == "extra_forbidden" else item["msg"]
+        )
         problems.append(f"{where}{shown}: {message}")
     return problems
 
@@ -279,7 +299,12 @@ def _references(config: StationConfig) -> list[str]:
         if value not in allowed:
             problems.append(f"{where} = {value!r}: no such {what}; known: {', '.join(sorted(allowed)) or 'none'}")
 
-    known("station.operator", config.station.operator, [p for p, k in parties.items() if k == "station_operator"], "station operator")
+    known(
+        "station.operator",
+        config.station.operator,
+        [p for p, k in parties.items() if k == "station_operator"],
+        "station operator",
+    )
     for model in config.vehicle_models:
         for kind in model.pack_kinds:
             known(f"vehicle_models.{model.id}.pack_kinds", kind, kinds, "pack kind")
@@ -301,7 +326,12 @@ def _references(config: StationConfig) -> list[str]:
             known(f"vehicles.{vehicle.id}.packs", pack, packs, "pack")
     for item in config.packs:
         known(f"packs.{item.id}.kind", item.kind, kinds, "pack kind")
-        known(f"packs.{item.id}.owner", item.owner, [p for p, k in parties.items() if k == "battery_owner"], "battery owner")
+        known(
+            f"packs.{item.id}.owner",
+            item.owner,
+            [p for p, k in parties.items() if k == "battery_owner"],
+            "battery owner",
+        )
         if item.bay is not None:
             known(f"packs.{item.id}.bay", item.bay, bays, "bay")
     return problems
@@ -365,7 +395,9 @@ def _power(config: StationConfig) -> list[str]:
     charger_kw = sum(b.charger_kw for b in config.bays)
     cap = config.charging.max_power_kw
     if cap is not None and cap > charger_kw:
-        problems.append(f"charging.max_power_kw = {cap:g}: the chargers have {charger_kw:g} kW together; allowed up to that")
+        problems.append(
+            f"charging.max_power_kw = {cap:g}: the chargers have {charger_kw:g} kW together; allowed up to that"
+        )
     for device in config.rack_devices:
         behind_kw = sum(b.charger_kw for b in config.bays if b.point is not None and b.point.device == device.id)
         if device.rated_kw is not None and behind_kw > device.rated_kw:
@@ -391,7 +423,9 @@ def _initial_packs(config: StationConfig) -> list[str]:
     problems = []
     bays = {b.id: b for b in config.bays}
     by_bay = Counter(p.bay for p in config.packs if p.bay is not None)
-    problems += [f"packs.bay: {n} packs start in bay {bay!r}; a bay holds at most one" for bay, n in by_bay.items() if n > 1]
+    problems += [
+        f"packs.bay: {n} packs start in bay {bay!r}; a bay holds at most one" for bay, n in by_bay.items() if n > 1
+    ]
     kind_of = {p.id: p.kind for p in config.packs}
     installed = Counter(p for v in config.vehicles for p in v.packs)
     for pack in config.packs:
@@ -407,8 +441,12 @@ def _initial_packs(config: StationConfig) -> list[str]:
         if model is None:
             continue
         if len(vehicle.packs) > model.packs_per_vehicle:
-            problems.append(f"vehicles.{vehicle.id}.packs: {len(vehicle.packs)} given, the model has {model.packs_per_vehicle} seat(s)")
+            problems.append(
+                f"vehicles.{vehicle.id}.packs: {len(vehicle.packs)} given, the model has {model.packs_per_vehicle} seat(s)"
+            )
         for code in vehicle.packs:
             if code in kind_of and kind_of[code] not in model.pack_kinds:
-                problems.append(f"vehicles.{vehicle.id}.packs: {code} is {kind_of[code]}, the model takes {', '.join(model.pack_kinds)}")
+                problems.append(
+                    f"vehicles.{vehicle.id}.packs: {code} is {kind_of[code]}, the model takes {', '.join(model.pack_kinds)}"
+                )
     return problems

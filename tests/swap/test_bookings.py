@@ -22,7 +22,6 @@ from swap.commerce.bookings import (
     slot_loads,
     tend_bookings,
 )
-from swap.commerce.config import BookingSection
 from swap.commerce.errors import (
     BookingNotUsable,
     BookingOpen,
@@ -33,7 +32,7 @@ from swap.commerce.errors import (
     WindowNotAllowed,
 )
 from swap.commerce.slots import SlotGrid, SlotRange
-from swap.config import StationConfig
+from swap.config import BookingSection, StationConfig
 from swap.errors import NotFound
 from swap.history import BookingRecord
 from swap.store import Store
