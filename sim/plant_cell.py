@@ -76,14 +76,16 @@ class Cell(CellTruth):
         """
         if command.seq == 0:
             return AckCode.NONE
-        if command.seq == self.ack_seq or command.seq in (self.active_seq, self.done_seq):
+        known = command.seq == self.ack_seq and self.ack_code is not AckCode.REFUSED_OWNER
+        if known or command.seq in (self.active_seq, self.done_seq):
             return self.ack_code
         code = self._judge(command, now_us, token)
         if self.faults.lost_ack > 0 and code == AckCode.ACCEPTED:
             self.faults.lost_ack -= 1
         else:
             self.ack_seq, self.ack_code = command.seq, code
-        self.used.append(command.seq)
+        if code is not AckCode.REFUSED_OWNER:  # a stranger's number is still free for the owner
+            self.used.append(command.seq)
         self.changes += 1
         if code == AckCode.ACCEPTED:
             self._start(command, now_us)

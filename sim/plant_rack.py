@@ -23,6 +23,8 @@ from swap.config import StationConfig
 US_PER_S = 1_000_000
 OFF_SITE = "off_site"
 START_TEMP_C = 20.0
+TEMP_MAX_C = 900.0
+"""A pack that burns gets no hotter; about the flame temperature of vented electrolyte, assumed."""
 CHARGER_EFFICIENCY = 0.95
 """Charger DC output ÷ grid input; assumed, data sheets of 240 kW rack chargers give 0.94…0.96."""
 GRID_US = 30 * US_PER_S
@@ -204,7 +206,7 @@ class Rack:
         bay = self._bay_at(truth.place)
         held_kw = 0.0 if bay is None else bay.held_kw
         step = physics.advance(truth.spec, truth.soh_pct, truth.energy_kwh, truth.temp_c, held_kw, self.ambient_c, dt_s)
-        temp_c = step.temp_c + truth.heat_c_per_s * dt_s
+        temp_c = min(step.temp_c + truth.heat_c_per_s * dt_s, TEMP_MAX_C)
         level, bits = self._alarm(truth, temp_c, now_us)
         return PackNow(
             energy_kwh=step.energy_kwh,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +13,17 @@ from sim.plant import Plant
 from swap.config import StationConfig, parse_station
 
 START_AT = datetime(2026, 1, 5, 0, 0, tzinfo=UTC)
+PORTS = (15800, 15801, 15802, 15803)
 BAYS = ("A1", "A2", "A3", "A4")
+
+
+def free_ports(count: int = 4) -> list[int]:
+    """Ports of loopback that nothing uses now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 def code(number: int) -> str:
@@ -18,9 +31,16 @@ def code(number: int) -> str:
 
 
 def station(
-    *, lanes: int = 1, seats: int = 1, first_port: int = 15800, map_name: str = "swap_cell_v1"
+    *,
+    lanes: int = 1,
+    seats: int = 1,
+    ports: Sequence[int] = (15800, 15801, 15802, 15803),
+    map_name: str = "swap_cell_v1",
 ) -> StationConfig:
-    """Four charging bays with packs 1…3 in A1…A3, a transfer and a quarantine bay, four trucks from pack 11 on."""
+    """Four charging bays, packs 1…3 in A1…A3, a transfer and a quarantine bay, four trucks with packs from 11 on.
+
+    `ports` are those of the rack, the meter and the lanes.
+    """
     bays: list[dict[str, Any]] = [
         {"id": bay, "position": i + 1, "charger_kw": 240, "point": {"device": "rack-1", "base_address": 100 * (i + 1)}}
         for i, bay in enumerate(BAYS)
@@ -41,15 +61,15 @@ def station(
             "site": {
                 "transformer_kva": 2000,
                 "base_load_kw": 20,
-                "meter": {"address": {"port": first_port + 1}},
+                "meter": {"address": {"port": ports[1]}},
             },
             "pack_kinds": [{"id": "lfp", "rated_kwh": 282, "max_charge_kw": 282}],
             "vehicle_models": [{"id": "tractor", "pack_kinds": ["lfp"], "packs_per_vehicle": seats}],
-            "rack_devices": [{"id": "rack-1", "port": first_port}],
+            "rack_devices": [{"id": "rack-1", "port": ports[0]}],
             "lanes": [
                 {
                     "id": f"L{i + 1}",
-                    "cell": {"address": {"port": first_port + 2 + i}, "register_map": map_name},
+                    "cell": {"address": {"port": ports[2 + i]}, "register_map": map_name},
                 }
                 for i in range(lanes)
             ],

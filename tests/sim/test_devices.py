@@ -1,0 +1,479 @@
+"""The plant over real Modbus TCP. Real time is moved by hand, so nothing here waits for a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.exceptions import ModbusIOException
+
+from battery_bms.modbus_meter import ModbusMeter
+from battery_bms.modbus_rack import ModbusRack
+from robotics.modbus_link.registers import load_map
+from robotics.plc_robot import PlcRobot
+from robotics.port import (
+    AckCode,
+    CellStatus,
+    CommandCode,
+    LinkLost,
+    Location,
+    Refused,
+    ResultCode,
+    RobotCommand,
+    Signal,
+)
+from sim.devices import DeviceServers
+from sim.devices_control import create_control_app
+from sim.devices_server import DeviceError
+from sim.plant import Plant
+from sim.plant_rack import bay_place, seat_place
+from swap.config import StationConfig
+from tests.fakes_plant import START_AT, bay, code, free_ports, seat, station
+from tests.tools import require_tool
+
+pytestmark = pytest.mark.system
+
+C, A, R = CommandCode, AckCode, ResultCode
+MAPS = ["swap_cell_v1", "gantry_flags_v1"]
+
+
+class Hands:
+    """Real seconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.s = 1000.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+@dataclass
+class Bench:
+    """Running devices with a clock moved by hand, at 60 station seconds a real second."""
+
+    config: StationConfig
+    plant: Plant
+    servers: DeviceServers
+    hands: Hands
+
+    def now(self) -> datetime:
+        return self.plant.now_at
+
+    def later(self, real_s: float) -> None:
+        self.hands.s += real_s
+        self.servers.tick()
+
+    def robot(self, token: int = 7, lane: int = 0) -> PlcRobot:
+        section = self.config.lanes[lane]
+        return PlcRobot(
+            section.id, section.cell, load_map(section.cell.register_map), token, self.now, monotonic=self.hands
+        )
+
+    async def client(self, endpoint: str, timeout_s: float = 3.0) -> AsyncModbusTcpClient:
+        host, port = self.servers.addresses[endpoint]
+        client = AsyncModbusTcpClient(host, port=port, timeout=timeout_s, retries=0)
+        assert await client.connect()
+        return client
+
+
+@asynccontextmanager
+async def running(
+    snapshot: Path | None = None, config: StationConfig | None = None, **options: object
+) -> AsyncIterator[Bench]:
+    made = config or station(ports=free_ports(), **options)  # type: ignore[arg-type]
+    plant = Plant(made, seed=3, start_at=START_AT)
+    hands = Hands()
+    servers = DeviceServers(plant, made, speed=60.0, snapshot_path=snapshot, monotonic=hands)
+    await servers.start()
+    try:
+        yield Bench(made, plant, servers, hands)
+    finally:
+        await servers.stop()
+
+
+async def until_done(bench: Bench, robot: PlcRobot, seq: int) -> CellStatus:
+    for _ in range(200):
+        status = await robot.status()
+        if status.done_seq == seq:
+            await robot.acknowledge(seq)
+            bench.later(0.1)
+            return status
+        await robot.beat()
+        bench.later(0.2)
+    raise AssertionError(f"command {seq} does not end: {status}")
+
+
+async def test_heartbeat_and_bay_occupancy_are_where_the_map_says() -> None:
+    async with running() as bench:
+        client = await bench.client("L1")
+        cell_map = load_map("swap_cell_v1")
+        first = await client.read_holding_registers(cell_map.entries["heartbeat"].address, count=1)
+        again = await client.read_holding_registers(cell_map.entries["heartbeat"].address, count=1)
+        assert first.registers == again.registers, "reading moves nothing"
+        bench.later(1.0)
+        later = await client.read_holding_registers(cell_map.entries["heartbeat"].address, count=1)
+        assert later.registers[0] - first.registers[0] == 10
+        span = cell_map.read_blocks["slow"][0]
+        slow = await client.read_holding_registers(span.address, count=span.count)
+        occupied = cell_map.decode("slow", slow.registers)["bays_occupied"]
+        assert isinstance(occupied, tuple)
+        assert occupied[:7] == (True, True, True, False, False, False, None)
+        client.close()
+
+
+async def test_the_time_of_the_plant_is_real_time_times_speed() -> None:
+    async with running() as bench:
+        client = await bench.client("meter")
+        for _ in range(20):
+            await client.read_holding_registers(0, count=5)
+        assert bench.plant.now_us == 0
+        bench.later(2.0)
+        assert bench.plant.now_us == 120_000_000
+        client.close()
+
+
+@pytest.mark.parametrize("map_name", MAPS)
+async def test_the_real_driver_makes_a_whole_swap(map_name: str) -> None:
+    async with running(map_name=map_name) as bench:
+        robot = bench.robot()
+        await robot.connect()
+        bench.plant.arrive("V1", [30])
+        steps = [
+            RobotCommand(1, C.ADMIT, vehicle_tag=101),
+            RobotCommand(2, C.LOCATE),
+            RobotCommand(3, C.UNLOCK, target=seat()),
+            RobotCommand(4, C.PICK, source=seat()),
+            RobotCommand(5, C.PUT, target=bay(4)),
+            RobotCommand(6, C.PICK, source=bay(1)),
+            RobotCommand(7, C.PUT, target=seat()),
+            RobotCommand(8, C.LOCK, target=seat()),
+            RobotCommand(9, C.HOME),
+            RobotCommand(10, C.RELEASE),
+        ]
+        for step in steps:
+            await robot.send(step)
+            status = await until_done(bench, robot, step.seq)
+            assert status.result is R.DONE, (step, status)
+            if step.code is C.LOCK:
+                assert status.signals[Signal.LOCKS_CLOSED]
+                assert map_name == "gantry_flags_v1" or status.heads_closed[:4] == (True,) * 4
+        assert bench.plant.rack.pack(code(1)).place == seat_place("V1", 1)
+        assert bench.plant.rack.pack(code(11)).place == bay_place("A4")
+        await robot.close()
+        assert bench.plant.cell("L1").owner == 0
+
+
+@pytest.mark.parametrize("map_name", MAPS)
+async def test_a_write_repeated_on_the_wire_moves_once(map_name: str) -> None:
+    async with running(map_name=map_name) as bench:
+        robot = bench.robot()
+        await robot.connect()
+        told: list[str] = []
+        bench.plant.cell("L1").listeners.append(lambda what, _: told.append(what))
+        pick = RobotCommand(1, C.PICK, source=bay(1))
+        for _ in range(3):
+            await robot.send(pick)
+        assert (await robot.status()).active_seq == 1
+        await until_done(bench, robot, 1)
+        await robot.send(pick)
+        bench.later(2.0)
+        assert told.count("accepted") == 1
+        await robot.close()
+
+
+@pytest.mark.parametrize("map_name", MAPS)
+async def test_refusals_reach_the_driver(map_name: str) -> None:
+    async with running(map_name=map_name) as bench:
+        robot = bench.robot()
+        await robot.connect()
+        await robot.send(RobotCommand(1, C.PICK, source=bay(4)))
+        status = await robot.status()
+        assert (status.ack_seq, status.ack_code, status.active_seq) == (1, A.REFUSED_INTERLOCK, 0)
+        await robot.send(RobotCommand(2, C.PICK, source=Location.from_code(19)))
+        assert (await robot.status()).ack_code is A.REFUSED_PARAMETER
+        await robot.hold("test")
+        await robot.send(RobotCommand(3, C.HOME))
+        assert (await robot.status()).ack_code is A.REFUSED_MODE
+        await robot.resume()
+        await robot.send(RobotCommand(4, C.HOME))
+        assert (await robot.status()).ack_code is A.ACCEPTED
+        await robot.close()
+
+
+async def test_two_controllers_the_second_is_refused_until_the_first_is_silent() -> None:
+    async with running() as bench:
+        one, two = bench.robot(token=7), bench.robot(token=8)
+        await one.connect()
+        await two.connect()
+        assert bench.plant.cell("L1").owner == 7
+        with pytest.raises(Refused, match="owned by controller 7"):
+            await two.send(RobotCommand(1, C.HOME))
+        raw = await bench.client("L1")  # a controller that does not ask first
+        entries = load_map("swap_cell_v1").entries
+        await raw.write_registers(entries["owner_claim"].address, [8, int(C.HOME), 0, 0, 0, 0, 1])
+        status = await one.status()
+        assert (status.ack_code, status.owner, status.active_seq) == (A.REFUSED_OWNER, 7, 0)
+        await one.send(RobotCommand(1, C.HOME))
+        assert (await one.status()).active_seq == 1, "the stranger has not used up the number"
+        raw.close()
+        bench.later(3.1)
+        assert bench.plant.cell("L1").owner == 0
+        await two.status()
+        await two.beat()
+        assert bench.plant.cell("L1").owner == 8
+        await one.close()
+        await two.close()
+
+
+async def test_a_silent_station_lets_the_motion_end_and_starts_none() -> None:
+    async with running() as bench:
+        robot = bench.robot()
+        await robot.connect()
+        await robot.send(RobotCommand(1, C.PICK, source=bay(1)))
+        bench.later(3.5)
+        cell = bench.plant.cell("L1")
+        assert cell.result is R.DONE, "the running motion has ended"
+        assert bench.plant.cell("L1").station_alive is False
+        await robot.status()
+        await robot.beat()
+        assert bench.plant.cell("L1").station_alive is True
+        await robot.close()
+
+
+async def test_rack_and_meter_drivers_read_the_truth_and_set_the_power() -> None:
+    async with running() as bench:
+        rack = ModbusRack(bench.config.rack_devices, bench.config.bays, bench.now, monotonic=bench.hands)
+        section = bench.config.site.meter
+        assert section is not None
+        meter = ModbusMeter(section, bench.now, monotonic=bench.hands)
+        await rack.connect()
+        await meter.connect()
+        await rack.read_bays()
+        bench.later(1.0)
+        readings = await rack.read_bays()
+        truth = bench.plant.pack_reading("A1")
+        assert readings["A1"].pack_id == code(1)
+        assert readings["A1"].energy_kwh == pytest.approx(truth.energy_kwh, abs=0.01)
+        assert readings["A1"].temp_max_c == pytest.approx(truth.temp_max_c, abs=0.1)
+        assert readings["A4"].present is False
+        assert await rack.set_charge_kw({"A1": 100.0, "A2": 30.0}) == {}
+        assert bench.plant.pack_reading("A1").charge_kw == pytest.approx(100)
+        bench.later(1.0)
+        power = await meter.read()
+        assert power is not None
+        assert power.import_kw == pytest.approx(20 + 130 / 0.95, abs=0.1)
+        assert (await rack.read_bays())["A1"].meter_kwh == pytest.approx(100 / 60, abs=0.01)
+        bench.plant.inject("bms_silent", "A2")
+        bench.later(12.0)
+        assert (await rack.read_bays())["A2"].soc_pct is None
+        bench.later(31.0)
+        assert bench.plant.pack_reading("A1").setpoint_kw == 0, "the set-point has expired"
+        await rack.close()
+        await meter.close()
+
+
+async def test_a_charger_that_ignores_its_set_point_does_not_echo_it() -> None:
+    async with running() as bench:
+        rack = ModbusRack(bench.config.rack_devices, bench.config.bays, bench.now)
+        await rack.connect()
+        assert await rack.set_charge_kw({"A1": 100.0}) == {}
+        bench.plant.inject("charger_ignores_setpoint", "A1")
+        assert "A1" in await rack.set_charge_kw({"A1": 50.0})
+        assert bench.plant.pack_reading("A1").charge_kw == pytest.approx(100)
+        await rack.close()
+
+
+async def test_only_command_registers_can_be_written() -> None:
+    async with running() as bench:
+        client = await bench.client("L1")
+        for address in (0, 100):
+            assert (await client.write_register(address, 1)).exception_code == 2
+        assert (await client.write_registers(207, [1, 2, 3, 4])).exception_code == 2
+        assert (await client.read_holding_registers(400, count=1)).exception_code == 2
+        assert (await client.read_coils(0, count=8)).exception_code == 1
+        assert not (await client.read_input_registers(0, count=8)).isError()
+        client.close()
+
+
+async def test_a_command_that_cannot_be_read_is_refused() -> None:
+    async with running() as bench:
+        client = await bench.client("L1")
+        await client.write_registers(200, [1, 7])
+        await client.write_registers(201, [7, 99, 0, 0, 0, 0, 5])
+        assert (await client.read_holding_registers(4, count=2)).registers == [5, 4]
+        await client.write_registers(201, [7, int(C.PICK), 9999, 0, 0, 0, 6])
+        assert (await client.read_holding_registers(4, count=2)).registers == [6, 4]
+        client.close()
+
+
+async def test_faults_of_the_wire() -> None:
+    async with running() as bench:
+        client = await bench.client("L1", timeout_s=0.2)
+        bench.plant.inject("exception_replies", "L1", code=4)
+        assert (await client.read_holding_registers(0, count=1)).exception_code == 4
+        bench.plant.clear("exception_replies", "L1")
+        check = load_map("swap_cell_v1").entries["word_check"].address
+        assert (await client.read_holding_registers(check, count=2)).registers == [0x1234, 0x5678]
+        bench.plant.inject("wrong_word_order", "L1")
+        bench.later(0.1)
+        assert (await client.read_holding_registers(check, count=2)).registers == [0x5678, 0x1234]
+        bench.plant.clear("wrong_word_order", "L1")
+        bench.plant.inject("half_open", "L1")
+        with pytest.raises(ModbusIOException):
+            await client.read_holding_registers(0, count=1)
+        assert client.connected
+        bench.plant.clear("half_open", "L1")
+        bench.plant.inject("slow_replies", "L1", delay_s=0.05)
+        assert not (await client.read_holding_registers(0, count=1)).isError()
+        bench.plant.inject("slow_replies", "L1", delay_s=60.0)
+        with pytest.raises(ModbusIOException):
+            await client.read_holding_registers(0, count=1)
+        meter = await bench.client("meter")
+        assert not (await meter.read_holding_registers(0, count=1)).isError(), "other endpoints are not touched"
+        meter.close()
+        client.close()
+
+
+async def test_a_frozen_heartbeat_stands_while_the_cell_answers() -> None:
+    async with running() as bench:
+        robot = bench.robot()
+        await robot.connect()
+        bench.later(0.5)
+        assert (await robot.status()).heartbeat_ok
+        bench.plant.inject("frozen_heartbeat", "L1")
+        bench.later(4.0)
+        assert not (await robot.status()).heartbeat_ok
+        await robot.close()
+
+
+async def test_a_dead_device_is_a_lost_link() -> None:
+    async with running() as bench:
+        robot = bench.robot()
+        await robot.connect()
+        await bench.servers.stop()
+        with pytest.raises(LinkLost):
+            await robot.link.read(0, 1)
+        await robot.close()
+
+
+async def test_a_command_is_stored_before_it_is_answered_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "plant.json"
+    config = station(ports=free_ports())
+    async with running(path, config) as bench:
+        robot = bench.robot()
+        await robot.connect()
+        await robot.send(RobotCommand(1, C.PICK, source=bay(1)))
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        assert stored["cells"]["L1"]["active"]["seq"] == 1
+        bench.later(0.2)
+        killed = path.read_bytes()
+        await robot.close()
+    path.write_bytes(killed)  # as a kill would leave it
+    async with running(path, config) as bench:
+        cell = bench.plant.cell("L1")
+        assert cell.active_seq == 1
+        assert cell.owner == 7
+        bench.later(1.0)
+        assert cell.result is R.DONE
+        assert bench.plant.rack.pack(code(1)).place == "gripper:L1"
+        robot = bench.robot(token=9)
+        await robot.connect()
+        bench.later(2.5)
+        await robot.status()
+        await robot.beat()
+        status = await robot.status()
+        assert (status.owner, status.done_seq, status.result) == (9, 1, R.DONE)
+        await robot.close()
+
+
+async def test_the_plant_is_stored_each_second_and_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "var" / "plant.json"
+    async with running(path) as bench:
+        bench.later(0.5)
+        bench.later(0.6)
+        assert json.loads(path.read_text(encoding="utf-8"))["now_us"] == 66_000_000
+        bench.hands.s += 0.25
+    assert json.loads(path.read_text(encoding="utf-8"))["now_us"] == 81_000_000
+    assert [p.name for p in path.parent.iterdir()] == ["plant.json"]
+
+
+async def test_a_snapshot_that_does_not_fit_stops_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "plant.json"
+    for content in ("no json", "{}", '{"version": 1, "station": "elsewhere"}'):
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(DeviceError, match=r"plant\.json: the stored plant cannot be taken over"):
+            async with running(path):
+                pass
+
+
+async def test_a_port_in_use_is_named() -> None:
+    async with running() as bench:
+        with pytest.raises(DeviceError, match="another program may use it"):
+            async with running(config=bench.config):
+                pass
+
+
+async def test_things_may_share_a_port_and_a_device_id() -> None:
+    port, *others = free_ports()
+    config = station(ports=[port, *others])
+    meter, lane = config.site.meter, config.lanes[0]
+    assert meter is not None
+    moved = meter.model_copy(update={"address": meter.address.model_copy(update={"port": port, "device_id": 5})})
+    address = lane.cell.address.model_copy(update={"port": port, "base_address": 2000})
+    lane = lane.model_copy(update={"cell": lane.cell.model_copy(update={"address": address})})
+    site = config.site.model_copy(update={"meter": moved})
+    shared = config.model_copy(update={"site": site, "lanes": (lane,)})
+    async with running(config=shared) as bench:
+        client = await bench.client("L1")
+        bay_block = await client.read_holding_registers(100, count=2)
+        assert bay_block.registers[1] == 1, "a pack sits in A1"
+        assert (await client.read_holding_registers(2001, count=1)).registers == [1]
+        assert not (await client.read_holding_registers(1, count=2, device_id=5)).isError()
+        assert (await client.read_holding_registers(100, count=2, device_id=6)).exception_code == 4
+        client.close()
+
+
+async def test_the_control_interface_puts_faults_in_and_shows_the_truth() -> None:
+    async with running() as bench:
+        transport = httpx.ASGITransport(app=create_control_app(bench.servers))
+        async with httpx.AsyncClient(transport=transport, base_url="http://control") as http:
+            assert (await http.post("/faults", json={"name": "estop", "target": "L1"})).status_code == 204
+            assert (await http.get("/plant")).json()["cells"]["L1"]["state"] == "alarm"
+            assert (await http.delete("/faults/estop/L1")).status_code == 204
+            assert (await http.get("/plant")).json()["cells"]["L1"]["state"] == "ready"
+            wrong = await http.post("/faults", json={"name": "gripper_jam", "target": "L9"})
+            assert wrong.status_code == 422
+            assert "known: L1" in wrong.json()["detail"]
+            names = {row["name"] for row in (await http.get("/faults")).json()}
+            assert {"estop", "truck_rolls", "half_open"} <= names
+            assert (await http.post("/arrivals", json={"vehicle_id": "V1", "soc_pct": [20]})).status_code == 204
+            assert (await http.get("/plant")).json()["trucks"]["V1"]["place"] == "yard"
+            assert (await http.post("/arrivals", json={"vehicle_id": "V1"})).status_code == 422
+            assert (await http.get("/addresses")).json()["meter"].startswith("127.0.0.1:")
+
+
+@pytest.mark.tool
+async def test_mbpoll_reads_heartbeat_state_and_bays() -> None:
+    program = require_tool("mbpoll")
+    async with running() as bench:
+        bench.later(1.0)
+        host, port = bench.servers.addresses["L1"]
+        shown = {}
+        for address in (0, 1, 100):
+            process = await asyncio.create_subprocess_exec(
+                *(str(program), "-0", "-1", "-q", "-m", "tcp", "-p", str(port), "-t", "4", "-r", str(address), host),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            output, _ = await process.communicate()
+            assert process.returncode == 0
+            shown[address] = int(output.decode().split(":")[-1].split()[0])
+        assert shown.pop(0) in (10, 11)
+        assert shown == {1: 1, 100: 0b000111}
