@@ -32,9 +32,10 @@ def fail(message: str, code: int = INVALID) -> NoReturn:
 def read_station(path: Path) -> StationConfig:
     """The checked station file; on any problem every one of them is printed and the program leaves with 2."""
     from swap.config import ConfigError, load_station
+    from swap.station.file_check import check_recipes
 
     try:
-        return load_station(path)
+        return check_recipes(load_station(path), str(path))
     except ConfigError as error:
         fail(str(error))
 

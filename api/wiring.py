@@ -31,6 +31,7 @@ from swap.seed import sync_station
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
+from swap.station.file_check import check_recipes
 from swap.station.lease import ControllerRunning, Lease
 from swap.store import Store
 
@@ -42,7 +43,7 @@ class Station:
 
     def __init__(self, settings: Settings, config: StationConfig) -> None:
         self.settings = settings
-        self.config = config
+        self.config = check_recipes(config, str(settings.station_file))
         self.store = Store(settings.database_url)
         self.store.upgrade()
         self.lease = Lease(self.store, config.station.id)

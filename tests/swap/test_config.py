@@ -1,0 +1,96 @@
+"""The station file: strict, and every problem is reported at once."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swap.config import ConfigError, load_station, parse_station
+from swap.station.file_check import check_recipes
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "yangquan_mine" / "station.toml"
+
+
+@pytest.fixture
+def data() -> dict[str, Any]:
+    return copy.deepcopy(tomllib.loads(EXAMPLE.read_text(encoding="utf-8")))
+
+
+def problems(data: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        check_recipes(parse_station(data))
+    return "\n".join(caught.value.problems)
+
+
+def test_the_example_is_valid() -> None:
+    config = load_station(EXAMPLE)
+    assert config.site.grid_limit_kw == pytest.approx(1900)
+    assert len([b for b in config.bays if b.role == "rack"]) == 8
+    assert config.folder == EXAMPLE.parent
+
+
+def test_unknown_fields_and_wrong_values_are_all_named(data: dict[str, Any]) -> None:
+    data["site"]["transformer_kw"] = 2000
+    data["bays"][0]["charger_kW"] = 240
+    data["charging"]["offer_soc_pct"] = 130
+    data["site"]["power_factor"] = 0.2
+    text = problems(data)
+    assert "site.transformer_kw" in text
+    assert "bays.0.charger_kW" in text
+    assert "charging.offer_soc_pct = 130" in text
+    assert "less than or equal to 100" in text
+    assert "site.power_factor = 0.2" in text
+
+
+def test_contradictions_are_all_named(data: dict[str, Any]) -> None:
+    data["bays"][1]["point"]["base_address"] = data["bays"][0]["point"]["base_address"] + 10
+    data["bays"][2]["position"] = data["bays"][3]["position"]
+    data["bays"][4]["point"] = dict(data["bays"][5]["point"])
+    data["charging"]["max_power_kw"] = 5000
+    data["rack_devices"][0]["rated_kw"] = 1000
+    data["lanes"][0]["recipe"] = "top_lift"
+    data["vehicles"][0]["model"] = "tractor-8x8"
+    text = problems(data)
+    assert "overlap bays.A1.point" in text
+    assert "bays.position" in text
+    assert "bays.A6.point" in text
+    assert "charging.max_power_kw = 5000: the chargers have 1920 kW together" in text
+    assert "rack_devices.rack-1.rated_kw = 1000: its bays are given 1920 kW" in text
+    assert "no such vehicle model; known: tractor-6x4" in text
+
+
+def test_a_pack_starts_in_one_place(data: dict[str, Any]) -> None:
+    data["packs"][0]["bay"] = data["packs"][1]["bay"]
+    data["vehicles"][0]["packs"] = [data["packs"][2]["id"]]
+    text = problems(data)
+    assert "2 packs start in bay 'A2'" in text
+    assert "starts in 2 places" in text
+
+
+def test_offering_above_the_charging_target_is_refused(data: dict[str, Any]) -> None:
+    data["charging"]["target_soc_pct"] = 80
+    assert "charging.target_soc_pct = 80" in problems(data)
+
+
+def test_an_unknown_recipe_is_refused(data: dict[str, Any]) -> None:
+    data["lanes"][0]["recipe"] = "catapult"
+    data["lanes"][0]["swap_order"] = "out_in"
+    assert "recipe 'catapult'" in problems(data)
+
+
+def test_in_out_needs_a_transfer_bay(data: dict[str, Any]) -> None:
+    data["lanes"][0]["swap_order"] = "in_out"
+    assert "transfer bay" in problems(data)
+
+
+def test_no_toml_and_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_station(path)
+    path.write_text("a = ", encoding="utf-8")
+    with pytest.raises(ConfigError, match="no valid TOML"):
+        load_station(path)
