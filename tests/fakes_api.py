@@ -77,7 +77,7 @@ def busy_day(store: Store) -> None:
         _ended(db, station_id, 3, "returned", "YQ-007", timedelta(minutes=6))
         _in_lane(db, station_id)
         _queued(db, station_id)
-        for code, level, source in ((1101, 2, "lane:L1"), (2001, 1, "bay:A6")):
+        for code, level, source in ((1101, 2, "lane:L1"), (3114, 2, "bay:A7")):
             db.add(
                 FaultRow(
                     station_id=station_id,
@@ -163,7 +163,7 @@ def _ended(db: Session, station_id: str, number: int, state: str, vehicle_id: st
     bill_id = f"bl-{number:04d}"
     db.add(Bill(id=bill_id, swap_id=swap.id, payer_id="fleet-a", issued_at=ended_at, total_fen=17_030))
     db.flush()
-    for line_no, kind, payee, price, fen in (
+    for line_no, line_kind, payee, price, fen in (
         (1, "energy", "battery-owner", 5500, 9_860),
         (2, "service", "station-operator", 4000, 7_170),
     ):
@@ -171,7 +171,7 @@ def _ended(db: Session, station_id: str, number: int, state: str, vehicle_id: st
             BillLine(
                 bill_id=bill_id,
                 line_no=line_no,
-                kind=kind,
+                kind=line_kind,
                 seat=1,
                 pack_id="0SXPB280000YQ1G510000021",
                 payee_id=payee,

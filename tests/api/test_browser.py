@@ -1,0 +1,128 @@
+"""The page in a real browser against a real server: it shows a change of the database without a reload."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from swap.events import EventKind, append_event
+from swap.store import Store
+from swap.tables import Bay, Pack
+from tests.fakes_api import NOW, busy_day
+from tests.tools import require_tool
+
+pytestmark = [pytest.mark.browser, pytest.mark.system]
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = ROOT / "var" / "screenshots"
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """A server on a free port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        free.listen(16)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [free]})
+        thread.start()
+        try:
+            give_up_s = time.monotonic() + 20
+            while not server.started and time.monotonic() < give_up_s:
+                thread.join(0.05)
+            assert server.started
+            yield f"http://127.0.0.1:{free.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = require_tool("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, address: str, width: int = 1280, height: int = 800) -> Iterator[Page]:
+    """A page whose errors and outside requests fail the test."""
+    wrong: list[str] = []
+    context = browser.new_context(viewport={"width": width, "height": height})
+    page = context.new_page()
+    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda r: wrong.append(f"asked {r.url}") if not r.url.startswith(address) else None)
+    yield page
+    context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def address(app: FastAPI, store: Store) -> Iterator[str]:
+    if not (ROOT / "api/console/static/vendor/htmx/htmx.min.js").is_file():
+        pytest.fail("the console's browser files are missing: run make setup")
+    busy_day(store)
+    with served(app) as address:
+        yield address
+
+
+def test_a_change_shows_without_reload(browser: Browser, address: str, store: Store) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with opened(browser, address) as page:
+        page.goto(f"{address}/console?lang=zh")
+        expect(page.locator("#link")).to_have_text("实时")
+        expect(page.locator("#bay-A5")).to_contain_text("待充")
+        expect(page.locator("#power canvas")).to_be_visible()
+        page.screenshot(path=SHOTS / "console-zh.png", full_page=True)
+        page.evaluate("window.sameDocument = true; document.querySelector('#power').dataset.kept = 'yes'")
+
+        with store.transaction() as db:
+            bay = db.get_one(Bay, "yangquan-mine:A5")
+            bay.charge_kw, bay.setpoint_kw, bay.limited_by = 188.0, 188.0, "grid"
+            pack = db.get_one(Pack, "0SXPB280000YQ1G510000005")
+            pack.state, pack.soc_pct = "charging", 48.2
+            append_event(
+                db, station_id="yangquan-mine", at=NOW, kind=EventKind.PACK_STATE, pack_id=pack.id, bay_id=bay.id
+            )
+        expect(page.locator("#bay-A5")).to_contain_text("充电中")
+        expect(page.locator("#bay-A5")).to_contain_text("188 kW")
+        assert page.evaluate("window.sameDocument") is True
+        # The chart draws itself: the change of the page around it must not touch it.
+        assert page.locator("#power").get_attribute("data-kept") == "yes"
+
+
+def test_a_person_acts_under_a_name(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        page.goto(f"{address}/console?lang=en")
+        expect(page.locator("#link")).to_have_text("live")
+        page.get_by_role("button", name="Hold station").click()
+        expect(page.locator("#notice")).to_have_text("Enter your name first.")
+        page.get_by_label("Your name").fill("Li Wei")
+        page.get_by_role("button", name="Hold station").click()
+        expect(page.locator("#notice")).to_have_text("Request 1 is stored.")
+        page.get_by_role("button", name="Acknowledge").first.click()
+        expect(page.locator(".faults")).to_contain_text("seen by Li Wei")
+        expect(page.get_by_label("Your name")).to_have_value("Li Wei")
+        page.screenshot(path=SHOTS / "console-en.png", full_page=True)
+        page.reload()
+        expect(page.get_by_label("Your name")).to_have_value("Li Wei")
+
+
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_the_page_fits_the_screen(browser: Browser, address: str, width: int) -> None:
+    with opened(browser, address, width=width) as page:
+        page.goto(f"{address}/console")
+        expect(page.locator("#link")).to_have_text("实时")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=SHOTS / f"console-{width}.png", full_page=True)

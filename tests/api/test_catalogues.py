@@ -1,0 +1,91 @@
+"""The catalogues hold every text, every text is translated, and what is compiled is what is written."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+import pytest
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+
+from api.console.words import LANGUAGES, WORDS, language_of, load_language, short_code
+from deploy.catalogues import extracted, po_path
+from scheduler.charging import Limit
+from scheduler.types import BayRole, NoPackReason, PackState, StationMode
+from swap.requests import REQUEST_KINDS
+from swap.station.recipe import TERMINAL, Check
+from swap.station.session import HoldReason, Phase
+
+
+def texts(language: str, suffix: str) -> dict[str, str]:
+    path = po_path(language).with_suffix(suffix)
+    with path.open("rb") as file:
+        catalogue = read_mo(file) if suffix == ".mo" else read_po(file)
+    return {str(message.id): str(message.string) for message in catalogue if message.id}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_is_in_the_catalogue_and_translated(language: str) -> None:
+    wanted = {str(message.id) for message in extracted() if message.id}
+    found = texts(language, ".po")
+    assert set(found) == wanted, "run: python deploy/catalogues.py"
+    assert [text for text, translation in found.items() if not translation] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_compiled_is_what_is_written(language: str) -> None:
+    assert texts(language, ".mo") == texts(language, ".po"), "run: python deploy/catalogues.py"
+
+
+def test_chinese_is_chinese_and_english_is_the_source() -> None:
+    same = [text for text, translation in texts("zh_CN", ".po").items() if text == translation]
+    assert same == []
+    assert all(text == translation for text, translation in texts("en", ".po").items())
+
+
+def test_placeholders_survive_translation() -> None:
+    import re
+
+    for text, translation in texts("zh_CN", ".po").items():
+        pattern = r"%\(\w+\)s|\{\w+\}"
+        assert sorted(re.findall(pattern, text)) == sorted(re.findall(pattern, translation)), text
+
+
+@pytest.mark.parametrize(
+    ("subject", "codes"),
+    [
+        ("mode", StationMode),
+        ("pack_state", PackState),
+        ("role", BayRole),
+        ("limit", Limit),
+        ("phase", Phase),
+        ("hold", HoldReason),
+        ("check", Check),
+        ("wait", NoPackReason),
+    ],
+)
+def test_every_code_has_a_word(subject: str, codes: type[StrEnum]) -> None:
+    assert set(WORDS[subject]) == {code.value for code in codes}
+
+
+def test_requests_and_ends_have_words() -> None:
+    assert set(WORDS["request"]) == set(REQUEST_KINDS)
+    assert set(WORDS["swap_end"]) == TERMINAL
+
+
+def test_a_code_without_a_word_is_shown_as_it_is() -> None:
+    assert load_language("en", ZoneInfo("UTC")).word("limit", "brand_new") == "brand_new"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [("zh", "zh_CN"), ("zh-CN", "zh_CN"), ("zh_CN", "zh_CN"), ("en-GB", "en"), ("fr", None), (None, None), ("", None)],
+)
+def test_language_tags(wanted: str | None, expected: str | None) -> None:
+    assert language_of(wanted) == expected
+
+
+def test_short_code_is_the_serial_number() -> None:
+    assert short_code("0SXPB280000YQ1G510000021") == "021"
+    assert short_code("0SXPB280000YQ1G511234567") == "1234567"

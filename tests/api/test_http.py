@@ -1,0 +1,189 @@
+"""State, lists, requests, faults and the form of errors over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.schemas import Problem
+from swap.config import load_station
+from swap.store import Store
+from tests.fakes_api import STATION_FILE, busy_day, take_lease
+
+STATE = "/api/v1/stations/yangquan-mine/state"
+
+
+@pytest.fixture(autouse=True)
+def _busy(store: Store) -> None:
+    busy_day(store)
+
+
+async def items(client: httpx.AsyncClient, path: str, **params: Any) -> list[dict[str, Any]]:
+    answer = await client.get(f"/api/v1/{path}", params=params)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["items"]
+    return found
+
+
+async def test_state_shows_bays_lanes_queue_and_faults(client: httpx.AsyncClient) -> None:
+    state = (await client.get(STATE)).json()
+    assert [bay["bay_id"] for bay in state["bays"]] == ["A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "Q1"]
+    a2 = state["bays"][1]
+    assert (a2["pack"]["state"], a2["reserved_by"]) == ("reserved", "sw-0004")
+    assert state["bays"][4]["limited_by"] == "tariff"
+    assert state["lanes"][0]["swap"]["state"] == "storing_old"
+    assert [truck["vehicle_id"] for truck in state["queue"]] == ["YQ-013", "YQ-020", "YQ-009"]
+    assert state["station"]["controller"] == "host:1"
+    assert len(state["faults"]) == 2
+    assert state["site"]["limit_kw"] == 1500
+
+
+async def test_since_version_answers_only_when_it_has_risen(client: httpx.AsyncClient) -> None:
+    version = (await client.get(STATE)).json()["station"]["version"]
+    assert (await client.get(STATE, params={"since_version": version})).status_code == 204
+    assert (await client.get(STATE, params={"since_version": version - 1})).status_code == 200
+    await client.post("/api/v1/swaps", json={"vehicle_id": "YQ-030"})
+    assert (await client.get(STATE, params={"since_version": version})).status_code == 200
+
+
+async def test_swaps_by_state_with_bill_and_timeline(client: httpx.AsyncClient) -> None:
+    completed = await items(client, "swaps", state="completed")
+    assert {swap["state"] for swap in completed} == {"completed"}
+    assert len(completed) == 2
+    assert completed[0]["bills"][0]["total_yuan"] == "170.30"
+    assert completed[0]["seats"][0]["old_bay_id"] == "A8"
+    assert len(await items(client, "swaps", state="open")) == 4
+    assert len(await items(client, "swaps", state="ended")) == 3
+    detail = (await client.get(f"/api/v1/swaps/{completed[0]['swap_id']}")).json()
+    assert detail["timeline"][-1]["kind"] == "swap.completed"
+
+
+async def test_pages_join_without_gap_or_repeat(client: httpx.AsyncClient) -> None:
+    whole = [swap["swap_id"] for swap in await items(client, "swaps")]
+    paged, cursor = [], None
+    while True:
+        params: dict[str, Any] = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = (await client.get("/api/v1/swaps", params=params)).json()
+        paged += [swap["swap_id"] for swap in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert paged == whole
+    assert len(whole) == 7
+    bad = await client.get("/api/v1/swaps", params={"cursor": "nonsense"})
+    assert (bad.status_code, bad.json()["problems"][0]["field"]) == (422, "cursor")
+
+
+async def test_events_follow_their_ids(client: httpx.AsyncClient) -> None:
+    first = (await client.get("/api/v1/events", params={"limit": 3})).json()
+    rest = await items(client, "events", after=first["next_cursor"], limit=1000)
+    ids = [event["event_id"] for event in [*first["items"], *rest]]
+    assert ids == list(range(1, len(ids) + 1))
+    assert {e["kind"] for e in await items(client, "events", kind="swap.completed")} == {"swap.completed"}
+
+
+async def test_packs_and_bills(client: httpx.AsyncClient) -> None:
+    assert len(await items(client, "packs")) == 57
+    (waiting,) = await items(client, "packs", state="waiting")
+    assert waiting["place"] == "bay:A5"
+    assert (await client.get(f"/api/v1/packs/{waiting['pack_id']}")).json() == waiting
+    bills = await items(client, "bills", payer_id="fleet-a")
+    assert [bill["bill_id"] for bill in bills] == ["bl-0002", "bl-0001"]
+    assert (await client.get("/api/v1/bills/bl-0001")).json()["lines"][0]["unit_price_yuan_per_kwh"] == "0.5500"
+    assert len(await items(client, "stations/yangquan-mine/power", limit=5)) == 5
+
+
+async def test_a_request_is_a_row_with_a_name(client: httpx.AsyncClient) -> None:
+    body = {"kind": "decide", "arguments": {"swap_id": "sw-0004", "decision": "continue"}, "name": " Li  Wei "}
+    asked = await client.post("/api/v1/requests", json=body)
+    assert asked.status_code == 202
+    record = (await client.get(f"/api/v1/requests/{asked.json()['request_id']}")).json()
+    assert record["requested_by"] == "Li Wei"
+    assert record["status"] == "open"
+    assert record["arguments"] == {"swap_id": "sw-0004", "decision": "continue"}
+    for wrong in ({**body, "name": "  "}, {**body, "kind": "unlock"}, {**body, "arguments": {"speed": 2}}):
+        assert (await client.post("/api/v1/requests", json=wrong)).status_code == 422
+
+
+async def test_a_fault_is_acknowledged_once(client: httpx.AsyncClient) -> None:
+    fault_id = (await items(client, "faults", open=True))[0]["fault_id"]
+    for name in ("Li Wei", "Wang Fang"):
+        answer = await client.post(f"/api/v1/faults/{fault_id}/acknowledge", json={"name": name})
+        assert answer.json()["acknowledged_by"] == "Li Wei"
+        assert answer.json()["cleared_at"] is None
+    assert len(await items(client, "events", kind="fault.acknowledged")) == 1
+
+
+async def test_health_needs_a_controller(client: httpx.AsyncClient, store: Store) -> None:
+    assert (await client.get("/health")).status_code == 200
+    config = load_station(STATION_FILE)
+    with store.transaction() as db:
+        from datetime import timedelta
+
+        from swap.tables import ControllerLease
+
+        db.get_one(ControllerLease, config.station.id).heartbeat_at -= timedelta(minutes=1)
+    answer = await client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json()["database"] == "ok"
+    take_lease(store, config)
+    assert (await client.get("/health")).json()["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "allowed"),
+    [
+        ({"vehicle_id": "YQ-001", "colour": "red"}, "colour", "no such field"),
+        ({}, "vehicle_id", "must be given"),
+        ({"vehicle_id": "X" * 30}, "vehicle_id", "20 characters or fewer"),
+        ({"vehicle_id": ""}, "vehicle_id", "1 characters or more"),
+    ],
+)
+async def test_input_is_strict_and_the_problem_says_where(
+    client: httpx.AsyncClient, body: dict[str, Any], field: str, allowed: str
+) -> None:
+    answer = await client.post("/api/v1/swaps", json=body)
+    assert answer.status_code == 422
+    problem = Problem.model_validate(answer.json())
+    assert problem.problems[0].field == field
+    assert allowed in (problem.problems[0].allowed or "")
+    assert field in problem.detail
+
+
+async def test_limits_and_times_are_checked(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/swaps", params={"limit": 100_000})
+    assert answer.json()["problems"][0] == {
+        "field": "limit",
+        "value": "100000",
+        "allowed": "500 or less",
+        "message": "Input should be less than or equal to 500",
+    }
+    local = {
+        "vehicle_id": "YQ-001",
+        "window_start_at": "2026-03-04T12:00:00",
+        "window_end_at": "2026-03-04T13:00:00",
+    }
+    naive = await client.post("/api/v1/bookings", json=local)
+    assert naive.status_code == 422
+    assert "with an offset" in naive.json()["problems"][0]["allowed"]
+
+
+async def test_other_errors_are_problems_too(client: httpx.AsyncClient) -> None:
+    broken = await client.post("/api/v1/swaps", content=b"{", headers={"content-type": "application/json"})
+    assert (broken.status_code, broken.headers["content-type"]) == (400, "application/problem+json")
+    nowhere = await client.get("/api/v1/nowhere")
+    assert (nowhere.status_code, nowhere.json()["title"]) == (404, "Not found")
+    assert (await client.put("/api/v1/swaps")).status_code == 405
+
+
+async def test_every_declared_problem_has_a_schema(app: FastAPI) -> None:
+    document = app.openapi()
+    assert "Problem" in document["components"]["schemas"]
+    assert "FieldProblem" in document["components"]["schemas"]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if path.startswith("/api/v1") and method in {"post", "delete"}:
+                assert {"404", "409", "422"} & set(operation["responses"]), path
