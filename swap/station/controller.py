@@ -25,11 +25,12 @@ from swap.station.lease import Lease
 from swap.station.modes import ModeTrigger
 from swap.station.permissives import tripped
 from swap.station.rack import RackRunner
+from swap.station.recipe import QUEUED
 from swap.station.reconcile import Mismatch, reconcile
 from swap.station.records import change_mode
 from swap.station.session import STATION_REASONS, Decision, DecisionKind, Phase
 from swap.station.thermal import ThermalRunner
-from swap.tables import Station, StationEvent
+from swap.tables import Station, StationEvent, Swap
 
 log = logging.getLogger(__name__)
 
@@ -196,10 +197,16 @@ class StationController:
         context = self.context
         if context.mode is not StationMode.AUTOMATIC or self._reconcile_by is not None:
             return
+        if all(lane.session is not None for lane in self.lanes.values()):
+            return
+        with context.store.reading() as db:
+            waiting = db.exec(
+                select(Swap.id).where(Swap.station_id == context.station_id, Swap.state == QUEUED).limit(1)
+            ).first()
+        if waiting is None:
+            return
         with context.store.transaction() as db:
             view = context.view(db)
-            if not view.queue:
-                return
             chosen = next_dispatch(view, context.policy)
             if chosen is not None:
                 self.lanes[chosen.lane_id].dispatch(db, chosen)
