@@ -110,7 +110,8 @@ class Pack(Base, table=True):
     __table_args__ = (
         CheckConstraint(
             "(CASE WHEN bay_id IS NULL THEN 0 ELSE 1 END) + (CASE WHEN vehicle_id IS NULL THEN 0 ELSE 1 END)"
-            " + (CASE WHEN gripper_lane_id IS NULL THEN 0 ELSE 1 END) + (CASE WHEN tank_station_id IS NULL THEN 0 ELSE 1 END)"
+            " + (CASE WHEN gripper_lane_id IS NULL THEN 0 ELSE 1 END)"
+            " + (CASE WHEN tank_station_id IS NULL THEN 0 ELSE 1 END)"
             " + (CASE WHEN off_site THEN 1 ELSE 0 END) = 1",
             name="one_place",
         ),

@@ -82,9 +82,7 @@ class PostgresServer:
 
 def find_binaries() -> Path:
     """Return the folder with `initdb` and `postgres`: the newest of Debian's, or the one on the PATH."""
-    folders = [
-        p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/initdb") if p.parent.parent.name.isdigit()
-    ]
+    folders = [p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/initdb") if p.parent.parent.name.isdigit()]
     if folders:
         return max(folders, key=lambda folder: int(folder.parent.name))
     if found := shutil.which("initdb"):

@@ -41,9 +41,7 @@ def tracked() -> list[Path]:
     """Return the files git tracks, as they are in the working tree now."""
     if not shutil.which("git") or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
-    output = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    output = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [path for name in output.split("\0") if name and (path := ROOT / name).is_file()]
 
 
@@ -66,11 +64,7 @@ def test_no_tracked_file_names(what: str) -> None:
 
 
 def test_python_files_are_short_enough_to_read() -> None:
-    lines = {
-        str(p.relative_to(ROOT)): len(p.read_text("utf-8").splitlines())
-        for p in tracked()
-        if p.suffix == ".py"
-    }
+    lines = {str(p.relative_to(ROOT)): len(p.read_text("utf-8").splitlines()) for p in tracked() if p.suffix == ".py"}
     assert {name: count for name, count in lines.items() if count >= MAX_LINES} == {}
 
 
@@ -86,9 +80,7 @@ def test_every_dependency_is_pinned() -> None:
         *project["dependencies"],
         *(r for extra in project["optional-dependencies"].values() for r in extra),
     ]
-    lines = [
-        line for line in read("constraints.txt").splitlines() if line and not line.lstrip().startswith("#")
-    ]
+    lines = [line for line in read("constraints.txt").splitlines() if line and not line.lstrip().startswith("#")]
     assert [line for line in lines if not re.fullmatch(r"[a-z0-9._-]+==[^\s/@]+", line)] == []
     assert {normal(r) for r in wanted} - {normal(line) for line in lines} == set()
 

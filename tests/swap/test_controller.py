@@ -48,5 +48,6 @@ async def test_the_spent_pack_charges_and_is_ready_again(bench: Bench) -> None:
     await bench.run_until(EventKind.PACK_STATE, 7200, 5.0, to="ready", trigger="ready")
     with bench.store.reading() as db:
         pack = db.exec(select(Pack).where(Pack.id == "0SXPB280000YQ1G510000011")).one()
-        assert pack.energy_kwh is not None and spent_kwh is not None
+        assert pack.energy_kwh is not None
+        assert spent_kwh is not None
         assert pack.energy_kwh > spent_kwh + 100
