@@ -402,7 +402,7 @@ class PlcRobot:
         return min(0.5, self.cell.heartbeat_warn_s / 2)
 
     async def _beat(self) -> None:
-        while True:
+        while self._beating is not None:
             await asyncio.sleep(self._beat_period_s)
             await self.beat()
 

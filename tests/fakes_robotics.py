@@ -144,7 +144,7 @@ class MiniCell:
         if self.result is ResultCode.DONE:
             self._do(command)
         else:
-            self.fault_code, self.fault_level, self.state = self.fault_code or 1204, 3, CellState.ALARM
+            self.fault_code, self.fault_level, self.state = self.fault_code or 1201, 3, CellState.ALARM
 
     def _do(self, command: RobotCommand) -> None:
         signals = self.signals

@@ -68,7 +68,7 @@ class MiniPlc:
         """Close the port and every connection."""
         server, self._server = self._server, None
         if server is not None:
-            await server.shutdown()
+            await server.shutdown()  # type: ignore[no-untyped-call]
 
     async def _action(
         self,
@@ -139,7 +139,7 @@ class MiniPlc:
         values["heads_closed"] = tuple(cell.heads_closed)
         values["heads_open"] = tuple(None if c is None else not c for c in cell.heads_closed)
         values |= self._flags() if self.map.handshake.style == "flags" else self._numbers()
-        values |= self.corrupt
+        values |= {e.name: e.const for e in carried.values() if e.const is not None} | self.corrupt
         for address, words in self.map.encode({n: v for n, v in values.items() if n in carried}, self.image):
             self.image.update(zip(range(address, address + len(words)), words, strict=True))
 
@@ -170,6 +170,6 @@ class MiniPlc:
 
 
 def _int(values: Mapping[str, Value], name: str) -> int:
-    value = values[name]
+    value = values.get(name, 0)
     assert isinstance(value, int)
     return value

@@ -163,6 +163,8 @@ class ModbusLink:
             client = self._client
             if client is None or not client.connected:
                 raise LinkLost(f"{self.name}: {what}: not connected")
+            task = asyncio.current_task()
+            cancelled = task.cancelling() if task is not None else 0
             try:
                 response = await request(client)
             except (ModbusException, OSError, TimeoutError) as error:
@@ -172,6 +174,8 @@ class ModbusLink:
             # transaction number and is skipped by the library.
             self._silent = 0
             self._recovered()
+            if task is not None and task.cancelling() > cancelled:
+                raise asyncio.CancelledError  # lost in the library when the answer came in the same instant
             if response.isError():
                 code = int(getattr(response, "exception_code", 0))
                 meaning = EXCEPTIONS.get(code, "unknown exception")
@@ -230,7 +234,9 @@ class ModbusLink:
     async def _supervise(self) -> None:
         first_s, max_s = self._backoff_s
         wait_s = first_s
-        while True:
+        # `close` clears the task first: a cancellation can be lost inside the library's connect (Python 3.11
+        # `wait_for` drops it when the attempt ends in the same instant).
+        while self._supervisor is not None:
             if self.connected:
                 wait_s = first_s
                 await self._down.wait()

@@ -327,7 +327,7 @@ def test_values_that_do_not_fit_are_refused() -> None:
         ({"nothing": 1}, "no entry 'nothing'"),
     ):
         with pytest.raises(MapError) as caught:
-            register_map.encode(values)  # type: ignore[arg-type]
+            register_map.encode(values)
         assert message in str(caught.value)
 
 
