@@ -127,6 +127,8 @@ class FlowRules:
     """The spent pack is handed over on arrival, not at the end of the swap."""
     truck_places: int | None = None
     """Trucks at the station, waiting or in a lane; one more leaves at once."""
+    balk_at: int | None = None
+    """A truck that finds this many waiting leaves at once."""
     patience_s: Callable[[], float] | None = None
     """Draws how long a truck waits before it gives up."""
     priorities: bool = False
@@ -142,9 +144,7 @@ class Flow:
         trucks: the arrivals in order of time; None for a finite fleet alone.
     """
 
-    def __init__(
-        self, time: StudyTime, rack: Rack, rules: FlowRules, trucks: Iterator[Truck] | None = None
-    ) -> None:
+    def __init__(self, time: StudyTime, rack: Rack, rules: FlowRules, trucks: Iterator[Truck] | None = None) -> None:
         self.time = time
         self.rack = rack
         self.rules = rules
@@ -187,18 +187,20 @@ class Flow:
         rules = self.rules
         rack = self.rack
         self.arrived += 1
-        if (rules.lose_when_none and (rack.charged == 0 or self.free_lanes == 0)) or (
-            rules.truck_places is not None and self.trucks_here >= rules.truck_places
+        if (
+            (rules.lose_when_none and (rack.charged == 0 or self.free_lanes == 0))
+            or (rules.truck_places is not None and self.trucks_here >= rules.truck_places)
+            or (rules.balk_at is not None and len(self.queue) >= rules.balk_at)
         ):
             self.lost += 1
+            self._lose(truck)
             return
         self.trucks_here += 1
         if rules.exchange_on_arrival:
             rack.put(truck.need)
-        queue = self.queue
-        if not queue and self.free_lanes and rack.charged:
-            self._start(truck)
+        if self._served_at_once(truck):
             return
+        queue = self.queue
         if rules.priorities:
             place = len(queue)
             while place and queue[place - 1].priority < truck.priority:
@@ -209,6 +211,13 @@ class Flow:
         if rules.patience_s is not None:
             truck.give_up = self.time.at(self.time._now + rules.patience_s(), self._on_give_up, truck)
 
+    def _served_at_once(self, truck: Truck) -> bool:
+        """Start the truck's swap if nothing keeps it waiting."""
+        if self.queue or not self.free_lanes or not self.rack.charged:
+            return False
+        self._start(truck)
+        return True
+
     def _on_give_up(self, call: Call) -> None:
         self.accumulate()
         truck: Truck = call.payload
@@ -216,6 +225,10 @@ class Flow:
         self.gave_up += 1
         self.trucks_here -= 1
         self.queue_time_s += self.time._now - truck.at_s
+        self._lose(truck)
+
+    def _lose(self, truck: Truck) -> None:
+        """A truck leaves without a swap."""
 
     # -- lanes
 

@@ -47,9 +47,7 @@ class SocSection(Section):
     @model_validator(mode="after")
     def _ordered(self) -> SocSection:
         if not self.min_pct <= self.peak_pct <= self.max_pct:
-            raise ValueError(
-                f"{self.min_pct:g} ≤ {self.peak_pct:g} ≤ {self.max_pct:g} (min, mode, max) does not hold"
-            )
+            raise ValueError(f"{self.min_pct:g} ≤ {self.peak_pct:g} ≤ {self.max_pct:g} (min, mode, max) does not hold")
         return self
 
     @property
@@ -118,9 +116,7 @@ class ConvoySection(Section):
             if not size.isdigit() or not 1 <= int(size) <= 50:
                 raise ValueError(f"convoy size {size!r} is no number from 1 to 50")
         if abs(sum(value.values()) - 1) > 1e-6 or min(value.values(), default=-1) < 0:
-            raise ValueError(
-                f"probabilities add up to {sum(value.values()):g}; they must be 0 or more and add up to 1"
-            )
+            raise ValueError(f"probabilities add up to {sum(value.values()):g}; they must be 0 or more and add up to 1")
         return value
 
     @property
@@ -171,9 +167,9 @@ class ClimateSection(Section):
     """Linear between the points, level outside; empty: no effect."""
     rack_min_c: float | None = Field(default=12.0, ge=-40, le=40)
     """The rack's room is heated to this; None: not heated."""
-    rack_max_c: float | None = Field(default=35.0, ge=0, le=60)
-    """…and cooled to this; None: not cooled."""
-    pack_above_ambient_c: float = Field(default=15.0, ge=0, le=40)
+    rack_max_c: float | None = Field(default=25.0, ge=0, le=60)
+    """…and its coolant to this; None: not cooled."""
+    pack_above_ambient_c: float = Field(default=10.0, ge=0, le=40)
     """How much warmer than outside a pack comes off a working truck."""
     pack_min_c: float = Field(default=3.0, ge=-40, le=30)
     """A truck's own heating keeps its pack at least this warm."""

@@ -1,0 +1,497 @@
+"""The rack with real packs: bays, chargers, transformer, and the live station's charging decision.
+
+Pack physics are the closed forms of `battery_bms.pack`; the power of each bay is what
+`scheduler.charging.plan_charging` gives. Between two changes everything is known in advance, so only
+changes have events: a pack comes, is ready, is full, crosses a temperature limit, is taken; the tariff,
+the demand-response limit or the weather changes.
+
+The live controller plans anew every few seconds. Here it is planned anew when the answer can differ:
+always for the whole rack, except when it is certain that a change concerns one bay alone. It is when the
+budget covers what all chargers could draw together and no kind's hold-back in dear hours begins or ends;
+then the plan is each bay's own limit (a test compares with `plan_charging`). While the budget is short,
+packs in their taper set power free little by little: the plan is renewed each time one has given back
+`replan_kw`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import cast
+
+from battery_bms.pack import (
+    PackSpec,
+    advance,
+    advance_energy,
+    advance_temp_c,
+    allowed_charge_kw,
+    time_to_soc_s,
+    time_to_temp_s,
+)
+from scheduler.charging import DEAR_PERIODS, Limit, plan_charging
+from scheduler.choice import SOC_TOLERANCE_PCT
+from scheduler.types import ChargingPolicy, PackState, SiteLimits, StationView, TariffSlice
+from sim.engine import NEVER, Call, StudyTime
+from sim.engine_view import BayNow, PackNow, StationNow
+
+_READY, _CHARGING, _WAITING = PackState.READY, PackState.CHARGING, PackState.WAITING
+_ACTIVE = (_READY, _CHARGING, _WAITING)
+_TEMPERATURE_STEP_S = 60.0
+"""A pack that hovers at a temperature limit is looked at this often."""
+_SHORT = frozenset({Limit.GRID, Limit.DEMAND_RESPONSE, Limit.RACK, Limit.MEASURED_IMPORT})
+
+
+class ChargingRack:
+    """Bays and chargers; a `sim.engine.Rack`."""
+
+    def __init__(
+        self,
+        time: StudyTime,
+        view: StationNow,
+        policy: ChargingPolicy,
+        specs: dict[str, PackSpec],
+        *,
+        start_at: datetime,
+        modules: int,
+        charger_kw: float,
+        replan_kw: float = 20.0,
+    ) -> None:
+        self.time = time
+        self.view = view
+        self.policy = policy
+        self.specs = specs
+        self.start_at = start_at
+        self.charger_kw = charger_kw
+        self.replan_kw = replan_kw
+        self.bays = view.bays
+        self.by_id = {bay.bay_id: bay for bay in view.bays}
+        self.modules = modules
+        self.switched = modules < len(view.bays)
+        """Fewer modules than bays: they are switched to the packs in the order in which those came."""
+        self.on_ready: Callable[[], None] = lambda: None
+        """Called when a pack has become ready."""
+        self.charged = 0
+        """Packs that may be handed out."""
+        self.empty = 0
+        """Bays that may take a pack."""
+        self.ready_by_kind: dict[str, int] = dict.fromkeys(specs, 0)
+        self.asked_by_kind: dict[str, int] = dict.fromkeys(specs, 0)
+        """Packs that the queue asks for."""
+        self.ambient_c = 20.0
+        self.slices: tuple[TariffSlice, ...] = ()
+        self.dear = False
+        self._held: dict[str, bool] = dict.fromkeys(specs, False)
+        self._budget_kw = self._work_out_budget_kw()
+        self._claims_kw = 0.0
+        """What the chargers of packs below their target could draw together."""
+        self._short = False
+        self._replan_call: Call | None = None
+        self.active = 0
+        """Chargers that give power."""
+        self.charged_area = self.active_area = 0.0
+        self.drawn_kwh = 0.0
+        """Energy at the chargers' outputs, brought up to date by `settle`."""
+        self.plans = 0
+        """Calls of the charging decision."""
+
+    # -- sim.engine.Rack
+
+    def take(self) -> None:
+        """Not used: packs leave by `pick`."""
+
+    def put(self, need: float) -> None:
+        """Not used: packs come by `place`."""
+
+    def accumulate(self, dt_s: float) -> None:
+        """Add `dt_s` seconds of the present state to the time averages."""
+        self.charged_area += self.charged * dt_s
+        self.active_area += self.active * dt_s
+
+    def reset(self) -> None:
+        """Begin the time averages anew."""
+        self.charged_area = self.active_area = 0.0
+
+    # -- packs come and go
+
+    def place(self, bay: BayNow, pack: PackNow) -> None:
+        """A pack is set down; it is charged as soon as its limits and the plan allow."""
+        bay.pack = pack
+        bay.occupied = True
+        bay.reserved_by = None
+        bay.put_s = bay.since_s = self.time._now
+        bay.power_kw = 0.0
+        self._judge_temperature(pack)
+        if pack.soc_pct + SOC_TOLERANCE_PCT >= self.policy.offer_soc_pct:
+            self._make_ready(pack)
+        else:
+            pack.state = _WAITING
+        if pack.soc_pct < self.policy.target_soc_pct - SOC_TOLERANCE_PCT:
+            bay.claim_kw = min(self.charger_kw, pack.spec.max_charge_kw)
+            self._claims_kw += bay.claim_kw
+        if self.switched:
+            self._switch_modules()
+        self.changed(bay)
+
+    def reserve(self, bay: BayNow, swap_id: str) -> None:
+        """A ready pack is promised: it is not charged further."""
+        pack = bay.pack
+        assert pack is not None
+        self.settle(bay)
+        self._drop_claim(bay)
+        pack.state = PackState.RESERVED
+        bay.reserved_by = swap_id
+        self.charged -= 1
+        self.ready_by_kind[pack.kind] -= 1
+        self._stop(bay)
+        if self.switched:
+            self._switch_modules()
+        self.changed(None)
+
+    def promise_empty(self, bay: BayNow, swap_id: str) -> None:
+        """An empty bay is promised to a spent pack."""
+        bay.reserved_by = swap_id
+        self.empty -= 1
+
+    def pick(self, bay: BayNow) -> PackNow:
+        """The promised pack leaves its bay."""
+        pack = bay.pack
+        assert pack is not None
+        bay.pack = None
+        bay.occupied = False
+        bay.reserved_by = None
+        bay.max_charge_kw = self.charger_kw
+        self.empty += 1
+        return pack
+
+    def set_aside(self, bay: BayNow, hours: float) -> None:
+        """The pack of a bay is inspected: neither charged nor offered meanwhile."""
+        pack = bay.pack
+        assert pack is not None
+        self.settle(bay)
+        self._drop_claim(bay)
+        self._stop(bay)
+        if pack.state is _READY:
+            self.charged -= 1
+            self.ready_by_kind[pack.kind] -= 1
+        pack.state = PackState.QUARANTINED
+        self.time.at(self.time._now + hours * 3600, self._on_inspected, bay)
+        self.changed(None)
+
+    def _on_inspected(self, call: Call) -> None:
+        bay: BayNow = call.payload
+        pack = bay.pack
+        if pack is not None and pack.state is PackState.QUARANTINED:
+            self.place(bay, pack)
+
+    def _make_ready(self, pack: PackNow) -> None:
+        pack.state = _READY
+        self.charged += 1
+        self.ready_by_kind[pack.kind] += 1
+
+    # -- what a bay could draw
+
+    def _drop_claim(self, bay: BayNow) -> None:
+        self._claims_kw -= bay.claim_kw
+        bay.claim_kw = 0.0
+
+    @property
+    def _largest_draw_kw(self) -> float:
+        return min(self._claims_kw, self.modules * self.charger_kw) if self.switched else self._claims_kw
+
+    def _own_limit_kw(self, bay: BayNow, pack: PackNow) -> float:
+        """What `plan_charging` gives a bay when nothing is short."""
+        policy, spec = self.policy, pack.spec
+        if not bay.charger_ok or bay.max_charge_kw <= 0 or pack.soc_pct >= policy.target_soc_pct - SOC_TOLERANCE_PCT:
+            return 0.0
+        power_kw = min(bay.max_charge_kw, spec.max_charge_kw)
+        temp_c = pack.temp_max_c
+        if not pack.temp_safe:
+            if temp_c >= policy.charge_temp_max_c or temp_c < policy.charge_temp_min_c:
+                return 0.0
+            if temp_c >= policy.reduce_above_c or temp_c < policy.reduce_below_c:
+                power_kw = min(power_kw, policy.reduced_share * spec.max_charge_kw)
+        if pack.soc_pct > spec.taper_from_soc_pct or not pack.temp_safe:
+            power_kw = min(power_kw, allowed_charge_kw(spec, pack.soc_pct, temp_c))
+        return power_kw if power_kw >= policy.min_setpoint_kw else 0.0
+
+    def _judge_temperature(self, pack: PackNow) -> None:
+        """Whether the pack can leave the band of full power while it is charged.
+
+        It is warmest when charged at full power without a taper, which puts the same heat in sooner.
+        """
+        spec, policy = pack.spec, self.policy
+        power_kw = min(self.charger_kw, spec.max_charge_kw)
+        missing_kwh = max(policy.target_soc_pct - pack.soc_pct, 0.0) * pack.capacity_kwh / 100
+        lasts_s = missing_kwh / (power_kw * spec.charge_efficiency) * 3600
+        heat_kw = (1 - spec.charge_efficiency) * power_kw
+        end_c = advance_temp_c(spec, pack.temp_max_c, heat_kw, self.ambient_c, lasts_s)
+        warmest_c = max(pack.temp_max_c, end_c) + 1.0
+        coldest_c = min(pack.temp_min_c, self.ambient_c)
+        pack.temp_safe = (
+            warmest_c < policy.reduce_above_c
+            and warmest_c < spec.charge_temp_max_c
+            and coldest_c >= policy.reduce_below_c
+            and coldest_c >= spec.charge_temp_min_c
+        )
+
+    # -- deciding
+
+    def _work_out_budget_kw(self) -> float:
+        """Power the site can give to charging, as `plan_charging` reckons it."""
+        limits, cap_kw = self.view.limits, self.policy.max_power_kw
+        limit_kw = limits.grid_limit_kw
+        if limits.dr_limit_kw is not None:
+            limit_kw = min(limit_kw, limits.dr_limit_kw)
+        budget_kw = limit_kw - limits.base_load_kw + limits.pv_kw + limits.storage_kw
+        return max(budget_kw if cap_kw is None else min(budget_kw, cap_kw), 0.0)
+
+    def changed(self, bay: BayNow | None) -> None:
+        """Something about the rack or the queue changed; `bay` is the one whose own power may change."""
+        if self._largest_draw_kw > self._budget_kw + 1e-6 or self._short or self._hold_back_changes():
+            self.plan()
+        elif bay is not None and bay.pack is not None:
+            pack = bay.pack
+            held = self.dear and self._held[pack.kind]
+            power_kw = self._own_limit_kw(bay, pack) if not held and pack.state in _ACTIVE else 0.0
+            self._set_power(bay, power_kw)
+
+    def _hold_back_changes(self) -> bool:
+        if not self.dear:
+            return False
+        reserve = self.policy.reserve_ready
+        for kind, held in self._held.items():
+            if (self.ready_by_kind[kind] - self.asked_by_kind[kind] >= reserve) is not held:
+                return True
+        return False
+
+    def plan(self) -> None:
+        """Ask the live station's decision about the whole rack, and apply it."""
+        self.plans += 1
+        view = self.view
+        view.at = self.start_at + timedelta(seconds=self.time._now)
+        for bay in self.bays:
+            pack = bay.pack
+            if pack is not None and pack.state in _ACTIVE:
+                self.settle(bay)
+                pack.max_charge_kw = allowed_charge_kw(pack.spec, pack.soc_pct, pack.temp_max_c)
+        reserve = self.policy.reserve_ready
+        for kind in self._held:
+            spare = self.ready_by_kind[kind] - self.asked_by_kind[kind]
+            self._held[kind] = self.dear and spare >= reserve
+        setpoints = plan_charging(cast("StationView", view), self.policy, self.specs, self.slices)
+        self._short = False
+        for bay in self.bays:
+            setpoint = setpoints[bay.bay_id]
+            if setpoint.limited_by in _SHORT:
+                self._short = True
+            if bay.pack is not None and bay.pack.state in _ACTIVE:
+                self._set_power(bay, setpoint.power_kw)
+        self._time_next_plan()
+
+    def _time_next_plan(self) -> None:
+        """While power is short, plan again when packs in their taper have given some back."""
+        if self._replan_call is not None:
+            self._replan_call.drop()
+            self._replan_call = None
+        if not self._short:
+            return
+        soonest_s = NEVER
+        for bay in self.bays:
+            pack = bay.pack
+            if pack is None or bay.power_kw <= 0 or pack.state not in _ACTIVE:
+                continue
+            spec = pack.spec
+            fall_kw = spec.max_charge_kw * (1 - spec.taper_end_share)
+            if fall_kw <= 0:
+                continue
+            done = (spec.max_charge_kw - (bay.power_kw - self.replan_kw)) / fall_kw
+            soc = spec.taper_from_soc_pct + (100 - spec.taper_from_soc_pct) * done
+            if soc < self.policy.target_soc_pct:
+                wait_s = time_to_soc_s(spec, pack.soh_pct, pack.energy_kwh, bay.power_kw, soc)
+                soonest_s = min(soonest_s, wait_s)
+        if soonest_s < NEVER:
+            self._replan_call = self.time.at(self.time._now + max(soonest_s, 1.0), self._on_replan)
+
+    def _on_replan(self, call: Call) -> None:
+        self._replan_call = None
+        self.plan()
+
+    # -- one bay
+
+    def settle(self, bay: BayNow) -> None:
+        """Bring the pack of a bay up to the present instant."""
+        now_s = self.time._now
+        dt_s = now_s - bay.since_s
+        pack = bay.pack
+        if pack is None or dt_s <= 0:
+            return
+        bay.since_s = now_s
+        if bay.power_kw > 0:
+            if pack.temp_safe:
+                energy_kwh, drawn_kwh = advance_energy(pack.spec, pack.soh_pct, pack.energy_kwh, bay.power_kw, dt_s)
+            else:
+                after = advance(
+                    pack.spec,
+                    pack.soh_pct,
+                    pack.energy_kwh,
+                    pack.temp_max_c,
+                    bay.power_kw,
+                    self.ambient_c,
+                    dt_s,
+                )
+                energy_kwh, drawn_kwh = after.energy_kwh, after.drawn_kwh
+                pack.temp_max_c = pack.temp_min_c = after.temp_c
+            pack.set_energy(energy_kwh)
+            self.drawn_kwh += drawn_kwh
+        elif not pack.temp_safe:
+            temp_c = advance_temp_c(pack.spec, pack.temp_max_c, 0.0, self.ambient_c, dt_s)
+            pack.temp_max_c = pack.temp_min_c = temp_c
+
+    def _stop(self, bay: BayNow) -> None:
+        if bay.call is not None:
+            bay.call.drop()
+            bay.call = None
+        if bay.power_kw > 0:
+            bay.power_kw = 0.0
+            self.active -= 1
+
+    def _set_power(self, bay: BayNow, power_kw: float) -> None:
+        """Apply a set-point and put the pack's next event on the list."""
+        pack = bay.pack
+        assert pack is not None
+        if power_kw != bay.power_kw:
+            self.settle(bay)
+            self.active += (power_kw > 0) - (bay.power_kw > 0)
+            bay.power_kw = power_kw
+            if pack.state is not _READY:
+                pack.state = _CHARGING if power_kw > 0 else _WAITING
+        elif bay.call is not None and pack.temp_safe:
+            return
+        if bay.call is not None:
+            bay.call.drop()
+            bay.call = None
+        wait_s = NEVER
+        if power_kw > 0:
+            policy = self.policy
+            goal_pct = policy.target_soc_pct if pack.state is _READY else policy.offer_soc_pct
+            wait_s = time_to_soc_s(pack.spec, pack.soh_pct, pack.energy_kwh, power_kw, goal_pct)
+        if not pack.temp_safe:
+            wait_s = min(wait_s, self._to_next_temperature_s(pack, power_kw))
+        if wait_s < NEVER:
+            bay.call = self.time.at(bay.since_s + wait_s, self._on_bay, bay)
+
+    def _to_next_temperature_s(self, pack: PackNow, power_kw: float) -> float:
+        """Until the pack crosses a limit that changes what it may draw."""
+        heat_kw = (1 - pack.spec.charge_efficiency) * power_kw
+        policy, spec = self.policy, pack.spec
+        limits_c = {
+            policy.charge_temp_min_c,
+            policy.charge_temp_max_c,
+            policy.reduce_above_c,
+            policy.reduce_below_c,
+            spec.charge_temp_min_c,
+            spec.charge_temp_max_c,
+        }
+        times_s = [
+            time_to_temp_s(spec, pack.temp_max_c, limit_c, heat_kw, self.ambient_c)
+            for limit_c in limits_c
+            if limit_c != pack.temp_max_c
+        ]
+        return max(min(times_s) + 0.5, _TEMPERATURE_STEP_S)
+
+    def _on_bay(self, call: Call) -> None:
+        """A pack is ready or full, or its temperature has crossed a limit."""
+        bay: BayNow = call.payload
+        pack = bay.pack
+        assert pack is not None
+        bay.call = None
+        self.on_change()
+        policy = self.policy
+        goal_pct = policy.target_soc_pct if pack.state is _READY else policy.offer_soc_pct
+        self.settle(bay)
+        if not pack.temp_safe:
+            self._judge_temperature(pack)
+        if bay.power_kw <= 0 or pack.soc_pct < goal_pct - SOC_TOLERANCE_PCT:
+            self.changed(bay)
+            return
+        pack.set_energy(goal_pct / 100 * pack.capacity_kwh)
+        if pack.state is _READY:
+            self._drop_claim(bay)
+            self._stop(bay)
+            if self.switched:
+                self._switch_modules()
+            self.changed(None)
+            return
+        self._make_ready(pack)
+        if pack.soc_pct >= policy.target_soc_pct - SOC_TOLERANCE_PCT:
+            self._drop_claim(bay)
+            self._stop(bay)
+        if self.switched:
+            self._switch_modules()
+        self.changed(bay)
+        self.on_ready()
+
+    def on_change(self) -> None:
+        """Called before the state changes; the flow adds up its time averages."""
+
+    # -- fewer modules than bays
+
+    def _switch_modules(self) -> None:
+        """Spent packs first, in the order in which they came, then ready packs below their target."""
+        policy = self.policy
+        wanting: list[tuple[bool, float, int, BayNow]] = []
+        for bay in self.bays:
+            pack = bay.pack
+            if pack is None or pack.state not in _ACTIVE:
+                continue
+            if bay.power_kw > 0:
+                self.settle(bay)
+            if pack.soc_pct < policy.target_soc_pct - SOC_TOLERANCE_PCT:
+                wanting.append((pack.state is _READY, bay.put_s, bay.position, bay))
+        wanting.sort(key=lambda item: item[:3])
+        for rank, (*_, bay) in enumerate(wanting):
+            connected = rank < self.modules
+            rating_kw = self.charger_kw if connected else 0.0
+            if bay.max_charge_kw != rating_kw:
+                bay.max_charge_kw = rating_kw
+                if not connected:
+                    self._set_power(bay, 0.0)
+        for rank, (*_, bay) in enumerate(wanting):
+            if rank < self.modules and bay.power_kw <= 0:
+                self.changed(bay)
+
+    def module_changes(self, number: int, bay: BayNow | None) -> None:
+        """A module fails (-1) or is repaired (+1); `bay` where it belongs to one."""
+        self.on_change()
+        if self.switched:
+            self.modules += number
+            self._switch_modules()
+            self.changed(None)
+        elif bay is not None:
+            bay.charger_ok = number > 0
+            self.changed(bay)
+
+    # -- the world around
+
+    def settle_all(self) -> float:
+        """Bring all packs up to now; energy drawn at the chargers' outputs since the start, kWh."""
+        for bay in self.bays:
+            self.settle(bay)
+        return self.drawn_kwh
+
+    def set_world(self, limits: SiteLimits, slices: Sequence[TariffSlice], ambient_c: float, *, aware: bool) -> None:
+        """Limits, tariff and temperature from now on; call `settle_all` before."""
+        before = (self._budget_kw, self.dear)
+        self.view.limits = limits
+        self.slices = tuple(slices)
+        self._budget_kw = self._work_out_budget_kw()
+        self.dear = aware and any(part.period in DEAR_PERIODS for part in slices)
+        if ambient_c != self.ambient_c:
+            self.ambient_c = ambient_c
+            for bay in self.bays:
+                if bay.pack is not None and bay.pack.state in _ACTIVE:
+                    self._judge_temperature(bay.pack)
+                    if not bay.pack.temp_safe:
+                        self.changed(bay)
+        if before != (self._budget_kw, self.dear):
+            self.plan()
