@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from api.cli_common import DatabaseUrl, Station, fail, read_settings, read_station
+from api.cli_common import (
+    DatabaseUrl,
+    Json,
+    Station,
+    fail,
+    print_json,
+    print_table,
+    read_settings,
+    read_station,
+)
 
 commands = typer.Typer()
 
@@ -45,3 +55,89 @@ def run(
     from api.wiring import run_station
 
     raise typer.Exit(run_station(settings, config))
+
+
+@commands.command(
+    epilog="Example: `swap devices examples/yangquan_mine/station.toml --fault estop_pressed:L1 --control-port 15099`. "
+    "`--fault list` prints every fault."
+)
+def devices(
+    station: Station,
+    speed: Speed = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Begin with this fault: NAME:ID[,argument=value]; may be repeated. `list` prints them all.",
+            show_default=False,
+        ),
+    ] = None,
+    control_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Loopback port of the interface that puts faults in at run time.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all variation.")] = 1,
+    snapshot: Annotated[
+        Path | None,
+        typer.Option(help="File in which the plant is kept over restarts; none keeps nothing.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the simulated PLC, chargers, BMS and meter of a station alone, as Modbus TCP servers, until Ctrl-C.
+
+    Point your own controller at them, or `swap run` with `devices = "real"`.
+    """
+    if fault and "list" in fault:
+        _list_faults(as_json)
+        return
+    config = read_station(station)
+    import asyncio
+    from functools import partial
+
+    from sim.devices import DeviceError, DeviceServers, run_devices
+    from sim.plant import PlantError
+
+    def ready(servers: DeviceServers) -> None:
+        if as_json:
+            print_json({name: f"{host}:{port}" for name, (host, port) in servers.addresses.items()})
+        else:
+            for name, (host, port) in servers.addresses.items():
+                typer.echo(f"{name:<12} Modbus TCP {host}:{port}")
+            typer.echo(f"{servers.speed:g} station seconds a second; Ctrl-C stops.")
+
+    run = partial(
+        run_devices,
+        config,
+        speed=1.0 if speed is None else speed,
+        seed=seed,
+        snapshot_path=snapshot,
+        folder=station.parent,
+        faults=fault or (),
+        control_port=control_port,
+        on_ready=ready,
+    )
+    try:
+        asyncio.run(run())
+    except KeyboardInterrupt:
+        typer.echo("stopped")
+    except (DeviceError, PlantError) as error:
+        fail(str(error))
+
+
+def _list_faults(as_json: bool) -> None:
+    from sim.plant_faults import catalogue
+
+    faults = catalogue().values()
+    if as_json:
+        print_json(
+            [
+                {"name": f.name, "usage": f.usage, "target": f.text.target, "zh": f.text.zh, "en": f.text.en}
+                for f in faults
+            ]
+        )
+    else:
+        print_table(("fault", "what happens"), [(f.usage, f.text.en) for f in faults])

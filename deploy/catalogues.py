@@ -6,17 +6,19 @@ the Chinese catalogue empty: translate them in `console.po`, then run this again
 
 from __future__ import annotations
 
+import ast
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
+from jinja2 import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "api" / "console"
+SOURCE = ROOT / "api"
 LOCALE = ROOT / "api" / "locale"
 LANGUAGES = ("zh_CN", "en")
 WRITTEN_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,15 +26,28 @@ WRITTEN_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def extracted() -> Catalog:
-    """Every text of the console."""
+    """Every text of the console and of the running station's terminal lines."""
     found = Catalog(project="swapstation", charset="utf-8")
-    methods = [("**.py", "python"), ("templates/**.html", "jinja2")]
-    options = {"templates/**.html": {"newstyle_gettext": "true", "trimmed": "true"}}
-    for name, _line, message, _comments, context in extract_from_dir(
-        SOURCE, methods, options, keywords={"N_": None, "_": None, "text": None}
-    ):
-        found.add(message, locations=[(f"api/console/{name}", 0)], context=context)
+    for path in sorted(SOURCE.rglob("*.py")):
+        for text in _texts_of_code(path):
+            found.add(text, locations=[(path.relative_to(ROOT).as_posix(), 0)])
+    reader = Environment(extensions=["jinja2.ext.i18n"], trim_blocks=True, lstrip_blocks=True)
+    templates = SOURCE / "console" / "templates"
+    for path in sorted(templates.glob("*.html")):
+        for _line, _function, text in reader.extract_translations(path.read_text(encoding="utf-8")):  # type: ignore[attr-defined]
+            message = text if isinstance(text, str) else next(part for part in text if part)
+            found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)])
     return found
+
+
+def _texts_of_code(path: Path) -> Iterator[str]:
+    """Texts given to `N_()` and `text()`, also inside f-strings, which Babel's own reader passes over."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and node.args:
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            first = node.args[0]
+            if name in {"N_", "text"} and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield first.value
 
 
 def po_path(language: str) -> Path:

@@ -1,0 +1,181 @@
+"""The command line: help, exit codes, JSON, and that nothing heavy is imported to say what there is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from api.cli import app
+from swap.store import Store
+from tests.fakes_api import STATION_FILE
+
+runner = CliRunner()
+
+
+def swap(*arguments: str) -> tuple[int, str, str]:
+    result = runner.invoke(app, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def commands() -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+
+    def walk(command: Any, path: tuple[str, ...]) -> None:
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, (*path, name))
+        if not hasattr(command, "commands"):
+            found.append(path)
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+def test_the_commands_of_the_design_are_there() -> None:
+    names = {" ".join(path) for path in commands()}
+    wanted = {"run", "devices", "check", "charge-plan", "recipe", "audit", "db upgrade", "db check", "db backup"}
+    assert wanted <= names
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_every_command_helps_with_an_example(path: tuple[str, ...]) -> None:
+    code, out, _ = swap(*path, "--help")
+    assert code == 0
+    assert f"swap {' '.join(path)}" in out.replace("\n", " ")
+    assert "Example" in out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ["fastapi", "sqlmodel", "sqlalchemy", "pymodbus", "numpy", "simpy", "uvicorn"]
+    program = f"import sys, api.cli; print([m for m in {heavy} if m in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_check_accepts_the_example() -> None:
+    code, out, _ = swap("check", str(STATION_FILE))
+    assert code == 0
+    assert "1 lane(s), 8 charging bays" in out
+
+
+def test_check_prints_every_problem(tmp_path: Path) -> None:
+    text = STATION_FILE.read_text(encoding="utf-8")
+    broken = text.replace("transformer_kva = 2000", "transformer_kva = -1", 1).replace(
+        "offer_soc_pct = 90", "offer_soc = 90", 1
+    )
+    path = tmp_path / "station.toml"
+    path.write_text(broken, encoding="utf-8")
+    code, _, err = swap("check", str(path))
+    assert code == 2
+    assert "site.transformer_kva = -1" in err
+    assert "charging.offer_soc" in err
+    code, out, _ = swap("check", str(path), "--json")
+    assert code == 2
+    assert len(json.loads(out)["problems"]) >= 2
+    assert swap("check", str(tmp_path / "none.toml"))[0] == 2
+
+
+def test_check_names_silent_devices(tmp_path: Path) -> None:
+    # Ports of the discard service and below: nothing listens there on loopback.
+    text = STATION_FILE.read_text(encoding="utf-8")
+    for port, closed in (("15020", "9"), ("15030", "11"), ("15040", "13")):
+        text = text.replace(f"port = {port}", f"port = {closed}")
+    path = tmp_path / "station.toml"
+    path.write_text(text, encoding="utf-8")
+    code, out, _ = swap("check", str(path), "--devices", "--json")
+    assert code == 1
+    answers = json.loads(out)["devices"]
+    assert {a["device"] for a in answers} >= {"lane:L1", "bay:A1", "bay:Q1", "meter"}
+    assert not any(a["ok"] for a in answers)
+
+
+def test_charge_plan_shows_power_period_and_cost() -> None:
+    arguments = ("charge-plan", str(STATION_FILE), "--at", "2026-07-01T23:00:00", "--hours", "4")
+    code, out, _ = swap(*arguments, "--soc", "A1=20", "--soc", "A2=35")
+    assert code == 0
+    assert "kWh for" in out
+    code, out, _ = swap(*arguments, "--soc", "A1=20", "--json")
+    plan = json.loads(out)
+    assert plan["energy_kwh"] > 150
+    assert len(plan["steps"]) == 16
+    for step in plan["steps"]:
+        assert step["setpoint_kw"] <= plan["grid_limit_kw"]
+        assert all(bay["power_kw"] <= 240 for bay in step["bays"])
+    first, last = plan["steps"][0]["bays"][0], plan["steps"][-1]["bays"][0]
+    assert first["soc_pct"] == pytest.approx(20)
+    assert last["soc_pct"] > 90
+
+
+@pytest.mark.parametrize("soc", ["A1", "A1=x", "A1=120", "Z9=20"])
+def test_charge_plan_refuses_a_wrong_start(soc: str) -> None:
+    code, _, err = swap("charge-plan", str(STATION_FILE), "--soc", soc)
+    assert code == 2
+    assert "allowed" in err
+
+
+def test_recipe_prints_table_diagram_and_rows() -> None:
+    assert "| `unlocking` |" in swap("recipe", "top_lift")[1]
+    assert "解锁" in swap("recipe", "top_lift", "--lang", "zh")[1]
+    assert "admitting --> checking" in swap("recipe", "top_lift", "--mermaid")[1]
+    assert json.loads(swap("recipe", "top_lift", "--packs", "2", "--json")[1])[0]["state"] == "admitting"
+    code, _, err = swap("recipe", "nothing_like_it")
+    assert code == 2
+    assert "top_lift" in err
+
+
+def test_db_upgrade_check_and_backup(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'swap.db'}"
+    assert swap("db", "upgrade", "--database-url", url)[0] == 0
+    copy = tmp_path / "copies" / "one.db"
+    code, out, _ = swap("db", "backup", str(copy), "--database-url", url)
+    assert code == 0
+    assert "KiB" in out
+    store = Store(f"sqlite:///{copy}")
+    store.check()
+    store.close()
+    assert swap("db", "backup", str(copy), "--database-url", url)[0] == 2
+    assert swap("db", "check")[0] == 0
+
+
+def test_a_missing_database_is_no_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "none.db"
+    code, _, err = swap("audit", "--database-url", f"sqlite:///{path}")
+    assert code == 2
+    assert "no database" in err
+    assert not path.exists()
+
+
+def test_a_password_is_not_shown() -> None:
+    code, _, err = swap("db", "backup", "x.db", "--database-url", "postgresql://me:secret@127.0.0.1:1/swap")
+    assert code == 2
+    assert "secret" not in err
+
+
+def test_real_devices_refuse_another_speed(tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    text = STATION_FILE.read_text(encoding="utf-8")
+    text = text.replace('devices = "simulated"', 'devices = "real"', 1)
+    path.write_text(text.replace('scenario = "scenario.toml"', "", 1), encoding="utf-8")
+    code, _, err = swap("run", str(path), "--speed", "20")
+    assert code == 2
+    assert "only 1 is allowed" in err
+
+
+def test_production_refuses_the_known_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWAP_ENVIRONMENT", "production")
+    code, _, err = swap("run", str(STATION_FILE))
+    assert code == 2
+    assert "SWAP_SECRET" in err
+
+
+def test_faults_of_the_simulated_devices_are_listed() -> None:
+    assert "estop" in swap("devices", str(STATION_FILE), "--fault", "list")[1]
+    listed = json.loads(swap("devices", str(STATION_FILE), "--fault", "list", "--json")[1])
+    assert all(fault["zh"] and fault["en"] for fault in listed)
