@@ -161,12 +161,14 @@ class Plant:
         """Trucks that could come, the longest away first."""
         return [truck.vehicle_id for truck in self.yard.at(TruckPlace.AWAY)]
 
-    def arrive(self, vehicle_id: str, soc_pct: Sequence[float] = (), temp_c: float | None = None) -> None:
+    def arrive(
+        self, vehicle_id: str, soc_pct: Sequence[float] = (), temp_c: float | None = None, visit: str = ""
+    ) -> None:
         """A truck comes into the yard; its packs have the given states of charge, in seat order.
 
-        Raises PlantError when the truck is not away.
+        `visit` is kept with the truck until it leaves. Raises PlantError when the truck is not away.
         """
-        self.yard.arrive(vehicle_id, self.now_us)
+        self.yard.arrive(vehicle_id, self.now_us, visit)
         truck = self.yard.truck(vehicle_id)
         for seat, soc in zip(range(1, truck.seats + 1), soc_pct, strict=False):
             pack = self.rack.at(seat_place(vehicle_id, seat))
@@ -396,8 +398,8 @@ class Plant:
 
     @property
     def changes(self) -> int:
-        """Rises with every command accepted, refused or ended and every pack move."""
-        return sum(cell.changes for cell in self.cells.values())
+        """Rises with every command accepted, refused or ended, every pack move and every arrival."""
+        return self.yard.changes + sum(cell.changes for cell in self.cells.values())
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that changes, as JSON; `restore` continues from it exactly."""

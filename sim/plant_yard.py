@@ -67,6 +67,8 @@ class Truck:
     link_ok: bool = True
     comes_when_called: bool = True
     refuses_packs: bool = False
+    visit: str = ""
+    """What whoever sent the truck calls this visit; kept until it leaves."""
 
     def seat_heads(self, seat: int) -> range:
         """Indices of a seat's heads."""
@@ -80,6 +82,8 @@ class Yard:
 
     trucks: dict[str, Truck]
     rack: Rack
+    changes: int = 0
+    """Rises with every arrival and every truck that gives up."""
 
     @classmethod
     def from_config(cls, config: StationConfig, rack: Rack, heads_per_seat: int = HEADS_PER_SEAT) -> Yard:
@@ -129,7 +133,7 @@ class Yard:
 
     # What trucks do
 
-    def arrive(self, vehicle_id: str, now_us: int) -> None:
+    def arrive(self, vehicle_id: str, now_us: int, visit: str = "") -> None:
         """A truck that is away comes into the yard. Raises PlantError when it is not away."""
         truck = self.truck(vehicle_id)
         if truck.place != TruckPlace.AWAY:
@@ -137,13 +141,16 @@ class Yard:
         truck.place, truck.lane_id, truck.since_us, truck.offset_mm = TruckPlace.YARD, "", now_us, 0.0
         truck.secured = dict.fromkeys(SECURE_AFTER_S, False)
         truck.secure_us = {}
+        truck.visit = visit
+        self.changes += 1
 
     def leave(self, vehicle_id: str, now_us: int) -> None:
         """A truck gives up waiting in the yard. Raises PlantError when it is not there."""
         truck = self.truck(vehicle_id)
         if truck.place != TruckPlace.YARD:
             raise PlantError(f"truck {vehicle_id} cannot leave the yard: it is in {truck.place}")
-        truck.place, truck.since_us = TruckPlace.AWAY, now_us
+        truck.place, truck.since_us, truck.visit = TruckPlace.AWAY, now_us, ""
+        self.changes += 1
 
     def drive_in(self, truck: Truck, lane_id: str, stop_us: int, now_us: int) -> None:
         """The driver has seen the light and drives in."""
@@ -164,7 +171,7 @@ class Yard:
 
     def drive_out(self, truck: Truck, now_us: int) -> None:
         """The truck has left."""
-        truck.place, truck.lane_id, truck.since_us = TruckPlace.AWAY, "", now_us
+        truck.place, truck.lane_id, truck.since_us, truck.visit = TruckPlace.AWAY, "", now_us, ""
         self.unsecure(truck)
 
     def next_us(self) -> int | None:
@@ -245,4 +252,5 @@ _TRUCK_FIELDS = (
     "link_ok",
     "comes_when_called",
     "refuses_packs",
+    "visit",
 )

@@ -134,8 +134,11 @@ class Hand:
 
     def admit(self, vehicle: str = "V1", soc_pct: float = 30.0) -> None:
         """A truck comes, is called in and measured."""
-        seats = self.plant.yard.truck(vehicle).seats
-        self.plant.arrive(vehicle, [soc_pct] * seats)
+        self.plant.arrive(vehicle, [soc_pct] * self.plant.yard.truck(vehicle).seats)
+        self.run_admitted(vehicle)
+
+    def run_admitted(self, vehicle: str) -> None:
+        """A truck of the yard is called in and measured."""
         assert self.run(CommandCode.ADMIT, tag=self.plant.yard.truck(vehicle).tag) is ResultCode.DONE
         assert self.run(CommandCode.LOCATE) is ResultCode.DONE
 
