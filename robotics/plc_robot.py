@@ -4,7 +4,7 @@ The wire, in short (the whole of it is `docs/integrators.md`, made from the regi
 
     station reads   fast block (each status), slow block (each second)
     station writes  owner_claim + cmd_heartbeat        together, every 0.5 s at the latest
-                    owner_claim + cmd_code + cmd_source + cmd_target + cmd_vehicle_tag + cmd_seq
+                    cmd_owner + cmd_code + cmd_source + cmd_target + cmd_vehicle_tag + cmd_seq
                                                        together, one request, the number at the highest address
                     done_ack                           when the result of a number has been stored
                     hold                               1 hold, 0 go on
@@ -146,7 +146,7 @@ class PlcRobot:
             for name in register_map.read_blocks
         }
         self._fault_words = [n for n, e in entries.items() if e.faults]
-        self._owned_layout = "owner" in entries and "owner_claim" in entries
+        self._owned_layout = "owner" in entries
         self._heartbeat: int | None = None
         self._moved_s: float | None = None
         self._heartbeat_slow = False
@@ -163,6 +163,7 @@ class PlcRobot:
         await self.link.connect()
         await self.status()
         await self.beat()
+        await self._read_fast()
         if not self.link.read_only and self._beating is None:
             self._beating = asyncio.create_task(self._beat(), name=f"heartbeat of cell {self.lane_id}")
 
@@ -341,9 +342,11 @@ class PlcRobot:
         await self._require_ownership()
         if self._handshake.needs_reset and self._ack_raised is not False:
             await self._write_ack(0)
+        if self._owned_layout and self._words.owner != self.owner_token:
+            await self._write_beat()
         places = self.register_map.handshake.locations
         values: dict[str, Value] = {
-            "owner_claim": self.owner_token,
+            "cmd_owner": self.owner_token,
             "cmd_code": self.register_map.raw_of("cmd_code", command.code.name.lower()),
             "cmd_source": encode_location(places, command.source),
             "cmd_target": encode_location(places, command.target),
@@ -387,15 +390,17 @@ class PlcRobot:
                     await self._read_fast()
                 if self._owned_by_other():
                     return
-            self._own_heartbeat = (self._own_heartbeat + 1) & 0xFFFF
-            values: dict[str, Value] = {"owner_claim": self.owner_token, "cmd_heartbeat": self._own_heartbeat}
-            await self._write(values)
+            await self._write_beat()
             if self._hold_wanted:  # again and again: a PLC that restarts has forgotten it
                 await self._send_hold()
         except LinkLost as error:
             _log.debug("cell %s: no heartbeat written: %s", self.lane_id, error)
         except Refused as error:
             _log.warning("cell %s: heartbeat refused: %s", self.lane_id, error)
+
+    async def _write_beat(self) -> None:
+        self._own_heartbeat = (self._own_heartbeat + 1) & 0xFFFF
+        await self._write({"cmd_heartbeat": self._own_heartbeat, "owner_claim": self.owner_token})
 
     @property
     def _beat_period_s(self) -> float:

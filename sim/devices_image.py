@@ -261,7 +261,7 @@ class CellUnit(Image):
             target=located[1],
             vehicle_tag=int(values.get("cmd_vehicle_tag") or 0),
         )
-        self.plant.command(self.lane_id, command, int(values["owner_claim"]) if self._owned else None)
+        self.plant.command(self.lane_id, command, int(values["cmd_owner"]) if self._owned else None)
 
 
 class BayUnit(Image):

@@ -106,8 +106,7 @@ class MiniCell:
         """The command block has been written."""
         if self.frozen:
             return
-        self.claim(token)
-        if command.seq in (0, self.ack_seq):
+        if command.seq == 0 or (command.seq == self.ack_seq and self.ack_code is not AckCode.REFUSED_OWNER):
             return
         self.ack_seq = command.seq
         if token != self.owner:
@@ -116,9 +115,9 @@ class MiniCell:
             self.ack_code, self.refuse_next = self.refuse_next, None
         elif self.active is not None or self.result is not ResultCode.NONE:
             self.ack_code = AckCode.BUSY
-        elif self.control_mode is not ControlMode.ONLINE or self.run_mode is not RunMode.AUTO:
+        elif self.hold or self.control_mode is not ControlMode.ONLINE or self.run_mode is not RunMode.AUTO:
             self.ack_code = AckCode.REFUSED_MODE
-        elif self.hold or not self.signals[Signal.ESTOP_OK]:
+        elif not self.signals[Signal.ESTOP_OK]:
             self.ack_code = AckCode.REFUSED_INTERLOCK
         else:
             self.ack_code = AckCode.ACCEPTED
@@ -285,6 +284,7 @@ class FakeRobot:
             self.lose_next_send = False
             raise LinkLost("fake: the request was lost")
         self.sent.append(command)
+        self.cell.claim(self.owner_token)
         self.cell.submit(self.owner_token, command)
         if not self.stepped:
             self.cell.tick()

@@ -44,6 +44,7 @@ class MiniPlc:
         self.writes: list[tuple[int, list[int]]] = []
         self.corrupt: dict[str, Value] = {}
         """Values that the PLC shows instead of the true ones."""
+        self._looked_at = (0, 0)
         self._server: ModbusTcpServer | None = None
 
     @property
@@ -97,8 +98,8 @@ class MiniPlc:
         first, last = self.map.block_span("command")
         given = self.map.decode("command", [self.image[a] for a in range(first, last + 1)])
         places = self.map.handshake.locations
-        claim = _int(given, "owner_claim")
-        self.cell.claim(claim)
+        self.cell.claim(_int(given, "owner_claim"))
+        commander, seq = _int(given, "cmd_owner"), _int(given, "cmd_seq")
         self.cell.hold = bool(given["hold"])
         if self.map.handshake.style == "flags":
             if given["done_ack"] == 1:
@@ -106,12 +107,13 @@ class MiniPlc:
         else:
             self.cell.acknowledge(_int(given, "done_ack"))
         meaning = self.map.means("cmd_code", given["cmd_code"])
-        if meaning is None:
+        if meaning is None or (commander, seq) == self._looked_at:
             return
+        self._looked_at = (commander, seq)
         self.cell.submit(
-            claim,
+            commander,
             RobotCommand(
-                seq=_int(given, "cmd_seq"),
+                seq=seq,
                 code=CommandCode[meaning.upper()],
                 source=decode_location(places, _int(given, "cmd_source")),
                 target=decode_location(places, _int(given, "cmd_target")),

@@ -35,8 +35,10 @@ NEEDED_BY_STYLE: dict[str, tuple[str, ...]] = {
     ),
 }
 COMMAND_NEEDED = ("cmd_heartbeat", "cmd_code", "cmd_source", "cmd_target", "cmd_seq", "done_ack", "hold")
-COMMAND_OPTIONAL = ("cmd_vehicle_tag", "owner_claim")
-COMMAND_WRITE = ("owner_claim", "cmd_code", "cmd_source", "cmd_target", "cmd_vehicle_tag", "cmd_seq")
+OWNERSHIP = ("owner", "owner_claim", "cmd_owner")
+"""All three or none: without them only the station's lease keeps a second controller away."""
+COMMAND_OPTIONAL = ("cmd_vehicle_tag", "owner_claim", "cmd_owner")
+COMMAND_WRITE = ("cmd_owner", "cmd_code", "cmd_source", "cmd_target", "cmd_vehicle_tag", "cmd_seq")
 """Written in one request, `cmd_seq` at the highest address."""
 
 MEANINGS: dict[str, tuple[str, ...]] = {
@@ -93,6 +95,9 @@ def cell_problems(file: MapFile) -> list[str]:
             )
         if unknown:
             problems.append(f"entry {name!r} values.means = {', '.join(unknown)}: allowed: {', '.join(meanings)}")
+    lacking = [name for name in OWNERSHIP if name not in entries]
+    if 0 < len(lacking) < len(OWNERSHIP):
+        problems.append(f"entries missing: {', '.join(lacking)}; {', '.join(OWNERSHIP)} go together, all or none")
     claim, beat = entries.get("owner_claim"), entries["cmd_heartbeat"]
     if claim is not None and beat.last + 1 != claim.address:
         problems.append(
@@ -106,7 +111,7 @@ def _one_write(written: list[EntrySection]) -> list[str]:
     written = sorted(written, key=lambda e: e.address)
     problems = [
         f"entry {b.name!r}: must follow entry {a.name!r} without a gap, at register {a.last + 1}; "
-        "owner_claim, command and number go in one request"
+        "owner, command and number go in one request"
         for a, b in pairwise(written)
         if b.address != a.last + 1
     ]

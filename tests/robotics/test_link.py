@@ -61,8 +61,8 @@ async def test_an_exception_of_the_device_is_a_refusal(plc: MiniPlc, link: Modbu
         await link.read(300, 1)
     assert caught.value.exception_code == 2
     plc.exception = ExcCodes.DEVICE_BUSY
-    with pytest.raises(ModbusRefused, match=r"writing 1 register\(s\) from 709: Modbus exception 6"):
-        await link.write(209, [1])
+    with pytest.raises(ModbusRefused, match=r"writing 1 register\(s\) from 710: Modbus exception 6"):
+        await link.write(210, [1])
     plc.exception = None
     assert link.connected, "a busy device is not a lost link"
     assert len(await link.read(0, 30)) == 30
@@ -72,7 +72,7 @@ async def test_a_read_only_link_refuses_every_write(plc: MiniPlc) -> None:
     link = ModbusLink(plc.address, read_only=True)
     await link.connect()
     with pytest.raises(Refused, match="this link is read-only"):
-        await link.write(209, [1])
+        await link.write(210, [1])
     assert await link.read(1, 1)
     await link.close()
     assert plc.writes == []
@@ -117,7 +117,7 @@ async def test_a_silent_device_costs_one_timeout_and_is_connected_anew(plc: Mini
     started = loop.time()
     for _ in range(3):
         with pytest.raises(LinkLost):
-            await link.write(209, [1])
+            await link.write(210, [1])
     assert loop.time() - started < 3 * 0.3 + 1.0
     assert not link.connected
     plc.silent.set()
@@ -154,7 +154,7 @@ async def test_a_cancelled_request_leaves_the_link_usable(plc: MiniPlc, link: Mo
     plc.silent.set()
     plc.cell.heartbeat = 11
     assert await link.read(0, 1) == [11]
-    await link.write(209, [1])
+    await link.write(210, [1])
     assert plc.cell.hold
 
 

@@ -75,7 +75,7 @@ async def robot(plc: MiniPlc, seconds: Seconds) -> AsyncIterator[PlcRobot]:
 async def test_a_command_is_one_write_with_the_number_last(plc: MiniPlc, robot: PlcRobot) -> None:
     plc.writes.clear()
     await robot.send(RobotCommand(5, CommandCode.PICK, Location(LocationKind.BAY, 3), None, 0x0002_0001))
-    assert plc.writes == [(201, [OURS, 5, 3, 0, 2, 1, 5])]
+    assert plc.writes == [(202, [OURS, 5, 3, 0, 2, 1, 5])]
 
 
 async def test_heartbeat_and_claim_are_written_together(plc: MiniPlc, robot: PlcRobot) -> None:
@@ -124,7 +124,7 @@ async def test_the_loser_of_a_race_does_not_move(plc: MiniPlc, robot: PlcRobot, 
 async def test_hold_is_repeated_until_a_person_resumes(plc: MiniPlc, robot: PlcRobot) -> None:
     await robot.hold("e-stop")
     assert plc.cell.hold
-    plc.image[209] = 0  # the PLC has restarted and forgotten
+    plc.image[210] = 0  # the PLC has restarted and forgotten
     plc.cell.hold = False
     await robot.beat()
     assert plc.cell.hold
@@ -285,7 +285,7 @@ async def test_a_gantry_s_own_fault_numbers_are_translated(seconds: Seconds) -> 
 
 async def test_a_flag_left_up_by_another_process_is_lowered_first(seconds: Seconds) -> None:
     plc = MiniPlc(load_map("gantry_flags_v1"))
-    plc.image[1209] = 1
+    plc.image[1210] = 1
     await plc.start()
     robot = driver(plc, seconds)
     await robot.connect()
@@ -297,7 +297,7 @@ async def test_a_flag_left_up_by_another_process_is_lowered_first(seconds: Secon
     assert (await robot.status()).result is ResultCode.DONE
     await robot.acknowledge(PICK.seq)
     assert (await robot.status()).result is ResultCode.NONE
-    assert plc.image[1209] == 0
+    assert plc.image[1210] == 0
     await robot.close()
     await plc.stop()
 
@@ -348,7 +348,7 @@ def test_only_a_cell_s_map_and_a_real_token_are_taken(seconds: Seconds) -> None:
 
 async def test_a_map_without_ownership_words_works(seconds: Seconds) -> None:
     data = cell_data()
-    data["entries"] = [e for e in data["entries"] if e["name"] not in ("owner", "owner_claim")]
+    data["entries"] = [e for e in data["entries"] if e["name"] not in ("owner", "owner_claim", "cmd_owner")]
     plc = MiniPlc(parse_map(change(data, "cmd_heartbeat", address=200)))
     # The cell in memory takes the token of the claim, here always 0: nobody owns it.
     await plc.start()
@@ -357,6 +357,6 @@ async def test_a_map_without_ownership_words_works(seconds: Seconds) -> None:
     assert plc.writes == [(200, [1])]
     assert (await robot.status()).owner == 0
     await robot.send(PICK)
-    assert plc.writes[-1] == (202, [5, 3, 0, 0, 0, 5])
+    assert plc.writes[-1] == (203, [5, 3, 0, 0, 0, 5])
     await robot.close()
     await plc.stop()

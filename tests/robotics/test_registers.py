@@ -39,10 +39,11 @@ GOLDEN = {
         "bays_known": 107,
         "cmd_heartbeat": 200,
         "owner_claim": 201,
-        "cmd_code": 202,
-        "cmd_seq": 207,
-        "done_ack": 208,
-        "hold": 209,
+        "cmd_owner": 202,
+        "cmd_code": 203,
+        "cmd_seq": 208,
+        "done_ack": 209,
+        "hold": 210,
     },
     "gantry_flags_v1": {
         "packet_head": 1000,
@@ -54,8 +55,8 @@ GOLDEN = {
         "estop_ok": 1042,
         "bays_occupied": 1100,
         "cmd_heartbeat": 1200,
-        "cmd_seq": 1207,
-        "done_ack": 1209,
+        "cmd_seq": 1208,
+        "done_ack": 1210,
     },
 }
 
@@ -92,7 +93,7 @@ def test_addresses_are_the_published_ones(name: str) -> None:
 def test_own_map_is_read_in_one_request_a_block() -> None:
     register_map = load_map("swap_cell_v1")
     assert register_map.read_blocks == {"fast": (Span(0, 30),), "slow": (Span(100, 17),)}
-    assert register_map.span == (0, 209)
+    assert register_map.span == (0, 210)
     assert register_map.missing(Signal) == ()
 
 
@@ -105,17 +106,17 @@ def test_every_shipped_map_loads() -> None:
 def test_golden_command_and_status_words() -> None:
     ours = load_map("swap_cell_v1")
     command = {
-        "owner_claim": 7,
+        "cmd_owner": 7,
         "cmd_code": ours.raw_of("cmd_code", "pick"),
         "cmd_source": 3,
         "cmd_target": 0,
         "cmd_vehicle_tag": 0x0001_86A1,
         "cmd_seq": 65535,
     }
-    assert ours.encode(command) == [(201, [7, 5, 3, 0, 0x0001, 0x86A1, 65535])]
+    assert ours.encode(command) == [(202, [7, 5, 3, 0, 0x0001, 0x86A1, 65535])]
     gantry = load_map("gantry_flags_v1")
     command["cmd_code"] = gantry.raw_of("cmd_code", "pick")
-    assert gantry.encode(command) == [(1201, [7, 1, 3, 9999, 0x86A1, 0x0001, 0xFFFF, 0])]
+    assert gantry.encode(command) == [(1202, [7, 1, 3, 9999, 0x86A1, 0x0001, 0xFFFF, 0])]
     assert ours.encode({"word_check": 0x12345678}) == [(28, [0x1234, 0x5678])]
 
 
@@ -307,6 +308,8 @@ def test_a_cell_map_must_carry_what_the_driver_needs() -> None:
         parse_map(change(cell_data(), "cmd_seq", address=300))
     with pytest.raises(MapError, match="'cmd_heartbeat' address = 300: must lie right before owner_claim"):
         parse_map(change(cell_data(), "cmd_heartbeat", address=300))
+    with pytest.raises(MapError, match="entries missing: owner_claim; owner, owner_claim, cmd_owner go together"):
+        parse_map(without(cell_data(), "owner_claim"))
     with pytest.raises(MapError, match="entry 'homed' type = 'u16': allowed bool"):
         parse_map(change(without(cell_data(), "homed"), "step", name="homed"))
 

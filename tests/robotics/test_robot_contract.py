@@ -211,7 +211,7 @@ async def test_a_failure_is_reported_with_its_fault(rig: Rig, result: ResultCode
 async def test_hold_and_resume(rig: Rig) -> None:
     await rig.robot.hold("test")
     await rig.robot.send(PICK)
-    assert (await rig.robot.status()).ack_code is AckCode.REFUSED_INTERLOCK
+    assert (await rig.robot.status()).ack_code is AckCode.REFUSED_MODE
     await rig.robot.resume()
     await rig.robot.send(RobotCommand(42, CommandCode.PICK, source=BAY_3))
     assert (await rig.robot.status()).ack_code is AckCode.ACCEPTED

@@ -218,7 +218,7 @@ async def test_two_controllers_the_second_is_refused_until_the_first_is_silent()
             await two.send(RobotCommand(1, C.HOME))
         raw = await bench.client("L1")  # a controller that does not ask first
         entries = load_map("swap_cell_v1").entries
-        await raw.write_registers(entries["owner_claim"].address, [8, int(C.HOME), 0, 0, 0, 0, 1])
+        await raw.write_registers(entries["cmd_owner"].address, [8, int(C.HOME), 0, 0, 0, 0, 1])
         status = await one.status()
         assert (status.ack_code, status.owner, status.active_seq) == (A.REFUSED_OWNER, 7, 0)
         await one.send(RobotCommand(1, C.HOME))
@@ -296,7 +296,7 @@ async def test_only_command_registers_can_be_written() -> None:
         client = await bench.client("L1")
         for address in (0, 100):
             assert (await client.write_register(address, 1)).exception_code == 2
-        assert (await client.write_registers(207, [1, 2, 3, 4])).exception_code == 2
+        assert (await client.write_registers(208, [1, 2, 3, 4])).exception_code == 2
         assert (await client.read_holding_registers(400, count=1)).exception_code == 2
         assert (await client.read_coils(0, count=8)).exception_code == 1
         assert not (await client.read_input_registers(0, count=8)).isError()
@@ -307,9 +307,9 @@ async def test_a_command_that_cannot_be_read_is_refused() -> None:
     async with running() as bench:
         client = await bench.client("L1")
         await client.write_registers(200, [1, 7])
-        await client.write_registers(201, [7, 99, 0, 0, 0, 0, 5])
+        await client.write_registers(202, [7, 99, 0, 0, 0, 0, 5])
         assert (await client.read_holding_registers(4, count=2)).registers == [5, 4]
-        await client.write_registers(201, [7, int(C.PICK), 9999, 0, 0, 0, 6])
+        await client.write_registers(202, [7, int(C.PICK), 9999, 0, 0, 0, 6])
         assert (await client.read_holding_registers(4, count=2)).registers == [6, 4]
         client.close()
 
