@@ -1,0 +1,129 @@
+"""What the checks look at: every row, read once, and the journal sorted by subject."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from sqlmodel import Session, SQLModel, col, select
+
+from swap.events import EventKind
+from swap.tables import (
+    Bay,
+    Bill,
+    BillLine,
+    Booking,
+    ChargeSession,
+    FaultRow,
+    Pack,
+    RobotCommandRow,
+    Station,
+    StationEvent,
+    Swap,
+    SwapSeat,
+    VehicleRow,
+)
+
+K = TypeVar("K")
+V = TypeVar("V")
+Row = TypeVar("Row", bound=SQLModel)
+
+Legality = Callable[[str | None, int, Sequence[tuple[str, str]]], str | None]
+"""(recipe, packs per vehicle, steps as (state, following state)) → what is wrong with them, or None."""
+
+
+@dataclass
+class Finding:
+    """Filled by one check."""
+
+    examined: int = 0
+    pending: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    def look(self, holds: object, otherwise: str) -> bool:
+        """Count one item; note the violation when it does not hold. Gives back whether it holds."""
+        self.examined += 1
+        if not holds:
+            self.violations.append(otherwise)
+        return bool(holds)
+
+
+def grouped(items: Iterable[V], key: Callable[[V], K]) -> dict[K, list[V]]:
+    """Items by key, in their order."""
+    groups: dict[K, list[V]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
+
+
+@dataclass(frozen=True)
+class Records:
+    """All rows at one instant."""
+
+    legal: Legality
+    stations: dict[str, Station]
+    vehicles: dict[str, VehicleRow]
+    bays: dict[str, Bay]
+    packs: dict[str, Pack]
+    bookings: dict[str, Booking]
+    swaps: dict[str, Swap]
+    seats: dict[str, list[SwapSeat]]
+    """By swap, in seat order."""
+    commands: list[RobotCommandRow]
+    """In the order of issue."""
+    sessions: list[ChargeSession]
+    bills: dict[str, Bill]
+    lines: dict[str, list[BillLine]]
+    """By bill, in line order."""
+    faults: list[FaultRow]
+    events: list[StationEvent]
+    """The journal, in order."""
+    by_swap: dict[str, list[StationEvent]]
+    by_pack: dict[str, list[StationEvent]]
+
+    @classmethod
+    def load(cls, db: Session, legal: Legality) -> Records:
+        """Read every row once."""
+
+        def rows(table: type[Row], *order: object) -> list[Row]:
+            return list(db.exec(select(table).order_by(*order)))  # type: ignore[arg-type]
+
+        events = rows(StationEvent, col(StationEvent.id))
+        return cls(
+            legal=legal,
+            stations={row.id: row for row in rows(Station)},
+            vehicles={row.id: row for row in rows(VehicleRow)},
+            bays={row.id: row for row in rows(Bay)},
+            packs={row.id: row for row in rows(Pack, col(Pack.id))},
+            bookings={row.id: row for row in rows(Booking, col(Booking.created_at))},
+            swaps={row.id: row for row in rows(Swap, col(Swap.arrived_at), col(Swap.id))},
+            seats=grouped(rows(SwapSeat, col(SwapSeat.seat)), lambda seat: seat.swap_id),
+            commands=rows(RobotCommandRow, col(RobotCommandRow.id)),
+            sessions=rows(ChargeSession, col(ChargeSession.started_at), col(ChargeSession.id)),
+            bills={row.id: row for row in rows(Bill, col(Bill.issued_at), col(Bill.id))},
+            lines=grouped(rows(BillLine, col(BillLine.line_no)), lambda line: line.bill_id),
+            faults=rows(FaultRow, col(FaultRow.id)),
+            events=events,
+            by_swap=grouped((e for e in events if e.swap_id), lambda e: e.swap_id or ""),
+            by_pack=grouped((e for e in events if e.pack_id), lambda e: e.pack_id or ""),
+        )
+
+    def of_kind(self, *kinds: EventKind) -> list[StationEvent]:
+        """The events of some kinds, in order."""
+        return [event for event in self.events if event.kind in kinds]
+
+    def exchanged(self, swap_id: str) -> list[SwapSeat]:
+        """The seats that a swap exchanged."""
+        return [seat for seat in self.seats.get(swap_id, []) if seat.exchanged]
+
+    def completed(self) -> list[Swap]:
+        """Completed swaps in the order of their end."""
+        done = [swap for swap in self.swaps.values() if swap.state == "completed"]
+        return sorted(done, key=lambda swap: (swap.ended_at or swap.arrived_at, swap.id))
+
+    def newest_at(self, station_id: str) -> datetime | None:
+        """Instant of a station's newest event: how far its journal has come."""
+        return max((event.at for event in self.events if event.station_id == station_id), default=None)
