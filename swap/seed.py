@@ -177,9 +177,7 @@ class _Sync:
             values = {"tag": vehicle.tag, "model": vehicle.model, "fleet_id": vehicle.fleet}
             row = rows.get(vehicle.id)
             if row is None:
-                self.add(
-                    VehicleRow(id=vehicle.id, tag=vehicle.tag, model=vehicle.model, fleet_id=vehicle.fleet)
-                )
+                self.add(VehicleRow(id=vehicle.id, tag=vehicle.tag, model=vehicle.model, fleet_id=vehicle.fleet))
             else:
                 self.update(row, **values)
         self.db.flush()
@@ -187,14 +185,10 @@ class _Sync:
             return  # a truck that this file does not name may be another station's
         for row in rows.values():
             if row.id not in known:
-                self.removed(
-                    f"vehicle {row.id}", col(Pack.vehicle_id) == row.id, Swap.open_vehicle_id == row.id
-                )
+                self.removed(f"vehicle {row.id}", col(Pack.vehicle_id) == row.id, Swap.open_vehicle_id == row.id)
 
     def bays(self) -> None:
-        rows = {
-            row.id: row for row in self.db.exec(select(Bay).where(col(Bay.station_id) == self.station_id))
-        }
+        rows = {row.id: row for row in self.db.exec(select(Bay).where(col(Bay.station_id) == self.station_id))}
         keys = {bay_key(self.station_id, bay.id): bay for bay in self.config.bays}
         for key in rows.keys() - keys.keys():
             self.retire(rows[key])
@@ -205,9 +199,7 @@ class _Sync:
         for key, bay in keys.items():
             row = rows.get(key)
             if row is None:
-                self.add(
-                    Bay(id=key, station_id=self.station_id, name=bay.id, position=bay.position, role=bay.role)
-                )
+                self.add(Bay(id=key, station_id=self.station_id, name=bay.id, position=bay.position, role=bay.role))
                 continue
             self.update(row, name=bay.id, position=bay.position, role=bay.role)
             if row.blocked and row.blocked_reason == RETIRED_REASON:
@@ -297,8 +289,7 @@ class _Sync:
             place = OFF_SITE
         if place in taken:
             self.problems.append(
-                f"pack {pack.id} is new and starts at {place}, where {taken[place]} is; "
-                "give it a free place, or none"
+                f"pack {pack.id} is new and starts at {place}, where {taken[place]} is; give it a free place, or none"
             )
             return
         if self.problems:

@@ -40,9 +40,7 @@ def _run(engine: Engine) -> None:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK_KEY})
                 _run_on(connection)
                 if sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()):
-                    raise RuntimeError(
-                        f"the upgrade would leave {len(broken)} broken reference(s): {broken[:5]}"
-                    )
+                    raise RuntimeError(f"the upgrade would leave {len(broken)} broken reference(s): {broken[:5]}")
         finally:
             if sqlite:
                 _pragma(connection, "foreign_keys=ON")
