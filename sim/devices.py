@@ -10,7 +10,6 @@ with our process.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -102,10 +101,10 @@ class DeviceServers:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-            self.tick()
-            self.store()
+            await asyncio.wait([task])
+            if task.cancelled():  # one that has failed leaves the last good truth in the file
+                self.tick()
+                self.store()
         for server in reversed(self._servers):
             await server.stop()
         self._servers = []

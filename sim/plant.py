@@ -19,9 +19,9 @@ from battery_bms.port import ChargerState, MeterReading, PackReading
 from robotics.port import AckCode, CellStatus, RobotCommand, Signal
 from sim.plant_cell import Cell
 from sim.plant_fault_codes import cell_fault
-from sim.plant_faults import catalogue, checked
+from sim.plant_faults import checked, find_fault
 from sim.plant_rack import OFF_SITE, US_PER_S, PlantError, Rack, bay_place, seat_place, tank_place
-from sim.plant_yard import Head, Truck, TruckPlace, Yard
+from sim.plant_yard import HEADS_PER_SEAT, Head, Truck, TruckPlace, Yard
 from swap.config import StationConfig
 
 SNAPSHOT_VERSION = 1
@@ -60,9 +60,14 @@ class Plant:
         config: the station file.
         seed: of all variation in it.
         start_at: station time of its beginning, aware.
+        heads_per_seat: locking heads of each seat of a vehicle.
     """
 
-    def __init__(self, config: StationConfig, *, seed: int, start_at: datetime) -> None:
+    def __init__(
+        self, config: StationConfig, *, seed: int, start_at: datetime, heads_per_seat: int = HEADS_PER_SEAT
+    ) -> None:
+        if not 1 <= heads_per_seat <= HEADS_MAX:
+            raise ValueError(f"heads_per_seat = {heads_per_seat}: allowed 1…{HEADS_MAX}")
         if start_at.tzinfo is None:
             raise ValueError("start_at has no time zone")
         self.config = config
@@ -70,7 +75,7 @@ class Plant:
         self.start_at = start_at.astimezone(UTC)
         self.now_us = 0
         self.rack = Rack.from_config(config)
-        self.yard = Yard.from_config(config, self.rack)
+        self.yard = Yard.from_config(config, self.rack, heads_per_seat)
         self._driver_draw = Draws(seed, "drivers")
         self._cell_draws = {lane.id: Draws(seed, f"cell {lane.id}") for lane in config.lanes}
         transfer = [b.id for b in sorted(config.bays, key=lambda b: b.position) if b.role == "transfer"]
@@ -192,20 +197,23 @@ class Plant:
         return (*self.cells, *(device.id for device in self.config.rack_devices), *meter)
 
     def inject(self, fault: str, target: str, /, **arguments: Any) -> None:
-        """Put a fault of `plant_faults.catalogue()` into its target. Raises PlantError for unknown names."""
-        spec = catalogue().get(fault)
-        if spec is None:
-            raise PlantError(f"no fault {fault!r}; known: {', '.join(catalogue())}")
-        spec.acts[0](self, target, checked(spec, arguments))
+        """Put a fault of `plant_faults.catalogue()`, or of the station's fault catalogue, into its target.
+
+        Raises PlantError for unknown names and arguments.
+        """
+        spec, given = find_fault(fault, arguments)
+        spec.acts[0](self, target, checked(spec, given))
         self._react()
 
     def clear(self, fault: str, target: str, /) -> None:
         """Take a fault away again. Raises PlantError for an unknown fault or one that happens once."""
-        spec = catalogue().get(fault)
-        clear = None if spec is None else spec.acts[1]
-        if clear is None:
-            raise PlantError(f"fault {fault!r} is unknown, or happens once and cannot be cleared")
-        clear(self, target)
+        spec, given = find_fault(fault, {})
+        if spec.acts[1] is None:
+            raise PlantError(f"fault {fault!r} happens once and cannot be cleared")
+        if "name" in given:
+            self.cell(target).faults.forced = [n for n in self.cell(target).faults.forced if n != given["name"]]
+        else:
+            spec.acts[1](self, target)
         self._react()
 
     # What sensors and meters say

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from robotics.faults import FaultSource, load_faults
 from robotics.modbus_link.config import Section
 from sim.plant_fault_acts import ACTS, Acts
 from sim.plant_rack import PlantError
@@ -37,6 +38,8 @@ class FaultText(Section):
     target: Literal["lane", "bay", "pack", "vehicle", "endpoint"]
     zh: str = Field(min_length=1)
     en: str = Field(min_length=1)
+    same_as: tuple[str, ...] = ()
+    """Names of the fault catalogue that this brings about; they may be used instead."""
     arguments: dict[str, Argument] = Field(default_factory=dict)
 
 
@@ -66,6 +69,35 @@ def catalogue() -> Mapping[str, FaultSpec]:
     )
 
 
+@cache
+def _by_catalogue_name() -> Mapping[str, FaultSpec]:
+    return MappingProxyType({name: spec for spec in catalogue().values() for name in spec.text.same_as})
+
+
+def find_fault(name: str, arguments: Mapping[str, Any]) -> tuple[FaultSpec, dict[str, Any]]:
+    """What a name stands for, with its arguments.
+
+    A name of the station's fault catalogue stands for what brings that fault about. One that the plant has
+    nothing of its own for is raised in the cell as it is. Raises PlantError for an unknown name.
+    """
+    spec = catalogue().get(name) or _by_catalogue_name().get(name)
+    if spec is not None:
+        return spec, dict(arguments)
+    if name in _raised_as_they_are():
+        return catalogue()["cell_fault"], {**arguments, "name": name}
+    allowed = ", ".join((*catalogue(), *_by_catalogue_name(), *_raised_as_they_are()))
+    raise PlantError(f"no fault {name!r}; known: {allowed}")
+
+
+@cache
+def _raised_as_they_are() -> tuple[str, ...]:
+    """Faults that only a cell's PLC can know of."""
+    sources = {FaultSource.SAFETY, FaultSource.AXES, FaultSource.HOIST, FaultSource.SENSORS, FaultSource.AUXILIARIES}
+    sources |= {FaultSource.CELL, FaultSource.LOCKS, FaultSource.VEHICLE, FaultSource.FIRE}
+    known = {*catalogue(), *_by_catalogue_name()}
+    return tuple(f.name for f in load_faults().values() if f.source in sources and f.name not in known)
+
+
 def parse_fault(text: str) -> tuple[str, str, dict[str, str]]:
     """Name, target and arguments of `name:ID[,argument=value…]`. Raises PlantError where it is no such text."""
     head, *rest = text.split(",")
@@ -76,9 +108,7 @@ def parse_fault(text: str) -> tuple[str, str, dict[str, str]]:
         if not equals:
             raise PlantError(f"fault {text!r}: {part!r} is no argument=value")
         arguments[key.strip()] = value.strip()
-    spec = catalogue().get(name)
-    if spec is None:
-        raise PlantError(f"no fault {name!r}; known: {', '.join(catalogue())}")
+    spec, _ = find_fault(name, arguments)
     if not colon or not target:
         raise PlantError(f"fault {text!r}: says not into what; write {spec.usage}")
     return name, target, arguments

@@ -30,10 +30,10 @@ from robotics.port import (
     RobotCommand,
     Signal,
 )
-from sim.devices import DeviceServers
+from sim.devices import DeviceServers, run_devices
 from sim.devices_control import create_control_app
 from sim.devices_server import DeviceError
-from sim.plant import Plant
+from sim.plant import Plant, PlantError
 from sim.plant_rack import bay_place, seat_place
 from swap.config import StationConfig
 from tests.fakes_plant import START_AT, bay, code, free_ports, seat, station
@@ -477,3 +477,34 @@ async def test_mbpoll_reads_heartbeat_state_and_bays() -> None:
             shown[address] = int(output.decode().split(":")[-1].split()[0])
         assert shown.pop(0) in (10, 11)
         assert shown == {1: 1, 100: 0b000111}
+
+
+async def test_the_devices_alone_begin_with_the_faults_asked_for(tmp_path: Path) -> None:
+    ready: asyncio.Future[DeviceServers] = asyncio.get_running_loop().create_future()
+    running_alone = asyncio.create_task(
+        run_devices(
+            station(ports=free_ports()),
+            snapshot_path=tmp_path / "plant.json",
+            faults=["estop_pressed:L1", "slow_replies:rack-1,delay_s=0.5"],
+            on_ready=ready.set_result,
+        )
+    )
+    servers = await ready
+    assert servers.plant.cell("L1").faults.estop
+    assert servers.plant.wire_faults == {"rack-1": {"slow_replies": {"delay_s": 0.5}}}
+    running_alone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running_alone
+    assert (tmp_path / "plant.json").is_file()
+
+
+async def test_a_wrong_fault_ends_the_devices_with_what_is_allowed() -> None:
+    with pytest.raises(PlantError, match="no fault 'nonsense'"):
+        await run_devices(station(ports=free_ports()), faults=["nonsense:L1"])
+
+
+async def test_a_failing_tick_ends_those_who_watch() -> None:
+    async with running() as bench:
+        bench.plant.cells["L1"].act = None  # type: ignore[method-assign, assignment]
+        with pytest.raises(TypeError):
+            await bench.servers.watch()

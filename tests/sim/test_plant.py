@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from robotics.faults import FaultSource, fault_by_name, load_faults
 from robotics.port import AckCode, CommandCode, Location, RobotCommand
 from sim.plant import OFF_SITE, Plant
-from sim.plant_faults import catalogue, parse_fault
+from sim.plant_faults import catalogue, find_fault, parse_fault
 from sim.plant_rack import CHARGER_EFFICIENCY, PlantError, bay_place
 from tests.fakes_plant import START_AT, Hand, code, plant, station
 
@@ -282,6 +283,27 @@ def test_every_fault_is_documented_injected_and_cleared() -> None:
         if spec.acts[1] is not None:
             world.clear(name, target)
     assert Plant.restore(world.config, json.loads(json.dumps(world.snapshot()))).truth() == world.truth()
+
+
+def test_every_fault_of_the_cell_in_the_station_catalogue_can_be_brought_about() -> None:
+    for fault in load_faults().values():
+        if not (fault.code < 3000 or fault.source is FaultSource.FIRE):
+            continue
+        world = plant()
+        Hand(world).admit()
+        spec, _ = find_fault(fault.name, {})
+        target = {"lane": "L1", "bay": "A1", "pack": code(1), "vehicle": "V1"}[spec.text.target]
+        world.inject(fault.name, target)
+        if spec.name == "cell_fault":
+            assert world.cell_status("L1").fault_codes == (fault.code,)
+            world.clear(fault.name, target)
+            assert world.cell("L1").faults.forced == []
+
+
+def test_names_of_the_station_catalogue_are_right() -> None:
+    for spec in catalogue().values():
+        for name in spec.text.same_as:
+            assert fault_by_name(name).name == name
 
 
 def test_wrong_faults_are_refused_with_what_is_allowed() -> None:
