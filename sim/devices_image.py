@@ -7,7 +7,7 @@ move in real time move by :meth:`Unit.tick`, never by reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from battery_bms.config import RackDeviceSection
@@ -57,6 +57,9 @@ class Image:
         self.map = register_map
         self._swapped = swapped_words(register_map)
         self.registers = register_map.image()
+        self._shown: dict[str, Value] = {}
+        """Values as they are in the registers."""
+        self._wrong_order = False
         self._constants: dict[str, Value] = {
             e.name: e.const * e.scale + e.offset if e.scale != 1.0 or e.offset else e.const
             for e in register_map.entries.values()
@@ -71,12 +74,20 @@ class Image:
         }
         self._command_blocks = [name for name, block in register_map.blocks.items() if block.access == "write"]
 
-    def show(self, values: Mapping[str, Value]) -> None:
-        """Put values into the registers, as far as the map carries them."""
+    def show(self, values: dict[str, Value]) -> None:
+        """Put values into the registers, as far as the map carries them and they have changed."""
         wrong_order = "wrong_word_order" in self.plant.wire_faults.get(self.endpoint, {})
+        if wrong_order != self._wrong_order:
+            self._wrong_order = wrong_order
+            self._shown.clear()
         register_map = self._swapped if wrong_order else self.map
-        fitting = {name: self._fit(name, value) for name, value in values.items() if name in register_map.entries}
-        for address, words in register_map.encode(fitting | self._constants, self.registers):
+        changed = {
+            name: self._fit(name, value)
+            for name, value in (values | self._constants).items()
+            if name in register_map.entries and (name not in self._shown or self._shown[name] != value)
+        }
+        self._shown.update({name: values.get(name, self._constants.get(name)) for name in changed})
+        for address, words in register_map.encode(changed, self.registers):
             self.registers.update(zip(range(address, address + len(words)), words, strict=True))
 
     def _fit(self, name: str, value: Value) -> Value:
@@ -93,6 +104,8 @@ class Image:
         if not self._writable.issuperset(span):
             return False
         self.registers.update(zip(span, words, strict=True))
+        for name in self.touched(address, words):
+            self._shown.pop(name, None)
         return True
 
     def commands(self) -> dict[str, Any]:
