@@ -14,6 +14,7 @@ from robotics.config import LaneSection
 from robotics.port import CellState, CellStatus, ControlMode, LinkLost, Refused, RunMode, Signal, SwapRobot
 from scheduler.types import Dispatch, PackState
 from swap.events import EventKind, append_event
+from swap.station.cell_watch import CellWatch
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
 from swap.station.inventory import apply_move, reserve_packs, unreserve_packs
@@ -28,8 +29,9 @@ from swap.station.records import (
     store_session,
     table_for,
 )
-from swap.station.sequencer import begin, step
+from swap.station.sequencer import MOVING_MODES, begin, step
 from swap.station.session import (
+    STATION_REASONS,
     Acknowledge,
     CheckChanged,
     Decision,
@@ -55,6 +57,7 @@ log = logging.getLogger(__name__)
 POWER_OFF_KW = 0.5
 """A charger below this gives nothing: the pack may be picked."""
 
+_HOLD_FAULT = {HoldReason.GUARD_LOST: "permissive_lost", HoldReason.TIMEOUT: "command_timeout"}
 _END_EVENT = {
     "completed": EventKind.SWAP_COMPLETED,
     "returned": EventKind.SWAP_RETURNED,
@@ -80,6 +83,7 @@ class LaneRunner:
         self.lane = lane
         self.robot = robot
         self._hold_station = hold_station
+        self.watch = CellWatch(context, lane, robot, hold_station)
         self.session: Session | None = None
         self.table: StepTable | None = None
         self._last_sent_at: datetime | None = None
@@ -91,6 +95,7 @@ class LaneRunner:
 
     def load(self, *, restarted: bool) -> Session | None:
         """Take up the open swap of this lane from the database; after an unclean end it is held."""
+        self.watch.load()
         with self.context.store.transaction() as db:
             swap = db.exec(select(Swap).where(Swap.open_lane_id == self.lane_key)).first()
             if swap is None:
@@ -104,6 +109,29 @@ class LaneRunner:
                 self._event(db, EventKind.SWAP_HELD, {"reason": HoldReason.RESTART.value})
             return self.session
 
+    @property
+    def waits_for_decision(self) -> bool:
+        """The swap is held for a reason of its own; confirming the station does not end that."""
+        session = self.session
+        return session is not None and session.phase is Phase.HELD and session.hold_reason not in STATION_REASONS
+
+    async def go_on(self) -> None:
+        """After a clean stop: withdraw the hold of that stop, unless something else holds the lane.
+
+        A motion that the PLC paused meanwhile stays paused; its step then runs into its time limit and asks
+        for a person.
+        """
+        if self.session is not None and self.session.phase is Phase.HELD:
+            return
+        cell = await self.robot.status()
+        if cell.state is CellState.PAUSED and cell.active_seq:
+            return
+        try:
+            await self.robot.resume()
+        except (LinkLost, Refused) as error:
+            log.warning("lane %s: the hold of the last stop is not withdrawn: %s", self.lane.id, error)
+            self._hold_station("cell_link_lost")
+
     async def cycle(self) -> None:
         """Read the cell and take one step."""
         cell = await self.robot.status()
@@ -114,15 +142,34 @@ class LaneRunner:
             signal = Signal.SMOKE_OK
         if signal is not None:
             self._hold_station(signal.value)
-        if self.session is not None:
+        self.watch.look(cell, facts)
+        session = self.session
+        idle = session is None or (session.phase is Phase.PENDING and session.seq is None)
+        try:
+            waiting = await self.watch.work(cell, facts, idle=idle)
+        except (LinkLost, Refused) as error:
+            log.warning("lane %s: %s", self.lane.id, error)
+            waiting = True
+        if session is not None and not (waiting and self.context.mode in MOVING_MODES):
             await self._take(self.step_facts(facts, None))
 
     async def decide(self, decision: Decision) -> bool:
-        """Apply a person's decision to the held swap; False when it is not allowed as things stand."""
+        """Apply a person's decision to the held swap; False when it is not allowed as things stand.
+
+        The cell's hold is withdrawn only for a decision that is allowed: a paused motion goes on with it.
+
+        Raises:
+            LinkLost, Refused: the cell did not take the withdrawal of its hold; the swap stays held.
+        """
         cell = self.context.cells.get(self.lane.id)
-        if self.session is None or cell is None or self.session.phase is not Phase.HELD:
+        if self.session is None or self.table is None or cell is None or self.session.phase is not Phase.HELD:
             return False
-        return await self._take(self.step_facts(self.cell_facts(cell), decision))
+        facts = self.step_facts(self.cell_facts(cell), decision)
+        if step(self.table, self.session, facts)[0] is self.session:
+            return False
+        await self.robot.resume()
+        self.watch.home_by = decision.by
+        return await self._take(facts)
 
     async def _take(self, facts: StepFacts) -> bool:
         assert self.session is not None
@@ -283,6 +330,8 @@ class LaneRunner:
             db,
             EventKind.SWAP_DISPATCHED,
             {
+                "state": session.state,
+                "swap_order": self.table.swap_order,
                 "packs": list(chosen.packs.pack_ids),
                 "from": list(chosen.packs.bay_ids),
                 "to": list(chosen.empty_bay_ids),
@@ -343,6 +392,7 @@ class LaneRunner:
                 "took_s": round(took_s, 1),
             }
             self._event(db, EventKind.SWAP_STEP_DONE, data)
+            self.watch.step_done(db, at)
         elif isinstance(effect, StepFailed):
             code = int(facts.cell.cell.fault_code)
             if effect.seq is not None:
@@ -384,9 +434,23 @@ class LaneRunner:
                 EventKind.SWAP_HELD,
                 {"state": before.state, "reason": effect.reason.value, **effect.detail},
             )
+            name = _HOLD_FAULT.get(effect.reason)
+            if name is not None:
+                raise_fault(
+                    db,
+                    station_id=station_id,
+                    name=name,
+                    source=f"lane:{self.lane.id}",
+                    at=at,
+                    data={"state": before.state, **effect.detail},
+                )
         elif isinstance(effect, Resumed):
+            if before.seq is not None and after.seq is None:
+                end_command(db, station_id=station_id, lane_id=self.lane.id, seq=before.seq, result="abandoned", at=at)
             data = {"state": before.state, "decision": effect.decision.kind.value, "next": after.state}
             self._event(db, EventKind.SWAP_RESUMED, data, actor=effect.decision.by)
+            if before.seq is not None and after.seq is None:
+                end_command(db, station_id=station_id, lane_id=self.lane.id, seq=before.seq, result="abandoned", at=at)
         elif isinstance(effect, Ended):
             self._end(db, effect, at)
 

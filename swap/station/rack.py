@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from sqlmodel import Session as Db
-from sqlmodel import col, select
+from sqlmodel import col, or_, select
 
 from battery_bms.config import BaySection
 from battery_bms.limits import AlarmBit, ThermalCause, ThermalWatch, judge, watch_thermal
@@ -35,7 +33,7 @@ _THERMAL_ALARMS = (
     AlarmBit.OVERCHARGE,
     AlarmBit.THERMAL_EVENT,
 )
-THERMAL_BITS = reduce(or_, (1 << int(bit) for bit in _THERMAL_ALARMS))
+THERMAL_BITS = sum(1 << int(bit) for bit in _THERMAL_ALARMS)
 """Alarms that start the thermal procedure when the BMS gives them level 3 (standards.md 2.3)."""
 SAMPLE_S = 60.0
 """Station seconds between two stored samples of the site."""
@@ -246,10 +244,12 @@ class RackRunner:
         seat = db.exec(
             select(SwapSeat)
             .join(Swap, col(Swap.id) == SwapSeat.swap_id)
-            .where(SwapSeat.old_pack_id == pack.id, col(SwapSeat.returned_soe_kwh).is_(None))
-            .where(Swap.station_id == self.context.station_id, col(Swap.dispatched_at).is_not(None))
+            .where(SwapSeat.old_pack_id == pack.id, Swap.station_id == self.context.station_id)
+            .where(col(Swap.dispatched_at).is_not(None))
+            .where(or_(col(Swap.ended_at).is_(None), col(SwapSeat.exchanged)))
+            .order_by(col(Swap.dispatched_at).desc())
         ).first()
-        if seat is None or reading.energy_kwh is None:
+        if seat is None or seat.returned_soe_kwh is not None or reading.energy_kwh is None:
             return
         seat.returned_soe_kwh, seat.returned_soc_pct = reading.energy_kwh, reading.soc_pct
         db.add(seat)
