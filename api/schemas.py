@@ -154,6 +154,8 @@ class LaneOut(Output):
     swap_order: str
     swap: SwapOut | None
     gripper_pack_id: str | None
+    refused: list[str]
+    """Permissives that the next command waits for."""
 
 
 class QueueOut(Output):

@@ -13,6 +13,7 @@ from sqlmodel import Session, col, func, select
 
 from swap.config import StationConfig
 from swap.errors import NotFound
+from swap.events import EventKind
 from swap.tables import (
     Bay,
     Booking,
@@ -22,6 +23,7 @@ from swap.tables import (
     Party,
     SiteSample,
     Station,
+    StationEvent,
     Swap,
     SwapSeat,
     VehicleRow,
@@ -106,6 +108,8 @@ class LaneRecord:
     swap_order: str
     swap: SwapRecord | None
     gripper_pack_id: str | None
+    refused: tuple[str, ...]
+    """Permissives that kept the next command from being sent when it was last tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,9 +364,7 @@ def _bays(db: Session, station_id: str, open_swap_ids: list[str]) -> tuple[BayRe
     )
 
 
-def _lanes(
-    db: Session, config: StationConfig, by_lane: dict[str | None, SwapRecord]
-) -> tuple[LaneRecord, ...]:
+def _lanes(db: Session, config: StationConfig, by_lane: dict[str | None, SwapRecord]) -> tuple[LaneRecord, ...]:
     station_id = config.station.id
     in_gripper = {
         local_name(station_id, pack.gripper_lane_id or ""): pack.id
@@ -377,18 +379,28 @@ def _lanes(
             swap_order=lane.swap_order,
             swap=by_lane.get(lane.id),
             gripper_pack_id=in_gripper.get(lane.id),
+            refused=_refused(db, by_lane.get(lane.id)),
         )
         for lane in config.lanes
     )
+
+
+def _refused(db: Session, swap: SwapRecord | None) -> tuple[str, ...]:
+    if swap is None or swap.phase != "pending":
+        return ()
+    event = db.exec(
+        select(StationEvent).where(StationEvent.swap_id == swap.swap_id).order_by(col(StationEvent.id).desc()).limit(1)
+    ).first()
+    if event is None or event.kind != EventKind.SWAP_REFUSED:
+        return ()
+    return tuple(str(item["name"]) for item in event.data.get("missing", ()))
 
 
 def _queue(db: Session, open_swaps: list[Swap]) -> tuple[QueueRecord, ...]:
     waiting = [swap for swap in open_swaps if swap.dispatched_at is None]
     bookings = {
         booking.id: booking
-        for booking in db.exec(
-            select(Booking).where(col(Booking.id).in_([swap.booking_id for swap in waiting]))
-        )
+        for booking in db.exec(select(Booking).where(col(Booking.id).in_([swap.booking_id for swap in waiting])))
     }
     records = []
     for swap in sorted(waiting, key=lambda swap: (-swap.priority, swap.arrived_at, swap.id)):
@@ -409,10 +421,7 @@ def _queue(db: Session, open_swaps: list[Swap]) -> tuple[QueueRecord, ...]:
 def newest_site(db: Session, station_id: str) -> SiteRecord | None:
     """The newest power sample; None before the first."""
     row = db.exec(
-        select(SiteSample)
-        .where(SiteSample.station_id == station_id)
-        .order_by(col(SiteSample.id).desc())
-        .limit(1)
+        select(SiteSample).where(SiteSample.station_id == station_id).order_by(col(SiteSample.id).desc()).limit(1)
     ).first()
     return None if row is None else _site_record(row)
 
@@ -420,10 +429,7 @@ def newest_site(db: Session, station_id: str) -> SiteRecord | None:
 def site_history(db: Session, station_id: str, limit: int = 240) -> tuple[SiteRecord, ...]:
     """The newest `limit` power samples, oldest first."""
     rows = db.exec(
-        select(SiteSample)
-        .where(SiteSample.station_id == station_id)
-        .order_by(col(SiteSample.id).desc())
-        .limit(limit)
+        select(SiteSample).where(SiteSample.station_id == station_id).order_by(col(SiteSample.id).desc()).limit(limit)
     ).all()
     return tuple(_site_record(row) for row in reversed(rows))
 

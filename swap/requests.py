@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, select, update
 
 from swap.errors import InvalidInput, NotFound
 from swap.events import EventKind, append_event
@@ -37,6 +37,7 @@ REQUEST_KINDS = (
     "hold",
     "resume",
     "manual",
+    "reset",
     "automatic",
     "close",
     "release_pack",
@@ -76,6 +77,8 @@ def make_request(
         requested_at=at,
     )
     db.add(row)
+    # Added in the database itself: the controller may be raising it at this moment.
+    db.exec(update(Station).where(col(Station.id) == station_id).values(version=col(Station.version) + 1))
     db.flush()
     return request_record(row)
 

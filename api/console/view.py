@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from api.console.words import Language, duration, kilowatts, short_code
-from robotics.faults import fault_by_code
+from api.console.words import WORDS, Language, duration, kilowatts, short_code
+from robotics.faults import fault_by_code, fault_by_name
 from scheduler.types import BayRole, PackState
 from swap.config import StationConfig
 from swap.history import SwapSummary
@@ -67,6 +67,8 @@ class LaneCard:
     phase_word: str
     hold_word: str
     hold_detail: str
+    missing: str
+    """Permissives that the next command waits for."""
     tries: int
     since: datetime | None
     steps: tuple[StepLine, ...]
@@ -168,17 +170,18 @@ def page_view(
     """Work out the page. `folder` is where paths in the station file start."""
     station, site = state.station, state.site
     in_rack = [b for b in state.bays if b.role == BayRole.RACK]
+    measured = [b.charge_kw for b in in_rack if b.charge_kw is not None]
     limit_kw = config.site.grid_limit_kw if site is None else site.limit_kw
     return PageView(
         name=language.pick(station.name_zh, station.name_en),
         mode=station.mode,
         mode_word=language.word("mode", station.mode),
-        mode_reason=station.mode_reason,
+        mode_reason=_reason(station.mode_reason, language),
         controller=station.controller or "",
         now=now,
         speed=speed,
         power=kilowatts(None if site is None else site.import_kw),
-        charge=kilowatts(None if site is None else site.charge_kw),
+        charge=kilowatts(sum(measured) if measured else None),
         limit=kilowatts(limit_kw),
         power_share_pct=_share_pct(site, limit_kw),
         ready=sum(b.pack is not None and b.pack.state == PackState.READY for b in in_rack),
@@ -203,7 +206,7 @@ def _bay(bay: BayRecord, state: StationState, language: Language) -> BayCard:
     trucks = {lane.swap.swap_id: lane.swap.vehicle_id for lane in state.lanes if lane.swap is not None}
     if bay.blocked:
         why = bay.blocked_reason or language.text("bay blocked")
-    elif bay.reserved_by is not None:
+    elif bay.reserved_by is not None and (pack is None or pack.state == PackState.RESERVED):
         why = language.text("for {truck}").format(truck=trucks.get(bay.reserved_by, bay.reserved_by))
     elif pack is not None and not bay.setpoint_kw and bay.role == BayRole.RACK:
         why = language.word("limit", bay.limited_by)
@@ -239,7 +242,8 @@ def _lane(lane: LaneRecord, folder: Path, language: Language) -> LaneCard:
         phase="" if swap is None else swap.phase,
         phase_word="" if swap is None else language.word("phase", swap.phase),
         hold_word=language.word("hold", swap.hold_reason) if swap is not None and held else "",
-        hold_detail=_detail(swap) if swap is not None and held else "",
+        hold_detail=_detail(swap, language) if swap is not None and held else "",
+        missing=_missing(lane.refused, language),
         tries=0 if swap is None else swap.tries,
         since=None if swap is None else swap.entered_at,
         steps=steps,
@@ -296,13 +300,37 @@ def _checks(swap: SwapRecord, language: Language) -> tuple[CheckChip, ...]:
     return tuple(chips)
 
 
-def _detail(swap: SwapRecord) -> str:
-    parts = []
-    for key, value in swap.hold_detail.items():
-        if isinstance(value, list):
-            value = ", ".join(str(v.get("name", v)) if isinstance(v, dict) else str(v) for v in value)
-        parts.append(f"{key}: {value}")
-    return "; ".join(parts)
+def _detail(swap: SwapRecord, language: Language) -> str:
+    """What a person must know to decide on a held swap."""
+    detail = swap.hold_detail
+    parts = [
+        _reason(str(detail[key]), language) if key in ("fault", "signal") else language.word(key, str(detail[key]))
+        for key in ("fault", "signal", "check", "mode")
+        if detail.get(key)
+    ]
+    missing = detail.get("missing")
+    if isinstance(missing, list):
+        parts.append(_missing(tuple(str(item.get("name")) for item in missing if isinstance(item, dict)), language))
+    return " ".join(parts)
+
+
+def _missing(names: tuple[str, ...], language: Language) -> str:
+    if not names:
+        return ""
+    return language.text("not fulfilled: {facts}").format(facts=", ".join(language.fact(name) for name in names))
+
+
+def _reason(reason: str, language: Language) -> str:
+    """A reason as stored: a known text, a permissive, a fault, or what a person wrote."""
+    if reason in WORDS["reason"]:
+        return language.word("reason", reason)
+    if reason in WORDS["fact"]:
+        return language.text("not fulfilled: {facts}").format(facts=language.fact(reason))
+    try:
+        fault = fault_by_name(reason)
+    except KeyError:
+        return reason
+    return language.pick(fault.zh, fault.en)
 
 
 def _waiting(entry: QueueRecord, now: datetime, language: Language) -> QueueLine:

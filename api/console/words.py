@@ -135,6 +135,47 @@ WORDS: dict[str, dict[str, str]] = {
         "done": N_("done"),
         "refused": N_("refused"),
     },
+    "fact": {
+        "estop_ok": N_("e-stops released"),
+        "curtain_clear": N_("light curtain clear"),
+        "doors_closed": N_("doors closed"),
+        "fire_ok": N_("fire system quiet"),
+        "smoke_ok": N_("smoke detectors quiet"),
+        "power_ok": N_("power confirmed at the cell"),
+        "homed": N_("robot referenced"),
+        "at_home": N_("robot at home"),
+        "vehicle_present": N_("truck in the lane"),
+        "vehicle_in_position": N_("truck in position"),
+        "vehicle_link": N_("truck answers"),
+        "handbrake_on": N_("handbrake on"),
+        "gear_neutral": N_("gear in neutral"),
+        "key_off": N_("key off"),
+        "hv_off": N_("high voltage off"),
+        "locks_open": N_("locks open"),
+        "locks_closed": N_("locks closed"),
+        "all_locks_closed": N_("locks of all seats closed"),
+        "seat_1_occupied": N_("pack in seat 1"),
+        "seat_2_occupied": N_("pack in seat 2"),
+        "pack_accepted": N_("truck accepts the pack"),
+        "gripper_loaded": N_("pack in the gripper"),
+        "transfer_occupied": N_("pack in the transfer bay"),
+        "tank_ready": N_("tank ready"),
+        "tank_occupied": N_("pack in the tank"),
+        "exit_clear": N_("exit clear"),
+        "source_occupied": N_("pack where it is to be taken"),
+        "target_occupied": N_("pack where it is to be set down"),
+        "pack_safe": N_("pack safe to move"),
+        "fresh_status": N_("fresh status of the cell"),
+    },
+    "reason": {
+        "first start": N_("first start"),
+        "restart": N_("the controller was restarted"),
+        "asked": N_("asked by a person"),
+        "manual work": N_("manual work"),
+        "closed": N_("closed by a person"),
+        "ended": N_("ended by a person"),
+        "confirmed": N_("confirmed by a person"),
+    },
     "wait": {
         "none_of_kind": N_("no pack of this kind in the station"),
         "not_charged": N_("no pack charged yet"),
@@ -177,6 +218,11 @@ class Language:
             return ""
         message = WORDS[subject].get(code)
         return code if message is None else self.text(message)
+
+    def fact(self, name: str) -> str:
+        """Words for a permissive; `!` before its name asks for the opposite."""
+        word = self.word("fact", name.removeprefix("!"))
+        return self.text("not: {fact}").format(fact=word) if name.startswith("!") else word
 
     def pick(self, chinese: str, english: str) -> str:
         """The one of two names that this language shows."""

@@ -11,10 +11,11 @@ from babel.messages.pofile import read_po
 
 from api.console.words import LANGUAGES, WORDS, language_of, load_language, short_code
 from deploy.catalogues import extracted, po_path
+from robotics.port import Signal
 from scheduler.charging import Limit
 from scheduler.types import BayRole, NoPackReason, PackState, StationMode
 from swap.requests import REQUEST_KINDS
-from swap.station.recipe import TERMINAL, Check
+from swap.station.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.session import HoldReason, Phase
 
 
@@ -67,6 +68,10 @@ def test_placeholders_survive_translation() -> None:
 )
 def test_every_code_has_a_word(subject: str, codes: type[StrEnum]) -> None:
     assert set(WORDS[subject]) == {code.value for code in codes}
+
+
+def test_every_permissive_has_words() -> None:
+    assert set(WORDS["fact"]) == {signal.value for signal in Signal} | DERIVED_FACTS | {"fresh_status"}
 
 
 def test_requests_and_ends_have_words() -> None:

@@ -71,8 +71,25 @@ async def test_a_held_swap_calls_for_a_decision(client: httpx.AsyncClient, store
     hold_swap(store)
     page = (await client.get("/console", params={"lang": "en"})).text
     assert "waiting for a person" in page
-    assert "handbrake_on" in page
+    assert "not fulfilled: handbrake on" in page
     assert page.count('"kind": "decide"') == 3
+
+
+async def test_a_refused_command_says_what_it_waits_for(client: httpx.AsyncClient, store: Store) -> None:
+    with store.transaction() as db:
+        swap = db.get_one(Swap, "sw-0004")
+        swap.phase = "pending"
+        missing = [{"name": "curtain_clear", "value": False}, {"name": "!gripper_loaded", "value": True}]
+        append_event(
+            db,
+            station_id=swap.station_id,
+            at=NOW,
+            kind=EventKind.SWAP_REFUSED,
+            swap_id=swap.id,
+            data={"missing": missing},
+        )
+    page = (await client.get("/console", params={"lang": "zh"})).text
+    assert "未满足：光幕无遮挡, 非“夹具上有电池”" in page
 
 
 async def test_a_held_station_asks_for_confirmation(client: httpx.AsyncClient, store: Store) -> None:

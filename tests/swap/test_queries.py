@@ -1,0 +1,98 @@
+"""Reading the live state and lists, on both engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from swap.config import load_station
+from swap.errors import InvalidInput, NotFound
+from swap.history import get_bill, latest_ended, list_bills, list_events, list_swaps, read_cursor, swap_detail
+from swap.queries import get_station, list_packs, live_mark, site_history, station_state
+from swap.requests import get_request, latest_requests, make_request
+from swap.store import Store
+from tests.fakes_api import NOW, STATION_FILE, busy_day, filled_store
+
+STATION = "yangquan-mine"
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    store = filled_store(database_url)
+    busy_day(store)
+    yield store
+    store.close()
+
+
+def test_state_in_one_snapshot(store: Store) -> None:
+    with store.reading() as db:
+        state = station_state(db, load_station(STATION_FILE))
+    assert [bay.position for bay in state.bays] == list(range(1, 10))
+    assert state.bays[1].reserved_by == "sw-0004"
+    assert state.lanes[0].swap is not None
+    assert [entry.vehicle_id for entry in state.queue] == ["YQ-013", "YQ-020", "YQ-009"]
+    assert state.site is not None
+    assert state.site.limit_kw == 1500
+
+
+def test_the_mark_moves_with_what_is_shown(store: Store) -> None:
+    with store.reading() as db:
+        before = live_mark(db, STATION)
+    busy = load_station(STATION_FILE)
+    with store.transaction() as db:
+        make_request(db, station_id=busy.station.id, kind="hold", arguments={}, name="Li Wei", at=NOW)
+    with store.reading() as db:
+        after = live_mark(db, STATION)
+        assert latest_requests(db, STATION)[0].kind == "hold"
+        assert get_request(db, STATION, 1).requested_by == "Li Wei"
+    assert after > before
+
+
+def test_pages_of_swaps_and_bills(store: Store) -> None:
+    with store.reading() as db:
+        whole = list_swaps(db, STATION, limit=100)
+        assert whole.next_cursor is None
+        first = list_swaps(db, STATION, limit=3)
+        rest = list_swaps(db, STATION, limit=100, cursor=first.next_cursor)
+        assert (*first.items, *rest.items) == whole.items
+        one = list_bills(db, STATION, limit=1)
+        other = list_bills(db, STATION, limit=5, cursor=one.next_cursor)
+        assert [bill.bill_id for bill in (*one.items, *other.items)] == ["bl-0002", "bl-0001"]
+        assert [s.swap.swap_id for s in latest_ended(db, STATION, 2)] == ["sw-0003", "sw-0002"]
+
+
+def test_money_and_energy_are_exact(store: Store) -> None:
+    with store.reading() as db:
+        bill = get_bill(db, STATION, "bl-0001")
+    assert bill.total_yuan == Decimal("170.30")
+    assert [line.energy_kwh for line in bill.lines] == [Decimal("179.27")] * 2
+    assert bill.lines[1].unit_price_yuan_per_kwh == Decimal("0.4000")
+
+
+def test_timeline_and_events_are_in_order(store: Store) -> None:
+    with store.reading() as db:
+        detail = swap_detail(db, STATION, "sw-0001")
+        events = list_events(db, STATION, limit=1000).items
+    assert [e.kind for e in detail.timeline][-1] == "swap.completed"
+    assert [e.event_id for e in events] == list(range(1, len(events) + 1))
+
+
+def test_places_and_samples(store: Store) -> None:
+    with store.reading() as db:
+        places = {pack.place.split(":")[0] for pack in list_packs(db, STATION)}
+        samples = site_history(db, STATION, 3)
+    assert places <= {"bay", "vehicle", "gripper", "tank", "off_site"}
+    assert [s.at for s in samples] == sorted(s.at for s in samples)
+
+
+@pytest.mark.parametrize("cursor", ["", "nonsense", "MjAyNi0wMS0wMQ", "4pyT"])
+def test_a_made_up_cursor_is_refused(cursor: str) -> None:
+    with pytest.raises(InvalidInput, match="cursor"):
+        read_cursor(cursor)
+
+
+def test_an_unknown_station_is_not_found(store: Store) -> None:
+    with store.reading() as db, pytest.raises(NotFound):
+        get_station(db, "elsewhere")
