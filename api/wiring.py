@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import uvicorn
@@ -34,6 +35,9 @@ from swap.station.controller import StationController
 from swap.station.file_check import check_recipes
 from swap.station.lease import ControllerRunning, Lease
 from swap.store import Store
+
+if TYPE_CHECKING:
+    from sim.plant import Plant
 
 REFUSED = 2
 
@@ -99,7 +103,7 @@ class Station:
 
     @asynccontextmanager
     async def devices(self) -> AsyncIterator[object]:
-        """The simulated devices, where the file asks for them; yields the plant or None."""
+        """The simulated devices, where the file asks for them; yields their servers or None."""
         if self.config.devices == "real":
             yield None
             return
@@ -109,21 +113,34 @@ class Station:
         if self.first_start:
             self.snapshot_path.unlink(missing_ok=True)
         plant = Plant(self.config, seed=1, start_at=self.clock.now())
-        servers = DeviceServers(plant, self.config, speed=self.speed, snapshot_path=self.snapshot_path)
+        servers = DeviceServers(
+            plant,
+            self.config,
+            speed=self.speed,
+            snapshot_path=self.snapshot_path,
+            folder=self.config.folder,
+        )
         await servers.start()
         try:
-            yield servers.plant
+            yield servers
         finally:
             await servers.stop()
 
-    async def fleet(self, plant: object, base_url: str) -> None:
-        """Trucks of the simulated fleet, by the demand of the scenario, over HTTP."""
+    async def simulate(self, servers: object, base_url: str) -> None:
+        """Watch the simulated devices, and let trucks of the scenario come, over HTTP; raises what fails."""
+        from sim.devices import DeviceServers
+
+        assert isinstance(servers, DeviceServers)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(servers.watch())
+            group.create_task(self._fleet(servers.plant, base_url))
+
+    async def _fleet(self, plant: Plant, base_url: str) -> None:
         from sim.demand import arrivals
         from sim.fleet import SimulatedFleet
-        from sim.plant import Plant
         from sim.scenario_file import load_scenario
 
-        if not isinstance(plant, Plant) or self.config.scenario is None:
+        if self.config.scenario is None:
             return
         scenario = load_scenario((self.config.folder or Path()) / self.config.scenario)
         start_at = self.clock.now()
@@ -203,14 +220,15 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
             echo(text.format(speed=station.speed))
 
     async with AsyncExitStack() as stack:
-        plant = await stack.enter_async_context(station.devices())
+        servers = await stack.enter_async_context(station.devices())
         port = await stack.enter_async_context(server.serving(announce))
         tasks = [
             asyncio.create_task(station.controller.run(), name="controller"),
             asyncio.create_task(Announcer(station.store, station.config, language, echo).run(), name="terminal"),
         ]
-        if plant is not None:
-            tasks.append(asyncio.create_task(station.fleet(plant, f"http://{settings.host}:{port}"), name="fleet"))
+        if servers is not None:
+            base_url = f"http://{settings.host}:{port}"
+            tasks.append(asyncio.create_task(station.simulate(servers, base_url), name="simulation"))
         waiting = asyncio.create_task(_until(stop), name="stop")
         try:
             failed = await _first_failure(tasks, waiting)
