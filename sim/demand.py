@@ -141,9 +141,7 @@ def draw_soc(draw: Random, soc: SocSection) -> float:
     return draw.triangular(soc.min_pct, soc.max_pct, soc.peak_pct)
 
 
-def _profile_arrivals(
-    scenario: Scenario, start_at: datetime, seed: int, replication: int
-) -> Iterator[Arrival]:
+def _profile_arrivals(scenario: Scenario, start_at: datetime, seed: int, replication: int) -> Iterator[Arrival]:
     rates = HourlyRates(scenario, start_at)
     draw = stream(seed, replication, Purpose.ARRIVALS).random
     trucks = _Trucks(scenario, seed, replication)
@@ -207,15 +205,11 @@ class FleetDemand:
                 continue
             model = self._scenario.vehicle_model(fleet.model)
             for vehicle in self._scenario.vehicles_of(fleet):
-                full = tuple(
-                    self._draw.uniform(trips.swap_below_pct, 95.0) for _ in range(model.packs_per_vehicle)
-                )
+                full = tuple(self._draw.uniform(trips.swap_below_pct, 95.0) for _ in range(model.packs_per_vehicle))
                 found.append(self.after_swap(fleet, vehicle, 0.0, full))
         return sorted(found)
 
-    def after_swap(
-        self, fleet: FleetSection, vehicle: str, at_s: float, soc_pct: tuple[float, ...]
-    ) -> Arrival:
+    def after_swap(self, fleet: FleetSection, vehicle: str, at_s: float, soc_pct: tuple[float, ...]) -> Arrival:
         """The next arrival of a truck that left the station at `at_s` with these states of charge."""
         trips = fleet.trips
         if trips is None:
@@ -227,9 +221,7 @@ class FleetDemand:
         while True:
             at_s = self._into_shift(fleet, at_s)
             local = self._start + timedelta(seconds=at_s)
-            cold = self._scenario.energy_factor(
-                self._scenario.outside_c(local.month, local.hour + local.minute / 60)
-            )
+            cold = self._scenario.energy_factor(self._scenario.outside_c(local.month, local.hour + local.minute / 60))
             energy_kwh = trips.km_loaded * trips.kwh_per_km_loaded + trips.km_empty * trips.kwh_per_km_empty
             used_pct = 100 * energy_kwh * cold * self._varied(trips.cv) / rated_kwh
             if min(soc) - used_pct < trips.swap_below_pct and min(soc) < 94.0:
@@ -317,9 +309,7 @@ def read_trace(path: Path) -> list[tuple[float, dict[str, str]]]:
             try:
                 instant = datetime.fromisoformat(text)
             except ValueError:
-                raise DemandError(
-                    f"{path}: line {number}: {text!r} is neither seconds nor an ISO instant"
-                ) from None
+                raise DemandError(f"{path}: line {number}: {text!r} is neither seconds nor an ISO instant") from None
             if midnight is None:
                 midnight = instant.replace(hour=0, minute=0, second=0, microsecond=0)
             at_s = (instant - midnight).total_seconds()

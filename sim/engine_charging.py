@@ -22,16 +22,15 @@ from typing import cast
 from battery_bms.pack import (
     PackSpec,
     advance,
-    advance_energy,
     advance_temp_c,
     allowed_charge_kw,
-    time_to_soc_s,
     time_to_temp_s,
 )
 from scheduler.charging import DEAR_PERIODS, Limit, plan_charging
 from scheduler.choice import SOC_TOLERANCE_PCT
 from scheduler.types import ChargingPolicy, PackState, SiteLimits, StationView, TariffSlice
 from sim.engine import NEVER, Call, StudyTime
+from sim.engine_curve import Charge, KindCurve
 from sim.engine_view import BayNow, PackNow, StationNow
 
 _READY, _CHARGING, _WAITING = PackState.READY, PackState.CHARGING, PackState.WAITING
@@ -60,6 +59,7 @@ class ChargingRack:
         self.view = view
         self.policy = policy
         self.specs = specs
+        self.curves = {kind: KindCurve(spec) for kind, spec in specs.items()}
         self.start_at = start_at
         self.charger_kw = charger_kw
         self.replan_kw = replan_kw
@@ -120,6 +120,7 @@ class ChargingRack:
         bay.reserved_by = None
         bay.put_s = bay.since_s = self.time._now
         bay.power_kw = 0.0
+        bay.charge = None
         self._judge_temperature(pack)
         if pack.soc_pct + SOC_TOLERANCE_PCT >= self.policy.offer_soc_pct:
             self._make_ready(pack)
@@ -297,20 +298,20 @@ class ChargingRack:
             return
         soonest_s = NEVER
         for bay in self.bays:
-            pack = bay.pack
-            if pack is None or bay.power_kw <= 0 or pack.state not in _ACTIVE:
+            charge = bay.charge
+            if charge is None or charge.knee_kwh >= charge.curve.rated_kwh:
                 continue
-            spec = pack.spec
-            fall_kw = spec.max_charge_kw * (1 - spec.taper_end_share)
-            if fall_kw <= 0:
-                continue
-            done = (spec.max_charge_kw - (bay.power_kw - self.replan_kw)) / fall_kw
-            soc = spec.taper_from_soc_pct + (100 - spec.taper_from_soc_pct) * done
-            if soc < self.policy.target_soc_pct:
-                wait_s = time_to_soc_s(spec, pack.soh_pct, pack.energy_kwh, bay.power_kw, soc)
-                soonest_s = min(soonest_s, wait_s)
+            curve = charge.curve
+            lower_kw = min(charge.rate / curve.per_s, curve.allowed_kw(self._energy_kwh(bay))) - self.replan_kw
+            energy_kwh = curve.taper_from_kwh + (curve.max_kw - lower_kw) / curve.slope
+            soonest_s = min(soonest_s, charge.instant_of(energy_kwh))
         if soonest_s < NEVER:
-            self._replan_call = self.time.at(self.time._now + max(soonest_s, 1.0), self._on_replan)
+            soonest_s = max(soonest_s, self.time._now + 1.0)
+            self._replan_call = self.time.at(soonest_s, self._on_replan)
+
+    @staticmethod
+    def _energy_kwh(bay: BayNow) -> float:
+        return bay.pack.energy_kwh if bay.pack is not None else 0.0
 
     def _on_replan(self, call: Call) -> None:
         self._replan_call = None
@@ -321,31 +322,27 @@ class ChargingRack:
     def settle(self, bay: BayNow) -> None:
         """Bring the pack of a bay up to the present instant."""
         now_s = self.time._now
-        dt_s = now_s - bay.since_s
         pack = bay.pack
-        if pack is None or dt_s <= 0:
+        if pack is None or now_s <= bay.since_s:
             return
+        charge = bay.charge
+        if not pack.temp_safe:
+            after = advance(
+                pack.spec,
+                pack.soh_pct,
+                pack.energy_kwh,
+                pack.temp_max_c,
+                bay.power_kw,
+                self.ambient_c,
+                now_s - bay.since_s,
+            )
+            pack.temp_max_c = pack.temp_min_c = after.temp_c
         bay.since_s = now_s
-        if bay.power_kw > 0:
-            if pack.temp_safe:
-                energy_kwh, drawn_kwh = advance_energy(pack.spec, pack.soh_pct, pack.energy_kwh, bay.power_kw, dt_s)
-            else:
-                after = advance(
-                    pack.spec,
-                    pack.soh_pct,
-                    pack.energy_kwh,
-                    pack.temp_max_c,
-                    bay.power_kw,
-                    self.ambient_c,
-                    dt_s,
-                )
-                energy_kwh, drawn_kwh = after.energy_kwh, after.drawn_kwh
-                pack.temp_max_c = pack.temp_min_c = after.temp_c
-            pack.set_energy(energy_kwh)
-            self.drawn_kwh += drawn_kwh
-        elif not pack.temp_safe:
-            temp_c = advance_temp_c(pack.spec, pack.temp_max_c, 0.0, self.ambient_c, dt_s)
-            pack.temp_max_c = pack.temp_min_c = temp_c
+        if charge is not None:
+            energy_kwh = charge.energy_kwh(now_s)
+            self.drawn_kwh += (energy_kwh - pack.energy_kwh) / charge.curve.efficiency
+            pack.energy_kwh = energy_kwh
+            pack.soc_pct = 100 * energy_kwh / pack.capacity_kwh
 
     def _stop(self, bay: BayNow) -> None:
         if bay.call is not None:
@@ -353,16 +350,20 @@ class ChargingRack:
             bay.call = None
         if bay.power_kw > 0:
             bay.power_kw = 0.0
+            bay.charge = None
             self.active -= 1
 
     def _set_power(self, bay: BayNow, power_kw: float) -> None:
         """Apply a set-point and put the pack's next event on the list."""
         pack = bay.pack
         assert pack is not None
+        charge = bay.charge
         if power_kw != bay.power_kw:
             self.settle(bay)
             self.active += (power_kw > 0) - (bay.power_kw > 0)
             bay.power_kw = power_kw
+            charge = Charge(self.curves[pack.kind], bay.since_s, pack.energy_kwh, power_kw) if power_kw > 0 else None
+            bay.charge = charge
             if pack.state is not _READY:
                 pack.state = _CHARGING if power_kw > 0 else _WAITING
         elif bay.call is not None and pack.temp_safe:
@@ -370,15 +371,16 @@ class ChargingRack:
         if bay.call is not None:
             bay.call.drop()
             bay.call = None
-        wait_s = NEVER
-        if power_kw > 0:
+        next_s = NEVER
+        if charge is not None:
             policy = self.policy
             goal_pct = policy.target_soc_pct if pack.state is _READY else policy.offer_soc_pct
-            wait_s = time_to_soc_s(pack.spec, pack.soh_pct, pack.energy_kwh, power_kw, goal_pct)
+            next_s = charge.instant_of(goal_pct / 100 * pack.capacity_kwh)
         if not pack.temp_safe:
-            wait_s = min(wait_s, self._to_next_temperature_s(pack, power_kw))
-        if wait_s < NEVER:
-            bay.call = self.time.at(bay.since_s + wait_s, self._on_bay, bay)
+            self.settle(bay)
+            next_s = min(next_s, self.time._now + self._to_next_temperature_s(pack, power_kw))
+        if next_s < NEVER:
+            bay.call = self.time.at(next_s, self._on_bay, bay)
 
     def _to_next_temperature_s(self, pack: PackNow, power_kw: float) -> float:
         """Until the pack crosses a limit that changes what it may draw."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -18,12 +18,12 @@ from typing import cast
 from battery_bms.pack import PackSpec, spec_from_section
 from scheduler.charging import policy_from_section
 from scheduler.queueing import next_dispatch
-from scheduler.tariff import load_tariff
 from scheduler.types import Dispatch, SiteLimits, StationView
 from sim.demand import Arrival, FleetDemand, arrivals
 from sim.engine import Call, Flow, FlowRules, StudyTime, Truck
 from sim.engine_charging import ChargingRack
 from sim.engine_view import BayNow, LaneNow, PackNow, StationNow, StationTruck
+from sim.engine_world import World
 from sim.scenario import Scenario
 from sim.streams import Purpose, stream
 from swap.station.recipe import StepTable, load_recipe
@@ -68,10 +68,14 @@ class HourRecord:
     """One hour of the station, for plots and sums."""
 
     start_s: float
+    hours: float
     charge_kwh: float
     site_kwh: float
     """Charging and base load."""
     import_kwh: float
+    """Of that from the grid."""
+    pv_kwh: float
+    """What the photovoltaics could give."""
     price_yuan_per_kwh: float
     period: str
     limit_kw: float
@@ -95,7 +99,7 @@ class StationFlow(Flow):
         time = StudyTime()
         self.policy = policy_from_section(scenario.charging)
         self.specs: dict[str, PackSpec] = {k.id: spec_from_section(k) for k in scenario.pack_kinds}
-        self.tariff = load_tariff(scenario.tariff, scenario.zone, Path(scenario.folder))
+        self.world = World(scenario, seed, replication)
         self.lanes = tuple(LaneNow(f"L{n}", equipment.swap_order) for n in range(1, equipment.lanes + 1))
         bays = tuple(BayNow(f"A{n}", n, equipment.charger_kw) for n in range(1, equipment.bay_count + 1))
         patience_min = scenario.patience.mean_patience_min
@@ -106,9 +110,9 @@ class StationFlow(Flow):
             balk_at=scenario.patience.balk_at,
             patience_s=None if patience_min is None else lambda: patience.expovariate(1 / (patience_min * 60)),
         )
-        self._base_limits = SiteLimits(equipment.grid_limit_kw, equipment.base_load_kw)
+        limits = SiteLimits(equipment.grid_limit_kw, equipment.base_load_kw)
         # The queue of the flow is the queue that the decisions see.
-        self.view = StationNow(self.start_at, bays, self.lanes, cast("deque[Truck]", None), self._base_limits)
+        self.view = StationNow(self.start_at, bays, self.lanes, cast("deque[Truck]", None), limits)
         rack = ChargingRack(
             time,
             self.view,
@@ -139,7 +143,8 @@ class StationFlow(Flow):
         self._number = 0
         self._last_kwh = 0.0
         self._fill_rack()
-        self._start_world()
+        self._hour_s = 0.0
+        self._apply_world()
         self._start_failures()
         self._start_demand()
 
@@ -161,8 +166,7 @@ class StationFlow(Flow):
 
     def _fill_rack(self) -> None:
         bays = iter(self.rack.bays)
-        start_c = self._rack_c(0.0)
-        self.rack.ambient_c = start_c
+        start_c = self.rack.ambient_c = self.world.at(0.0).rack_c
         for kind, count in self.scenario.equipment.packs.items():
             for number in range(1, count + 1):
                 pack = PackNow(f"{kind}-{number}", kind, self.specs[kind], self.policy.target_soc_pct, start_c)
@@ -298,7 +302,7 @@ class StationFlow(Flow):
         kinds = truck.installed_kinds
         kind = kinds[seat] if kinds is not None else next(iter(truck.accepts))
         climate = self.scenario.climate
-        temp_c = max(self._outside_c + climate.pack_above_ambient_c, climate.pack_min_c)
+        temp_c = max(self._now.outside_c + climate.pack_above_ambient_c, climate.pack_min_c)
         return PackNow(f"{truck.swap_id}-{seat}", kind, self.specs[kind], truck.soc_pct[seat], temp_c)
 
     def _postponed(self, call: Call, handler: Callable[[Call], None]) -> bool:
@@ -409,67 +413,45 @@ class StationFlow(Flow):
         next_s = self.time._now + draw.expovariate(1 / (hours * 3600))
         self.time.at(next_s, self._on_charger, (bay, draw, -number))
 
-    # -- the world: weather, tariff, limits
+    # -- hours
 
-    def _rack_c(self, at_s: float) -> float:
-        climate = self.scenario.climate
-        local = (self.start_at + timedelta(seconds=at_s)).astimezone(self.scenario.zone)
-        self._outside_c = self.scenario.outside_c(local.month, local.hour + local.minute / 60)
-        rack_c = self._outside_c
-        if climate.rack_min_c is not None:
-            rack_c = max(rack_c, climate.rack_min_c)
-        if climate.rack_max_c is not None:
-            rack_c = min(rack_c, climate.rack_max_c)
-        return rack_c
-
-    def _start_world(self) -> None:
-        self._hour_s = 0.0
-        self._apply_world()
-
-    def _apply_world(self) -> None:
-        """Set what holds until the next full hour or change of price; put that on the list."""
-        now_s = self.time._now
-        at = self.start_at + timedelta(seconds=now_s)
-        self._slice = self.tariff.slice_at(at)
-        self._limits = self._limits_at(at)
-        self.rack.set_world(self._limits, (self._slice,), self._rack_c(now_s), aware=self.policy.tariff_aware)
-        next_hour_s = (now_s // 3600 + 1) * 3600
-        change_s = (self._slice.until_at - self.start_at).total_seconds()
-        self.time.at(min(next_hour_s, change_s) if change_s > now_s else next_hour_s, self._on_world)
-
-    def _limits_at(self, at: datetime) -> SiteLimits:
-        events = self.scenario.dr_events
-        if not events:
-            return self._base_limits
-        local = at.astimezone(self.scenario.zone)
-        hour = local.hour + local.minute / 60
-        limits = [e.limit_kw for e in events if local.month in e.months and (hour - e.from_hour) % 24 < e.hours]
-        base = self._base_limits
-        return SiteLimits(base.grid_limit_kw, base.base_load_kw, dr_limit_kw=min(limits, default=None))
-
-    def _on_world(self, call: Call) -> None:
+    def _on_hour(self, call: Call) -> None:
         self.accumulate()
         self._record_hour()
         self._apply_world()
         self.start_swaps()
 
+    def _apply_world(self) -> None:
+        """Set what holds until the next full hour or change of price; put that on the list."""
+        now_s = self.time._now
+        self._now = self.world.at(now_s)
+        self.rack.set_world(self._now.limits, (self._now.tariff,), self._now.rack_c, aware=self.policy.tariff_aware)
+        self.time.at(self._now.until_s, self._on_hour)
+
     def _record_hour(self) -> None:
         now_s = self.time._now
+        hours = (now_s - self._hour_s) / 3600
+        if hours <= 0:
+            return
         drawn_kwh = self.rack.settle_all()
         charge_kwh = drawn_kwh - self._last_kwh
         self._last_kwh = drawn_kwh
-        site_kwh = charge_kwh + self._limits.base_load_kw * (now_s - self._hour_s) / 3600
+        limits, tariff = self._now.limits, self._now.tariff
+        site_kwh = charge_kwh + limits.base_load_kw * hours
+        pv_kwh = limits.pv_kw * hours
         self.hours.append(
             HourRecord(
-                self._hour_s,
-                charge_kwh,
-                site_kwh,
-                site_kwh,
-                self._slice.price_yuan_per_kwh,
-                self._slice.period,
-                self._limits.grid_limit_kw,
-                self.rack.charged,
-                len(self.queue),
+                start_s=self._hour_s,
+                hours=hours,
+                charge_kwh=charge_kwh,
+                site_kwh=site_kwh,
+                import_kwh=max(site_kwh - pv_kwh, 0.0),
+                pv_kwh=pv_kwh,
+                price_yuan_per_kwh=tariff.price_yuan_per_kwh,
+                period=tariff.period,
+                limit_kw=limits.grid_limit_kw,
+                ready=self.rack.charged,
+                waiting=len(self.queue),
             )
         )
         self._hour_s = now_s

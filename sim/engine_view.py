@@ -25,6 +25,7 @@ from scheduler.types import (
     StationView,
 )
 from sim.engine import Call, Truck
+from sim.engine_curve import Charge
 
 
 class PackNow:
@@ -83,6 +84,7 @@ class BayNow:
         "bay_id",
         "blocked",
         "call",
+        "charge",
         "charger_ok",
         "claim_kw",
         "kinds",
@@ -112,6 +114,8 @@ class BayNow:
         self.lanes: frozenset[str] = frozenset()
         self.power_kw = 0.0
         """Set-point."""
+        self.charge: Charge | None = None
+        """The charge at this set-point; None at 0 kW."""
         self.since_s = 0.0
         """Instant of the pack's energy and temperature."""
         self.put_s = 0.0

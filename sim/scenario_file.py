@@ -39,15 +39,11 @@ def parse_scenario(data: dict[str, Any], *, source: str = "scenario", folder: Pa
         ConfigError: with every field problem, else every cross-check problem.
     """
     base = folder or Path()
-    problems = [
-        f"{name}: is set by the program, remove it" for name in ("folder", "vehicle_ids") if name in data
-    ]
+    problems = [f"{name}: is set by the program, remove it" for name in ("folder", "vehicle_ids") if name in data]
     merged = dict(data)
     if isinstance(data.get("station"), str):
         both = [name for name in _FROM_STATION if name in data]
-        problems += [
-            f"{name}: comes from the station file {data['station']!r}; remove it here" for name in both
-        ]
+        problems += [f"{name}: comes from the station file {data['station']!r}; remove it here" for name in both]
         config = load_station(base / data["station"])
         merged |= _station_parts(config, data.get("equipment", {}), base / data["station"])
     if problems:
@@ -108,11 +104,7 @@ def _field_problems(error: ValidationError) -> list[str]:
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"]) or "file"
         value = item["input"]
-        shown = (
-            f" = {value!r}"
-            if not isinstance(value, dict | list | tuple) and item["type"] != "missing"
-            else ""
-        )
+        shown = f" = {value!r}" if not isinstance(value, dict | list | tuple) and item["type"] != "missing" else ""
         unknown = item["type"] == "extra_forbidden"
         message = "is no known field: remove it or mend its spelling" if unknown else item["msg"]
         problems.append(f"{where}{shown}: {message}")
@@ -131,9 +123,7 @@ def cross_check(scenario: Scenario) -> list[str]:
         ("pack_kinds.id", [k.id for k in scenario.pack_kinds]),
         ("vehicle_models.id", [m.id for m in scenario.vehicle_models]),
     ):
-        problems += [
-            f"{name}: {i!r} is given more than once" for i in sorted({i for i in ids if ids.count(i) > 1})
-        ]
+        problems += [f"{name}: {i!r} is given more than once" for i in sorted({i for i in ids if ids.count(i) > 1})]
     for model in scenario.vehicle_models:
         problems += [
             f"vehicle_models.{model.id}.pack_kinds = {kind!r}: no such pack kind; known: {known_kinds}"
@@ -151,21 +141,15 @@ def cross_check(scenario: Scenario) -> list[str]:
         problems.append(f"equipment: {scenario.equipment.bay_count} bays; one rack has at most 99")
     for fleet in scenario.fleets:
         if fleet.model not in models:
-            problems.append(
-                f"fleets.{fleet.id}.model = {fleet.model!r}: no such vehicle model; known: {known_models}"
-            )
+            problems.append(f"fleets.{fleet.id}.model = {fleet.model!r}: no such vehicle model; known: {known_models}")
         if scenario.demand.mode == "fleet" and fleet.trips is None:
             problems.append(f"fleets.{fleet.id}.trips: missing; demand.mode = 'fleet' needs it")
     demand = scenario.demand
     if demand.mode == "profile" and sum(demand.trucks_per_hour_by_hour) <= 0:
-        problems.append(
-            "demand.trucks_per_hour_by_hour: no truck ever comes; give 24 rates, at least one above 0"
-        )
+        problems.append("demand.trucks_per_hour_by_hour: no truck ever comes; give 24 rates, at least one above 0")
     if demand.mode == "profile" and min(demand.trucks_per_hour_by_hour) < 0:
         problems.append("demand.trucks_per_hour_by_hour: a rate is below 0 trucks per hour")
-    if demand.mode == "trace" and (
-        demand.trace is None or not (Path(scenario.folder) / demand.trace).is_file()
-    ):
+    if demand.mode == "trace" and (demand.trace is None or not (Path(scenario.folder) / demand.trace).is_file()):
         problems.append(f"demand.trace = {demand.trace!r}: no such file beside the scenario")
     if scenario.equipment.base_load_kw >= scenario.equipment.grid_limit_kw:
         problems.append(

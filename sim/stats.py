@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Values = Sequence[float] | NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Estimate:
         return self.mean + self.half_width
 
 
-def estimate(values: Sequence[float] | Floats, confidence: float = 0.95) -> Estimate:
+def estimate(values: Values, confidence: float = 0.95) -> Estimate:
     """Mean of independent values. Raises ValueError for none."""
     data = np.asarray(values, dtype=float)
     if data.size == 0:
@@ -63,7 +65,7 @@ def difference(one: Sequence[float], other: Sequence[float], confidence: float =
     return estimate([a - b for a, b in zip(one, other, strict=True)], confidence)
 
 
-def variance_estimate(values: Sequence[float] | Floats, confidence: float = 0.95) -> Estimate:
+def variance_estimate(values: Values, confidence: float = 0.95) -> Estimate:
     """Variance of independent values, with a standard error from their fourth moment."""
     data = np.asarray(values, dtype=float)
     deviations = data - data.mean()
@@ -73,7 +75,7 @@ def variance_estimate(values: Sequence[float] | Floats, confidence: float = 0.95
     return Estimate(variance, error, int(data.size), confidence)
 
 
-def quantile_estimate(sections: Sequence[Sequence[float]], p: float, confidence: float = 0.95) -> Estimate:
+def quantile_estimate(sections: Sequence[Values], p: float, confidence: float = 0.95) -> Estimate:
     """The p-quantile of values that come in independent sections (replications).
 
     The value is that of all sections together, which is nearly unbiased; the error is that of the sections'
@@ -99,9 +101,7 @@ def _at(ordered: Floats, p: float) -> float:
     return float(ordered[min(int(p * ordered.size), ordered.size - 1)])
 
 
-def ratio_estimate(
-    numerators: Sequence[float], denominators: Sequence[float], confidence: float = 0.95
-) -> Estimate:
+def ratio_estimate(numerators: Sequence[float], denominators: Sequence[float], confidence: float = 0.95) -> Estimate:
     """Ratio of two means over the same replications, for instance wait per truck (delta method)."""
     top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
     count = int(top.size)
@@ -115,7 +115,7 @@ def ratio_estimate(
     return Estimate(ratio, error, count, confidence)
 
 
-def batch_means(series: Sequence[float] | Floats, batches: int = 20) -> Floats:
+def batch_means(series: Values, batches: int = 20) -> Floats:
     """Means of equal consecutive batches of one long run; the first values that fill none are left out."""
     data = np.asarray(series, dtype=float)
     length = data.size // batches
@@ -126,7 +126,7 @@ def batch_means(series: Sequence[float] | Floats, batches: int = 20) -> Floats:
     return means
 
 
-def mser5(series: Sequence[float] | Floats) -> int:
+def mser5(series: Values) -> int:
     """How many of the first values to leave out as warm-up: a multiple of 5, at most half of them.
 
     Takes means of five and cuts where the standard error of what is left is least (White, Cobb & Spratt 2000).
@@ -186,9 +186,7 @@ def _beta_share(a: float, b: float, x: float) -> float:
     """Regularised incomplete beta function, by its continued fraction (Lentz)."""
     if x <= 0 or x >= 1:
         return 0.0 if x <= 0 else 1.0
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    )
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
     if x > (a + 1) / (a + b + 2):
         return 1 - _beta_share(b, a, 1 - x)
     tiny = 1e-300

@@ -1,0 +1,92 @@
+"""One charge at a constant set-point, with everything that does not change worked out once.
+
+The same closed forms as `battery_bms.pack` (a test compares them to 1e-9): constant power until the BMS
+lowers what it allows, from there an exponential. The study asks for the energy of the same charge many
+times, so it keeps the constants.
+"""
+
+from __future__ import annotations
+
+from math import exp, inf, log
+
+from battery_bms.pack import PackSpec
+
+
+class KindCurve:
+    """Constants of a kind of pack at 100 % state of health."""
+
+    __slots__ = ("decay_per_s", "efficiency", "max_kw", "per_s", "rated_kwh", "slope", "taper_from_kwh", "width_kwh")
+
+    def __init__(self, spec: PackSpec) -> None:
+        self.rated_kwh = spec.rated_kwh
+        self.max_kw = spec.max_charge_kw
+        self.efficiency = spec.charge_efficiency
+        self.taper_from_kwh = spec.rated_kwh * spec.taper_from_soc_pct / 100
+        self.width_kwh = spec.rated_kwh - self.taper_from_kwh
+        fall_kw = spec.max_charge_kw * (1 - spec.taper_end_share)
+        self.slope = fall_kw / self.width_kwh if self.width_kwh > 0 else 0.0
+        """Fall of the allowed power, kW for each kWh stored."""
+        self.per_s = spec.charge_efficiency / 3600
+        """kWh stored in a second for each kW at the charger's output."""
+        self.decay_per_s = self.slope * self.per_s
+
+    def allowed_kw(self, energy_kwh: float) -> float:
+        """What the BMS allows by energy alone."""
+        over_kwh = energy_kwh - self.taper_from_kwh
+        return self.max_kw if over_kwh <= 0 else self.max_kw - self.slope * over_kwh
+
+
+class Charge:
+    """A charge at a set-point from an instant on."""
+
+    __slots__ = ("curve", "from_kwh", "from_s", "knee_kwh", "knee_s", "rate", "taper_rate")
+
+    def __init__(self, curve: KindCurve, from_s: float, from_kwh: float, power_kw: float) -> None:
+        self.curve = curve
+        self.from_s = from_s
+        self.from_kwh = from_kwh
+        allowed_kw = curve.allowed_kw(from_kwh)
+        if power_kw < allowed_kw or curve.slope == 0.0:
+            power_kw = min(power_kw, curve.max_kw)
+            knee_kwh = (
+                curve.taper_from_kwh + (curve.max_kw - power_kw) / curve.slope if curve.slope > 0 else curve.rated_kwh
+            )
+            self.knee_kwh = min(max(knee_kwh, from_kwh), curve.rated_kwh)
+        else:
+            power_kw = allowed_kw
+            self.knee_kwh = max(from_kwh, min(curve.taper_from_kwh, curve.rated_kwh))
+        self.rate = power_kw * curve.per_s
+        """kWh stored in a second before the taper."""
+        self.knee_s = (self.knee_kwh - from_kwh) / self.rate if self.rate > 0 else inf
+        """Seconds from the start to the taper."""
+        self.taper_rate = curve.allowed_kw(self.knee_kwh) * curve.per_s
+
+    def energy_kwh(self, at_s: float) -> float:
+        """Energy at an instant not before the start."""
+        after_s = at_s - self.from_s
+        if after_s <= self.knee_s:
+            return self.from_kwh + self.rate * after_s
+        curve = self.curve
+        if curve.slope == 0.0 or self.knee_kwh >= curve.rated_kwh:
+            return curve.rated_kwh
+        decay = curve.decay_per_s
+        gained_kwh = self.taper_rate / decay * (1 - exp(-decay * (after_s - self.knee_s)))
+        return min(self.knee_kwh + gained_kwh, curve.rated_kwh)
+
+    def instant_of(self, energy_kwh: float) -> float:
+        """When an energy is reached; inf when never."""
+        if energy_kwh <= self.from_kwh:
+            return self.from_s
+        if energy_kwh <= self.knee_kwh:
+            return self.from_s + (energy_kwh - self.from_kwh) / self.rate if self.rate > 0 else inf
+        curve = self.curve
+        left = 1 - (energy_kwh - self.knee_kwh) * curve.decay_per_s / self.taper_rate if curve.slope > 0 else 0.0
+        if energy_kwh > curve.rated_kwh or left <= 0:
+            return inf
+        return self.from_s + self.knee_s - log(left) / curve.decay_per_s
+
+    def power_kw(self, at_s: float) -> float:
+        """Output of the charger at an instant."""
+        if at_s - self.from_s <= self.knee_s:
+            return self.rate / self.curve.per_s
+        return self.curve.allowed_kw(self.energy_kwh(at_s))

@@ -1,0 +1,81 @@
+"""What the station cannot choose: weather, prices, sun, demand response. Constant between full hours and prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import cos, pi, sin
+from pathlib import Path
+from random import Random
+
+from scheduler.tariff import load_tariff
+from scheduler.types import SiteLimits, TariffSlice
+from sim.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class WorldNow:
+    """The world from an instant until `until_s`."""
+
+    limits: SiteLimits
+    tariff: TariffSlice
+    outside_c: float
+    rack_c: float
+    """Room and coolant of the rack."""
+    until_s: float
+
+
+class World:
+    """The surroundings of a scenario's station by seconds from its start."""
+
+    def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
+        self._scenario = scenario
+        self._start_at = scenario.start_at.astimezone(UTC)
+        self._tariff = load_tariff(scenario.tariff, scenario.zone, Path(scenario.folder))
+        self._draw = seed * 31 + replication
+        equipment = scenario.equipment
+        self._limits = SiteLimits(equipment.grid_limit_kw, equipment.base_load_kw)
+
+    def at(self, at_s: float) -> WorldNow:
+        """What holds from `at_s` on."""
+        scenario, climate = self._scenario, self._scenario.climate
+        at = self._start_at + timedelta(seconds=at_s)
+        local = at.astimezone(scenario.zone)
+        tariff = self._tariff.slice_at(at)
+        outside_c = scenario.outside_c(local.month, local.hour + local.minute / 60)
+        rack_c = outside_c if climate.rack_min_c is None else max(outside_c, climate.rack_min_c)
+        rack_c = rack_c if climate.rack_max_c is None else min(rack_c, climate.rack_max_c)
+        until_s = (at_s // 3600 + 1) * 3600
+        change_s = (tariff.until_at - self._start_at).total_seconds()
+        if at_s < change_s < until_s:
+            until_s = change_s
+        return WorldNow(self._limits_at(local), tariff, outside_c, rack_c, until_s)
+
+    def _limits_at(self, local: datetime) -> SiteLimits:
+        events, pv = self._scenario.dr_events, self._scenario.pv
+        base = self._limits
+        if not events and pv.peak_kw <= 0:
+            return base
+        hour = local.hour + local.minute / 60
+        limits = [e.limit_kw for e in events if local.month in e.months and (hour - e.from_hour) % 24 < e.hours]
+        return SiteLimits(
+            base.grid_limit_kw,
+            base.base_load_kw,
+            pv_kw=self._pv_kw(local),
+            dr_limit_kw=min(limits, default=None),
+        )
+
+    def _pv_kw(self, local: datetime) -> float:
+        """Half a sine over the day, longer and higher in summer, times a draw for the day's clouds."""
+        pv = self._scenario.pv
+        if pv.peak_kw <= 0:
+            return 0.0
+        season = cos((local.timetuple().tm_yday - 172) / 365 * 2 * pi)
+        day_h = 12 + 2.5 * season
+        phase = (local.hour + 0.5 - 12.5 + day_h / 2) / day_h
+        if not 0 < phase < 1:
+            return 0.0
+        clouds = Random(local.toordinal() * 7919 + self._draw).betavariate(4, 1.5)
+        # The half sine's mean is 2/π of its top, the clouds' mean 4/5.5; scaled to the stated full-load hours.
+        whole_h = 2 / pi * 12 / 24 * 8760 * 4 / 5.5
+        return pv.peak_kw * min(sin(pi * phase) * (1 + 0.25 * season) * clouds * pv.yield_h / whole_h, 1.0)
