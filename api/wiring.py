@@ -28,10 +28,10 @@ from scheduler.tariff import Tariff, load_tariff
 from swap.commerce.billing import run_commerce
 from swap.config import StationConfig
 from swap.history import latest_event_at
-from swap.seed import sync_station
+from swap.seed import SyncError, sync_station
 from swap.station.clock import Clock
 from swap.station.context import StationContext
-from swap.station.controller import StationController
+from swap.station.controller import CellOwned, StationController
 from swap.station.file_check import check_recipes
 from swap.station.lease import ControllerRunning, Lease
 from swap.store import Store
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from sim.plant import Plant
 
 REFUSED = 2
+
+
+class StationDevicesError(Exception):
+    """The simulated devices cannot be started; the message says what is in the way."""
 
 
 class Station:
@@ -66,8 +70,11 @@ class Station:
         start_at = max(now, last_at + timedelta(seconds=1)) if last_at is not None else now
         self.first_start = last_at is None
         self.clock = Clock(start_at, self.speed)
+        if not self.first_start:  # nothing of a running station is touched before it is ours
+            self.lease.acquire()
         sync_station(self.store, self.config, start_at)
-        self.lease.acquire()
+        if self.first_start:
+            self.lease.acquire()
         self.tariff: Tariff = load_tariff(self.config.tariff, self.config.station.zone, self.config.folder)
         self.controller = self._controller()
 
@@ -107,7 +114,7 @@ class Station:
         if self.config.devices == "real":
             yield None
             return
-        from sim.devices import DeviceServers
+        from sim.devices import DeviceError, DeviceServers
         from sim.plant import Plant
 
         if self.first_start:
@@ -120,7 +127,11 @@ class Station:
             snapshot_path=self.snapshot_path,
             folder=self.config.folder,
         )
-        await servers.start()
+        try:
+            await servers.start()
+        except DeviceError as error:
+            self.lease.release()
+            raise StationDevicesError(str(error)) from error
         try:
             yield servers
         finally:
@@ -183,12 +194,11 @@ async def serve(settings: Settings, config: StationConfig, echo: Callable[[str],
     """Run a station until it is asked to stop; the exit code."""
     station = Station(settings, config)
     try:
-        try:
-            station.prepare()
-        except ControllerRunning as error:
-            echo(str(error))
-            return REFUSED
+        station.prepare()
         return await _serve(station, echo)
+    except (ControllerRunning, CellOwned, SyncError, StationDevicesError) as error:
+        echo(str(error))
+        return REFUSED
     finally:
         station.store.close()
 
@@ -237,6 +247,8 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
             for task in reversed(tasks):
                 task.cancel()
                 await asyncio.wait([task])
+        if isinstance(failed, CellOwned):
+            raise failed
         echo(language.text("Stopped: robots held, charging at 0 kW."))
         if failed is not None:
             raise failed

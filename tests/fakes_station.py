@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from robotics.port import CellStatus, LinkLost, RobotCommand
 from scheduler.tariff import load_tariff
 from sim.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant import Plant
@@ -25,13 +27,65 @@ from swap.tables import ControlRequest, StationEvent, Swap
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 
 
+HOP_S = (0.5, 20.0)
+"""Shortest and longest step when time hops from one change of the plant to the next."""
+
+
+class CuttableRobot(DirectRobot):
+    """A robot whose link can be cut: its status ages, commands and requests are lost."""
+
+    cut = False
+    _last: CellStatus | None = None
+
+    async def status(self) -> CellStatus:
+        """The cell now, or what was last heard of it."""
+        if not self.cut or self._last is None:
+            self._last = await super().status()
+        return self._last
+
+    async def send(self, command: RobotCommand) -> None:
+        """Give the command. Raises LinkLost while the link is cut."""
+        self._need_link()
+        await super().send(command)
+
+    async def acknowledge(self, seq: int) -> None:
+        """Raises LinkLost while the link is cut."""
+        self._need_link()
+        await super().acknowledge(seq)
+
+    async def resume(self) -> None:
+        """Raises LinkLost while the link is cut."""
+        self._need_link()
+        await super().resume()
+
+    async def hold(self, reason: str) -> None:
+        """Lost while the link is cut."""
+        if not self.cut:
+            await super().hold(reason)
+
+    def _need_link(self) -> None:
+        if self.cut:
+            raise LinkLost(f"cell {self.lane_id}: cut")
+
+
 class Bench:
-    """Store, plant and controller; `run()` lets station time pass in steps of `step_s`."""
+    """Store, plant and controller; `run()` lets station time pass in steps of `step_s`.
+
+    Args:
+        speed: station seconds for each "real" second, by which links and readings age.
+    """
 
     def __init__(
-        self, folder: Path, config: StationConfig, *, url: str | None = None, plant: Plant | None = None
+        self,
+        folder: Path,
+        config: StationConfig,
+        *,
+        url: str | None = None,
+        plant: Plant | None = None,
+        speed: float = 1.0,
     ) -> None:
         self.config = config
+        self.speed = speed
         self.seconds = 0.0
         self.store = Store(url or f"sqlite:///{folder / 'swap.db'}")
         self.store.upgrade()
@@ -43,7 +97,7 @@ class Bench:
 
     def build(self) -> StationController:
         """A new controller on the same database and plant, as after a restart of the process."""
-        self.clock = Clock(START_AT, 1.0, monotonic=lambda: self.seconds)
+        self.clock = Clock(START_AT, self.speed, monotonic=lambda: self.seconds / self.speed)
         self.clock._origin_s = 0.0
         tariff = load_tariff(self.config.tariff, self.config.station.zone)
         self.tariff = tariff
@@ -53,9 +107,13 @@ class Bench:
         for cell in self.plant.cells.values():
             cell.owner = 0
         rack = DirectRack(self.plant, self.clock.now, self._pass)
+        self.robots = {
+            lane.id: CuttableRobot(self.plant, lane.id, lease.token, self.clock.now, self._pass)
+            for lane in self.config.lanes
+        }
         self.controller = StationController(
             context,
-            [DirectRobot(self.plant, lane.id, lease.token, self.clock.now, self._pass) for lane in self.config.lanes],
+            list(self.robots.values()),
             rack,
             rack,
             DirectMeter(self.plant, self.clock.now),
@@ -71,9 +129,7 @@ class Bench:
 
     async def start(self) -> bool:
         """Recover and connect; returns whether the last controller ended without saying so."""
-        unclean = self.controller.recover()
-        await self.controller.connect()
-        return unclean
+        return await self.controller.start(claim_wait_s=0.0)
 
     async def tick(self, step_s: float = 1.0) -> None:
         """One round of every loop."""
@@ -89,22 +145,30 @@ class Bench:
         await self.controller.answers.cycle()
         run_commerce(self.store, self.config, self.tariff, self.clock.now())
 
-    async def run(self, seconds: float, step_s: float = 1.0) -> None:
-        """Let station time pass."""
-        for _ in range(round(seconds / step_s)):
-            await self.tick(step_s)
+    def hop_s(self, longest_s: float = HOP_S[1]) -> float:
+        """Seconds to the next change of the plant, within `HOP_S`."""
+        change_s = self.plant.next_change_s()
+        return max(HOP_S[0], min(longest_s, longest_s if change_s is None else change_s + 0.01))
+
+    async def run(self, seconds: float, step_s: float | None = 1.0) -> None:
+        """Let station time pass; without a step, from change to change."""
+        until_s = self.seconds + seconds
+        while self.seconds < until_s - 1e-6:
+            await self.tick(min(step_s or self.hop_s(), until_s - self.seconds))
 
     async def run_until(
-        self, kind: EventKind, limit_s: float = 1200.0, step_s: float = 1.0, **data: object
+        self, kind: EventKind, limit_s: float = 1200.0, step_s: float | None = 1.0, **data: object
     ) -> StationEvent:
         """Run until an event of a kind (with the given data) is written; AssertionError when none comes."""
-        last = self.last_event_id()
-        for _ in range(round(limit_s / step_s)):
-            await self.tick(step_s)
+        first = last = self.last_event_id()
+        until_s = self.seconds + limit_s
+        while self.seconds < until_s:
+            await self.tick(step_s or self.hop_s())
             for event in self.events(after=last):
+                last = event.id
                 if event.kind == kind and all(event.data.get(k) == v for k, v in data.items()):
                     return event
-        seen = [(e.kind, e.data) for e in self.events(after=last)][-6:]
+        seen = [(e.kind, e.data) for e in self.events(after=first)][-6:]
         raise AssertionError(f"no {kind} {data} within {limit_s} s; last events: {seen}")
 
     def arrive(self, vehicle_id: str, soc_pct: float = 30.0) -> str:
@@ -145,8 +209,8 @@ class Bench:
 
     def last_event_id(self) -> int:
         """Newest event id, 0 when there is none."""
-        events = self.events()
-        return events[-1].id if events else 0
+        with self.store.reading() as db:
+            return db.exec(select(func.max(StationEvent.id))).one() or 0
 
     def events(self, after: int = 0) -> list[StationEvent]:
         """Events in order."""

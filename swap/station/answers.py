@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import select
 
-from robotics.port import LinkLost, Refused
+from robotics.port import CommandCode, LinkLost, Refused, ResultCode
 from scheduler.types import PackState
 from swap.events import EventKind, append_event
 from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
 from swap.station.modes import IllegalMode, ModeTrigger
 from swap.station.pack_states import IllegalPackStep, PackTrigger
+from swap.station.permissives import tripped
 from swap.station.recipe import CANCELLED, QUEUED
-from swap.station.session import Decision, DecisionKind
+from swap.station.session import Decision, DecisionKind, Phase
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Swap
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class Answerer:
             return "closed"
         if kind == "decide":
             return await self._decide(arguments, name)
+        if kind == "reset":
+            return await self._reset(arguments, name)
         if kind == "cancel_swap":
             return self._cancel(arguments, name)
         if kind == "release_pack":
@@ -127,12 +130,30 @@ class Answerer:
             ) from None
         for lane in self._controller.lanes.values():
             if lane.session is not None and lane.session.swap_id == swap_id:
-                robot = self._controller.robots[lane.lane.id]
-                await robot.resume()
                 if await lane.decide(decision):
                     return decision.kind.value
                 raise Denied(f"{decision.kind.value} is not possible for swap {swap_id} as things stand")
         raise Denied(f"swap {swap_id!r} is in no lane")
+
+    async def _reset(self, arguments: dict[str, Any], name: str) -> str:
+        """Ask a cell to clear latched faults whose cause is gone; a safety trip is not cleared this way."""
+        context = self._controller.context
+        lane = self._controller.lanes.get(str(arguments.get("lane_id")))
+        cell = context.cells.get(str(arguments.get("lane_id")))
+        if lane is None or cell is None:
+            raise Denied(f"lane_id = {arguments.get('lane_id')!r}: allowed {', '.join(self._controller.lanes)}")
+        facts = lane.cell_facts(cell)
+        if not facts.fresh:
+            raise Denied(f"lane {lane.lane.id}: the cell does not answer")
+        in_flight = lane.session is not None and lane.session.phase in (Phase.SENT, Phase.CONFIRMING)
+        if in_flight or lane.watch.busy or cell.active_seq or cell.result is not ResultCode.NONE:
+            raise Denied(f"lane {lane.lane.id}: the cell is at work")
+        signal = tripped(facts)
+        if signal is not None:
+            raise Denied(f"lane {lane.lane.id}: {signal.value} is reset at the equipment")
+        await lane.robot.resume()
+        await lane.watch.command(CommandCode.RESET, cell)
+        return "reset asked of the cell"
 
     def _cancel(self, arguments: dict[str, Any], name: str) -> str:
         context = self._controller.context

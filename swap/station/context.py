@@ -63,6 +63,8 @@ class StationContext:
     watches: dict[str, ThermalWatch] = field(default_factory=dict)
     meter: MeterReading | None = None
     plan: dict[str, Setpoint] = field(default_factory=dict)
+    owner_token: int | None = None
+    """What this controller writes into the owner word of its cells; None where nobody claims them."""
 
     @classmethod
     def build(cls, store: Store, config: StationConfig, clock: Clock, prices: Prices | None = None) -> StationContext:
@@ -227,6 +229,7 @@ class StationContext:
             and age_s is not None
             and age_s <= section.cell.max_age_s
             and cell.heartbeat_ok
+            and (self.owner_token is None or cell.owner in (0, self.owner_token))
             and cell.control_mode is ControlMode.ONLINE
             and cell.run_mode is RunMode.AUTO
             and cell.state in (CellState.FREE, CellState.READY)

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from sqlmodel import col, select
 
 from battery_bms.port import ChargerBank, PackMonitor, SiteMeter
-from robotics.port import Signal, SwapRobot
+from robotics.port import LinkLost, Refused, Signal, SwapRobot
 from scheduler.queueing import next_dispatch
 from scheduler.types import StationMode
 from swap.events import EventKind, append_event
 from swap.station.answers import Answerer
 from swap.station.context import StationContext
-from swap.station.faults import raise_fault
+from swap.station.faults import clear_fault, raise_fault
 from swap.station.lanes import LaneRunner
 from swap.station.lease import Lease
 from swap.station.modes import ModeTrigger
@@ -28,11 +28,20 @@ from swap.station.rack import RackRunner
 from swap.station.recipe import QUEUED
 from swap.station.reconcile import Mismatch, reconcile
 from swap.station.records import change_mode
-from swap.station.session import STATION_REASONS, Decision, DecisionKind, Phase
+from swap.station.sequencer import MOVING_MODES
+from swap.station.session import Decision, DecisionKind, Phase
 from swap.station.thermal import ThermalRunner
 from swap.tables import Station, StationEvent, Swap
 
 log = logging.getLogger(__name__)
+
+CLAIM_WAIT_S = 5.0
+"""Real seconds in which a cell's former owner may still be heard: a PLC lets a silent one go after 3 s."""
+
+
+class CellOwned(Exception):
+    """Another controller owns a cell; this one must not run."""
+
 
 BackgroundStep = tuple[float, Callable[[], object]]
 """Period in real seconds and a step that works on the database only, such as billing."""
@@ -66,6 +75,7 @@ class StationController:
             lane.id: LaneRunner(context, lane, self.robots[lane.id], self.hold_station) for lane in context.config.lanes
         }
         self.lease = lease
+        context.owner_token = lease.token
         self.background = dict(background or {})
         self.thermal = ThermalRunner(context, self.lanes)
         self.answers = Answerer(self)
@@ -112,7 +122,7 @@ class StationController:
             context.refresh_mode(db)
         for lane in self.lanes.values():
             lane.load(restarted=unclean)
-        self.thermal.load()
+        self.thermal.load(restarted=unclean)
         self._reconcile_by = "controller"
         return unclean
 
@@ -124,10 +134,55 @@ class StationController:
             *((self.rack.meter.connect(),) if self.rack.meter is not None else ()),
         )
 
-    async def run(self) -> None:
-        """Run every loop until cancelled or until one fails; then hold the robots and stop charging."""
-        self.recover()
+    async def claim(self, wait_s: float = CLAIM_WAIT_S) -> None:
+        """Wait until no cell names another owner; a cell that does not answer is not waited for.
+
+        Raises:
+            CellOwned: another controller keeps a cell.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_s
+        while True:
+            owned = []
+            for lane_id, robot in self.robots.items():
+                cell = await robot.status()
+                if cell.fast_at is not None and cell.owner not in (0, self.lease.token):
+                    owned.append(f"the cell of lane {lane_id} belongs to controller {cell.owner}")
+            if not owned:
+                return
+            if loop.time() >= until:
+                raise CellOwned(
+                    f"{'; '.join(owned)}; this one is {self.lease.token}. Stop the other controller first: "
+                    "a PLC takes commands from one"
+                )
+            await asyncio.sleep(0.25)
+
+    async def start(self, claim_wait_s: float = CLAIM_WAIT_S) -> bool:
+        """Connect, own the cells, take the stored state up; returns whether the last controller ended uncleanly.
+
+        Raises:
+            CellOwned: another controller keeps a cell; nothing was written to it or to the database.
+        """
         await self.connect()
+        try:
+            await self.claim(claim_wait_s)
+        except BaseException:
+            await self._close_links()
+            self.lease.release()
+            raise
+        unclean = self.recover()
+        if not unclean and self.context.mode in MOVING_MODES:
+            for lane in self.lanes.values():
+                await lane.go_on()
+        return unclean
+
+    async def run(self) -> None:
+        """Run every loop until cancelled or until one fails; then hold the robots and stop charging.
+
+        Raises:
+            CellOwned: another controller keeps a cell; nothing was done.
+        """
+        await self.start()
         try:
             async with asyncio.TaskGroup() as group:
                 for lane in self.lanes.values():
@@ -158,12 +213,15 @@ class StationController:
                 kind=EventKind.CONTROLLER_STOPPED,
                 data={"chargers_not_confirmed": dict(unconfirmed)},
             )
+        await self._close_links()
+        self.lease.release()
+
+    async def _close_links(self) -> None:
         for robot in self.robots.values():
             await robot.close()
         await self.rack.monitor.close()
         if self.rack.meter is not None:
             await self.rack.meter.close()
-        self.lease.release()
 
     async def _every(self, period_s: float, step: Callable[[], Awaitable[object]]) -> None:
         """Call a step every `period_s` real seconds; a late step is not caught up."""
@@ -181,6 +239,7 @@ class StationController:
         hot = await self.rack.read_cycle()
         if hot:
             self.thermal.detect(hot)
+        if self.rack.must_stop_charging():
             await self.rack.charge_cycle()
         await self.thermal.cycle()
         if self._reconcile_by is not None and self._all_seen():
@@ -256,19 +315,36 @@ class StationController:
     async def confirm(self, name: str) -> list[Mismatch]:
         """A named person has looked and confirms: compare record and sensors, then go on.
 
-        Returns the differences found; places that differ are blocked, the rest of the station goes on.
+        A lane whose swap waits for a decision of its own stays held: a paused motion would go on with the
+        withdrawal of the cell's hold. Returns the differences found; places that differ are blocked, the rest
+        of the station goes on.
 
         Raises:
-            IllegalMode: the station is not held.
             LinkLost, Refused: a cell did not take the withdrawal of its hold; the station stays held.
         """
         mismatches = self.reconcile_now(name)
-        for robot in self.robots.values():
-            await robot.resume()
-        self.change_mode(ModeTrigger.CONFIRM, "confirmed", name)
-        for lane in self.lanes.values():
-            session = lane.session
-            if session is not None and session.phase is Phase.HELD and session.hold_reason in STATION_REASONS:
+        going_on = [lane for lane in self.lanes.values() if not lane.waits_for_decision]
+        try:
+            for lane in going_on:
+                await lane.robot.resume()
+        except (LinkLost, Refused):
+            for lane in going_on:
+                await lane.robot.hold("not every cell took the confirmation")
+            raise
+        if self.context.mode is StationMode.HELD:
+            self.change_mode(ModeTrigger.CONFIRM, "confirmed", name)
+        with self.context.store.transaction() as db:
+            clear_fault(
+                db,
+                station_id=self.context.station_id,
+                name="controller_restarted",
+                source="controller",
+                at=self.context.clock.now(),
+                actor=name,
+            )
+        for lane in going_on:
+            lane.watch.home_by = name
+            if lane.session is not None and lane.session.phase is Phase.HELD:
                 await lane.decide(Decision(DecisionKind.CONTINUE, name))
         return mismatches
 

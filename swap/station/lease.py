@@ -34,6 +34,10 @@ class Lease:
     def acquire(self, now: datetime | None = None) -> None:
         """Take the station.
 
+        From a controller that died on this machine the token is taken over as well, so its cells need not
+        wait until they notice that it is silent. One that may only be slow keeps its own: the cells then
+        refuse whichever of the two they do not know.
+
         Raises:
             ControllerRunning: another controller's heartbeat is younger than `LEASE_EXPIRES_S`.
         """
@@ -46,11 +50,14 @@ class Lease:
                 )
                 return
             age_s = (now - row.heartbeat_at).total_seconds()
-            if row.holder != self.holder and age_s < LEASE_EXPIRES_S and not _dead_here(row.holder):
+            dead = _dead_here(row.holder)
+            if row.holder != self.holder and age_s < LEASE_EXPIRES_S and not dead:
                 raise ControllerRunning(
                     f"station {self.station_id} is run by {row.holder}, last heard {age_s:.1f} s ago; "
                     f"stop it first, or wait {LEASE_EXPIRES_S:g} s after it died"
                 )
+            if dead:
+                self.token = row.token
             row.holder, row.token, row.heartbeat_at = self.holder, self.token, now
             db.add(row)
 

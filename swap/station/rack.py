@@ -66,9 +66,13 @@ class RackRunner:
         self.chargers = chargers
         self.meter = meter
         self._sampled_at: datetime | None = None
+        self._stopped: list[str] = []
+        """Bays whose pack was blocked or quarantined, or has such an alarm, in the newest cycle."""
         self._silent_since: dict[str, datetime] = {}
         """When the reading of a bay's pack went missing."""
         self._unconfirmed = {bay.id for bay in context.config.bays}
+        self._planned: tuple[StationMode, bool] | None = None
+        """Mode and smoke that the charging plan in force was made for."""
 
     async def read_cycle(self) -> list[str]:
         """Read every bay and the meter, and store what changed. Returns bays whose detection latched now."""
@@ -77,6 +81,7 @@ class RackRunner:
         if self.meter is not None:
             self.context.meter = await self.meter.read()
         hot: list[str] = []
+        self._stopped = []
         with self.context.store.transaction() as db:
             look = self._look(db)
             for section in self.context.config.bays:
@@ -148,6 +153,7 @@ class RackRunner:
             if not in_motion or pack.state == PackState.RECEIVED:
                 data = {"expected": pack.id, "found": reading.pack_id}
                 self._raise(db, "pack_identity_mismatch", section, data)
+                self._stopped.append(section.id)
                 quarantine(db, pack, "pack_identity_mismatch", station_id=context.station_id, at=now)
             return
         self._take_reading(db, section, pack, reading, look.charges.get(pack.id))
@@ -208,6 +214,8 @@ class RackRunner:
         db.add(pack)
         level = judge(reading, context.limits[pack.kind]).level
         state = PackState(pack.state)
+        if level >= BLOCK_LEVEL:
+            self._stopped.append(section.id)
         if level >= STOP_LEVEL:
             self._raise(db, "bms_alarm_level_3", section, {"alarm_bits": reading.alarm_bits})
             quarantine(db, pack, "bms_alarm_level_3", station_id=station_id, at=now)
@@ -281,6 +289,23 @@ class RackRunner:
         elif row is not None and not charging and reading.charge_kw is not None:
             end_charge(db, row, pack, at=self.context.clock.now(), meter_kwh=reading.meter_kwh)
 
+    def must_stop_charging(self) -> bool:
+        """The plan in force gives power where it may no longer: it is made anew at once, not at its period.
+
+        So it is for smoke, for a change to the fire or thermal mode, and for a pack that became blocked or
+        quarantined while it charges.
+        """
+        if not any(setpoint.power_kw > 0.0 for setpoint in self.context.plan.values()):
+            return False
+        if self._planned != (self._mode_class(), self._smoke()):
+            return True
+        return any(self.context.plan[bay].power_kw > 0.0 for bay in self._stopped if bay in self.context.plan)
+
+    def _mode_class(self) -> StationMode:
+        """The mode as far as it matters for charging."""
+        mode = self.context.mode
+        return mode if mode in (StationMode.FIRE, StationMode.THERMAL) else StationMode.AUTOMATIC
+
     async def charge_cycle(self) -> None:
         """Make the charging plan anew and write it to the chargers; what is not confirmed is a fault."""
         context = self.context
@@ -293,6 +318,7 @@ class RackRunner:
             view = replace(view, mode=StationMode.FIRE)
         plan = plan_charging(view, context.policy, context.specs, tariff)
         context.plan = plan
+        self._planned = (self._mode_class(), self._smoke())
         commanded = {
             b.id: plan[b.id].power_kw if b.id in plan else 0.0 for b in context.config.bays if b.charger_kw > 0
         }

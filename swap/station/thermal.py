@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING
 from sqlmodel import Session as Db
 from sqlmodel import col, select
 
-from robotics.port import CommandCode, LinkLost, Location, LocationKind, Refused, ResultCode, RobotCommand, Signal
+from battery_bms.limits import ThermalCause, ThermalWatch
+from robotics.port import (
+    AckCode,
+    CommandCode,
+    LinkLost,
+    Location,
+    LocationKind,
+    Refused,
+    ResultCode,
+    RobotCommand,
+    Signal,
+)
 from scheduler.types import PackState, StationMode
 from swap.events import EventKind, append_event
 from swap.station.context import StationContext
@@ -98,10 +109,15 @@ class ThermalRunner:
         self.context = context
         self.lanes = lanes
         self.procedures: dict[str, Procedure] = {}
-        self._bars: dict[str, tuple[str, ...]] = {}
+        self._sent: dict[str, RobotCommand] = {}
+        """Commands of evacuations that this process has sent, by bay."""
 
-    def load(self) -> None:
-        """Take up procedures that were under way, from the journal."""
+    def load(self, *, restarted: bool) -> None:
+        """Take up procedures that were under way, from the journal.
+
+        A detection stays latched while its pack is quarantined, so it is not made a second time. After an
+        unclean end of the controller no evacuation begins: nothing moves before a person has looked.
+        """
         with self.context.store.reading() as db:
             events = db.exec(
                 select(StationEvent)
@@ -111,6 +127,7 @@ class ThermalRunner:
                 )
                 .order_by(col(StationEvent.id))
             ).all()
+        latched: dict[str, tuple[str | None, ThermalWatch]] = {}
         for event in events:
             bay, stage = str(event.data["bay"]), Stage(event.data["stage"])
             known = self.procedures.get(bay)
@@ -118,7 +135,19 @@ class ThermalRunner:
                 known = Procedure(bay, event.pack_id, event.at)
             seq = event.data.get("seq")
             self.procedures[bay] = replace(known, stage=stage, lane_id=event.lane_id, seq=seq)
+            causes = tuple(ThermalCause(c) for c in event.data.get("causes", ()))
+            if causes:
+                latched[bay] = (event.pack_id, ThermalWatch(latched_at=event.at, causes=causes))
+        with self.context.store.reading() as db:
+            for bay, (pack_id, watch) in latched.items():
+                pack = db.get(Pack, pack_id) if pack_id else None
+                here = pack is not None and pack.bay_id == self.context.bay_key(bay)
+                if here and pack is not None and pack.state == PackState.QUARANTINED:
+                    self.context.watches[bay] = watch
         self.procedures = {k: p for k, p in self.procedures.items() if p.stage in _OPEN}
+        for procedure in list(self.procedures.values()) if restarted else ():
+            if procedure.stage is not Stage.EVACUATION_STARTED:
+                self._isolate(procedure, {"": ["restart"]})
 
     def detect(self, bays: Iterable[str]) -> None:
         """Latch: quarantine the packs, block their bays and neighbours, put the station into thermal mode."""
@@ -221,17 +250,20 @@ class ThermalRunner:
             return
         waiting = all(set(bars) <= {"robot_busy"} for bars in reasons.values()) and since_s <= EVACUATE_WITHIN_S
         if not waiting:
-            bars_text = {lane: list(bars) for lane, bars in reasons.items()}
-            with context.store.transaction() as db:
-                raise_fault(
-                    db,
-                    station_id=context.station_id,
-                    name="evacuation_failed",
-                    source=f"bay:{procedure.bay}",
-                    at=context.clock.now(),
-                    data={"bars": bars_text},
-                )
-            self._advance(procedure, Stage.ISOLATED, bars=bars_text)
+            self._isolate(procedure, {lane: list(bars) for lane, bars in reasons.items()})
+
+    def _isolate(self, procedure: Procedure, bars: Mapping[str, list[str]]) -> None:
+        """Leave the pack where it is, with the reason by lane."""
+        with self.context.store.transaction() as db:
+            raise_fault(
+                db,
+                station_id=self.context.station_id,
+                name="evacuation_failed",
+                source=f"bay:{procedure.bay}",
+                at=self.context.clock.now(),
+                data={"bars": dict(bars)},
+            )
+        self._advance(procedure, Stage.ISOLATED, bars=dict(bars))
 
     async def _send(self, procedure: Procedure, lane: LaneRunner, position: int) -> None:
         context = self.context
@@ -253,7 +285,11 @@ class ThermalRunner:
             started = replace(procedure, stage=Stage.EVACUATION_STARTED, seq=seq)
             self._stage(db, started, Stage.EVACUATION_STARTED, now, seq=seq)
         self.procedures[procedure.bay] = started
+        self._sent[procedure.bay] = command
         try:
+            if cell.result is not ResultCode.NONE:
+                # The result of a held swap: the sensors tell its step later, the cell must be free now.
+                await lane.robot.acknowledge(cell.done_seq)
             await lane.robot.resume()
             await lane.robot.send(command)
         except (LinkLost, Refused) as error:
@@ -276,8 +312,34 @@ class ThermalRunner:
         elif cell.done_seq == procedure.seq and cell.result is not ResultCode.NONE:
             self._end_failed(procedure, f"fault {cell.fault_code}")
             await lane.robot.acknowledge(procedure.seq)
+        elif cell.ack_seq == procedure.seq and cell.ack_code not in (AckCode.NONE, AckCode.ACCEPTED):
+            self._end_failed(procedure, f"the cell answers {cell.ack_code.name.lower()}")
         elif since_s > 2 * EVACUATE_WITHIN_S:
             self._end_failed(procedure, "no result in time")
+        elif procedure.seq not in (cell.ack_seq, cell.active_seq, cell.done_seq):
+            await self._repeat(procedure, lane, facts, since_s)
+            return
+        else:
+            return
+        # What was held for the procedure stays so: the swap waits for a person.
+        await lane.robot.hold("the evacuation has ended")
+
+    async def _repeat(self, procedure: Procedure, lane: LaneRunner, facts: CellFacts, since_s: float) -> None:
+        """The cell has not heard the command: the same number again, while the evacuation may still begin.
+
+        Only the process that sent it repeats it; after a restart nothing moves by itself.
+        """
+        command = self._sent.get(procedure.bay)
+        bars = evacuation_bars(facts, since_s=since_s, robot_free=facts.cell.active_seq == 0)
+        if command is None or bars:
+            self._end_failed(procedure, "restart" if command is None else ", ".join(bars))
+            return
+        try:
+            if facts.cell.result is not ResultCode.NONE:
+                await lane.robot.acknowledge(facts.cell.done_seq)
+            await lane.robot.send(command)
+        except (LinkLost, Refused) as error:
+            log.error("evacuation of %s: %s", procedure.bay, error)
 
     def _end_failed(self, procedure: Procedure, reason: str) -> None:
         context = self.context

@@ -1,0 +1,219 @@
+"""What a lane's cell shows and needs beside the swap: its faults as rows, its owner, reset and homing.
+
+Reset and homing are commands like those of a swap, each with its own number stored before it leaves. Homing
+follows a loss of power: the axes do not know where they are, and a named person has to have confirmed first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlmodel import Session as Db
+from sqlmodel import col, select
+
+from robotics.config import LaneSection
+from robotics.faults import FaultSource, fault_by_code, fault_by_name
+from robotics.port import (
+    AckCode,
+    CellStatus,
+    CommandCode,
+    LinkLost,
+    Refused,
+    ResultCode,
+    RobotCommand,
+    Signal,
+    SwapRobot,
+)
+from swap.station.context import StationContext
+from swap.station.faults import clear_fault, close_fault, raise_fault
+from swap.station.permissives import CellFacts, tripped
+from swap.station.records import end_command, next_seq, qualified, store_command
+from swap.station.sequencer import MOVING_MODES, RESEND_S
+from swap.tables import FaultRow, RobotCommandRow, Station
+
+log = logging.getLogger(__name__)
+
+HOMING = "homing_axes"
+RESETTING = "resetting"
+_STATES = {CommandCode.HOME: HOMING, CommandCode.RESET: RESETTING}
+"""State under which a command outside of a swap is stored."""
+ANSWER_S = 120.0
+"""Station seconds in which a reset or a homing must have ended."""
+_LINK_FAULTS = frozenset({"cell_link_lost", "cell_heartbeat_frozen", "owner_conflict"})
+
+
+class CellWatch:
+    """One lane's cell beside its swap.
+
+    Args:
+        hold_station: called with a reason when the whole station must be held.
+    """
+
+    def __init__(
+        self, context: StationContext, lane: LaneSection, robot: SwapRobot, hold_station: Callable[[str], None]
+    ) -> None:
+        self.context = context
+        self.lane = lane
+        self.robot = robot
+        self.home_by: str | None = None
+        """Who confirmed since the axes lost their position; None when nobody did."""
+        self._hold_station = hold_station
+        self._source = f"lane:{lane.id}"
+        self._shown: frozenset[str] = frozenset()
+        self._command: RobotCommand | None = None
+        self._sent_at: datetime | None = None
+
+    def load(self) -> None:
+        """Take up what is open: faults of the cell; a command outside of a swap is given up."""
+        context = self.context
+        with context.store.transaction() as db:
+            rows = db.exec(
+                select(FaultRow)
+                .where(FaultRow.station_id == context.station_id, FaultRow.source == self._source)
+                .where(col(FaultRow.open_key).is_not(None))
+            ).all()
+            names = {fault_by_code(row.code).name for row in rows}
+            self._shown = frozenset(n for n in names if fault_by_name(n).source is not FaultSource.OPERATIONS)
+            commands = db.exec(
+                select(RobotCommandRow)
+                .where(RobotCommandRow.lane_id == qualified(context.station_id, self.lane.id))
+                .where(RobotCommandRow.result == "open", col(RobotCommandRow.state).in_(_STATES.values()))
+            ).all()
+            for command in commands:
+                self._end(db, command.seq, "abandoned")
+
+    def look(self, cell: CellStatus, facts: CellFacts) -> None:
+        """Store faults that came and went, and hold the station where the cell asks for it."""
+        shown = self._faults(cell, facts)
+        if shown != self._shown:
+            self._store_faults(shown)
+        if "owner_conflict" in shown:
+            self._hold_station("owner_conflict")
+        homed = facts.signal(Signal.HOMED)
+        if homed is True and self._command is None:
+            self.home_by = None
+        if homed is False and self.home_by is None and facts.signal(Signal.POWER_OK) is True:
+            self._hold_station("not_homed")
+
+    def _faults(self, cell: CellStatus, facts: CellFacts) -> frozenset[str]:
+        lost_s = self.lane.cell.heartbeat_lost_s
+        if facts.fast_age_s is None or facts.fast_age_s > lost_s:
+            return (self._shown - _LINK_FAULTS) | {"cell_link_lost"}
+        if not facts.fresh:
+            frozen = {"cell_heartbeat_frozen"} if not cell.heartbeat_ok else set()
+            return (self._shown - _LINK_FAULTS) | frozen
+        names = {fault_by_code(code).name for code in cell.fault_codes}
+        if cell.fault_code:
+            names.add(fault_by_code(cell.fault_code).name)
+        token = self.context.owner_token
+        if token is not None and cell.owner not in (0, token):
+            names.add("owner_conflict")
+        return frozenset(names)
+
+    def _store_faults(self, shown: frozenset[str]) -> None:
+        context, at = self.context, self.context.clock.now()
+        with context.store.transaction() as db:
+            for name in sorted(shown - self._shown):
+                raise_fault(db, station_id=context.station_id, name=name, source=self._source, at=at)
+            for name in sorted(self._shown - shown):
+                clear_fault(db, station_id=context.station_id, name=name, source=self._source, at=at)
+        self._shown = shown
+
+    def step_done(self, db: Db, at: datetime) -> None:
+        """A step of the swap got through: what failed before is over. Call inside a transaction."""
+        for row in db.exec(
+            select(FaultRow).where(FaultRow.source == self._source).where(col(FaultRow.open_key).is_not(None))
+        ).all():
+            if fault_by_code(row.code).source is FaultSource.OPERATIONS:
+                close_fault(db, row, at=at, actor="controller")
+
+    # reset and homing
+
+    async def work(self, cell: CellStatus, facts: CellFacts, *, idle: bool) -> bool:
+        """Carry a reset or a homing on; True while the swap of the lane has to wait for it.
+
+        Args:
+            idle: no command of a swap is with the cell.
+        """
+        if not facts.fresh:
+            return False
+        if self._command is not None:
+            return await self._watch(cell)
+        wanted = facts.signal(Signal.HOMED) is False and self.home_by is not None
+        free = cell.active_seq == 0 and cell.result is ResultCode.NONE
+        if not (wanted and idle and free and self.context.mode in MOVING_MODES and tripped(facts) is None):
+            return False
+        if facts.signal(Signal.CURTAIN_CLEAR) is not True or facts.signal(Signal.DOORS_CLOSED) is not True:
+            return False
+        await self.command(CommandCode.HOME, cell)
+        return True
+
+    async def command(self, code: CommandCode, cell: CellStatus) -> None:
+        """Store and send a reset or a homing; its end is watched by `work`. Raises LinkLost or Refused."""
+        context, now = self.context, self.context.clock.now()
+        with context.store.transaction() as db:
+            stored = db.get_one(Station, context.station_id).last_seq_by_lane.get(self.lane.id, 0)
+            command = RobotCommand(next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq), code)
+            store_command(
+                db,
+                station_id=context.station_id,
+                lane_id=self.lane.id,
+                command=command,
+                swap_id=None,
+                state=_STATES[code],
+                at=now,
+            )
+        self._command, self._sent_at = command, now
+        await self.robot.send(command)
+
+    @property
+    def busy(self) -> bool:
+        """A reset or a homing is with the cell."""
+        return self._command is not None
+
+    async def _watch(self, cell: CellStatus) -> bool:
+        assert self._command is not None
+        assert self._sent_at is not None
+        seq, code = self._command.seq, self._command.code
+        waited_s = (self.context.clock.now() - self._sent_at).total_seconds()
+        result = ""
+        if cell.done_seq == seq and cell.result is not ResultCode.NONE:
+            result = "done" if cell.result is ResultCode.DONE else "failed"
+        elif cell.ack_seq == seq and cell.ack_code not in (AckCode.NONE, AckCode.ACCEPTED):
+            result = "refused"
+        elif waited_s > ANSWER_S:
+            result = "failed"
+        elif (
+            seq not in (cell.ack_seq, cell.active_seq, cell.done_seq)
+            and waited_s / self.context.clock.speed >= RESEND_S
+        ):
+            try:
+                await self.robot.send(self._command)
+            except (LinkLost, Refused) as error:
+                log.warning("lane %s: %s", self.lane.id, error)
+        if not result:
+            return True
+        with self.context.store.transaction() as db:
+            self._end(db, seq, result)
+        self._command = None
+        if cell.done_seq == seq:
+            try:
+                await self.robot.acknowledge(seq)
+            except (LinkLost, Refused) as error:
+                log.warning("lane %s: %s", self.lane.id, error)
+        if code is CommandCode.HOME and result != "done":
+            self.home_by = None
+            self._hold_station("not_homed")
+        return True
+
+    def _end(self, db: Db, seq: int, result: str) -> None:
+        end_command(
+            db,
+            station_id=self.context.station_id,
+            lane_id=self.lane.id,
+            seq=seq,
+            result=result,
+            at=self.context.clock.now(),
+        )
