@@ -333,6 +333,7 @@ class RequestIn(Input):
         "hold",
         "resume",
         "manual",
+        "reset",
         "automatic",
         "close",
         "release_pack",

@@ -176,9 +176,7 @@ def list_swaps(
         query = query.where(Swap.vehicle_id == vehicle_id)
     if cursor is not None:
         at, key = read_cursor(cursor)
-        query = query.where(
-            or_(col(Swap.arrived_at) < at, and_(col(Swap.arrived_at) == at, col(Swap.id) < key))
-        )
+        query = query.where(or_(col(Swap.arrived_at) < at, and_(col(Swap.arrived_at) == at, col(Swap.id) < key)))
     rows = db.exec(query).all()
     more = len(rows) > limit
     rows = rows[:limit]
@@ -206,8 +204,7 @@ def _summaries(db: Session, station_id: str, rows: list[tuple[Swap, str]]) -> tu
     seats = _seats(db, station_id, ids)
     bills = _bills_by_swap(db, ids)
     return tuple(
-        SwapSummary(swap_record(swap, fleet), seats.get(swap.id, ()), bills.get(swap.id, ()))
-        for swap, fleet in rows
+        SwapSummary(swap_record(swap, fleet), seats.get(swap.id, ()), bills.get(swap.id, ())) for swap, fleet in rows
     )
 
 
@@ -226,18 +223,14 @@ def get_swap(db: Session, station_id: str, swap_id: str) -> SwapSummary:
 def swap_detail(db: Session, station_id: str, swap_id: str) -> SwapDetail:
     """One swap with its timeline. Raises NotFound."""
     summary = get_swap(db, station_id, swap_id)
-    events = db.exec(
-        select(StationEvent).where(StationEvent.swap_id == swap_id).order_by(col(StationEvent.id))
-    )
+    events = db.exec(select(StationEvent).where(StationEvent.swap_id == swap_id).order_by(col(StationEvent.id)))
     return SwapDetail(summary.swap, summary.seats, tuple(_event(row) for row in events), summary.bills)
 
 
 def _seats(db: Session, station_id: str, swap_ids: list[str]) -> dict[str, tuple[SeatRecord, ...]]:
     found: dict[str, tuple[SeatRecord, ...]] = {}
     rows = db.exec(
-        select(SwapSeat)
-        .where(col(SwapSeat.swap_id).in_(swap_ids))
-        .order_by(SwapSeat.swap_id, col(SwapSeat.seat))
+        select(SwapSeat).where(col(SwapSeat.swap_id).in_(swap_ids)).order_by(SwapSeat.swap_id, col(SwapSeat.seat))
     )
     for row in rows:
         record = SeatRecord(
@@ -258,9 +251,7 @@ def _seats(db: Session, station_id: str, swap_ids: list[str]) -> dict[str, tuple
 
 def _bills_by_swap(db: Session, swap_ids: list[str]) -> dict[str, tuple[BillRecord, ...]]:
     found: dict[str, tuple[BillRecord, ...]] = {}
-    rows = db.exec(
-        select(Bill).where(col(Bill.swap_id).in_(swap_ids)).order_by(col(Bill.issued_at), Bill.id)
-    ).all()
+    rows = db.exec(select(Bill).where(col(Bill.swap_id).in_(swap_ids)).order_by(col(Bill.issued_at), Bill.id)).all()
     lines = _lines(db, [row.id for row in rows])
     for row in rows:
         found[row.swap_id] = (*found.get(row.swap_id, ()), _bill(row, lines.get(row.id, ())))
@@ -270,9 +261,7 @@ def _bills_by_swap(db: Session, swap_ids: list[str]) -> dict[str, tuple[BillReco
 def _lines(db: Session, bill_ids: list[str]) -> dict[str, tuple[BillLineRecord, ...]]:
     found: dict[str, tuple[BillLineRecord, ...]] = {}
     rows = db.exec(
-        select(BillLine)
-        .where(col(BillLine.bill_id).in_(bill_ids))
-        .order_by(BillLine.bill_id, col(BillLine.line_no))
+        select(BillLine).where(col(BillLine.bill_id).in_(bill_ids)).order_by(BillLine.bill_id, col(BillLine.line_no))
     )
     for row in rows:
         record = BillLineRecord(
@@ -318,9 +307,7 @@ def list_bills(
         query = query.where(Bill.payer_id == payer_id)
     if cursor is not None:
         at, key = read_cursor(cursor)
-        query = query.where(
-            or_(col(Bill.issued_at) < at, and_(col(Bill.issued_at) == at, col(Bill.id) < key))
-        )
+        query = query.where(or_(col(Bill.issued_at) < at, and_(col(Bill.issued_at) == at, col(Bill.id) < key)))
     rows = list(db.exec(query))
     more = len(rows) > limit
     rows = rows[:limit]
@@ -456,9 +443,7 @@ def get_booking(db: Session, station_id: str, booking_id: str) -> BookingRecord:
     return _booking(row)
 
 
-def list_faults(
-    db: Session, station_id: str, *, only_open: bool = False, limit: int = 100
-) -> tuple[FaultRecord, ...]:
+def list_faults(db: Session, station_id: str, *, only_open: bool = False, limit: int = 100) -> tuple[FaultRecord, ...]:
     """Faults, newest first; all or those not cleared."""
     query = (
         select(FaultRow)

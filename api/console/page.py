@@ -128,11 +128,18 @@ def ask(
     decision: Annotated[str | None, Form(max_length=32)] = None,
     bay_id: Annotated[str | None, Form(max_length=32)] = None,
     pack_id: Annotated[str | None, Form(max_length=24)] = None,
+    lane_id: Annotated[str | None, Form(max_length=32)] = None,
 ) -> HTMLResponse:
     """Store a person's request for the controller; its answer shows in the live part."""
     console = _console(request)
     language = console.language(None, request.cookies.get(COOKIE))
-    given = {"swap_id": swap_id, "decision": decision, "bay_id": bay_id, "pack_id": pack_id}
+    given = {
+        "swap_id": swap_id,
+        "decision": decision,
+        "bay_id": bay_id,
+        "pack_id": pack_id,
+        "lane_id": lane_id,
+    }
     arguments = {key: value for key, value in given.items() if value}
 
     def store() -> str:

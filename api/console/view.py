@@ -117,6 +117,8 @@ class FaultLine:
     action: str
     raised: str
     acknowledged_by: str
+    lane_id: str
+    """Lane whose cell may be asked to reset; empty where a reset does not help."""
 
 
 @dataclass(frozen=True)
@@ -382,6 +384,7 @@ def _fault(fault: FaultRecord, language: Language) -> FaultLine:
         action=language.pick(known.action_zh, known.action_en),
         raised=language.time_of_day(fault.raised_at),
         acknowledged_by=fault.acknowledged_by or "",
+        lane_id="" if known.safety_trip or not fault.source.startswith("lane:") else fault.source[5:],
     )
 
 

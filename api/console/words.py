@@ -123,6 +123,7 @@ WORDS: dict[str, dict[str, str]] = {
         "hold": N_("Hold"),
         "resume": N_("Resume"),
         "manual": N_("Manual"),
+        "reset": N_("Reset faults of the cell"),
         "automatic": N_("Automatic"),
         "close": N_("Close"),
         "release_pack": N_("Release pack"),

@@ -128,6 +128,15 @@ async def test_a_fault_is_acknowledged_from_the_page(client: httpx.AsyncClient) 
     assert "知悉人 王芳" in (await client.get("/console")).text
 
 
+async def test_a_fault_of_the_cell_offers_a_reset(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/console")).text
+    (button,) = [json.loads(v) for v in re.findall(r"hx-vals='([^']*)'", page) if '"reset"' in v]
+    assert button["lane_id"] == "L1"
+    await client.post("/console/requests", data={**button, "name": "Li Wei"})
+    record = (await client.get("/api/v1/requests/1")).json()
+    assert (record["kind"], record["arguments"]) == ("reset", {"lane_id": "L1"})
+
+
 async def test_other_sites_cannot_press_buttons(client: httpx.AsyncClient) -> None:
     form = {"kind": "hold", "name": "Li Wei"}
     foreign = await client.post("/console/requests", data=form, headers={"origin": "http://elsewhere"})
