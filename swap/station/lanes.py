@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from sqlmodel import Session as Db
@@ -29,7 +28,7 @@ from swap.station.records import (
     store_session,
     table_for,
 )
-from swap.station.sequencer import MOVING_MODES, begin, step
+from swap.station.sequencer import MOVING_MODES, begin, interrupted, step
 from swap.station.session import (
     STATION_REASONS,
     Acknowledge,
@@ -104,7 +103,7 @@ class LaneRunner:
             self.table = table_for(self.context.config, self.lane.id, swap.pack_count)
             self.session = load_session(db, swap)
             if restarted and self.session.phase is not Phase.HELD:
-                self.session = replace(self.session, phase=Phase.HELD, hold_reason=HoldReason.RESTART, hold_detail={})
+                self.session = interrupted(self.session)
                 store_session(db, self.session)
                 self._event(db, EventKind.SWAP_HELD, {"reason": HoldReason.RESTART.value})
             return self.session
@@ -144,9 +143,8 @@ class LaneRunner:
             self._hold_station(signal.value)
         self.watch.look(cell, facts)
         session = self.session
-        idle = session is None or (session.phase is Phase.PENDING and session.seq is None)
         try:
-            waiting = await self.watch.work(cell, facts, idle=idle)
+            waiting = await self.watch.work(cell, facts, idle=session is None)
         except (LinkLost, Refused) as error:
             log.warning("lane %s: %s", self.lane.id, error)
             waiting = True
@@ -156,7 +154,9 @@ class LaneRunner:
     async def decide(self, decision: Decision) -> bool:
         """Apply a person's decision to the held swap; False when it is not allowed as things stand.
 
-        The cell's hold is withdrawn only for a decision that is allowed: a paused motion goes on with it.
+        The cell's hold is withdrawn only for a decision that is allowed, and only where the station may move: a
+        paused motion goes on with it. The way back may be chosen while the station is held; it begins when a
+        person confirms the station.
 
         Raises:
             LinkLost, Refused: the cell did not take the withdrawal of its hold; the swap stays held.
@@ -167,8 +167,9 @@ class LaneRunner:
         facts = self.step_facts(self.cell_facts(cell), decision)
         if step(self.table, self.session, facts)[0] is self.session:
             return False
-        await self.robot.resume()
-        self.watch.home_by = decision.by
+        if self.context.mode in MOVING_MODES:
+            await self.robot.resume()
+            self.watch.home_by = decision.by
         return await self._take(facts)
 
     async def _take(self, facts: StepFacts) -> bool:
@@ -445,9 +446,7 @@ class LaneRunner:
                     data={"state": before.state, **effect.detail},
                 )
         elif isinstance(effect, Resumed):
-            if before.seq is not None and after.seq is None:
-                end_command(db, station_id=station_id, lane_id=self.lane.id, seq=before.seq, result="abandoned", at=at)
-            data = {"state": before.state, "decision": effect.decision.kind.value, "next": after.state}
+            data = {"state": effect.state, "decision": effect.decision.kind.value, "next": effect.following}
             self._event(db, EventKind.SWAP_RESUMED, data, actor=effect.decision.by)
             if before.seq is not None and after.seq is None:
                 end_command(db, station_id=station_id, lane_id=self.lane.id, seq=before.seq, result="abandoned", at=at)

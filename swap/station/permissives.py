@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from robotics.port import CellStatus, Location, LocationKind, Signal
 from swap.station.recipe import Place, StepRow
@@ -33,6 +34,8 @@ GUARDS = frozenset(
 TRIPS = (Signal.ESTOP_OK, Signal.POWER_OK, Signal.FIRE_OK)
 """Signals whose loss stops the whole station until a named person confirms."""
 
+SLOW_FACTOR = 5.0
+"""The slow block may be this many times older than the fast one (standards.md 5.2: 1 s against 100 ms)."""
 _SLOW = frozenset({Signal.TANK_READY, Signal.TANK_OCCUPIED, Signal.TRANSFER_OCCUPIED})
 
 
@@ -46,6 +49,8 @@ class BayFact:
     """Code of the pack that the BMS in the bay gives, fresh."""
     pack_safe: bool | None = None
     """Fresh reading, right pack, no alarm of level 2 or 3, charging power off."""
+    reading_age_s: float | None = None
+    """Age of the BMS reading in real seconds; None when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +82,15 @@ class CellFacts:
         """The fast block is young enough and the cell's heartbeat moves."""
         return self.fast_age_s is not None and self.fast_age_s <= self.max_age_s and self.cell.heartbeat_ok
 
+    @property
+    def slow_fresh(self) -> bool:
+        """The slow block, read less often, is young enough as well."""
+        return self.fresh and self.slow_age_s is not None and self.slow_age_s <= SLOW_FACTOR * self.max_age_s
+
     def signal(self, name: Signal) -> bool | None:
         """A signal, None when its block is stale."""
-        age_s = self.slow_age_s if name in _SLOW else self.fast_age_s
-        if not self.fresh or age_s is None or age_s > 5 * self.max_age_s:
-            return None
-        return self.cell.signals.get(name)
+        known = self.slow_fresh if name in _SLOW else self.fresh
+        return self.cell.signals.get(name) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +133,34 @@ def _occupied(where: Location | None, facts: CellFacts) -> bool | None:
     if where.kind is LocationKind.TANK:
         return facts.signal(Signal.TANK_OCCUPIED)
     fact = facts.bays.get(where.index)
-    return None if fact is None or not facts.fresh else fact.occupied
+    return None if fact is None or not facts.slow_fresh else fact.occupied
 
 
-def _all(values: tuple[bool | None, ...]) -> bool | None:
-    if not values or any(v is None for v in values):
-        return None
-    return all(values)
-
-
-def seat_heads(values: tuple[bool | None, ...], seat: int, pack_count: int) -> tuple[bool | None, ...]:
-    """The locking heads of one seat: the map lists them seat by seat, two seats in all."""
-    per_seat = len(values) // 2 if pack_count > 1 else len(values)
+def seat_heads(values: tuple[bool | None, ...], seat: int) -> tuple[bool | None, ...]:
+    """The locking heads of one seat: the registers list them seat by seat, two seats in all; None where no head
+    is fitted or its signal is not valid."""
+    per_seat = len(values) // 2
     return values[(seat - 1) * per_seat : seat * per_seat]
+
+
+def _heads(values: tuple[bool | None, ...], seat: int) -> bool | None:
+    """Whether all heads of one seat of two report true; a head known in the other seat only is unknown."""
+    mine, other = seat_heads(values, seat), seat_heads(values, 3 - seat)
+    if all(v is None for v in mine) or any(a is None and b is not None for a, b in zip(mine, other, strict=True)):
+        return None
+    return all(v is not False for v in mine)
+
+
+def _locks(name: str, plan: SeatPlan, facts: CellFacts, pack_count: int) -> bool | None:
+    """Heads of the row's seat. With two seats the other one's heads are closed meanwhile: so closed needs the
+    agreement of all sensors of the whole vehicle, open the heads of this seat."""
+    together = facts.signal(Signal.LOCKS_OPEN if name == "locks_open" else Signal.LOCKS_CLOSED)
+    if pack_count == 1 or not facts.fresh:
+        return together
+    if name == "locks_open":
+        return _heads(facts.cell.heads_open, plan.seat)
+    seat = _heads(facts.cell.heads_closed, plan.seat)
+    return together if seat else seat
 
 
 def fact(name: str, row: StepRow, plan: SeatPlan, facts: CellFacts, pack_count: int) -> bool | None:
@@ -150,31 +173,42 @@ def fact(name: str, row: StepRow, plan: SeatPlan, facts: CellFacts, pack_count: 
         bay = facts.bays.get(plan.new_position)
         return None if bay is None else bay.pack_safe
     if name in ("locks_open", "locks_closed"):
-        signal = facts.signal(Signal.LOCKS_OPEN if name == "locks_open" else Signal.LOCKS_CLOSED)
-        if pack_count == 1 or not facts.fresh:
-            return signal
-        heads = facts.cell.heads_open if name == "locks_open" else facts.cell.heads_closed
-        return _all(seat_heads(heads, plan.seat, pack_count))
+        return _locks(name, plan, facts, pack_count)
     if name == "all_locks_closed":
         return facts.signal(Signal.LOCKS_CLOSED)
     return facts.signal(Signal(name))
+
+
+def _age_s(name: str, row: StepRow, plan: SeatPlan, facts: CellFacts) -> float | None:
+    """Age of what a fact rests on."""
+    place = {"source_occupied": row.source, "target_occupied": row.target}.get(name)
+    if place in (Place.OLD_BAY, Place.NEW_BAY, Place.TRANSFER) or name in _SLOW:
+        return facts.slow_age_s
+    if name == "pack_safe":
+        bay = facts.bays.get(plan.new_position)
+        return None if bay is None else bay.reading_age_s
+    return facts.fast_age_s
 
 
 def missing(names: tuple[str, ...], row: StepRow, plan: SeatPlan, facts: CellFacts, pack_count: int) -> list[Missing]:
     """The facts that do not hold, in the row's order; empty when all hold."""
     result = []
     for name in names:
-        value = fact(name.removeprefix("!"), row, plan, facts, pack_count)
-        wanted = not name.startswith("!")
-        if value is None or value is not wanted:
-            result.append(Missing(name, value, facts.fast_age_s))
+        plain = name.removeprefix("!")
+        value = fact(plain, row, plan, facts, pack_count)
+        if value is not (not name.startswith("!")):
+            result.append(Missing(name, value, _age_s(plain, row, plan, facts)))
     return result
 
 
 def broken_guards(row: StepRow, plan: SeatPlan, facts: CellFacts, pack_count: int) -> list[Missing]:
     """Permissives of the row that must hold throughout and do not."""
-    names = tuple(n for n in row.permissives if not n.startswith("!") and n in GUARDS)
-    return missing(names, row, plan, facts, pack_count)
+    return missing(_guards(row.permissives), row, plan, facts, pack_count)
+
+
+@cache
+def _guards(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in GUARDS)
 
 
 def tripped(facts: CellFacts) -> Signal | None:

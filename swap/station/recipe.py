@@ -1,9 +1,10 @@
 """Recipes: the swap as a table, loaded from TOML.
 
-A recipe is data: rows before the exchange, rows repeated for each pack of the vehicle, rows after it, and
-the rows of the way back. `Recipe.table()` expands it for a number of packs and an order into a
-:class:`StepTable`, the one table that the session machine, the live controller, the simulation study, the
-printed documentation and the exhaustive exploration read.
+A recipe is data: rows before the exchange, rows repeated for each pack of the vehicle, rows after it, the
+rows of the way back for each pack, and the rows by which a vehicle leaves with its own pack. `Recipe.table()`
+expands it for a number of packs and an order into a :class:`StepTable`, the one table that the session
+machine, the live controller, the simulation study, the printed documentation and the exhaustive exploration
+read. `recipe_rules.py` holds what every recipe must ask for, whoever wrote it.
 
 Permissives and confirmations are named facts; a leading `!` asks for the opposite, a leading `@` names a
 group. Facts of the cell are the members of `robotics.port.Signal`; facts of the step (`source_occupied`,
@@ -14,83 +15,41 @@ worked out from them for the seat and the places of the step (`permissives.py`).
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from robotics.modbus_link.config import Section
-from robotics.port import CommandCode, Signal
+from robotics.port import CommandCode
+from swap.station.recipe_rules import table_problems
+from swap.station.step_table import (
+    CANCELLED,
+    COMPLETED,
+    DERIVED_FACTS,
+    FACTS,
+    QUEUED,
+    RETURNED,
+    TERMINAL,
+    Check,
+    FaultAction,
+    Move,
+    Place,
+    StepRow,
+    StepTable,
+    SwapOrder,
+)
 
 _SHIPPED = Path(__file__).with_name("recipes")
-
-QUEUED = "queued"
-COMPLETED = "completed"
-RETURNED = "returned"
-CANCELLED = "cancelled"
-TERMINAL = frozenset({COMPLETED, RETURNED, CANCELLED})
-
-SwapOrder = Literal["out_in", "in_out"]
 PerOrder = str | dict[SwapOrder, str]
 
 
 class RecipeError(Exception):
     """The recipe is not valid; the message names the row, the field and what is allowed."""
-
-
-class Place(StrEnum):
-    """Symbolic places a row speaks of."""
-
-    SEAT = "seat"
-    OLD_BAY = "old_bay"
-    NEW_BAY = "new_bay"
-    TRANSFER = "transfer"
-    GRIPPER = "gripper"
-
-
-class Check(StrEnum):
-    """Pre-checks, in the order a station makes them (standards.md 5.2)."""
-
-    AUTHORISED = "authorised"
-    """The tag read in the lane belongs to the truck that checked in."""
-    RECORD = "record"
-    """The packs on the truck are those on record."""
-    PACK_AVAILABLE = "pack_available"
-    VEHICLE_LINK = "vehicle_link"
-    POSITION = "position"
-    OLD_PACK = "old_pack"
-    """A pack sits in each seat and the vehicle is secured: handbrake, gear, key, HV off."""
-    NEW_PACK_ACCEPTED = "new_pack_accepted"
-    """The vehicle takes the kind of the new pack."""
-    NEW_PACK_POWER_OFF = "new_pack_power_off"
-    ROBOT_READY = "robot_ready"
-
-
-DERIVED_FACTS = frozenset(
-    {
-        "source_occupied",
-        "target_occupied",
-        "pack_safe",
-        "locks_open",
-        "locks_closed",
-        "all_locks_closed",
-        "pack_accepted",
-    }
-)
-_FACTS = frozenset(s.value for s in Signal) | DERIVED_FACTS
-
-
-class FaultAction(StrEnum):
-    """What a row asks for when its step fails."""
-
-    RETRY = "retry"
-    UNWIND = "unwind"
-    PERSON = "person"
-    STOP = "stop"
 
 
 class _MoveRow(Section):
@@ -125,86 +84,17 @@ class _RecipeFile(Section):
     swap_mode: Literal["top_lift", "side_grab", "chassis"]
     name_zh: str
     name_en: str
+    times: Literal["assumed", "measured"] = "assumed"
+    """Whether the times below were measured at a station or are assumed until they are."""
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     before: tuple[_Row, ...] = Field(min_length=1)
     each: tuple[_Row, ...] = Field(min_length=1)
+    """Once for each pack of the vehicle."""
     after: tuple[_Row, ...] = Field(min_length=1)
     unwind: tuple[_Row, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """The pack a step carries and between which places; stored once the sensors confirm it."""
-
-    pack: Literal["old", "new"]
-    source: Place
-    target: Place
-
-
-@dataclass(frozen=True, slots=True)
-class StepRow:
-    """One row: in this state, send this command once these facts hold; done when those are confirmed."""
-
-    state: str
-    name_zh: str
-    name_en: str
-    command: CommandCode | None
-    source: Place | None
-    target: Place | None
-    seat: int
-    """Seat the row works on, 1…; 1 for rows that work on none."""
-    permissives: tuple[str, ...]
-    confirm: tuple[str, ...]
-    checks: tuple[Check, ...]
-    move: Move | None
-    next_state: str
-    unwind_state: str | None
-    """Where the way back begins; None where there is none and a person must decide."""
-    nominal_s: float
-    spread_share: float
-    """Half width of the duration's variation as a share of `nominal_s`."""
-    timeout_s: float
-    """Longest time from entering the state to the command's end."""
-    confirm_s: float
-    """Longest time from the command's end to the sensors' agreement."""
-    on_fault: tuple[FaultAction, ...]
-    """Action of the first, second… failure; the last repeats."""
-    unwinding: bool
-
-
-@dataclass(frozen=True)
-class StepTable:
-    """A recipe expanded for one number of packs and one order."""
-
-    recipe: str
-    pack_count: int
-    swap_order: SwapOrder
-    rows: tuple[StepRow, ...]
-
-    @cached_property
-    def by_state(self) -> Mapping[str, StepRow]:
-        """Row of each state."""
-        return {row.state: row for row in self.rows}
-
-    @property
-    def first_state(self) -> str:
-        """The state a dispatched swap begins in."""
-        return self.rows[0].state
-
-    @cached_property
-    def forward(self) -> tuple[StepRow, ...]:
-        """Rows of a swap without faults, in order."""
-        path, state = [], self.first_state
-        while state not in TERMINAL:
-            row = self.by_state[state]
-            path.append(row)
-            state = row.next_state
-        return tuple(path)
-
-    @property
-    def nominal_s(self) -> float:
-        """Nominal duration of a swap without faults."""
-        return sum(row.nominal_s for row in self.forward)
+    """The way back, for each pack."""
+    leave: tuple[_Row, ...] = ()
+    """How the way back ends, once for the vehicle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,13 +107,24 @@ class Recipe:
     name_en: str
     file: _RecipeFile
 
-    def table(self, pack_count: int = 1, swap_order: SwapOrder = "out_in") -> StepTable:
+    def table(
+        self, pack_count: int = 1, swap_order: SwapOrder = "out_in", *, transfer: bool | None = None
+    ) -> StepTable:
         """Expand for a number of packs (1 or 2) and an order.
 
+        Args:
+            transfer: whether the lane reaches a transfer bay; None leaves that unchecked.
+
         Raises:
-            RecipeError: the order is not carried by this recipe, or a row leads nowhere.
+            RecipeError: the order is not carried by this recipe, or needs a transfer bay that is not there.
         """
-        return _expand(self, pack_count, swap_order)
+        table = _expand(self, pack_count, swap_order)
+        if transfer is False and table.needs_transfer:
+            raise RecipeError(
+                f"recipe {self.name}, order {swap_order}: sets the charged pack down in a transfer bay and the lane "
+                'reaches none; add a bay with role = "transfer" to the station file, or use order out_in'
+            )
+        return table
 
     def rows(self, pack_count: int = 1, swap_order: SwapOrder = "out_in") -> tuple[StepRow, ...]:
         """Every row of `table()`, the way back included."""
@@ -247,9 +148,12 @@ def load_recipe(name: str, folder: Path | None = None) -> Recipe:
     except (ValidationError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"recipe {path.name}: {error}") from error
     recipe = Recipe(file.name, file.swap_mode, file.name_zh, file.name_en, file)
+    problems = []
     for pack_count in (1, 2):
         for order in carried_orders(recipe):
-            recipe.table(pack_count, order)
+            problems += table_problems(recipe.table(pack_count, order))
+    if problems:
+        raise RecipeError(f"recipe {path.name}: " + "; ".join(dict.fromkeys(problems)))
     return recipe
 
 
@@ -278,10 +182,10 @@ def _facts(names: tuple[str, ...], groups: Mapping[str, tuple[str, ...]], where:
             if name[1:] not in groups:
                 raise RecipeError(f"{where}: group {name!r} is unknown; known: {', '.join(sorted(groups))}")
             result += _facts(groups[name[1:]], groups, where)
-        elif name.removeprefix("!") in _FACTS:
+        elif name.removeprefix("!") in FACTS:
             result.append(name)
         else:
-            raise RecipeError(f"{where}: fact {name!r} is unknown; known: {', '.join(sorted(_FACTS))}")
+            raise RecipeError(f"{where}: fact {name!r} is unknown; known: {', '.join(sorted(FACTS))}")
     return tuple(dict.fromkeys(result))
 
 
@@ -290,78 +194,83 @@ def _expand(recipe: Recipe, pack_count: int, order: SwapOrder) -> StepTable:
     if pack_count not in (1, 2):
         raise RecipeError(f"recipe {recipe.name}: {pack_count} packs per vehicle; allowed 1…2")
     if order not in carried_orders(recipe):
-        raise RecipeError(f"recipe {recipe.name}: order {order!r} is not carried; allowed {carried_orders(recipe)}")
+        raise RecipeError(
+            f"recipe {recipe.name}: order {order!r} is not carried; allowed {', '.join(carried_orders(recipe))}"
+        )
     file = recipe.file
+    per_seat = {row.state for row in (*file.each, *file.unwind)}
+    seats = range(1, pack_count + 1)
 
     def name(state: str, seat: int | None) -> str:
         return state if seat is None or pack_count == 1 else f"{state}_{seat}"
 
-    plain = [r for r in (*file.before, *file.after) if order in r.orders]
-    tails = {"homing_back", "releasing_back"}
-    repeated = [r for r in file.each if order in r.orders]
-    back = [r for r in file.unwind if order in r.orders]
-    per_seat = {r.state for r in (*repeated, *back)} - tails
+    def rows_of(section: tuple[_Row, ...], seat: int | None) -> list[tuple[_Row, int | None]]:
+        return [(row, seat) for row in section if order in row.orders]
 
-    forward: list[tuple[_Row, int | None]] = [(r, None) for r in file.before if order in r.orders]
-    for seat in range(1, pack_count + 1):
-        forward += [(r, seat) for r in repeated]
-    forward += [(r, None) for r in file.after if order in r.orders]
-    unwinding: list[tuple[_Row, int | None]] = []
-    for seat in range(1, pack_count + 1):
-        unwinding += [(r, seat) for r in back if r.state not in tails]
-    unwinding += [(r, None) for r in back if r.state in tails]
-    known = {r.state for r in (*plain, *repeated, *back)} | TERMINAL
+    forward = rows_of(file.before, None)
+    for place in seats:
+        forward += rows_of(file.each, place)
+    forward += rows_of(file.after, None)
+    back = [item for place in seats for item in rows_of(file.unwind, place)] + rows_of(file.leave, None)
+    ends = {id(row) for row in file.leave}
+    known = {row.state for row, _ in (*forward, *back)} | TERMINAL
+    names = Counter(name(row.state, seat) for row, seat in (*forward, *back))
+    twice = [state for state, count in names.items() if count > 1]
+    if twice:
+        raise RecipeError(f"recipe {recipe.name}, order {order}: states given more than once: {', '.join(twice)}")
 
     rows: list[StepRow] = []
-    for index, (row, row_seat) in enumerate((*forward, *unwinding)):
-        is_back = index >= len(forward)
-        where = f"recipe {recipe.name}, state {row.state}"
-        if row.command is not None and row.command not in CommandCode.__members__:
-            raise RecipeError(f"{where}: command {row.command!r}; allowed: {', '.join(CommandCode.__members__)}")
-        following = _pick(row.next, order)
-        if following is None:
-            if is_back:
-                raise RecipeError(f"{where}: a row of the way back needs `next`")
-            following = name(*_state(forward[index + 1])) if index + 1 < len(forward) else COMPLETED
-        else:
-            if following not in known:
-                raise RecipeError(f"{where}: next state {following!r} does not exist for order {order}")
-            following = name(following, row_seat) if following in per_seat else following
-        back_to = _pick(row.unwind, order)
-        if back_to in (None, "none"):
-            back_to = None
-        elif back_to not in known:
-            raise RecipeError(f"{where}: unwind state {back_to!r} does not exist for order {order}")
-        elif back_to in per_seat:
-            back_to = name(back_to, row_seat or 1)
-        rows.append(
-            StepRow(
-                state=name(row.state, row_seat),
-                name_zh=row.name_zh,
-                name_en=row.name_en,
-                command=CommandCode[row.command] if row.command else None,
-                source=row.source,
-                target=row.target,
-                seat=row_seat or 1,
-                permissives=_facts(row.permissives, file.groups, where),
-                confirm=_facts(row.confirm, file.groups, where),
-                checks=row.checks,
-                move=Move(row.move.pack, row.move.from_, row.move.to) if row.move else None,
-                next_state=following,
-                unwind_state=back_to,
-                nominal_s=row.nominal_s,
-                spread_share=row.spread_share,
-                timeout_s=row.timeout_s,
-                confirm_s=row.confirm_s,
-                on_fault=row.on_fault,
-                unwinding=is_back,
+    for path, unwinding in ((forward, False), (back, True)):
+        for index, (row, seat) in enumerate(path):
+            where = f"recipe {recipe.name}, state {row.state}"
+
+            def target(state: str, field: str, seat: int | None = seat, where: str = where) -> str:
+                if state not in known:
+                    raise RecipeError(f"{where}, {field} = {state!r}: no such state in order {order}")
+                return name(state, seat or 1) if state in per_seat else state
+
+            following = _pick(row.next, order)
+            if following is not None:
+                following = target(following, "next")
+            elif index + 1 < len(path) and not (unwinding and id(row) not in ends):
+                following = name(path[index + 1][0].state, path[index + 1][1])
+            elif not unwinding:
+                following = COMPLETED
+            else:
+                raise RecipeError(f"{where}, next: missing; a row of the way back says where it leads")
+            back_to = _pick(row.unwind, order)
+            before = not unwinding and any(row is first for first in file.before)
+            rows.append(
+                StepRow(
+                    state=name(row.state, seat),
+                    name_zh=row.name_zh,
+                    name_en=row.name_en,
+                    command=_command(row.command, where),
+                    source=row.source,
+                    target=row.target,
+                    seat=seat or 1,
+                    permissives=_facts(row.permissives, file.groups, where),
+                    confirm=_facts(row.confirm, file.groups, where),
+                    checks=row.checks,
+                    move=Move(row.move.pack, row.move.from_, row.move.to) if row.move else None,
+                    next_state=following,
+                    unwind_state=None if back_to in (None, "none") else target(back_to, "unwind"),
+                    nominal_s=row.nominal_s,
+                    spread_share=row.spread_share,
+                    timeout_s=row.timeout_s,
+                    confirm_s=row.confirm_s,
+                    on_fault=row.on_fault,
+                    unwinding=unwinding,
+                    working=not before,
+                )
             )
-        )
-    return StepTable(recipe.name, pack_count, order, tuple(rows))
+    return StepTable(recipe.name, pack_count, order, tuple(rows), file.groups)
 
 
-def _state(item: tuple[_Row, int | None]) -> tuple[str, int | None]:
-    return item[0].state, item[1]
+def _command(name: str | None, where: str) -> CommandCode | None:
+    if name is not None and name not in CommandCode.__members__:
+        raise RecipeError(f"{where}, command = {name!r}: allowed {', '.join(CommandCode.__members__)}")
+    return None if name is None else CommandCode[name]
 
 
 def markdown(table: StepTable, language: Literal["zh", "en"] = "en") -> str:
@@ -397,3 +306,26 @@ def markdown(table: StepTable, language: Literal["zh", "en"] = "en") -> str:
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+__all__ = [
+    "CANCELLED",
+    "COMPLETED",
+    "DERIVED_FACTS",
+    "QUEUED",
+    "RETURNED",
+    "TERMINAL",
+    "Check",
+    "FaultAction",
+    "Move",
+    "Place",
+    "Recipe",
+    "RecipeError",
+    "StepRow",
+    "StepTable",
+    "SwapOrder",
+    "carried_orders",
+    "load_recipe",
+    "markdown",
+    "shipped_recipes",
+]

@@ -16,6 +16,8 @@ class StepFault:
     safety_trip: bool = False
     retry_may_help: bool = True
     """False where the same command cannot end otherwise, e.g. a wrong parameter."""
+    withdrawn: bool = False
+    """The cell gave the motion up or is not ours to command: the reason may be gone again, a person looks."""
     failed_heads: tuple[int, ...] = ()
     """Locking heads that did not reach their end position, 0…, within the seat."""
     head_count: int = 0
@@ -25,12 +27,15 @@ class StepFault:
 def recovery_for(row: StepRow, fault: StepFault, tries: int) -> FaultAction:
     """The action for the `tries`-th failure of a row, counted from 0.
 
-    A safety trip stops. A fault that the same command cannot overcome skips the retries of the row. Locking
+    A safety trip stops. A motion that the cell withdrew is never begun again, nor the way back, without a
+    person. A fault that the same command cannot overcome skips the retries of the row. Locking
     heads decide by number and position (`head_action`). Where the row asks for the way back and has none, a
     person decides.
     """
     if fault.safety_trip:
         return FaultAction.STOP
+    if fault.withdrawn:
+        return FaultAction.PERSON
     action = row.on_fault[min(tries, len(row.on_fault) - 1)]
     if action is FaultAction.RETRY and not fault.retry_may_help:
         action = next((a for a in row.on_fault if a is not FaultAction.RETRY), FaultAction.PERSON)

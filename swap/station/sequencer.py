@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from robotics.faults import fault_by_code
-from robotics.port import AckCode, CommandCode, ResultCode, RobotCommand, Signal
+from robotics.port import AckCode, CellStatus, CommandCode, ControlMode, ResultCode, RobotCommand, RunMode, Signal
 from scheduler.types import StationMode
 from swap.station.machine import Trigger, fire
-from swap.station.permissives import Missing, SeatPlan, broken_guards, location, missing, seat_heads, tripped
-from swap.station.recipe import QUEUED, RETURNED, TERMINAL, Check, FaultAction, StepRow, StepTable
+from swap.station.permissives import GUARDS, Missing, SeatPlan, broken_guards, location, missing, seat_heads, tripped
+from swap.station.recipe import QUEUED, RETURNED, TERMINAL, Check, FaultAction, Place, StepRow, StepTable
 from swap.station.recovery import StepFault, recovery_for
 from swap.station.session import (
+    STATION_REASONS,
     Acknowledge,
     CheckChanged,
     DecisionKind,
@@ -47,6 +48,8 @@ RESEND_S = 1.0
 """Real seconds without any echo after which the same number is sent again."""
 MOVING_MODES = frozenset({StationMode.AUTOMATIC, StationMode.CLOSED})
 """Modes in which a session may send commands."""
+_LOADS = frozenset({"gripper_loaded", "source_occupied", "target_occupied"})
+"""Facts that say where the packs are."""
 
 
 def begin(table: StepTable, swap_id: str, vehicle_tag: int, seats: tuple[SeatPlan, ...], now: datetime) -> Session:
@@ -54,6 +57,16 @@ def begin(table: StepTable, swap_id: str, vehicle_tag: int, seats: tuple[SeatPla
     state = fire(table, QUEUED, Trigger.DISPATCH)
     row = table.by_state[state]
     return Session(swap_id, vehicle_tag, state, seats, now, deadline_at=now + timedelta(seconds=row.timeout_s))
+
+
+def interrupted(session: Session) -> Session:
+    """The session as it is taken up after a controller that ended without saying so: held until a person confirms."""
+    return replace(
+        session,
+        phase=Phase.HELD,
+        hold_reason=HoldReason.RESTART,
+        hold_detail={},
+    )
 
 
 def step(table: StepTable, session: Session, facts: StepFacts) -> Result:
@@ -71,6 +84,10 @@ def step(table: StepTable, session: Session, facts: StepFacts) -> Result:
     if trip is not None:
         held, effects = _hold(session, HoldReason.TRIP, {"signal": trip.value})
         return held, (*effects, StationHold(trip.value))
+    if _taken_over(facts.cell.cell):
+        cell = facts.cell.cell
+        modes = {"control_mode": cell.control_mode.name.lower(), "run_mode": cell.run_mode.name.lower()}
+        return _hold(session, HoldReason.MODE, modes)
     if session.phase is Phase.SENT:
         return _sent(table, session, row, facts)
     if session.phase is Phase.CONFIRMING:
@@ -83,10 +100,19 @@ def plan_of(session: Session, row: StepRow) -> SeatPlan:
     return session.seats[row.seat - 1]
 
 
+def _taken_over(cell: CellStatus) -> bool:
+    """A person at the cell, or the fire panel, has taken the cell away from the station."""
+    return cell.control_mode is ControlMode.LOCAL or cell.run_mode in (RunMode.MAINTENANCE, RunMode.FIRE)
+
+
 def _missing(
     table: StepTable, session: Session, row: StepRow, facts: StepFacts, names: tuple[str, ...]
 ) -> list[Missing]:
     return missing(names, row, plan_of(session, row), facts.cell, table.pack_count)
+
+
+def _confirmed(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> bool:
+    return not _missing(table, session, row, facts, row.confirm)
 
 
 def _hold(session: Session, reason: HoldReason, detail: Mapping[str, Any]) -> Result:
@@ -130,64 +156,106 @@ def _enter(table: StepTable, session: Session, state: str, now: datetime) -> tup
     return (entered, (Ended(state, entered.exchanged),)) if state in TERMINAL else (entered, ())
 
 
+def _again(session: Session, row: StepRow, now: datetime) -> Session:
+    """The same row from its beginning, with a new command; what its sensors show done counts."""
+    return replace(
+        session,
+        phase=Phase.PENDING,
+        seq=None,
+        deadline_at=now + timedelta(seconds=row.timeout_s),
+        resumed=True,
+        refused=(),
+    )
+
+
 def _done(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
     trigger = Trigger.DONE
     if row.next_state == RETURNED and session.exchanged:
         trigger = Trigger.PARTIAL
     following = fire(table, session.state, trigger)
     exchanged = session.exchanged
-    if row.move is not None and row.move.pack == "new" and row.target is not None and row.target.value == "seat":
+    if row.move is not None and row.move.pack == "new" and row.move.target is Place.SEAT:
         exchanged = exchanged | {row.seat}
+    if row.move is not None and row.move.pack == "new" and row.move.source is Place.SEAT:
+        exchanged = exchanged - {row.seat}
     entered, ended = _enter(table, replace(session, exchanged=exchanged), following, facts.now)
     done = StepDone(row, plan_of(session, row), row.move, session.seq, following)
     acknowledge = (Acknowledge(session.seq),) if session.seq is not None else ()
     return entered, (done, *ended, *acknowledge)
 
 
+def _way_back(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> str | None:
+    """Where the way back begins, if the packs lie so that it can; None where a person must look."""
+    if row.unwind_state is None:
+        return None
+    first = table.by_state[row.unwind_state]
+    loads = tuple(name for name in first.permissives if name.removeprefix("!") in _LOADS)
+    possible = not _missing(table, session, first, facts, loads) or _confirmed(table, session, first, facts)
+    return fire(table, row.state, Trigger.UNWIND) if possible else None
+
+
 def _fail(table: StepTable, session: Session, row: StepRow, facts: StepFacts, fault: StepFault) -> Result:
     action = recovery_for(row, fault, session.tries)
+    following = _way_back(table, session, row, facts) if action is FaultAction.UNWIND else None
+    if action is FaultAction.UNWIND and following is None:
+        action = FaultAction.PERSON
     acknowledge = (
         (Acknowledge(session.seq),) if session.seq is not None and facts.cell.cell.done_seq == session.seq else ()
     )
     if action is FaultAction.RETRY:
-        again = replace(
-            session,
-            phase=Phase.PENDING,
-            seq=None,
-            tries=session.tries + 1,
-            deadline_at=facts.now + timedelta(seconds=row.timeout_s),
-            resumed=True,
-            refused=(),
-        )
+        again = replace(_again(session, row, facts.now), tries=session.tries + 1)
         return again, (StepFailed(row, fault, action, session.seq, row.state), *acknowledge)
-    if action is FaultAction.UNWIND:
-        following = fire(table, session.state, Trigger.UNWIND)
+    if following is not None:
         entered, ended = _enter(table, session, following, facts.now)
-        return entered, (StepFailed(row, fault, action, session.seq, following), *ended, *acknowledge)
+        failed = StepFailed(row, fault, action, session.seq, following)
+        return replace(entered, resumed=True), (failed, *ended, *acknowledge)
     failed = StepFailed(row, fault, action, session.seq, row.state)
-    held, effects = _hold(replace(session, seq=None), HoldReason.FAULT, {"fault": fault.name, **fault.detail})
+    rest = replace(session, seq=None, phase=Phase.PENDING)
+    held, effects = _hold(rest, HoldReason.FAULT, {"fault": fault.name, **fault.detail})
     stop = (StationHold(fault.name),) if action is FaultAction.STOP else ()
     return held, (failed, *effects, *stop, *acknowledge)
 
 
 def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
-    decision = facts.decision
-    if decision is None or facts.mode not in MOVING_MODES or not facts.cell.fresh or tripped(facts.cell) is not None:
+    """A person's decision. Going on needs a station that may move; the way back, or calling the swap off, may be
+    decided while the station is held and then waits for its confirmation."""
+    decision, cell = facts.decision, facts.cell.cell
+    if decision is None or not facts.cell.fresh or tripped(facts.cell) is not None:
         return session, ()
-    free = facts.cell.cell.active_seq == 0 or facts.cell.cell.active_seq != session.seq
+    moving = facts.mode in MOVING_MODES and not _taken_over(cell)
+    if decision.kind is DecisionKind.CONTINUE:
+        return _continue(table, session, row, facts) if moving else (session, ())
+    waiting = facts.mode in (*MOVING_MODES, StationMode.HELD, StationMode.MANUAL)
+    if not waiting or (session.seq is not None and cell.active_seq == session.seq):
+        return session, ()
     if decision.kind is DecisionKind.CANCEL:
-        if session.state != table.first_state or facts.cell.signal(Signal.VEHICLE_PRESENT) is not False or not free:
+        if session.state != table.first_state or facts.cell.signal(Signal.VEHICLE_PRESENT) is not False:
             return session, ()
-        entered, ended = _enter(table, session, fire(table, session.state, Trigger.CANCEL), facts.now)
-        return entered, (Resumed(decision), *ended)
-    if decision.kind is DecisionKind.UNWIND:
-        if row.unwind_state is None or not free:
-            return session, ()
-        entered, ended = _enter(table, session, fire(table, session.state, Trigger.UNWIND), facts.now)
-        return replace(entered, resumed=True), (Resumed(decision), *ended)
+        following = fire(table, session.state, Trigger.CANCEL)
+        entered, ended = _enter(table, session, following, facts.now)
+        return entered, (Resumed(decision, session.state, following), *ended)
+    # What the sensors show carried out is so, whatever became of the command: the way back begins after it.
+    before = session
+    done: tuple[Effect, ...] = ()
+    if row.move is not None and _confirmed(table, session, row, facts):
+        before, done = _done(table, session, row, facts)
+        row = table.by_state[before.state]
+    back = _way_back(table, before, row, facts)
+    if back is None:
+        return session, ()
+    entered, ended = _enter(table, before, back, facts.now)
+    entered = replace(entered, resumed=True)
+    if not moving:
+        reason = session.hold_reason if session.hold_reason in STATION_REASONS else HoldReason.MODE
+        entered = replace(entered, phase=Phase.HELD, hold_reason=reason, hold_detail={"decided": decision.kind.value})
+    return entered, (*done, Resumed(decision, before.state, back), *ended)
+
+
+def _continue(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
+    cell, seq = facts.cell.cell, session.seq
     resumed = replace(
         session,
-        phase=Phase.PENDING if session.seq is None else Phase.SENT,
+        phase=Phase.PENDING if seq is None else Phase.SENT,
         deadline_at=facts.now + timedelta(seconds=row.timeout_s),
         hold_reason=None,
         hold_detail={},
@@ -196,42 +264,61 @@ def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
         checked_at=None,
         checks={k: v for k, v in session.checks.items() if v.get("result") == "pass"},
     )
-    return resumed, (Resumed(decision),)
+    decided = Resumed(facts.decision, session.state, session.state) if facts.decision else None
+    effects: tuple[Effect, ...] = (decided,) if decided else ()
+    broken_off = seq is not None and cell.done_seq == seq and cell.result in (ResultCode.FAILED, ResultCode.ABORTED)
+    if seq is None or not broken_off or _confirmed(table, session, row, facts):
+        return resumed, effects
+    fault = _cell_fault(row, facts, "command_aborted" if cell.result is ResultCode.ABORTED else "command_failed")
+    failed = StepFailed(row, fault, FaultAction.RETRY, seq, row.state)
+    return _again(resumed, row, facts.now), (*effects, failed, Acknowledge(seq))
+
+
+def _seen(cell: CellStatus, seq: int) -> bool:
+    return seq in (cell.ack_seq, cell.active_seq, cell.done_seq)
+
+
+def _due_again(facts: StepFacts) -> bool:
+    """No echo of the number for `RESEND_S`."""
+    if facts.last_sent_at is None:
+        return True
+    return (facts.now - facts.last_sent_at).total_seconds() / facts.speed >= RESEND_S
+
+
+def _refused_by_cell(cell: CellStatus, seq: int) -> StepFault | None:
+    if cell.ack_seq != seq or cell.ack_code in (AckCode.NONE, AckCode.ACCEPTED):
+        return None
+    return StepFault(
+        f"command_{cell.ack_code.name.lower()}",
+        retry_may_help=cell.ack_code in (AckCode.REFUSED_INTERLOCK, AckCode.BUSY),
+        withdrawn=cell.ack_code in (AckCode.REFUSED_MODE, AckCode.REFUSED_OWNER),
+        detail={"fault_code": cell.fault_code},
+    )
 
 
 def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
     cell, seq = facts.cell.cell, session.seq
     assert seq is not None
-    if cell.done_seq == seq and cell.result is not ResultCode.NONE:
-        if cell.result is ResultCode.DONE:
+    if cell.done_seq == seq and cell.active_seq != seq:
+        if cell.result in (ResultCode.DONE, ResultCode.NONE):
+            # NONE: a result that was acknowledged before the stored state was taken back to an older one.
             deadline_at = facts.now + timedelta(seconds=row.confirm_s * max(1.0, facts.speed / 10))
             return _confirming(table, replace(session, phase=Phase.CONFIRMING, deadline_at=deadline_at), row, facts)
-        if not _missing(table, session, row, facts, row.confirm):
+        if _confirmed(table, session, row, facts):
             return _done(table, session, row, facts)
         name = "command_aborted" if cell.result is ResultCode.ABORTED else "command_failed"
-        return _fail(table, session, row, facts, _cell_fault(table, row, facts, name))
-    if cell.ack_seq == seq and cell.ack_code not in (AckCode.NONE, AckCode.ACCEPTED):
-        name = f"command_{cell.ack_code.name.lower()}"
-        helps = cell.ack_code in (AckCode.REFUSED_INTERLOCK, AckCode.BUSY)
-        return _fail(
-            table,
-            session,
-            row,
-            facts,
-            StepFault(name, retry_may_help=helps, detail={"fault_code": cell.fault_code}),
-        )
-    lost = (
-        []
-        if row.command is CommandCode.RELEASE
-        else broken_guards(row, plan_of(session, row), facts.cell, table.pack_count)
-    )
+        return _fail(table, session, row, facts, _cell_fault(row, facts, name))
+    refusal = _refused_by_cell(cell, seq)
+    if refusal is not None:
+        return _fail(table, session, row, facts, refusal)
+    lost = [] if row.command is CommandCode.RELEASE else _lost(table, session, row, facts)
     if lost:
         return _hold(session, HoldReason.GUARD_LOST, {"missing": [m.as_data() for m in lost]})
     if session.deadline_at is not None and facts.now > session.deadline_at:
         return _hold(session, HoldReason.TIMEOUT, {"seq": seq, "active": cell.active_seq == seq})
-    seen = seq in (cell.ack_seq, cell.active_seq, cell.done_seq)
-    waited_s = None if facts.last_sent_at is None else (facts.now - facts.last_sent_at).total_seconds() / facts.speed
-    if not seen and (waited_s is None or waited_s >= RESEND_S):
+    if not _seen(cell, seq) and session.resumed and _confirmed(table, session, row, facts):
+        return _done(table, session, row, facts)  # carried out by a cell that has lost its numbers since
+    if not _seen(cell, seq) and _due_again(facts):
         lacking = _missing(table, session, row, facts, row.permissives)
         if lacking:
             return _refuse(session, row, lacking)
@@ -239,19 +326,24 @@ def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     return session, ()
 
 
-def _cell_fault(table: StepTable, row: StepRow, facts: StepFacts, name: str) -> StepFault:
+def _lost(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> list[Missing]:
+    return broken_guards(row, plan_of(session, row), facts.cell, table.pack_count)
+
+
+def _cell_fault(row: StepRow, facts: StepFacts, name: str) -> StepFault:
     cell = facts.cell.cell
     heads: tuple[int, ...] = ()
     count = 0
     if row.command in (CommandCode.LOCK, CommandCode.UNLOCK):
         values = cell.heads_closed if row.command is CommandCode.LOCK else cell.heads_open
-        seat = seat_heads(values, row.seat, table.pack_count)
-        heads, count = tuple(i for i, v in enumerate(seat) if v is not True), len(seat)
+        seat = seat_heads(values, row.seat)
+        heads, count = tuple(i for i, v in enumerate(seat) if v is False), sum(v is not None for v in seat)
     known = fault_by_code(cell.fault_code) if cell.fault_code else None
     return StepFault(
         name,
         safety_trip=known is not None and known.safety_trip,
         retry_may_help=known is None or known.retry_may_help,
+        withdrawn=cell.result is ResultCode.ABORTED,
         failed_heads=heads,
         head_count=count,
         detail={"fault_code": cell.fault_code, "fault_level": cell.fault_level},
@@ -263,7 +355,7 @@ def _confirming(table: StepTable, session: Session, row: StepRow, facts: StepFac
     if not lacking:
         return _done(table, session, row, facts)
     if session.deadline_at is not None and facts.now > session.deadline_at:
-        fault = _cell_fault(table, row, facts, "not_confirmed")
+        fault = _cell_fault(row, facts, "not_confirmed")
         detail = {**fault.detail, "missing": [m.as_data() for m in lacking]}
         return _fail(table, session, row, facts, replace(fault, detail=detail))
     return session, ()
@@ -273,32 +365,28 @@ def _pending(table: StepTable, session: Session, row: StepRow, facts: StepFacts)
     if row.checks:
         return _checking(table, session, row, facts)
     overdue = session.deadline_at is not None and facts.now > session.deadline_at
-    confirmed = not _missing(table, session, row, facts, row.confirm)
-    if row.command is None or session.resumed:
-        if confirmed:
-            return _done(table, session, row, facts)
-        if row.command is None:
-            if overdue:
-                return _fail(table, session, row, facts, StepFault("not_confirmed"))
-            return session, ()
+    if (row.command is None or session.resumed) and _confirmed(table, session, row, facts):
+        return _done(table, session, row, facts)
+    if row.command is None:
+        return _fail(table, session, row, facts, StepFault("not_confirmed")) if overdue else (session, ())
+    cell = facts.cell.cell
     lacking = _missing(table, session, row, facts, row.permissives)
+    lost = [item for item in lacking if item.name in GUARDS and item.value is False]
+    if lost and row.working:
+        return _hold(session, HoldReason.GUARD_LOST, {"missing": [m.as_data() for m in lost]})
+    if cell.active_seq != 0:
+        lacking = [Missing("cell_idle", False, facts.cell.fast_age_s)]
     if lacking:
         if overdue:
             detail = {"missing": [m.as_data() for m in lacking]}
-            return _fail(
-                table,
-                session,
-                row,
-                facts,
-                StepFault("permissive_missing", retry_may_help=False, detail=detail),
-            )
+            fault = StepFault("permissive_missing", retry_may_help=False, detail=detail)
+            return _fail(table, session, row, facts, fault)
         return _refuse(session, row, lacking)
-    cell = facts.cell.cell
     if cell.result is not ResultCode.NONE:
         return session, (Acknowledge(cell.done_seq),)
-    command = _command(session, row, facts.next_seq)
-    sent = replace(session, phase=Phase.SENT, seq=facts.next_seq, refused=(), resumed=False)
-    return sent, (Send(command),)
+    seq = facts.next_seq
+    sent = replace(session, phase=Phase.SENT, seq=seq, refused=(), resumed=False)
+    return sent, (Send(_command(session, row, seq)),)
 
 
 def _command(session: Session, row: StepRow, seq: int) -> RobotCommand:

@@ -183,9 +183,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A person decided."""
+    """A person decided in `state`; the swap goes on in `following`."""
 
     decision: Decision
+    state: str
+    following: str
 
 
 @dataclass(frozen=True, slots=True)
