@@ -263,15 +263,10 @@ class BillOut(Output):
 
 
 class SwapItem(SwapOut):
-    """One swap in a list."""
+    """One swap with its packs, its bills and its timeline."""
 
     seats: list[SeatOut]
     bills: list[BillOut]
-
-
-class SwapDetailOut(SwapItem):
-    """One swap with everything that is known of it."""
-
     timeline: list[EventOut]
 
 

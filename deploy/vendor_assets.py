@@ -27,8 +27,6 @@ FILES = {
     # zrender and tslib are compiled into echarts.min.js, so their licences travel with it.
     "zrender/LICENSE": "echarts/LICENSE-zrender",
     "tslib/LICENSE.txt": "echarts/LICENSE-tslib",
-    "@picocss/pico/css/pico.min.css": "pico/pico.min.css",
-    "@picocss/pico/LICENSE.md": "pico/LICENSE.md",
 }
 
 
@@ -42,13 +40,9 @@ def npm_command() -> list[str]:
 
 
 def main() -> int:
-    result = subprocess.run(
-        [*npm_command(), "ci", "--ignore-scripts", "--loglevel=error"], cwd=ROOT, check=False
-    )
+    result = subprocess.run([*npm_command(), "ci", "--ignore-scripts", "--loglevel=error"], cwd=ROOT, check=False)
     if result.returncode:
-        print(
-            f"npm ci failed with exit code {result.returncode}; the console needs its files", file=sys.stderr
-        )
+        print(f"npm ci failed with exit code {result.returncode}; the console needs its files", file=sys.stderr)
         return result.returncode
     shutil.rmtree(TARGET, ignore_errors=True)
     for source, name in FILES.items():

@@ -111,11 +111,13 @@ class SwapDetail:
 
 @dataclass(frozen=True, slots=True)
 class SwapSummary:
-    """One swap in a list: the swap, its packs and its bills, without the timeline."""
+    """One swap in a list."""
 
     swap: SwapRecord
     seats: tuple[SeatRecord, ...]
     bills: tuple[BillRecord, ...]
+    timeline: tuple[EventRecord, ...] = ()
+    """Empty where the list does not ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ def list_swaps(
     rows = rows[:limit]
     last = rows[-1][0] if rows else None
     return Page(
-        _summaries(db, station_id, [(swap, fleet) for swap, fleet in rows]),
+        _summaries(db, station_id, [(swap, fleet) for swap, fleet in rows], timelines=True),
         make_cursor(last.arrived_at, last.id) if more and last is not None else None,
     )
 
@@ -199,13 +201,30 @@ def latest_ended(db: Session, station_id: str, limit: int = 8) -> tuple[SwapSumm
     return _summaries(db, station_id, [(swap, fleet) for swap, fleet in rows])
 
 
-def _summaries(db: Session, station_id: str, rows: list[tuple[Swap, str]]) -> tuple[SwapSummary, ...]:
+def _summaries(
+    db: Session, station_id: str, rows: list[tuple[Swap, str]], *, timelines: bool = False
+) -> tuple[SwapSummary, ...]:
     ids = [swap.id for swap, _ in rows]
     seats = _seats(db, station_id, ids)
     bills = _bills_by_swap(db, ids)
+    told = _timelines(db, ids) if timelines else {}
     return tuple(
-        SwapSummary(swap_record(swap, fleet), seats.get(swap.id, ()), bills.get(swap.id, ())) for swap, fleet in rows
+        SwapSummary(
+            swap_record(swap, fleet),
+            seats.get(swap.id, ()),
+            bills.get(swap.id, ()),
+            tuple(told.get(swap.id, ())),
+        )
+        for swap, fleet in rows
     )
+
+
+def _timelines(db: Session, swap_ids: list[str]) -> dict[str, list[EventRecord]]:
+    query = select(StationEvent).where(col(StationEvent.swap_id).in_(swap_ids)).order_by(col(StationEvent.id))
+    told: dict[str, list[EventRecord]] = {}
+    for row in db.exec(query):
+        told.setdefault(row.swap_id or "", []).append(_event(row))
+    return told
 
 
 def get_swap(db: Session, station_id: str, swap_id: str) -> SwapSummary:

@@ -15,7 +15,6 @@ from api.schemas import (
     PageOut,
     SeatOut,
     SwapAccepted,
-    SwapDetailOut,
     SwapItem,
     SwapOut,
 )
@@ -26,11 +25,12 @@ router = APIRouter(prefix="/swaps", tags=["swaps"])
 
 
 def swap_item(summary: SwapSummary | SwapDetail) -> SwapItem:
-    """A swap with its packs and bills in one object."""
+    """A swap with its packs, bills and timeline in one object."""
     return SwapItem(
         **SwapOut.model_validate(summary.swap).model_dump(),
         seats=[SeatOut.model_validate(seat) for seat in summary.seats],
         bills=[BillOut.model_validate(bill) for bill in summary.bills],
+        timeline=[EventOut.model_validate(event) for event in summary.timeline],
     )
 
 
@@ -72,11 +72,8 @@ def swaps(
 
 
 @router.get("/{swap_id}", responses=declared(404))
-def swap(swap_id: str, doors: AnyDoors) -> SwapDetailOut:
+def swap(swap_id: str, doors: AnyDoors) -> SwapItem:
     """One swap with everything that is known of it."""
     with doors.store.reading() as db:
         detail = swap_detail(db, doors.station_id, swap_id)
-    return SwapDetailOut(
-        **swap_item(detail).model_dump(),
-        timeline=[EventOut.model_validate(event) for event in detail.timeline],
-    )
+    return swap_item(detail)

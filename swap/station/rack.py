@@ -35,7 +35,7 @@ _THERMAL_ALARMS = (
 )
 THERMAL_BITS = sum(1 << int(bit) for bit in _THERMAL_ALARMS)
 """Alarms that start the thermal procedure when the BMS gives them level 3 (standards.md 2.3)."""
-SAMPLE_S = 60.0
+SAMPLE_S = 15.0
 """Station seconds between two stored samples of the site."""
 
 
