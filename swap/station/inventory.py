@@ -119,11 +119,15 @@ def apply_move(db: Db, *, station_id: str, lane_id: str, swap: Swap, plan: SeatP
     set_pack_state(db, pack, trigger, station_id=station_id, at=at)
     if move.target is Place.SEAT:
         _installed(db, pack, swap, plan, move)
+    elif move.source is Place.SEAT and move.pack == "new":
+        _taken_off_again(db, swap, plan)
 
 
 def _bay_of(db: Db, station_id: str, plan: SeatPlan, place: Place) -> str:
     if place is Place.TRANSFER:
-        bay = db.exec(select(Bay).where(Bay.station_id == station_id, Bay.role == "transfer")).first()
+        bay = db.exec(
+            select(Bay).where(Bay.station_id == station_id, Bay.role == "transfer").order_by(col(Bay.position))
+        ).first()
         if bay is None:
             raise LookupError(f"station {station_id} has no transfer bay")
         return bay.id
@@ -143,6 +147,14 @@ def _installed(db: Db, pack: Pack, swap: Swap, plan: SeatPlan, move: Move) -> No
     db.add(seat)
     pack.settled_soe_kwh = pack.energy_kwh
     db.add(pack)
+
+
+def _taken_off_again(db: Db, swap: Swap, plan: SeatPlan) -> None:
+    """A charged pack that the vehicle did not accept comes back: its seat is not exchanged."""
+    seat = db.get_one(SwapSeat, (swap.id, plan.seat))
+    seat.exchanged = False
+    seat.installed_soe_kwh, seat.installed_soc_pct = None, None
+    db.add(seat)
 
 
 def _close_charge_session(db: Db, pack: Pack, at: datetime) -> None:
