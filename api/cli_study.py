@@ -15,6 +15,7 @@ from api.cli_common import FOUND, OK, Json, fail, print_json, print_table
 if TYPE_CHECKING:
     from sim.parallel import Workers
     from sim.scenario import Scenario
+    from sim.sizing import Sizing, Trial
     from sim.stats import Estimate
     from sim.study import StudyResult
 
@@ -273,3 +274,193 @@ def _print_study(result: StudyResult) -> None:
     target = scenario.promise.target_share
     verdict = "keeps" if share.low >= target else ("breaks" if share.high < target else "is too close to call on")
     typer.echo(f"\nThe station {verdict} the promise: {share.mean:.1%} ± {share.half_width:.1%}, wanted {target:.0%}.")
+
+
+@commands.command(
+    epilog="Example: `swap size examples/yangquan_mine/scenario.toml --quick`. "
+    "Exit codes: 0 a design keeps the promise, 1 none of the grid does, 2 the file is not valid."
+)
+def size(
+    scenario: ScenarioFile,
+    days: Annotated[float | None, typer.Option("--days", min=0.5, help="Length of a replication.")] = None,
+    packs_only: Annotated[
+        bool, typer.Option("--packs-only", help="Only the number of packs, everything else as it is.")
+    ] = False,
+    seed: Seed = None,
+    quick: Quick = False,
+    processes: Processes = None,
+    cluster: Cluster = None,
+    as_json: Json = False,
+) -> None:
+    """Find the cheapest packs, chargers, kVA and lanes that keep the promise; say what binds, and how sure it is."""
+    from sim.sizing import Effort, find_size, pack_table
+
+    read = _read_scenario(scenario)
+    length = days or (7.0 if quick else float(read.study.days))
+    effort = Effort(length, first=4, step=4, most=12 if quick else 24)
+    with _workers(processes, cluster) as pool:
+        with _progress("packs", quiet=as_json) as on_done:
+            table = pack_table(read, pool, effort, seed=seed, on_done=on_done)
+        if not as_json:
+            _print_pack_table(read, table)
+        found = None
+        if not packs_only:
+            say = (lambda text: None) if as_json else (lambda text: typer.echo(f"  tried {text}", err=True))
+            found = find_size(read, pool, effort, seed=seed, on_trial=say)
+    stock = next((trial for trial in table if trial.verdict), None)
+    if as_json:
+        print_json(_finite(_size_json(table, found)))
+    elif found is not None:
+        _print_sizing(found)
+    answered = stock is not None if found is None else found.answer is not None
+    raise typer.Exit(OK if answered else FOUND)
+
+
+def _print_pack_table(scenario: Scenario, trials: list[Trial]) -> None:
+    promise, equipment = scenario.promise, scenario.equipment
+    runs = trials[0].runs
+    typer.echo(
+        f"{scenario.id}: {equipment.lanes} lane(s), {equipment.charger_kw:g} kW a charger, "
+        f"{equipment.transformer_kva:g} kVA; {len(runs)} replications of {runs[0].days:g} days, seed {runs[0].seed}\n"
+    )
+    rows = []
+    for trial in trials:
+        result = trial.result()
+        rows.append(
+            (
+                trial.design.packs,
+                _interval(result.mean_wait_min),
+                _interval(result.wait_quantile_min(0.95)),
+                f"{result.share_within.mean:.1%} ± {result.share_within.half_width:.1%}",
+                f"{result.stockout_share.mean:.1%} ± {result.stockout_share.half_width:.1%}",
+                _interval(result.mean("import_kwh_per_day")),
+                {True: "keeps", False: "breaks", None: "too close"}[trial.verdict],
+            )
+        )
+    heads = ("packs", "mean wait min", "P95 wait min", f"within {promise.wait_limit_min:g} min", "no pack ready")
+    print_table((*heads, "kWh a day", f"{promise.target_share:.0%}"), rows, right=(0, 1, 2, 3, 4, 5))
+    stock = next((trial for trial in trials if trial.verdict), None)
+    if stock is not None:
+        typer.echo(f"\nSmallest stock that keeps the promise: {stock.design.packs} packs.")
+    else:
+        best = max(trials, key=lambda trial: trial.share.mean)
+        typer.echo(
+            f"\nNot reachable with packs alone: {best.design.packs} packs serve {best.share.mean:.1%} within "
+            f"{promise.wait_limit_min:g} min, wanted {promise.target_share:.0%}."
+        )
+
+
+_NAMES = {
+    "packs": "packs",
+    "chargers": "chargers",
+    "transformer_kva": "transformer (kVA)",
+    "lanes": "lanes",
+    "storage_kwh": "storage",
+}
+
+
+def _print_sizing(found: Sizing) -> None:
+    promise = found.scenario.promise
+    typer.echo()
+    if found.answer is None:
+        typer.echo(
+            f"Not reachable: no design of the grid serves {promise.target_share:.0%} within "
+            f"{promise.wait_limit_min:g} min. With packs that never run out, the most lanes of the grid serve "
+            f"{found.lane_share:.1%}."
+        )
+    else:
+        answer = found.answer
+        result = answer.result()
+        typer.echo(f"Cheapest station that keeps the promise: {answer.design}.")
+        typer.echo(
+            f"  {_interval(answer.cost)} yuan a year, of which equipment {_number(answer.capital_yuan)}; "
+            f"{answer.share.mean:.1%} ± {answer.share.half_width:.1%} within {promise.wait_limit_min:g} min, "
+            f"P95 wait {_interval(result.wait_quantile_min(0.95))} min"
+        )
+    if found.next_cheaper is not None and found.binding is not None:
+        share = found.next_cheaper.share
+        place = "The largest design" if found.answer is None else "The next-cheaper design"
+        typer.echo(f"\n{place} ({found.next_cheaper.design}) serves {share.mean:.1%} ± {share.half_width:.1%}.")
+        typer.echo(f"What binds there: {_NAMES[found.binding]}. One step more of each would add:")
+        for name, gain in sorted(found.gains.items(), key=lambda item: -item[1].mean):
+            typer.echo(f"  {_NAMES[name]:<18} {gain.mean:+.1%} ± {gain.half_width:.1%}")
+    if found.rivals:
+        typer.echo("\nOther designs that keep the promise, dearer by yuan a year:")
+        for design, extra in found.rivals:
+            typer.echo(f"  {design}: {_interval(extra)}")
+    typer.echo("\nCost against wait (no simulated design is better in both):")
+    print_table(
+        ("design", "yuan a year", "P95 wait min", "within"),
+        [
+            (
+                trial.design,
+                _interval(trial.cost),
+                _interval(trial.result().wait_quantile_min(0.95)),
+                f"{trial.share.mean:.1%}",
+            )
+            for trial in found.front
+        ],
+        right=(1, 2, 3),
+    )
+    if found.sensitivity:
+        typer.echo("\nThe answer under other circumstances:")
+        print_table(
+            ("", "within the promise", "P95 wait min"),
+            [
+                (text, f"{share.mean:.1%} ± {share.half_width:.1%}", _interval(p95))
+                for text, share, p95 in found.sensitivity
+            ],
+            right=(1, 2),
+        )
+    typer.echo(
+        f"\n{found.grid} designs in the grid: {found.screened} struck out by bounds, {len(found.trials)} simulated, "
+        f"{found.days_simulated:,.0f} station days; the whole grid would take {found.grid_days:,.0f} "
+        f"({found.grid_days / max(found.days_simulated, 1):.0f} times as many). Seed {found.seed}."
+    )
+
+
+def _size_json(table: list[Trial], found: Sizing | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    def shown(trial: Trial) -> dict[str, Any]:
+        result = trial.result()
+        values = {
+            "share_within_promise": result.share_within,
+            "mean_wait_min": result.mean_wait_min,
+            "p95_wait_min": result.wait_quantile_min(0.95),
+            "stockout_share": result.stockout_share,
+            "import_kwh_per_day": result.mean("import_kwh_per_day"),
+            "yuan_per_year": trial.cost,
+        }
+        return {
+            "design": asdict(trial.design),
+            "keeps_promise": trial.verdict,
+            "replications": len(trial.runs),
+            "capital_yuan_per_year": trial.capital_yuan,
+            "values": {name: {"mean": v.mean, "low": v.low, "high": v.high} for name, v in values.items()},
+        }
+
+    stock = next((trial for trial in table if trial.verdict), None)
+    answer: dict[str, Any] = {
+        "smallest_stock": None if stock is None else stock.design.packs,
+        "by_packs": [shown(trial) for trial in table],
+    }
+    if found is not None:
+        answer["search"] = {
+            "seed": found.seed,
+            "answer": None if found.answer is None else shown(found.answer),
+            "binding": found.binding,
+            "next_cheaper": None if found.next_cheaper is None else shown(found.next_cheaper),
+            "gains": {name: {"mean": v.mean, "low": v.low, "high": v.high} for name, v in found.gains.items()},
+            "pareto_front": [shown(trial) for trial in found.front],
+            "sensitivity": [
+                {"change": text, "share_within_promise": share.mean, "p95_wait_min": p95.mean}
+                for text, share, p95 in found.sensitivity
+            ],
+            "designs_in_grid": found.grid,
+            "screened_out": found.screened,
+            "simulated": len(found.trials),
+            "days_simulated": found.days_simulated,
+            "days_of_the_whole_grid": found.grid_days,
+        }
+    return answer

@@ -200,8 +200,7 @@ class StationFlow(Flow):
 
     def _truck(self, arrival: Arrival) -> StationTruck:
         model = self.models[arrival.model]
-        cv = self.scenario.equipment.swap_cv
-        stretch = _gamma(self._swap_time, cv) if cv > 0 else 1.0
+        stretch = stretch_of(self._swap_time, self.scenario.equipment.swap_cv)
         truck = StationTruck(arrival.at_s, 0.0, model.plan.nominal_s * stretch, arrival.priority)
         self._number += 1
         truck.swap_id = f"S{self._number:08d}"
@@ -472,7 +471,9 @@ class StationFlow(Flow):
             self._record_hour()
 
 
-def _gamma(draw: Random, cv: float) -> float:
-    """A factor with mean 1 and this coefficient of variation, never below 0."""
+def stretch_of(draw: Random, cv: float) -> float:
+    """The factor on one truck's lane time: mean 1, this coefficient of variation, never below 0."""
+    if cv <= 0:
+        return 1.0
     shape = 1 / (cv * cv)
     return draw.gammavariate(shape, 1 / shape)

@@ -1,0 +1,478 @@
+"""The cheapest station that keeps the promise.
+
+Service never gets worse with one more pack, charger, kVA or lane (tested), so designs form a lattice: one
+that fails takes all smaller ones with it, one that passes makes all dearer ones pointless. The search always
+simulates the design whose verdict settles the most others, after `screening.py` has struck out what no
+station of that size could do. Each design gets replications, on the same trucks as all others, only until
+its interval lies on one side of the target. Then neighbours of the cheapest are compared pair by pair,
+because a larger stock can pay for itself by charging in cheaper hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
+
+import numpy as np
+
+from sim.parallel import Workers
+from sim.scenario import Scenario
+from sim.screening import Screen
+from sim.stats import Estimate, difference, estimate
+from sim.study import RunResult, RunTask, StudyResult, run_task
+
+YEAR_DAYS = 365.0
+RESOURCES = ("packs", "chargers", "transformer_kva", "lanes", "storage_kwh")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Design:
+    """One size of the station."""
+
+    packs: int
+    chargers: int
+    transformer_kva: float
+    lanes: int
+    storage_kwh: float = 0.0
+
+    def __str__(self) -> str:
+        storage = f", {self.storage_kwh:g} kWh storage" if self.storage_kwh else ""
+        return (
+            f"{self.packs} packs, {self.chargers} chargers, {self.transformer_kva:g} kVA, {self.lanes} lane(s){storage}"
+        )
+
+    def with_level(self, name: str, level: float) -> Design:
+        """The same with another amount of one resource."""
+        whole = name in ("packs", "chargers", "lanes")
+        return Design(**(asdict(self) | {name: int(level) if whole else level}))
+
+    def no_larger_than(self, other: Design) -> bool:
+        """Whether no resource exceeds the other's."""
+        return all(getattr(self, name) <= getattr(other, name) for name in RESOURCES)
+
+
+def applied(scenario: Scenario, design: Design) -> Scenario:
+    """The scenario with this station."""
+    spare = scenario.equipment.spare_bays
+    changed = scenario.with_equipment(
+        packs=design.packs,
+        chargers=design.chargers,
+        transformer_kva=design.transformer_kva,
+        lanes=design.lanes,
+        # A station file fixes the spare bays of its own lanes; another number of lanes needs its own.
+        spare_bays=spare if design.lanes == scenario.equipment.lanes else None,
+    )
+    storage = scenario.storage.model_copy(update={"energy_kwh": design.storage_kwh})
+    return changed.model_copy(update={"storage": storage})
+
+
+def capital_yuan_per_year(scenario: Scenario, design: Design) -> float:
+    """Annuities of the equipment, capacity charge and staff. Packs on the trucks are not the station's."""
+    costs, equipment = scenario.costs, applied(scenario, design).equipment
+
+    def annuity(yuan: float, years: float) -> float:
+        rate = costs.interest
+        return yuan / years if rate == 0 else yuan * rate / (1 - (1 + rate) ** -years)
+
+    pack_kwh = sum(scenario.pack_kind(kind).rated_kwh * count for kind, count in equipment.packs.items())
+    plant_yuan = (
+        costs.transformer_yuan_per_kva * design.transformer_kva
+        + costs.lane_yuan * design.lanes
+        + costs.bay_yuan * equipment.bay_count
+        + costs.storage_yuan_per_kwh * design.storage_kwh
+    )
+    return (
+        annuity(costs.pack_yuan_per_kwh * pack_kwh, costs.pack_life_years)
+        + annuity(costs.charger_yuan_per_kw * equipment.charger_kw * design.chargers, costs.charger_life_years)
+        + annuity(plant_yuan, costs.plant_life_years)
+        + costs.kva_yuan_per_year * design.transformer_kva
+        + costs.staff_yuan_per_year
+    )
+
+
+def running_yuan_per_year(scenario: Scenario, run: RunResult) -> float:
+    """Energy, lost swaps and waiting of one replication, for a year."""
+    costs = scenario.costs
+    waiting_h = float(run.waits_min.sum()) / 60 / run.days
+    return YEAR_DAYS * (
+        run.means["energy_yuan_per_day"]
+        + costs.lost_swap_yuan * run.means["lost_per_day"]
+        + costs.wait_yuan_per_h * waiting_h
+    )
+
+
+@dataclass
+class Trial:
+    """A design with the replications it has had."""
+
+    design: Design
+    scenario: Scenario
+    capital_yuan: float
+    runs: list[RunResult] = field(default_factory=list)
+
+    def result(self) -> StudyResult:
+        """The replications so far as a study."""
+        first = self.runs[0]
+        confidence = self.scenario.promise.confidence
+        return StudyResult(self.scenario, first.seed, first.days, 1.0, tuple(self.runs), confidence)
+
+    @property
+    def share(self) -> Estimate:
+        """Share served within the promise."""
+        return self.result().share_within
+
+    @property
+    def cost(self) -> Estimate:
+        """Yearly cost."""
+        yearly = [self.capital_yuan + running_yuan_per_year(self.scenario, run) for run in self.runs]
+        return estimate(yearly, self.scenario.promise.confidence)
+
+    @property
+    def verdict(self) -> bool | None:
+        """Keeps the promise for certain (True), breaks it (False), or the interval holds the target (None)."""
+        share, target = self.share, self.scenario.promise.target_share
+        if share.low >= target:
+            return True
+        return False if share.high < target else None
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much a search may simulate."""
+
+    days: float
+    warmup_days: float = 1.0
+    first: int = 4
+    """Replications before the first verdict."""
+    step: int = 4
+    most: int = 24
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """The answer of a search."""
+
+    scenario: Scenario
+    seed: int
+    effort: Effort
+    grid: int
+    """Designs in the grid."""
+    screened: int
+    """Struck out by bounds alone."""
+    trials: Mapping[Design, Trial]
+    """Designs that were simulated."""
+    answer: Trial | None
+    binding: str | None
+    """Resource that limits the next-cheaper design."""
+    next_cheaper: Trial | None
+    gains: Mapping[str, Estimate]
+    """Gain in the share within the promise from one step more of each resource, at the next-cheaper design."""
+    rivals: tuple[tuple[Design, Estimate], ...]
+    """Designs compared with the answer pair by pair: how much dearer a year."""
+    sensitivity: tuple[tuple[str, Estimate, Estimate], ...]
+    """What changed, share within the promise, P95 wait in minutes."""
+    lane_share: float
+    """Share within the promise if packs never ran out, with the most lanes."""
+
+    @property
+    def days_simulated(self) -> float:
+        """Station days, warm-up included."""
+        runs = sum(len(trial.runs) for trial in self.trials.values())
+        return runs * (self.effort.days + self.effort.warmup_days)
+
+    @property
+    def grid_days(self) -> float:
+        """What simulating every design as often as the answer would have taken."""
+        count = len(self.answer.runs) if self.answer is not None else self.effort.first
+        return self.grid * count * (self.effort.days + self.effort.warmup_days)
+
+    @property
+    def front(self) -> list[Trial]:
+        """Simulated designs that no other beats in both yearly cost and P95 wait, cheapest first."""
+        ranked = sorted(self.trials.values(), key=lambda trial: trial.cost.mean)
+        front: list[Trial] = []
+        best_min = float("inf")
+        for trial in ranked:
+            p95_min = trial.result().wait_quantile_min(0.95).mean
+            if p95_min < best_min:
+                front.append(trial)
+                best_min = p95_min
+        return front
+
+
+def grid_of(scenario: Scenario) -> list[Design]:
+    """Every design of `[sizing]`; what it does not name stays as it is. More chargers than bays are one each."""
+    sizing, equipment = scenario.sizing, scenario.equipment
+    designs = set()
+    for packs, kva, lanes, storage in product(
+        sizing.packs or (equipment.pack_total,),
+        sizing.transformer_kva or (equipment.transformer_kva,),
+        sizing.lanes or (equipment.lanes,),
+        sizing.storage_kwh or (scenario.storage.energy_kwh,),
+    ):
+        bays = applied(scenario, Design(packs, 10_000, kva, lanes, storage)).equipment.bay_count
+        for chargers in sizing.chargers or (equipment.chargers or bays,):
+            designs.add(Design(packs, min(chargers, bays), kva, lanes, storage))
+    return sorted(designs)
+
+
+class Search:
+    """One search over a grid."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        pool: Workers,
+        effort: Effort,
+        seed: int,
+        on_trial: Callable[[str], None] | None = None,
+    ) -> None:
+        self.scenario, self.pool, self.effort, self.seed = scenario, pool, effort, seed
+        self.trials: dict[Design, Trial] = {}
+        self._on_trial = on_trial or (lambda text: None)
+
+    def trial(self, design: Design) -> Trial:
+        """The trial of a design, made when there is none yet."""
+        if design not in self.trials:
+            scenario = applied(self.scenario, design)
+            self.trials[design] = Trial(design, scenario, capital_yuan_per_year(self.scenario, design))
+        return self.trials[design]
+
+    def extend(self, trial: Trial, count: int) -> None:
+        """Give a trial replications until it has `count`."""
+        missing = range(len(trial.runs), count)
+        if missing:
+            days, warmup = self.effort.days, self.effort.warmup_days
+            tasks = [RunTask(trial.scenario, self.seed, n, days, warmup) for n in missing]
+            trial.runs += self.pool.map(run_task, tasks)
+
+    def judge(self, design: Design) -> bool:
+        """Whether a design keeps the promise at the stated confidence."""
+        trial, effort = self.trial(design), self.effort
+        self.extend(trial, effort.first)
+        while trial.verdict is None and len(trial.runs) < effort.most:
+            self.extend(trial, min(len(trial.runs) + effort.step, effort.most))
+        share = trial.share
+        self._on_trial(f"{design}: {share.mean:.1%} ± {share.half_width:.1%} ({len(trial.runs)} runs)")
+        return trial.verdict is True
+
+    def cheapest_passing(self, designs: Sequence[Design], bound: np.ndarray) -> Design | None:
+        """The least capital cost among designs that keep the promise, by verdicts that settle the most others."""
+        sizes = np.array([[getattr(d, name) for name in RESOURCES] for d in designs], dtype=float)
+        cost = np.array([capital_yuan_per_year(self.scenario, d) for d in designs])
+        unknown = bound >= self.scenario.promise.target_share
+        best: int | None = None
+        while unknown.any():
+            chosen = self._most_telling(sizes, cost, bound, unknown)
+            if self.judge(designs[chosen]):
+                best = chosen
+                unknown &= cost < cost[chosen]
+            else:
+                unknown &= ~(sizes <= sizes[chosen]).all(axis=1)
+            unknown[chosen] = False
+        return None if best is None else designs[best]
+
+    @staticmethod
+    def _most_telling(sizes: np.ndarray, cost: np.ndarray, bound: np.ndarray, unknown: np.ndarray) -> int:
+        """The unknown design whose verdict, whichever it is, settles the most unknown ones."""
+        found = np.flatnonzero(unknown)
+        inside = sizes[found]
+        below = (inside[None, :, :] <= inside[:, None, :]).all(axis=2).sum(axis=1)
+        dearer = (cost[found][None, :] >= cost[found][:, None]).sum(axis=1)
+        score = np.minimum(below, dearer)
+        best = score == score.max()
+        # Of equals the one with the best prospects: a pass also gives an answer to improve on.
+        return int(found[best][np.argmax(bound[found][best])])
+
+    def improve(self, start: Design, designs: Sequence[Design], bound: np.ndarray) -> tuple[Design, list[Design]]:
+        """Steps to cheaper neighbours, running cost included, until there is none; and the rivals met."""
+        target = self.scenario.promise.target_share
+        allowed = {d for d, b in zip(designs, bound, strict=True) if b >= target}
+        steps = {name: sorted({getattr(d, name) for d in designs}) for name in RESOURCES}
+        best, rivals, seen = start, [], {start}
+        moved = True
+        while moved:
+            moved = False
+            for design in self._neighbours(best, steps, allowed):
+                if design in seen:
+                    continue
+                seen.add(design)
+                if any(t.verdict is False and design.no_larger_than(d) for d, t in self.trials.items() if t.runs):
+                    continue
+                if not self.judge(design):
+                    continue
+                rivals.append(design)
+                if self.dearer(design, best).mean < 0:
+                    best, moved = design, True
+                    break
+        return best, [design for design in [start, *rivals] if design != best]
+
+    @staticmethod
+    def _neighbours(design: Design, steps: Mapping[str, list[float]], allowed: set[Design]) -> list[Design]:
+        found = []
+        for name in RESOURCES:
+            levels = steps[name]
+            at = levels.index(getattr(design, name))
+            for other in (at - 1, at + 1):
+                if 0 <= other < len(levels):
+                    found.append(design.with_level(name, levels[other]))
+        # One pack more often comes with one charger more.
+        at_packs, at_chargers = steps["packs"].index(design.packs), steps["chargers"].index(design.chargers)
+        for step in (-1, 1):
+            if 0 <= at_packs + step < len(steps["packs"]) and 0 <= at_chargers + step < len(steps["chargers"]):
+                found.append(
+                    replace(
+                        design,
+                        packs=int(steps["packs"][at_packs + step]),
+                        chargers=int(steps["chargers"][at_chargers + step]),
+                    )
+                )
+        return [d for d in found if d in allowed]
+
+    def dearer(self, one: Design, other: Design) -> Estimate:
+        """How much more `one` costs a year than `other`, on the same trucks."""
+        first, second = self.trial(one), self.trial(other)
+        count = max(len(first.runs), len(second.runs))
+        self.extend(first, count)
+        self.extend(second, count)
+        costs = [
+            [trial.capital_yuan + running_yuan_per_year(self.scenario, run) for run in trial.runs]
+            for trial in (first, second)
+        ]
+        return difference(costs[0], costs[1], self.scenario.promise.confidence)
+
+
+def find_size(
+    scenario: Scenario,
+    pool: Workers,
+    effort: Effort,
+    *,
+    seed: int | None = None,
+    on_trial: Callable[[str], None] | None = None,
+    sensitivity: bool = True,
+) -> Sizing:
+    """Search the scenario's grid for the least yearly cost that keeps its promise."""
+    used_seed = scenario.study.seed if seed is None else seed
+    designs = grid_of(scenario)
+    screen = Screen(scenario, used_seed, min(effort.days, 28.0))
+    bound = np.array([screen.best_share(applied(scenario, design).equipment) for design in designs])
+    search = Search(scenario, pool, effort, used_seed, on_trial)
+    target = scenario.promise.target_share
+    first = search.cheapest_passing(designs, bound)
+    answer: Design | None = None
+    rivals: list[Design] = []
+    if first is not None:
+        answer, rivals = search.improve(first, designs, bound)
+    compared = () if answer is None else tuple((design, search.dearer(design, answer)) for design in rivals)
+    next_cheaper, gains = _why_not_cheaper(search, designs, answer)
+    return Sizing(
+        scenario=scenario,
+        seed=used_seed,
+        effort=effort,
+        grid=len(designs),
+        screened=int((bound < target).sum()),
+        trials={design: trial for design, trial in search.trials.items() if trial.runs},
+        answer=None if answer is None else search.trial(answer),
+        binding=max(gains, key=lambda name: gains[name].mean) if gains else None,
+        next_cheaper=next_cheaper,
+        gains=gains,
+        rivals=compared,
+        sensitivity=() if answer is None or not sensitivity else _sensitivity(search, answer),
+        lane_share=screen.lane_share(max(design.lanes for design in designs)),
+    )
+
+
+def _why_not_cheaper(
+    search: Search, designs: Sequence[Design], answer: Design | None
+) -> tuple[Trial | None, dict[str, Estimate]]:
+    """The design just below the answer in cost (the largest of the grid when nothing passes), and what it lacks."""
+    scenario = search.scenario
+    if answer is None:
+        looked_at = max(designs, key=lambda d: tuple(getattr(d, name) for name in ("lanes", *RESOURCES)))
+    else:
+        limit = capital_yuan_per_year(scenario, answer)
+        cheaper = [d for d in designs if capital_yuan_per_year(scenario, d) < limit]
+        if not cheaper:
+            return None, {}
+        looked_at = max(cheaper, key=lambda d: capital_yuan_per_year(scenario, d))
+    trial = search.trial(looked_at)
+    search.extend(trial, search.effort.first)
+    gains = {}
+    steps = {
+        "packs": replace(looked_at, packs=looked_at.packs + 2),
+        "chargers": replace(looked_at, chargers=looked_at.chargers + 2),
+        "transformer_kva": replace(looked_at, transformer_kva=looked_at.transformer_kva * 1.25),
+        "lanes": replace(looked_at, lanes=looked_at.lanes + 1),
+    }
+    for name, design in steps.items():
+        more = search.trial(design)
+        if more.scenario.equipment == trial.scenario.equipment:
+            continue
+        search.extend(more, search.effort.first)
+        count = search.effort.first
+        gains[name] = difference(
+            [run.within / max(run.arrived, 1) for run in more.runs[:count]],
+            [run.within / max(run.arrived, 1) for run in trial.runs[:count]],
+            scenario.promise.confidence,
+        )
+    return trial, gains
+
+
+def _sensitivity(search: Search, answer: Design) -> tuple[tuple[str, Estimate, Estimate], ...]:
+    """The answer under other circumstances."""
+    base = search.trial(answer).scenario
+    demand, climate, study = base.demand, base.climate, base.study
+    january = climate.mean_c_by_month[0]
+    coldest = (min(january, climate.design_min_c + climate.swing_c), *climate.mean_c_by_month[1:])
+    cases = [
+        ("demand +20 %", base.model_copy(update={"demand": demand.model_copy(update={"factor": demand.factor * 1.2})})),
+        ("demand −20 %", base.model_copy(update={"demand": demand.model_copy(update={"factor": demand.factor * 0.8})})),
+        (
+            "coldest January",
+            base.model_copy(
+                update={
+                    "climate": climate.model_copy(update={"mean_c_by_month": coldest}),
+                    "study": study.model_copy(update={"start_on": study.start_on.replace(month=1, day=5)}),
+                }
+            ),
+        ),
+        ("one charger out", base.with_equipment(chargers=max(base.equipment.charger_count - 1, 1))),
+    ]
+    found = []
+    effort = search.effort
+    for text, scenario in cases:
+        tasks = [RunTask(scenario, search.seed, n, effort.days, effort.warmup_days) for n in range(effort.first)]
+        runs = tuple(search.pool.map(run_task, tasks))
+        result = StudyResult(scenario, search.seed, effort.days, effort.warmup_days, runs, base.promise.confidence)
+        found.append((text, result.share_within, result.wait_quantile_min(0.95)))
+    return tuple(found)
+
+
+def pack_table(
+    scenario: Scenario,
+    pool: Workers,
+    effort: Effort,
+    *,
+    seed: int | None = None,
+    on_done: Callable[[int, int], None] | None = None,
+) -> list[Trial]:
+    """The station as it stands with each number of packs of `[sizing]`: the same replications for each."""
+    used_seed = scenario.study.seed if seed is None else seed
+    search = Search(scenario, pool, effort, used_seed)
+    equipment = scenario.equipment
+    trials = []
+    numbers = scenario.sizing.packs or tuple(range(max(1, equipment.pack_total - 3), equipment.pack_total + 6))
+    for packs in numbers:
+        bays = applied(scenario, Design(packs, 10_000, equipment.transformer_kva, equipment.lanes)).equipment.bay_count
+        chargers = min(equipment.chargers or bays, bays)
+        trials.append(search.trial(Design(packs, chargers, equipment.transformer_kva, equipment.lanes)))
+    tasks = [
+        RunTask(trial.scenario, used_seed, n, effort.days, effort.warmup_days)
+        for trial in trials
+        for n in range(effort.first)
+    ]
+    runs = pool.map(run_task, tasks, None if on_done is None else lambda done: on_done(done, len(tasks)))
+    for number, trial in enumerate(trials):
+        trial.runs = runs[number * effort.first : (number + 1) * effort.first]
+    return trials
