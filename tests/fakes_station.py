@@ -8,10 +8,12 @@ from pathlib import Path
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from robotics.port import CellStatus, LinkLost, RobotCommand
+from robotics.faults import fault_by_code
+from robotics.port import CellStatus, CommandCode, LinkLost, RobotCommand
 from scheduler.tariff import load_tariff
 from sim.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant import Plant
+from swap.audit import AuditReport, audit
 from swap.commerce.billing import run_commerce
 from swap.commerce.bookings import check_in
 from swap.config import StationConfig
@@ -22,7 +24,7 @@ from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
 from swap.store import Store
-from swap.tables import ControlRequest, StationEvent, Swap
+from swap.tables import ControlRequest, FaultRow, Pack, StationEvent, Swap
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 
@@ -90,6 +92,10 @@ class Bench:
         self.store = Store(url or f"sqlite:///{folder / 'swap.db'}")
         self.store.upgrade()
         self.plant = plant or Plant(config, seed=5, start_at=START_AT)
+        self.motions: list[tuple[str, int, CommandCode]] = []
+        """What the cells did: "accepted", "moved", "done", "failed" or "aborted", number and command."""
+        for cell in self.plant.cells.values():
+            cell.listeners.append(lambda what, command: self.motions.append((what, command.seq, command.code)))
         self._seen_s = 0.0
         self._charged_s = -1e9
         sync_station(self.store, config, START_AT)
@@ -155,6 +161,54 @@ class Bench:
         until_s = self.seconds + seconds
         while self.seconds < until_s - 1e-6:
             await self.tick(min(step_s or self.hop_s(), until_s - self.seconds))
+
+    async def run_while_still(self, seconds: float, step_s: float | None = 2.0) -> None:
+        """Let station time pass; AssertionError when a cell begins anything or a pack moves meanwhile."""
+        before = len(self.motions)
+        places = self.places()
+        await self.run(seconds, step_s)
+        begun = [m for m in self.motions[before:] if m[0] in ("accepted", "moved")]
+        assert not begun, f"moved while held: {begun}"
+        assert self.places() == places
+
+    def places(self) -> dict[str, str]:
+        """Where each pack truly is."""
+        return {code: pack.place for code, pack in self.plant.rack.packs.items()}
+
+    def audited(self) -> AuditReport:
+        """The audit of the database; AssertionError with every violation."""
+        with self.store.reading() as db:
+            report = audit(db)
+        assert report.ok, [(i.name, v) for i in report.invariants for v in i.violations]
+        return report
+
+    def recorded_places(self) -> dict[str, str]:
+        """Where the record says each pack is, in the plant's words."""
+        with self.store.reading() as db:
+            prefix = f"{self.config.station.id}:"
+            return {pack.id: _plant_place(pack, prefix) for pack in db.exec(select(Pack)).all()}
+
+    def pack(self, pack_id: str) -> Pack:
+        """A pack's row."""
+        with self.store.reading() as db:
+            row = db.get_one(Pack, pack_id)
+            db.expunge_all()
+            return row
+
+    def open_faults(self) -> dict[str, str]:
+        """Source by name of every open fault."""
+        with self.store.reading() as db:
+            rows = db.exec(select(FaultRow).where(col(FaultRow.open_key).is_not(None))).all()
+            return {fault_by_code(row.code).name: row.source for row in rows}
+
+    async def settled(self, request_id: int) -> tuple[str, str]:
+        """Status and answer of a request once it is answered."""
+        for _ in range(5):
+            await self.controller.answers.cycle()
+            status, answer = self.answer(request_id)
+            if status != "open":
+                return status, answer
+        raise AssertionError(f"request {request_id} is not answered")
 
     async def run_until(
         self, kind: EventKind, limit_s: float = 1200.0, step_s: float | None = 1.0, **data: object
@@ -226,6 +280,16 @@ class Bench:
     def close(self) -> None:
         """Release the database."""
         self.store.close()
+
+
+def _plant_place(pack: Pack, prefix: str) -> str:
+    if pack.bay_id is not None:
+        return f"bay:{pack.bay_id.removeprefix(prefix)}"
+    if pack.vehicle_id is not None:
+        return f"seat:{pack.vehicle_id}:{pack.seat}"
+    if pack.gripper_lane_id is not None:
+        return f"gripper:{pack.gripper_lane_id.removeprefix(prefix)}"
+    return "tank:1" if pack.tank_station_id is not None else "off_site"
 
 
 __all__ = ["START_AT", "Bench", "timedelta"]

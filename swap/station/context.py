@@ -233,6 +233,7 @@ class StationContext:
             and cell.control_mode is ControlMode.ONLINE
             and cell.run_mode is RunMode.AUTO
             and cell.state in (CellState.FREE, CellState.READY)
+            and cell.signals.get(Signal.HOMED) is True
             and cell.signals.get(Signal.GRIPPER_LOADED) is False
             and cell.signals.get(Signal.VEHICLE_PRESENT) is False
         )

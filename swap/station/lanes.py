@@ -136,20 +136,21 @@ class LaneRunner:
         cell = await self.robot.status()
         self.context.cells[self.lane.id] = cell
         facts = self.cell_facts(cell)
-        signal = tripped(facts)
-        if signal is None and facts.signal(Signal.SMOKE_OK) is False:
-            signal = Signal.SMOKE_OK
-        if signal is not None:
-            self._hold_station(signal.value)
+        if facts.signal(Signal.SMOKE_OK) is False:
+            self._hold_station(Signal.SMOKE_OK.value)
         self.watch.look(cell, facts)
         session = self.session
+        idle = session is None or (session.phase is Phase.PENDING and session.seq is None)
         try:
-            waiting = await self.watch.work(cell, facts, idle=session is None)
+            waiting = await self.watch.work(cell, facts, idle=idle)
         except (LinkLost, Refused) as error:
             log.warning("lane %s: %s", self.lane.id, error)
             waiting = True
         if session is not None and not (waiting and self.context.mode in MOVING_MODES):
             await self._take(self.step_facts(facts, None))
+        signal = tripped(facts)
+        if signal is not None:  # after the step, so that the swap names the trip as the reason of its hold
+            self._hold_station(signal.value)
 
     async def decide(self, decision: Decision) -> bool:
         """Apply a person's decision to the held swap; False when it is not allowed as things stand.

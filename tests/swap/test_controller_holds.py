@@ -1,0 +1,324 @@
+"""Trips, lost guards, lost links, lost power: everything stops, and goes on only after a named person."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from robotics.port import CommandCode, Signal
+from sim.plant_yard import Head
+from swap.events import EventKind
+from swap.station.session import HoldReason, Phase
+from swap.tables import Station
+from tests.fakes_plant import code, station
+from tests.fakes_station import Bench
+
+SPENT = code(11)
+FRESH = code(1)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path, station(), speed=20.0)
+    await bench.start()
+    await bench.run(5)
+    yield bench
+    bench.close()
+
+
+def mode(bench: Bench) -> str:
+    with bench.store.reading() as db:
+        return db.exec(select(Station.mode)).one()
+
+
+async def under_way(bench: Bench, state: str, share: float = 0.5) -> str:
+    """A swap of V1 whose command of `state` is carried out to a share of its duration."""
+    swap_id = bench.arrive("V1", 30)
+    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state=state)
+    active = bench.plant.cell("L1").active
+    assert active is not None
+    await bench.run(sum(active.phase_s) * share, step_s=None)
+    assert bench.plant.cell("L1").active is not None
+    return swap_id
+
+
+async def completes(bench: Bench, swap_id: str) -> None:
+    ended = await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    assert ended.swap_id == swap_id
+    await bench.run(5)
+    assert bench.places() == bench.recorded_places()
+    assert bench.places()[FRESH] == "seat:V1:1"
+    bench.audited()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.8], ids=["before the grip", "pack in the gripper"])
+async def test_an_emergency_stop_holds_everything_until_reset_and_confirmed(bench: Bench, share: float) -> None:
+    swap_id = await under_way(bench, "lifting_old", share)
+    bench.plant.inject("estop", "L1")
+    held = await bench.run_until(EventKind.SWAP_HELD, 20, 1.0)
+    assert held.data["reason"] == HoldReason.TRIP
+    assert held.data["signal"] == Signal.ESTOP_OK
+    assert mode(bench) == "held"
+    assert "estop_pressed" in bench.open_faults()
+    await bench.run_while_still(60)
+    assert await bench.settled(bench.ask("confirm")) == (
+        "refused",
+        "still tripped: L1: estop_ok; reset it at the equipment first",
+    )
+    bench.plant.clear("estop", "L1")
+    await bench.run_while_still(60)  # the reset alone starts nothing
+    status, answer = await bench.settled(bench.ask("confirm", "Li Lei"))
+    assert (status, answer) == ("done", "going on")
+    assert mode(bench) == "automatic"
+    await completes(bench, swap_id)
+    assert "estop_pressed" not in bench.open_faults()
+    resumed = next(e for e in bench.events() if e.kind == EventKind.SWAP_RESUMED)
+    assert resumed.actor == "Li Lei"
+
+
+async def test_an_emergency_stop_without_a_swap_lets_no_truck_in(bench: Bench) -> None:
+    bench.plant.inject("estop", "L1")
+    await bench.run(5)
+    bench.arrive("V1", 30)
+    await bench.run_while_still(60)
+    bench.plant.clear("estop", "L1")
+    await bench.run_while_still(60)
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    await bench.run_until(EventKind.SWAP_DISPATCHED, step_s=None)
+
+
+async def test_the_light_curtain_pauses_and_the_beam_alone_resumes_nothing(bench: Bench) -> None:
+    swap_id = await under_way(bench, "lifting_old", 0.3)
+    bench.plant.inject("curtain", "L1")
+    held = await bench.run_until(EventKind.SWAP_HELD, 20, 1.0)
+    assert held.data["reason"] == HoldReason.GUARD_LOST
+    assert mode(bench) == "automatic"  # the lane waits, the rest of the station goes on
+    assert bench.plant.cell("L1").paused == "curtain"
+    bench.plant.clear("curtain", "L1")
+    await bench.run_while_still(60)
+    # Confirming the station is not the decision on this swap: the paused motion stays paused.
+    await bench.settled(bench.ask("confirm"))
+    await bench.run_while_still(60)
+    assert bench.plant.cell("L1").paused == "curtain"
+    status, answer = await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue"))
+    assert (status, answer) == ("done", "continue")
+    await completes(bench, swap_id)
+
+
+@pytest.mark.parametrize("state", ["unlocking", "lifting_old", "placing_new", "locking"])
+async def test_a_released_handbrake_between_unlocking_and_locking_holds(bench: Bench, state: str) -> None:
+    swap_id = await under_way(bench, state, 0.3)
+    bench.plant.inject("handbrake_released", "L1")
+    held = await bench.run_until(EventKind.SWAP_HELD, 20, 1.0)
+    assert held.data["reason"] == HoldReason.GUARD_LOST
+    assert Signal.HANDBRAKE_ON in [item["name"] for item in held.data["missing"]]
+    assert "permissive_lost" in bench.open_faults()
+    await bench.run_while_still(30)
+    refused, _ = await bench.settled(bench.ask("decide", swap_id=swap_id, decision="unwind"))
+    assert refused == "refused"  # the motion under way has not ended
+    bench.plant.clear("handbrake_released", "L1")
+    await bench.run_while_still(30)
+    assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue")))[0] == "done"
+    await completes(bench, swap_id)
+    assert "permissive_lost" not in bench.open_faults()
+
+
+async def test_a_truck_that_rolls_is_not_worked_on(bench: Bench) -> None:
+    swap_id = await under_way(bench, "lifting_old", 0.3)
+    bench.plant.inject("truck_rolls", "L1")
+    held = await bench.run_until(EventKind.SWAP_HELD, 60, 1.0)
+    assert held.data["reason"] in (HoldReason.GUARD_LOST, HoldReason.FAULT)
+    await bench.run_while_still(60)
+    # The truck is back in its place; a person looks and lets first the station, then the swap go on.
+    bench.plant.clear("truck_rolls", "L1")
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    await bench.run_while_still(30)
+    assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue")))[0] == "done"
+    await completes(bench, swap_id)
+
+
+async def test_a_short_gap_of_the_link_is_no_loss_but_three_seconds_are(bench: Bench) -> None:
+    swap_id = await under_way(bench, "storing_old", 0.1)
+    robot = bench.robots["L1"]
+    robot.cut = True
+    await bench.run(40, 2.0)  # two real seconds
+    robot.cut = False
+    assert bench.swap(swap_id).phase == Phase.SENT
+    await bench.run(2, 1.0)
+    robot.cut = True
+    held = await bench.run_until(EventKind.SWAP_HELD, 90, 2.0)
+    assert held.data["reason"] == HoldReason.LINK_LOST
+    assert "cell_link_lost" in bench.open_faults()
+    status, answer = await bench.settled(bench.ask("confirm"))
+    assert (status, answer) == ("refused", "lane L1: the cell does not answer")
+    robot.cut = False
+    await bench.run(10, 2.0)
+    assert "cell_link_lost" not in bench.open_faults()
+    assert bench.swap(swap_id).phase == Phase.HELD  # the link alone resumes nothing
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    await completes(bench, swap_id)
+
+
+async def test_a_frozen_heartbeat_is_a_lost_link(bench: Bench) -> None:
+    swap_id = await under_way(bench, "storing_old", 0.1)
+    bench.plant.inject("frozen_heartbeat", "L1")
+    held = await bench.run_until(EventKind.SWAP_HELD, 30, 1.0)
+    assert held.data["reason"] == HoldReason.LINK_LOST
+    assert "cell_heartbeat_frozen" in bench.open_faults()
+    await bench.run(60)
+    await bench.run_while_still(60)
+    bench.plant.clear("frozen_heartbeat", "L1")
+    await bench.run(2)
+    assert "cell_heartbeat_frozen" not in bench.open_faults()
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    await completes(bench, swap_id)
+
+
+@pytest.mark.parametrize("state", ["lifting_old", "fetching_new", "locking"])
+async def test_after_a_power_loss_a_person_confirms_and_the_axes_are_homed_first(bench: Bench, state: str) -> None:
+    swap_id = await under_way(bench, state, 0.8)
+    bench.plant.inject("power_cut", "L1")
+    held = await bench.run_until(EventKind.SWAP_HELD, 30, 1.0)
+    assert held.data["reason"] == HoldReason.TRIP
+    await bench.run_while_still(60)
+    bench.plant.clear("power_cut", "L1")
+    await bench.run_while_still(60)
+    assert (await bench.settled(bench.ask("confirm")))[0] == "refused"  # nobody has confirmed at the cell
+    bench.plant.inject("person_confirms", "L1")
+    await bench.run_while_still(30)
+    before = len(bench.motions)
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    await completes(bench, swap_id)
+    begun = [c for what, _, c in bench.motions[before:] if what == "accepted"]
+    assert begun[0] is CommandCode.HOME
+
+
+async def test_an_idle_cell_is_homed_after_a_power_loss_when_a_person_has_confirmed(bench: Bench) -> None:
+    bench.plant.inject("power_cut", "L1")
+    await bench.run(10)
+    bench.plant.clear("power_cut", "L1")
+    bench.plant.inject("person_confirms", "L1")
+    bench.arrive("V1", 30)
+    await bench.run_while_still(60)
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    await bench.run_until(EventKind.SWAP_DISPATCHED, step_s=None)
+    assert bench.plant.cell("L1").homed
+    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run(5)
+    bench.audited()
+
+
+async def test_a_cell_that_is_not_homed_asks_for_a_person_before_it_moves(bench: Bench) -> None:
+    """As after a power cut while this program was not running."""
+    bench.plant.cell("L1").homed = False
+    bench.arrive("V1", 30)
+    await bench.run_while_still(60)
+    assert mode(bench) == "held"
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+
+
+async def test_a_truck_is_never_released_without_a_confirmed_lock(bench: Bench) -> None:
+    swap_id = bench.arrive("V1", 30)
+    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state="placing_new")
+    bench.plant.inject("head_stuck_open", "L1", head=2)
+    failed = [
+        (await bench.run_until(EventKind.SWAP_STEP_FAILED, 300, None, state="locking")).data["action"] for _ in range(3)
+    ]
+    assert failed == ["retry", "retry", "person"]
+    await bench.run(10)
+    row = bench.swap(swap_id)
+    assert (row.state, row.phase, row.hold_reason) == ("locking", Phase.HELD, HoldReason.FAULT)
+    await bench.run_while_still(120)
+    # A person who decides to go on gets another try, not a release.
+    assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue")))[0] == "done"
+    await bench.run_until(EventKind.SWAP_STEP_FAILED, 300, None, state="locking")
+    assert CommandCode.RELEASE not in [c for what, _, c in bench.motions if what == "accepted"]
+    bench.plant.clear("head_stuck_open", "L1")
+    await completes(bench, swap_id)
+
+
+async def test_a_lying_limit_switch_releases_no_truck(bench: Bench) -> None:
+    swap_id = bench.arrive("V1", 30)
+    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state="placing_new")
+    bench.plant.inject("head_stuck_open", "L1", head=3)
+    bench.plant.inject("lock_lies", "L1", head=3)  # one sensor says closed, the others disagree
+    await bench.run(400, step_s=None)
+    row = bench.swap(swap_id)
+    assert row.state == "locking"
+    truck = bench.plant.cell("L1").truck
+    assert truck is not None
+    assert truck.heads[2] is not Head.CLOSED
+
+
+async def test_a_hold_asked_by_a_person_lets_the_command_end_and_no_other_begin(bench: Bench) -> None:
+    swap_id = await under_way(bench, "lifting_old", 0.2)
+    assert await bench.settled(bench.ask("hold", reason="visitors")) == ("done", "held")
+    await bench.run(60)
+    await bench.run_while_still(120)
+    assert bench.swap(swap_id).hold_reason == HoldReason.MODE
+    assert bench.places()[SPENT] == "gripper:L1"
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    await completes(bench, swap_id)
+
+
+async def test_a_closed_station_ends_its_swap_and_admits_no_truck(bench: Bench) -> None:
+    swap_id = await under_way(bench, "lifting_old", 0.2)
+    bench.arrive("V2", 30)
+    assert (await bench.settled(bench.ask("close")))[0] == "done"
+    await completes(bench, swap_id)
+    await bench.run_while_still(60)
+    assert (await bench.settled(bench.ask("confirm"))) == ("done", "open")
+    await bench.run_until(EventKind.SWAP_DISPATCHED, step_s=None)
+
+
+async def test_smoke_stops_charging_at_once_and_holds_the_station(bench: Bench) -> None:
+    bench.arrive("V1", 30)
+    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run(10)
+    assert bench.plant.rack.total_charge_kw(bench.plant.now_us) > 100
+    bench.plant.inject("smoke", "L1")
+    await bench.tick(1.0)
+    assert bench.plant.rack.total_charge_kw(bench.plant.now_us) == 0
+    assert mode(bench) == "held"
+    await bench.run(60)
+    assert bench.plant.rack.total_charge_kw(bench.plant.now_us) == 0
+    assert {s.limited_by for s in bench.controller.context.plan.values()} == {"fire"}
+    bench.plant.clear("smoke", "L1")
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    await bench.run(30)
+    assert bench.plant.rack.total_charge_kw(bench.plant.now_us) > 0
+
+
+async def test_a_released_fire_system_stops_charging_and_all_motion(bench: Bench) -> None:
+    swap_id = await under_way(bench, "fetching_new", 0.2)
+    bench.plant.inject("fire", "L1")
+    await bench.run(2)
+    assert mode(bench) == "fire"
+    assert bench.plant.rack.total_charge_kw(bench.plant.now_us) == 0
+    await bench.run_while_still(60)
+    bench.plant.clear("fire", "L1")
+    await bench.run_while_still(60)
+    assert (await bench.settled(bench.ask("confirm")))[1].startswith("held: confirm once more")
+    await bench.run_while_still(30)
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    await completes(bench, swap_id)
+
+
+async def test_a_servo_alarm_needs_a_reset_asked_by_a_person(bench: Bench) -> None:
+    swap_id = await under_way(bench, "lifting_old", 0.2)
+    bench.plant.inject("axis_alarm", "L1")
+    await bench.run_until(EventKind.SWAP_HELD, 60, 1.0)
+    assert "axis_x_alarm" in bench.open_faults()
+    bench.plant.clear("axis_alarm", "L1")
+    await bench.run_while_still(30)
+    status, answer = await bench.settled(bench.ask("reset", lane_id="L1"))
+    assert (status, answer) == ("done", "reset asked of the cell")
+    await bench.run(20)
+    assert "axis_x_alarm" not in bench.open_faults()
+    await bench.settled(bench.ask("confirm"))
+    await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue"))
+    await completes(bench, swap_id)
