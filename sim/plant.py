@@ -30,16 +30,20 @@ HEADS_MAX = 8
 """Heads of one seat that a cell's registers have room for."""
 _CELL_SPREAD_V = 0.01
 """Spread between the highest and the lowest cell of a sound pack; assumed."""
-_TEMP_SPREAD_C = 3.0
+TEMP_SPREAD_C = 3.0
 """Difference between the warmest and the coldest probe of a sound pack; assumed."""
 
 
 class Draws:
-    """Varied values from a seed and a name. Its state is one number, so a snapshot can carry it."""
+    """Varied values from a seed and a name. Its state is one number, so a snapshot can carry it.
 
-    def __init__(self, seed: int, name: str) -> None:
+    With `varies` false every value is its nominal one.
+    """
+
+    def __init__(self, seed: int, name: str, varies: bool = True) -> None:
         self._seed = seed
         self._name = name
+        self._varies = varies
         self.count = 0
 
     def restart(self, seed: int, count: int) -> None:
@@ -49,6 +53,8 @@ class Draws:
     def __call__(self, nominal: float, spread_share: float) -> float:
         """A value evenly within nominal × (1 ± spread_share)."""
         self.count += 1
+        if not self._varies:
+            return nominal
         drawn = Random(f"{self._seed}:{self._name}:{self.count}").uniform(-spread_share, spread_share)
         return nominal * (1.0 + drawn)
 
@@ -61,10 +67,19 @@ class Plant:
         seed: of all variation in it.
         start_at: station time of its beginning, aware.
         heads_per_seat: locking heads of each seat of a vehicle.
+        varies: whether durations vary around their nominal values.
+        temp_spread_c: difference between the warmest and the coldest probe of a sound pack.
     """
 
     def __init__(
-        self, config: StationConfig, *, seed: int, start_at: datetime, heads_per_seat: int = HEADS_PER_SEAT
+        self,
+        config: StationConfig,
+        *,
+        seed: int,
+        start_at: datetime,
+        heads_per_seat: int = HEADS_PER_SEAT,
+        varies: bool = True,
+        temp_spread_c: float = TEMP_SPREAD_C,
     ) -> None:
         if not 1 <= heads_per_seat <= HEADS_MAX:
             raise ValueError(f"heads_per_seat = {heads_per_seat}: allowed 1…{HEADS_MAX}")
@@ -72,12 +87,13 @@ class Plant:
             raise ValueError("start_at has no time zone")
         self.config = config
         self.seed = seed
+        self.temp_spread_c = temp_spread_c
         self.start_at = start_at.astimezone(UTC)
         self.now_us = 0
         self.rack = Rack.from_config(config)
         self.yard = Yard.from_config(config, self.rack, heads_per_seat)
-        self._driver_draw = Draws(seed, "drivers")
-        self._cell_draws = {lane.id: Draws(seed, f"cell {lane.id}") for lane in config.lanes}
+        self._driver_draw = Draws(seed, "drivers", varies)
+        self._cell_draws = {lane.id: Draws(seed, f"cell {lane.id}", varies) for lane in config.lanes}
         transfer = [b.id for b in sorted(config.bays, key=lambda b: b.position) if b.role == "transfer"]
         self.cells: dict[str, Cell] = {
             lane.id: Cell(lane.id, self.rack, self.yard, transfer, self._cell_draws[lane.id]) for lane in config.lanes
@@ -351,7 +367,7 @@ class Plant:
             voltage_v=voltage_v,
             current_a=now.charge_kw * 1000.0 / voltage_v,
             temp_max_c=now.temp_c,
-            temp_min_c=now.temp_c - _TEMP_SPREAD_C,
+            temp_min_c=now.temp_c - self.temp_spread_c,
             cell_max_v=cell_v + _CELL_SPREAD_V / 2,
             cell_min_v=cell_v - _CELL_SPREAD_V / 2,
             insulation_ohm_per_v=truth.insulation_ohm_per_v,

@@ -122,11 +122,7 @@ class Cell(CellTruth):
         return AckCode.ACCEPTED if verdict == Verdict.FREE else AckCode.REFUSED_INTERLOCK
 
     def _start(self, command: RobotCommand, now_us: int) -> None:
-        nominal_s = NOMINAL_S[command.code]
-        for location in (command.source, command.target):
-            if location is not None and location.kind == LocationKind.TRANSFER:
-                nominal_s = TRANSFER_S
-        whole_s = self.draw(nominal_s, SPREAD_SHARE) * self.faults.slow_factor
+        whole_s = self.draw(self._nominal_s(command), SPREAD_SHARE) * self.faults.slow_factor
         phase_s = [whole_s * share for _, share in PHASES[command.code]]
         if command.code == CommandCode.ADMIT:
             self.called_tag = command.vehicle_tag
@@ -141,6 +137,14 @@ class Cell(CellTruth):
         if command.code == CommandCode.FIRE:
             self.run_mode = RunMode.FIRE
         self._tell("accepted", command)
+
+    def _nominal_s(self, command: RobotCommand) -> float:
+        if self.nominal_s is not None:
+            return self.nominal_s(command)
+        for location in (command.source, command.target):
+            if location is not None and location.kind == LocationKind.TRANSFER:
+                return TRANSFER_S
+        return NOMINAL_S[command.code]
 
     def _tell(self, what: str, command: RobotCommand) -> None:
         self.changes += 1
@@ -171,7 +175,7 @@ class Cell(CellTruth):
             return
         late = self.yard.waiting(active.command.vehicle_tag)
         if late is not None and self.yard.entering(self.lane_id) is None:
-            drive_s = self.draw(NOMINAL_S[CommandCode.ADMIT], SPREAD_SHARE) * self.faults.slow_factor
+            drive_s = self.draw(self._nominal_s(active.command), SPREAD_SHARE) * self.faults.slow_factor
             self.yard.drive_in(late, self.lane_id, now_us + round(drive_s * US_PER_S), now_us)
         elif active.due_us is not None and active.due_us <= now_us and self.yard.entering(self.lane_id) is None:
             self.fail("vehicle_not_arrived")

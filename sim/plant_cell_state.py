@@ -133,6 +133,8 @@ class CellTruth:
         self.result = ResultCode.NONE
         self.active: ActiveCommand | None = None
         self.used: deque[int] = deque(maxlen=USED_NUMBERS)
+        self.nominal_s: Callable[[RobotCommand], float] | None = None
+        """Nominal duration of a command, where another table than that of the top-lift gantry holds."""
         self.lifts = 0
         """Picks and puts since commissioning."""
         self.changes = 0

@@ -124,6 +124,7 @@ class Rack:
     bays: dict[str, BayTruth]
     base_load_kw: float
     ambient_c: float = START_TEMP_C
+    charger_efficiency: float = CHARGER_EFFICIENCY
     import_kwh: float = 0.0
     """Site meter at `import_since_us`, without what runs chargers have drawn since their last change."""
     import_since_us: int = 0
@@ -227,7 +228,7 @@ class Rack:
             bay.meter_kwh += now.drawn_kwh
             bay.held_kw = self._held_kw(bay, truth, now)
             self.charged_kwh += now.drawn_kwh
-            self.import_kwh += now.drawn_kwh / CHARGER_EFFICIENCY
+            self.import_kwh += now.drawn_kwh / self.charger_efficiency
 
     def settle_all(self, now_us: int) -> None:
         """Make this instant the last change of every pack."""
@@ -295,7 +296,7 @@ class Rack:
 
     def import_kw(self, now_us: int) -> float:
         """Power at the point of common coupling."""
-        return self.base_load_kw + self.total_charge_kw(now_us) / CHARGER_EFFICIENCY
+        return self.base_load_kw + self.total_charge_kw(now_us) / self.charger_efficiency
 
     def import_meter_kwh(self, now_us: int) -> float:
         """Cumulative energy at the point of common coupling."""
@@ -305,7 +306,7 @@ class Rack:
             for bay_id, bay in self.bays.items()
             if bay.held_kw > 0.0 and (truth := self.at(bay_place(bay_id))) is not None
         )
-        return self.import_kwh + base + pending / CHARGER_EFFICIENCY
+        return self.import_kwh + base + pending / self.charger_efficiency
 
     # Inside
 
