@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-# AUDIT
+from swap.audit import audit
 from swap.events import EventKind
 from swap.tables import Bill, Pack
 from tests.fakes_plant import station
@@ -16,8 +16,8 @@ from tests.fakes_station import Bench
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(tmp_path, station())
+async def bench(tmp_path: Path, database_url: str) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path, station(), url=database_url)
     await bench.start()
     await bench.run(5)
     yield bench
@@ -35,19 +35,25 @@ async def test_a_truck_gets_a_charged_pack_and_one_bill(bench: Bench) -> None:
     with bench.store.reading() as db:
         bill = db.exec(select(Bill).where(Bill.swap_id == swap_id)).one()
         assert bill.total_fen > 0
-        pass
+        report = audit(db)
+    assert [v for i in report.invariants for v in i.violations] == []
+    assert sum(i.examined for i in report.invariants) > 50
 
 
-async def test_the_spent_pack_charges_and_is_ready_again(bench: Bench) -> None:
+async def test_the_spent_pack_charges_and_is_ready_again(tmp_path: Path, sqlite_url: str) -> None:
+    bench = Bench(tmp_path, station(), url=sqlite_url)
+    await bench.start()
+    await bench.run(5)
     bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_COMPLETED)
+    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=2)
     with bench.store.reading() as db:
         pack = db.exec(select(Pack).where(Pack.id == "0SXPB280000YQ1G510000011")).one()
         assert pack.bay_id is not None
         spent_kwh = pack.energy_kwh
-    await bench.run_until(EventKind.PACK_STATE, 7200, 5.0, to="ready", trigger="ready")
+    await bench.run_until(EventKind.PACK_STATE, 7200, 10.0, to="ready", trigger="ready")
     with bench.store.reading() as db:
         pack = db.exec(select(Pack).where(Pack.id == "0SXPB280000YQ1G510000011")).one()
         assert pack.energy_kwh is not None
         assert spent_kwh is not None
         assert pack.energy_kwh > spent_kwh + 100
+    bench.close()
