@@ -292,7 +292,7 @@ def size(
     cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
-    """Find the cheapest packs, chargers, kVA and lanes that keep the promise; say what binds, and how sure it is."""
+    """Find the cheapest packs, chargers, kVA and lanes that keep the promise; say what binds and how sure it is."""
     from sim.sizing import Effort, find_size, pack_table
 
     read = _read_scenario(scenario)

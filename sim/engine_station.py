@@ -26,7 +26,7 @@ from sim.engine_view import BayNow, LaneNow, PackNow, StationNow, StationTruck
 from sim.engine_world import World
 from sim.scenario import Scenario
 from sim.streams import Purpose, stream
-from swap.station.recipe import StepTable, load_recipe
+from swap.station.recipe import StepRow, StepTable, load_recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,14 @@ class SwapPlan:
     """Share of the duration, "store" (a spent pack is in its bay) or "fetch" (a charged one has left), seat."""
 
 
-def swap_plan(table: StepTable, swap_s: float | None) -> SwapPlan:
-    """The moves of a recipe; `swap_s` stretches it to a given duration."""
+def swap_plan(
+    table: StepTable, swap_s: float | None, row_s: Callable[[StepRow], float] = lambda row: row.nominal_s
+) -> SwapPlan:
+    """The moves of a recipe whose rows take `row_s`; `swap_s` stretches it to a given duration."""
     at_s = 0.0
     moves = []
     for row in table.forward:
-        at_s += row.nominal_s
+        at_s += row_s(row)
         if row.move is not None and row.move.pack == "old" and row.move.target == "old_bay":
             moves.append((at_s, "store", row.seat))
         elif row.move is not None and row.move.pack == "new" and row.move.source == "new_bay":
@@ -91,17 +93,17 @@ class StationFlow(Flow):
 
     rack: ChargingRack
 
-    def __init__(self, scenario: Scenario, seed: int, replication: int = 0) -> None:
+    def __init__(self, scenario: Scenario, seed: int, replication: int = 0, *, start_s: float = 0.0) -> None:
         self.scenario = scenario
         self.seed, self.replication = seed, replication
         self.start_at = scenario.start_at.astimezone(UTC)
         equipment = scenario.equipment
-        time = StudyTime()
-        self.policy = policy_from_section(scenario.charging)
+        time = StudyTime(start_s)
         self.specs: dict[str, PackSpec] = {k.id: spec_from_section(k) for k in scenario.pack_kinds}
+        self.policy = policy_from_section(scenario.charging, kinds=self.specs.values())
         self.world = World(scenario, seed, replication)
-        self.lanes = tuple(LaneNow(f"L{n}", equipment.swap_order) for n in range(1, equipment.lanes + 1))
-        bays = tuple(BayNow(f"A{n}", n, equipment.charger_kw) for n in range(1, equipment.bay_count + 1))
+        self.lanes = self._make_lanes()
+        bays = self._make_bays()
         patience_min = scenario.patience.mean_patience_min
         patience = stream(seed, replication, Purpose.PATIENCE)
         rules = FlowRules(
@@ -138,17 +140,28 @@ class StationFlow(Flow):
         self.stockouts = 0
         """Trucks that found a lane free and no pack ready."""
         self.handed_kwh = 0.0
+        """Energy in the packs that left the rack."""
+        self.taken_kwh = 0.0
+        """Energy in the packs that came into it."""
         self.on_event: Callable[[float, str, StationTruck], None] | None = None
         """Told of each event of a swap, where somebody wants them."""
         self._number = 0
         self._last_kwh = 0.0
         self._fill_rack()
-        self._hour_s = 0.0
+        self._hour_s = start_s
         self._apply_world()
         self._start_failures()
         self._start_demand()
 
     # -- building
+
+    def _make_lanes(self) -> tuple[LaneNow, ...]:
+        equipment = self.scenario.equipment
+        return tuple(LaneNow(f"L{n}", equipment.swap_order) for n in range(1, equipment.lanes + 1))
+
+    def _make_bays(self) -> tuple[BayNow, ...]:
+        equipment = self.scenario.equipment
+        return tuple(BayNow(f"A{n}", n, equipment.charger_kw) for n in range(1, equipment.bay_count + 1))
 
     def _load_models(self) -> dict[str, _Model]:
         equipment = self.scenario.equipment
@@ -159,10 +172,16 @@ class StationFlow(Flow):
                 model.packs_per_vehicle,
                 model.swap_mode,
                 model.pack_kinds[0],
-                swap_plan(recipe.table(model.packs_per_vehicle, equipment.swap_order), equipment.swap_s),
+                swap_plan(
+                    recipe.table(model.packs_per_vehicle, equipment.swap_order), equipment.swap_s, self._row_s
+                ),
             )
             for model in self.scenario.vehicle_models
         }
+
+    def _row_s(self, row: StepRow) -> float:
+        """Time of one row of a recipe."""
+        return row.nominal_s
 
     def _fill_rack(self) -> None:
         bays = iter(self.rack.bays)
@@ -321,6 +340,8 @@ class StationFlow(Flow):
         rack = self.rack
         bay = rack.by_id[truck.dispatch.empty_bay_ids[seat]]
         rack.place(bay, truck.spent[seat])
+        bay.reserved_by = truck.swap_id
+        self.taken_kwh += truck.spent[seat].energy_kwh
         failures = self.scenario.failures
         if failures.pack_fault_share > 0 and self._faults.random() < failures.pack_fault_share:
             rack.set_aside(bay, self._faults.expovariate(1 / failures.pack_inspection_h))
@@ -336,8 +357,8 @@ class StationFlow(Flow):
         pack = rack.pick(bay)
         truck.taken.append(pack)
         self.handed_kwh += pack.energy_kwh
-        if bay.bay_id in truck.dispatch.empty_bay_ids:
-            rack.promise_empty(bay, truck.swap_id)
+        # Until the truck has left, its bays are kept for the way back.
+        rack.promise_empty(bay, truck.swap_id)
         self.start_swaps()
 
     def _on_swap_end(self, call: Call) -> None:
@@ -346,6 +367,7 @@ class StationFlow(Flow):
         self.accumulate()
         truck = call.payload[0]
         truck.lane.open_swap_id = None
+        self.rack.release(truck.swap_id)
         self.free_lanes += 1
         self.trucks_here -= 1
         if self.on_event is not None:
@@ -462,7 +484,7 @@ class StationFlow(Flow):
         self.hours.clear()
         self.arrival_s, self.lost_s = [], []
         self.stockouts = 0
-        self.handed_kwh = 0.0
+        self.handed_kwh = self.taken_kwh = 0.0
 
     def close(self) -> None:
         """Complete the last hour."""

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from battery_bms.pack import PackSpec, advance_energy, time_to_soc_s
+from scheduler.charging import plan_charging
+from scheduler.queueing import next_dispatch
+from scheduler.types import BayView, LaneView, PackState, PackView, QueueEntry, StationView
+from sim.engine import Flow, FlowRules, StudyTime, Truck
+from sim.engine_curve import Charge, KindCurve
+from sim.engine_simple import FixedPowerRack
+from sim.engine_station import StationFlow
+from sim.engine_view import BayNow, LaneNow, PackNow, StationNow, StationTruck
+from sim.parallel import workers
+from sim.scenario import Scenario
+from sim.screening import fifo_starts, trace_of
+from sim.study import run_study, simulate_once
+from tests.fakes_study import plain_scenario, scenario, yangquan
+
+ACTIVE = (PackState.WAITING, PackState.CHARGING, PackState.READY)
+SPEC = PackSpec(rated_kwh=282, max_charge_kw=282)
+
+
+@pytest.mark.parametrize(
+    ("now", "view"),
+    [
+        (PackNow, PackView),
+        (BayNow, BayView),
+        (LaneNow, LaneView),
+        (StationTruck, QueueEntry),
+        (StationNow, StationView),
+    ],
+)
+def test_the_present_state_has_every_field_of_the_view(now: type, view: type) -> None:
+    slots = {name for base in now.__mro__ for name in getattr(base, "__slots__", ())}
+    assert {field.name for field in fields(view)} <= slots
+
+
+@pytest.mark.parametrize("power_kw", [0.5, 60.0, 84.6, 150.0, 240.0, 282.0, 400.0])
+@pytest.mark.parametrize("from_pct", [0.0, 35.0, 80.0, 93.0])
+@pytest.mark.parametrize("spec", [SPEC, PackSpec(282, 282, taper_from_soc_pct=100.0, taper_end_share=1.0)])
+def test_a_charge_follows_the_pack_model(power_kw: float, from_pct: float, spec: PackSpec) -> None:
+    start_kwh = from_pct * 2.82
+    charge = Charge(KindCurve(spec), 1000.0, start_kwh, power_kw)
+    for dt_s in (0.0, 1.0, 600.0, 2400.0, 9000.0, 90_000.0):
+        energy_kwh, _ = advance_energy(spec, 100.0, start_kwh, power_kw, dt_s)
+        assert charge.energy_kwh(1000 + dt_s) == pytest.approx(energy_kwh, rel=1e-9)
+    for to_pct in (40.0, 79.0, 90.0, 95.0):
+        expected_s = time_to_soc_s(spec, 100.0, start_kwh, power_kw, to_pct)
+        assert charge.instant_of(to_pct * 2.82) - 1000 == pytest.approx(expected_s, rel=1e-9, abs=1e-9)
+
+
+def stressed() -> Scenario:
+    """A short transformer, dear hours, two lanes, convoys, bookings, failures: everything at once."""
+    return scenario(
+        demand={
+            "trucks_per_hour_by_hour": [7.0] * 24,
+            "follows_cold": False,
+            "convoys": {"share": 0.2},
+        },
+        equipment={
+            "packs": {"lfp-282": 9},
+            "lanes": 2,
+            "charger_kw": 240,
+            "transformer_kva": 1600,
+            "swap_cv": 0.2,
+        },
+        bookings={"share": 0.5},
+        climate={"mean_c_by_month": [-10.0] * 12, "swing_c": 8, "rack_min_c": 2, "pack_min_c": -4},
+        failures={"robot_mtbf_h": 60, "charger_mtbf_h": 100, "pack_fault_share": 0.02, "pack_inspection_h": 6},
+        charging={"reserve_ready": 2},
+        dr_events=[{"from_hour": 18, "hours": 2, "limit_kw": 900}],
+    )
+
+
+def test_decisions_on_the_present_state_are_those_on_the_frozen_view() -> None:
+    flow = StationFlow(stressed(), 3)
+    asked = dispatched = 0
+    for instant in range(300, 3 * 86_400, 300):
+        flow.time.run_until(float(instant))
+        flow.view.at = flow.view.frozen().at
+        frozen = flow.view.frozen()
+        assert plan_charging(flow.view, flow.policy, flow.specs, flow.rack.slices) == plan_charging(  # type: ignore[arg-type]
+            frozen, flow.policy, flow.specs, flow.rack.slices
+        )
+        found = next_dispatch(frozen, flow.policy)
+        assert next_dispatch(flow.view, flow.policy) == found  # type: ignore[arg-type]
+        asked += bool(flow.queue)
+        dispatched += found is not None
+    assert asked > 100
+    assert dispatched == 0, "a truck that could be called was left waiting"
+
+
+@pytest.mark.parametrize("which", ["stressed", "yangquan", "switched"])
+def test_powers_are_those_that_the_live_decision_gives(which: str) -> None:
+    """The short cuts of the study change nothing: at any instant the plan made anew gives the powers in force."""
+    made = {"stressed": stressed, "yangquan": yangquan, "switched": lambda: scenario_with_modules(5)}[which]()
+    flow = StationFlow(made, 1)
+    rack = flow.rack
+    compared = short = 0
+    for instant in range(130, 5 * 86_400, 613):
+        flow.time.run_until(float(instant))
+        rack.settle_all()
+        for bay in rack.bays:
+            if bay.pack is not None:
+                spec = bay.pack.spec
+                allowed_kw = rack.curves[bay.pack.kind].allowed_kw(bay.pack.energy_kwh)
+                cold = not spec.charge_temp_min_c <= bay.pack.temp_max_c <= spec.charge_temp_max_c
+                bay.pack.max_charge_kw = 0.0 if cold else allowed_kw
+        view = flow.view.frozen()
+        plan = plan_charging(view, flow.policy, flow.specs, rack.slices)
+        in_force = {
+            bay.bay_id: min(bay.power_kw, bay.pack.max_charge_kw)
+            for bay in rack.bays
+            if bay.pack is not None and bay.pack.state in ACTIVE
+        }
+        budget_kw = (
+            min(view.limits.grid_limit_kw, 1e9 if view.limits.dr_limit_kw is None else view.limits.dr_limit_kw)
+            - view.limits.base_load_kw
+        )
+        assert sum(in_force.values()) <= budget_kw + 1e-6
+        limited = any(plan[bay_id].limited_by in ("grid", "demand_response", "rack") for bay_id in in_force)
+        short += limited
+        if limited:
+            # Power that a taper set free is handed on in steps.
+            wanted_kw = sum(plan[bay_id].power_kw for bay_id in in_force)
+            assert sum(in_force.values()) >= wanted_kw - len(in_force) * rack.replan_kw - 1e-6
+            continue
+        for bay_id, power_kw in in_force.items():
+            pack = rack.by_id[bay_id].pack
+            assert pack is not None
+            if not pack.temp_safe and abs(plan[bay_id].power_kw - power_kw) > 1e-6:
+                continue  # at a temperature limit, which is looked at once a minute
+            assert power_kw == pytest.approx(plan[bay_id].power_kw, abs=1e-6), (instant, bay_id, plan[bay_id])
+            compared += 1
+    assert compared > 500
+    assert (short > 20) == (which == "stressed")
+
+
+def scenario_with_modules(modules: int) -> Scenario:
+    return scenario(
+        equipment={"packs": {"lfp-282": 9}, "chargers": modules, "charger_kw": 240, "transformer_kva": 4000},
+        charging={"tariff_aware": False},
+    )
+
+
+def test_no_more_packs_are_charged_than_there_are_modules() -> None:
+    flow = StationFlow(scenario_with_modules(5), 1)
+    most = 0
+    for instant in range(100, 4 * 86_400, 457):
+        flow.time.run_until(float(instant))
+        most = max(most, flow.rack.active)
+    assert most == 5
+
+
+def test_packs_and_bays_are_conserved() -> None:
+    flow = StationFlow(stressed(), 2)
+    for instant in range(0, 4 * 86_400, 701):
+        flow.time.run_until(float(instant))
+        rack = flow.rack
+        in_rack = [bay.pack for bay in rack.bays if bay.pack is not None]
+        assert len({id(pack) for pack in in_rack}) == len(in_rack)
+        assert rack.charged == sum(pack.state is PackState.READY for pack in in_rack)
+        assert rack.empty == sum(bay.pack is None and bay.reserved_by is None for bay in rack.bays)
+        assert rack.active == sum(bay.power_kw > 0 for bay in rack.bays)
+        # 9 packs belong to the rack; swaps under way have one in the robot's hand or one too many in the rack.
+        busy = sum(lane.open_swap_id is not None for lane in flow.lanes)
+        assert 9 - busy <= len(in_rack) <= 9 + busy
+        assert all(0 <= pack.soc_pct <= 95.0001 for pack in in_rack)
+    assert flow.started > 300
+
+
+def test_energy_drawn_is_energy_stored() -> None:
+    flow = StationFlow(yangquan(), 1)
+    flow.time.run_until(10 * 86_400.0)
+    flow.close()
+    rack = flow.rack
+    in_rack = [bay.pack.energy_kwh for bay in rack.bays if bay.pack is not None]
+    start_kwh = 7 * 0.95 * 282
+    gained_kwh = sum(in_rack) + flow.handed_kwh - start_kwh - flow.taken_kwh
+    assert rack.drawn_kwh * 0.96 == pytest.approx(gained_kwh, rel=1e-9)
+    assert sum(hour.charge_kwh for hour in flow.hours) == pytest.approx(rack.drawn_kwh)
+
+
+def test_a_seed_means_the_same_on_any_number_of_processes() -> None:
+    read = scenario()
+    found = []
+    for processes in (1, 2, 3):
+        with workers(processes) as pool:
+            found.append(run_study(read, pool, days=2, replications=4, warmup_days=0.5))
+    means = [[dict(run.means) for run in result.runs] for result in found]
+    assert means[0] == means[1] == means[2]
+    assert found[0].runs[0].means != found[0].runs[1].means
+
+
+def test_a_replication_repeats_to_the_last_digit() -> None:
+    one, again = (simulate_once(stressed(), 9, 4, days=3) for _ in range(2))
+    assert one.means == again.means
+    assert one.waits_min.tolist() == again.waits_min.tolist()
+
+
+@pytest.mark.parametrize(("lanes", "packs", "chargers"), [(1, 8, 8), (1, 10, 7), (2, 9, 9)])
+def test_the_recursion_is_the_engine_truck_by_truck(lanes: int, packs: int, chargers: int) -> None:
+    """Fixed times, first come first served: recursion, counting engine and whole station agree."""
+    read = plain_scenario(lanes=lanes, packs={"lfp-282": packs}, chargers=chargers)
+    trace = trace_of(read, 1, 0, 30)
+    at_s, charge_s = trace.at_s, [3600.0] * len(trace.at_s)
+    assert trace.charge_s == pytest.approx(charge_s)
+    starts = fifo_starts(at_s, trace.swap_s, charge_s, lanes=lanes, packs=packs, chargers=chargers)
+
+    time = StudyTime()
+    rack = FixedPowerRack(time, packs, chargers)
+    trucks = (Truck(at, 3600.0, 300.0) for at in at_s)
+    rack.flow = flow = Flow(time, rack, FlowRules(lanes=lanes), trucks)
+    flow.trace = []
+    time.run_until(at_s[-1] + 1)
+    engine = [truck.start_s for truck in flow.trace]
+    assert len(engine) >= len(starts) - 20
+    assert engine == pytest.approx(starts[: len(engine)], abs=1e-9)
+
+    whole = StationFlow(read, 1)
+    whole.time.run_until(30 * 86_400.0)
+    station = [at + wait for at, wait in zip(whole.arrival_s, whole.waits, strict=True)]
+    store = trace.store_share
+    starts = fifo_starts(at_s, trace.swap_s, charge_s, lanes=lanes, packs=packs, chargers=chargers, store_share=store)
+    assert station == pytest.approx(starts[: len(station)], abs=1e-6)
+
+
+def test_trucks_lose_patience_drive_on_and_find_no_place() -> None:
+    demand = {"trucks_per_hour_by_hour": [14.0] * 24, "follows_cold": False}
+    balking = simulate_once(scenario(demand=demand, patience={"balk_at": 3}), 1, days=5)
+    places = simulate_once(scenario(demand=demand, patience={"truck_places": 4}), 1, days=5)
+    patience = simulate_once(scenario(demand=demand, patience={"mean_patience_min": 15}), 1, days=5)
+    for run in (balking, places, patience):
+        assert run.lost > 100
+        # At the end a few may still wait, for longer than promised already.
+        assert 0 <= run.arrived - run.lost - run.waits_min.size <= 5
+    assert simulate_once(scenario(demand=demand), 1, days=5).lost == 0
+
+
+def test_trucks_of_a_fleet_come_back_only_after_their_swap() -> None:
+    trips = {"km_loaded": 20, "km_empty": 20, "kwh_per_km_loaded": 2.3, "kwh_per_km_empty": 1.1}
+    fleet = {"id": "f1", "model": "tractor", "vehicles": 40, "trips": trips}
+    read = scenario(demand={"mode": "fleet"}, fleets=[fleet])
+    flow = StationFlow(read, 1)
+    for instant in range(0, 4 * 86_400, 1800):
+        flow.time.run_until(float(instant))
+        here = [truck.vehicle_id for truck in flow.queue if isinstance(truck, StationTruck)]
+        assert len(here) == len(set(here))
+    run = simulate_once(read, 1, days=5)
+    assert 3 < run.means["swaps_per_day"] / 40 < 7
+
+
+def test_photovoltaics_save_import() -> None:
+    sunny = simulate_once(scenario(pv={"peak_kw": 500}), 1, days=7)
+    plain = simulate_once(scenario(), 1, days=7)
+    saved = plain.means["import_kwh_per_day"] - sunny.means["import_kwh_per_day"]
+    assert 500 * 1 < saved < 500 * 5
+    assert 0.5 < sunny.means["pv_self_use_share"] <= 1
+
+
+def test_two_packs_a_truck_and_two_kinds() -> None:
+    read = scenario(
+        pack_kinds=[
+            {"id": "lfp-282", "rated_kwh": 282, "max_charge_kw": 282},
+            {"id": "lfp-350", "rated_kwh": 350, "max_charge_kw": 350},
+        ],
+        vehicle_models=[
+            {"id": "tractor", "pack_kinds": ["lfp-282", "lfp-350"]},
+            {"id": "dumper", "pack_kinds": ["lfp-350"], "packs_per_vehicle": 2},
+        ],
+        fleets=[
+            {"id": "f1", "model": "tractor", "vehicles": 30},
+            {"id": "f2", "model": "dumper", "vehicles": 10},
+        ],
+        demand={"trucks_per_hour_by_hour": [3.0] * 24, "follows_cold": False},
+        equipment={"packs": {"lfp-282": 6, "lfp-350": 8}, "spare_bays": 3, "charger_kw": 240, "transformer_kva": 4000},
+    )
+    flow = StationFlow(read, 1)
+    flow.time.run_until(5 * 86_400.0)
+    assert flow.started > 250
+    assert len(flow.queue) < 20
