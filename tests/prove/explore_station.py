@@ -1,0 +1,263 @@
+"""The controller of one lane without a database: the live code over a store that holds only what must survive.
+
+`LaneRunner`, `CellWatch`, `StationController` and `Answerer` are the live ones. Replaced is what writes rows:
+here a step's session, number, moves and mode go into `Stored` in one go, as the transaction does, and everything
+else is lost when the controller dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+from robotics.port import CellStatus, CommandCode, RobotCommand, SwapRobot
+from scheduler.types import PackState, StationMode
+from swap.config import StationConfig
+from swap.station.cell_watch import CellWatch
+from swap.station.clock import Clock
+from swap.station.context import StationContext
+from swap.station.controller import StationController
+from swap.station.lanes import LaneRunner
+from swap.station.lease import Lease
+from swap.station.modes import ModeTrigger, next_mode
+from swap.station.pack_states import PackTrigger, next_pack_state
+from swap.station.permissives import CellFacts, SeatPlan
+from swap.station.reconcile import Mismatch
+from swap.station.recipe import TERMINAL, Check, Move, Place
+from swap.station.records import next_seq
+from swap.station.sequencer import interrupted, step
+from swap.station.session import Ended, Phase, Send, Session, StepDone, StepFacts
+from swap.store import Store
+
+LANE = "L1"
+VEHICLE = "V1"
+TRANSFER_BAY = "T1"
+
+
+class Violation(Exception):
+    """A safety rule does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the database would hold."""
+
+    session: Session
+    last_seq: int
+    mode: StationMode
+    places: Mapping[str, str]
+    """Pack to place, both as the plant writes them."""
+    states: Mapping[str, PackState]
+
+
+class _NoRows:
+    def all(self) -> list[Any]:
+        return []
+
+    def first(self) -> None:
+        return None
+
+
+class _NoDatabase:
+    """Stands where live code clears or raises fault rows, which nothing here reads."""
+
+    def exec(self, _: object) -> _NoRows:
+        return _NoRows()
+
+    def add(self, _: object) -> None:
+        return None
+
+
+class _NoStore:
+    @contextmanager
+    def transaction(self) -> Iterator[_NoDatabase]:
+        yield _NoDatabase()
+
+    reading = transaction
+
+
+class StationClock(Clock):
+    """The plant's time is the station's."""
+
+    def __init__(self, start_at: datetime) -> None:
+        self.us = 0
+        super().__init__(start_at, 1.0, monotonic=lambda: 0.0)
+        self._begin_at = start_at
+
+    def now(self) -> datetime:
+        return self._begin_at + timedelta(microseconds=self.us)
+
+
+class MemoryWatch(CellWatch):
+    """`CellWatch` whose commands take their numbers from `Stored` and whose faults are not written."""
+
+    owner: MemoryController
+
+    def load(self) -> None:
+        self._shown = frozenset()
+        self._command, self._sent_at, self.home_by = None, None, None
+
+    def _store_faults(self, shown: frozenset[str]) -> None:
+        self._shown = shown
+
+    def step_done(self, db: object, at: datetime) -> None:
+        return None
+
+    def _end(self, db: object, seq: int, result: str) -> None:
+        return None
+
+    async def command(self, code: CommandCode, cell: CellStatus) -> None:
+        stored = self.owner.stored
+        seq = next_seq(stored.last_seq, cell.ack_seq, cell.active_seq, cell.done_seq)
+        self.owner.stored = replace(stored, last_seq=seq)
+        self._command, self._sent_at = RobotCommand(seq, code), self.context.clock.now()
+        await self.robot.send(self._command)
+
+    @property
+    def volatile(self) -> tuple[Any, ...]:
+        return self.home_by, self._shown, self._command, self._sent_at
+
+    @volatile.setter
+    def volatile(self, value: tuple[Any, ...]) -> None:
+        self.home_by, self._shown, self._command, self._sent_at = value
+
+
+class MemoryLane(LaneRunner):
+    """`LaneRunner` that stores a step in `Stored`; the steps themselves and their effects are the live ones."""
+
+    def __init__(self, owner: MemoryController, robot: SwapRobot) -> None:
+        lane = owner.context.config.lanes[0]
+        super().__init__(owner.context, lane, robot, owner.hold_station)
+        self.owner = owner
+        watch = MemoryWatch(owner.context, lane, robot, owner.hold_station)
+        watch.owner = owner
+        self.watch = watch
+
+    def load(self, *, restarted: bool) -> Session | None:
+        """As `records.load_session`: what is not a column of the swap's row is lost."""
+        self.watch.load()
+        self._last_sent_at = None
+        stored = self.owner.stored
+        if stored.session.state in TERMINAL:
+            self.session = None
+            return None
+        self.session = replace(stored.session, resumed=True, refused=(), checked_at=None)
+        if restarted and self.session.phase is not Phase.HELD:
+            self.session = interrupted(self.session)
+            self.owner.stored = replace(stored, session=self.session)
+        return self.session
+
+    async def _take(self, facts: StepFacts) -> bool:
+        assert self.session is not None
+        assert self.table is not None
+        before = self.session
+        after, effects = step(self.table, before, facts)
+        if after is before and not effects:
+            return False
+        stored = replace(self.owner.stored, session=after)
+        for effect in effects:
+            if isinstance(effect, Send) and not effect.repeated:
+                stored = replace(stored, last_seq=effect.command.seq)
+            elif isinstance(effect, StepDone) and effect.move is not None:
+                stored = moved(stored, effect.plan, effect.move)
+            elif isinstance(effect, Ended):
+                stored = unreserved(stored)
+        self.owner.stored = stored
+        self.session = None if after.state in TERMINAL else after
+        for effect in effects:
+            await self._carry_out(effect, facts)
+        return True
+
+    def _next_seq(self, cell: CellStatus) -> int:
+        return next_seq(self.owner.stored.last_seq, cell.ack_seq, cell.active_seq, cell.done_seq)
+
+    def _record_checks(
+        self, db: object, seats: object, facts: CellFacts
+    ) -> Mapping[Check, bool | None]:
+        assert self.session is not None
+        stored, plans = self.owner.stored, self.session.seats
+        safe = [bay.pack_safe if (bay := facts.bays.get(plan.new_position)) else None for plan in plans]
+        return {
+            Check.RECORD: all(stored.places[str(p.old_pack_id)].startswith(f"seat:{VEHICLE}:") for p in plans),
+            Check.PACK_AVAILABLE: all(stored.states[str(p.new_pack_id)] is PackState.RESERVED for p in plans),
+            Check.NEW_PACK_ACCEPTED: True,
+            Check.NEW_PACK_POWER_OFF: None if None in safe else all(safe),
+        }
+
+    @property
+    def volatile(self) -> tuple[Any, ...]:
+        """What is in the memory of the process only."""
+        return self.session, self._last_sent_at, cast(MemoryWatch, self.watch).volatile
+
+    @volatile.setter
+    def volatile(self, value: tuple[Any, ...]) -> None:
+        self.session, self._last_sent_at, cast(MemoryWatch, self.watch).volatile = value
+
+
+class MemoryController(StationController):
+    """`StationController` over `Stored`: confirmations, holds and requests are the live ones."""
+
+    def __init__(self, config: StationConfig, robot: SwapRobot, stored: Stored, clock: StationClock) -> None:
+        context = StationContext.build(cast(Store, _NoStore()), config, clock)
+        context.mode = stored.mode
+        super().__init__(context, [robot], cast(Any, None), cast(Any, None), None, cast(Lease, SimpleNamespace(token=0)))
+        self.stored = stored
+        self.lane = MemoryLane(self, robot)
+        self.lanes = {LANE: self.lane}
+
+    def restart(self) -> None:
+        """As `recover` after an unclean end."""
+        self.context.cells.clear()
+        self.context.readings.clear()
+        mode = self.stored.mode
+        if mode in (StationMode.AUTOMATIC, StationMode.CLOSED, StationMode.MANUAL):
+            mode = next_mode(mode, ModeTrigger.HOLD)
+        self.stored = replace(self.stored, mode=mode)
+        self.context.mode = mode
+        self.lane.load(restarted=True)
+
+    def change_mode(self, trigger: ModeTrigger, reason: str, actor: str) -> StationMode:
+        mode = next_mode(self.context.mode, trigger)
+        self.stored = replace(self.stored, mode=mode)
+        self.context.mode = mode
+        return mode
+
+    def reconcile_now(self, actor: str) -> list[Mismatch]:
+        return []
+
+
+def place_name(place: Place, plan: SeatPlan) -> str:
+    """A row's place as the plant writes it."""
+    if place is Place.SEAT:
+        return f"seat:{VEHICLE}:{plan.seat}"
+    if place is Place.GRIPPER:
+        return f"gripper:{LANE}"
+    if place is Place.TRANSFER:
+        return f"bay:{TRANSFER_BAY}"
+    key = plan.old_bay if place is Place.OLD_BAY else plan.new_bay
+    return "bay:" + str(key).split(":", 1)[1]
+
+
+def moved(stored: Stored, plan: SeatPlan, move: Move) -> Stored:
+    """As `inventory.apply_move`, with its constraint: a place holds at most one pack."""
+    pack = str(plan.old_pack_id if move.pack == "old" else plan.new_pack_id)
+    target = place_name(move.target, plan)
+    other = [code for code, place in stored.places.items() if place == target and code != pack]
+    if other:
+        raise Violation(f"record: {target} would hold {other[0]} and {pack}")
+    trigger = {Place.GRIPPER: PackTrigger.PICK, Place.SEAT: PackTrigger.INSTALL}.get(move.target, PackTrigger.STORE)
+    state = next_pack_state(stored.states[pack], trigger)
+    return replace(stored, places={**stored.places, pack: target}, states={**stored.states, pack: state})
+
+
+def unreserved(stored: Stored) -> Stored:
+    """As `inventory.unreserve_packs`."""
+    states = {
+        code: next_pack_state(state, PackTrigger.UNRESERVE) if state is PackState.RESERVED else state
+        for code, state in stored.states.items()
+    }
+    return replace(stored, states=states)

@@ -1,0 +1,316 @@
+"""The walk: every state that can be reached, each looked at once, and the way from each to an end."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from robotics.port import CellState
+from sim.plant import PlantError
+from swap.station.machine import IllegalStep
+from swap.station.pack_states import IllegalPackStep
+from swap.station.recipe import StepTable
+from swap.station.sequencer import MOVING_MODES
+from swap.station.session import Phase
+from tests.prove.explore_mishaps import Mishap, happen, may_end, mishaps, over
+from tests.prove.explore_rules import Rules
+from tests.prove.explore_station import Violation
+from tests.prove.explore_world import ControllerDied, Snapshot, World
+
+GO, HELP, MISHAP = 0, 1, 2
+"""Kinds of transitions: by itself; a fault goes, a person decides, the process comes back; something goes wrong."""
+_WRONG = (Violation, PlantError, IllegalStep, IllegalPackStep, AssertionError, LookupError)
+
+
+@dataclass
+class Report:
+    """What a walk has seen."""
+
+    table: StepTable
+    states: int = 0
+    transitions: int = 0
+    commands: int = 0
+    motions: int = 0
+    plans: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    visited: set[tuple[str, str]] = field(default_factory=set)
+    """State of the recipe and phase, with the reason where held."""
+    happened: set[tuple[str, str]] = field(default_factory=set)
+    """Mishap, and the state of the recipe it came in."""
+    deaths: set[tuple[str, str, int]] = field(default_factory=set)
+    """State and phase in which the process was killed, and after how many calls to the cell in that step."""
+    complete: bool = True
+
+    @property
+    def name(self) -> str:
+        """Which table."""
+        return f"{self.table.recipe}, {self.table.pack_count} pack(s), {self.table.swap_order}"
+
+
+class Walk:
+    """One table, a number of mishaps at most; deaths of the process are mishaps too."""
+
+    def __init__(
+        self,
+        table: StepTable,
+        *,
+        mishaps_most: int = 1,
+        names: Sequence[str] | None = None,
+        deaths: bool = True,
+        states_most: int = 5_000_000,
+        violations_most: int = 5,
+        lane_patch: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.rules = Rules()
+        self.world = World(table, self.rules, mishaps_most, lane_patch)
+        known = mishaps(table.pack_count)
+        self.mishaps: list[Mishap] = [known[name] for name in (names if names is not None else known)]
+        self.deaths = deaths
+        self.states_most, self.violations_most = states_most, violations_most
+        self.report = Report(table)
+        self._nodes: dict[int, int] = {}
+        self._parent = array("l")
+        self._label: list[str] = []
+        self._edges: tuple[array[int], array[int], array[int]] = (array("l"), array("l"), array("b"))
+        self._ends: set[int] = set()
+        self._rests: dict[int, str] = {}
+        """States in which nothing happens by itself and that are no named wait."""
+        self._open: list[tuple[int, Snapshot]] = []
+
+    def run(self) -> Report:
+        """Walk, then look for ways to an end and for rounds."""
+        self._add(-1, "dispatched", GO)
+        while self._open and len(self.report.violations) < self.violations_most:
+            if len(self._nodes) > self.states_most:
+                self.report.complete = False
+                break
+            node, kept = self._open.pop()
+            self._expand(node, kept)
+        report, rules = self.report, self.rules
+        report.states, report.transitions = len(self._nodes), len(self._edges[0])
+        report.commands, report.motions, report.plans = rules.commands, rules.motions, rules.plans
+        if not report.violations and report.complete:
+            self._look_for_ends()
+        return report
+
+    # one state
+
+    def _expand(self, node: int, kept: Snapshot) -> None:
+        world = self.world
+        world.restore(kept)
+        stored = world.controller.stored
+        session = stored.session
+        reason = f" {session.hold_reason}" if session.hold_reason else ""
+        self.report.visited.add((session.state, f"{session.phase}{reason}"))
+        if world.ended:
+            self._ends.add(node)
+            self.report.ends[session.state] += 1
+            return
+        quiet = self._go(node, kept)
+        mark = (session.state, session.phase.value)
+        if world.env.down:  # restored by `_go` for the last time
+            pass
+        for name in kept.env.faults:
+            item = self._known(name)
+            if item.over is not None and may_end(self._back(kept), name):
+                self._try(node, kept, f"{name} is over", HELP, lambda item=item: over(world, item), by_cell=False)
+        if kept.env.down:
+            self._try(node, kept, "the process comes back", HELP, world.restart)
+        elif quiet:
+            self._people(node, kept)
+        if kept.env.mishaps_left <= 0:
+            return
+        for item in self.mishaps:
+            if item.name not in kept.env.faults and item.when(self._back(kept)):
+                if self._try(node, kept, item.name, MISHAP, lambda item=item: happen(world, item), by_cell=False):
+                    self.report.happened.add((item.name, session.state))
+        if self.deaths and not kept.env.down:
+            self._kill(node, kept, mark, "the process dies", None)
+            if not quiet:
+                self._kill(node, kept, mark, "the process dies", world.cycle)
+
+    def _go(self, node: int, kept: Snapshot) -> bool:
+        """What happens by itself; True where the controller has nothing to do at this instant."""
+        world = self.world
+        quiet = [True]
+
+        def act() -> bool:
+            if not world.env.down and world.cycle():
+                quiet[0] = False
+                return True
+            return world.advance()
+
+        if not self._try(node, kept, "", GO, act):
+            world.restore(kept)
+            session = world.controller.stored.session
+            if session.phase is not Phase.HELD and not world.env.down and not self.report.violations:
+                self._rests[node] = f"{session.state} {session.phase}, {world.controller.stored.mode}"
+        return quiet[0]
+
+    def _people(self, node: int, kept: Snapshot) -> None:
+        world = self._back(kept)
+        session, cell = world.controller.stored.session, world.cell
+        held = session.phase is Phase.HELD
+        asked: list[tuple[str, str, dict[str, Any]]] = []
+        if held or world.controller.stored.mode not in MOVING_MODES:
+            asked.append(("a person confirms the station", "confirm", {}))
+        if held:
+            for decision in ("continue", "unwind", "cancel"):
+                arguments = {"swap_id": session.swap_id, "decision": decision}
+                asked.append((f"a person decides: {decision}", "decide", arguments))
+        if cell.state is CellState.ALARM and cell.latched and not cell.tripped:
+            asked.append(("a person asks for a reset", "reset", {"lane_id": "L1"}))
+        mark = (session.state, session.phase.value)
+        for label, kind, arguments in asked:
+
+            def act(kind: str = kind, arguments: dict[str, Any] = arguments) -> None:
+                world.cycle()
+                world.person(kind, **arguments)
+
+            self._try(node, kept, label, HELP, act)
+            if self.deaths and kept.env.mishaps_left > 0:
+                self._kill(node, kept, mark, f"{label}, the process dies", act)
+        if cell.paused or cell.latched or not cell.power_confirmed:
+            world.restore(kept)
+            self._try(node, kept, "a person confirms at the cell", HELP, self._at_cell, by_cell=False)
+        world.restore(kept)
+        world.cycle()
+        bay = world.hot_bay()
+        if bay is not None:
+            self._try(node, kept, f"{bay} is evacuated", HELP, lambda: self._evacuate(bay))
+
+    def _at_cell(self) -> None:
+        self.world.plant.inject("person_confirms", "L1")
+
+    def _evacuate(self, bay: str) -> None:
+        self.world.cycle()
+        self.world.evacuate(bay)
+
+    def _kill(
+        self, node: int, kept: Snapshot, mark: tuple[str, str], label: str, act: Callable[[], object] | None
+    ) -> None:
+        """Kill the process now, or at each call to the cell that an action makes."""
+        world = self.world
+
+        def die() -> None:
+            env = world.env
+            world.die()
+            world.env = type(env)(
+                **{name: getattr(world.env, name) for name in env.__slots__ if name != "mishaps_left"},
+                mishaps_left=env.mishaps_left - 1,
+            )
+
+        if act is None:
+            if self._try(node, kept, label, MISHAP, die):
+                self.report.deaths.add((*mark, -1))
+            return
+        for calls in range(8):
+            died = [False]
+
+            def until(calls: int = calls, died: list[bool] = died) -> bool:
+                world.robot.die_at = calls
+                try:
+                    act()
+                except ControllerDied:
+                    died[0] = True
+                    die()
+                finally:
+                    world.robot.die_at, world.robot.person_acts = None, False
+                return died[0]
+
+            self._try(node, kept, f"{label} after call {calls}", MISHAP, until)
+            if not died[0]:
+                return
+            self.report.deaths.add((*mark, calls))
+
+    def _known(self, name: str) -> Mishap:
+        return mishaps(self.report.table.pack_count)[name]
+
+    def _back(self, kept: Snapshot) -> World:
+        self.world.restore(kept)
+        return self.world
+
+    def _try(
+        self, node: int, kept: Snapshot, label: str, kind: int, act: Callable[[], object], *, by_cell: bool = True
+    ) -> bool:
+        """Act from a state; False where nothing came of it."""
+        world = self.world
+        world.restore(kept)
+        before = self.rules.look(world)
+        try:
+            if act() is False:
+                return False
+            self.rules.moved(world, before, by_cell=by_cell)
+            self.rules.state(world)
+        except _WRONG as wrong:
+            self._violated(node, label, f"{type(wrong).__name__}: {wrong}")
+            return True
+        return self._add(node, label, kind)
+
+    def _add(self, parent: int, label: str, kind: int) -> bool:
+        key = self.world.key()
+        node = self._nodes.get(key)
+        if node is None:
+            node = self._nodes[key] = len(self._nodes)
+            self._parent.append(parent)
+            self._label.append(label)
+            self._open.append((node, self.world.snapshot()))
+        elif node == parent:
+            if kind == GO:
+                self._rests[node] = "goes round in one state"
+            return False
+        if parent >= 0:
+            for column, value in zip(self._edges, (parent, node, kind), strict=True):
+                column.append(value)
+        return True
+
+    # all states
+
+    def _look_for_ends(self) -> None:
+        """From every state a way leads to an end once faults are over and people decide; nothing goes round."""
+        back: dict[int, list[int]] = {}
+        onward: dict[int, int] = {}
+        for source, target, kind in zip(*self._edges, strict=True):
+            if kind != MISHAP:
+                back.setdefault(target, []).append(source)
+            if kind == GO:
+                onward[source] = target
+        reached, waiting = set(self._ends), list(self._ends)
+        while waiting:
+            for source in back.get(waiting.pop(), ()):
+                if source not in reached:
+                    reached.add(source)
+                    waiting.append(source)
+        lost = [node for node in range(len(self._nodes)) if node not in reached]
+        if lost:
+            self._violated(lost[0], "", f"no way to an end from {len(lost)} of {len(self._nodes)} states")
+        for node, text in self._rests.items():
+            self._violated(node, "", f"stands still without a named wait: {text}")
+        safe: set[int] = set()
+        for start in onward:
+            path: set[int] = set()
+            node = start
+            while node in onward and node not in safe:
+                if node in path:
+                    self._violated(node, "", "goes round by itself without an end")
+                    break
+                path.add(node)
+                node = onward[node]
+            safe |= path
+
+    def _violated(self, node: int, label: str, text: str) -> None:
+        if len(self.report.violations) >= self.violations_most:
+            return
+        steps = [label] if label else []
+        while node >= 0:
+            steps.append(self._label[node] or "…")
+            node = self._parent[node]
+        path: list[str] = []
+        for step in reversed(steps):
+            if step != "…" or not path or path[-1] != "…":
+                path.append(step)
+        self.report.violations.append(f"{self.report.name}: {text}\n    after: {'; '.join(path)}")

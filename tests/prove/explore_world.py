@@ -1,0 +1,556 @@
+"""One lane, its truck and its rack as one value that can be kept, compared and gone on from.
+
+The plant is the simulated one with durations that do not vary; the controller is the live one over `Stored`.
+`World` moves them by small actions and looks at every command and every motion with the eyes of `explore_rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from battery_bms.limits import judge
+from battery_bms.port import PackReading
+from robotics.port import CellStatus, CommandCode, LinkLost, Location, LocationKind, ResultCode, RobotCommand, Signal
+from scheduler.types import PackState, StationMode
+from sim.direct import DirectRobot
+from sim.plant import Draws, Plant
+from sim.plant_rack import bay_place, tank_place
+from swap.config import StationConfig, parse_station
+from swap.station.answers import Denied
+from swap.station.modes import IllegalMode, ModeTrigger
+from swap.station.pack_states import PackTrigger, may, next_pack_state, trigger_for_reading
+from swap.station.permissives import SeatPlan
+from swap.station.rack import BLOCK_LEVEL, STOP_LEVEL, THERMAL_BITS
+from swap.station.recipe import TERMINAL, StepRow, StepTable
+from swap.station.sequencer import CHECK_RETRY_S, MOVING_MODES, RESEND_S, begin
+from swap.station.session import Phase, Session
+from swap.station.thermal import evacuation_bars
+from tests.prove.explore_station import LANE, TRANSFER_BAY, VEHICLE, MemoryController, StationClock, Stored, Violation
+
+START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
+TAG = 101
+PERSON = "Person on shift"
+_MOMENT_S = 0.001
+
+
+class ControllerDied(BaseException):
+    """The process is killed here."""
+
+
+def pack_code(number: int) -> str:
+    return f"0SXPB171000YQ1G51{number:07d}"
+
+
+def explored_station(table: StepTable) -> StationConfig:
+    """One lane, a charged pack and an empty bay for each seat; packs of 171 kWh, two on one truck where asked."""
+    seats = table.pack_count
+    bays: list[dict[str, Any]] = [
+        {"id": f"A{n}", "position": n, "charger_kw": 240, "point": {"device": "rack-1", "base_address": 100 * n}}
+        for n in range(1, 2 * seats + 1)
+    ]
+    bays.append({"id": TRANSFER_BAY, "position": 9, "role": "transfer"})
+    packs = [
+        {"id": pack_code(n), "kind": "lfp-171", "owner": "owner", "bay": f"A{n}", "soc_pct": 95}
+        for n in range(1, seats + 1)
+    ]
+    packs += [{"id": pack_code(10 + n), "kind": "lfp-171", "owner": "owner", "soc_pct": 30} for n in range(seats)]
+    return parse_station(
+        {
+            "station": {"id": "explored", "name_zh": "验证站", "name_en": "Explored", "operator": "op"},
+            "site": {"transformer_kva": 2000, "base_load_kw": 20},
+            "pack_kinds": [{"id": "lfp-171", "rated_kwh": 171, "max_charge_kw": 171}],
+            "vehicle_models": [{"id": "truck", "pack_kinds": ["lfp-171"], "packs_per_vehicle": seats}],
+            "rack_devices": [{"id": "rack-1", "port": 15801}],
+            "lanes": [
+                {
+                    "id": LANE,
+                    "recipe": table.recipe,
+                    "swap_order": table.swap_order,
+                    "cell": {"address": {"port": 15802}},
+                }
+            ],
+            "bays": bays,
+            "parties": [
+                {"id": "op", "name_zh": "运营", "name_en": "Operator", "kind": "station_operator"},
+                {"id": "owner", "name_zh": "资产", "name_en": "Owner", "kind": "battery_owner"},
+                {"id": "fleet", "name_zh": "车队", "name_en": "Fleet", "kind": "fleet"},
+            ],
+            "vehicles": [
+                {
+                    "id": VEHICLE,
+                    "tag": TAG,
+                    "model": "truck",
+                    "fleet": "fleet",
+                    "packs": [pack_code(10 + n) for n in range(seats)],
+                }
+            ],
+            "packs": packs,
+        }
+    )
+
+
+def seat_plans(table: StepTable) -> tuple[SeatPlan, ...]:
+    """Out-In: the spent pack goes to an empty bay; In-Out: into the bay that the charged one has left."""
+    plans = []
+    for seat in range(1, table.pack_count + 1):
+        old = seat if table.swap_order == "in_out" else table.pack_count + seat
+        new_bay, old_bay = f"explored:A{seat}", f"explored:A{old}"
+        plans.append(SeatPlan(seat, pack_code(9 + seat), pack_code(seat), old_bay, old, new_bay, seat))
+    return tuple(plans)
+
+
+class Nominal(Draws):
+    """No variation: the same action from the same state ends in the same state."""
+
+    def __call__(self, nominal: float, spread_share: float) -> float:
+        return nominal
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """What is so around plant and controller."""
+
+    faults: tuple[str, ...] = ()
+    """Faults that are there now, in the order they came."""
+    mishaps_left: int = 0
+    down: bool = False
+    """The controller's process is dead."""
+    person_needed: str = ""
+    """Why nothing may move before a named person has decided; empty when it may."""
+    unseen: tuple[str, ...] = ()
+    """Trips that came while a fresh look at the cell was still to be had."""
+    link_down: bool = False
+    drop_sends: int = 0
+    drop_acks: int = 0
+    by_hand: bool = False
+    """Packs were moved by hand: record and truth may differ until the step resolves it."""
+    accepted_seq: int = 0
+    moved_seq: int = 0
+    latched: frozenset[str] = frozenset()
+    """Bays whose pack was detected hot."""
+    evacuation: tuple[str, int] | None = None
+    """Pack and number of the evacuation under way."""
+    lost_track: frozenset[str] = frozenset()
+    """Packs that the fire procedure left on the way: a person finds them."""
+
+
+class WorldRobot(DirectRobot):
+    """The cell behind a link that can fail, watched."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.plant, LANE, 0, lambda: world.clock.now())
+        self.world = world
+        self.last: CellStatus | None = None
+        self.die_at: int | None = None
+        self.calls = 0
+        self.person_acts = False
+
+    async def status(self) -> CellStatus:
+        if self.world.env.link_down:
+            return self.last or CellStatus(LANE, None, None)
+        self.last = await super().status()
+        return self.last
+
+    def _call(self) -> None:
+        if self.die_at is not None:
+            if self.die_at == 0:
+                raise ControllerDied
+            self.die_at -= 1
+        self.calls += 1
+
+    async def send(self, command: RobotCommand) -> None:
+        self._call()
+        env = self.world.env
+        self.world.rules.asked(self.world, command)
+        if env.link_down:
+            raise LinkLost("no answer")
+        if env.drop_sends:
+            self.world.env = replace(env, drop_sends=env.drop_sends - 1)
+            raise LinkLost("no answer")
+        self.plant.command(LANE, command)
+
+    async def acknowledge(self, seq: int) -> None:
+        self._call()
+        env = self.world.env
+        if env.link_down:
+            raise LinkLost("no answer")
+        if env.drop_acks:
+            self.world.env = replace(env, drop_acks=env.drop_acks - 1)
+            raise LinkLost("no answer")
+        self.plant.done_ack(LANE, seq)
+
+    async def hold(self, reason: str) -> None:
+        self._call()
+        if not self.world.env.link_down:
+            self.plant.set_hold(LANE, True)
+
+    async def resume(self) -> None:
+        self._call()
+        if not self.person_acts:
+            raise Violation("the cell's hold is withdrawn and no person has decided")
+        if self.world.env.link_down:
+            raise LinkLost("no answer")
+        self.plant.set_hold(LANE, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that a world is."""
+
+    plant: dict[str, Any]
+    stored: Stored
+    volatile: tuple[Any, ...]
+    last: CellStatus | None
+    env: Env
+
+
+class World:
+    """Plant, controller and surroundings of one swap."""
+
+    def __init__(self, table: StepTable, rules: Any, mishaps: int, lane_patch: Callable[[Any], None] | None = None):
+        self.table = table
+        self.rules = rules
+        self.config = explored_station(table)
+        self.plant = Plant(self.config, seed=0, start_at=START_AT)
+        self.plant._driver_draw = Nominal(0, "")
+        for cell in self.plant.cells.values():
+            cell.draw = Nominal(0, "")
+            cell.listeners.append(self._told)
+        self.cell = self.plant.cell(LANE)
+        self.env = Env(mishaps_left=mishaps)
+        self.clock = StationClock(START_AT)
+        self.robot = WorldRobot(self)
+        self.plant.arrive(VEHICLE, [30.0] * table.pack_count)
+        plans = seat_plans(table)
+        session = begin(table, "swap-1", TAG, plans, START_AT)
+        places = {code: pack.place for code, pack in self.plant.rack.packs.items()}
+        states = dict.fromkeys(places, PackState.ON_VEHICLE)
+        states |= {str(plan.new_pack_id): PackState.RESERVED for plan in plans}
+        stored = Stored(session, 65530, StationMode.AUTOMATIC, places, states)
+        self.controller = MemoryController(self.config, self.robot, stored, self.clock)
+        self.lane = self.controller.lane
+        self.lane.table, self.lane.session = table, session
+        self._readings: dict[tuple[Any, ...], PackReading] = {}
+        if lane_patch is not None:
+            lane_patch(self.lane)
+
+    # keeping and going on
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            self.plant.snapshot(), self.controller.stored, self.lane.volatile, self.robot.last, self.env
+        )
+
+    def restore(self, kept: Snapshot) -> None:
+        self.plant.load(kept.plant)
+        self.clock.us = self.plant.now_us
+        self.controller.stored = kept.stored
+        self.controller.context.mode = kept.stored.mode
+        self.lane.volatile = kept.volatile
+        self.robot.last = kept.last
+        self.robot.die_at, self.robot.person_acts = None, False
+        self.env = kept.env
+        if kept.last is not None:
+            self.controller.context.cells[LANE] = kept.last
+        else:
+            self.controller.context.cells.pop(LANE, None)
+
+    def key(self) -> int:
+        """Equal for worlds that go on alike: times count from now, numbers from the newest one."""
+        now_us, stored, env, cell = self.plant.now_us, self.controller.stored, self.env, self.cell
+        newest = stored.last_seq
+
+        def number(seq: int | None) -> int | None:
+            return None if seq is None else 0 if seq == 0 else 1 + (newest - seq) % 65535
+
+        def left(us: int | None) -> int | None:
+            return None if us is None else round((us - now_us) / 1000)
+
+        def until(at: datetime | None) -> int | None:
+            return None if at is None else round((at - self.clock.now()).total_seconds() * 1000)
+
+        def session_key(session: Session | None) -> Any:
+            if session is None:
+                return None
+            waits = session.phase is not Phase.HELD
+            return (
+                session.state,
+                session.phase,
+                number(session.seq),
+                session.tries,
+                session.hold_reason,
+                session.resumed,
+                session.refused,
+                until(session.deadline_at) if waits else None,
+                until(session.checked_at) if waits and session.checked_at else None,
+                tuple((k, v["result"], v["tries"]) for k, v in sorted(session.checks.items())),
+                session.exchanged,
+            )
+
+        truck = self.plant.yard.trucks[VEHICLE]
+        active = cell.active
+        faults = cell.faults
+        _, sent_at, (home_by, shown, extra, extra_at) = self.lane.volatile
+        sent_s = None if sent_at is None else (self.clock.now() - sent_at).total_seconds()
+        in_flight = stored.session.phase in (Phase.SENT, Phase.HELD)
+        last = self.robot.last
+        age = None
+        if env.link_down:
+            age = "never" if last is None or last.fast_at is None else min(-(until(last.fast_at) or 0), 3100)
+        return hash(
+            (
+                session_key(stored.session),
+                None if env.down else session_key(self.lane.session),
+                stored.mode,
+                tuple(stored.places.values()),
+                tuple(stored.states.values()),
+                None if not in_flight or sent_s is None else min(round(sent_s * 1000), 1001),
+                (home_by is not None, shown, None if extra is None else (number(extra.seq), extra.code)),
+                None if extra_at is None else until(extra_at),
+                (cell.hold, cell.paused, cell.power_confirmed, cell.homed, cell.at_home, cell.located, cell.called_tag),
+                (number(cell.ack_seq), cell.ack_code, number(cell.done_seq), cell.result),
+                (cell.control_mode, cell.run_mode, tuple(cell.latched)),
+                (stored.session.seq in cell.used, extra is not None and extra.seq in cell.used),
+                (faults.gripper_jam, faults.pick_misses, faults.lidar_misses, faults.lost_ack),
+                None
+                if active is None
+                else (
+                    active.command.code,
+                    number(active.command.seq),
+                    active.phase,
+                    left(active.due_us),
+                    round(active.left_us / 1000),
+                    active.waited_s,
+                ),
+                (truck.place, left(truck.stop_us), tuple(truck.secured.values()), tuple(truck.heads)),
+                tuple(left(us) for us in truck.secure_us.values()),
+                tuple(pack.place for pack in self.plant.rack.packs.values()),
+                replace(env, accepted_seq=0, moved_seq=0, evacuation=None),
+                None if env.evacuation is None else (env.evacuation[0], number(env.evacuation[1])),
+                age,
+            )
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self.controller.stored.session.state in TERMINAL
+
+    @property
+    def row(self) -> StepRow | None:
+        """The row the stored swap is in."""
+        return self.table.by_state.get(self.controller.stored.session.state)
+
+    # the controller
+
+    def cycle(self) -> bool:
+        """One look of the controller at everything, one step; whether anything came of it."""
+        before = (self.controller.stored, self.lane.volatile, self.robot.calls, self.env)
+        seen = not self.env.link_down and not self.cell.faults.frozen_heartbeat
+        self._read_rack()
+        _run(self.lane.cycle())
+        self._watch_evacuation()
+        if seen:
+            self.rules.seen(self)
+        return before != (self.controller.stored, self.lane.volatile, self.robot.calls, self.env)
+
+    def advance(self) -> bool:
+        """Let time pass to the next change of the plant or the next limit of the controller; False for neither."""
+        waits = [s for s in (self.plant.next_change_s(), *self._limits_s()) if s is not None and s >= 0]
+        if not waits:
+            return False
+        self.plant.advance(min(waits))
+        self.clock.us = self.plant.now_us
+        return True
+
+    def _limits_s(self) -> list[float]:
+        """Seconds until the controller would look at the same facts otherwise."""
+        if self.env.down or self.lane.session is None:
+            return []
+        now, session, limits = self.clock.now(), self.lane.session, []
+
+        def after(at: datetime | None, seconds: float = 0.0) -> None:
+            if at is not None:
+                left_us = round((at - now).total_seconds() * 1e6) + round((seconds + _MOMENT_S) * 1e6)
+                if left_us > 0:
+                    limits.append(left_us / 1e6)
+
+        _, sent_at, (_, _, extra, extra_at) = self.lane.volatile
+        if extra is not None:
+            after(extra_at, 1.0)
+            after(extra_at, 120.0)
+        if session.phase is Phase.HELD:
+            return limits
+        after(session.deadline_at)
+        if session.checked_at is not None:
+            after(session.checked_at, CHECK_RETRY_S)
+        cell = self.cell
+        if session.phase is Phase.SENT and session.seq not in (cell.ack_seq, cell.active_seq, cell.done_seq):
+            after(sent_at, RESEND_S)
+        if self.env.link_down and self.robot.last is not None:
+            after(self.robot.last.fast_at, self.config.lanes[0].cell.max_age_s)
+            after(self.robot.last.fast_at, self.config.lanes[0].cell.heartbeat_lost_s)
+        return limits
+
+    def die(self) -> None:
+        """The process is killed; the cell ends its motion, nothing that was not stored is left."""
+        self.robot.last = None
+        self.controller.context.cells.clear()
+        self.lane.volatile = (None, None, (None, frozenset(), None, None))
+        self.env = replace(self.env, down=True, person_needed=self.env.person_needed or "restart")
+
+    def restart(self) -> None:
+        """The process comes back and takes the stored state up."""
+        self.env = replace(self.env, down=False)
+        self.controller.restart()
+
+    def person(self, kind: str, **arguments: Any) -> None:
+        """A named person asks for something; a refusal changes nothing."""
+        self.robot.person_acts = True
+        held = self.controller.stored.mode
+        try:
+            _run(self.controller.answers._answer(kind, arguments, PERSON))
+        except (Denied, IllegalMode, LinkLost):
+            return
+        finally:
+            self.robot.person_acts = False
+        mode = self.controller.stored.mode
+        if kind == "decide" and mode in MOVING_MODES or (kind == "confirm" and mode in MOVING_MODES):
+            session = self.lane.session
+            if session is None or session.phase is not Phase.HELD or (held not in MOVING_MODES and kind == "confirm"):
+                self.env = replace(self.env, person_needed="")
+
+    # the rack, as `RackRunner` and `ThermalRunner` judge it
+
+    def _read_rack(self) -> None:
+        readings = self.controller.context.readings
+        for bay in self.config.bays:
+            if bay.point is not None:
+                readings[bay.id] = self._reading(bay.id)
+        self._judge_rack(readings)
+
+    def _reading(self, bay_id: str) -> PackReading:
+        """A reading; made once for the same facts, since nothing here charges or heats slowly."""
+        bay = self.plant.rack.bays[bay_id]
+        pack = self.plant.rack.at(bay_place(bay_id))
+        facts = (bay_id, bay.held_kw, bay.setpoint_kw, bay.bms_silent, bay.false_code)
+        if pack is not None:
+            facts = (*facts, pack.code, pack.alarm_level, pack.alarm_bits, round(pack.temp_c))  # type: ignore[assignment]
+        known = self._readings.get(facts)
+        if known is None:
+            known = self._readings[facts] = self.plant.pack_reading(bay_id)
+        return replace(known, at=self.clock.now())
+
+    def _judge_rack(self, readings: dict[str, PackReading]) -> None:
+        stored, in_motion = self.controller.stored, self._bays_in_motion()
+        states = dict(stored.states)
+        context = self.controller.context
+        for code, place in stored.places.items():
+            bay_id = place.removeprefix("bay:")
+            reading = readings.get(bay_id) if place.startswith("bay:") else None
+            state = states[code]
+            if reading is None or state in (PackState.QUARANTINED, PackState.EVACUATED):
+                continue
+            trigger: PackTrigger | None = None
+            if reading.pack_id is None:
+                waits = bay_id in in_motion or state in (PackState.RECEIVED, PackState.BLOCKED, PackState.RESERVED)
+                trigger = None if waits else PackTrigger.BLOCK
+            elif reading.pack_id != code:
+                trigger = None if bay_id in in_motion and state is not PackState.RECEIVED else PackTrigger.QUARANTINE
+            else:
+                level = max(judge(reading, context.limits["lfp-171"]).level, reading.alarm_level)
+                if level >= STOP_LEVEL:
+                    trigger = PackTrigger.QUARANTINE
+                elif level >= BLOCK_LEVEL:
+                    trigger = PackTrigger.BLOCK
+                elif state is PackState.BLOCKED:
+                    trigger = PackTrigger.RECOVER
+                elif state is PackState.RECEIVED:
+                    trigger = PackTrigger.IDENTIFY
+                else:
+                    trigger = trigger_for_reading(
+                        state,
+                        soc_pct=reading.soc_pct or 0.0,
+                        temp_max_c=reading.temp_max_c or 0.0,
+                        temp_min_c=reading.temp_min_c or 0.0,
+                        charging=False,
+                        policy=context.policy,
+                    )
+            if trigger is not None and may(state, trigger):
+                states[code] = next_pack_state(state, trigger)
+            hot = reading.alarm_level >= STOP_LEVEL and reading.alarm_bits & THERMAL_BITS
+            if hot and bay_id not in self.env.latched:
+                self.env = replace(self.env, latched=self.env.latched | {bay_id})
+                if stored.mode not in (StationMode.THERMAL, StationMode.FIRE):
+                    self.controller.change_mode(ModeTrigger.THERMAL, "thermal event", "controller")
+                    stored = self.controller.stored
+        if states != stored.states:
+            self.controller.stored = replace(self.controller.stored, states=states)
+
+    def _bays_in_motion(self) -> set[str]:
+        if self.ended:
+            return set()
+        keys = [key for plan in self.controller.stored.session.seats for key in (plan.old_bay, plan.new_bay)]
+        return {key.split(":", 1)[1] for key in keys if key is not None}
+
+    def hot_bay(self) -> str | None:
+        """A bay whose pack the thermal procedure would carry to the tank now."""
+        if self.env.evacuation or self.controller.stored.mode is not StationMode.THERMAL or self.env.person_needed:
+            return None
+        cell = self.controller.context.cells.get(LANE)
+        if cell is None:
+            return None
+        facts = self.lane.cell_facts(cell)
+        if evacuation_bars(facts, since_s=0.0, robot_free=cell.active_seq == 0):
+            return None
+        return next((bay for bay in sorted(self.env.latched) if self.plant.rack.at(bay_place(bay))), None)
+
+    def evacuate(self, bay_id: str) -> None:
+        """As `ThermalRunner._send`: the number is stored, the hold withdrawn, the command given."""
+        pack = self.plant.rack.at(bay_place(bay_id))
+        assert pack is not None
+        stored = self.controller.stored
+        seq = stored.last_seq % 65535 + 1
+        self.controller.stored = replace(stored, last_seq=seq)
+        self.env = replace(self.env, evacuation=(pack.code, seq))
+        position = self.plant.rack.bays[bay_id].section.position
+        self.plant.set_hold(LANE, False)
+        self.plant.command(LANE, RobotCommand(seq, CommandCode.FIRE, Location(LocationKind.BAY, position)))
+
+    def _watch_evacuation(self) -> None:
+        if self.env.evacuation is None or self.env.link_down:
+            return
+        code, seq = self.env.evacuation
+        cell = self.cell
+        if cell.done_seq != seq or cell.active_seq == seq or cell.result is ResultCode.NONE:
+            refused = cell.ack_seq == seq and cell.active_seq != seq and cell.done_seq != seq
+            if refused:
+                self.env = replace(self.env, evacuation=None)
+            return
+        if cell.result is not ResultCode.DONE:
+            self.env = replace(self.env, lost_track=self.env.lost_track | {code})
+        elif self.plant.signals(LANE)[Signal.TANK_OCCUPIED]:
+            stored = self.controller.stored
+            state = next_pack_state(stored.states[code], PackTrigger.EVACUATE)
+            self.controller.stored = replace(
+                stored, places={**stored.places, code: tank_place()}, states={**stored.states, code: state}
+            )
+        self.plant.done_ack(LANE, seq)
+        self.env = replace(self.env, evacuation=None)
+
+    def _told(self, what: str, command: RobotCommand) -> None:
+        self.rules.told(self, what, command)
+
+
+T = TypeVar("T")
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end what never has to wait."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("the controller waits for something that is not there")
