@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from math import log
 from pathlib import Path
-from random import Random
 from typing import NamedTuple
 
-from sim.scenario import FleetSection, Scenario, SocSection
+from sim.scenario import FleetSection, Scenario
 from sim.streams import Purpose, stream
 
 HOUR_S = 3600.0
@@ -103,7 +102,13 @@ class _Trucks:
         self._bounds = [sum(weights[: i + 1]) / total for i in range(len(weights))]
         self._away = [list(scenario.vehicles_of(fleet)) for fleet in self._fleets]
         self._packs = [scenario.vehicle_model(fleet.model).packs_per_vehicle for fleet in self._fleets]
-        self._bookings = scenario.bookings
+        self._facts = [
+            (f.id, f.model, f.priority, f.arrive_soc.min_pct, f.arrive_soc.max_pct, f.arrive_soc.peak_pct, packs)
+            for f, packs in zip(self._fleets, self._packs, strict=True)
+        ]
+        self._book_share = scenario.bookings.share
+        self._no_show_share = scenario.bookings.no_show_share
+        self._window_s = scenario.bookings.window_min * 60
 
     def next(self, at_s: float, convoy: int | None) -> Arrival:
         """The truck that comes at `at_s`: one of the quarter of its fleet that has been away longest."""
@@ -112,33 +117,30 @@ class _Trucks:
             drawn = self._pick()
             while index < len(self._bounds) - 1 and drawn >= self._bounds[index]:
                 index += 1
-        fleet = self._fleets[index]
+        fleet, model, priority, low, high, peak, packs = self._facts[index]
         away = self._away[index]
         vehicle = away.pop(int(self._pick() * ((len(away) + 3) // 4)))
         away.append(vehicle)
-        soc = tuple(draw_soc(self._soc, fleet.arrive_soc) for _ in range(self._packs[index]))
-        return self.with_booking(
-            Arrival(at_s, fleet.id, fleet.model, vehicle, soc, convoy=convoy, priority=fleet.priority)
-        )
+        draw = self._soc.triangular
+        soc = (draw(low, high, peak),) if packs == 1 else tuple(draw(low, high, peak) for _ in range(packs))
+        if self._book_share <= 0 or self._book() >= self._book_share:
+            return Arrival(at_s, fleet, model, vehicle, soc, False, True, 0.0, 0.0, convoy, priority)
+        from_s = at_s - self._book() * self._window_s
+        comes = self._book() >= self._no_show_share
+        until_s = from_s + self._window_s
+        return Arrival(at_s, fleet, model, vehicle, soc, True, comes, from_s, until_s, convoy, priority)
 
     def with_booking(self, arrival: Arrival) -> Arrival:
         """The arrival, booked or not by the share that books."""
-        bookings = self._bookings
-        if bookings.share <= 0 or self._book() >= bookings.share:
+        if self._book_share <= 0 or self._book() >= self._book_share:
             return arrival
-        window_s = bookings.window_min * 60
-        from_s = arrival.at_s - self._book() * window_s
+        from_s = arrival.at_s - self._book() * self._window_s
         return arrival._replace(
             booked=True,
-            comes=self._book() >= bookings.no_show_share,
+            comes=self._book() >= self._no_show_share,
             booked_from_s=from_s,
-            booked_until_s=from_s + window_s,
+            booked_until_s=from_s + self._window_s,
         )
-
-
-def draw_soc(draw: Random, soc: SocSection) -> float:
-    """State of charge on arrival, triangular."""
-    return draw.triangular(soc.min_pct, soc.max_pct, soc.peak_pct)
 
 
 def _profile_arrivals(scenario: Scenario, start_at: datetime, seed: int, replication: int) -> Iterator[Arrival]:

@@ -165,8 +165,7 @@ class Flow:
         self._waiting_area = 0.0
         self._lane_area = 0.0
         self._stockout_area = 0.0
-        self._since_s = 0.0
-        self._last_s = 0.0
+        self._since_s = self._last_s = time.now
         if trucks is not None:
             self._schedule_next()
 

@@ -22,7 +22,6 @@ from typing import cast
 from battery_bms.pack import (
     PackSpec,
     advance,
-    advance_temp_c,
     allowed_charge_kw,
     time_to_temp_s,
 )
@@ -60,6 +59,14 @@ class ChargingRack:
         self.policy = policy
         self.specs = specs
         self.curves = {kind: KindCurve(spec) for kind, spec in specs.items()}
+        self._band_c = {
+            kind: (
+                max(policy.reduce_below_c, spec.charge_temp_min_c),
+                min(policy.reduce_above_c, spec.charge_temp_max_c),
+            )
+            for kind, spec in specs.items()
+        }
+        """Temperatures between which a kind may draw its full power."""
         self.start_at = start_at
         self.charger_kw = charger_kw
         self.replan_kw = replan_kw
@@ -216,24 +223,17 @@ class ChargingRack:
         return power_kw if power_kw >= policy.min_setpoint_kw else 0.0
 
     def _judge_temperature(self, pack: PackNow) -> None:
-        """Whether the pack can leave the band of full power while it is charged.
-
-        It is warmest when charged at full power without a taper, which puts the same heat in sooner.
-        """
-        spec, policy = pack.spec, self.policy
-        power_kw = min(self.charger_kw, spec.max_charge_kw)
-        missing_kwh = max(policy.target_soc_pct - pack.soc_pct, 0.0) * pack.capacity_kwh / 100
-        lasts_s = missing_kwh / (power_kw * spec.charge_efficiency) * 3600
-        heat_kw = (1 - spec.charge_efficiency) * power_kw
-        end_c = advance_temp_c(spec, pack.temp_max_c, heat_kw, self.ambient_c, lasts_s)
-        warmest_c = max(pack.temp_max_c, end_c) + 1.0
-        coldest_c = min(pack.temp_min_c, self.ambient_c)
-        pack.temp_safe = (
-            warmest_c < policy.reduce_above_c
-            and warmest_c < spec.charge_temp_max_c
-            and coldest_c >= policy.reduce_below_c
-            and coldest_c >= spec.charge_temp_min_c
-        )
+        """Whether the pack can leave the band of full power while it is charged."""
+        coldest_c, warmest_c = self._band_c[pack.kind]
+        temp_c = pack.temp_max_c
+        if temp_c < coldest_c or self.ambient_c < coldest_c or temp_c + 1 >= warmest_c:
+            pack.temp_safe = False
+            return
+        goal_kwh = self.policy.target_soc_pct * pack.capacity_kwh / 100
+        power_kw = min(self.charger_kw, pack.spec.max_charge_kw)
+        curve = self.curves[pack.kind]
+        reached_c = curve.warmest_c(temp_c, self.ambient_c, pack.energy_kwh, goal_kwh, power_kw)
+        pack.temp_safe = reached_c + 1 < warmest_c
 
     # -- deciding
 

@@ -15,7 +15,18 @@ from battery_bms.pack import PackSpec
 class KindCurve:
     """Constants of a kind of pack at 100 % state of health."""
 
-    __slots__ = ("decay_per_s", "efficiency", "max_kw", "per_s", "rated_kwh", "slope", "taper_from_kwh", "width_kwh")
+    __slots__ = (
+        "cool_per_s",
+        "decay_per_s",
+        "efficiency",
+        "heat_k_per_kw",
+        "max_kw",
+        "per_s",
+        "rated_kwh",
+        "slope",
+        "taper_from_kwh",
+        "width_kwh",
+    )
 
     def __init__(self, spec: PackSpec) -> None:
         self.rated_kwh = spec.rated_kwh
@@ -29,11 +40,22 @@ class KindCurve:
         self.per_s = spec.charge_efficiency / 3600
         """kWh stored in a second for each kW at the charger's output."""
         self.decay_per_s = self.slope * self.per_s
+        self.cool_per_s = spec.conductance_kw_per_k / spec.heat_capacity_kj_per_k
+        self.heat_k_per_kw = (1 - spec.charge_efficiency) / spec.conductance_kw_per_k
+        """Rise above the surroundings in the long run for each kW at the charger's output."""
 
     def allowed_kw(self, energy_kwh: float) -> float:
         """What the BMS allows by energy alone."""
         over_kwh = energy_kwh - self.taper_from_kwh
         return self.max_kw if over_kwh <= 0 else self.max_kw - self.slope * over_kwh
+
+    def warmest_c(self, temp_c: float, ambient_c: float, energy_kwh: float, goal_kwh: float, power_kw: float) -> float:
+        """Highest temperature of a charge: no taper, so the same heat comes sooner than it will."""
+        if energy_kwh >= goal_kwh:
+            return max(temp_c, ambient_c)
+        kept = exp(-self.cool_per_s * (goal_kwh - energy_kwh) / (power_kw * self.per_s))
+        end_c = ambient_c + (temp_c - ambient_c) * kept + self.heat_k_per_kw * power_kw * (1 - kept)
+        return max(temp_c, end_c)
 
 
 class Charge:

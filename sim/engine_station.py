@@ -22,35 +22,12 @@ from scheduler.types import Dispatch, SiteLimits, StationView
 from sim.demand import Arrival, FleetDemand, arrivals
 from sim.engine import Call, Flow, FlowRules, StudyTime, Truck
 from sim.engine_charging import ChargingRack
+from sim.engine_plan import SwapPlan, nominal_row_s, swap_plan
 from sim.engine_view import BayNow, LaneNow, PackNow, StationNow, StationTruck
 from sim.engine_world import World
 from sim.scenario import Scenario
 from sim.streams import Purpose, stream
-from swap.station.recipe import StepRow, StepTable, load_recipe
-
-
-@dataclass(frozen=True, slots=True)
-class SwapPlan:
-    """When the packs move in a swap, as shares of its duration."""
-
-    nominal_s: float
-    moves: tuple[tuple[float, str, int], ...]
-    """Share of the duration, "store" (a spent pack is in its bay) or "fetch" (a charged one has left), seat."""
-
-
-def swap_plan(
-    table: StepTable, swap_s: float | None, row_s: Callable[[StepRow], float] = lambda row: row.nominal_s
-) -> SwapPlan:
-    """The moves of a recipe whose rows take `row_s`; `swap_s` stretches it to a given duration."""
-    at_s = 0.0
-    moves = []
-    for row in table.forward:
-        at_s += row_s(row)
-        if row.move is not None and row.move.pack == "old" and row.move.target == "old_bay":
-            moves.append((at_s, "store", row.seat))
-        elif row.move is not None and row.move.pack == "new" and row.move.source == "new_bay":
-            moves.append((at_s, "fetch", row.seat))
-    return SwapPlan(swap_s or at_s, tuple((moved_s / at_s, what, seat) for moved_s, what, seat in moves))
+from swap.station.recipe import StepRow, load_recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +69,7 @@ class StationFlow(Flow):
     """Trucks, lanes and rack of a scenario."""
 
     rack: ChargingRack
+    row_s: Callable[[StepRow], float] = staticmethod(nominal_row_s)
 
     def __init__(self, scenario: Scenario, seed: int, replication: int = 0, *, start_s: float = 0.0) -> None:
         self.scenario = scenario
@@ -172,16 +150,10 @@ class StationFlow(Flow):
                 model.packs_per_vehicle,
                 model.swap_mode,
                 model.pack_kinds[0],
-                swap_plan(
-                    recipe.table(model.packs_per_vehicle, equipment.swap_order), equipment.swap_s, self._row_s
-                ),
+                swap_plan(recipe.table(model.packs_per_vehicle, equipment.swap_order), equipment.swap_s, self.row_s),
             )
             for model in self.scenario.vehicle_models
         }
-
-    def _row_s(self, row: StepRow) -> float:
-        """Time of one row of a recipe."""
-        return row.nominal_s
 
     def _fill_rack(self) -> None:
         bays = iter(self.rack.bays)
@@ -345,7 +317,8 @@ class StationFlow(Flow):
         failures = self.scenario.failures
         if failures.pack_fault_share > 0 and self._faults.random() < failures.pack_fault_share:
             rack.set_aside(bay, self._faults.expovariate(1 / failures.pack_inspection_h))
-        self.start_swaps()
+        if self.queue:
+            self.start_swaps()
 
     def _on_fetch(self, call: Call) -> None:
         if self._postponed(call, self._on_fetch):
@@ -359,7 +332,8 @@ class StationFlow(Flow):
         self.handed_kwh += pack.energy_kwh
         # Until the truck has left, its bays are kept for the way back.
         rack.promise_empty(bay, truck.swap_id)
-        self.start_swaps()
+        if self.queue:
+            self.start_swaps()
 
     def _on_swap_end(self, call: Call) -> None:
         if self._postponed(call, self._on_swap_end):
@@ -367,15 +341,21 @@ class StationFlow(Flow):
         self.accumulate()
         truck = call.payload[0]
         truck.lane.open_swap_id = None
-        self.rack.release(truck.swap_id)
+        for bay_id in (*truck.dispatch.packs.bay_ids, *truck.dispatch.empty_bay_ids):
+            bay = self.rack.by_id[bay_id]
+            if bay.reserved_by is not None:
+                bay.reserved_by = None
+                self.rack.empty += bay.pack is None
         self.free_lanes += 1
         self.trucks_here -= 1
         if self.on_event is not None:
             self.on_event(self.time._now, "completed", truck)
         if truck.vehicle_id and len(truck.accepts) > 1:
             self._installed[truck.vehicle_id] = tuple(pack.kind for pack in truck.taken)
-        self._depart(truck, tuple(pack.soc_pct for pack in truck.taken))
-        self.start_swaps()
+        if self._fleet_demand is not None:
+            self._depart(truck, tuple(pack.soc_pct for pack in truck.taken))
+        if self.queue:
+            self.start_swaps()
 
     def _depart(self, truck: StationTruck, soc_pct: tuple[float, ...]) -> None:
         """A truck of a fleet that drives its trips will be back; one that was lost comes again in half an hour."""
@@ -440,7 +420,8 @@ class StationFlow(Flow):
         self.accumulate()
         self._record_hour()
         self._apply_world()
-        self.start_swaps()
+        if self.queue:
+            self.start_swaps()
 
     def _apply_world(self) -> None:
         """Set what holds until the next full hour or change of price; put that on the list."""
