@@ -1,8 +1,8 @@
 """A PLC of a swap cell, written from the page docs/integrators.md alone.
 
-It shares no line with the station: another Modbus library, and nothing imported from this project. It serves
-either layout of the page (part A, `swap_cell_v1`; part B4, `gantry_flags_v1`), and moves a small machine whose
-motions take a fraction of a second.
+It shares no line with the station: another Modbus library, and nothing imported from this project but the two
+files beside it, which were written with it. It serves either layout of the page (part A, `swap_cell_v1`; part B4,
+`gantry_flags_v1`), and moves a small machine whose motions take a fraction of a second.
 
     python tests/peer/plc_peer.py --port 5020 --map gantry_flags_v1 --bays 7 --occupied 2,3,5
 
@@ -22,18 +22,21 @@ import argparse
 import contextlib
 import json
 import signal
-import struct
 import sys
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pyModbusTCP.server import DataBank, DataHandler, ModbusServer
+
+if TYPE_CHECKING:  # a script finds its neighbours by their bare names, the type checker by these
+    from tests.peer.peer_layouts import LAYOUTS, Handshake, Layout, Request, Status, SwapCellV1
+    from tests.peer.peer_machine import ESTOP_PRESSED, POWER_LOST, SEATS, TANK, Answer, Command, Machine, Result, State
+else:
+    from peer_layouts import LAYOUTS, Handshake, Layout, Request, Status, SwapCellV1
+    from peer_machine import ESTOP_PRESSED, POWER_LOST, SEATS, TANK, Answer, Command, Machine, Result, State
 
 SCAN_S = 0.01
 HEARTBEAT_S = 0.1
@@ -41,413 +44,10 @@ OWNER_SILENT_S = 3.0
 DRIVER_S = 0.1  # the driver applies the handbrake, neutral, key and high voltage after the stop
 WHAT_SITS_WHERE = 3000
 
-NO_GRIPPER = 0  # as a location: none, and as a place of a pack: the gripper
-SEATS = (101, 102)  # inside this program places have the codes of part A; each layout translates its own
-TRANSFER = 201
-TANK = 301
-
-
-class Command(IntEnum):
-    """The codes of part A; each layout translates its own."""
-
-    ADMIT = 1
-    LOCATE = 2
-    UNLOCK = 3
-    LOCK = 4
-    PICK = 5
-    PUT = 6
-    HOME = 7
-    RELEASE = 8
-    RESET = 9
-    FIRE = 10
-
-
-class Answer(IntEnum):
-    NONE = 0
-    ACCEPTED = 1
-    INTERLOCK = 2
-    MODE = 3
-    PARAMETER = 4
-    BUSY = 5
-    OWNER = 6
-
-
-class Result(IntEnum):
-    NONE = 0
-    DONE = 1
-    FAILED = 2
-    ABORTED = 3
-
-
-class State(IntEnum):
-    FREE = 0
-    READY = 1
-    BUSY = 2
-    PAUSED = 3
-    ALARM = 4
-
-
-ONLINE = 2
-AUTOMATIC = 4
-
-ESTOP_PRESSED = 1001
-POWER_LOST = 1005
-FAULT_LEVEL = {ESTOP_PRESSED: 3, POWER_LOST: 3}
-
 
 def say(event: str, **what: Any) -> None:
     sys.stdout.write(json.dumps({"event": event, **what}) + "\n")
     sys.stdout.flush()
-
-
-# --- the machine ------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Vehicle:
-    tag: int
-    seats: int
-    secured: bool = False  # handbrake, neutral, key off, high voltage off
-    in_position: bool = False
-    locks: dict[int, str] = field(default_factory=dict)  # seat → open, closed, between
-
-
-@dataclass
-class Machine:
-    """What stands where, and what the sensors say."""
-
-    bays: int
-    seats: int
-    tank: bool
-    packs: dict[int, int] = field(default_factory=dict)  # place (0: gripper) → pack
-    vehicle: Vehicle | None = None
-    vehicles_seen: int = 0
-    position: int = 0
-    homed: bool = False
-    at_home: bool = False
-    motions: int = 0
-    estop_pressed: bool = False
-    estop_ok: bool = True
-    power_ok: bool = True
-    faults: set[int] = field(default_factory=set)
-
-    def has_place(self, place: int) -> bool:
-        known_tank = place == TANK and self.tank
-        return 1 <= place <= self.bays or place in SEATS[: self.seats] or place == TRANSFER or known_tank
-
-    @property
-    def safe(self) -> bool:
-        return self.estop_ok and self.power_ok
-
-    @property
-    def secured(self) -> bool:
-        return self.vehicle is not None and self.vehicle.in_position and self.vehicle.secured
-
-    @property
-    def gripper(self) -> int:
-        return self.packs.get(NO_GRIPPER, 0)
-
-    def move_pack(self, source: int, target: int) -> None:
-        self.packs[target] = self.packs.pop(source)
-
-    def all_locks(self, state: str) -> bool:
-        return self.vehicle is not None and all(at == state for at in self.vehicle.locks.values())
-
-    def seats_filled(self) -> bool:
-        return self.vehicle is not None and all(self.packs.get(seat) for seat in SEATS[: self.vehicle.seats])
-
-    def interlocks_good(self, code: Command, source: int, target: int, tag: int) -> bool:
-        vehicle = self.vehicle
-        if code is Command.RESET:
-            return True
-        if not self.safe or self.faults:
-            return False
-        match code:
-            case Command.ADMIT:
-                return self.at_home and (vehicle is None or vehicle.tag == tag)
-            case Command.LOCATE:
-                return vehicle is not None
-            case Command.UNLOCK:
-                return self.secured
-            case Command.LOCK:
-                return self.secured and bool(self.packs.get(target)) and not self.gripper
-            case Command.PICK:
-                return self.homed and not self.gripper and bool(self.packs.get(source)) and self._seat_open(source)
-            case Command.PUT:
-                free = not self.packs.get(target)
-                return self.homed and bool(self.gripper) and free and self._seat_open(target)
-            case Command.RELEASE:
-                return vehicle is not None and self.at_home and self.all_locks("closed") and self.seats_filled()
-            case Command.FIRE:
-                return self.homed and self.tank and not self.packs.get(TANK) and bool(self.packs.get(source))
-            case _:
-                return True
-
-    def _seat_open(self, place: int) -> bool:
-        if place not in SEATS:
-            return True
-        return self.secured and self.vehicle is not None and self.vehicle.locks.get(place) == "open"
-
-    # A motion has a start, a middle in which things change hands, and an end.
-
-    def start(self, code: Command, target: int) -> None:
-        self.motions += 1
-        if code in (Command.PICK, Command.PUT, Command.HOME, Command.FIRE):
-            self.position, self.at_home = 0, False
-        if code in (Command.UNLOCK, Command.LOCK) and self.vehicle is not None:
-            self.vehicle.locks[target] = "between"
-        if code is Command.RELEASE and self.vehicle is not None:
-            self.vehicle.secured = self.vehicle.in_position = False
-
-    def middle(self, code: Command, source: int, target: int) -> None:
-        match code:
-            case Command.PICK:
-                self.move_pack(source, NO_GRIPPER)
-            case Command.PUT:
-                self.move_pack(NO_GRIPPER, target)
-            case Command.FIRE:
-                self.move_pack(source, TANK)
-            case _:
-                pass
-
-    def end(self, code: Command, source: int, target: int, tag: int) -> Result:
-        vehicle = self.vehicle
-        match code:
-            case Command.ADMIT if vehicle is None:
-                self.vehicles_seen += 1
-                self.vehicle = Vehicle(tag, self.seats, locks=dict.fromkeys(SEATS[: self.seats], "closed"))
-                for seat in SEATS[: self.seats]:
-                    self.packs[seat] = 900 + self.vehicles_seen
-            case Command.LOCATE if vehicle is not None:
-                vehicle.in_position = True
-            case Command.UNLOCK if vehicle is not None:
-                vehicle.locks[target] = "open"
-            case Command.LOCK if vehicle is not None:
-                vehicle.locks[target] = "closed"
-            case Command.PICK:
-                self.position = source
-            case Command.PUT:
-                self.position = target
-            case Command.FIRE:
-                self.position = TANK
-            case Command.HOME:
-                self.homed = self.at_home = True
-            case Command.RELEASE:
-                self.vehicle = None
-                for seat in SEATS:
-                    self.packs.pop(seat, None)
-            case Command.RESET:
-                pass  # e-stop and power are trips: they stay
-            case _:
-                pass
-        return Result.DONE
-
-
-# --- the registers ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Request:
-    """The command block, decoded: copied in one go."""
-
-    heartbeat: int
-    claim: int
-    owner: int
-    code: int  # as in part A; -1 is a code that the layout does not have
-    source: int
-    target: int
-    tag: int
-    seq: int
-    done_ack: int
-    hold: int
-
-
-@dataclass
-class Handshake:
-    ack_seq: int = 0
-    ack_code: Answer = Answer.NONE
-    active_seq: int = 0
-    done_seq: int = 0
-    result: Result = Result.NONE
-    last_seq: int = 0
-    last_code: Answer = Answer.NONE
-    accepted: bool = False  # of the flag handshake: from the acceptance to the acknowledgement
-
-
-@dataclass
-class Status:
-    heartbeat: int
-    state: State
-    owner: int
-    step: int
-    hand: Handshake
-    machine: Machine
-
-    def signals(self) -> dict[str, bool]:
-        machine, vehicle = self.machine, self.machine.vehicle
-        secured = vehicle is not None and vehicle.secured
-        seat_1, seat_2 = (bool(machine.packs.get(seat)) for seat in SEATS)
-        return {
-            "estop_ok": machine.estop_ok, "curtain_clear": True, "doors_closed": True, "fire_ok": True,
-            "smoke_ok": True, "power_ok": machine.power_ok, "exit_clear": True, "homed": machine.homed,
-            "at_home": machine.at_home, "gripper_loaded": bool(machine.gripper),
-            "transfer_occupied": bool(machine.packs.get(TRANSFER)),
-            "tank_ready": machine.tank and not machine.packs.get(TANK),
-            "tank_occupied": bool(machine.packs.get(TANK)),
-            "vehicle_present": vehicle is not None,
-            "vehicle_in_position": vehicle is not None and vehicle.in_position,
-            "vehicle_link": vehicle is not None,
-            "handbrake_on": secured, "gear_neutral": secured, "key_off": secured, "hv_off": secured,
-            "locks_open": machine.all_locks("open"), "locks_closed": machine.all_locks("closed"),
-            "seat_1_occupied": seat_1, "seat_2_occupied": seat_2,
-            "pack_accepted": vehicle is not None and seat_1,
-        }  # fmt: skip
-
-
-def bits(names: Sequence[str], values: Mapping[str, bool], inverted: Sequence[str] = ()) -> int:
-    return sum(1 << n for n, name in enumerate(names) if name and values[name] != (name in inverted))
-
-
-class Layout(ABC):
-    name: str
-    tank: bool
-    max_bays: int
-    max_seats: int
-    command_first: int
-    command_count: int
-
-    @abstractmethod
-    def decode(self, words: Sequence[int]) -> Request: ...
-
-    @abstractmethod
-    def encode(self, status: Status) -> dict[int, list[int]]:
-        """First register of each status block → its words."""
-
-    @abstractmethod
-    def acknowledged(self, request: Request, hand: Handshake) -> bool: ...
-
-    answers_while_busy = True
-
-
-class SwapCellV1(Layout):
-    name = "swap_cell_v1"
-    tank = True
-    max_bays = 99
-    max_seats = 2
-    command_first, command_count = 200, 11
-    cell_bits = (
-        "estop_ok", "curtain_clear", "doors_closed", "fire_ok", "smoke_ok", "power_ok", "exit_clear", "homed",
-        "at_home", "gripper_loaded", "transfer_occupied", "tank_ready", "tank_occupied",
-    )  # fmt: skip
-    vehicle_bits = (
-        "vehicle_present", "vehicle_in_position", "vehicle_link", "handbrake_on", "gear_neutral", "key_off", "hv_off",
-        "locks_open", "locks_closed", "seat_1_occupied", "seat_2_occupied", "pack_accepted",
-    )  # fmt: skip
-    fault_bits: ClassVar = {ESTOP_PRESSED: 0, POWER_LOST: 4}
-    heads_of_a_seat = 0b1111  # four heads
-
-    def decode(self, words: Sequence[int]) -> Request:
-        beat, claim, owner, code, source, target, tag_high, tag_low, seq, done_ack, hold = words
-        return Request(beat, claim, owner, code, source, target, tag_high << 16 | tag_low, seq, done_ack, hold)
-
-    def encode(self, status: Status) -> dict[int, list[int]]:
-        hand, machine, vehicle = status.hand, status.machine, status.machine.vehicle
-        signals = status.signals()
-        code = min(machine.faults, default=0)
-        tag = vehicle.tag if vehicle else 0
-        locks = vehicle.locks if vehicle else {}
-        heads = {state: self._heads(locks, state) for state in ("open", "closed", "")}
-        fault_word_1 = sum(1 << self.fault_bits[fault] for fault in machine.faults)
-        fast = [
-            status.heartbeat, status.state, ONLINE, AUTOMATIC,
-            hand.ack_seq, hand.ack_code, hand.active_seq, hand.done_seq, hand.result,
-            code, FAULT_LEVEL.get(code, 0), machine.position, status.owner, status.step,
-            bits(self.cell_bits, signals), bits(self.vehicle_bits, signals),
-            fault_word_1, 0, 0, 0, 0, 0, tag >> 16, tag & 0xFFFF, heads[""], heads["open"], heads["closed"],
-            1, 0x1234, 0x5678,
-        ]  # fmt: skip
-        occupied = sum(1 << place - 1 for place in machine.packs if 1 <= place <= machine.bays)
-        known = (1 << machine.bays) - 1
-        slow = [value >> 16 * n & 0xFFFF for value in (occupied, known) for n in range(7)]
-        slow += [253, machine.motions >> 16, machine.motions & 0xFFFF]
-        return {0: fast, 100: slow}
-
-    def _heads(self, locks: Mapping[int, str], state: str) -> int:
-        wanted = [n for n, seat in enumerate(SEATS) if seat in locks and state in ("", locks[seat])]
-        return sum(self.heads_of_a_seat << 8 * n for n in wanted)
-
-    def acknowledged(self, request: Request, hand: Handshake) -> bool:
-        return request.done_ack != 0 and request.done_ack == hand.done_seq
-
-
-class GantryFlagsV1(Layout):
-    name = "gantry_flags_v1"
-    tank = False  # this layout has no signal of a tank
-    max_bays = 7
-    max_seats = 1
-    command_first, command_count = 1200, 12
-    answers_while_busy = False  # the flags belong to one task number; another number must not take them over
-    codes: ClassVar = {
-        1: Command.PICK, 2: Command.PUT, 3: Command.HOME, 5: Command.RESET, 11: Command.ADMIT, 12: Command.LOCATE,
-        13: Command.UNLOCK, 14: Command.LOCK, 15: Command.RELEASE, 99: Command.FIRE,
-    }  # fmt: skip
-    places: ClassVar = {21: TRANSFER, 41: SEATS[0], 42: SEATS[1], 61: TANK}
-    refusals: ClassVar = {Answer.INTERLOCK: 1, Answer.MODE: 2, Answer.PARAMETER: 3, Answer.BUSY: 4, Answer.OWNER: 5}
-    states: ClassVar = {State.FREE: 10, State.READY: 20, State.BUSY: 30, State.PAUSED: 40, State.ALARM: 50}
-    warning_ids: ClassVar = {ESTOP_PRESSED: 1, POWER_LOST: 4}
-    fault_bits: ClassVar = {ESTOP_PRESSED: 0, POWER_LOST: 1}
-    cell_bits = (
-        "estop_ok", "curtain_clear", "doors_closed", "fire_ok", "smoke_ok", "power_ok", "homed", "at_home",
-        "gripper_loaded", "exit_clear",
-    )  # fmt: skip
-    inverted = ("estop_ok", "curtain_clear", "doors_closed", "fire_ok", "smoke_ok")
-    vehicle_bits = (
-        "vehicle_present", "vehicle_in_position", "vehicle_link", "handbrake_on", "gear_neutral", "key_off", "hv_off",
-        "locks_open", "locks_closed", "seat_1_occupied", "pack_accepted",
-    )  # fmt: skip
-    none = 9999
-
-    def decode(self, words: Sequence[int]) -> Request:
-        beat, claim, owner, code, source, target, tag_low, tag_high, seq_low, seq_high, done_ack, hold = words
-        return Request(
-            beat, claim, owner, self.codes.get(code, -1), self._place(source), self._place(target),
-            tag_high << 16 | tag_low, seq_high << 16 | seq_low, done_ack, hold,
-        )  # fmt: skip
-
-    def _place(self, code: int) -> int:
-        if code == self.none:
-            return 0
-        return code if 1 <= code <= 19 else self.places.get(code, -1)
-
-    def encode(self, status: Status) -> dict[int, list[int]]:
-        hand, machine, vehicle = status.hand, status.machine, status.machine.vehicle
-        signals = status.signals()
-        refused = hand.ack_code in self.refusals
-        flags = (
-            hand.accepted, refused, hand.active_seq != 0,
-            hand.result is Result.DONE, hand.result is Result.FAILED, hand.result is Result.ABORTED,
-        )  # fmt: skip
-        own = {place: code for code, place in self.places.items()}
-        code = min(machine.faults, default=0)
-        tag = vehicle.tag if vehicle else 0
-        fast = [
-            0xFFEE, status.heartbeat, self.states[status.state], ONLINE, AUTOMATIC,
-            hand.ack_seq & 0xFFFF, hand.ack_seq >> 16, sum(1 << n for n, flag in enumerate(flags) if flag),
-            self.refusals.get(hand.ack_code, self.none), own.get(machine.position, machine.position or self.none),
-            self.warning_ids.get(code, 0), FAULT_LEVEL.get(code, 0), status.owner, 0,
-            *[0] * 8, sum(1 << self.fault_bits[fault] for fault in machine.faults), *[0] * 17,
-            tag & 0xFFFF, tag >> 16, bits(self.cell_bits, signals, self.inverted), bits(self.vehicle_bits, signals),
-        ]  # fmt: skip
-        occupied = sum(1 << place for place in machine.packs if 1 <= place <= machine.bays)
-        power_high, power_low = struct.unpack(">HH", struct.pack(">f", 12.5))
-        slow = [occupied | signals["transfer_occupied"], *[self.none] * 7, power_low, power_high]
-        return {1000: fast, 1100: slow}
-
-    def acknowledged(self, request: Request, hand: Handshake) -> bool:
-        return request.done_ack == 1
-
-
-LAYOUTS: dict[str, type[Layout]] = {layout.name: layout for layout in (SwapCellV1, GantryFlagsV1)}
 
 
 class CommandBlockOnly(DataHandler):  # type: ignore[misc]  # the library has no types
@@ -463,9 +63,6 @@ class CommandBlockOnly(DataHandler):  # type: ignore[misc]  # the library has no
             say("bad_write", address=address, count=len(words_l))
             return DataHandler.Return(exp_code=2)
         return super().write_h_regs(address, words_l, srv_info)
-
-
-# --- the program ------------------------------------------------------------------------------------------------------
 
 
 @dataclass
