@@ -71,12 +71,20 @@ class StationFlow(Flow):
     rack: ChargingRack
     row_s: Callable[[StepRow], float] = staticmethod(nominal_row_s)
 
-    def __init__(self, scenario: Scenario, seed: int, replication: int = 0, *, start_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        replication: int = 0,
+        *,
+        start_s: float = 0.0,
+        time: StudyTime | None = None,
+    ) -> None:
         self.scenario = scenario
         self.seed, self.replication = seed, replication
         self.start_at = scenario.start_at.astimezone(UTC)
         equipment = scenario.equipment
-        time = StudyTime(start_s)
+        time = StudyTime(start_s) if time is None else time
         self.specs: dict[str, PackSpec] = {k.id: spec_from_section(k) for k in scenario.pack_kinds}
         self.policy = policy_from_section(scenario.charging, kinds=self.specs.values())
         self.world = World(scenario, seed, replication)
