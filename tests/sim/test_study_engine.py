@@ -96,8 +96,8 @@ def test_decisions_on_the_present_state_are_those_on_the_frozen_view() -> None:
 @pytest.mark.parametrize("which", ["stressed", "yangquan", "switched"])
 def test_powers_are_those_that_the_live_decision_gives(which: str) -> None:
     """The short cuts of the study change nothing: at any instant the plan made anew gives the powers in force."""
-    made = {"stressed": stressed, "yangquan": yangquan, "switched": lambda: scenario_with_modules(5)}[which]()
-    flow = StationFlow(made, 1)
+    made = {"stressed": stressed(), "yangquan": yangquan(), "switched": scenario_with_modules(5)}
+    flow = StationFlow(made[which], 1)
     rack = flow.rack
     compared = short = 0
     for instant in range(130, 5 * 86_400, 613):

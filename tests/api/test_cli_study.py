@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from api.cli import app
+
+ROOT = Path(__file__).parents[2]
+CASES = str(ROOT / "tests" / "vectors" / "queueing_cases.json")
+YANGQUAN = str(ROOT / "examples" / "yangquan_mine" / "scenario.toml")
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.output
+
+
+def test_validate_prints_each_value_and_the_number_of_cases() -> None:
+    code, said = run("validate", CASES, "--only", "lane", "--quick", "-p", "1")
+    assert code == 0
+    assert "lanes_only-1" in said
+    assert "3 of 3 cases passed" in said
+
+
+def test_validate_fails_with_1_when_a_value_is_off(tmp_path: Path) -> None:
+    case = {"id": "off", "model": "lane_only", "parameters": {"trucks_per_hour": 9, "swap_min": 5}}
+    path = tmp_path / "cases.json"
+    path.write_text(json.dumps({"cases": [case | {"values": {"mean_wait_min": 12.0}}]}))
+    code, said = run("validate", str(path), "--quick", "-p", "1", "--json")
+    assert code == 1
+    found = json.loads(said)
+    assert found["passed"] is False
+    assert found["checks"][0]["simulated"] == pytest.approx(7.5, rel=0.1)
+    assert run("validate", str(tmp_path / "none.json"))[0] == 2
+    assert run("validate", CASES, "--only", "no-such-case")[0] == 2
+
+
+def test_simulate_says_what_was_run_and_how_sure_it_is() -> None:
+    arguments = ("simulate", YANGQUAN, "--days", "2", "-n", "2", "--quick", "-p", "1", "--seed", "7")
+    code, said = run(*arguments)
+    assert code == 0
+    assert "seed 7" in said
+    assert "served within the promise" in said
+    code, said = run(*arguments, "--json")
+    found = json.loads(said)
+    assert found["seed"] == 7
+    assert found["values"]["swaps_per_day"]["low"] <= found["values"]["swaps_per_day"]["mean"]
+    assert len(found["ready_by_hour"]) == 24
+    assert json.loads(run(*arguments, "--json")[1]) == found
+
+
+def test_size_names_the_stock_or_says_why_not() -> None:
+    code, said = run("size", YANGQUAN, "--packs-only", "--days", "1", "--quick", "-p", "1")
+    assert code == 1
+    assert "Not reachable with packs alone" in said
+
+
+def test_a_wrong_scenario_is_refused_with_2(tmp_path: Path) -> None:
+    path = tmp_path / "scenario.toml"
+    path.write_text('id = "x"\ncolour = "red"\n')
+    code, said = run("simulate", str(path))
+    assert code == 2
+    assert "colour = 'red': is no known field" in said
+    assert "fleets" in said

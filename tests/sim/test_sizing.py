@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+
+from sim.parallel import workers
+from sim.scenario import Scenario
+from sim.screening import Screen, fifo_starts
+from sim.sizing import Design, Effort, Search, applied, capital_yuan_per_year, find_size, grid_of, pack_table
+from tests.fakes_study import scenario
+
+EFFORT = Effort(days=4, warmup_days=0.5, first=4, step=4, most=8)
+
+
+def small(**over: object) -> Scenario:
+    data: dict[str, object] = {
+        "demand": {"trucks_per_hour_by_hour": [5.0] * 24, "follows_cold": False},
+        "charging": {"tariff_aware": False},
+        "promise": {"wait_limit_min": 10, "target_share": 0.9},
+        "sizing": {"packs": [5, 6, 7, 8, 9], "transformer_kva": [800, 1250, 2000], "lanes": [1, 2]},
+    }
+    return scenario(**data | over)
+
+
+def test_the_grid_names_each_station_once() -> None:
+    grid = grid_of(small(sizing={"packs": [4, 6], "chargers": [4, 5, 20], "lanes": [1]}))
+    assert grid == [Design(4, 4, 2500, 1), Design(4, 5, 2500, 1), Design(6, 4, 2500, 1), Design(6, 5, 2500, 1), Design(6, 7, 2500, 1)]
+
+
+def test_the_search_finds_what_the_whole_grid_gives_with_far_less() -> None:
+    read = small()
+    with workers(2) as pool:
+        found = find_size(read, pool, EFFORT, sensitivity=False)
+        # The whole grid, with the replications of the search's own rule.
+        search = Search(read, pool, EFFORT, found.seed)
+        passing = [design for design in grid_of(read) if search.judge(design)]
+    assert found.answer is not None
+    cheapest = min(passing, key=lambda design: search.trial(design).cost.mean)
+    answer = search.trial(found.answer.design)
+    assert answer.cost.mean == pytest.approx(search.trial(cheapest).cost.mean, rel=0.01)
+    assert found.answer.design in passing
+    assert found.days_simulated * 2 < sum(len(t.runs) for t in search.trials.values()) * 4.5
+    # No design was struck out by a bound that keeps the promise.
+    screen = Screen(read, found.seed, EFFORT.days)
+    assert all(screen.best_share(applied(read, design).equipment) >= 0.9 for design in passing)
+    # More never serves worse, up to the noise of a few trucks.
+    for design in passing:
+        bigger = [other for other in search.trials if design.no_larger_than(other)]
+        assert all(search.trial(other).share.mean >= 0.9 - 0.01 for other in bigger)
+
+
+def test_one_lane_at_two_shift_peaks_cannot_be_helped_by_packs() -> None:
+    peaks = [3.0] * 24
+    for hour in (6, 7, 16, 17):
+        peaks[hour] = 15.0
+    read = small(
+        demand={"trucks_per_hour_by_hour": peaks, "follows_cold": False},
+        sizing={"packs": [6, 12, 24], "transformer_kva": [6000], "lanes": [1]},
+    )
+    with workers(2) as pool:
+        found = find_size(read, pool, EFFORT, sensitivity=False)
+    assert found.answer is None
+    assert found.binding == "lanes"
+    assert found.lane_share < 0.9
+
+
+def test_a_short_transformer_binds() -> None:
+    read = small(sizing={"packs": [6, 8, 10, 12], "transformer_kva": [800, 900], "lanes": [2]})
+    with workers(2) as pool:
+        found = find_size(read, pool, EFFORT, sensitivity=False)
+    assert found.answer is None
+    assert found.binding == "transformer_kva"
+
+
+def test_the_pack_table_names_the_smallest_stock() -> None:
+    with workers(2) as pool:
+        trials = pack_table(small(sizing={"packs": [4, 6, 8, 12]}), pool, EFFORT)
+    verdicts = [trial.verdict for trial in trials]
+    assert verdicts[0] is False
+    assert verdicts[-1] is True
+    shares = [trial.share.mean for trial in trials]
+    assert shares == sorted(shares)
+
+
+def test_capital_is_an_annuity() -> None:
+    read = small(
+        costs={
+            "interest": 0.05,
+            "pack_yuan_per_kwh": 1000,
+            "pack_life_years": 10,
+            "charger_yuan_per_kw": 0,
+            "transformer_yuan_per_kva": 0,
+            "lane_yuan": 0,
+            "bay_yuan": 0,
+            "storage_yuan_per_kwh": 0,
+        }
+    )
+    # 282 000 yuan for one pack over ten years at 5 %: factor 0.1295046.
+    one = capital_yuan_per_year(read, Design(5, 5, 2500, 1)) - capital_yuan_per_year(read, Design(4, 4, 2500, 1))
+    assert one == pytest.approx(282_000 * 0.12950457, rel=1e-6)
+
+
+def test_bounds_flatter_and_never_the_reverse() -> None:
+    read = small()
+    screen = Screen(read, 1, 5)
+    with workers(2) as pool:
+        trials = pack_table(small(sizing={"packs": [4, 6, 8]}), pool, EFFORT)
+    for trial in trials:
+        assert screen.best_share(trial.scenario.equipment) >= trial.share.mean - 0.02
+    assert screen.lane_share(1) <= screen.lane_share(2) <= 1
+
+
+def test_the_recursion_by_hand() -> None:
+    # Two packs, one lane of 5, charges of 20: the third truck waits for the first pack to come back at 25.
+    starts = fifo_starts([0, 1, 2], [5, 5, 5], [20, 20, 20], lanes=1, packs=2, chargers=2)
+    assert starts == [0, 5, 25]
+    # One charger: the second pack begins at 25 and is back at 45.
+    starts = fifo_starts([0, 1, 2, 3], [5] * 4, [20] * 4, lanes=1, packs=2, chargers=1)
+    assert starts == [0, 5, 25, 45]
