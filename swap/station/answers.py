@@ -116,9 +116,16 @@ class Answerer:
         if blocking:
             raise Denied(f"still tripped: {', '.join(blocking)}; reset it at the equipment first")
         mismatches = await controller.confirm(name)
+        parts = ["going on"]
         if mismatches:
-            return "going on; blocked: " + "; ".join(f"{m.where} {m.expected} / {m.found}" for m in mismatches)
-        return "going on"
+            parts.append("blocked: " + "; ".join(f"{m.where} {m.expected} / {m.found}" for m in mismatches))
+        held = [lane for lane in controller.lanes.values() if lane.session and lane.session.phase is Phase.HELD]
+        parts += [
+            f"swap {lane.session.swap_id} in lane {lane.lane.id} stays held: {lane.session.hold_reason}"
+            for lane in held
+            if lane.session is not None
+        ]
+        return "; ".join(parts)
 
     async def _decide(self, arguments: dict[str, Any], name: str) -> str:
         swap_id = arguments.get("swap_id")

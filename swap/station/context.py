@@ -63,6 +63,8 @@ class StationContext:
     watches: dict[str, ThermalWatch] = field(default_factory=dict)
     meter: MeterReading | None = None
     plan: dict[str, Setpoint] = field(default_factory=dict)
+    kept_off: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Bays by lane that a swap on its way back picks from: they are not charged, like those of promised packs."""
     owner_token: int | None = None
     """What this controller writes into the owner word of its cells; None where nobody claims them."""
 
@@ -175,11 +177,12 @@ class StationContext:
         pack = packs.get(key)
         reading = self.readings.get(name)
         charger_ok = reading is None or reading.charger_fault == 0
+        kept_off = any(name in bays for bays in self.kept_off.values())
         return BayView(
             bay_id=name,
             position=section.position,
             role=BayRole(section.role),
-            pack=self._pack(name, pack) if pack is not None else None,
+            pack=self._pack(name, pack, kept_off) if pack is not None else None,
             kinds=frozenset(section.kinds),
             max_charge_kw=section.charger_kw,
             charger_ok=charger_ok,
@@ -189,13 +192,13 @@ class StationContext:
             lanes=frozenset(section.lanes),
         )
 
-    def _pack(self, name: str, pack: Pack) -> PackView:
+    def _pack(self, name: str, pack: Pack, kept_off: bool) -> PackView:
         reading = self.readings.get(name)
         known = reading is not None and reading.pack_id == pack.id
         return PackView(
             pack_id=pack.id,
             kind=pack.kind,
-            state=PackState(pack.state),
+            state=PackState.RESERVED if kept_off else PackState(pack.state),
             rated_kwh=pack.rated_kwh,
             soh_pct=pack.soh_pct,
             energy_kwh=reading.energy_kwh if known and reading else None,

@@ -324,6 +324,8 @@ class StationController:
         """
         mismatches = self.reconcile_now(name)
         going_on = [lane for lane in self.lanes.values() if not lane.waits_for_decision]
+        for lane in going_on:
+            lane.watch.home_by = name
         try:
             for lane in going_on:
                 await lane.robot.resume()
@@ -343,7 +345,6 @@ class StationController:
                 actor=name,
             )
         for lane in going_on:
-            lane.watch.home_by = name
             if lane.session is not None and lane.session.phase is Phase.HELD:
                 await lane.decide(Decision(DecisionKind.CONTINUE, name))
         return mismatches

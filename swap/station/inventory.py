@@ -93,7 +93,7 @@ def apply_move(db: Db, *, station_id: str, lane_id: str, swap: Swap, plan: SeatP
     before = place_of(pack)
     gripper = qualified(station_id, lane_id)
     if move.target is Place.GRIPPER:
-        _close_charge_session(db, pack, at)
+        close_charge(db, pack, at)
         _put(pack, gripper=gripper)
         trigger = PackTrigger.PICK
     elif move.target is Place.SEAT:
@@ -157,7 +157,8 @@ def _taken_off_again(db: Db, swap: Swap, plan: SeatPlan) -> None:
     db.add(seat)
 
 
-def _close_charge_session(db: Db, pack: Pack, at: datetime) -> None:
+def close_charge(db: Db, pack: Pack, at: datetime) -> None:
+    """Close the charging session of a pack that is picked or taken out of use; nothing where it has none."""
     row = db.exec(select(ChargeSession).where(ChargeSession.open_pack_id == pack.id)).first()
     if row is not None:
         end_charge(db, row, pack, at=at, meter_kwh=None)
@@ -269,6 +270,7 @@ def release_bay(db: Db, bay_id: str, *, at: datetime, actor: str) -> None:
 
 def quarantine(db: Db, pack: Pack, reason: str, *, station_id: str, at: datetime, actor: str = "controller") -> None:
     """Take a pack and the bay it lies in out of use until a person releases both."""
+    close_charge(db, pack, at)
     set_pack_state(db, pack, PackTrigger.QUARANTINE, station_id=station_id, at=at, actor=actor, reason=reason)
     if pack.bay_id is not None:
         block_bay(db, pack.bay_id, reason, at=at, actor=actor)

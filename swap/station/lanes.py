@@ -99,6 +99,7 @@ class LaneRunner:
             swap = db.exec(select(Swap).where(Swap.open_lane_id == self.lane_key)).first()
             if swap is None:
                 self.session, self.table = None, None
+                self._keep_off()
                 return None
             self.table = table_for(self.context.config, self.lane.id, swap.pack_count)
             self.session = load_session(db, swap)
@@ -106,7 +107,18 @@ class LaneRunner:
                 self.session = interrupted(self.session)
                 store_session(db, self.session)
                 self._event(db, EventKind.SWAP_HELD, {"reason": HoldReason.RESTART.value})
+            self._keep_off()
             return self.session
+
+    def _keep_off(self) -> None:
+        """Name the bays that are not to be charged, since the swap is on its way back and picks from them."""
+        session, table = self.session, self.table
+        bays: set[str] = set()
+        under_way = session is not None and session.state not in TERMINAL
+        if session is not None and table is not None and under_way and table.by_state[session.state].unwinding:
+            keys = {key for plan in session.seats for key in (plan.old_bay, plan.new_bay) if key is not None}
+            bays = {key.split(":", 1)[1] for key in keys}
+        self.context.kept_off[self.lane.id] = frozenset(bays)
 
     @property
     def waits_for_decision(self) -> bool:
@@ -162,9 +174,10 @@ class LaneRunner:
         Raises:
             LinkLost, Refused: the cell did not take the withdrawal of its hold; the swap stays held.
         """
-        cell = self.context.cells.get(self.lane.id)
-        if self.session is None or self.table is None or cell is None or self.session.phase is not Phase.HELD:
+        if self.session is None or self.table is None or self.session.phase is not Phase.HELD:
             return False
+        cell = await self.robot.status()
+        self.context.cells[self.lane.id] = cell
         facts = self.step_facts(self.cell_facts(cell), decision)
         if step(self.table, self.session, facts)[0] is self.session:
             return False
@@ -186,6 +199,7 @@ class LaneRunner:
             for effect in effects:
                 self._record(db, before, after, effect, facts)
         self.session = None if after.state in TERMINAL else after
+        self._keep_off()
         for effect in effects:
             await self._carry_out(effect, facts)
         return True
@@ -212,18 +226,20 @@ class LaneRunner:
 
     def _bay_fact(self, name: str, position: int, pack_id: str | None, cell: CellStatus) -> BayFact:
         occupied = cell.bays_occupied[position - 1] if position <= len(cell.bays_occupied) else None
+        uncharged = self.context.config.bay(name).charger_kw <= 0.0
         reading = self.context.readings.get(name)
         if reading is None or not self.context.reading_fresh(name):
-            return BayFact(occupied)
+            return BayFact(occupied, power_off=uncharged or None)
+        off = uncharged or (None if reading.charge_kw is None else reading.charge_kw < POWER_OFF_KW)
         safe = (
             reading.pack_id == pack_id
             and reading.alarm_level < 2
             and reading.temp_max_c is not None
             and reading.temp_max_c <= self.context.policy.charge_temp_max_c
-            and reading.charge_kw is not None
-            and reading.charge_kw < POWER_OFF_KW
+            and off is True
         )
-        return BayFact(occupied, reading.pack_id, safe)
+        age_s = self.context.reading_age_s(name)
+        return BayFact(occupied, reading.pack_id, safe, power_off=off, reading_age_s=age_s)
 
     def step_facts(self, facts: CellFacts, decision: Decision | None) -> StepFacts:
         """Everything one step may know."""

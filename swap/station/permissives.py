@@ -49,6 +49,8 @@ class BayFact:
     """Code of the pack that the BMS in the bay gives, fresh."""
     pack_safe: bool | None = None
     """Fresh reading, right pack, no alarm of level 2 or 3, charging power off."""
+    power_off: bool | None = None
+    """The bay's charger gives nothing, fresh; true where it has none."""
     reading_age_s: float | None = None
     """Age of the BMS reading in real seconds; None when there is none."""
 
@@ -172,6 +174,10 @@ def fact(name: str, row: StepRow, plan: SeatPlan, facts: CellFacts, pack_count: 
     if name == "pack_safe":
         bay = facts.bays.get(plan.new_position)
         return None if bay is None else bay.pack_safe
+    if name == "source_power_off":
+        where = location(row.source, plan) if row.source else None
+        bay = facts.bays.get(where.index) if where is not None and where.kind is LocationKind.BAY else None
+        return None if bay is None else bay.power_off
     if name in ("locks_open", "locks_closed"):
         return _locks(name, plan, facts, pack_count)
     if name == "all_locks_closed":

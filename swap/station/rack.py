@@ -19,7 +19,7 @@ from scheduler.types import PackState, StationMode, TariffSlice
 from swap.events import EventKind, append_event
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
-from swap.station.inventory import block_bay, end_charge, quarantine, set_pack_state, start_charge
+from swap.station.inventory import block_bay, close_charge, end_charge, quarantine, set_pack_state, start_charge
 from swap.station.pack_states import PackTrigger, may, trigger_for_reading
 from swap.tables import Bay, ChargeSession, Pack, SiteSample, Station, Swap, SwapSeat
 
@@ -199,6 +199,7 @@ class RackRunner:
         if silent_s is not None and silent_s > context.policy.max_reading_age_s:
             name = "bms_silent" if context.reading_fresh(section.id) else "reading_stale"
             self._raise(db, name, section)
+            close_charge(db, pack, now)
             set_pack_state(db, pack, PackTrigger.BLOCK, station_id=context.station_id, at=now, reason=name)
 
     def _take_reading(
@@ -223,6 +224,7 @@ class RackRunner:
         if level >= BLOCK_LEVEL:
             if state is not PackState.BLOCKED:
                 self._raise(db, "bms_alarm", section, {"level": level, "alarm_bits": reading.alarm_bits})
+                close_charge(db, pack, now)
                 set_pack_state(db, pack, PackTrigger.BLOCK, station_id=station_id, at=now, reason="bms_alarm")
             return
         if state is PackState.BLOCKED:
@@ -292,14 +294,15 @@ class RackRunner:
     def must_stop_charging(self) -> bool:
         """The plan in force gives power where it may no longer: it is made anew at once, not at its period.
 
-        So it is for smoke, for a change to the fire or thermal mode, and for a pack that became blocked or
-        quarantined while it charges.
+        So it is for smoke, for a change to the fire or thermal mode, for a pack that became blocked or
+        quarantined while it charges, and for one that a swap on its way back picks up.
         """
         if not any(setpoint.power_kw > 0.0 for setpoint in self.context.plan.values()):
             return False
         if self._planned != (self._mode_class(), self._smoke()):
             return True
-        return any(self.context.plan[bay].power_kw > 0.0 for bay in self._stopped if bay in self.context.plan)
+        stopped = {*self._stopped, *(bay for bays in self.context.kept_off.values() for bay in bays)}
+        return any(self.context.plan[bay].power_kw > 0.0 for bay in stopped if bay in self.context.plan)
 
     def _mode_class(self) -> StationMode:
         """The mode as far as it matters for charging."""

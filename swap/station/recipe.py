@@ -8,8 +8,8 @@ read. `recipe_rules.py` holds what every recipe must ask for, whoever wrote it.
 
 Permissives and confirmations are named facts; a leading `!` asks for the opposite, a leading `@` names a
 group. Facts of the cell are the members of `robotics.port.Signal`; facts of the step (`source_occupied`,
-`target_occupied`, `pack_safe`, `locks_open`, `locks_closed`, `all_locks_closed`, `pack_accepted`) are
-worked out from them for the seat and the places of the step (`permissives.py`).
+`target_occupied`, `pack_safe`, `source_power_off`, `locks_open`, `locks_closed`, `all_locks_closed`,
+`pack_accepted`) are worked out from them for the seat and the places of the step (`permissives.py`).
 """
 
 from __future__ import annotations

@@ -57,6 +57,8 @@ def needed(row: StepRow) -> tuple[str, ...]:
         names = (*names, *_VEHICLE, "locks_open")
     if row.command is CommandCode.PICK and row.source is Place.NEW_BAY and not row.unwinding:
         names = (*names, "pack_safe")
+    if row.command is CommandCode.PICK and row.source is Place.OLD_BAY:
+        names = (*names, "source_power_off")
     return names
 
 

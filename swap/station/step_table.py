@@ -52,6 +52,7 @@ DERIVED_FACTS = frozenset(
         "source_occupied",
         "target_occupied",
         "pack_safe",
+        "source_power_off",
         "locks_open",
         "locks_closed",
         "all_locks_closed",

@@ -32,7 +32,7 @@ from scheduler.types import PackState, StationMode
 from swap.events import EventKind, append_event
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
-from swap.station.inventory import block_bay, place_of, quarantine, set_pack_state
+from swap.station.inventory import block_bay, close_charge, place_of, quarantine, set_pack_state
 from swap.station.modes import ModeTrigger
 from swap.station.pack_states import PackTrigger, may
 from swap.station.permissives import CellFacts
@@ -118,6 +118,7 @@ class ThermalRunner:
         A detection stays latched while its pack is quarantined, so it is not made a second time. After an
         unclean end of the controller no evacuation begins: nothing moves before a person has looked.
         """
+        latched: dict[str, tuple[str | None, ThermalWatch]] = {}
         with self.context.store.reading() as db:
             events = db.exec(
                 select(StationEvent)
@@ -127,18 +128,16 @@ class ThermalRunner:
                 )
                 .order_by(col(StationEvent.id))
             ).all()
-        latched: dict[str, tuple[str | None, ThermalWatch]] = {}
-        for event in events:
-            bay, stage = str(event.data["bay"]), Stage(event.data["stage"])
-            known = self.procedures.get(bay)
-            if stage is Stage.DETECTED or known is None:
-                known = Procedure(bay, event.pack_id, event.at)
-            seq = event.data.get("seq")
-            self.procedures[bay] = replace(known, stage=stage, lane_id=event.lane_id, seq=seq)
-            causes = tuple(ThermalCause(c) for c in event.data.get("causes", ()))
-            if causes:
-                latched[bay] = (event.pack_id, ThermalWatch(latched_at=event.at, causes=causes))
-        with self.context.store.reading() as db:
+            for event in events:
+                bay, stage = str(event.data["bay"]), Stage(event.data["stage"])
+                known = self.procedures.get(bay)
+                if stage is Stage.DETECTED or known is None:
+                    known = Procedure(bay, event.pack_id, event.at)
+                seq = event.data.get("seq")
+                self.procedures[bay] = replace(known, stage=stage, lane_id=event.lane_id, seq=seq)
+                causes = tuple(ThermalCause(c) for c in event.data.get("causes", ()))
+                if causes:
+                    latched[bay] = (event.pack_id, ThermalWatch(latched_at=event.at, causes=causes))
             for bay, (pack_id, watch) in latched.items():
                 pack = db.get(Pack, pack_id) if pack_id else None
                 here = pack is not None and pack.bay_id == self.context.bay_key(bay)
@@ -248,8 +247,10 @@ class ThermalRunner:
                 continue
             await self._send(replace(procedure, lane_id=lane_id), lane, section.position)
             return
-        waiting = all(set(bars) <= {"robot_busy"} for bars in reasons.values()) and since_s <= EVACUATE_WITHIN_S
-        if not waiting:
+        # The command that runs is let end: it may just be setting a pack down.
+        passing = {"robot_busy", "gripper_loaded"}
+        waiting = any("robot_busy" in bars and set(bars) <= passing for bars in reasons.values())
+        if not waiting or since_s > EVACUATE_WITHIN_S:
             self._isolate(procedure, {lane: list(bars) for lane, bars in reasons.items()})
 
     def _isolate(self, procedure: Procedure, bars: Mapping[str, list[str]]) -> None:
@@ -378,6 +379,7 @@ class ThermalRunner:
             pack = db.get(Pack, procedure.pack_id) if procedure.pack_id else None
             if pack is not None:
                 before = place_of(pack)
+                close_charge(db, pack, now)
                 pack.bay_id, pack.tank_station_id = None, context.station_id
                 db.add(pack)
                 db.flush()

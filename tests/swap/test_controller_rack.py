@@ -1,0 +1,320 @@
+"""Packs in doubt and hot packs: quarantine, blocking, the thermal procedure, release by a person."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from robotics.port import CommandCode
+from swap.config import StationConfig
+from swap.events import EventKind
+from swap.station.thermal import EVACUATE_WITHIN_S, Stage
+from swap.tables import Bay, Station
+from tests.fakes_plant import code, station
+from tests.fakes_station import Bench
+
+SPENT = code(11)
+HOT = code(2)
+"""In bay A2, between A1 and A3."""
+
+
+def neighbours(config: StationConfig) -> StationConfig:
+    """The small station with bays that stand side by side."""
+    beside = {"A1": ("A2",), "A2": ("A1", "A3"), "A3": ("A2", "A4"), "A4": ("A3",)}
+    bays = tuple(b.model_copy(update={"neighbours": beside.get(b.id, ())}) for b in config.bays)
+    return config.model_copy(update={"bays": bays})
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path, neighbours(station()), speed=20.0)
+    await bench.start()
+    await bench.run(10)
+    yield bench
+    bench.close()
+
+
+def blocked(bench: Bench) -> dict[str, str]:
+    """Reason by bay that is blocked."""
+    with bench.store.reading() as db:
+        return {b.name: b.blocked_reason for b in db.exec(select(Bay)).all() if b.blocked}
+
+
+def mode(bench: Bench) -> str:
+    with bench.store.reading() as db:
+        return db.exec(select(Station.mode)).one()
+
+
+def stages(bench: Bench) -> dict[str, dict[str, Any]]:
+    """Data of each stage of the thermal procedure."""
+    return {e.data["stage"]: e.data for e in bench.events() if e.kind == EventKind.THERMAL}
+
+
+def charge_kw(bench: Bench, bay: str) -> float:
+    return bench.plant.rack.charge_kw(bay, bench.plant.now_us)
+
+
+async def drained(bench: Bench) -> None:
+    """Packs of A1…A3 have room, so that their chargers run."""
+    for number in (1, 2, 3):
+        truth = bench.plant.rack.packs[code(number)]
+        bench.plant.rack.settle(truth, bench.plant.now_us)
+        truth.energy_kwh = 140.0
+    await bench.run(20)
+    assert all(charge_kw(bench, bay) > 50 for bay in ("A1", "A2", "A3"))
+
+
+# Identity
+
+
+async def test_a_wrong_pack_in_a_bay_is_quarantined_and_neither_charged_nor_offered(bench: Bench) -> None:
+    await drained(bench)
+    bench.plant.inject("wrong_code", "A2", code=code(99))
+    await bench.run(5)
+    assert bench.pack(HOT).state == "quarantined"
+    assert blocked(bench) == {"A2": "pack_identity_mismatch"}
+    assert "pack_identity_mismatch" in bench.open_faults()
+    assert charge_kw(bench, "A2") == 0
+    assert charge_kw(bench, "A1") > 0
+    # Released while the wrong code is still there, it goes back into quarantine.
+    bench.ask("release_bay", bay_id="A2")
+    await bench.settled(bench.ask("release_pack", pack_id=HOT))
+    await bench.run(5)
+    assert bench.pack(HOT).state == "quarantined"
+    bench.plant.clear("wrong_code", "A2")
+    bench.ask("release_bay", bay_id="A2")
+    status, answer = await bench.settled(bench.ask("release_pack", "Han Mei", pack_id=HOT))
+    assert (status, answer) == ("done", "released; it is identified anew")
+    await bench.run(20)
+    assert bench.pack(HOT).state == "charging"
+    assert blocked(bench) == {}
+    assert "pack_identity_mismatch" not in bench.open_faults()
+    actors = {e.actor for e in bench.events() if e.pack_id == HOT and e.data.get("trigger") == "release"}
+    assert "Han Mei" in actors
+
+
+async def test_a_returned_pack_that_says_another_code_is_quarantined_and_the_swap_ends(bench: Bench) -> None:
+    bench.arrive("V1", 30)
+    bench.plant.inject("wrong_code", "A4", code=code(99))
+    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run(5)
+    assert bench.pack(SPENT).state == "quarantined"
+    assert blocked(bench) == {"A4": "pack_identity_mismatch"}
+    assert charge_kw(bench, "A4") == 0
+    bench.audited()
+
+
+async def test_a_returned_pack_without_any_code_is_quarantined_after_the_time_limit(bench: Bench) -> None:
+    bench.arrive("V1", 30)
+    bench.plant.inject("bms_silent", "A4")
+    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run(200, step_s=None)
+    assert bench.pack(SPENT).state == "quarantined"
+    assert "pack_identity_unknown" in bench.open_faults()
+    assert charge_kw(bench, "A4") == 0
+
+
+async def test_a_bay_that_should_be_empty_and_is_not_is_blocked(bench: Bench) -> None:
+    bench.plant.rack.move(SPENT, "bay:A4", bench.plant.now_us)
+    await bench.run(5)
+    assert blocked(bench) == {"A4": "bay_occupancy_mismatch"}
+    assert "bay_occupancy_mismatch" in bench.open_faults()
+
+
+# Readings that stop or warn
+
+
+async def test_a_silent_bms_blocks_its_pack_until_it_speaks_again(bench: Bench) -> None:
+    await drained(bench)
+    bench.plant.inject("bms_silent", "A2")
+    await bench.run(5)
+    assert charge_kw(bench, "A2") == 0
+    await bench.run(260, step_s=None)
+    assert bench.pack(HOT).state == "blocked"
+    assert bench.open_faults()["bms_silent"] == "bay:A2"
+    bench.plant.clear("bms_silent", "A2")
+    await bench.run(30)
+    assert bench.pack(HOT).state == "charging"
+    assert "bms_silent" not in bench.open_faults()
+
+
+async def test_an_alarm_of_level_two_stops_and_blocks_and_recovers(bench: Bench) -> None:
+    await drained(bench)
+    bench.plant.inject("pack_alarm", HOT, level=2, bit=10)
+    await bench.tick(1.0)
+    assert charge_kw(bench, "A2") == 0
+    assert bench.pack(HOT).state == "blocked"
+    bench.plant.clear("pack_alarm", HOT)
+    await bench.run(20)
+    assert bench.pack(HOT).state == "charging"
+
+
+async def test_an_alarm_of_level_three_is_quarantined_for_good(bench: Bench) -> None:
+    await drained(bench)
+    bench.plant.inject("pack_alarm", HOT, level=3, bit=10)
+    await bench.tick(1.0)
+    assert charge_kw(bench, "A2") == 0
+    assert bench.pack(HOT).state == "quarantined"
+    bench.plant.clear("pack_alarm", HOT)
+    await bench.run(60)
+    assert bench.pack(HOT).state == "quarantined"
+    assert mode(bench) == "automatic"  # no heat: no thermal procedure
+
+
+async def test_a_hot_pack_that_only_cools_slowly_is_not_charged(bench: Bench) -> None:
+    truth = bench.plant.rack.packs[HOT]
+    bench.plant.rack.settle(truth, bench.plant.now_us)
+    truth.energy_kwh, truth.temp_c = 140.0, 53.0
+    await bench.run(20)
+    assert bench.pack(HOT).state == "blocked"  # 50 °C is the limit of standards 6.4
+    assert charge_kw(bench, "A2") == 0
+
+
+# Heat
+
+
+async def test_a_hot_pack_is_detected_stopped_and_carried_to_the_tank(bench: Bench) -> None:
+    await drained(bench)
+    bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
+    await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.DETECTED)
+    assert mode(bench) == "thermal"
+    assert charge_kw(bench, "A2") == 0
+    assert charge_kw(bench, "A1") == charge_kw(bench, "A3") == 0  # neighbours
+    assert blocked(bench) == {"A2": "thermal_event", "A1": "neighbour_blocked", "A3": "neighbour_blocked"}
+    await bench.run_until(EventKind.THERMAL, 200, 1.0, stage=Stage.EVACUATED)
+    assert bench.places()[HOT] == "tank:1"
+    assert bench.recorded_places() == bench.places()
+    assert bench.pack(HOT).state == "evacuated"
+    seen = stages(bench)
+    assert list(seen) == [Stage.DETECTED, Stage.CHARGING_STOPPED, Stage.EVACUATION_STARTED, Stage.EVACUATED]
+    times_s = [data["since_s"] for data in seen.values()]
+    assert times_s == sorted(times_s)
+    assert times_s[0] == 0
+    assert times_s[-1] < 300
+    assert seen[Stage.DETECTED]["readings"]
+    assert seen[Stage.DETECTED]["causes"]
+    fire = [c for what, _, c in bench.motions if what == "accepted"]
+    assert fire == [CommandCode.FIRE]
+    await bench.run_while_still(120)
+    bench.audited()
+    # A pack in the tank is not released; the bay and its neighbours are, by a person.
+    assert (await bench.settled(bench.ask("release_pack", pack_id=HOT)))[0] == "refused"
+    assert (await bench.settled(bench.ask("confirm")))[1].startswith("held")
+    assert (await bench.settled(bench.ask("confirm"))) == ("done", "going on")
+    for bay in ("A1", "A2", "A3"):
+        assert (await bench.settled(bench.ask("release_bay", bay_id=bay)))[0] == "done"
+    await bench.run(20)
+    assert charge_kw(bench, "A1") > 0
+    bench.audited()
+
+
+@pytest.mark.parametrize("bar", ["curtain", "door", "tank_not_ready", "power_cut"])
+async def test_a_hot_pack_is_isolated_where_evacuation_is_barred(bench: Bench, bar: str) -> None:
+    bench.plant.inject(bar, "L1")
+    await bench.run(2)
+    bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
+    ended = await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.ISOLATED)
+    assert ended.data["bars"]["L1"]
+    assert "evacuation_failed" in bench.open_faults()
+    assert bench.pack(HOT).state == "quarantined"
+    bench.plant.clear(bar, "L1")
+    await bench.run_while_still(120)
+    assert bench.places()[HOT] == "bay:A2"
+
+
+async def test_a_hot_pack_waits_for_the_running_command_and_no_longer(bench: Bench) -> None:
+    swap_id = bench.arrive("V1", 30)
+    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state="storing_old")
+    await bench.run(3)
+    bench.plant.inject("pack_heats", code(3), c_per_s=1.5)
+    await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.DETECTED)
+    await bench.tick(1.0)
+    assert bench.swap(swap_id).phase == "held"
+    await bench.run_until(EventKind.THERMAL, 300, 1.0, stage=Stage.EVACUATED)
+    assert bench.places()[code(3)] == "tank:1"
+    assert bench.places()[SPENT] == "bay:A4"  # its own command had ended before
+    await bench.run_while_still(60)
+    await bench.settled(bench.ask("confirm"))
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    for bay in ("A2", "A4"):
+        await bench.settled(bench.ask("release_bay", bay_id=bay))
+    for _ in range(3):
+        await bench.run(60, step_s=None)
+        row = bench.swap(swap_id)
+        if row.phase == "held":
+            await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue"))
+    while bench.swap(swap_id).ended_at is None and bench.seconds < 4000:
+        await bench.run(30, step_s=None)
+    assert bench.swap(swap_id).state == "completed"
+    assert bench.places() == bench.recorded_places()
+    await bench.run(5)
+    bench.audited()
+
+
+async def test_with_a_pack_in_the_gripper_a_hot_one_is_isolated(bench: Bench) -> None:
+    bench.arrive("V1", 30)
+    await bench.run_until(EventKind.SWAP_STEP_DONE, step_s=None, state="lifting_old")
+    await bench.settled(bench.ask("hold"))
+    bench.plant.inject("pack_heats", code(3), c_per_s=2.0)
+    ended = await bench.run_until(EventKind.THERMAL, 120, 1.0, stage=Stage.ISOLATED)
+    assert "gripper_loaded" in ended.data["bars"]["L1"]
+    await bench.run_while_still(60)
+
+
+async def test_an_evacuation_never_begins_after_its_time(bench: Bench) -> None:
+    bench.plant.inject("tank_not_ready", "L1")
+    bench.plant.inject("pack_heats", HOT, c_per_s=0.3)
+    await bench.run_until(EventKind.THERMAL, 600, 5.0, stage=Stage.ISOLATED)
+    bench.plant.clear("tank_not_ready", "L1")
+    await bench.run_while_still(EVACUATE_WITHIN_S + 60, step_s=10.0)
+
+
+async def test_a_cell_that_refuses_the_evacuation_leaves_the_pack_isolated(bench: Bench) -> None:
+    bench.plant.cell("L1").faults.axis_alarm = True  # the PLC knows, its signals do not say
+    bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
+    ended = await bench.run_until(EventKind.THERMAL, 100, 1.0, stage=Stage.ISOLATED)
+    assert ended.data["bars"] == {"L1": ["the cell answers refused_interlock"]}
+    assert bench.places()[HOT] == "bay:A2"
+    await bench.run(5)
+    bench.audited()
+
+
+async def test_after_a_kill_a_hot_pack_is_not_carried_without_a_person(bench: Bench) -> None:
+    bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
+    while not stages(bench):
+        await bench.tick(0.5)
+    if Stage.EVACUATION_STARTED in stages(bench):
+        pytest.fail("the evacuation began in the cycle of the detection")
+    await bench.run(0)
+    bench.seconds += 15  # the lease of the killed controller expires
+    bench.build()
+    assert await bench.start()
+    await bench.run_while_still(60)
+    assert stages(bench)[Stage.ISOLATED]["bars"] == {"": ["restart"]}
+    # The detection is latched still: no second procedure begins.
+    assert [e.data["stage"] for e in bench.events() if e.kind == EventKind.THERMAL].count(Stage.DETECTED) == 1
+
+
+async def test_a_released_pack_that_is_hot_again_is_detected_again(bench: Bench) -> None:
+    bench.plant.inject("tank_not_ready", "L1")
+    bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
+    await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.ISOLATED)
+    bench.plant.clear("pack_heats", HOT)
+    truth = bench.plant.rack.packs[HOT]
+    bench.plant.rack.settle(truth, bench.plant.now_us)
+    truth.temp_c = 25.0
+    await bench.run(60)
+    assert bench.pack(HOT).state == "quarantined"  # cold again, and still not free
+    await bench.settled(bench.ask("confirm"))
+    await bench.settled(bench.ask("confirm"))
+    assert (await bench.settled(bench.ask("release_pack", pack_id=HOT)))[0] == "done"
+    for bay in ("A1", "A2", "A3"):
+        await bench.settled(bench.ask("release_bay", bay_id=bay))
+    await bench.run(20)
+    assert bench.pack(HOT).state in ("ready", "charging", "waiting")
+    bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
+    await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.DETECTED)
