@@ -87,6 +87,7 @@ class ChargingRack:
         self.ambient_c = 20.0
         self.slices: tuple[TariffSlice, ...] = ()
         self.dear = False
+        self._any_held = False
         self._held: dict[str, bool] = dict.fromkeys(specs, False)
         self._budget_kw = self._work_out_budget_kw()
         self._claims_kw = 0.0
@@ -150,10 +151,11 @@ class ChargingRack:
         bay.reserved_by = swap_id
         self.charged -= 1
         self.ready_by_kind[pack.kind] -= 1
+        drew = bay.power_kw > 0
         self._stop(bay)
         if self.switched:
             self._switch_modules()
-        self.changed(None)
+        self.changed(None, frees=drew)
 
     def promise_empty(self, bay: BayNow, swap_id: str) -> None:
         """An empty bay is promised to a spent pack."""
@@ -246,10 +248,18 @@ class ChargingRack:
         budget_kw = limit_kw - limits.base_load_kw + limits.pv_kw + limits.storage_kw
         return max(budget_kw if cap_kw is None else min(budget_kw, cap_kw), 0.0)
 
-    def changed(self, bay: BayNow | None) -> None:
-        """Something about the rack or the queue changed; `bay` is the one whose own power may change."""
-        if self._largest_draw_kw > self._budget_kw + 1e-6 or self._short or self._hold_back_changes():
+    def changed(self, bay: BayNow | None, *, frees: bool = True) -> None:
+        """Something about the rack or the queue changed.
+
+        Args:
+            bay: the one whose own power may change.
+            frees: another bay may have stopped drawing; without it, and without `bay`, only a hold-back can change.
+        """
+        if self._hold_back_changes():
             self.plan()
+        elif self._short or self._largest_draw_kw > self._budget_kw + 1e-6:
+            if frees or bay is not None:
+                self.plan()
         elif bay is not None and bay.pack is not None:
             pack = bay.pack
             held = self.dear and self._held[pack.kind]
@@ -270,48 +280,59 @@ class ChargingRack:
         self.plans += 1
         view = self.view
         view.at = self.start_at + timedelta(seconds=self.time._now)
-        for bay in self.bays:
+        claiming = [bay for bay in self.bays if bay.claim_kw > 0]
+        for bay in claiming:
             pack = bay.pack
-            if pack is not None and pack.state in _ACTIVE:
-                self.settle(bay)
+            assert pack is not None
+            self.settle(bay)
+            if pack.temp_safe:
+                pack.max_charge_kw = self.curves[pack.kind].allowed_kw(pack.energy_kwh)
+            else:
                 pack.max_charge_kw = allowed_charge_kw(pack.spec, pack.soc_pct, pack.temp_max_c)
-        reserve = self.policy.reserve_ready
-        for kind in self._held:
-            spare = self.ready_by_kind[kind] - self.asked_by_kind[kind]
-            self._held[kind] = self.dear and spare >= reserve
+        if self.dear:
+            reserve = self.policy.reserve_ready
+            for kind in self._held:
+                self._held[kind] = self.ready_by_kind[kind] - self.asked_by_kind[kind] >= reserve
+        elif self._any_held:
+            self._held = dict.fromkeys(self._held, False)
+        self._any_held = self.dear
         setpoints = plan_charging(cast("StationView", view), self.policy, self.specs, self.slices)
         self._short = False
-        for bay in self.bays:
+        for bay in claiming:
+            pack = bay.pack
+            assert pack is not None
             setpoint = setpoints[bay.bay_id]
             if setpoint.limited_by in _SHORT:
                 self._short = True
-            if bay.pack is not None and bay.pack.state in _ACTIVE:
+            if setpoint.power_kw == bay.power_kw and pack.temp_safe and (bay.call is not None or bay.power_kw <= 0):
+                continue
+            if setpoint.limited_by is Limit.BMS and bay.charge is not None and bay.power_kw >= setpoint.power_kw:
+                # It already draws what the BMS allows, on its way down the taper.
+                if bay.call is not None and pack.temp_safe:
+                    continue
+                self._set_power(bay, bay.power_kw)
+            else:
                 self._set_power(bay, setpoint.power_kw)
-        self._time_next_plan()
+        self._time_next_plan(claiming)
 
-    def _time_next_plan(self) -> None:
-        """While power is short, plan again when packs in their taper have given some back."""
+    def _time_next_plan(self, claiming: Sequence[BayNow]) -> None:
+        """While power is short, plan again when a pack in its taper has given some back."""
         if self._replan_call is not None:
             self._replan_call.drop()
             self._replan_call = None
         if not self._short:
             return
+        now_s = self.time._now
         soonest_s = NEVER
-        for bay in self.bays:
+        for bay in claiming:
             charge = bay.charge
-            if charge is None or charge.knee_kwh >= charge.curve.rated_kwh:
+            if charge is None or charge.curve.decay_per_s <= 0 or charge.knee_kwh >= charge.curve.rated_kwh:
                 continue
-            curve = charge.curve
-            lower_kw = min(charge.rate / curve.per_s, curve.allowed_kw(self._energy_kwh(bay))) - self.replan_kw
-            energy_kwh = curve.taper_from_kwh + (curve.max_kw - lower_kw) / curve.slope
-            soonest_s = min(soonest_s, charge.instant_of(energy_kwh))
+            from_s = max(now_s, charge.from_s + charge.knee_s)
+            # Power falls at first by decay x power in a second: never later than when `replan_kw` are free.
+            soonest_s = min(soonest_s, from_s + self.replan_kw / (charge.taper_kw * charge.curve.decay_per_s))
         if soonest_s < NEVER:
-            soonest_s = max(soonest_s, self.time._now + 1.0)
             self._replan_call = self.time.at(soonest_s, self._on_replan)
-
-    @staticmethod
-    def _energy_kwh(bay: BayNow) -> float:
-        return bay.pack.energy_kwh if bay.pack is not None else 0.0
 
     def _on_replan(self, call: Call) -> None:
         self._replan_call = None

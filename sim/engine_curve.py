@@ -61,7 +61,7 @@ class KindCurve:
 class Charge:
     """A charge at a set-point from an instant on."""
 
-    __slots__ = ("curve", "from_kwh", "from_s", "knee_kwh", "knee_s", "rate", "taper_rate")
+    __slots__ = ("curve", "from_kwh", "from_s", "knee_kwh", "knee_s", "rate", "taper_kw", "taper_rate")
 
     def __init__(self, curve: KindCurve, from_s: float, from_kwh: float, power_kw: float) -> None:
         self.curve = curve
@@ -81,7 +81,8 @@ class Charge:
         """kWh stored in a second before the taper."""
         self.knee_s = (self.knee_kwh - from_kwh) / self.rate if self.rate > 0 else inf
         """Seconds from the start to the taper."""
-        self.taper_rate = curve.allowed_kw(self.knee_kwh) * curve.per_s
+        self.taper_kw = curve.allowed_kw(self.knee_kwh)
+        self.taper_rate = self.taper_kw * curve.per_s
 
     def energy_kwh(self, at_s: float) -> float:
         """Energy at an instant not before the start."""

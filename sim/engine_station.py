@@ -237,7 +237,7 @@ class StationFlow(Flow):
         for kind in truck.accepts:
             asked[kind] += sign * truck.packs_needed
         if self.rack.dear:
-            self.rack.changed(None)
+            self.rack.changed(None, frees=False)
 
     def _lose(self, truck: Truck) -> None:
         assert isinstance(truck, StationTruck)

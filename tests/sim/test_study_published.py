@@ -10,7 +10,7 @@ from sim.engine_station import StationFlow
 from sim.scenario import Scenario
 from tests.fakes_study import scenario
 
-DAYS = 6
+DAYS = 3
 
 
 def station(packs: int, rated_kwh: float, charger_kw: float, **over: Any) -> Scenario:
@@ -48,7 +48,7 @@ def station(packs: int, rated_kwh: float, charger_kw: float, **over: Any) -> Sce
         ],
         charging={"offer_soc_pct": 100, "target_soc_pct": 100, "tariff_aware": False, "min_setpoint_kw": 0}
         | over.pop("charging", {}),
-        demand={"trucks_per_hour_by_hour": [over.pop("per_hour", 60.0)] * 24, "follows_cold": False},
+        demand={"trucks_per_hour_by_hour": [over.pop("per_hour", 16.0)] * 24, "follows_cold": False},
         equipment=equipment,
         **over,
     )
