@@ -175,6 +175,19 @@ class ClimateSection(Section):
     """A truck's own heating keeps its pack at least this warm."""
 
 
+class SwapTruckSection(Section):
+    """Mobile swapping: each lane is a swap truck that carries packs to the vehicles from a central rack."""
+
+    packs: int = Field(ge=1, le=20)
+    """Charged packs of a full load."""
+    drive_min: float = Field(ge=0, le=600)
+    """One way between rack and vehicles, minutes."""
+    exchange_min: float = Field(default=15.0, ge=0, le=600)
+    """Changing the whole load at the rack, minutes."""
+    go_below: int = Field(default=1, ge=1, le=20)
+    """The swap truck drives to the rack when it has fewer charged packs than this left, and leaves with no fewer."""
+
+
 class EquipmentSection(Section):
     """What the station has. `swap size` varies the marked fields (*)."""
 
@@ -201,6 +214,8 @@ class EquipmentSection(Section):
     power_factor: float = Field(default=0.95, gt=0.5, le=1)
     contracted_kw: float | None = Field(default=None, gt=0, le=100_000)
     base_load_kw: float = Field(default=30.0, ge=0, le=10_000)
+    swap_truck: SwapTruckSection | None = None
+    """Set for mobile swapping; `packs` then counts those on board too, bays and chargers are the rack's."""
 
     @property
     def grid_limit_kw(self) -> float:

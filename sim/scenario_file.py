@@ -139,6 +139,7 @@ def cross_check(scenario: Scenario) -> list[str]:
         problems.append("equipment.packs: the rack holds no pack; give at least one of a kind")
     if scenario.equipment.bay_count > 99:
         problems.append(f"equipment: {scenario.equipment.bay_count} bays; one rack has at most 99")
+    problems += _swap_truck_problems(scenario)
     for fleet in scenario.fleets:
         if fleet.model not in models:
             problems.append(f"fleets.{fleet.id}.model = {fleet.model!r}: no such vehicle model; known: {known_models}")
@@ -158,4 +159,18 @@ def cross_check(scenario: Scenario) -> list[str]:
         )
     if scenario.charging.target_soc_pct < scenario.charging.offer_soc_pct:
         problems.append("charging.target_soc_pct: below offer_soc_pct; packs would never be offered")
+    return problems
+
+
+def _swap_truck_problems(scenario: Scenario) -> list[str]:
+    truck, packs = scenario.equipment.swap_truck, scenario.equipment.packs
+    if truck is None:
+        return []
+    problems = []
+    if len(packs) != 1:
+        problems.append(f"equipment.swap_truck: needs one kind in equipment.packs, which has {len(packs)}")
+    if truck.go_below > truck.packs:
+        problems.append(f"equipment.swap_truck.go_below = {truck.go_below}: allowed 1…{truck.packs} (its packs)")
+    if scenario.equipment.swap_order != "out_in":
+        problems.append("equipment.swap_truck: needs equipment.swap_order = 'out_in'")
     return problems

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.engine_station import StationFlow
+from sim.engine_swap_truck import SwapTruckFlow
 from sim.parallel import Workers
 from sim.scenario import Scenario
 from sim.stats import Estimate, estimate, mser5, quantile_estimate, ratio_estimate, replications_needed
@@ -61,7 +62,8 @@ def simulate_once(
 ) -> RunResult:
     """One replication of `days` (the scenario's when not given) after `warmup_days`."""
     length = float(scenario.study.days if days is None else days)
-    flow = StationFlow(scenario, seed, replication)
+    mobile = scenario.equipment.swap_truck is not None
+    flow = (SwapTruckFlow if mobile else StationFlow)(scenario, seed, replication)
     if warmup_days > 0:
         flow.time.run_until(warmup_days * DAY_S)
         flow.reset()
