@@ -69,10 +69,13 @@ def simulate_once(
         flow.reset()
     flow.time.run_until((warmup_days + length) * DAY_S)
     flow.close()
-    return _read(flow, scenario, seed, replication, length, warmup_days * DAY_S)
+    return read_run(flow, scenario, seed, replication, length, warmup_days * DAY_S)
 
 
-def _read(flow: StationFlow, scenario: Scenario, seed: int, replication: int, days: float, since_s: float) -> RunResult:
+def read_run(
+    flow: StationFlow, scenario: Scenario, seed: int, replication: int, days: float, since_s: float
+) -> RunResult:
+    """What a flow has counted since its reset at `since_s`."""
     rack, equipment = flow.rack, scenario.equipment
     limit_min = scenario.promise.wait_limit_min
     new = np.asarray(flow.arrival_s) >= since_s
