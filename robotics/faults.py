@@ -62,6 +62,11 @@ _FIRST_CODE = (
 )
 
 
+_BLOCKING = frozenset({FaultSource.SAFETY, FaultSource.AXES, FaultSource.HOIST, FaultSource.CELL})
+_PAUSING = frozenset({"light_curtain_broken", "safety_door_open", "maintenance_door_open", "intrusion_fire_lane"})
+"""They pause the motion until a person confirms; the robot is not out of order."""
+
+
 class Fault(Section):
     """One entry of the catalogue."""
 
@@ -86,6 +91,16 @@ class Fault(Section):
     def source(self) -> FaultSource:
         """Where it comes from, by the range of its code."""
         return next(source for first, source in _FIRST_CODE if self.code >= first)
+
+    @property
+    def blocks(self) -> bool:
+        """A cell that has it is in alarm and takes no command but a reset until it is gone and reset.
+
+        Any other fault of a cell refuses nothing; the next command gets past it.
+        """
+        serious = not self.retry_may_help or self.source is FaultSource.AXES
+        out_of_order = self.latched and self.source in _BLOCKING and serious and self.name not in _PAUSING
+        return out_of_order or self.name == "fire_released"
 
 
 class _Catalogue(Section):

@@ -34,6 +34,10 @@ OWN_MAP = "swap_cell_v1"
 OTHER_MAP = "gantry_flags_v1"
 _TEXT = Path(__file__).parent / "integrators_text.toml"
 _LAST = {LocationKind.BAY: 99, LocationKind.SEAT: 2, LocationKind.TRANSFER: 1, LocationKind.TANK: 1}
+_EXAMPLE_SIGNALS = (
+    "estop_ok", "curtain_clear", "doors_closed", "fire_ok", "smoke_ok", "power_ok", "exit_clear", "homed",
+    "gripper_loaded",
+)  # fmt: skip
 _WORDS: dict[str, dict[Language, str]] = {
     "register": {"en": "Register", "zh": "寄存器"},
     "bit": {"en": "Bit", "zh": "位"},
@@ -67,6 +71,7 @@ _WORDS: dict[str, dict[Language, str]] = {
     "fault": {"en": "Fault", "zh": "故障"},
     "level": {"en": "Level", "zh": "等级"},
     "trip": {"en": "Trip", "zh": "安全联锁"},
+    "blocks": {"en": "Blocks", "zh": "阻断"},
     "where": {"en": "Word, bit", "zh": "字，位"},
     "entry": {"en": "Entry", "zh": "条目"},
     "names": {"en": "Names", "zh": "名称"},
@@ -207,10 +212,10 @@ def _faults(register_map: RegisterMap, language: Language) -> str:
     for entry in register_map.entries.values():
         for bit, code in entry.faults.items():
             fault = load_faults()[code]
-            trip = "●" if fault.safety_trip else ""
+            marks = ["●" if mark else "" for mark in (fault.safety_trip, fault.blocks)]
             where = f"`{entry.name}` {bit}"
-            rows.append([where, str(code), f"`{fault.name}` {getattr(fault, language)}", str(fault.level), trip])
-    return _table([_word(h, language) for h in ("where", "code", "fault", "level", "trip")], rows)
+            rows.append([where, str(code), f"`{fault.name}` {getattr(fault, language)}", str(fault.level), *marks])
+    return _table([_word(h, language) for h in ("where", "code", "fault", "level", "trip", "blocks")], rows)
 
 
 def _registers(register_map: RegisterMap, language: Language) -> str:
@@ -298,10 +303,10 @@ def _example(register_map: RegisterMap, language: Language) -> str:
         ),
         (
             "plc",
-            {"gripper_loaded": True, "estop_ok": True, "curtain_clear": True, "doors_closed": True},
+            dict.fromkeys(_EXAMPLE_SIGNALS, True),
             {
-                "en": "sensors: the pack is in the gripper (other bits of the register as they are)",
-                "zh": "传感器：夹具有包（该寄存器其他位按实际）",
+                "en": "sensors: the pack is in the gripper, all safe and homed, not at home, no tank",
+                "zh": "传感器：夹具有包，安全条件全部满足，已回零，不在原位，无落水仓",
             },
         ),
         (

@@ -187,14 +187,16 @@ async def _frame(reader: asyncio.StreamReader) -> bytes:
 
 
 class PeerRack(FakeRack):
-    """The packs of the bays are those that the peer shows there; truck number 1 brings the pack of vehicle V1."""
+    """The packs of the bays are those that the peer shows there; the first truck brings the packs of vehicle V1."""
 
     def __init__(self, port: int, config: StationConfig, now: Callable[[], datetime]) -> None:
         charging = [bay for bay in config.bays if bay.point is not None]
         super().__init__([FakeBay(bay.id) for bay in charging], now)
         self.position = {bay.id: bay.position for bay in charging}
         self.packs = {n: FakePack(code(n), LFP_282, energy_at_soc_kwh(96.0, LFP_282, 100.0)) for n in FULL_BAYS}
-        self.packs[901] = FakePack(code(11), LFP_282, energy_at_soc_kwh(30.0, LFP_282, 100.0))
+        for seat in (1, 2):
+            spent_kwh = energy_at_soc_kwh(30.0, LFP_282, 100.0)
+            self.packs[910 + seat] = FakePack(code(10 + seat), LFP_282, spent_kwh)
         self.client = AsyncModbusTcpClient("127.0.0.1", port=port, timeout=3.0, retries=0)
 
     async def connect(self) -> None:

@@ -170,8 +170,8 @@ class Machine:
             case Command.ADMIT if vehicle is None:
                 self.vehicles_seen += 1
                 self.vehicle = Vehicle(tag, self.seats, locks=dict.fromkeys(SEATS[: self.seats], "closed"))
-                for seat in SEATS[: self.seats]:
-                    self.packs[seat] = 900 + self.vehicles_seen
+                for number, seat in enumerate(SEATS[: self.seats], 1):
+                    self.packs[seat] = 900 + 10 * self.vehicles_seen + number
             case Command.LOCATE if vehicle is not None:
                 vehicle.in_position = True
             case Command.UNLOCK if vehicle is not None:

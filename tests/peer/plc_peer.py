@@ -15,7 +15,7 @@ is a return of the power.
 
 Registers 3000… are no part of either layout. They show what a person at the cell would see: 3000 the number of
 motions, 3001 the pack in the gripper, 3100 + location code (of part A) the pack at that place. A pack is a number, 0
-is an empty place. The pack that stands in bay p at the start is p; the truck that comes as number k brings 900 + k.
+is an empty place. The pack that stands in bay p at the start is p; the first truck brings 911 and 912, the next 921.
 """
 
 import argparse

@@ -143,26 +143,23 @@ async def test_a_second_controller_is_refused_and_moves_nothing(peer: Peer, tmp_
             with pytest.raises(Refused):
                 await stranger.send(RobotCommand(2, CommandCode.PICK, Location(LocationKind.BAY, 1)))
             # One that does not look at the owner word first.
-            await stranger._write(
-                {
-                    "cmd_owner": 9,
-                    "cmd_code": peer.map.raw_of("cmd_code", "pick"),
-                    "cmd_source": 1,
-                    "cmd_target": 0,
-                    "cmd_vehicle_tag": 0,
-                    "cmd_seq": 2,
-                }
-            )
-            await until(lambda: len(peer.said("command")) == 2)
+            await stranger._write({"cmd_heartbeat": 77, "owner_claim": 9})
+            await stranger._write(raw_pick(peer, token=9, seq=2))
+            await until(lambda: answers(peer)[-1] == (2, AckCode.REFUSED_OWNER))
+            assert peer.motions() == ["HOME"]
+            # The number of the refused command is still free for the owner, and used up from then on.
+            pick = RobotCommand(2, CommandCode.PICK, Location(LocationKind.BAY, 1))
+            status = await ended(first, pick)
+            assert status.signals[Signal.GRIPPER_LOADED] is True
+            await stranger._write(raw_pick(peer, token=9, seq=3))
+            await until(lambda: answers(peer)[-1] == (3, AckCode.REFUSED_OWNER))
+            await first.send(pick)
+            await until(lambda: answers(peer)[-1] == (2, AckCode.ACCEPTED))
+            assert (await shown(first, lambda s: s.ack_seq == 2)).active_seq == 0
         finally:
             await stranger.link.close()
-        assert peer.said("command")[-1] | {"owner": 9, "answer": int(AckCode.REFUSED_OWNER)} == peer.said("command")[-1]
-        assert peer.motions() == ["HOME"]
-        # The number of the refused command is still free for the owner.
-        status = await ended(first, RobotCommand(2, CommandCode.PICK, Location(LocationKind.BAY, 1)))
-        assert status.signals[Signal.GRIPPER_LOADED] is True
-        assert status.owner == first.owner_token
         assert peer.motions() == ["HOME", "PICK"]
+        assert [line["owner"] for line in peer.said("owner")] == [first.owner_token]
 
 
 async def test_what_does_not_fit_is_answered_and_does_not_move(peer: Peer) -> None:
@@ -241,6 +238,18 @@ async def test_an_emergency_stop_aborts_and_a_person_releases_it(tmp_path: Path)
 def robot(peer: Peer, token: int) -> PlcRobot:
     cell = station(ports=(1, 2, peer.port), map_name=peer.map.name).lanes[0].cell
     return PlcRobot("L1", cell, peer.map, token, lambda: datetime.now(UTC))
+
+
+def raw_pick(peer: Peer, token: int, seq: int) -> dict[str, int]:
+    """The registers of a pick from bay 1."""
+    pick = peer.map.raw_of("cmd_code", "pick")
+    numbers = {"cmd_owner": token, "cmd_code": pick, "cmd_seq": seq}
+    return {**numbers, "cmd_source": 1, "cmd_target": 0, "cmd_vehicle_tag": 0}
+
+
+def answers(peer: Peer) -> list[tuple[int, int]]:
+    """Number and answer of every command that was looked at."""
+    return [(line["seq"], line["answer"]) for line in peer.said("command")]
 
 
 @asynccontextmanager

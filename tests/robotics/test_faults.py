@@ -101,3 +101,9 @@ def test_an_unknown_code_is_grave() -> None:
     assert fault_by_code(1001).name == "estop_pressed"
     with pytest.raises(KeyError):
         fault_by_name("no_such_fault")
+
+
+def test_a_cell_in_alarm_is_one_that_a_retry_does_not_mend() -> None:
+    blocking = {fault.name for fault in load_faults().values() if fault.blocks}
+    assert {"estop_pressed", "power_lost", "axis_x_alarm", "gripper_jam", "fire_released"} <= blocking
+    assert not blocking & {"light_curtain_broken", "hoist_lock_fault", "lock_head_not_closed", "vehicle_not_arrived"}
