@@ -62,6 +62,10 @@ class StudyTime(simpy.Environment):
         heappush(self._queue, (time_s, NORMAL, next(self._eid), call))  # type: ignore[misc]
         return call
 
+    def again(self, time_s: float, call: Call) -> None:
+        """Put a call that has been made on the list again."""
+        heappush(self._queue, (time_s, NORMAL, next(self._eid), call))  # type: ignore[misc]
+
     def run_until(self, time_s: float) -> None:
         """Run all events before `time_s`, and stand there."""
         queue = self._queue
@@ -133,8 +137,14 @@ class FlowRules:
     """Draws how long a truck waits before it gives up."""
     priorities: bool = False
     """Serve the highest priority first; else in the order of arrival."""
+    averages: bool = True
+    """Keep time averages; without them only waits and counts are kept, which is faster."""
     away_s: Callable[[], float] | None = None
     """Finite fleet: draws the time from the end of a swap to the truck's next arrival."""
+
+
+def _nothing() -> None:
+    """In place of what is not wanted."""
 
 
 class Flow:
@@ -149,6 +159,7 @@ class Flow:
         self.rack = rack
         self.rules = rules
         self.queue: deque[Truck] = deque()
+        self._lanes = rules.lanes or 0
         self.free_lanes = NEVER if rules.lanes is None else rules.lanes
         self.trucks_here = 0
         self.arrived = 0
@@ -159,6 +170,7 @@ class Flow:
         """Wait of each truck served, in the order of service, s."""
         self.queue_time_s = 0.0
         """Time in the queue of all trucks that left it, those who gave up included."""
+        self._refuses = rules.lose_when_none or rules.truck_places is not None or rules.balk_at is not None
         self.trace: list[Truck] | None = None
         """Trucks in the order of service, where somebody wants them."""
         self._next = trucks
@@ -166,6 +178,8 @@ class Flow:
         self._lane_area = 0.0
         self._stockout_area = 0.0
         self._since_s = self._last_s = time.now
+        if not rules.averages:
+            self.accumulate = _nothing  # type: ignore[method-assign]
         if trucks is not None:
             self._schedule_next()
 
@@ -177,8 +191,12 @@ class Flow:
             self.time.at(truck.at_s, self._on_arrival, truck)
 
     def _on_arrival(self, call: Call) -> None:
-        self._schedule_next()
-        self.arrive(call.payload)
+        truck = call.payload
+        following = next(self._next, None) if self._next is not None else None
+        if following is not None:
+            call.payload = following
+            self.time.again(following.at_s, call)
+        self.arrive(truck)
 
     def arrive(self, truck: Truck) -> None:
         """A truck stands at the gate."""
@@ -186,7 +204,7 @@ class Flow:
         rules = self.rules
         rack = self.rack
         self.arrived += 1
-        if (
+        if self._refuses and (
             (rules.lose_when_none and (rack.charged == 0 or self.free_lanes == 0))
             or (rules.truck_places is not None and self.trucks_here >= rules.truck_places)
             or (rules.balk_at is not None and len(self.queue) >= rules.balk_at)
@@ -259,7 +277,8 @@ class Flow:
         self.accumulate()
         self.free_lanes += 1
         self._leave(call.payload)
-        self.start_swaps()
+        if self.queue:
+            self.start_swaps()
 
     def _leave(self, truck: Truck) -> None:
         self.trucks_here -= 1
@@ -285,11 +304,12 @@ class Flow:
         dt_s = now_s - self._last_s
         if dt_s > 0:
             self._last_s = now_s
-            self._waiting_area += len(self.queue) * dt_s
+            if self.queue:
+                self._waiting_area += len(self.queue) * dt_s
             if self.rack.charged == 0:
                 self._stockout_area += dt_s
-            if self.rules.lanes is not None:
-                self._lane_area += (self.rules.lanes - self.free_lanes) * dt_s
+            if self._lanes:
+                self._lane_area += (self._lanes - self.free_lanes) * dt_s
             self.rack.accumulate(dt_s)
 
     def reset(self) -> None:

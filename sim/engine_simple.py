@@ -41,9 +41,12 @@ class FixedPowerRack:
         else:
             self.depleted.append(need)
 
-    def _begin(self, need: float) -> None:
+    def _begin(self, need: float, call: Call | None = None) -> None:
         now_s = self.time._now
-        self.time.at(now_s + need, self._on_charged)
+        if call is None:
+            self.time.at(now_s + need, self._on_charged)
+        else:
+            self.time.again(now_s + need, call)
         if self.calendar is not None:
             self.calendar.append((now_s, now_s + need))
 
@@ -53,7 +56,7 @@ class FixedPowerRack:
         flow.accumulate()
         self.charged += 1
         if self.depleted:
-            self._begin(self.depleted.popleft())
+            self._begin(self.depleted.popleft(), call)
         else:
             self.idle += 1
             self.charging -= 1

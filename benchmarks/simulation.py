@@ -1,0 +1,220 @@
+"""Trucks simulated in a second, by our study and by others, in one interleaved run.
+
+The simple model: one lane of 5 minutes, 10 packs, 8 chargers, every charge takes an hour, trucks come as a
+Poisson stream of 7 an hour and wait first come first served. All programs get the same arrivals and must
+give the same waits before any time counts. `full` is the whole station of the Yangquan example: recipe,
+bays, pack physics, tariff, failures, with the live station's decisions at every event.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import ciw
+import salabim
+import simpy
+
+from sim.engine import Flow, FlowRules, StudyTime, Truck
+from sim.engine_simple import FixedPowerRack
+from sim.engine_station import StationFlow
+from sim.scenario_file import load_scenario
+from sim.screening import fifo_starts
+
+LANES, PACKS, CHARGERS = 1, 10, 8
+SWAP_S, CHARGE_S, PER_HOUR = 300.0, 3600.0, 7.0
+ROUNDS = 3
+EXAMPLE = Path(__file__).parents[1] / "examples" / "yangquan_mine" / "scenario.toml"
+
+
+def arrivals(count: int) -> list[float]:
+    """Instants of a Poisson stream, s."""
+    draw = random.Random(1).expovariate
+    at_s, found = 0.0, []
+    for _ in range(count):
+        at_s += draw(PER_HOUR / 3600)
+        found.append(at_s)
+    return found
+
+
+def naive_simpy(at_s: Sequence[float]) -> list[float]:
+    """As one would write it from the SimPy documentation: a process for each truck and each charge."""
+    env = simpy.Environment()
+    lane, chargers = simpy.Resource(env, LANES), simpy.Resource(env, CHARGERS)
+    full = simpy.Store(env)
+    full.items.extend(range(PACKS))
+    waits = []
+
+    def charge(pack: int) -> Generator[simpy.Event, Any, None]:
+        with chargers.request() as request:
+            yield request
+            yield env.timeout(CHARGE_S)
+        yield full.put(pack)
+
+    def truck() -> Generator[simpy.Event, Any, None]:
+        came_s = env.now
+        with lane.request() as request:
+            yield request
+            pack = yield full.get()
+            waits.append(env.now - came_s)
+            yield env.timeout(SWAP_S)
+        env.process(charge(pack))
+
+    def source() -> Generator[simpy.Event, Any, None]:
+        last_s = 0.0
+        for at in at_s:
+            yield env.timeout(at - last_s)
+            last_s = at
+            env.process(truck())
+
+    env.process(source())
+    env.run()
+    return waits
+
+
+def ours_simple(at_s: Sequence[float]) -> list[float]:
+    """The study engine with a counting rack."""
+    time = StudyTime()
+    rack = FixedPowerRack(time, PACKS, CHARGERS)
+    rack.flow = flow = Flow(
+        time, rack, FlowRules(lanes=LANES, averages=False), (Truck(at, CHARGE_S, SWAP_S) for at in at_s)
+    )
+    time.run_until(at_s[-1] + 1e7)
+    return flow.waits
+
+
+def ours_recursion(at_s: Sequence[float]) -> list[float]:
+    """The recursion that screens designs."""
+    count = len(at_s)
+    starts = fifo_starts(at_s, [SWAP_S] * count, [CHARGE_S] * count, lanes=LANES, packs=PACKS, chargers=CHARGERS)
+    return [start - at for start, at in zip(starts, at_s, strict=True)]
+
+
+class _Lane(ciw.Node):  # type: ignore[misc]
+    """A lane that begins a swap only while a pack is left: those in the charging node are not."""
+
+    leaving = False
+
+    def choose_next_customer(self) -> object:
+        if self.leaving or self.simulation.nodes[2].number_of_individuals >= PACKS:
+            return None
+        return super().choose_next_customer()
+
+    def release(self, *arguments: object, **named: object) -> None:
+        self.leaving = True
+        super().release(*arguments, **named)
+        self.leaving = False
+        self.try_next()
+
+    def try_next(self) -> None:
+        server = self.find_free_server(None)
+        if server is not None:
+            self.begin_service_if_possible_release(None, server)
+
+
+class _Chargers(ciw.Node):  # type: ignore[misc]
+    def release(self, *arguments: object, **named: object) -> None:
+        super().release(*arguments, **named)
+        self.simulation.nodes[1].try_next()
+
+
+def ciw_network(at_s: Sequence[float]) -> list[float]:
+    """Ciw: a lane and a charging node, the pack as a condition on the lane."""
+    gaps = [at_s[0], *(b - a for a, b in pairwise(at_s))]
+    network = ciw.create_network(
+        arrival_distributions=[ciw.dists.Sequential([*gaps, 1e12]), None],
+        service_distributions=[ciw.dists.Deterministic(SWAP_S), ciw.dists.Deterministic(CHARGE_S)],
+        routing=[[0.0, 1.0], [0.0, 0.0]],
+        number_of_servers=[LANES, CHARGERS],
+    )
+    simulation = ciw.Simulation(network, node_class=[_Lane, _Chargers])
+    simulation.simulate_until_max_time(at_s[-1] + 1e7)
+    records = [r for r in simulation.get_all_records() if r.node == 1]
+    return [r.waiting_time for r in sorted(records, key=lambda r: r.arrival_date)]
+
+
+def salabim_components(at_s: Sequence[float]) -> list[float]:
+    """Salabim: a component for each truck and each charge."""
+    salabim.yieldless(False)
+    env = salabim.Environment(trace=False, random_seed=1)
+    lane = salabim.Resource("lane", LANES, env=env)
+    packs = salabim.Resource("packs", PACKS, anonymous=True, env=env)
+    chargers = salabim.Resource("chargers", CHARGERS, env=env)
+    waits = []
+
+    class Charge(salabim.Component):  # type: ignore[misc]
+        def process(self) -> Iterator[object]:
+            yield self.request(chargers)
+            yield self.hold(CHARGE_S)
+            self.release(chargers)
+            packs.release(1)
+
+    class Lorry(salabim.Component):  # type: ignore[misc]
+        def process(self) -> Iterator[object]:
+            came_s = env.now()
+            yield self.request(lane)
+            yield self.request(packs)
+            waits.append(env.now() - came_s)
+            yield self.hold(SWAP_S)
+            self.release(lane)
+            Charge(env=env)
+
+    class Source(salabim.Component):  # type: ignore[misc]
+        def process(self) -> Iterator[object]:
+            for at in at_s:
+                yield self.hold(till=at)
+                Lorry(env=env)
+
+    Source(env=env)
+    env.run(till=at_s[-1] + 1e6)
+    return waits
+
+
+def full_station(days: float) -> Callable[[], int]:
+    """The whole station; gives the number of trucks."""
+    scenario = load_scenario(EXAMPLE)
+
+    def run_it() -> int:
+        flow = StationFlow(scenario, 1)
+        flow.time.run_until(days * 86_400)
+        return flow.started
+
+    return run_it
+
+
+PROGRAMS: tuple[tuple[str, Callable[[Sequence[float]], list[float]], int], ...] = (
+    ("naive_simpy", naive_simpy, 20_000),
+    ("ours_simple", ours_simple, 20_000),
+    ("ours_recursion", ours_recursion, 20_000),
+    ("ciw", ciw_network, 5_000),
+    ("salabim", salabim_components, 1_500),
+)
+
+
+def run() -> dict[str, object]:
+    """Trucks a second, and times naive SimPy."""
+    at_s = arrivals(20_000)
+    reference = naive_simpy(at_s)
+    for name, program, count in PROGRAMS:
+        waits = program(at_s[:count])
+        if any(abs(a - b) > 1e-6 for a, b in zip(waits, reference[:count], strict=True)):
+            raise AssertionError(f"{name} gives other waits than naive SimPy")
+    best: dict[str, float] = {}
+    whole = full_station(60)
+    for _ in range(ROUNDS):
+        for name, program, count in PROGRAMS:
+            start = process_time()
+            program(at_s[:count])
+            best[name] = max(best.get(name, 0.0), count / (process_time() - start))
+        start = process_time()
+        trucks = whole()
+        best["full"] = max(best.get("full", 0.0), trucks / (process_time() - start))
+    results: dict[str, object] = {"waits_equal": "yes, all programs, to 1e-6 s"}
+    for name, rate in best.items():
+        results[f"{name}_trucks_per_s"] = rate
+        results[f"{name}_times_naive_simpy"] = rate / best["naive_simpy"]
+    return results
