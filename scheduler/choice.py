@@ -32,7 +32,7 @@ _READY = PackState.READY
 _GONE = (PackState.QUARANTINED, PackState.EVACUATED, PackState.ON_VEHICLE, PackState.PICKED)
 
 Offer = tuple[float, int, str, PackView]
-"""One pack that may be handed out: minus its energy in kWh, position, bay id, pack; sorts fullest first."""
+"""One pack that may be handed out: minus its ranked energy, position, bay id, pack; sorts fullest first."""
 
 _EmptyBay = tuple[float, bool, int, int, str, frozenset[str]]
 """Minus the charger's power in kW, whether every kind fits, number of kinds, position, bay id, kinds."""
@@ -79,6 +79,12 @@ def energy_of(pack: PackView) -> float:
     return pack.soc_pct * pack.rated_kwh * pack.soh_pct / 10_000.0
 
 
+def ranked_kwh(pack: PackView, energy_kwh: float) -> float:
+    """Energy in kWh to a tenth of a per cent of the pack: a BMS knows no more, and equally full packs are equal."""
+    per_pct_kwh = pack.rated_kwh * pack.soh_pct / 10_000.0
+    return round(energy_kwh / per_pct_kwh, 1) * per_pct_kwh
+
+
 def offers(
     view: StationView,
     policy: ChargingPolicy,
@@ -102,7 +108,7 @@ def offers(
             continue
         energy_kwh = energy_of(pack)
         if energy_kwh >= min_energy_kwh:
-            found.append((-energy_kwh, bay.position, bay.bay_id, pack))
+            found.append((-ranked_kwh(pack, energy_kwh), bay.position, bay.bay_id, pack))
     if len(found) > 1:
         found.sort()  # bay ids are unique, so packs are never compared
     return found
