@@ -51,7 +51,7 @@ def parse_scenario(data: dict[str, Any], *, source: str = "scenario", folder: Pa
     try:
         scenario = Scenario.model_validate(merged | {"folder": str(base)})
     except ValidationError as error:
-        raise ConfigError(source, _field_problems(error)) from error
+        raise ConfigError(source, field_problems(error)) from error
     problems = cross_check(scenario)
     if problems:
         raise ConfigError(source, problems)
@@ -99,7 +99,8 @@ def _station_parts(config: StationConfig, over: dict[str, Any], path: Path) -> d
     }
 
 
-def _field_problems(error: ValidationError) -> list[str]:
+def field_problems(error: ValidationError) -> list[str]:
+    """One line for each field that is wrong: where, its value, what is allowed."""
     problems = []
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"]) or "file"
@@ -157,6 +158,8 @@ def cross_check(scenario: Scenario) -> list[str]:
             f"equipment.base_load_kw = {scenario.equipment.base_load_kw:g}: nothing is left to charge with; "
             f"allowed 0…{scenario.equipment.grid_limit_kw:g} kW"
         )
+    if scenario.storage.energy_kwh > 0 or any(scenario.sizing.storage_kwh):
+        problems.append("storage: stationary storage is not simulated yet; leave it out or set energy_kwh to 0")
     if scenario.charging.target_soc_pct < scenario.charging.offer_soc_pct:
         problems.append("charging.target_soc_pct: below offer_soc_pct; packs would never be offered")
     return problems
