@@ -1,0 +1,246 @@
+"""The live controller and the study, side by side: same trucks, same packs, same weather; do they do the same?
+
+The live side is the controller's own code over the plant in memory on virtual time (`virtual_station.py`).
+Its journal is compared event by event with what the study says: who was called when, with which packs from
+which bays to which bays, when each step of the recipe ended. Both sides take the durations of one table.
+
+What only one side has is set aside on both and named in `TwinReport.notes`: failures, trucks that give up,
+variation of durations, losses of the chargers' inputs, demand response and photovoltaics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from sim.demand import arrivals
+from sim.engine_given import Given, GivenFlow, check_pair
+from sim.engine_view import StationTruck
+from sim.scenario import FailureSection, PatienceSection, PvSection, Scenario, StorageSection
+from sim.twin_live import COMPLETED, DISPATCHED, STEP_DONE, LiveSide, Side, StepTimes, TwinEvent, called, step_times
+from swap.config import StationConfig
+from swap.station.recipe import load_recipe
+from swap.store import Store
+
+TIME_TOLERANCE_S = 1.0
+"""Largest difference of one event's instant that still counts as the same."""
+ENERGY_TOLERANCE = 0.005
+"""Largest relative difference of the energy charged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where the two sides first differ."""
+
+    index: int
+    live: TwinEvent | None
+    study: TwinEvent | None
+    what: str
+    """order, time, or missing."""
+
+
+@dataclass(frozen=True)
+class TwinReport:
+    """Both sides of one run."""
+
+    station: str
+    scenario: str
+    start_at: datetime
+    hours: float
+    seed: int
+    poll_s: float
+    live: tuple[TwinEvent, ...]
+    study: tuple[TwinEvent, ...]
+    difference: Difference | None
+    largest_time_error_s: float
+    waits_s: tuple[tuple[float, float], ...]
+    """Wait of each truck called on both sides: live, study."""
+    charged_kwh: tuple[float, float]
+    """At the chargers' outputs: live, study."""
+    handed_kwh: tuple[tuple[float, float], ...]
+    """Energy in the packs that each truck left with: live, study."""
+    tolerance_s: float = TIME_TOLERANCE_S
+    energy_tolerance: float = ENERGY_TOLERANCE
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def compared(self) -> int:
+        """Events compared."""
+        return min(len(self.live), len(self.study)) if self.difference is None else self.difference.index
+
+    @property
+    def energy_error(self) -> float:
+        """Relative difference of the energy charged."""
+        live, study = self.charged_kwh
+        return abs(study - live) / max(live, 1.0)
+
+    @property
+    def largest_wait_error_s(self) -> float:
+        """Largest difference between the two waits of one truck."""
+        return max((abs(study - live) for live, study in self.waits_s), default=0.0)
+
+    @property
+    def largest_handed_error_kwh(self) -> float:
+        """Largest difference between the energies that one truck left with."""
+        return max((abs(study - live) for live, study in self.handed_kwh), default=0.0)
+
+    @property
+    def agrees(self) -> bool:
+        """Same events in the same order within the time tolerance, and the same energy within its own."""
+        return self.difference is None and self.energy_error <= self.energy_tolerance
+
+    def wait_min(self, side: int, quantile: float | None = None) -> float:
+        """Mean wait, or a quantile of it, in minutes; side 0 is live, 1 the study. 0 without trucks."""
+        waits = [pair[side] / 60 for pair in self.waits_s]
+        if not waits:
+            return 0.0
+        return float(np.mean(waits) if quantile is None else np.quantile(waits, quantile))
+
+    def swaps(self, side: int) -> int:
+        """Swaps completed."""
+        return sum(event.kind == COMPLETED for event in (self.live, self.study)[side])
+
+
+def set_aside(scenario: Scenario) -> tuple[Scenario, tuple[str, ...]]:
+    """The scenario without what only the study has, and what that was."""
+    notes = []
+    if scenario.failures != FailureSection():
+        notes.append("failures of robots, chargers and packs are left out")
+    if scenario.patience != PatienceSection():
+        notes.append("trucks wait until served")
+    if scenario.pv.peak_kw > 0 or scenario.storage.power_kw > 0 or scenario.dr_events:
+        notes.append("photovoltaics, storage and demand response are left out")
+    if scenario.equipment.swap_cv > 0:
+        notes.append("durations do not vary")
+    if scenario.equipment.swap_s is not None:
+        notes.append("swap_s of the scenario is left out: the recipe's steps count")
+    notes.append("chargers lose nothing at their input; all probes of a pack are equally warm")
+    equipment = scenario.equipment.model_copy(update={"swap_cv": 0.0, "swap_s": None})
+    update = {
+        "failures": FailureSection(),
+        "patience": PatienceSection(),
+        "pv": PvSection(),
+        "storage": StorageSection(),
+        "dr_events": (),
+        "equipment": equipment,
+    }
+    return scenario.model_copy(update=update), tuple(notes)
+
+
+def run_twin(
+    scenario: Scenario,
+    config: StationConfig,
+    hours: float,
+    seed: int,
+    *,
+    poll_s: float | None = None,
+    tolerance_s: float = TIME_TOLERANCE_S,
+    folder: Path | None = None,
+) -> TwinReport:
+    """Run both sides from the scenario's first instant, and compare.
+
+    Args:
+        poll_s: how often the live controller looks at a cell; the station file's when not given.
+        folder: where the live side's database is left; a temporary one when not given.
+
+    Raises:
+        StationMismatch: the study cannot stand for this station.
+    """
+    check_pair(scenario, config)
+    bare, notes = set_aside(scenario)
+    poll_s = min(lane.cell.poll_s for lane in config.lanes) if poll_s is None else poll_s
+    lane = config.lanes[0]
+    recipe = load_recipe(lane.recipe, config.folder)
+    packs = sorted({model.packs_per_vehicle for model in config.vehicle_models})
+    times = step_times([recipe.table(count, lane.swap_order) for count in packs], poll_s)
+    coming = list(itertools.takewhile(lambda a: a.at_s < hours * 3600, arrivals(bare, bare.start_at, seed)))
+    with TemporaryDirectory(prefix="twin-") as temporary:
+        store = Store(f"sqlite:///{(folder or Path(temporary)) / 'twin.db'}")
+        try:
+            live = LiveSide(bare, config, store, times, coming, seed)
+            asyncio.run(live.run(hours, tolerance_s))
+            journal = live.journal()
+        finally:
+            store.close()
+    study = _study_side(bare, config, times, live, hours * 3600 + tolerance_s, seed)
+    difference, largest_s = _first_difference(journal.events, study.events, hours * 3600, tolerance_s)
+    return TwinReport(
+        station=config.station.id,
+        scenario=scenario.id,
+        start_at=live.start_at,
+        hours=hours,
+        seed=seed,
+        poll_s=times.poll_s,
+        live=journal.events,
+        study=study.events,
+        difference=difference,
+        largest_time_error_s=largest_s,
+        waits_s=_pairs(journal.waits_s, study.waits_s),
+        charged_kwh=(journal.charged_kwh, study.charged_kwh),
+        handed_kwh=_pairs(journal.handed_kwh, study.handed_kwh),
+        tolerance_s=tolerance_s,
+        notes=(*notes, *live.notes),
+    )
+
+
+def _pairs(live: Mapping[int, float], study: Mapping[int, float]) -> tuple[tuple[float, float], ...]:
+    return tuple((live[number], study[number]) for number in sorted(live.keys() & study.keys()))
+
+
+# The study's side
+
+
+def _study_side(
+    scenario: Scenario, config: StationConfig, times: StepTimes, live: LiveSide, until_s: float, seed: int
+) -> Side:
+    flow = GivenFlow(scenario, Given(config, live.coming, live.stock, row_s=times.row_s), seed)
+    events: list[TwinEvent] = []
+
+    def told(at_s: float, kind: str, truck: StationTruck) -> None:
+        detail = ""
+        if kind == DISPATCHED:
+            dispatch = truck.dispatch
+            detail = called(dispatch.lane_id, dispatch.packs.bay_ids, dispatch.empty_bay_ids)
+        events.append(TwinEvent(at_s, kind, truck.vehicle_id, detail))
+
+    flow.on_event = told
+    flow.on_row = lambda at_s, state, truck: events.append(TwinEvent(at_s, STEP_DONE, truck.vehicle_id, state))
+    flow.time.run_until(until_s)
+    flow.close()
+    served = {number: truck for number, truck in flow.trucks.items() if truck.start_s >= 0}
+    return Side(
+        tuple(events),
+        {number: truck.start_s - truck.at_s for number, truck in served.items()},
+        {number: sum(pack.energy_kwh for pack in truck.taken) for number, truck in served.items() if truck.taken},
+        flow.rack.settle_all(),
+    )
+
+
+def _first_difference(
+    live: Sequence[TwinEvent], study: Sequence[TwinEvent], end_s: float, tolerance_s: float
+) -> tuple[Difference | None, float]:
+    """The first pair that differs, and the largest difference in time before it.
+
+    An event that only one side has within the tolerance of the end may have come later on the other.
+    """
+    largest_s = 0.0
+    for index, (one, other) in enumerate(itertools.zip_longest(live, study)):
+        known = [event for event in (one, other) if event is not None]
+        if min(event.at_s for event in known) > end_s - tolerance_s:
+            break
+        if one is None or other is None:
+            return Difference(index, one, other, "missing"), largest_s
+        if one.what != other.what:
+            return Difference(index, one, other, "order"), largest_s
+        apart_s = abs(one.at_s - other.at_s)
+        if apart_s > tolerance_s:
+            return Difference(index, one, other, "time"), largest_s
+        largest_s = max(largest_s, apart_s)
+    return None, largest_s
