@@ -3,65 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api.cli_common import FOUND, OK, Json, fail, print_json, print_table
+from api.cli_planner import Cluster, Processes, Quick, Seed, finite, interval, number, progress, worker_pool
 
 if TYPE_CHECKING:
-    from sim.parallel import Workers
     from sim.scenario import Scenario
     from sim.sizing import Sizing, Trial
-    from sim.stats import Estimate
     from sim.study import StudyResult
 
 commands = typer.Typer()
 
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (scenario.toml).", show_default=False)]
-Processes = Annotated[
-    int | None, typer.Option("--processes", "-p", min=1, help="Processes to use; all cores when not given.")
-]
-Cluster = Annotated[
-    str | None,
-    typer.Option("--cluster", help="Scheduler of a running cluster, tcp://HOST:PORT, instead of local processes."),
-]
-Quick = Annotated[bool, typer.Option("--quick", help="Shorter runs, wider intervals.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The scenario's when not given.")]
-
-Progress = Callable[[int, int], None]
-
-
-@contextmanager
-def _progress(text: str, *, quiet: bool) -> Iterator[Progress]:
-    """A bar with the time left on standard error; nothing where nobody looks."""
-    import sys
-
-    if quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _workers(processes: int | None, cluster: str | None) -> Iterator[Workers]:
-    from sim.parallel import ClusterError, workers
-
-    try:
-        with workers(processes, cluster) as pool:
-            yield pool
-    except ClusterError as error:
-        fail(str(error))
 
 
 def _read_scenario(path: Path) -> Scenario:
@@ -72,16 +29,6 @@ def _read_scenario(path: Path) -> Scenario:
         return load_scenario(path)
     except ConfigError as error:
         fail(str(error))
-
-
-def _number(value: float, digits: int = 4) -> str:
-    if not math.isfinite(value):
-        return "–"
-    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
-
-
-def _interval(found: Estimate, digits: int = 3) -> str:
-    return f"{_number(found.mean, 4)} ± {_number(found.half_width, digits - 1)}"
 
 
 @commands.command(
@@ -112,12 +59,12 @@ def validate(
         fail(str(error))
     if not wanted:
         fail(f"{cases}: no case contains {only!r}")
-    with _workers(processes, cluster) as pool, _progress("validating", quiet=as_json) as on_done:
+    with worker_pool(processes, cluster) as pool, progress("validating", quiet=as_json) as on_done:
         report = run(wanted, pool, quick=quick, limit=limit, seed=SEED if seed is None else seed, on_done=on_done)
     failed = [check for check in report.checks if not check.passed]
     if as_json:
         values = [asdict(check) for check in report.checks]
-        print_json({"cases": report.cases, "passed": report.passed, "limit": limit, "checks": _finite(values)})
+        print_json({"cases": report.cases, "passed": report.passed, "limit": limit, "checks": finite(values)})
     else:
         print_table(
             ("case", "value", "exact", "simulated", "± 95 %", "std. errors", ""),
@@ -125,9 +72,9 @@ def validate(
                 (
                     check.case,
                     check.value,
-                    _number(check.exact, 6),
-                    _number(check.simulated, 6),
-                    _number(check.half_width, 2) if check.half_width else "exact",
+                    number(check.exact, 6),
+                    number(check.simulated, 6),
+                    number(check.half_width, 2) if check.half_width else "exact",
                     f"{check.deviation:+.2f}" if math.isfinite(check.deviation) else "–",
                     "pass" if check.passed else "FAIL",
                 )
@@ -140,15 +87,6 @@ def validate(
             f"at {limit:g} standard errors, {len(failed)} failed, {report.trucks:,} trucks simulated."
         )
     raise typer.Exit(OK if report.passed else FOUND)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity: null instead."""
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _ROWS = (
@@ -197,7 +135,7 @@ def simulate(
     read = _read_scenario(scenario)
     if quick:
         days, replications = days or 7.0, replications or 4
-    with _workers(processes, cluster) as pool, _progress("simulating", quiet=as_json) as on_done:
+    with worker_pool(processes, cluster) as pool, progress("simulating", quiet=as_json) as on_done:
         result = run_study(
             read,
             pool,
@@ -209,7 +147,7 @@ def simulate(
             on_done=on_done,
         )
     if as_json:
-        print_json(_finite(_study_json(result)))
+        print_json(finite(_study_json(result)))
     else:
         _print_study(result)
 
@@ -260,14 +198,14 @@ def _print_study(result: StudyResult) -> None:
     found = result.estimates()
     print_table(
         ("", "value", f"± {result.confidence:.0%}", ""),
-        [(text, _number(found[name].mean), _number(found[name].half_width, 2), unit) for name, text, unit in _ROWS],
+        [(text, number(found[name].mean), number(found[name].half_width, 2), unit) for name, text, unit in _ROWS],
         right=(1, 2),
     )
     kwh, yuan = _by_period(result, "kwh_by_period"), _by_period(result, "yuan_by_period")
     typer.echo()
     print_table(
         ("period", "kWh a day", "yuan a day"),
-        [(period, _number(kwh[period]), _number(yuan[period])) for period in kwh if kwh[period] > 0],
+        [(period, number(kwh[period]), number(yuan[period])) for period in kwh if kwh[period] > 0],
         right=(1, 2),
     )
     share = result.share_within
@@ -298,8 +236,8 @@ def size(
     read = _read_scenario(scenario)
     length = days or (7.0 if quick else float(read.study.days))
     effort = Effort(length, first=4, step=4, most=12 if quick else 24)
-    with _workers(processes, cluster) as pool:
-        with _progress("packs", quiet=as_json) as on_done:
+    with worker_pool(processes, cluster) as pool:
+        with progress("packs", quiet=as_json) as on_done:
             table = pack_table(read, pool, effort, seed=seed, on_done=on_done)
         if not as_json:
             _print_pack_table(read, table)
@@ -309,7 +247,7 @@ def size(
             found = find_size(read, pool, effort, seed=seed, on_trial=say)
     stock = next((trial for trial in table if trial.verdict), None)
     if as_json:
-        print_json(_finite(_size_json(table, found)))
+        print_json(finite(_size_json(table, found)))
     elif found is not None:
         _print_sizing(found)
     answered = stock is not None if found is None else found.answer is not None
@@ -329,11 +267,11 @@ def _print_pack_table(scenario: Scenario, trials: list[Trial]) -> None:
         rows.append(
             (
                 trial.design.packs,
-                _interval(result.mean_wait_min),
-                _interval(result.wait_quantile_min(0.95)),
+                interval(result.mean_wait_min),
+                interval(result.wait_quantile_min(0.95)),
                 f"{result.share_within.mean:.1%} ± {result.share_within.half_width:.1%}",
                 f"{result.stockout_share.mean:.1%} ± {result.stockout_share.half_width:.1%}",
-                _interval(result.mean("import_kwh_per_day")),
+                interval(result.mean("import_kwh_per_day")),
                 {True: "keeps", False: "breaks", None: "too close"}[trial.verdict],
             )
         )
@@ -373,9 +311,9 @@ def _print_sizing(found: Sizing) -> None:
         result = answer.result()
         typer.echo(f"Cheapest station that keeps the promise: {answer.design}.")
         typer.echo(
-            f"  {_interval(answer.cost)} yuan a year, of which equipment {_number(answer.capital_yuan)}; "
+            f"  {interval(answer.cost)} yuan a year, of which equipment {number(answer.capital_yuan)}; "
             f"{answer.share.mean:.1%} ± {answer.share.half_width:.1%} within {promise.wait_limit_min:g} min, "
-            f"P95 wait {_interval(result.wait_quantile_min(0.95))} min"
+            f"P95 wait {interval(result.wait_quantile_min(0.95))} min"
         )
     if found.next_cheaper is not None and found.binding is not None:
         share = found.next_cheaper.share
@@ -387,15 +325,15 @@ def _print_sizing(found: Sizing) -> None:
     if found.rivals:
         typer.echo("\nOther designs that keep the promise, dearer by yuan a year:")
         for design, extra in found.rivals:
-            typer.echo(f"  {design}: {_interval(extra)}")
+            typer.echo(f"  {design}: {interval(extra)}")
     typer.echo("\nCost against wait (no simulated design is better in both):")
     print_table(
         ("design", "yuan a year", "P95 wait min", "within"),
         [
             (
                 trial.design,
-                _interval(trial.cost),
-                _interval(trial.result().wait_quantile_min(0.95)),
+                interval(trial.cost),
+                interval(trial.result().wait_quantile_min(0.95)),
                 f"{trial.share.mean:.1%}",
             )
             for trial in found.front
@@ -407,7 +345,7 @@ def _print_sizing(found: Sizing) -> None:
         print_table(
             ("", "within the promise", "P95 wait min"),
             [
-                (text, f"{share.mean:.1%} ± {share.half_width:.1%}", _interval(p95))
+                (text, f"{share.mean:.1%} ± {share.half_width:.1%}", interval(p95))
                 for text, share, p95 in found.sensitivity
             ],
             right=(1, 2),

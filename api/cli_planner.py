@@ -1,0 +1,79 @@
+"""What the planner's commands share: options, worker processes, progress, numbers with their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.cli_common import fail
+
+if TYPE_CHECKING:
+    from sim.parallel import Workers
+    from sim.stats import Estimate
+
+Processes = Annotated[
+    int | None, typer.Option("--processes", "-p", min=1, help="Processes to use; all cores when not given.")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", help="Scheduler of a running cluster, tcp://HOST:PORT, instead of local processes."),
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Shorter runs, wider intervals.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The scenario's when not given.")]
+
+Progress = Callable[[int, int], None]
+
+
+@contextmanager
+def progress(text: str, *, quiet: bool) -> Iterator[Progress]:
+    """A bar with the time left on standard error; nothing where nobody looks."""
+    import sys
+
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def worker_pool(processes: int | None, cluster: str | None) -> Iterator[Workers]:
+    """Local processes or a cluster; leaves with a message when the cluster cannot be used."""
+    from sim.parallel import ClusterError, workers
+
+    try:
+        with workers(processes, cluster) as pool:
+            yield pool
+    except ClusterError as error:
+        fail(str(error))
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A number for a table, to so many digits."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+
+
+def interval(found: Estimate, digits: int = 3) -> str:
+    """A mean and half the width of its interval."""
+    return f"{number(found.mean, 4)} ± {number(found.half_width, digits - 1)}"
+
+
+def finite(value: Any) -> Any:
+    """JSON has no infinity: null instead."""
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
