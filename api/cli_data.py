@@ -22,7 +22,7 @@ def audit(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     """Walk the whole database and check what must always hold; print how many items each check examined."""
     from swap.audit import audit as walk
 
-    store = _existing(database_url)
+    store = existing_store(database_url)
     try:
         with store.reading() as session:
             report = walk(session)
@@ -107,7 +107,8 @@ def backup(
     typer.echo(f"{target}: {target.stat().st_size // 1024} KiB")
 
 
-def _existing(database_url: str | None) -> Store:
+def existing_store(database_url: str | None) -> Store:
+    """The database of the settings; the program leaves with 2 where an SQLite file is not there."""
     from swap.store import Store
 
     url = read_settings(database_url=database_url).database_url

@@ -1,0 +1,293 @@
+"""`swap twin` and `swap replay`: does the study do what the live station does, and did?"""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from api.cli_common import (
+    FOUND,
+    OK,
+    DatabaseUrl,
+    Json,
+    Station,
+    fail,
+    print_json,
+    print_table,
+    read_station,
+)
+from api.cli_data import existing_store
+
+if TYPE_CHECKING:
+    from sim.replay import ReplayReport
+    from sim.scenario import Scenario
+    from sim.twin import TwinReport
+    from sim.twin_live import TwinEvent
+
+commands = typer.Typer()
+
+ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (scenario.toml).", show_default=False)]
+
+
+def _read_scenario(path: Path) -> Scenario:
+    from sim.scenario_file import load_scenario
+    from swap.config import ConfigError
+
+    try:
+        return load_scenario(path)
+    except ConfigError as error:
+        fail(str(error))
+
+
+@commands.command(
+    epilog="Example: `swap twin examples/yangquan_mine/station.toml examples/yangquan_mine/scenario.toml --hours 6`. "
+    "Exit codes: 0 the same, 1 they differ, 2 the files are not valid or do not belong together."
+)
+def twin(
+    station: Station,
+    scenario: ScenarioFile,
+    hours: Annotated[float, typer.Option("--hours", min=0.1, max=744, help="Length, from the scenario's start.")] = 6.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of trucks and weather.")] = 1,
+    poll_s: Annotated[
+        float | None,
+        typer.Option(
+            "--poll-s",
+            min=0.001,
+            max=5,
+            help="How often the live controller looks at a cell, s; the station file's when not given.",
+            show_default=False,
+        ),
+    ] = None,
+    tolerance_s: Annotated[
+        float, typer.Option("--tolerance-s", min=0.001, help="Largest difference of one event's instant, s.")
+    ] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Run the live controller over virtual time beside the study: same trucks, same events in the same order?"""
+    from sim.engine_given import StationMismatch
+    from sim.twin import run_twin
+
+    config = read_station(station)
+    read = _read_scenario(scenario)
+    try:
+        report = run_twin(read, config, hours, seed, poll_s=poll_s, tolerance_s=tolerance_s)
+    except StationMismatch as error:
+        fail(str(error))
+    if as_json:
+        print_json(_twin_json(report))
+    else:
+        _print_twin(report)
+    raise typer.Exit(OK if report.agrees else FOUND)
+
+
+def _event(event: TwinEvent | None) -> str:
+    return "–" if event is None else f"{event.at_s:.3f} s {event.kind} {event.vehicle} {event.detail}".rstrip()
+
+
+def _twin_rows(report: TwinReport) -> list[tuple[str, str, float, float]]:
+    """Name, unit, live, study."""
+    return [
+        ("swaps completed", "", report.swaps(0), report.swaps(1)),
+        ("events", "", len(report.live), len(report.study)),
+        ("wait, mean", "min", report.wait_min(0), report.wait_min(1)),
+        ("wait, P50", "min", report.wait_min(0, 0.50), report.wait_min(1, 0.50)),
+        ("wait, P95", "min", report.wait_min(0, 0.95), report.wait_min(1, 0.95)),
+        ("energy charged", "kWh", *report.charged_kwh),
+    ]
+
+
+def _twin_json(report: TwinReport) -> dict[str, Any]:
+    found = report.difference
+    return {
+        "station": report.station,
+        "scenario": report.scenario,
+        "start_at": report.start_at.isoformat(),
+        "hours": report.hours,
+        "seed": report.seed,
+        "poll_s": report.poll_s,
+        "agrees": report.agrees,
+        "events_compared": report.compared,
+        "largest_time_error_s": report.largest_time_error_s,
+        "largest_wait_error_s": report.largest_wait_error_s,
+        "largest_handed_error_kwh": report.largest_handed_error_kwh,
+        "energy_error": report.energy_error,
+        "values": [
+            {"name": name, "unit": unit, "live": live, "study": study} for name, unit, live, study in _twin_rows(report)
+        ],
+        "difference": None
+        if found is None
+        else {
+            "index": found.index,
+            "what": found.what,
+            "live": _event(found.live),
+            "study": _event(found.study),
+        },
+        "notes": list(report.notes),
+    }
+
+
+def _print_twin(report: TwinReport) -> None:
+    typer.echo(
+        f"{report.station}, {report.scenario}: {report.hours:g} h from {report.start_at.isoformat()}, "
+        f"seed {report.seed}; cells looked at every {report.poll_s:g} s\n"
+    )
+    print_table(
+        ("", "live", "study", "difference", ""),
+        [
+            (name, f"{live:,.2f}", f"{study:,.2f}", f"{study - live:+,.3f}", unit)
+            for name, unit, live, study in _twin_rows(report)
+        ],
+        right=(1, 2, 3),
+    )
+    typer.echo(
+        f"\n{report.compared} events compared; instants differ by at most {report.largest_time_error_s:.4f} s, "
+        f"the waits of one truck by {report.largest_wait_error_s:.4f} s, the energy a truck leaves with by "
+        f"{report.largest_handed_error_kwh:.4f} kWh."
+    )
+    if report.notes:
+        typer.echo("On both sides: " + "; ".join(report.notes) + ".")
+    found = report.difference
+    if found is not None:
+        typer.echo(f"\nThe first difference ({found.what}) is event {found.index + 1}:")
+        for index in range(max(0, found.index - 2), found.index):
+            typer.echo(f"  both   {_event(report.live[index])}")
+        typer.echo(f"  live   {_event(found.live)}\n  study  {_event(found.study)}")
+    elif not report.agrees:
+        typer.echo(f"\nThe energy charged differs by {report.energy_error:.2%}; allowed {report.energy_tolerance:.2%}.")
+    else:
+        typer.echo("\nThe same events in the same order.")
+
+
+@commands.command(
+    epilog="Example: `swap replay examples/yangquan_mine/station.toml examples/yangquan_mine/scenario.toml "
+    "--day 2026-09-01`. Exit codes: 0 every error is within its limit, 1 one is not, 2 nothing can be compared."
+)
+def replay(
+    station: Station,
+    scenario: ScenarioFile,
+    day: Annotated[
+        datetime,
+        typer.Option("--day", formats=["%Y-%m-%d"], help="Local day of the station.", show_default=False),
+    ],
+    from_time: Annotated[
+        datetime | None, typer.Option("--from", formats=["%H:%M"], help="Local time; midnight when not given.")
+    ] = None,
+    until_time: Annotated[
+        datetime | None,
+        typer.Option("--until", formats=["%H:%M"], help="Local time; the next midnight when not given."),
+    ] = None,
+    within_min: Annotated[
+        float, typer.Option("--within-min", min=0, help="Largest error of mean, P50 and P95 of the wait, minutes.")
+    ] = 1.0,
+    within_pct: Annotated[
+        float, typer.Option("--within-pct", min=0, help="Largest error of the energy charged, per cent.")
+    ] = 5.0,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Run a recorded day of the live station in the study: waits and energy side by side, with the error."""
+    from sim.engine_given import StationMismatch
+    from sim.replay import NothingToReplay
+    from sim.replay import replay as run
+    from swap.errors import SwapError
+    from swap.recorded import recording
+
+    config = read_station(station)
+    read = _read_scenario(scenario)
+    zone = config.station.zone
+    midnight = datetime.combine(day.date(), time(), zone)
+    begin = midnight if from_time is None else datetime.combine(day.date(), from_time.time(), zone)
+    end = midnight + timedelta(days=1) if until_time is None else datetime.combine(day.date(), until_time.time(), zone)
+    if end <= begin:
+        fail("--until: must be after --from")
+    store = existing_store(database_url)
+    try:
+        with store.reading() as db:
+            found = recording(db, config.station.id, begin, end, [lane.id for lane in config.lanes])
+        report = run(found, read, config, day.date(), within_min=within_min, within_pct=within_pct)
+    except (SwapError, StationMismatch, NothingToReplay) as error:
+        fail(str(error))
+    finally:
+        store.close()
+    if as_json:
+        print_json(_replay_json(report))
+    else:
+        _print_replay(report, zone)
+    raise typer.Exit(OK if report.holds else FOUND)
+
+
+_NAMES = {
+    "wait_mean": "wait, mean",
+    "wait_p50": "wait, P50",
+    "wait_p95": "wait, P95",
+    "swap_mean": "lane time of a swap",
+    "charged": "energy charged",
+}
+
+
+def _replay_json(report: ReplayReport) -> dict[str, Any]:
+    return {
+        "station": report.station,
+        "scenario": report.scenario,
+        "day": report.day.isoformat(),
+        "from_at": report.from_at.isoformat(),
+        "until_at": report.until_at.isoformat(),
+        "holds": report.holds,
+        "swaps_compared": report.compared,
+        "only_recorded": report.only_recorded,
+        "only_study": report.only_study,
+        "largest_wait_error_min": report.largest_wait_error_min,
+        "values": [
+            {
+                "name": value.name,
+                "unit": value.unit,
+                "recorded": value.recorded,
+                "study": value.study,
+                "error": value.error,
+                "error_unit": _error_unit(value.unit),
+                "limit": value.limit,
+                "holds": value.holds,
+            }
+            for value in report.values
+        ],
+        "notes": list(report.notes),
+    }
+
+
+def _error_unit(unit: str) -> str:
+    return "%" if unit == "kWh" else unit
+
+
+def _print_replay(report: ReplayReport, zone: ZoneInfo) -> None:
+    begin, end = (at.astimezone(zone) for at in (report.from_at, report.until_at))
+    typer.echo(
+        f"{report.station}, {report.scenario}: recorded from {begin:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S}, "
+        f"{report.compared} swaps compared\n"
+    )
+    print_table(
+        ("", "recorded", "study", "error", "allowed", ""),
+        [
+            (
+                f"{_NAMES[value.name]}, {value.unit}",
+                f"{value.recorded:,.2f}",
+                f"{value.study:,.2f}",
+                f"{value.error:+.2f} {_error_unit(value.unit)}",
+                "–" if value.limit is None else f"{value.limit:g} {_error_unit(value.unit)}",
+                "" if value.holds else "too large",
+            )
+            for value in report.values
+        ],
+        right=(1, 2, 3, 4),
+    )
+    typer.echo(f"\nThe wait of one truck differs by at most {report.largest_wait_error_min:.2f} min.")
+    if report.only_recorded or report.only_study:
+        typer.echo(
+            f"Still waiting at the end: {report.only_recorded} in the study alone, "
+            f"{report.only_study} in the record alone."
+        )
+    for note in report.notes:
+        typer.echo(f"- {note}")
