@@ -89,6 +89,8 @@ class RegisterMap:
         }
         self._masks = {name: [(e.name, e.mask) for e in items if e.mask] for name, items in self.by_block.items()}
 
+        self._faults = [(e.name, [(int(b), c) for b, c in e.faults.items()]) for e in file.entries if e.faults]
+
     def order(self, entry: EntrySection) -> WordOrder:
         """Word order that applies to an entry."""
         return entry.word_order or self.word_order
@@ -121,10 +123,10 @@ class RegisterMap:
     def faults_in(self, values: Mapping[str, Value]) -> tuple[int, ...]:
         """Fault codes whose bits are set in decoded fault words, in the order of the map."""
         found = []
-        for name, entry in self.entries.items():
+        for name, codes in self._faults:
             word = values.get(name)
-            if entry.faults and isinstance(word, int):
-                found += [code for bit, code in entry.faults.items() if word >> int(bit) & 1]
+            if isinstance(word, int) and word:
+                found += [code for bit, code in codes if word >> bit & 1]
         return tuple(found)
 
     # -- reading
@@ -179,6 +181,8 @@ class RegisterMap:
                 return cut or None
 
             return text
+        if entry.type == "u16" and entry.scale == 1.0 and entry.offset == 0.0 and entry.idle is entry.invalid is None:
+            return lambda words: words[address]  # most of the words of a cell
         little = self.order(entry) == "little"
 
         def number(words: Mapping[int, int]) -> Value:
