@@ -64,6 +64,9 @@ class CellWatch:
         self._shown: frozenset[str] = frozenset()
         self._command: RobotCommand | None = None
         self._sent_at: datetime | None = None
+        self._first_at: datetime | None = None
+        self._beaten = False
+        """The cell's heartbeat has been seen to move."""
 
     def load(self) -> None:
         """Take up what is open: faults of the cell; a command outside of a swap is given up."""
@@ -102,8 +105,14 @@ class CellWatch:
         if facts.fast_age_s is None or facts.fast_age_s > lost_s:
             return (self._shown - _LINK_FAULTS) | {"cell_link_lost"}
         if not facts.fresh:
-            frozen = {"cell_heartbeat_frozen"} if not cell.heartbeat_ok else set()
+            # A heartbeat is seen to move only at the second look: at the start, not moving yet is no fault.
+            if self._first_at is None:
+                self._first_at = self.context.clock.now()
+            watched_s = self.context.clock.age_s(self._first_at) or 0.0
+            judged = self._beaten or watched_s > lost_s
+            frozen = {"cell_heartbeat_frozen"} if not cell.heartbeat_ok and judged else set()
             return (self._shown - _LINK_FAULTS) | frozen
+        self._beaten = True
         names = {fault_by_code(code).name for code in cell.fault_codes}
         if cell.fault_code:
             names.add(fault_by_code(cell.fault_code).name)
