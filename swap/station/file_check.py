@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from robotics.config import LaneSection
+from robotics.modbus_link.registers import load_map
+from robotics.port import Signal
 from swap.config import ConfigError, StationConfig
-from swap.station.recipe import RecipeError, carried_orders, load_recipe
+from swap.station.recipe import Recipe, RecipeError, carried_orders, load_recipe
 
 
 def recipe_problems(config: StationConfig) -> list[str]:
@@ -22,6 +25,8 @@ def recipe_problems(config: StationConfig) -> list[str]:
                 f"lanes.{lane.id}.swap_order = {lane.swap_order!r}: recipe {recipe.name} carries "
                 f"{', '.join(carried_orders(recipe))}"
             )
+        else:
+            problems += _signal_problems(config, lane, recipe)
         transfer = [b for b in config.bays if b.role == "transfer" and (not b.lanes or lane.id in b.lanes)]
         if lane.swap_order == "in_out" and not transfer:
             problems.append(
@@ -35,6 +40,29 @@ def recipe_problems(config: StationConfig) -> list[str]:
                 f"lanes serve {', '.join(sorted(modes))}"
             )
     return problems
+
+
+def _signal_problems(config: StationConfig, lane: LaneSection, recipe: Recipe) -> list[str]:
+    """Signals that the recipe asks for and the lane's register map does not carry: the swap would never begin."""
+    register_map = load_map(lane.cell.register_map, config.folder)
+    served = [m for m in config.vehicle_models if m.swap_mode == recipe.swap_mode]
+    packs = max((m.packs_per_vehicle for m in served), default=1)
+    asked: set[str] = {Signal.SEAT_1_OCCUPIED, Signal.GRIPPER_LOADED, Signal.LOCKS_OPEN, Signal.LOCKS_CLOSED}
+    for row in recipe.table(packs, lane.swap_order).rows:
+        asked |= {name.removeprefix("!") for name in (*row.permissives, *row.confirm)} & set(Signal)
+    if packs > 1:
+        asked |= {Signal.SEAT_2_OCCUPIED, "heads_open", "heads_closed"}
+    if lane.swap_order == "in_out":
+        asked.add(Signal.TRANSFER_OCCUPIED)
+    missing = register_map.missing(sorted(asked))
+    return (
+        [
+            f"lanes.{lane.id}.cell.register_map = {lane.cell.register_map!r}: recipe {recipe.name} asks for "
+            f"{', '.join(missing)}, which the map does not carry; add the entries or use another recipe"
+        ]
+        if missing
+        else []
+    )
 
 
 def check_recipes(config: StationConfig, source: str = "station file") -> StationConfig:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from robotics import modbus_link
 from swap.config import ConfigError, load_station, parse_station
 from swap.station.file_check import check_recipes
 
@@ -85,6 +86,17 @@ def test_an_unknown_recipe_is_refused(data: dict[str, Any]) -> None:
 def test_in_out_needs_a_transfer_bay(data: dict[str, Any]) -> None:
     data["lanes"][0]["swap_order"] = "in_out"
     assert "transfer bay" in problems(data)
+
+
+def test_a_map_must_carry_what_the_recipe_asks(data: dict[str, Any], tmp_path: Path) -> None:
+    maps = Path(modbus_link.__file__).parent / "maps"
+    text = (maps / "swap_cell_v1.toml").read_text(encoding="utf-8")
+    cut = text.replace('name = "exit_clear"', 'name = "exit_lamp"')
+    assert cut != text
+    (tmp_path / "own.toml").write_text(cut, encoding="utf-8")
+    data["lanes"][0]["cell"]["register_map"] = "own.toml"
+    with pytest.raises(ConfigError, match="asks for exit_clear, which the map does not carry"):
+        check_recipes(parse_station(data, folder=tmp_path))
 
 
 def test_no_toml_and_no_file(tmp_path: Path) -> None:
