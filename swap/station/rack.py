@@ -144,6 +144,8 @@ class RackRunner:
             return
         if PackState(pack.state) in (PackState.QUARANTINED, PackState.EVACUATED):
             return
+        if section.role == "transfer" and section.point is None:
+            return  # no BMS is read there; the swap that set the pack down carries it on
         if reading is None or not fresh or reading.pack_id is None:
             self._no_reading(db, section, pack, in_motion)
             return
