@@ -243,7 +243,7 @@ def test_moving_packs_cuts_stock_outs_where_packs_are_short() -> None:
 
 
 def test_the_wait_shown_to_drivers_is_on_average_the_wait_they_find() -> None:
-    flow = NetworkFlow(network(busy(8.5, 7)), 1)
+    flow = NetworkFlow(network(busy(7.0, 7)), 1)
     station = flow.stations[0]
     shown: dict[str, float] = {}
     pairs: list[tuple[float, float]] = []
