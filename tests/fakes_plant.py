@@ -30,13 +30,13 @@ def code(number: int) -> str:
     return f"0SXPB280000YQ1G51{number:07d}"
 
 
-def station(
+def station_data(
     *,
     lanes: int = 1,
     seats: int = 1,
     ports: Sequence[int] = (15800, 15801, 15802, 15803),
     map_name: str = "swap_cell_v1",
-) -> StationConfig:
+) -> dict[str, Any]:
     """Four charging bays, packs 1…3 in A1…A3, a transfer and a quarantine bay, four trucks with packs from 11 on.
 
     `ports` are those of the rack, the meter and the lanes.
@@ -55,34 +55,37 @@ def station(
         vehicles.append(
             {"id": f"V{truck + 1}", "tag": 101 + truck, "model": "tractor", "fleet": "fleet", "packs": codes}
         )
-    return parse_station(
-        {
-            "station": {"id": "test", "name_zh": "测试站", "name_en": "Test", "operator": "op"},
-            "site": {
-                "transformer_kva": 2000,
-                "base_load_kw": 20,
-                "meter": {"address": {"port": ports[1]}},
-            },
-            "pack_kinds": [{"id": "lfp", "rated_kwh": 282, "max_charge_kw": 282}],
-            "vehicle_models": [{"id": "tractor", "pack_kinds": ["lfp"], "packs_per_vehicle": seats}],
-            "rack_devices": [{"id": "rack-1", "port": ports[0]}],
-            "lanes": [
-                {
-                    "id": f"L{i + 1}",
-                    "cell": {"address": {"port": ports[2 + i]}, "register_map": map_name},
-                }
-                for i in range(lanes)
-            ],
-            "bays": bays,
-            "parties": [
-                {"id": "op", "name_zh": "运营", "name_en": "Operator", "kind": "station_operator"},
-                {"id": "owner", "name_zh": "资产", "name_en": "Owner", "kind": "battery_owner"},
-                {"id": "fleet", "name_zh": "车队", "name_en": "Fleet", "kind": "fleet"},
-            ],
-            "vehicles": vehicles,
-            "packs": packs,
-        }
-    )
+    return {
+        "station": {"id": "test", "name_zh": "测试站", "name_en": "Test", "operator": "op"},
+        "site": {
+            "transformer_kva": 2000,
+            "base_load_kw": 20,
+            "meter": {"address": {"port": ports[1]}},
+        },
+        "pack_kinds": [{"id": "lfp", "rated_kwh": 282, "max_charge_kw": 282}],
+        "vehicle_models": [{"id": "tractor", "pack_kinds": ["lfp"], "packs_per_vehicle": seats}],
+        "rack_devices": [{"id": "rack-1", "port": ports[0]}],
+        "lanes": [
+            {
+                "id": f"L{i + 1}",
+                "cell": {"address": {"port": ports[2 + i]}, "register_map": map_name},
+            }
+            for i in range(lanes)
+        ],
+        "bays": bays,
+        "parties": [
+            {"id": "op", "name_zh": "运营", "name_en": "Operator", "kind": "station_operator"},
+            {"id": "owner", "name_zh": "资产", "name_en": "Owner", "kind": "battery_owner"},
+            {"id": "fleet", "name_zh": "车队", "name_en": "Fleet", "kind": "fleet"},
+        ],
+        "vehicles": vehicles,
+        "packs": packs,
+    }
+
+
+def station(**options: Any) -> StationConfig:
+    """The station of `station_data`."""
+    return parse_station(station_data(**options))
 
 
 def plant(**options: Any) -> Plant:

@@ -1,0 +1,180 @@
+"""A controller process that kills itself at one point: the product as `swap run` builds it, watched from outside.
+
+Nothing in the product knows of it. The step function, the store and the robot's driver are wrapped here, in the
+child process, before the station is built.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from sqlmodel import Session as Db
+
+import api.wiring as wiring
+import swap.station.lanes as lanes
+from api.settings import Settings
+from robotics.plc_robot import PlcRobot
+from robotics.port import CellStatus, RobotCommand
+from swap.config import StationConfig, parse_station
+from swap.events import EventKind, append_event
+from swap.station.controller import StationController
+from swap.station.permissives import SeatPlan
+from swap.station.recipe import QUEUED, StepTable
+from swap.station.session import Result, Send, Session, StepDone, StepFacts
+from swap.store import Store
+from tests.prove.kill_points import KillPoint, Moment
+
+real_step = lanes.step
+real_begin = lanes.begin
+
+
+def die() -> NoReturn:
+    """As by `kill -9`: no handler, no `finally`, no flush."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("still alive")
+
+
+class Watch:
+    """Sees each step before it is stored, and says when the process is to die."""
+
+    def __init__(self, point: KillPoint | None) -> None:
+        self.point = point
+        self.before_commit = False
+        self.after_commit = False
+        self.seq: int | None = None
+        """Number of the command of the point's state."""
+        self.done = False
+
+    def at(self, moment: Moment) -> bool:
+        """Whether this is the point's moment."""
+        return self.point is not None and self.point.moment is moment
+
+    def begin(
+        self, table: StepTable, swap_id: str, vehicle_tag: int, seats: tuple[SeatPlan, ...], now: datetime
+    ) -> Session:
+        """The dispatch of a truck."""
+        if self.point is not None and self.point.state == QUEUED:
+            self.before_commit, self.after_commit = self.at(Moment.READ), self.at(Moment.DONE)
+        return real_begin(table, swap_id, vehicle_tag, seats, now)
+
+    def step(self, table: StepTable, session: Session, facts: StepFacts) -> Result:
+        """One step of the swap."""
+        after, effects = real_step(table, session, facts)
+        if self.point is not None and session.state == self.point.state:
+            for effect in effects:
+                if isinstance(effect, Send) and not effect.repeated:
+                    self.seq = effect.command.seq
+                    self.before_commit = self.at(Moment.STORING)
+                elif isinstance(effect, StepDone):
+                    self.done = True
+                    self.before_commit = self.at(Moment.READ)
+                    self.after_commit = self.at(Moment.DONE) and effect.seq is None
+        return after, effects
+
+
+def mortal_store(watch: Watch) -> type[Store]:
+    """A store whose process dies inside, or right after, a transaction."""
+
+    class MortalStore(Store):
+        @contextmanager
+        def transaction(self) -> Iterator[Db]:
+            with super().transaction() as db:
+                yield db
+                if watch.before_commit:
+                    db.flush()
+                    die()
+            if watch.after_commit:
+                die()
+
+    return MortalStore
+
+
+def mortal_robot(watch: Watch) -> type[PlcRobot]:
+    """A driver whose process dies before or after a request to the PLC."""
+
+    class MortalRobot(PlcRobot):
+        async def send(self, command: RobotCommand) -> None:
+            ours = command.seq == watch.seq
+            if ours and watch.at(Moment.STORED):
+                die()
+            await super().send(command)
+            if ours and watch.at(Moment.SENT):
+                die()
+            while ours and watch.at(Moment.RUNNING):
+                if _heard(await self.status(), command.seq):
+                    die()
+
+        async def acknowledge(self, seq: int) -> None:
+            if watch.done and seq == watch.seq and watch.at(Moment.DONE):
+                die()
+            await super().acknowledge(seq)
+
+    return MortalRobot
+
+
+class Careless(StationController):
+    """Takes a killed controller for one that was stopped, and goes on without a person."""
+
+    def recover(self) -> bool:
+        """Say that all is well before looking."""
+        with self.context.store.transaction() as db:
+            append_event(
+                db,
+                station_id=self.context.station_id,
+                at=self.context.clock.now(),
+                kind=EventKind.CONTROLLER_STOPPED,
+            )
+        return super().recover()
+
+
+def _heard(cell: CellStatus, seq: int) -> bool:
+    return seq in (cell.ack_seq, cell.active_seq, cell.done_seq)
+
+
+def run_controller(
+    station_file: str, database_url: str, speed: float, point: KillPoint | None, flawed: bool = False
+) -> None:
+    """The process: a station's controller over devices that are elsewhere, until SIGTERM or the point.
+
+    Ends with code 0 after a safe stop, 2 when it was refused. A flawed one takes every end for a clean stop.
+    """
+    watch = Watch(point)
+    if flawed:
+        setattr(wiring, "StationController", Careless)  # noqa: B010
+    # setattr, since a type checker rightly refuses to assign to a class
+    for module, name, value in (
+        (lanes, "step", watch.step),
+        (lanes, "begin", watch.begin),
+        (wiring, "Store", mortal_store(watch)),
+        (wiring, "PlcRobot", mortal_robot(watch)),
+    ):
+        setattr(module, name, value)
+    config = parse_station(json.loads(Path(station_file).read_text(encoding="utf-8")))
+    settings = Settings(database_url=database_url, station_file=Path(station_file), speed=speed)
+    raise SystemExit(asyncio.run(_run(settings, config)))
+
+
+async def _run(settings: Settings, config: StationConfig) -> int:
+    station = wiring.Station(settings, config)
+    try:
+        station.prepare()
+        running: asyncio.Task[Any] = asyncio.create_task(station.controller.run())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+        try:
+            await running
+        except asyncio.CancelledError:
+            return 0
+    except (wiring.ControllerRunning, wiring.CellOwned) as error:
+        print(error, flush=True)
+        return wiring.REFUSED
+    finally:
+        station.store.close()
+    return 1

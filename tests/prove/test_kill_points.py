@@ -1,0 +1,105 @@
+"""The controller process is killed at every step of a swap, and between command and answer.
+
+Each time the station must come up held and wait for a named person; in the end the swap is over or waits by name,
+the audit is clean, no command number has moved anything twice, and no pack is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from swap.station.recipe import load_recipe
+from swap.store import Store
+from tests.prove.kill_points import KillPoint, Moment, chains, kill_points, way_back_points
+from tests.prove.kill_trial import Outcome, Trial
+
+TABLE = load_recipe("top_lift").table(1, "out_in")
+KILLS = 4
+"""Kills in one swap; each is followed by a restart and a confirmation."""
+AT_ONCE = 2 * (os.cpu_count() or 2)
+"""Stations at a time: a trial mostly waits."""
+TURNING = KillPoint("placing_new", Moment.SENT)
+"""Where the person chooses the way back: the charged pack is in the gripper, the spent one in its bay."""
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """An empty database of the newest migration."""
+    path = tmp_path / "template.db"
+    store = Store(f"sqlite:///{path}")
+    store.upgrade()
+    store.close()
+    return path
+
+
+async def prove(trials: Sequence[Trial]) -> list[Outcome]:
+    """Run trials, some at a time."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(trial: Trial) -> Outcome:
+        async with places:
+            return await trial.run()
+
+    return list(await asyncio.gather(*(one(trial) for trial in trials)))
+
+
+def report(title: str, outcomes: Sequence[Outcome], took_s: float) -> None:
+    points = [point for outcome in outcomes for point in outcome.points]
+    ended = Counter(outcome.ended.split(":")[0] for outcome in outcomes)
+    print(f"\n{title}: {len(points)} kill points in {len(outcomes)} swaps, {took_s:.0f} s")
+    for moment, count in Counter(point.moment for point in points).items():
+        print(f"  {count:3d} × {moment.value}")
+    print("  swaps: " + ", ".join(f"{count} {text}" for text, count in ended.most_common()))
+    waits = Counter(wait.split("{")[0].strip() for outcome in outcomes for wait in outcome.waits)
+    print(f"  waits for a decision of a person on the way: {sum(waits.values())} {dict(waits) or ''}")
+    wrong = [f"{' | '.join(map(str, o.points))}: {text}" for o in outcomes for text in o.wrong]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_points_come_from_the_table() -> None:
+    points = kill_points(TABLE)
+    assert {p.state for p in points} == {"queued", *(row.state for row in TABLE.forward)}
+    commands = [row for row in TABLE.forward if row.command is not None]
+    assert len(points) == 6 * len(commands) + 2 * (len(TABLE.forward) - len(commands)) + 2
+    in_swaps = [point for chain in chains(points, KILLS) for point in chain]
+    assert sorted(map(str, in_swaps)) == sorted(map(str, points))
+    assert all(len({p.state for p in chain}) == len(chain) for chain in chains(points, KILLS))
+
+
+@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_killed_at_every_step_a_swap_completes_or_waits_by_name(tmp_path: Path, template: Path) -> None:
+    began_s = time.monotonic()
+    swaps = chains(kill_points(TABLE), KILLS)
+    outcomes = await prove([Trial(points, tmp_path / f"{n:03d}", template) for n, points in enumerate(swaps)])
+    report("killed at every step", outcomes, time.monotonic() - began_s)
+    assert all(o.ended == "completed" or o.ended.startswith("waits in") for o in outcomes)
+
+
+@pytest.mark.system
+async def test_a_controller_that_goes_on_by_itself_is_found_out(tmp_path: Path, template: Path) -> None:
+    points = (KillPoint("unlocking", Moment.DONE),)
+    outcome = await Trial(points, tmp_path / "flawed", template, flawed=True).run()
+    assert [text for text in outcome.wrong if "not held" in text]
+    assert [text for text in outcome.wrong if "before a person confirmed" in text]
+
+
+@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_killed_at_every_step_of_the_way_back_a_truck_keeps_its_pack(tmp_path: Path, template: Path) -> None:
+    began_s = time.monotonic()
+    swaps = [(TURNING, *points) for points in chains(way_back_points(TABLE, TURNING.state), KILLS)]
+    trials = [Trial(points, tmp_path / f"{n:03d}", template, way_back=True) for n, points in enumerate(swaps)]
+    outcomes = await prove(trials)
+    report("killed on the way back", outcomes, time.monotonic() - began_s)
+    # Where the killed command had put the charged pack on the truck, there is no way back to choose any more.
+    assert all(o.ended in ("returned", "completed") or o.ended.startswith("waits in") for o in outcomes)
