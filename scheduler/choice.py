@@ -144,7 +144,7 @@ def pick(found: Sequence[Offer], packs_needed: int) -> PackChoice | None:
 
 
 def _by_soc_then_position(offer: Offer) -> tuple[float, int]:
-    return -(offer[3].soc_pct or 0.0), offer[1]
+    return -round(offer[3].soc_pct or 0.0, 1), offer[1]
 
 
 def choose_packs(

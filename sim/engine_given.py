@@ -17,6 +17,11 @@ from swap.config import StationConfig
 from swap.station.recipe import StepRow, load_recipe
 
 
+REPLAN_KW = 2.0
+"""While power is short, what packs in their taper give back is shared out anew in steps of this; the live
+controller does so every few seconds."""
+
+
 class StationMismatch(Exception):
     """The study cannot stand for this station; the message says what it lacks."""
 
@@ -66,6 +71,7 @@ class GivenFlow(StationFlow):
         self.trucks: dict[int, StationTruck] = {}
         """By place in `given.arrivals`; those that have come."""
         super().__init__(scenario, seed, start_s=given.start_s)
+        self.rack.replan_kw = REPLAN_KW
         self._ends = self._row_ends()
         for outage in given.outages:
             self.time.at(max(outage.from_s, given.start_s), self._on_outage, outage)

@@ -251,7 +251,9 @@ class StationFlow(Flow):
     def start_swaps(self) -> None:
         """Call trucks as long as the live station's decision finds one."""
         rack, view = self.rack, self.view
-        while self.queue and self.free_lanes and rack.charged and rack.empty:
+        # In-out needs no empty bay: the spent pack goes where the charged one came from.
+        in_out = self.scenario.equipment.swap_order == "in_out"
+        while self.queue and self.free_lanes and rack.charged and (rack.empty or in_out):
             for bay in rack.bays:
                 if bay.power_kw > 0 and bay.pack is not None and bay.pack.state == "ready":
                     rack.settle(bay)

@@ -29,10 +29,9 @@ from swap.station.controller import StationController
 from swap.station.lanes import LaneRunner
 from swap.station.lease import Lease
 from swap.station.session import Phase, Session
+from swap.station.step_table import Place
 from swap.store import Store
 
-SHORT_S = 15.0
-"""While power is short, what packs in their taper give back is shared out anew this often."""
 WAIT_POLL_S = 1.0
 """A swap that waits for something other than the end of a motion is looked at this often."""
 IDLE_S = 60.0
@@ -128,7 +127,8 @@ class VirtualStation:
         now_us = self.plant.now_us
         if now_us >= self._mark_us:
             self._look_again()
-        if now_us <= self._again_us or now_us - self._read_us >= self._renew_us:
+        plans = now_us - self._planned_us >= self._plan_us()
+        if plans or now_us <= self._again_us or now_us - self._read_us >= self._renew_us:
             self._read_us = now_us
             await controller.rack_cycle()
         stepped = False
@@ -142,9 +142,12 @@ class VirtualStation:
                 self._not_before_us[lane_id] = now_us + self._poll_us
                 if _moved(lane, before, lane.session):
                     self._look_again()
-        if now_us <= self._again_us or now_us - self._planned_us >= self._plan_us():
+        if plans or now_us <= self._again_us:
             self._planned_us = now_us
+            running = self._running()
             await controller.rack.charge_cycle()
+            if self._running() != running:
+                self._look_again()
         while free := [lane_id for lane_id, lane in controller.lanes.items() if lane.session is None]:
             await controller.dispatch_cycle()
             called = [lane_id for lane_id in free if controller.lanes[lane_id].session is not None]
@@ -163,11 +166,15 @@ class VirtualStation:
             done = True
         return done
 
+    def _running(self) -> list[str]:
+        """Bays that the charging plan gives power."""
+        return [bay for bay, setpoint in self.controller.context.plan.items() if setpoint.power_kw > 0]
+
     def _plan_us(self) -> int:
-        """Longest time from one charging plan to the next."""
+        """Longest time from one plan to the next; while power is short, packs in their taper give some back."""
         plan = self.controller.context.plan.values()
         short = any(setpoint.limited_by in _SHORT for setpoint in plan)
-        return round(SHORT_S * US_PER_S) if short else self._idle_us
+        return round(self.config.charging.cycle_s * US_PER_S) if short else self._idle_us
 
     def _look_again(self) -> None:
         """Read the rack and plan charging now and one poll later."""
@@ -184,13 +191,25 @@ class VirtualStation:
             times.append(now_us + round(WAIT_POLL_S * US_PER_S))
         if self._calls:
             times.append(self._calls[0][0])
-        times += [t for t in (self.plant.yard.next_us(), *(c.next_us() for c in self.plant.cells.values())) if t]
+        times += self._motions_us()
         self._mark_us = min(self._pack_marks_us(), default=now_us + 2 * self._idle_us)
         times.append(self._mark_us)
         change_at = self.tariff.next_change_at(self.now_at)
         if change_at is not None:
             times.append(round((change_at - self.plant.start_at) / timedelta(microseconds=1)))
         return max(min(times), now_us + 1)
+
+    def _motions_us(self) -> list[int]:
+        """When trucks stop, drivers act and commands end. In the midst of a command there is nothing to see."""
+        found = []
+        driver_us = self.plant.yard.next_us()
+        if driver_us is not None:
+            found.append(driver_us)
+        for cell in self.plant.cells.values():
+            active = cell.active
+            if active is not None and active.due_us is not None:
+                found.append(active.due_us + round(sum(active.phase_s[active.phase + 1 :]) * US_PER_S))
+        return found
 
     def _pack_marks_us(self) -> list[int]:
         """When packs on a running charger will be ready and full."""
@@ -244,10 +263,12 @@ def _waits(session: Session | None) -> bool:
 
 
 def _moved(lane: LaneRunner, before: Session | None, after: Session | None) -> bool:
-    """A step that carries a pack has ended, or the swap has."""
+    """A step that fills or empties a bay has ended, or the swap has."""
     if before is None or lane.table is None:
         return False
     if after is None:
         return True
     row = lane.table.by_state.get(before.state)
-    return before.state != after.state and row is not None and row.move is not None
+    if before.state == after.state or row is None or row.move is None:
+        return False
+    return not {row.move.source, row.move.target} <= {Place.SEAT, Place.GRIPPER}
