@@ -177,8 +177,11 @@ class Cell(CellTruth):
         if late is not None and self.yard.entering(self.lane_id) is None:
             drive_s = self.draw(self._nominal_s(active.command), SPREAD_SHARE) * self.faults.slow_factor
             self.yard.drive_in(late, self.lane_id, now_us + round(drive_s * US_PER_S), now_us)
-        elif active.due_us is not None and active.due_us <= now_us and self.yard.entering(self.lane_id) is None:
-            self.fail("vehicle_not_arrived")
+        elif active.due_us is not None and active.due_us <= now_us:
+            if self.yard.entering(self.lane_id) is None:
+                self.fail("vehicle_not_arrived")
+            else:
+                active.due_us = None  # it is driving in and will be waited for
 
     def _watch(self, now_us: int) -> None:
         """Trips and intrusions act at once, whatever the command."""

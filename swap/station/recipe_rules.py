@@ -31,7 +31,10 @@ _NEEDED: dict[CommandCode, tuple[str, ...]] = {
     CommandCode.PICK: (*_CELL, "!gripper_loaded", "source_occupied"),
     CommandCode.PUT: (*_CELL, "gripper_loaded", "!target_occupied"),
     CommandCode.HOME: (*_CELL, "!gripper_loaded"),
-    CommandCode.RELEASE: ("estop_ok", "fire_ok", "at_home", "!gripper_loaded", "all_locks_closed", "exit_clear"),
+    CommandCode.RELEASE: (
+        *("estop_ok", "fire_ok", "curtain_clear", "doors_closed"),
+        *("at_home", "!gripper_loaded", "all_locks_closed", "exit_clear"),
+    ),
 }
 _CONFIRMED: dict[CommandCode, tuple[str, ...]] = {
     CommandCode.ADMIT: ("vehicle_present",),

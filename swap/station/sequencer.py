@@ -12,10 +12,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from robotics.faults import fault_by_code
-from robotics.port import AckCode, CellStatus, CommandCode, ControlMode, ResultCode, RobotCommand, RunMode, Signal
+from robotics.port import (
+    AckCode,
+    CellState,
+    CellStatus,
+    CommandCode,
+    ControlMode,
+    ResultCode,
+    RobotCommand,
+    RunMode,
+    Signal,
+)
 from scheduler.types import StationMode
 from swap.station.machine import Trigger, fire
-from swap.station.permissives import GUARDS, Missing, SeatPlan, broken_guards, location, missing, seat_heads, tripped
+from swap.station.permissives import Missing, SeatPlan, broken_guards, location, missing, seat_heads, tripped
 from swap.station.recipe import QUEUED, RETURNED, TERMINAL, Check, FaultAction, Place, StepRow, StepTable
 from swap.station.recovery import StepFault, recovery_for
 from swap.station.session import (
@@ -88,6 +98,9 @@ def step(table: StepTable, session: Session, facts: StepFacts) -> Result:
         cell = facts.cell.cell
         modes = {"control_mode": cell.control_mode.name.lower(), "run_mode": cell.run_mode.name.lower()}
         return _hold(session, HoldReason.MODE, modes)
+    lost = _lost_guards(table, session, row, facts)
+    if lost:
+        return _hold(session, HoldReason.GUARD_LOST, {"missing": [m.as_data() for m in lost]})
     if session.phase is Phase.SENT:
         return _sent(table, session, row, facts)
     if session.phase is Phase.CONFIRMING:
@@ -109,6 +122,16 @@ def _missing(
     table: StepTable, session: Session, row: StepRow, facts: StepFacts, names: tuple[str, ...]
 ) -> list[Missing]:
     return missing(names, row, plan_of(session, row), facts.cell, table.pack_count)
+
+
+def _lost_guards(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> list[Missing]:
+    """Guards whose loss holds the swap: those of a running command, known or unknown; those of the exchange, once
+    it has begun, as soon as they are seen lost. The driver undoes his own when he is let go."""
+    released = row.command is CommandCode.RELEASE and session.phase is not Phase.PENDING
+    if released or not (row.working or session.phase is Phase.SENT):
+        return []
+    lost = broken_guards(row, plan_of(session, row), facts.cell, table.pack_count)
+    return lost if session.phase is Phase.SENT else [item for item in lost if item.value is False]
 
 
 def _confirmed(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> bool:
@@ -226,8 +249,8 @@ def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     if decision.kind is DecisionKind.CONTINUE:
         return _continue(table, session, row, facts) if moving else (session, ())
     waiting = facts.mode in (*MOVING_MODES, StationMode.HELD, StationMode.MANUAL)
-    if not waiting or (session.seq is not None and cell.active_seq == session.seq):
-        return session, ()
+    if not waiting or cell.active_seq != 0:
+        return session, ()  # the cell still moves, for this swap or for the fire procedure
     if decision.kind is DecisionKind.CANCEL:
         if session.state != table.first_state or facts.cell.signal(Signal.VEHICLE_PRESENT) is not False:
             return session, ()
@@ -311,9 +334,6 @@ def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     refusal = _refused_by_cell(cell, seq)
     if refusal is not None:
         return _fail(table, session, row, facts, refusal)
-    lost = [] if row.command is CommandCode.RELEASE else _lost(table, session, row, facts)
-    if lost:
-        return _hold(session, HoldReason.GUARD_LOST, {"missing": [m.as_data() for m in lost]})
     if session.deadline_at is not None and facts.now > session.deadline_at:
         return _hold(session, HoldReason.TIMEOUT, {"seq": seq, "active": cell.active_seq == seq})
     if not _seen(cell, seq) and session.resumed and _confirmed(table, session, row, facts):
@@ -324,10 +344,6 @@ def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
             return _refuse(session, row, lacking)
         return session, (Send(_command(session, row, seq), repeated=True),)
     return session, ()
-
-
-def _lost(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> list[Missing]:
-    return broken_guards(row, plan_of(session, row), facts.cell, table.pack_count)
 
 
 def _cell_fault(row: StepRow, facts: StepFacts, name: str) -> StepFault:
@@ -365,25 +381,26 @@ def _pending(table: StepTable, session: Session, row: StepRow, facts: StepFacts)
     if row.checks:
         return _checking(table, session, row, facts)
     overdue = session.deadline_at is not None and facts.now > session.deadline_at
-    if (row.command is None or session.resumed) and _confirmed(table, session, row, facts):
+    cell = facts.cell.cell
+    looked_at = row.command is None or (session.resumed and cell.active_seq == 0)
+    if looked_at and _confirmed(table, session, row, facts):
         return _done(table, session, row, facts)
     if row.command is None:
         return _fail(table, session, row, facts, StepFault("not_confirmed")) if overdue else (session, ())
-    cell = facts.cell.cell
+    if cell.result is not ResultCode.NONE and cell.active_seq == 0:
+        # A result that nobody waits for any more; the cell takes no command, not even homing, while it shows one.
+        return session, (Acknowledge(cell.done_seq),)
     lacking = _missing(table, session, row, facts, row.permissives)
-    lost = [item for item in lacking if item.name in GUARDS and item.value is False]
-    if lost and row.working:
-        return _hold(session, HoldReason.GUARD_LOST, {"missing": [m.as_data() for m in lost]})
-    if cell.active_seq != 0:
-        lacking = [Missing("cell_idle", False, facts.cell.fast_age_s)]
+    busy = cell.active_seq != 0 or cell.state is CellState.ALARM
+    if busy:
+        name = "cell_idle" if cell.active_seq != 0 else "no_cell_alarm"
+        lacking = [Missing(name, False, facts.cell.fast_age_s), *lacking]
     if lacking:
         if overdue:
             detail = {"missing": [m.as_data() for m in lacking]}
-            fault = StepFault("permissive_missing", retry_may_help=False, detail=detail)
+            fault = StepFault("permissive_missing", retry_may_help=False, withdrawn=busy, detail=detail)
             return _fail(table, session, row, facts, fault)
         return _refuse(session, row, lacking)
-    if cell.result is not ResultCode.NONE:
-        return session, (Acknowledge(cell.done_seq),)
     seq = facts.next_seq
     sent = replace(session, phase=Phase.SENT, seq=seq, refused=(), resumed=False)
     return sent, (Send(_command(session, row, seq)),)

@@ -175,9 +175,7 @@ class MemoryLane(LaneRunner):
     def _next_seq(self, cell: CellStatus) -> int:
         return next_seq(self.owner.stored.last_seq, cell.ack_seq, cell.active_seq, cell.done_seq)
 
-    def _record_checks(
-        self, db: object, seats: object, facts: CellFacts
-    ) -> Mapping[Check, bool | None]:
+    def _record_checks(self, db: object, seats: object, facts: CellFacts) -> Mapping[Check, bool | None]:
         assert self.session is not None
         stored, plans = self.owner.stored, self.session.seats
         safe = [bay.pack_safe if (bay := facts.bays.get(plan.new_position)) else None for plan in plans]
@@ -204,7 +202,9 @@ class MemoryController(StationController):
     def __init__(self, config: StationConfig, robot: SwapRobot, stored: Stored, clock: StationClock) -> None:
         context = StationContext.build(cast(Store, _NoStore()), config, clock)
         context.mode = stored.mode
-        super().__init__(context, [robot], cast(Any, None), cast(Any, None), None, cast(Lease, SimpleNamespace(token=0)))
+        super().__init__(
+            context, [robot], cast(Any, None), cast(Any, None), None, cast(Lease, SimpleNamespace(token=0))
+        )
         self.stored = stored
         self.lane = MemoryLane(self, robot)
         self.lanes = {LANE: self.lane}

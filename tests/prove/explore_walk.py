@@ -110,7 +110,10 @@ class Walk:
             self._ends.add(node)
             self.report.ends[session.state] += 1
             return
+        before = len(self.report.violations)
         quiet = self._go(node, kept)
+        if len(self.report.violations) > before:
+            return
         mark = (session.state, session.phase.value)
         if world.env.down:  # restored by `_go` for the last time
             pass
@@ -162,7 +165,8 @@ class Walk:
             for decision in ("continue", "unwind", "cancel"):
                 arguments = {"swap_id": session.swap_id, "decision": decision}
                 asked.append((f"a person decides: {decision}", "decide", arguments))
-        if cell.state is CellState.ALARM and cell.latched and not cell.tripped:
+        standing = cell.standing_faults()
+        if cell.state is CellState.ALARM and any(name not in standing for name in cell.latched) and not cell.tripped:
             asked.append(("a person asks for a reset", "reset", {"lane_id": "L1"}))
         mark = (session.state, session.phase.value)
         for label, kind, arguments in asked:

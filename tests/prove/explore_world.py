@@ -17,7 +17,7 @@ from robotics.port import CellStatus, CommandCode, LinkLost, Location, LocationK
 from scheduler.types import PackState, StationMode
 from sim.direct import DirectRobot
 from sim.plant import Draws, Plant
-from sim.plant_rack import bay_place, tank_place
+from sim.plant_rack import US_PER_S, bay_place, tank_place
 from swap.config import StationConfig, parse_station
 from swap.station.answers import Denied
 from swap.station.modes import IllegalMode, ModeTrigger
@@ -145,7 +145,7 @@ class WorldRobot(DirectRobot):
         self.world = world
         self.last: CellStatus | None = None
         self.die_at: int | None = None
-        self.calls = 0
+        self.resumed = False
         self.person_acts = False
 
     async def status(self) -> CellStatus:
@@ -159,7 +159,6 @@ class WorldRobot(DirectRobot):
             if self.die_at == 0:
                 raise ControllerDied
             self.die_at -= 1
-        self.calls += 1
 
     async def send(self, command: RobotCommand) -> None:
         self._call()
@@ -193,6 +192,7 @@ class WorldRobot(DirectRobot):
             raise Violation("the cell's hold is withdrawn and no person has decided")
         if self.world.env.link_down:
             raise LinkLost("no answer")
+        self.resumed = True
         self.plant.set_hold(LANE, False)
 
 
@@ -240,9 +240,7 @@ class World:
     # keeping and going on
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(
-            self.plant.snapshot(), self.controller.stored, self.lane.volatile, self.robot.last, self.env
-        )
+        return Snapshot(self.plant.snapshot(), self.controller.stored, self.lane.volatile, self.robot.last, self.env)
 
     def restore(self, kept: Snapshot) -> None:
         self.plant.load(kept.plant)
@@ -251,7 +249,7 @@ class World:
         self.controller.context.mode = kept.stored.mode
         self.lane.volatile = kept.volatile
         self.robot.last = kept.last
-        self.robot.die_at, self.robot.person_acts = None, False
+        self.robot.die_at, self.robot.person_acts, self.robot.resumed = None, False, False
         self.env = kept.env
         if kept.last is not None:
             self.controller.context.cells[LANE] = kept.last
@@ -259,12 +257,24 @@ class World:
             self.controller.context.cells.pop(LANE, None)
 
     def key(self) -> int:
-        """Equal for worlds that go on alike: times count from now, numbers from the newest one."""
+        """Equal for worlds that go on alike."""
+        return hash(self.parts())
+
+    def parts(self) -> tuple[Any, ...]:
+        """What the future depends on: times count from now, numbers by what they are to those waited for."""
         now_us, stored, env, cell = self.plant.now_us, self.controller.stored, self.env, self.cell
-        newest = stored.last_seq
+        waited_for = (
+            stored.session.seq,
+            None if self.lane.volatile[2][2] is None else self.lane.volatile[2][2].seq,
+            None if env.evacuation is None else env.evacuation[1],
+            stored.last_seq,
+        )
 
         def number(seq: int | None) -> int | None:
-            return None if seq is None else 0 if seq == 0 else 1 + (newest - seq) % 65535
+            """Which of the numbers that matter; the others are only old."""
+            if not seq:
+                return seq
+            return waited_for.index(seq) + 1 if seq in waited_for else 9
 
         def left(us: int | None) -> int | None:
             return None if us is None else round((us - now_us) / 1000)
@@ -300,38 +310,36 @@ class World:
         age = None
         if env.link_down:
             age = "never" if last is None or last.fast_at is None else min(-(until(last.fast_at) or 0), 3100)
-        return hash(
-            (
-                session_key(stored.session),
-                None if env.down else session_key(self.lane.session),
-                stored.mode,
-                tuple(stored.places.values()),
-                tuple(stored.states.values()),
-                None if not in_flight or sent_s is None else min(round(sent_s * 1000), 1001),
-                (home_by is not None, shown, None if extra is None else (number(extra.seq), extra.code)),
-                None if extra_at is None else until(extra_at),
-                (cell.hold, cell.paused, cell.power_confirmed, cell.homed, cell.at_home, cell.located, cell.called_tag),
-                (number(cell.ack_seq), cell.ack_code, number(cell.done_seq), cell.result),
-                (cell.control_mode, cell.run_mode, tuple(cell.latched)),
-                (stored.session.seq in cell.used, extra is not None and extra.seq in cell.used),
-                (faults.gripper_jam, faults.pick_misses, faults.lidar_misses, faults.lost_ack),
-                None
-                if active is None
-                else (
-                    active.command.code,
-                    number(active.command.seq),
-                    active.phase,
-                    left(active.due_us),
-                    round(active.left_us / 1000),
-                    active.waited_s,
-                ),
-                (truck.place, left(truck.stop_us), tuple(truck.secured.values()), tuple(truck.heads)),
-                tuple(left(us) for us in truck.secure_us.values()),
-                tuple(pack.place for pack in self.plant.rack.packs.values()),
-                replace(env, accepted_seq=0, moved_seq=0, evacuation=None),
-                None if env.evacuation is None else (env.evacuation[0], number(env.evacuation[1])),
-                age,
-            )
+        return (
+            session_key(stored.session),
+            None if env.down else session_key(self.lane.session),
+            stored.mode,
+            tuple(stored.places.values()),
+            tuple(stored.states.values()),
+            None if not in_flight or sent_s is None else min(round(sent_s * 1000), 1001),
+            (home_by is not None, shown, None if extra is None else (number(extra.seq), extra.code)),
+            None if extra is None or extra_at is None else until(extra_at),
+            (cell.hold, cell.paused, cell.power_confirmed, cell.homed, cell.at_home, cell.located, cell.called_tag),
+            (number(cell.ack_seq), cell.ack_code, number(cell.done_seq), cell.result),
+            (cell.control_mode, cell.run_mode, tuple(cell.latched)),
+            (stored.session.seq in cell.used, extra is not None and extra.seq in cell.used),
+            (faults.gripper_jam, faults.pick_misses, faults.lidar_misses, faults.lost_ack),
+            None
+            if active is None
+            else (
+                active.command.code,
+                number(active.command.seq),
+                active.phase,
+                left(active.due_us),
+                round(active.left_us / 1000),
+                active.waited_s,
+            ),
+            (truck.place, left(truck.stop_us), tuple(truck.secured.values()), tuple(truck.heads)),
+            tuple(left(us) for us in truck.secure_us.values()),
+            tuple(pack.place for pack in self.plant.rack.packs.values()),
+            replace(env, accepted_seq=0, moved_seq=0, evacuation=None),
+            None if env.evacuation is None else (env.evacuation[0], number(env.evacuation[1])),
+            age,
         )
 
     @property
@@ -347,18 +355,20 @@ class World:
 
     def cycle(self) -> bool:
         """One look of the controller at everything, one step; whether anything came of it."""
-        before = (self.controller.stored, self.lane.volatile, self.robot.calls, self.env)
+        before = (self.controller.stored, self.lane.volatile, self.plant.changes, self.env)
+        phase, row = None if self.lane.session is None else self.lane.session.phase, self.row
         seen = not self.env.link_down and not self.cell.faults.frozen_heartbeat
         self._read_rack()
         _run(self.lane.cycle())
         self._watch_evacuation()
         if seen:
-            self.rules.seen(self)
-        return before != (self.controller.stored, self.lane.volatile, self.robot.calls, self.env)
+            self.rules.seen(self, phase, row)
+        return before != (self.controller.stored, self.lane.volatile, self.plant.changes, self.env)
 
     def advance(self) -> bool:
         """Let time pass to the next change of the plant or the next limit of the controller; False for neither."""
-        waits = [s for s in (self.plant.next_change_s(), *self._limits_s()) if s is not None and s >= 0]
+        due = [us for us in (self.plant.yard.next_us(), self.cell.next_us()) if us is not None]
+        waits = [max(us - self.plant.now_us, 0) / US_PER_S for us in due] + self._limits_s()
         if not waits:
             return False
         self.plant.advance(min(waits))
