@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli_common import FOUND, OK, Json, fail, print_json, print_table
 from api.cli_planner import Cluster, Processes, Quick, Seed, finite, interval, number, progress, worker_pool
+from api.cli_report import Lang, Language, ReportFile, ReportWanted, Tables
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -113,7 +114,8 @@ _ROWS = (
 
 @commands.command(
     epilog="Example: `swap simulate examples/yangquan_mine/scenario.toml --days 14`. "
-    "Exit codes: 0 done, 2 the file is not valid."
+    "With a report: `--report out.html --tables out.xlsx --lang en`. "
+    "Exit codes: 0 done, 2 the file is not valid, or the report cannot be written."
 )
 def simulate(
     scenario: ScenarioFile,
@@ -128,11 +130,17 @@ def simulate(
     processes: Processes = None,
     cluster: Cluster = None,
     as_json: Json = False,
+    report: ReportFile = None,
+    tables: Tables = None,
+    lang: Lang = Language.zh,
 ) -> None:
     """Simulate a station under a scenario's demand: waits, service, utilisation, energy and cost, with intervals."""
+    from sim.report import study_report
+    from sim.results import study_values
     from sim.study import run_study
 
     read = _read_scenario(scenario)
+    wanted = ReportWanted(report, tables, lang)
     if quick:
         days, replications = days or 7.0, replications or 4
     with worker_pool(processes, cluster) as pool, progress("simulating", quiet=as_json) as on_done:
@@ -147,43 +155,16 @@ def simulate(
             on_done=on_done,
         )
     if as_json:
-        print_json(finite(_study_json(result)))
+        print_json(finite(study_values(result)))
     else:
         _print_study(result)
-
-
-def _study_json(result: StudyResult) -> dict[str, Any]:
-    return {
-        "scenario": result.scenario.id,
-        "seed": result.seed,
-        "days": result.days,
-        "warmup_days": result.warmup_days,
-        "replications": len(result.runs),
-        "confidence": result.confidence,
-        "notes": list(result.notes),
-        "values": {
-            name: {"mean": found.mean, "low": found.low, "high": found.high}
-            for name, found in result.estimates().items()
-        },
-        "kwh_per_day_by_period": _by_period(result, "kwh_by_period"),
-        "yuan_per_day_by_period": _by_period(result, "yuan_by_period"),
-        "ready_by_hour": _by_hour(result, "ready_by_hour"),
-        "waiting_by_hour": _by_hour(result, "waiting_by_hour"),
-        "site_kw_by_hour": _by_hour(result, "site_kw_by_hour"),
-    }
-
-
-def _by_period(result: StudyResult, name: str) -> dict[str, float]:
-    runs = result.runs
-    return {period: sum(getattr(run, name)[period] for run in runs) / len(runs) for period in getattr(runs[0], name)}
-
-
-def _by_hour(result: StudyResult, name: str) -> list[float]:
-    runs = result.runs
-    return [float(sum(getattr(run, name)[hour] for run in runs) / len(runs)) for hour in range(24)]
+    if wanted:
+        wanted.write(study_report(result, wanted.words))
 
 
 def _print_study(result: StudyResult) -> None:
+    from sim.results import by_period
+
     scenario = result.scenario
     equipment = scenario.equipment
     typer.echo(
@@ -201,11 +182,11 @@ def _print_study(result: StudyResult) -> None:
         [(text, number(found[name].mean), number(found[name].half_width, 2), unit) for name, text, unit in _ROWS],
         right=(1, 2),
     )
-    kwh, yuan = _by_period(result, "kwh_by_period"), _by_period(result, "yuan_by_period")
+    kwh, yuan = by_period(result, "kwh_by_period"), by_period(result, "yuan_by_period")
     typer.echo()
     print_table(
         ("period", "kWh a day", "yuan a day"),
-        [(period, number(kwh[period]), number(yuan[period])) for period in kwh if kwh[period] > 0],
+        [(period, interval(kwh[period]), interval(yuan[period])) for period in kwh if kwh[period].mean > 0],
         right=(1, 2),
     )
     share = result.share_within
@@ -216,7 +197,8 @@ def _print_study(result: StudyResult) -> None:
 
 @commands.command(
     epilog="Example: `swap size examples/yangquan_mine/scenario.toml --quick`. "
-    "Exit codes: 0 a design keeps the promise, 1 none of the grid does, 2 the file is not valid."
+    "Exit codes: 0 a design keeps the promise, 1 none of the grid does, 2 the file is not valid, "
+    "or the report cannot be written."
 )
 def size(
     scenario: ScenarioFile,
@@ -229,11 +211,17 @@ def size(
     processes: Processes = None,
     cluster: Cluster = None,
     as_json: Json = False,
+    report: ReportFile = None,
+    tables: Tables = None,
+    lang: Lang = Language.zh,
 ) -> None:
     """Find the cheapest packs, chargers, kVA and lanes that keep the promise; say what binds and how sure it is."""
+    from sim.report import size_report
+    from sim.results import size_values
     from sim.sizing import Effort, find_size, pack_table
 
     read = _read_scenario(scenario)
+    wanted = ReportWanted(report, tables, lang)
     length = days or (7.0 if quick else float(read.study.days))
     effort = Effort(length, first=4, step=4, most=12 if quick else 24)
     with worker_pool(processes, cluster) as pool:
@@ -247,9 +235,11 @@ def size(
             found = find_size(read, pool, effort, seed=seed, on_trial=say)
     stock = next((trial for trial in table if trial.verdict), None)
     if as_json:
-        print_json(finite(_size_json(table, found)))
+        print_json(finite(size_values(table, found)))
     elif found is not None:
         _print_sizing(found)
+    if wanted:
+        wanted.write(size_report(table, found, wanted.words, read))
     answered = stock is not None if found is None else found.answer is not None
     raise typer.Exit(OK if answered else FOUND)
 
@@ -315,6 +305,11 @@ def _print_sizing(found: Sizing) -> None:
             f"{answer.share.mean:.1%} ± {answer.share.half_width:.1%} within {promise.wait_limit_min:g} min, "
             f"P95 wait {interval(result.wait_quantile_min(0.95))} min"
         )
+        for name, end in found.edges.items():
+            typer.echo(
+                f"  Warning: {_NAMES[name]} at the {end} value that [sizing] lists. "
+                "Widen the list: a cheaper station may lie beyond."
+            )
     if found.next_cheaper is not None and found.binding is not None:
         share = found.next_cheaper.share
         place = "The largest design" if found.answer is None else "The next-cheaper design"
@@ -355,50 +350,3 @@ def _print_sizing(found: Sizing) -> None:
         f"{found.days_simulated:,.0f} station days; the whole grid would take {found.grid_days:,.0f} "
         f"({found.grid_days / max(found.days_simulated, 1):.0f} times as many). Seed {found.seed}."
     )
-
-
-def _size_json(table: list[Trial], found: Sizing | None) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    def shown(trial: Trial) -> dict[str, Any]:
-        result = trial.result()
-        values = {
-            "share_within_promise": result.share_within,
-            "mean_wait_min": result.mean_wait_min,
-            "p95_wait_min": result.wait_quantile_min(0.95),
-            "stockout_share": result.stockout_share,
-            "import_kwh_per_day": result.mean("import_kwh_per_day"),
-            "yuan_per_year": trial.cost,
-        }
-        return {
-            "design": asdict(trial.design),
-            "keeps_promise": trial.verdict,
-            "replications": len(trial.runs),
-            "capital_yuan_per_year": trial.capital_yuan,
-            "values": {name: {"mean": v.mean, "low": v.low, "high": v.high} for name, v in values.items()},
-        }
-
-    stock = next((trial for trial in table if trial.verdict), None)
-    answer: dict[str, Any] = {
-        "smallest_stock": None if stock is None else stock.design.packs,
-        "by_packs": [shown(trial) for trial in table],
-    }
-    if found is not None:
-        answer["search"] = {
-            "seed": found.seed,
-            "answer": None if found.answer is None else shown(found.answer),
-            "binding": found.binding,
-            "next_cheaper": None if found.next_cheaper is None else shown(found.next_cheaper),
-            "gains": {name: {"mean": v.mean, "low": v.low, "high": v.high} for name, v in found.gains.items()},
-            "pareto_front": [shown(trial) for trial in found.front],
-            "sensitivity": [
-                {"change": text, "share_within_promise": share.mean, "p95_wait_min": p95.mean}
-                for text, share, p95 in found.sensitivity
-            ],
-            "designs_in_grid": found.grid,
-            "screened_out": found.screened,
-            "simulated": len(found.trials),
-            "days_simulated": found.days_simulated,
-            "days_of_the_whole_grid": found.grid_days,
-        }
-    return answer

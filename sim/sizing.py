@@ -11,95 +11,23 @@ because a larger stock can pay for itself by charging in cheaper hours.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
 
+from sim.design import (
+    RESOURCES,
+    Design,
+    applied,
+    capital_yuan_per_year,
+    running_yuan_per_year,
+)
 from sim.parallel import Workers
 from sim.scenario import Scenario
 from sim.screening import Screen
 from sim.stats import Estimate, difference, estimate
 from sim.study import RunResult, RunTask, StudyResult, run_task
-
-YEAR_DAYS = 365.0
-RESOURCES = ("packs", "chargers", "transformer_kva", "lanes", "storage_kwh")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Design:
-    """One size of the station."""
-
-    packs: int
-    chargers: int
-    transformer_kva: float
-    lanes: int
-    storage_kwh: float = 0.0
-
-    def __str__(self) -> str:
-        storage = f", {self.storage_kwh:g} kWh storage" if self.storage_kwh else ""
-        return (
-            f"{self.packs} packs, {self.chargers} chargers, {self.transformer_kva:g} kVA, {self.lanes} lane(s){storage}"
-        )
-
-    def with_level(self, name: str, level: float) -> Design:
-        """The same with another amount of one resource."""
-        whole = name in ("packs", "chargers", "lanes")
-        return Design(**(asdict(self) | {name: int(level) if whole else level}))
-
-    def no_larger_than(self, other: Design) -> bool:
-        """Whether no resource exceeds the other's."""
-        return all(getattr(self, name) <= getattr(other, name) for name in RESOURCES)
-
-
-def applied(scenario: Scenario, design: Design) -> Scenario:
-    """The scenario with this station."""
-    spare = scenario.equipment.spare_bays
-    changed = scenario.with_equipment(
-        packs=design.packs,
-        chargers=design.chargers,
-        transformer_kva=design.transformer_kva,
-        lanes=design.lanes,
-        # A station file fixes the spare bays of its own lanes; another number of lanes needs its own.
-        spare_bays=spare if design.lanes == scenario.equipment.lanes else None,
-    )
-    storage = scenario.storage.model_copy(update={"energy_kwh": design.storage_kwh})
-    return changed.model_copy(update={"storage": storage})
-
-
-def capital_yuan_per_year(scenario: Scenario, design: Design) -> float:
-    """Annuities of the equipment, capacity charge and staff. Packs on the trucks are not the station's."""
-    costs, equipment = scenario.costs, applied(scenario, design).equipment
-
-    def annuity(yuan: float, years: float) -> float:
-        rate = costs.interest
-        return yuan / years if rate == 0 else yuan * rate / (1 - (1 + rate) ** -years)
-
-    pack_kwh = sum(scenario.pack_kind(kind).rated_kwh * count for kind, count in equipment.packs.items())
-    plant_yuan = (
-        costs.transformer_yuan_per_kva * design.transformer_kva
-        + costs.lane_yuan * design.lanes
-        + costs.bay_yuan * equipment.bay_count
-        + costs.storage_yuan_per_kwh * design.storage_kwh
-    )
-    return (
-        annuity(costs.pack_yuan_per_kwh * pack_kwh, costs.pack_life_years)
-        + annuity(costs.charger_yuan_per_kw * equipment.charger_kw * design.chargers, costs.charger_life_years)
-        + annuity(plant_yuan, costs.plant_life_years)
-        + costs.kva_yuan_per_year * design.transformer_kva
-        + costs.staff_yuan_per_year
-    )
-
-
-def running_yuan_per_year(scenario: Scenario, run: RunResult) -> float:
-    """Energy, lost swaps and waiting of one replication, for a year."""
-    costs = scenario.costs
-    waiting_h = float(run.waits_min.sum()) / 60 / run.days
-    return YEAR_DAYS * (
-        run.means["energy_yuan_per_day"]
-        + costs.lost_swap_yuan * run.means["lost_per_day"]
-        + costs.wait_yuan_per_h * waiting_h
-    )
 
 
 @dataclass
@@ -186,6 +114,26 @@ class Sizing:
         """What simulating every design as often as the answer would have taken."""
         count = len(self.answer.runs) if self.answer is not None else self.effort.first
         return self.grid * count * (self.effort.days + self.effort.warmup_days)
+
+    @property
+    def edges(self) -> dict[str, str]:
+        """Resources of which the answer has the least or the most that `[sizing]` lists: "lowest" or "highest".
+
+        A cheaper station may lie beyond, unless nothing does: fewer than one, or more chargers than bays.
+        """
+        found: dict[str, str] = {}
+        if self.answer is None:
+            return found
+        for name in RESOURCES:
+            levels, level = getattr(self.scenario.sizing, name), getattr(self.answer.design, name)
+            if len(set(levels)) < 2:
+                continue  # the planner has settled it
+            all_bays = name == "chargers" and level >= self.answer.scenario.equipment.bay_count
+            if level >= max(levels) and not all_bays:
+                found[name] = "highest"
+            elif level <= min(levels) and level > (0 if name == "storage_kwh" else 1):
+                found[name] = "lowest"
+        return found
 
     @property
     def front(self) -> list[Trial]:

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from sim.design import Design, applied, capital_yuan_per_year
 from sim.parallel import workers
 from sim.scenario import Scenario
 from sim.screening import Screen, fifo_starts
-from sim.sizing import Design, Effort, Search, applied, capital_yuan_per_year, find_size, grid_of, pack_table
+from sim.sizing import Effort, Search, find_size, grid_of, pack_table
 from tests.fakes_study import scenario
 
 EFFORT = Effort(days=4, warmup_days=0.5, first=4, step=4, most=8)

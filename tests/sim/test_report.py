@@ -1,0 +1,237 @@
+"""The planner's report: structure, both languages, no outside request, the numbers of the JSON output."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+from openpyxl import load_workbook
+
+from deploy.catalogues import REPORT, extracted, po_path
+from sim.parallel import workers
+from sim.report import Report, size_report, study_report
+from sim.report_tables import limit_kw_by_hour, number, unit_of, wait_bins, write_tables
+from sim.report_words import CHANGES, LANGUAGES, PART_NAMES, QUANTITIES, SECTIONS, load_words
+from sim.results import cost_parts, size_values, study_values
+from sim.scenario import Scenario
+from sim.sizing import Effort, Sizing, Trial, find_size, pack_table
+from sim.study import StudyResult, run_study
+from tests.fakes_study import scenario
+
+CHARTS = "window.echarts = {}; // no </script> in here, see https://example.org"
+
+
+@pytest.fixture(scope="module")
+def study() -> StudyResult:
+    with workers(1) as pool:
+        return run_study(scenario(), pool, replications=3, days=2, warmup_days=0.5)
+
+
+@pytest.fixture(scope="module")
+def sized() -> tuple[list[Trial], Sizing]:
+    read = scenario(
+        demand={"trucks_per_hour_by_hour": [5.0] * 24, "follows_cold": False},
+        promise={"wait_limit_min": 10, "target_share": 0.9},
+        costs={"lost_swap_yuan": 100, "wait_yuan_per_h": 20},
+        sizing={"packs": [7, 8, 9], "transformer_kva": [1250, 2000], "lanes": [1]},
+    )
+    effort = Effort(days=2, warmup_days=0.5, first=3, step=3, most=6)
+    with workers(1) as pool:
+        return pack_table(read, pool, effort), find_size(read, pool, effort)
+
+
+class Page(HTMLParser):
+    """What a browser would load, and the numbers of the tables."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.ids: set[str] = set()
+        self.rows: dict[str, list[list[float]]] = {}
+        self.scripts: dict[str, str] = {}
+        self._table = self._script = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.loads += [value for name, value in given.items() if name in ("src", "href", "data", "action", "srcset")]
+        self.loads += [value for value in given.values() if "url(" in value or "@import" in value]
+        self.ids.add(given.get("id", ""))
+        if tag == "table":
+            self._table = given["id"].removeprefix("table-")
+            self.rows[self._table] = []
+        elif tag == "tr":
+            self.rows[self._table].append([])
+        elif tag == "td" and "data-value" in given:
+            self.rows[self._table][-1].append(float(given["data-value"]))
+        self._script = given.get("id", "code") if tag == "script" else ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._script:
+            self.scripts[self._script] = data
+
+
+@pytest.fixture(params=["zh", "en"])
+def reports(request: pytest.FixtureRequest, study: StudyResult, sized: tuple[list[Trial], Sizing]) -> list[Report]:
+    words = load_words(request.param)
+    table, found = sized
+    return [study_report(study, words), size_report(table, found, words, found.scenario)]
+
+
+def test_the_answer_comes_first_then_charts_tables_and_how_it_was_made(reports: list[Report]) -> None:
+    for report, plots in zip(reports, [3, 5], strict=True):
+        html = report.html(CHARTS)
+        page = Page(html)
+        assert html.index('id="answer"') < html.index('id="plot-') < html.index("<table") < html.index('id="made"')
+        assert report.answer[0] in html
+        assert len([name for name in page.ids if name.startswith("plot-")]) == plots
+        assert set(json.loads(page.scripts["options"])) == {n.removeprefix("plot-") for n in page.ids if "plot-" in n}
+        assert {"key_numbers", "periods", "hours", "waits", "assumptions"} <= set(page.rows)
+        assert str(report.scenario.study.seed) in [value for _, value in report.made]
+        assert html.count("</script>") == 4
+
+
+def test_it_asks_for_nothing_from_outside(reports: list[Report]) -> None:
+    for report in reports:
+        page = Page(report.html(CHARTS))
+        assert page.loads == []
+        html = report.html("")
+        assert "http://" not in html
+        assert "https://" not in html
+        assert "default-src 'none'" in html
+
+
+def test_the_numbers_are_those_of_the_json_output(reports: list[Report], study: StudyResult) -> None:
+    page = Page(reports[0].html(CHARTS))
+    values = json.loads(page.scripts["values"])
+    assert values == json.loads(json.dumps(study_values(study)))
+    assert [row[0] for row in page.rows["key_numbers"][1:]] == [v["mean"] for v in values["values"].values()]
+    hours = page.rows["hours"][1:]
+    for at, name in enumerate(("ready_by_hour", "waiting_by_hour", "site_kw_by_hour")):
+        assert [row[at] for row in hours] == values[name]
+        assert json.loads(page.scripts["options"])["power"]["series"][2]["data"] == values["site_kw_by_hour"]
+
+
+def test_the_search_is_shown_as_found(reports: list[Report], sized: tuple[list[Trial], Sizing]) -> None:
+    page = Page(reports[1].html(CHARTS))
+    table, found = sized
+    assert found.answer is not None
+    assert json.loads(page.scripts["values"]) == json.loads(json.dumps(size_values(table, found)))
+    assert len(page.rows["front"]) == len(found.front) + 1
+    for trial in found.trials.values():
+        parts = sum(part.mean for part in cost_parts(trial).values())
+        assert parts == pytest.approx(trial.cost.mean, rel=1e-9)
+    assert page.rows["cost"][1][-1] == found.answer.cost.mean
+    assert len(page.rows["sensitivity"]) == 5
+
+
+def test_an_answer_at_the_edge_of_the_grid_is_warned_of(
+    reports: list[Report], sized: tuple[list[Trial], Sizing]
+) -> None:
+    found = sized[1]
+    assert found.answer is not None
+    # Whichever of two ratings it is, it is one end of the list; one number of lanes is the planner's choice.
+    assert found.edges["transformer_kva"] == ("lowest" if found.answer.design.transformer_kva == 1250 else "highest")
+    assert "lanes" not in found.edges
+    assert "chargers" not in found.edges
+    assert len(reports[1].warnings) == len(found.edges)
+    html = reports[1].html("")
+    assert all(f'<p class="warn">{line}</p>' in html for line in reports[1].warnings)
+
+
+def test_the_table_by_packs_alone_has_an_answer(sized: tuple[list[Trial], Sizing]) -> None:
+    table, found = sized
+    report = size_report(table, None, load_words("en"), found.scenario)
+    stock = next((trial.design.packs for trial in table if trial.verdict), None)
+    assert (f"{stock} packs" in report.answer[0]) if stock else ("Not reachable" in report.answer[0])
+    assert set(report.plots) == {"waits", "stock", "power"}
+
+
+def test_waits_fall_into_bins_that_end_at_the_promise(study: StudyResult) -> None:
+    bins = wait_bins(study)
+    assert sum(share.mean for _, _, share in bins) == pytest.approx(1)
+    limit_min = study.scenario.promise.wait_limit_min
+    assert limit_min in [high for _, high, _ in bins]
+    inside = sum(share.mean for _, high, share in bins if high is not None and high <= limit_min)
+    runs = [float((run.waits_min <= limit_min).mean()) for run in study.runs]
+    assert inside == pytest.approx(sum(runs) / len(runs))
+
+
+def test_demand_response_lowers_the_limit_in_its_hours() -> None:
+    def limits(from_hour: float, hours: float) -> list[int]:
+        event = {"from_hour": from_hour, "hours": hours, "limit_kw": 500}
+        found = limit_kw_by_hour(scenario(dr_events=[event]))
+        assert max(found) in (500, 2500 * 0.95)
+        return [hour for hour, limit in enumerate(found) if limit == 500]
+
+    assert limits(17, 2) == [17, 18]
+    assert limits(17.5, 1) == [17, 18]
+    assert limits(23, 2) == [0, 23]
+    assert limits(0, 24) == list(range(24))
+
+
+def test_tables_can_be_read_as_a_workbook_and_as_csv(reports: list[Report], tmp_path: Path) -> None:
+    for report in reports:
+        write_tables(report.tables, tmp_path / "out.xlsx", report.words)
+        written = write_tables(report.tables, tmp_path / "csv", report.words)
+        book = load_workbook(tmp_path / "out.xlsx")
+        assert book.sheetnames == [table.id for table in report.tables] == [path.stem for path in written]
+        means = [row[1] for row in book["key_numbers"].iter_rows(min_row=3, values_only=True)]
+        with (tmp_path / "csv" / "key_numbers.csv").open(encoding="utf-8-sig") as file:
+            heads, *rows = list(csv.reader(file))
+        # A workbook keeps 16 digits, a CSV file all of them.
+        assert [float(row[1]) for row in rows] == pytest.approx(means, rel=1e-14)
+        assert all(float(row[2]) <= float(row[1]) <= float(row[3]) for row in rows)
+        assert len(set(heads)) == 5
+
+
+def test_every_value_of_the_scenario_is_stated_with_its_unit(reports: list[Report]) -> None:
+    table = next(table for table in reports[0].tables if table.id == "assumptions")
+    rows = {row[1]: row for row in table.rows}
+    min_unit = reports[0].words.unit("min")
+    assert rows["promise.wait_limit_min"][2:] == (10.0, min_unit)
+    assert rows["equipment.transformer_kva"][2:] == (2500.0, "kVA")
+    assert rows["fleets[f1].arrive_soc.max_pct"][2:] == (45.0, "%")
+    assert rows["equipment.packs"][2] == "lfp-282: 8"
+    assert unit_of("trucks_per_hour_by_hour") == "1/h"
+    assert unit_of("seed") == ""
+
+
+def texts(language: str, suffix: str) -> dict[str, str]:
+    with po_path(LANGUAGES[language], REPORT).with_suffix(suffix).open("rb") as file:
+        catalogue = read_mo(file) if suffix == ".mo" else read_po(file)
+    return {str(message.id): str(message.string) for message in catalogue if message.id}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_is_translated(language: str) -> None:
+    wanted = {str(message.id) for message in extracted(REPORT) if message.id}
+    found = texts(language, ".po")
+    assert set(found) == wanted, "run: python deploy/catalogues.py"
+    assert [text for text, translation in found.items() if not translation] == []
+    assert texts(language, ".mo") == found
+    for text, translation in found.items():
+        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", translation)), text
+
+
+def test_every_name_has_words(study: StudyResult, sized: tuple[list[Trial], Sizing]) -> None:
+    assert set(QUANTITIES) == set(study.estimates())
+    assert set(PART_NAMES) == set(cost_parts(sized[0][0]))
+    assert set(CHANGES) == {change for change, _, _ in sized[1].sensitivity}
+    sections = {name for name, info in Scenario.model_fields.items() if "Section" in str(info.annotation)}
+    assert sections <= set(SECTIONS)
+
+
+def test_numbers_are_never_in_powers_of_ten() -> None:
+    assert [number(v) for v in (0, 0.01234, 1.5, 999.96, 12345.6, 7_669_503, float("inf"))] == [
+        "0", "0.01234", "1.5", "1,000", "12,350", "7,670,000", "–",
+    ]  # fmt: skip
