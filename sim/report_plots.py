@@ -56,11 +56,12 @@ def _ends(found: Estimate) -> tuple[float, float]:
 
 
 def _whiskers(name: str, points: Sequence[Sequence[Any]]) -> Option:
-    """Intervals: each point is x, low, high (up and down), or x, low, high, y for one along the x axis."""
+    """Intervals as lines with caps: each point is the low and high end on the x axis, then on the y axis."""
     return {
         "type": "custom",
         "name": name,
         "renderItem": "whiskers",
+        "encode": {"x": [0, 1], "y": [2, 3]},
         "data": [list(point) for point in points],
         "itemStyle": {"color": "#17212b"},
         "tooltip": {"show": False},
@@ -105,7 +106,7 @@ def _waits(result: StudyResult, words: Words) -> Option:
         }
         for _, high, share in bins
     ]
-    whiskers = [(at, *(100 * end for end in _ends(share))) for at, (_, _, share) in enumerate(bins)]
+    whiskers = [(at, at, *(100 * end for end in _ends(share))) for at, (_, _, share) in enumerate(bins)]
     name = words.text("Share of the trucks, %")
     return _base(
         legend={"show": False},
@@ -168,9 +169,9 @@ def _front(found: Sizing, words: Words) -> Option:
     for trial in best:
         p95, cost = trial.result().wait_quantile_min(0.95), trial.cost
         low, high = _ends(cost)
-        whiskers.append((p95.mean, low / 1e4, high / 1e4))
+        whiskers.append((p95.mean, p95.mean, low / 1e4, high / 1e4))
         low, high = _ends(p95)
-        whiskers.append((cost.mean / 1e4, low, high, 1.0))
+        whiskers.append((low, high, cost.mean / 1e4, cost.mean / 1e4))
     series = [
         {
             "type": "line",
@@ -212,7 +213,7 @@ def _cost(found: Sizing, words: Words) -> Option:
         if found.answer is not None and trial.design == found.answer.design:
             label = words.text("Answer") + "\n" + label
         labels.append(label)
-    whiskers = [(at, *(end / 1e4 for end in _ends(trial.cost)), 1.0) for at, trial in enumerate(trials)]
+    whiskers = [(*(end / 1e4 for end in _ends(trial.cost)), at, at) for at, trial in enumerate(trials)]
     return _base(
         grid={"left": 16, "right": 32, "top": 64, "bottom": 48, "containLabel": True},
         tooltip={"trigger": "axis", "axisPointer": {"type": "shadow"}, "valueFormatter": "number"},

@@ -316,7 +316,11 @@ def shown(cell: Cell) -> str:
 
 def table_html(table: Table) -> str:
     """An HTML table; each number carries its full value in `data-value`, its interval in `title`."""
-    heads = "".join(f"<th>{escape(head)}</th>" for head in table.heads)
+    first = table.rows[0] if table.rows else (None,) * len(table.heads)
+    heads = "".join(
+        f"<th>{escape(head)}</th>" if isinstance(cell, str | None) else f'<th class="n">{escape(head)}</th>'
+        for head, cell in zip(table.heads, first, strict=True)
+    )
     rows = []
     for row in table.rows:
         cells = []
