@@ -13,7 +13,7 @@ from sim.plant_yard import Head, TruckPlace
 from swap.station.recipe import Place
 from tests.prove.explore_rules import INTRUSIONS, TRIPS
 from tests.prove.explore_station import LANE, VEHICLE
-from tests.prove.explore_world import World
+from tests.prove.explore_world import Env, World
 
 Act = Callable[[World], None]
 
@@ -214,6 +214,6 @@ def over(world: World, item: Mishap) -> None:
     item.over(world)
 
 
-def may_end(world: World, name: str) -> bool:
+def may_end(env: Env, name: str) -> bool:
     """A hardware reset takes seconds, a look at the cell a tenth of one."""
-    return name not in world.env.unseen or name not in TRIPS
+    return name not in env.unseen or name not in TRIPS

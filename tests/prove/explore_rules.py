@@ -193,7 +193,6 @@ class Rules:
     def state(self, world: World) -> None:
         """A state as it stands."""
         self._records(world)
-        self._charging(world)
         session = world.controller.stored.session
         if session.phase is Phase.HELD and session.hold_reason is None:
             raise Violation("the swap is held without a reason")
@@ -216,9 +215,10 @@ class Rules:
                     continue
             raise Violation(f"pack {code[-3:]} is recorded in {recorded} and is in {pack.place}")
 
-    def _charging(self, world: World) -> None:
-        """The charging plan of this state gives nothing to a pack that is hot, alarmed, unknown or not where it is
-        recorded. Plans are made once for the same facts."""
+    def charging(self, world: World) -> None:
+        """The charging plan that follows a reading of the rack gives nothing to a pack that is hot, alarmed, unknown
+        or not where it is recorded. Plans are made once for the same facts.
+        """
         stored, readings = world.controller.stored, world.controller.context.readings
         facts = tuple(
             (code, place, stored.states[code], world.plant.rack.pack(code).place)
@@ -288,4 +288,4 @@ class Rules:
         return StationView(world.clock.now(), stored.mode, tuple(bays), limits=SiteLimits(1000.0))
 
 
-__all__ = ["LANE", "INTRUSIONS", "TRIPS", "Rules"]
+__all__ = ["INTRUSIONS", "LANE", "TRIPS", "Rules"]

@@ -26,8 +26,8 @@ from swap.station.lease import Lease
 from swap.station.modes import ModeTrigger, next_mode
 from swap.station.pack_states import PackTrigger, next_pack_state
 from swap.station.permissives import CellFacts, SeatPlan
-from swap.station.reconcile import Mismatch
 from swap.station.recipe import TERMINAL, Check, Move, Place
+from swap.station.reconcile import Mismatch
 from swap.station.records import next_seq
 from swap.station.sequencer import interrupted, step
 from swap.station.session import Ended, Phase, Send, Session, StepDone, StepFacts

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from robotics.port import CellState
+from scheduler.types import StationMode
 from sim.plant import PlantError
 from swap.station.machine import IllegalStep
 from swap.station.pack_states import IllegalPackStep
-from swap.station.recipe import StepTable
+from swap.station.recipe import TERMINAL, StepTable
 from swap.station.sequencer import MOVING_MODES
 from swap.station.session import Phase
 from tests.prove.explore_mishaps import Mishap, happen, may_end, mishaps, over
@@ -67,8 +68,9 @@ class Walk:
     ) -> None:
         self.rules = Rules()
         self.world = World(table, self.rules, mishaps_most, lane_patch)
-        known = mishaps(table.pack_count)
-        self.mishaps: list[Mishap] = [known[name] for name in (names if names is not None else known)]
+        self.known = mishaps(table.pack_count)
+        self.mishaps: list[Mishap] = [self.known[name] for name in (names if names is not None else self.known)]
+        self._seen: Any = None
         self.deaths = deaths
         self.states_most, self.violations_most = states_most, violations_most
         self.report = Report(table)
@@ -100,13 +102,10 @@ class Walk:
     # one state
 
     def _expand(self, node: int, kept: Snapshot) -> None:
-        world = self.world
-        world.restore(kept)
-        stored = world.controller.stored
-        session = stored.session
+        world, session = self.world, kept.stored.session
         reason = f" {session.hold_reason}" if session.hold_reason else ""
         self.report.visited.add((session.state, f"{session.phase}{reason}"))
-        if world.ended:
+        if session.state in TERMINAL:
             self._ends.add(node)
             self.report.ends[session.state] += 1
             return
@@ -115,22 +114,21 @@ class Walk:
         if len(self.report.violations) > before:
             return
         mark = (session.state, session.phase.value)
-        if world.env.down:  # restored by `_go` for the last time
-            pass
         for name in kept.env.faults:
-            item = self._known(name)
-            if item.over is not None and may_end(self._back(kept), name):
+            item = self.known[name]
+            if item.over is not None and may_end(kept.env, name):
                 self._try(node, kept, f"{name} is over", HELP, lambda item=item: over(world, item), by_cell=False)
         if kept.env.down:
             self._try(node, kept, "the process comes back", HELP, world.restart)
         elif quiet:
-            self._people(node, kept)
+            self._people(node, kept, self._seen)
         if kept.env.mishaps_left <= 0:
             return
-        for item in self.mishaps:
-            if item.name not in kept.env.faults and item.when(self._back(kept)):
-                if self._try(node, kept, item.name, MISHAP, lambda item=item: happen(world, item), by_cell=False):
-                    self.report.happened.add((item.name, session.state))
+        world.restore(kept)
+        possible = [item for item in self.mishaps if item.name not in kept.env.faults and item.when(world)]
+        for item in possible:
+            if self._try(node, kept, item.name, MISHAP, lambda item=item: happen(world, item), by_cell=False):
+                self.report.happened.add((item.name, session.state))
         if self.deaths and not kept.env.down:
             self._kill(node, kept, mark, "the process dies", None)
             if not quiet:
@@ -142,27 +140,32 @@ class Walk:
         quiet = [True]
 
         def act() -> bool:
-            if not world.env.down and world.cycle():
-                quiet[0] = False
-                return True
+            if not world.env.down:
+                if world.cycle():
+                    quiet[0] = False
+                    return True
+                self._seen = world.looked()
             return world.advance()
 
         if not self._try(node, kept, "", GO, act):
-            world.restore(kept)
-            session = world.controller.stored.session
-            if session.phase is not Phase.HELD and not world.env.down and not self.report.violations:
-                self._rests[node] = f"{session.state} {session.phase}, {world.controller.stored.mode}"
+            session = kept.stored.session
+            if session.phase is not Phase.HELD and not kept.env.down and not self.report.violations:
+                self._rests[node] = f"{session.state} {session.phase}, {kept.stored.mode}"
         return quiet[0]
 
-    def _people(self, node: int, kept: Snapshot) -> None:
-        world = self._back(kept)
-        session, cell = world.controller.stored.session, world.cell
+    def _people(self, node: int, kept: Snapshot, seen: Any) -> None:
+        """What people may do while nothing happens at once: where the swap or the station waits for them."""
+        world, session = self.world, kept.stored.session
+        world.restore(kept)
+        cell = world.cell
         held = session.phase is Phase.HELD
+        at_cell = bool(cell.paused or cell.latched or not cell.power_confirmed)
         asked: list[tuple[str, str, dict[str, Any]]] = []
-        if held or world.controller.stored.mode not in MOVING_MODES:
+        if held or kept.stored.mode not in MOVING_MODES:
             asked.append(("a person confirms the station", "confirm", {}))
         if held:
-            for decision in ("continue", "unwind", "cancel"):
+            first = session.state == self.report.table.first_state
+            for decision in ("continue", "unwind", *(("cancel",) if first else ())):
                 arguments = {"swap_id": session.swap_id, "decision": decision}
                 asked.append((f"a person decides: {decision}", "decide", arguments))
         standing = cell.standing_faults()
@@ -172,27 +175,23 @@ class Walk:
         for label, kind, arguments in asked:
 
             def act(kind: str = kind, arguments: dict[str, Any] = arguments) -> None:
-                world.cycle()
+                world.look_as(seen)
                 world.person(kind, **arguments)
 
             self._try(node, kept, label, HELP, act)
             if self.deaths and kept.env.mishaps_left > 0:
                 self._kill(node, kept, mark, f"{label}, the process dies", act)
-        if cell.paused or cell.latched or not cell.power_confirmed:
-            world.restore(kept)
+        if at_cell:
             self._try(node, kept, "a person confirms at the cell", HELP, self._at_cell, by_cell=False)
-        world.restore(kept)
-        world.cycle()
-        bay = world.hot_bay()
-        if bay is not None:
-            self._try(node, kept, f"{bay} is evacuated", HELP, lambda: self._evacuate(bay))
+        if kept.stored.mode is StationMode.THERMAL:
+            world.restore(kept)
+            world.look_as(seen)
+            bay = world.hot_bay()
+            if bay is not None:
+                self._try(node, kept, f"{bay} is evacuated", HELP, lambda: world.evacuate(bay))
 
     def _at_cell(self) -> None:
         self.world.plant.inject("person_confirms", "L1")
-
-    def _evacuate(self, bay: str) -> None:
-        self.world.cycle()
-        self.world.evacuate(bay)
 
     def _kill(
         self, node: int, kept: Snapshot, mark: tuple[str, str], label: str, act: Callable[[], object] | None
@@ -230,13 +229,6 @@ class Walk:
             if not died[0]:
                 return
             self.report.deaths.add((*mark, calls))
-
-    def _known(self, name: str) -> Mishap:
-        return mishaps(self.report.table.pack_count)[name]
-
-    def _back(self, kept: Snapshot) -> World:
-        self.world.restore(kept)
-        return self.world
 
     def _try(
         self, node: int, kept: Snapshot, label: str, kind: int, act: Callable[[], object], *, by_cell: bool = True

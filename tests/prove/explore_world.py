@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from battery_bms.limits import judge
@@ -28,12 +29,15 @@ from swap.station.recipe import TERMINAL, StepRow, StepTable
 from swap.station.sequencer import CHECK_RETRY_S, MOVING_MODES, RESEND_S, begin
 from swap.station.session import Phase, Session
 from swap.station.thermal import evacuation_bars
+from tests.prove.explore_plant import Keeper
 from tests.prove.explore_station import LANE, TRANSFER_BAY, VEHICLE, MemoryController, StationClock, Stored, Violation
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 TAG = 101
 PERSON = "Person on shift"
 _MOMENT_S = 0.001
+_NEVER_OLD_AT = START_AT + timedelta(days=36500)
+"""The rack's link never fails here; a silent BMS gives no code."""
 
 
 class ControllerDied(BaseException):
@@ -137,11 +141,14 @@ class Env:
     """Packs that the fire procedure left on the way: a person finds them."""
 
 
+_ENV_PARTS = attrgetter(*(n for n in Env.__slots__ if n not in ("accepted_seq", "moved_seq", "evacuation")))
+
+
 class WorldRobot(DirectRobot):
     """The cell behind a link that can fail, watched."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.plant, LANE, 0, lambda: world.clock.now())
+        super().__init__(world.plant, LANE, 0, world.clock.now)
         self.world = world
         self.last: CellStatus | None = None
         self.die_at: int | None = None
@@ -151,7 +158,7 @@ class WorldRobot(DirectRobot):
     async def status(self) -> CellStatus:
         if self.world.env.link_down:
             return self.last or CellStatus(LANE, None, None)
-        self.last = await super().status()
+        self.last = self.plant.cell_status(LANE)
         return self.last
 
     def _call(self) -> None:
@@ -200,7 +207,7 @@ class WorldRobot(DirectRobot):
 class Snapshot:
     """Everything that a world is."""
 
-    plant: dict[str, Any]
+    plant: tuple[Any, ...]
     stored: Stored
     volatile: tuple[Any, ...]
     last: CellStatus | None
@@ -220,6 +227,8 @@ class World:
             cell.draw = Nominal(0, "")
             cell.listeners.append(self._told)
         self.cell = self.plant.cell(LANE)
+        self._read = [bay.id for bay in self.config.bays if bay.point is not None]
+        self.keeper = Keeper(self.plant)
         self.env = Env(mishaps_left=mishaps)
         self.clock = StationClock(START_AT)
         self.robot = WorldRobot(self)
@@ -233,17 +242,17 @@ class World:
         self.controller = MemoryController(self.config, self.robot, stored, self.clock)
         self.lane = self.controller.lane
         self.lane.table, self.lane.session = table, session
-        self._readings: dict[tuple[Any, ...], PackReading] = {}
+        self._readings: dict[tuple[Any, ...], tuple[PackReading, int]] = {}
         if lane_patch is not None:
             lane_patch(self.lane)
 
     # keeping and going on
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(self.plant.snapshot(), self.controller.stored, self.lane.volatile, self.robot.last, self.env)
+        return Snapshot(self.keeper.keep(), self.controller.stored, self.lane.volatile, self.robot.last, self.env)
 
     def restore(self, kept: Snapshot) -> None:
-        self.plant.load(kept.plant)
+        self.keeper.restore(kept.plant)
         self.clock.us = self.plant.now_us
         self.controller.stored = kept.stored
         self.controller.context.mode = kept.stored.mode
@@ -255,6 +264,17 @@ class World:
             self.controller.context.cells[LANE] = kept.last
         else:
             self.controller.context.cells.pop(LANE, None)
+
+    def looked(self) -> tuple[CellStatus | None, dict[str, PackReading]]:
+        """What the controller saw at its last look."""
+        return self.robot.last, dict(self.controller.context.readings)
+
+    def look_as(self, seen: tuple[CellStatus | None, dict[str, PackReading]]) -> None:
+        """Take a look over that was taken in this very state."""
+        self.robot.last = seen[0]
+        self.controller.context.readings.update(seen[1])
+        if seen[0] is not None:
+            self.controller.context.cells[LANE] = seen[0]
 
     def key(self) -> int:
         """Equal for worlds that go on alike."""
@@ -337,7 +357,7 @@ class World:
             (truck.place, left(truck.stop_us), tuple(truck.secured.values()), tuple(truck.heads)),
             tuple(left(us) for us in truck.secure_us.values()),
             tuple(pack.place for pack in self.plant.rack.packs.values()),
-            replace(env, accepted_seq=0, moved_seq=0, evacuation=None),
+            _ENV_PARTS(env),
             None if env.evacuation is None else (env.evacuation[0], number(env.evacuation[1])),
             age,
         )
@@ -359,6 +379,7 @@ class World:
         phase, row = None if self.lane.session is None else self.lane.session.phase, self.row
         seen = not self.env.link_down and not self.cell.faults.frozen_heartbeat
         self._read_rack()
+        self.rules.charging(self)
         _run(self.lane.cycle())
         self._watch_evacuation()
         if seen:
@@ -427,7 +448,7 @@ class World:
         finally:
             self.robot.person_acts = False
         mode = self.controller.stored.mode
-        if kind == "decide" and mode in MOVING_MODES or (kind == "confirm" and mode in MOVING_MODES):
+        if (kind == "decide" and mode in MOVING_MODES) or (kind == "confirm" and mode in MOVING_MODES):
             session = self.lane.session
             if session is None or session.phase is not Phase.HELD or (held not in MOVING_MODES and kind == "confirm"):
                 self.env = replace(self.env, person_needed="")
@@ -435,25 +456,26 @@ class World:
     # the rack, as `RackRunner` and `ThermalRunner` judge it
 
     def _read_rack(self) -> None:
-        readings = self.controller.context.readings
-        for bay in self.config.bays:
-            if bay.point is not None:
-                readings[bay.id] = self._reading(bay.id)
-        self._judge_rack(readings)
+        levels: dict[str, int] = {}
+        for bay in self._read:
+            self.controller.context.readings[bay], levels[bay] = self._reading(bay)
+        self._judge_rack(self.controller.context.readings, levels)
 
-    def _reading(self, bay_id: str) -> PackReading:
-        """A reading; made once for the same facts, since nothing here charges or heats slowly."""
+    def _reading(self, bay_id: str) -> tuple[PackReading, int]:
+        """A reading and its alarm level; made once for the same facts, since nothing here charges or heats slowly."""
         bay = self.plant.rack.bays[bay_id]
         pack = self.plant.rack.at(bay_place(bay_id))
-        facts = (bay_id, bay.held_kw, bay.setpoint_kw, bay.bms_silent, bay.false_code)
+        facts: tuple[Any, ...] = (bay_id, bay.held_kw, bay.setpoint_kw, bay.bms_silent, bay.false_code)
         if pack is not None:
-            facts = (*facts, pack.code, pack.alarm_level, pack.alarm_bits, round(pack.temp_c))  # type: ignore[assignment]
+            facts = (*facts, pack.code, pack.alarm_level, pack.alarm_bits, round(pack.temp_c))
         known = self._readings.get(facts)
         if known is None:
-            known = self._readings[facts] = self.plant.pack_reading(bay_id)
-        return replace(known, at=self.clock.now())
+            reading = replace(self.plant.pack_reading(bay_id), at=_NEVER_OLD_AT)
+            level = max(judge(reading, self.controller.context.limits["lfp-171"]).level, reading.alarm_level)
+            known = self._readings[facts] = (reading, level)
+        return known
 
-    def _judge_rack(self, readings: dict[str, PackReading]) -> None:
+    def _judge_rack(self, readings: dict[str, PackReading], levels: dict[str, int]) -> None:
         stored, in_motion = self.controller.stored, self._bays_in_motion()
         states = dict(stored.states)
         context = self.controller.context
@@ -470,7 +492,7 @@ class World:
             elif reading.pack_id != code:
                 trigger = None if bay_id in in_motion and state is not PackState.RECEIVED else PackTrigger.QUARANTINE
             else:
-                level = max(judge(reading, context.limits["lfp-171"]).level, reading.alarm_level)
+                level = levels[bay_id]
                 if level >= STOP_LEVEL:
                     trigger = PackTrigger.QUARANTINE
                 elif level >= BLOCK_LEVEL:
