@@ -34,8 +34,6 @@ from sim.engine_view import BayNow, PackNow, StationNow
 
 _READY, _CHARGING, _WAITING = PackState.READY, PackState.CHARGING, PackState.WAITING
 _ACTIVE = (_READY, _CHARGING, _WAITING)
-_TEMPERATURE_STEP_S = 60.0
-"""A pack that hovers at a temperature limit is looked at this often."""
 _SHORT = frozenset({Limit.GRID, Limit.DEMAND_RESPONSE, Limit.RACK, Limit.MEASURED_IMPORT})
 
 
@@ -70,6 +68,8 @@ class ChargingRack:
         self.start_at = start_at
         self.charger_kw = charger_kw
         self.replan_kw = replan_kw
+        self.temperature_step_s = 60.0
+        """A pack that hovers at a temperature limit is looked at this often."""
         self.bays = view.bays
         self.by_id = {bay.bay_id: bay for bay in view.bays}
         self.modules = modules
@@ -420,7 +420,7 @@ class ChargingRack:
             for limit_c in limits_c
             if limit_c != pack.temp_max_c
         ]
-        return max(min(times_s) + 0.5, _TEMPERATURE_STEP_S)
+        return max(min(times_s) + 0.5, self.temperature_step_s)
 
     def _on_bay(self, call: Call) -> None:
         """A pack is ready or full, or its temperature has crossed a limit."""

@@ -16,10 +16,11 @@ from sim.scenario import Scenario
 from swap.config import StationConfig
 from swap.station.recipe import StepRow, load_recipe
 
-
 REPLAN_KW = 2.0
 """While power is short, what packs in their taper give back is shared out anew in steps of this; the live
 controller does so every few seconds."""
+TEMPERATURE_STEP_S = 5.0
+"""A pack at a temperature limit is looked at this often."""
 
 
 class StationMismatch(Exception):
@@ -71,7 +72,7 @@ class GivenFlow(StationFlow):
         self.trucks: dict[int, StationTruck] = {}
         """By place in `given.arrivals`; those that have come."""
         super().__init__(scenario, seed, start_s=given.start_s)
-        self.rack.replan_kw = REPLAN_KW
+        self.rack.replan_kw, self.rack.temperature_step_s = REPLAN_KW, TEMPERATURE_STEP_S
         self._ends = self._row_ends()
         for outage in given.outages:
             self.time.at(max(outage.from_s, given.start_s), self._on_outage, outage)

@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from battery_bms.pack import soc_pct, time_to_soc_s
+from battery_bms.pack import PackSpec, time_to_soc_s, time_to_temp_s
 from scheduler.charging import Limit
 from scheduler.tariff import Tariff, load_tariff
 from sim.direct import DirectMeter, DirectRack, DirectRobot
@@ -28,6 +28,7 @@ from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lanes import LaneRunner
 from swap.station.lease import Lease
+from swap.station.pack_states import HYSTERESIS_C
 from swap.station.session import Phase, Session
 from swap.station.step_table import Place
 from swap.store import Store
@@ -212,20 +213,43 @@ class VirtualStation:
         return found
 
     def _pack_marks_us(self) -> list[int]:
-        """When packs on a running charger will be ready and full."""
+        """When packs on a running charger will be ready or full, and when any will be too warm or warm enough."""
         rack, now_us, policy = self.plant.rack, self.plant.now_us, self.controller.context.policy
         found = []
         for bay_id, bay in rack.bays.items():
-            truth = rack.at(bay_place(bay_id)) if bay.held_kw > 0 else None
+            truth = rack.at(bay_place(bay_id)) if bay.section.charger_kw > 0 else None
             if truth is None:
                 continue
-            energy_kwh = rack.now(truth, now_us).energy_kwh
-            level_pct = soc_pct(energy_kwh, truth.spec, truth.soh_pct)
+            now = rack.now(truth, now_us)
+            found += self._temperature_marks_us(truth.spec, now.temp_c, now.charge_kw)
+            if bay.held_kw <= 0:
+                continue
+            energy_kwh, level_pct = now.energy_kwh, now.soc_pct
             for goal_pct in (policy.offer_soc_pct, policy.target_soc_pct):
                 if level_pct < goal_pct:
                     left_s = time_to_soc_s(truth.spec, truth.soh_pct, energy_kwh, bay.held_kw, goal_pct)
                     if left_s < self._idle_us / US_PER_S:
                         found.append(now_us + round(left_s * US_PER_S) + AFTER_US)
+        return found
+
+    def _temperature_marks_us(self, spec: PackSpec, temp_c: float, charge_kw: float) -> list[int]:
+        """When a pack crosses a temperature that changes what it may draw; a plan's period away at least."""
+        policy = self.controller.context.policy
+        heat_kw = (1 - spec.charge_efficiency) * charge_kw
+        limits_c = (
+            policy.reduce_below_c,
+            policy.reduce_above_c,
+            policy.charge_temp_max_c,
+            policy.charge_temp_max_c - HYSTERESIS_C,
+            policy.charge_temp_min_c,
+            policy.charge_temp_min_c + HYSTERESIS_C,
+        )
+        spread_c = self.plant.temp_spread_c
+        found = []
+        for limit_c in {*limits_c, *(c + spread_c for c in limits_c)}:
+            left_s = time_to_temp_s(spec, temp_c, limit_c, heat_kw, self.plant.rack.ambient_c)
+            if 0 < left_s < self._idle_us / US_PER_S:
+                found.append(self.plant.now_us + round(max(left_s, self.config.charging.cycle_s) * US_PER_S))
         return found
 
     # -- trucks
