@@ -160,6 +160,7 @@ def recipe(
     as_json: Json = False,
 ) -> None:
     """Print a recipe's table: each state with its command, permissives, confirmations, time limit and way back."""
+    from swap.station.machine import mermaid
     from swap.station.recipe import RecipeError, load_recipe, markdown
 
     try:
@@ -169,12 +170,6 @@ def recipe(
     if as_json:
         print_json([asdict(row) for row in table.rows])
     elif diagram:
-        typer.echo("stateDiagram-v2\n    [*] --> queued\n    queued --> " + table.first_state)
-        for row in table.rows:
-            typer.echo(f"    {row.state} --> {row.next_state}")
-            if row.unwind_state is not None:
-                typer.echo(f"    {row.state} --> {row.unwind_state}: way back")
-        for state in ("completed", "returned", "cancelled"):
-            typer.echo(f"    {state} --> [*]")
+        typer.echo(mermaid(table))
     else:
         typer.echo(markdown(table, language))

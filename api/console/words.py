@@ -110,7 +110,7 @@ WORDS: dict[str, dict[str, str]] = {
         "checking": N_("checking"),
         "pass": N_("passed"),
         "fail": N_("failed"),
-        "waiting": N_("waiting for a person"),
+        "waiting_person": N_("waiting for a person"),
         "cancelled": N_("cancelled"),
     },
     "swap_end": {
@@ -167,6 +167,8 @@ WORDS: dict[str, dict[str, str]] = {
         "target_occupied": N_("pack where it is to be set down"),
         "pack_safe": N_("pack safe to move"),
         "fresh_status": N_("fresh status of the cell"),
+        "cell_idle": N_("cell at rest"),
+        "no_cell_alarm": N_("no alarm of the cell"),
     },
     "reason": {
         "first start": N_("first start"),

@@ -273,22 +273,15 @@ def _command(name: str | None, where: str) -> CommandCode | None:
     return None if name is None else CommandCode[name]
 
 
+_HEADS = {
+    "en": ("state", "step", "command", "permissives", "confirmed by", "next", "way back", "limit s", "on fault"),
+    "zh": ("状态", "步骤", "指令", "许可条件", "确认条件", "下一状态", "回退", "时限 s", "故障处理"),
+}
+
+
 def markdown(table: StepTable, language: Literal["zh", "en"] = "en") -> str:
-    """The table as Markdown, one line a row."""
-    heads = {
-        "en": (
-            "state",
-            "step",
-            "command",
-            "permissives",
-            "confirmed by",
-            "next",
-            "way back",
-            "timeout s",
-            "on fault",
-        ),
-        "zh": ("状态", "步骤", "指令", "许可条件", "确认条件", "下一状态", "回退", "超时 s", "故障处理"),
-    }[language]
+    """The table as Markdown, one line a row; permissives that the recipe groups stand under the group's name."""
+    heads = _HEADS[language]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in table.rows:
         places = "→".join(p.value for p in (row.source, row.target) if p)
@@ -297,15 +290,36 @@ def markdown(table: StepTable, language: Literal["zh", "en"] = "en") -> str:
             f"`{row.state}`",
             row.name_zh if language == "zh" else row.name_en,
             command,
-            ", ".join(row.permissives) or "–",
+            ", ".join(_grouped(row.permissives, table.groups)) or "–",
             ", ".join(row.confirm) or "–",
             f"`{row.next_state}`",
             f"`{row.unwind_state}`" if row.unwind_state else "–",
             f"{row.timeout_s:g}",
-            " → ".join(row.on_fault),
+            _counted(row.on_fault),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _grouped(names: tuple[str, ...], groups: Mapping[str, tuple[str, ...]]) -> list[str]:
+    shown: list[str] = []
+    rest = list(names)
+    for group, members in groups.items():
+        if set(members) <= set(rest):
+            shown.append(f"**{group}**")
+            rest = [name for name in rest if name not in members]
+    return [*shown, *rest]
+
+
+def _counted(actions: tuple[FaultAction, ...]) -> str:
+    """Actions in order, those that repeat with their number."""
+    runs: list[tuple[FaultAction, int]] = []
+    for action in actions:
+        if runs and runs[-1][0] is action:
+            runs[-1] = (action, runs[-1][1] + 1)
+        else:
+            runs.append((action, 1))
+    return " → ".join(action.value if count == 1 else f"{action.value} ×{count}" for action, count in runs)
 
 
 __all__ = [

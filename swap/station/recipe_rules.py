@@ -23,7 +23,7 @@ _VEHICLE = (
 )
 """The vehicle stands where it was measured and cannot move or be live."""
 
-_NEEDED: dict[CommandCode, tuple[str, ...]] = {
+NEEDED: dict[CommandCode, tuple[str, ...]] = {
     CommandCode.ADMIT: (*_CELL, "at_home", "!gripper_loaded", "!vehicle_present"),
     CommandCode.LOCATE: (*_CELL, "vehicle_present"),
     CommandCode.UNLOCK: (*_CELL, *_VEHICLE, "!gripper_loaded"),
@@ -36,7 +36,7 @@ _NEEDED: dict[CommandCode, tuple[str, ...]] = {
         *("at_home", "!gripper_loaded", "all_locks_closed", "exit_clear"),
     ),
 }
-_CONFIRMED: dict[CommandCode, tuple[str, ...]] = {
+CONFIRMED: dict[CommandCode, tuple[str, ...]] = {
     CommandCode.ADMIT: ("vehicle_present",),
     CommandCode.LOCATE: ("vehicle_in_position",),
     CommandCode.UNLOCK: ("locks_open",),
@@ -46,6 +46,10 @@ _CONFIRMED: dict[CommandCode, tuple[str, ...]] = {
     CommandCode.HOME: ("at_home",),
     CommandCode.RELEASE: ("!vehicle_present",),
 }
+SEAT_NEEDED = (*_VEHICLE, "locks_open")
+"""Further permissives of PICK and PUT at the vehicle."""
+PACK_NEEDED = ("pack_safe",)
+"""Further permissives of PICK of a charged pack out of its bay, on the way forward."""
 _PLACED = frozenset({CommandCode.UNLOCK, CommandCode.LOCK, CommandCode.PUT})
 """Commands with a target and no source."""
 
@@ -54,12 +58,12 @@ def needed(row: StepRow) -> tuple[str, ...]:
     """Permissives that a row's command must ask for."""
     if row.command is None:
         return ()
-    names = _NEEDED.get(row.command, ())
+    names = NEEDED.get(row.command, ())
     at_seat = Place.SEAT in (row.source, row.target)
     if at_seat and row.command in (CommandCode.PICK, CommandCode.PUT):
-        names = (*names, *_VEHICLE, "locks_open")
+        names = (*names, *SEAT_NEEDED)
     if row.command is CommandCode.PICK and row.source is Place.NEW_BAY and not row.unwinding:
-        names = (*names, "pack_safe")
+        names = (*names, *PACK_NEEDED)
     if row.command is CommandCode.PICK and row.source is Place.OLD_BAY:
         names = (*names, "source_power_off")
     return names
@@ -81,10 +85,10 @@ def _row_problems(row: StepRow) -> Iterable[str]:
     if lacking and row.command is not None:
         yield f"permissives lack {', '.join(lacking)}, which {row.command.name} needs"
     if row.command is not None:
-        lacking = [name for name in _CONFIRMED.get(row.command, ()) if name not in row.confirm]
+        lacking = [name for name in CONFIRMED.get(row.command, ()) if name not in row.confirm]
         if lacking:
             yield f"confirm lacks {', '.join(lacking)}: {row.command.name} is not over before the sensors say so"
-        if row.command not in _NEEDED:
+        if row.command not in NEEDED:
             yield f"command {row.command.name} is no step of a swap"
         if row.checks:
             yield "has a command and checks; make two rows of it"

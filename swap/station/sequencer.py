@@ -96,8 +96,8 @@ def step(table: StepTable, session: Session, facts: StepFacts) -> Result:
         return held, (*effects, StationHold(trip.value))
     if _taken_over(facts.cell.cell):
         cell = facts.cell.cell
-        modes = {"control_mode": cell.control_mode.name.lower(), "run_mode": cell.run_mode.name.lower()}
-        return _hold(session, HoldReason.MODE, modes)
+        local = cell.control_mode is ControlMode.LOCAL
+        return _hold(session, HoldReason.MODE, {"mode": "local" if local else cell.run_mode.name.lower()})
     lost = _lost_guards(table, session, row, facts)
     if lost:
         return _hold(session, HoldReason.GUARD_LOST, {"missing": [m.as_data() for m in lost]})
@@ -266,6 +266,11 @@ def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     back = _way_back(table, before, row, facts)
     if back is None:
         return session, ()
+    open_checks = [check for check in row.checks if before.checks.get(check, {}).get("result") != "pass"]
+    tries = {check.value: int(before.checks.get(check, {}).get("tries", 0)) for check in open_checks}
+    cancelled = {name: {"result": "cancelled", "tries": count} for name, count in tries.items()}
+    before = replace(before, checks={**before.checks, **cancelled})
+    done = (*done, *(CheckChanged(check, "cancelled", tries[check]) for check in open_checks))
     entered, ended = _enter(table, before, back, facts.now)
     entered = replace(entered, resumed=True)
     if not moving:

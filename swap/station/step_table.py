@@ -60,6 +60,8 @@ DERIVED_FACTS = frozenset(
     }
 )
 """Facts worked out for the seat and the places of a row."""
+CELL_FACTS = frozenset({"fresh_status", "cell_idle", "no_cell_alarm"})
+"""What every command waits for besides the permissives of its row: named where it lacks, not written in recipes."""
 FACTS = frozenset(s.value for s in Signal) | DERIVED_FACTS
 
 

@@ -17,6 +17,7 @@ from scheduler.types import BayRole, NoPackReason, PackState, StationMode
 from swap.requests import REQUEST_KINDS
 from swap.station.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.session import HoldReason, Phase
+from swap.station.step_table import CELL_FACTS
 
 
 def texts(language: str, suffix: str) -> dict[str, str]:
@@ -71,7 +72,7 @@ def test_every_code_has_a_word(subject: str, codes: type[StrEnum]) -> None:
 
 
 def test_every_permissive_has_words() -> None:
-    assert set(WORDS["fact"]) == {signal.value for signal in Signal} | DERIVED_FACTS | {"fresh_status"}
+    assert set(WORDS["fact"]) == {signal.value for signal in Signal} | DERIVED_FACTS | CELL_FACTS
 
 
 def test_requests_and_ends_have_words() -> None:
