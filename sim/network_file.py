@@ -2,7 +2,7 @@
 
 Each station is a scenario file of its own, with its own fleets; the network file says how far they lie apart, how
 trucks choose between them and how packs are moved. Strict like the scenario file: unknown fields are refused,
-every problem is listed at once. `docs/scenarios.md` is the user's guide.
+every problem is listed at once. `docs/networks.md` is the user's guide.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class NetworkStationSection(Section):
     """One station of the network."""
 
     id: Identifier
+    """Name in roads and results."""
     scenario: str
     """Scenario file, relative to the network file; its fleets have this station on their way."""
     demand_factor: Factor = 1.0
@@ -37,7 +38,9 @@ class RoadSection(Section):
     """A road, driven both ways. Stations without one between them are reached over others."""
 
     between: tuple[Identifier, Identifier]
+    """Ids of the two stations."""
     km: float = Field(gt=0, le=2000)
+    """Length."""
     minutes: float = Field(gt=0, le=2000)
     """Driving time one way."""
 
@@ -63,6 +66,7 @@ class RebalancingSection(Section):
     carriers: int = Field(default=0, ge=0, le=50)
     """Trucks that carry packs; 0: packs are not moved."""
     packs_per_trip: int = Field(default=4, ge=1, le=50)
+    """Most that a carrier takes."""
     review_min: float = Field(default=15.0, gt=0, le=1440)
     """How often the stock is looked at."""
     low_ready: int = Field(default=2, ge=1, le=50)

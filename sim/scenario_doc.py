@@ -1,7 +1,11 @@
-"""The field tables of `docs/scenarios.md`, from the models themselves: `python -m sim.scenario_doc` prints them."""
+"""The field tables of `docs/scenarios.md`, from the models themselves: `python -m sim.scenario_doc` prints them.
+
+`python -m sim.scenario_doc network` prints those of `docs/networks.md`.
+"""
 
 from __future__ import annotations
 
+import sys
 import types
 import typing
 from typing import Any
@@ -10,16 +14,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from sim.network_file import NetworkSection
 from sim.scenario import Scenario, Section
 
 _HIDDEN = {"folder", "vehicle_ids"}
 
 
-def tables() -> str:
-    """A Markdown table for each section of the scenario file, in the order of the file."""
+def tables(root: type[BaseModel] = Scenario) -> str:
+    """A Markdown table for each section of the scenario file, or of another, in the order of the file."""
     parts = []
     seen: set[type[BaseModel]] = set()
-    todo: list[tuple[str, type[BaseModel], bool]] = [("", Scenario, False)]
+    todo: list[tuple[str, type[BaseModel], bool]] = [("", root, False)]
     while todo:
         path, model, listed = todo.pop(0)
         if model in seen:
@@ -94,4 +99,4 @@ def _text(info: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    print(tables())
+    print(tables(NetworkSection if "network" in sys.argv[1:] else Scenario))
