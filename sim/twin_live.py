@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from battery_bms.pack import soc_pct
 from robotics.port import LocationKind, RobotCommand
@@ -179,15 +180,15 @@ class LiveSide:
         until_s = hours * 3600 + beyond_s
         hour_s = 0.0
         while hour_s < until_s:
-            station.at(self._instant(hour_s), lambda at_s=hour_s: self._set_world(at_s))  # type: ignore[misc]
+            station.at(self._instant(hour_s), partial(self._set_world, hour_s))
             hour_s = self._world.at(hour_s).until_s
         lead_s = self.scenario.bookings.lead_min * 60
         for number, arrival in enumerate(self.coming):
             if arrival.booked:
                 book_s = max(arrival.booked_from_s - lead_s, 0.0)
-                station.at(self._instant(book_s), lambda n=number: self._book(n))  # type: ignore[misc]
+                station.at(self._instant(book_s), partial(self._book, number))
             if arrival.comes:
-                station.at(self._instant(arrival.at_s), lambda n=number: self._arrive(n))  # type: ignore[misc]
+                station.at(self._instant(arrival.at_s), partial(self._arrive, number))
         await station.run(self._instant(until_s))
         self.plant.rack.settle_all(self.plant.now_us)
         self.charged_kwh = self.plant.rack.charged_kwh - self._before_kwh

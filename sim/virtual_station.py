@@ -76,7 +76,7 @@ class VirtualStation:
             lease,
         )
         self.rounds = 0
-        self._calls: list[tuple[int, int, Callable[[], None]]] = []
+        self._calls: list[tuple[int, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
         self._idle_us = round(idle_s * US_PER_S)
         self._poll_us = max(round(self.poll_s * US_PER_S), 1)
@@ -96,7 +96,7 @@ class VirtualStation:
         """Station time, aware UTC."""
         return self.clock.now()
 
-    def at(self, at: datetime, act: Callable[[], None]) -> None:
+    def at(self, at: datetime, act: Callable[[], object]) -> None:
         """Have `act` called when station time comes to an instant; at once where that has passed."""
         due_us = round((at.astimezone(UTC) - self.plant.start_at) / timedelta(microseconds=1))
         heapq.heappush(self._calls, (due_us, next(self._numbers), act))

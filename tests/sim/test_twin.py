@@ -1,0 +1,280 @@
+"""The live controller and the study side by side: the same events in the same order."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import async_solipsism
+import pytest
+from typer.testing import CliRunner
+
+from api.cli import app
+from robotics.port import CommandCode, Location, LocationKind, RobotCommand
+from scheduler.queueing import next_dispatch
+from scheduler.types import ChargingPolicy, Dispatch, StationView
+from sim import engine_station
+from sim.direct import DirectMeter, DirectRack, DirectRobot
+from sim.engine import Call
+from sim.engine_given import StationMismatch
+from sim.plant import Plant
+from sim.scenario_file import load_scenario
+from sim.twin import TwinReport, _first_difference, run_twin
+from sim.twin_live import COMPLETED, DISPATCHED, TwinEvent, step_times
+from sim.virtual_station import VirtualStation
+from swap.commerce.bookings import check_in
+from swap.config import StationConfig
+from swap.recorded import swap_entries
+from swap.seed import sync_station
+from swap.station.clock import Clock
+from swap.station.context import StationContext
+from swap.station.controller import StationController
+from swap.station.lease import Lease
+from swap.station.recipe import load_recipe
+from swap.store import Store
+from tests.fakes_plant import START_AT
+from tests.fakes_twin import twin_scenario, twin_station
+
+pytestmark = pytest.mark.twin
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "yangquan_mine"
+
+
+def assert_same(report: TwinReport, swaps: int) -> None:
+    """Same events in the same order, each within a second; no fewer than `swaps` completed."""
+    assert report.difference is None, f"{report.difference} {report.notes}"
+    assert report.agrees
+    assert [e.what for e in report.live[: report.compared]] == [e.what for e in report.study[: report.compared]]
+    assert report.swaps(0) == report.swaps(1) >= swaps
+    assert report.largest_wait_error_s < 1.0
+    assert report.energy_error < 0.001
+    assert report.largest_handed_error_kwh < 0.1
+
+
+def test_the_example_does_live_what_the_study_says() -> None:
+    scenario, config = load_scenario(EXAMPLE / "scenario.toml"), _example_station()
+    report = run_twin(scenario, config, 1.0, seed=1)
+    assert_same(report, 2)
+    assert report.largest_time_error_s < 0.2
+    assert "failures of robots, chargers and packs are left out" in report.notes
+
+
+def test_trucks_that_wait_for_packs_are_called_at_the_same_instants() -> None:
+    """Three packs of 30 minutes each and more trucks than they can serve, half of them booked."""
+    config = twin_station()
+    scenario = twin_scenario(config, 12, bookings={"share": 0.5})
+    report = run_twin(scenario, config, 1.2, seed=1)
+    assert_same(report, 6)
+    assert report.wait_min(0) > 2.0
+
+
+@pytest.mark.parametrize(("bays", "lanes"), [(5, {"L1"}), (6, {"L1", "L2"})])
+def test_two_lanes_take_the_same_bays(bays: int, lanes: set[str]) -> None:
+    """Bays of a swap under way are kept until its truck has left: one empty bay lets one lane work at a time."""
+    config = twin_station(lanes=2, bays=bays, packs=4, trucks=24)
+    report = run_twin(twin_scenario(config, 20), config, 0.6, seed=1)
+    assert_same(report, 4)
+    assert {e.detail[:2] for e in report.live if e.kind == DISPATCHED} == lanes
+
+
+def test_a_bay_given_away_too_soon_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study that frees a bay as soon as its pack has left calls the other lane's truck too soon."""
+    original = engine_station.StationFlow._on_fetch
+
+    def gives_away(flow: engine_station.StationFlow, call: Call) -> None:
+        original(flow, call)
+        truck, seat, _ = call.payload
+        bay = flow.rack.by_id[truck.dispatch.packs.bay_ids[seat]]
+        if bay.reserved_by == truck.swap_id:
+            bay.reserved_by = None
+            flow.rack.empty += 1
+            flow.start_swaps()
+
+    monkeypatch.setattr(engine_station.StationFlow, "_on_fetch", gives_away)
+    config = twin_station(lanes=2, bays=5, packs=4, trucks=24)
+    report = run_twin(twin_scenario(config, 20), config, 0.5, seed=1)
+    assert report.difference is not None
+    assert report.difference.study is not None
+    assert report.difference.study.detail.startswith("L2")
+
+
+def test_in_out_works_with_a_full_rack() -> None:
+    """The spent pack goes where the charged one came from; no bay has to be empty."""
+    config = twin_station(swap_order="in_out", bays=3, packs=3)
+    report = run_twin(twin_scenario(config, 9), config, 0.7, seed=1)
+    assert_same(report, 3)
+    assert all(e.detail.split()[1] == e.detail.split()[-1] for e in report.live if e.kind == DISPATCHED)
+
+
+def test_trucks_with_two_packs() -> None:
+    config = twin_station(seats=2, bays=6, packs=4)
+    assert_same(run_twin(twin_scenario(config, 10), config, 0.6, seed=1), 2)
+
+
+def test_power_that_is_short_is_shared_alike() -> None:
+    config = twin_station(bays=5, packs=4, transformer_kva=320)
+    report = run_twin(twin_scenario(config, 14), config, 0.5, seed=1)
+    assert_same(report, 3)
+
+
+def test_another_decision_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study hands out packs from the other end of the rack: the first dispatch differs."""
+
+    def last_first(view: StationView, policy: ChargingPolicy) -> Dispatch | None:
+        found = next_dispatch(view, policy)
+        if found is None:
+            return None
+        ready = [bay for bay in view.bays if bay.pack is not None and bay.pack.state == "ready"]
+        last = ready[-1]
+        assert last.pack is not None
+        packs = type(found.packs)((last.bay_id,), (last.pack.pack_id,))
+        return Dispatch(found.swap_id, found.lane_id, packs, found.empty_bay_ids)
+
+    monkeypatch.setattr(engine_station, "next_dispatch", last_first)
+    config = twin_station()
+    report = run_twin(twin_scenario(config, 12), config, 0.2, seed=1)
+    assert report.difference is not None
+    assert report.difference.what == "order"
+    assert report.difference.live is not None
+    assert report.difference.live.kind == DISPATCHED
+
+
+def test_differences_are_named() -> None:
+    one = TwinEvent(10.0, "queued", "V1")
+    other = TwinEvent(20.0, COMPLETED, "V1")
+    assert _first_difference([one, other], [one, other], 100, 1.0) == (None, 0.0)
+    late = TwinEvent(21.5, COMPLETED, "V1")
+    difference, _ = _first_difference([one, other], [one, late], 100, 1.0)
+    assert difference is not None
+    assert difference.what == "time"
+    difference, _ = _first_difference([one], [one, other], 100, 1.0)
+    assert difference is not None
+    assert difference.what == "missing"
+    assert _first_difference([one], [one, other], 20.5, 1.0) == (None, 0.0)  # it may come after the end
+    difference, _ = _first_difference([one, other], [other, one], 100, 1.0)
+    assert difference is not None
+    assert difference.what == "order"
+
+
+def test_both_sides_take_their_durations_from_one_table() -> None:
+    table = load_recipe("top_lift").table(1, "out_in")
+    times = step_times([table], 0.1)
+    pick = RobotCommand(1, CommandCode.PICK, source=Location(LocationKind.BAY, 3))
+    assert times.command_s(pick) == table.by_state["fetching_new"].nominal_s
+    assert times.row_s(table.by_state["fetching_new"]) == pytest.approx(table.by_state["fetching_new"].nominal_s + 0.1)
+    assert times.row_s(table.by_state["verifying"]) == pytest.approx(0.1)
+
+
+def test_a_scenario_of_another_station_is_refused() -> None:
+    config = twin_station()
+    scenario = twin_scenario(config, 6).with_equipment(charger_kw=120.0)
+    with pytest.raises(StationMismatch, match="charger_kw differ"):
+        run_twin(scenario, config, 0.1, seed=1)
+
+
+def test_the_command_line_says_whether_they_agree() -> None:
+    arguments = ["twin", str(EXAMPLE / "station.toml"), str(EXAMPLE / "scenario.toml"), "--hours", "0.3"]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0, found.output
+    assert "The same events in the same order." in found.output
+    found = CliRunner().invoke(app, [*arguments, "--tolerance-s", "0.001", "--poll-s", "5"])
+    assert found.exit_code in (0, 1), found.output
+
+
+# The steps of the virtual station against the controller's own loops
+
+
+def test_the_controllers_own_loops_make_the_same_events(tmp_path: Path) -> None:
+    """`StationController.run` on a virtual clock: same events, each at most a few polls later."""
+    config = twin_station()
+    stepped, looped = _stepped(config, tmp_path), _looped(config, tmp_path)
+    assert [what for _, what in looped] == [what for _, what in stepped]
+    steps = 0
+    for (late_s, what), (at_s, _) in zip(looped, stepped, strict=True):
+        steps += what[0] == "swap.step_done"
+        assert -0.01 <= late_s - at_s <= LOOP_SPEED * (0.5 + 0.2 * steps), what
+
+
+LOOP_SPEED = 10.0
+"""Station seconds for each second of the loops' periods: a cell is looked at every second."""
+TRUCKS = (("V01", 20.0), ("V02", 60.0))
+UNTIL_S = 620.0
+
+
+def _example_station() -> StationConfig:
+    from swap.config import load_station
+
+    return load_station(EXAMPLE / "station.toml")
+
+
+def _plant(config: StationConfig) -> Plant:
+    plant = Plant(config, seed=1, start_at=START_AT, varies=False)
+    return plant
+
+
+def _events(store: Store, config: StationConfig) -> list[tuple[float, tuple[str, str, str]]]:
+    with store.reading() as db:
+        entries = swap_entries(db, config.station.id, START_AT, START_AT + timedelta(days=1))
+    store.close()
+    return [((e.at - START_AT).total_seconds(), (e.kind, e.vehicle_id, str(e.data.get("state", "")))) for e in entries]
+
+
+def _stepped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str, str, str]]]:
+    store = Store(f"sqlite:///{folder / 'stepped.db'}")
+    store.upgrade()
+    station = VirtualStation(config, store, _plant(config))
+
+    async def run() -> None:
+        await station.start()
+        for vehicle, at_s in TRUCKS:
+            station.at(START_AT + timedelta(seconds=at_s), partial(station.arrive, vehicle, [30.0]))
+        await station.run(START_AT + timedelta(seconds=UNTIL_S))
+        await station.stop()
+
+    asyncio.run(run())
+    return _events(store, config)
+
+
+def _looped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str, str, str]]]:
+    store = Store(f"sqlite:///{folder / 'looped.db'}")
+    store.upgrade()
+    plant = _plant(config)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        clock = Clock(START_AT, LOOP_SPEED, monotonic=loop.time)
+
+        def catch_up() -> None:
+            plant.advance(max((clock.now() - plant.now_at).total_seconds(), 0.0))
+
+        sync_station(store, config, clock.now())
+        lease = Lease(store, config.station.id)
+        lease.acquire()
+        rack = DirectRack(plant, clock.now, catch_up)
+        controller = StationController(
+            StationContext.build(store, config, clock),
+            [DirectRobot(plant, lane.id, lease.token, clock.now, catch_up) for lane in config.lanes],
+            rack,
+            rack,
+            DirectMeter(plant, clock.now),
+            lease,
+        )
+        running = asyncio.create_task(controller.run())
+        for vehicle, at_s in TRUCKS:
+            await asyncio.sleep(at_s / LOOP_SPEED - loop.time() + begin)
+            catch_up()
+            plant.arrive(vehicle, [30.0])
+            with store.transaction() as db:
+                check_in(db, config, vehicle_id=vehicle, at=clock.now())
+        await asyncio.sleep(UNTIL_S / LOOP_SPEED - loop.time() + begin)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    begin = 0.0
+    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+        begin = runner.get_loop().time()
+        runner.run(run())
+    return _events(store, config)
