@@ -117,6 +117,10 @@ class Station:
         from sim.devices import DeviceError, DeviceServers
         from sim.plant import Plant
 
+        if self.config.scenario is not None:
+            # What the fleet needs is imported now: a second of importing later would stop every link's answers.
+            import sim.fleet
+            import sim.scenario_file  # noqa: F401
         if self.first_start:
             self.snapshot_path.unlink(missing_ok=True)
         plant = Plant(self.config, seed=1, start_at=self.clock.now())

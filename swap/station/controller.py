@@ -173,7 +173,7 @@ class StationController:
         unclean = self.recover()
         if not unclean and self.context.mode in MOVING_MODES:
             for lane in self.lanes.values():
-                await lane.go_on()
+                lane.go_on()
         return unclean
 
     async def run(self) -> None:

@@ -12,42 +12,28 @@ from sqlmodel import select
 from robotics.config import LaneSection
 from robotics.port import CellState, CellStatus, ControlMode, LinkLost, Refused, RunMode, Signal, SwapRobot
 from scheduler.types import Dispatch, PackState
-from swap.events import EventKind, append_event
+from swap.events import EventKind
 from swap.station.cell_watch import CellWatch
 from swap.station.context import StationContext
-from swap.station.faults import raise_fault
-from swap.station.inventory import apply_move, reserve_packs, unreserve_packs
+from swap.station.inventory import reserve_packs
+from swap.station.lane_journal import LaneJournal
 from swap.station.permissives import BayFact, CellFacts, SeatPlan, tripped
 from swap.station.recipe import TERMINAL, Check, StepTable
-from swap.station.records import (
-    end_command,
-    load_session,
-    next_seq,
-    qualified,
-    store_command,
-    store_session,
-    table_for,
-)
+from swap.station.records import load_session, next_seq, qualified, store_session, table_for
 from swap.station.sequencer import MOVING_MODES, begin, interrupted, step
 from swap.station.session import (
     STATION_REASONS,
     Acknowledge,
-    CheckChanged,
     Decision,
     Effect,
-    Ended,
-    Held,
     HoldReason,
     HoldRobot,
     Phase,
-    Refusal,
-    Resumed,
     Send,
     Session,
     StationHold,
     StepDone,
     StepFacts,
-    StepFailed,
 )
 from swap.tables import Bay, Pack, Station, Swap, SwapSeat, VehicleRow
 
@@ -55,13 +41,6 @@ log = logging.getLogger(__name__)
 
 POWER_OFF_KW = 0.5
 """A charger below this gives nothing: the pack may be picked."""
-
-_HOLD_FAULT = {HoldReason.GUARD_LOST: "permissive_lost", HoldReason.TIMEOUT: "command_timeout"}
-_END_EVENT = {
-    "completed": EventKind.SWAP_COMPLETED,
-    "returned": EventKind.SWAP_RETURNED,
-    "cancelled": EventKind.SWAP_CANCELLED,
-}
 
 
 class LaneRunner:
@@ -82,10 +61,16 @@ class LaneRunner:
         self.lane = lane
         self.robot = robot
         self._hold_station = hold_station
+        self.journal = LaneJournal(context, lane.id)
         self.watch = CellWatch(context, lane, robot, hold_station)
         self.session: Session | None = None
         self.table: StepTable | None = None
         self._last_sent_at: datetime | None = None
+        self._since_at = context.clock.now()
+        self._heard = False
+        """The cell has been heard, with a heartbeat that moves, since this controller began."""
+        self._stop_hold = False
+        """The cell may still be held from the clean stop of the last controller."""
 
     @property
     def lane_key(self) -> str:
@@ -106,7 +91,8 @@ class LaneRunner:
             if restarted and self.session.phase is not Phase.HELD:
                 self.session = interrupted(self.session)
                 store_session(db, self.session)
-                self._event(db, EventKind.SWAP_HELD, {"reason": HoldReason.RESTART.value})
+                data = {"reason": HoldReason.RESTART.value}
+                self.journal.event(db, EventKind.SWAP_HELD, swap.id, data)
             self._keep_off()
             return self.session
 
@@ -126,28 +112,38 @@ class LaneRunner:
         session = self.session
         return session is not None and session.phase is Phase.HELD and session.hold_reason not in STATION_REASONS
 
-    async def go_on(self) -> None:
-        """After a clean stop: withdraw the hold of that stop, unless something else holds the lane.
+    def go_on(self) -> None:
+        """After a clean stop: the cell's hold of that stop is to be withdrawn as soon as the cell answers."""
+        self._stop_hold = True
 
-        A motion that the PLC paused meanwhile stays paused; its step then runs into its time limit and asks
-        for a person.
+    async def _withdraw_stop_hold(self, cell: CellStatus) -> None:
+        """Withdraw the hold of a clean stop, unless something else holds the lane.
+
+        A motion that the PLC has paused stays paused; its step then runs into its time limit and asks for a
+        person.
         """
-        if self.session is not None and self.session.phase is Phase.HELD:
-            return
-        cell = await self.robot.status()
-        if cell.state is CellState.PAUSED and cell.active_seq:
-            return
-        try:
-            await self.robot.resume()
-        except (LinkLost, Refused) as error:
-            log.warning("lane %s: the hold of the last stop is not withdrawn: %s", self.lane.id, error)
-            self._hold_station("cell_link_lost")
+        paused = cell.state is CellState.PAUSED and cell.active_seq != 0
+        held = self.session is not None and self.session.phase is Phase.HELD
+        if self.context.mode in MOVING_MODES and not paused and not held:
+            try:
+                await self.robot.resume()
+            except (LinkLost, Refused) as error:
+                log.warning("lane %s: the hold of the last stop is not withdrawn: %s", self.lane.id, error)
+                return
+        self._stop_hold = False
 
     async def cycle(self) -> None:
         """Read the cell and take one step."""
         cell = await self.robot.status()
         self.context.cells[self.lane.id] = cell
         facts = self.cell_facts(cell)
+        if not self._heard:
+            self._heard = facts.fresh
+            since_s = self.context.clock.age_s(self._since_at) or 0.0
+            if not self._heard and since_s <= self.lane.cell.heartbeat_lost_s:
+                return  # the link is only just being made; that is no loss
+        if self._stop_hold and facts.fresh:
+            await self._withdraw_stop_hold(cell)
         if facts.signal(Signal.SMOKE_OK) is False:
             self._hold_station(Signal.SMOKE_OK.value)
         self.watch.look(cell, facts)
@@ -197,7 +193,9 @@ class LaneRunner:
             if after != before:
                 store_session(db, after)
             for effect in effects:
-                self._record(db, before, after, effect, facts)
+                self.journal.effect(db, before, after, effect, facts)
+                if isinstance(effect, StepDone):
+                    self.watch.step_done(db, facts.now)
         self.session = None if after.state in TERMINAL else after
         self._keep_off()
         for effect in effects:
@@ -344,9 +342,10 @@ class LaneRunner:
         store_session(db, session)
         self.session = session
         self._last_sent_at = None
-        self._event(
+        self.journal.event(
             db,
             EventKind.SWAP_DISPATCHED,
+            swap.id,
             {
                 "state": session.state,
                 "swap_order": self.table.swap_order,
@@ -354,130 +353,6 @@ class LaneRunner:
                 "from": list(chosen.packs.bay_ids),
                 "to": list(chosen.empty_bay_ids),
             },
-        )
-
-    def _event(self, db: Db, kind: EventKind, data: Mapping[str, object], actor: str = "controller") -> None:
-        append_event(
-            db,
-            station_id=self.context.station_id,
-            at=self.context.clock.now(),
-            kind=kind,
-            actor=actor,
-            swap_id=self.session.swap_id if self.session else None,
-            lane_id=self.lane.id,
-            data=dict(data),
-        )
-
-    def _record(self, db: Db, before: Session, after: Session, effect: Effect, facts: StepFacts) -> None:
-        context, at = self.context, facts.now
-        station_id = context.station_id
-        if isinstance(effect, Send) and not effect.repeated:
-            store_command(
-                db,
-                station_id=station_id,
-                lane_id=self.lane.id,
-                command=effect.command,
-                swap_id=before.swap_id,
-                state=before.state,
-                at=at,
-            )
-            data = {
-                "state": before.state,
-                "seq": effect.command.seq,
-                "command": effect.command.code.name,
-                "tries": before.tries,
-            }
-            self._event(db, EventKind.SWAP_STEP_STARTED, data)
-        elif isinstance(effect, StepDone):
-            if effect.seq is not None:
-                end_command(db, station_id=station_id, lane_id=self.lane.id, seq=effect.seq, result="done", at=at)
-            if effect.move is not None:
-                swap = db.get_one(Swap, before.swap_id)
-                apply_move(
-                    db,
-                    station_id=station_id,
-                    lane_id=self.lane.id,
-                    swap=swap,
-                    plan=effect.plan,
-                    move=effect.move,
-                    at=at,
-                )
-            took_s = (at - before.entered_at).total_seconds()
-            data = {
-                "state": effect.row.state,
-                "next": effect.following,
-                "seq": effect.seq,
-                "took_s": round(took_s, 1),
-            }
-            self._event(db, EventKind.SWAP_STEP_DONE, data)
-            self.watch.step_done(db, at)
-        elif isinstance(effect, StepFailed):
-            code = int(facts.cell.cell.fault_code)
-            if effect.seq is not None:
-                end_command(
-                    db,
-                    station_id=station_id,
-                    lane_id=self.lane.id,
-                    seq=effect.seq,
-                    result="failed",
-                    at=at,
-                    fault_code=code,
-                )
-            data = {
-                "state": effect.row.state,
-                "fault": effect.fault.name,
-                "action": effect.action.value,
-                "next": effect.following,
-                "seq": effect.seq,
-                **effect.fault.detail,
-            }
-            self._event(db, EventKind.SWAP_STEP_FAILED, data)
-            raise_fault(
-                db,
-                station_id=station_id,
-                name=effect.fault.name,
-                source=f"lane:{self.lane.id}",
-                at=at,
-                data=data,
-            )
-        elif isinstance(effect, Refusal):
-            data = {"state": effect.row.state, "missing": [m.as_data() for m in effect.missing]}
-            self._event(db, EventKind.SWAP_REFUSED, data)
-        elif isinstance(effect, CheckChanged):
-            data = {"check": effect.check.value, "result": effect.result, "tries": effect.tries}
-            self._event(db, EventKind.SWAP_CHECK, data)
-        elif isinstance(effect, Held):
-            self._event(
-                db,
-                EventKind.SWAP_HELD,
-                {"state": before.state, "reason": effect.reason.value, **effect.detail},
-            )
-            name = _HOLD_FAULT.get(effect.reason)
-            if name is not None:
-                raise_fault(
-                    db,
-                    station_id=station_id,
-                    name=name,
-                    source=f"lane:{self.lane.id}",
-                    at=at,
-                    data={"state": before.state, **effect.detail},
-                )
-        elif isinstance(effect, Resumed):
-            data = {"state": effect.state, "decision": effect.decision.kind.value, "next": effect.following}
-            self._event(db, EventKind.SWAP_RESUMED, data, actor=effect.decision.by)
-            if before.seq is not None and after.seq is None:
-                end_command(db, station_id=station_id, lane_id=self.lane.id, seq=before.seq, result="abandoned", at=at)
-        elif isinstance(effect, Ended):
-            self._end(db, effect, at)
-
-    def _end(self, db: Db, effect: Ended, at: datetime) -> None:
-        assert self.session is not None
-        swap = db.get_one(Swap, self.session.swap_id)
-        unreserve_packs(db, swap, at=at)
-        self._event(
-            db,
-            _END_EVENT[effect.state],
-            {"seats": len(effect.exchanged), "exchanged": sorted(effect.exchanged)},
         )
 
     async def _carry_out(self, effect: Effect, facts: StepFacts) -> None:

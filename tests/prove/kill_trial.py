@@ -11,10 +11,8 @@ import asyncio
 import contextlib
 import json
 import multiprocessing
-import os
 import shutil
 import signal
-import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +32,7 @@ from swap.station.session import STATION_REASONS, Phase
 from swap.store import Store
 from swap.tables import ControlRequest, Pack, Station, StationEvent, Swap
 from tests.fakes_plant import station_data
+from tests.ports import own_ports
 from tests.prove.kill_devices import Look, run_devices
 from tests.prove.kill_points import KillPoint
 from tests.prove.kill_station import run_controller
@@ -50,20 +49,6 @@ DECISIONS = 5
 """So often the person lets a swap go on that waits for a decision of its own."""
 PERSON = "Zhang Wei"
 VEHICLE = "V1"
-
-_next_port = 20_000 + os.getpid() * 40 % 10_000
-
-
-def own_ports(count: int) -> list[int]:
-    """Free ports below those that the system gives to clients, so that no connection takes one meanwhile."""
-    global _next_port  # noqa: PLW0603
-    ports: list[int] = []
-    while len(ports) < count:
-        _next_port = 20_000 + (_next_port + 1) % 10_000
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", _next_port))
-            ports.append(_next_port)
-    return ports
 
 
 def forkserver() -> Any:
