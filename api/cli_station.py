@@ -66,8 +66,13 @@ def _ask_devices(config: StationConfig, folder: Path) -> tuple[DeviceAnswer, ...
     from api.device_check import ask_devices
 
     # The table says which devices are silent; the links' own log lines would say it again.
-    logging.getLogger("robotics").setLevel(logging.CRITICAL)
-    return asyncio.run(ask_devices(config, folder))
+    links = logging.getLogger("robotics")
+    level = links.level
+    links.setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(ask_devices(config, folder))
+    finally:
+        links.setLevel(level)
 
 
 @commands.command(

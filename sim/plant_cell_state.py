@@ -275,7 +275,8 @@ class CellTruth:
         self.position = None if data["position"] is None else Location.from_code(data["position"])
         self.latched = list(data["latched"])
         self.used = deque(data["used"], maxlen=USED_NUMBERS)
-        self.faults = CellFaults(**{k: list(v) if isinstance(v, list) else v for k, v in data["faults"].items()})
+        faults: dict[str, Any] = {k: list(v) if isinstance(v, list) else v for k, v in data["faults"].items()}
+        self.faults = CellFaults(**faults)
         active = data["active"]
         self.active = None
         if active is not None:

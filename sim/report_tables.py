@@ -115,8 +115,8 @@ def size_tables(by_packs: Sequence[Trial], found: Sizing | None, words: Words) -
         tables.append(Table("rivals", text("Other designs that keep the promise"), heads, rivals))
     if found.sensitivity:
         changes = tuple((text(CHANGES[change]), Share(share), p95) for change, share, p95 in found.sensitivity)
-        heads = (text("Change"), text("Within the promise"), text("P95 wait, min"))
-        tables.append(Table("sensitivity", text("The answer under other circumstances"), heads, changes))
+        columns = (text("Change"), text("Within the promise"), text("P95 wait, min"))
+        tables.append(Table("sensitivity", text("The answer under other circumstances"), columns, changes))
     simulated = sorted(found.trials.values(), key=lambda trial: trial.design)
     tables.append(_designs("simulated", text("Every design that was simulated"), simulated, words))
     return tables

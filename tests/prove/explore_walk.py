@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from robotics.port import CellState
@@ -117,7 +118,7 @@ class Walk:
         for name in kept.env.faults:
             item = self.known[name]
             if item.over is not None and may_end(kept.env, name):
-                self._try(node, kept, f"{name} is over", HELP, lambda item=item: over(world, item), by_cell=False)
+                self._try(node, kept, f"{name} is over", HELP, partial(over, world, item), by_cell=False)
         if kept.env.down:
             self._try(node, kept, "the process comes back", HELP, world.restart)
         elif quiet:
@@ -127,7 +128,7 @@ class Walk:
         world.restore(kept)
         possible = [item for item in self.mishaps if item.name not in kept.env.faults and item.when(world)]
         for item in possible:
-            if self._try(node, kept, item.name, MISHAP, lambda item=item: happen(world, item), by_cell=False):
+            if self._try(node, kept, item.name, MISHAP, partial(happen, world, item), by_cell=False):
                 self.report.happened.add((item.name, session.state))
         if self.deaths and not kept.env.down:
             self._kill(node, kept, mark, "the process dies", None)

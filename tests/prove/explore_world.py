@@ -584,5 +584,6 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         work.send(None)
     except StopIteration as end:
-        return end.value
+        result: T = end.value
+        return result
     raise AssertionError("the controller waits for something that is not there")

@@ -20,20 +20,22 @@ from sqlmodel import Session as Db
 
 import api.wiring as wiring
 import swap.station.lanes as lanes
+import swap.station.sequencer as sequencer
 from api.settings import Settings
 from robotics.plc_robot import PlcRobot
 from robotics.port import CellStatus, RobotCommand
 from swap.config import StationConfig, parse_station
 from swap.events import EventKind, append_event
-from swap.station.controller import StationController
+from swap.station.controller import CellOwned, StationController
+from swap.station.lease import ControllerRunning
 from swap.station.permissives import SeatPlan
 from swap.station.recipe import QUEUED, StepTable
 from swap.station.session import Result, Send, Session, StepDone, StepFacts
 from swap.store import Store
 from tests.prove.kill_points import KillPoint, Moment
 
-real_step = lanes.step
-real_begin = lanes.begin
+real_step = sequencer.step
+real_begin = sequencer.begin
 
 
 def die() -> NoReturn:
@@ -172,7 +174,7 @@ async def _run(settings: Settings, config: StationConfig) -> int:
             await running
         except asyncio.CancelledError:
             return 0
-    except (wiring.ControllerRunning, wiring.CellOwned) as error:
+    except (ControllerRunning, CellOwned) as error:
         print(error, flush=True)
         return wiring.REFUSED
     finally:

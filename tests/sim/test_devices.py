@@ -88,7 +88,7 @@ class Bench:
 async def running(
     snapshot: Path | None = None, config: StationConfig | None = None, **options: object
 ) -> AsyncIterator[Bench]:
-    made = config or station(ports=free_ports(), **options)  # type: ignore[arg-type]
+    made = config or station(ports=free_ports(), **options)
     plant = Plant(made, seed=3, start_at=START_AT)
     hands = Hands()
     servers = DeviceServers(plant, made, speed=60.0, snapshot_path=snapshot, monotonic=hands)
