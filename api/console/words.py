@@ -166,6 +166,7 @@ WORDS: dict[str, dict[str, str]] = {
         "source_occupied": N_("pack where it is to be taken"),
         "target_occupied": N_("pack where it is to be set down"),
         "pack_safe": N_("pack safe to move"),
+        "source_power_off": N_("charger off where the pack is to be taken"),
         "fresh_status": N_("fresh status of the cell"),
         "cell_idle": N_("cell at rest"),
         "no_cell_alarm": N_("no alarm of the cell"),

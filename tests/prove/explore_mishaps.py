@@ -119,6 +119,10 @@ def _charger_runs(world: World, bay: str, power_kw: float) -> None:
         world.plant.rack.set_charge_kw(bay, power_kw, world.plant.now_us)
 
 
+def _filled(world: World, bay: str) -> bool:
+    return world.plant.rack.at(bay_place(bay)) is not None
+
+
 def mishaps(seats: int) -> dict[str, Mishap]:
     """Everything, by name. Heads and packs of both seats where there are two."""
     new, code_new = "A1", "0SXPB171000YQ1G510000001"
@@ -163,6 +167,12 @@ def mishaps(seats: int) -> dict[str, Mishap]:
             "charger_runs_on",
             partial(_charger_runs, bay=new, power_kw=100.0),
             partial(_charger_runs, bay=new, power_kw=0.0),
+        ),
+        Mishap(
+            "old_pack_charges",
+            partial(_charger_runs, bay=old, power_kw=100.0),
+            partial(_charger_runs, bay=old, power_kw=0.0),
+            partial(_filled, bay=old),
         ),
         Mishap(
             "two_heads_do_not_open",
