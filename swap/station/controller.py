@@ -158,19 +158,20 @@ class StationController:
             await asyncio.sleep(0.25)
 
     async def start(self, claim_wait_s: float = CLAIM_WAIT_S) -> bool:
-        """Connect, own the cells, take the stored state up; returns whether the last controller ended uncleanly.
+        """Take the stored state up, connect, own the cells; returns whether the last controller ended uncleanly.
 
         Raises:
-            CellOwned: another controller keeps a cell; nothing was written to it or to the database.
+            CellOwned: another controller keeps a cell; nothing was written to any device.
         """
+        unclean = self.recover()
         await self.connect()
         try:
             await self.claim(claim_wait_s)
         except BaseException:
+            self._say_stopped({})
             await self._close_links()
             self.lease.release()
             raise
-        unclean = self.recover()
         if not unclean and self.context.mode in MOVING_MODES:
             for lane in self.lanes.values():
                 lane.go_on()
@@ -205,6 +206,11 @@ class StationController:
         for robot in self.robots.values():
             await robot.hold("controller stopped")
         unconfirmed = await self.rack.chargers.stop_all()
+        self._say_stopped(unconfirmed)
+        await self._close_links()
+        self.lease.release()
+
+    def _say_stopped(self, unconfirmed: Mapping[str, str]) -> None:
         with self.context.store.transaction() as db:
             append_event(
                 db,
@@ -213,8 +219,6 @@ class StationController:
                 kind=EventKind.CONTROLLER_STOPPED,
                 data={"chargers_not_confirmed": dict(unconfirmed)},
             )
-        await self._close_links()
-        self.lease.release()
 
     async def _close_links(self) -> None:
         for robot in self.robots.values():

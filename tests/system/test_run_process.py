@@ -1,0 +1,105 @@
+"""`swap run` from its first start over Ctrl-C and `kill -9` to a clean audit, as `make run` does it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.processes import StationProcess, audit, example_station
+
+Starter = Callable[[], StationProcess]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starter]:
+    """Starts the same station on the same database again."""
+    station, database = example_station(tmp_path / "station"), tmp_path / "swap.db"
+    started: list[StationProcess] = []
+
+    def begin() -> StationProcess:
+        started.append(StationProcess(station, database))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.close()
+
+
+def snapshot(process: StationProcess) -> dict[str, Any]:
+    """The simulated plant as the process left it."""
+    found: dict[str, Any] = json.loads(process.database.with_suffix(".plant.json").read_text(encoding="utf-8"))
+    return found
+
+
+def places(process: StationProcess) -> dict[str, str]:
+    """Where each pack truly is."""
+    return {code: pack["place"] for code, pack in snapshot(process)["rack"]["packs"].items()}
+
+
+@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_station_runs_stops_resumes_dies_and_waits_for_a_person(start: Starter) -> None:
+    first = start()
+    first.wait_for_line("/console")
+    began_s = time.monotonic()
+    completed = first.wait("a completed swap with its bill", lambda: _billed(first), limit_s=60)
+    print(f"\nfirst completed swap {time.monotonic() - began_s:.1f} s after the address was shown")
+    assert completed["timeline"][0]["kind"] == "swap.queued"
+    assert completed["timeline"][-1]["kind"] in ("swap.completed", "bill.issued")
+    assert [e["data"]["state"] for e in completed["timeline"] if e["kind"] == "swap.step_done"][-1] == "releasing"
+    assert len(completed["bills"]) == 1
+    assert completed["bills"][0]["total_yuan"] or completed["bills"][0]["lines"]
+
+    # Ctrl-C in the middle of a swap: the robot is held, nothing charges.
+    under_way = first.wait("a swap under way", first.under_way)
+    assert first.interrupt() == 0
+    assert "held" in first.rest() or "保持" in first.rest()
+    plant = snapshot(first)
+    assert all(bay["setpoint_kw"] == 0 and bay["held_kw"] == 0 for bay in plant["rack"]["bays"].values())
+    assert all(cell["hold"] for cell in plant["cells"].values())
+
+    # The second start resumes it without a person.
+    second = start()
+    second.wait_for_line("/console")
+    second.wait("the swap goes on by itself", lambda: second.swap(under_way)["state"] == "completed")
+    kinds = [e["kind"] for e in second.swap(under_way)["timeline"]]
+    assert "swap.held" not in kinds
+
+    # kill -9 in the middle of the next one: it waits for a person.
+    under_way = second.wait("a swap under way", second.under_way)
+    second.kill()
+    third = start()
+    third.wait_for_line("/console")
+    third.wait("the station is held", lambda: third.get("/stations/yangquan-mine")["mode"] == "held", limit_s=10)
+    held = third.swap(under_way)
+    assert (held["phase"], held["hold_reason"]) == ("held", "restart")
+    time.sleep(1.5)  # a minute of the station
+    before = places(third)
+    time.sleep(1.5)
+    assert places(third) == before
+    assert third.swap(under_way)["phase"] == "held"
+    assert third.ask("confirm", "Liu Yang")["answer"].startswith("going on")
+    third.wait("the swap ends", lambda: third.swap(under_way)["state"] == "completed")
+    resumed = [e for e in third.swap(under_way)["timeline"] if e["kind"] == "swap.resumed"]
+    assert [e["actor"] for e in resumed] == ["Liu Yang"]
+    assert third.interrupt() == 0
+
+    report = audit(third.url)
+    examined = {item["name"]: item["examined"] for item in report["invariants"]}
+    print(
+        f"audit: {sum(examined.values())} items; nothing to look at in {[n for n, count in examined.items() if not count]}"
+    )
+    assert examined["pack_in_one_place"] == 57
+    assert sum(examined.values()) > 1000
+    taken = [place for place in places(third).values() if place != "off_site"]
+    assert len(taken) == len(set(taken))
+
+
+def _billed(process: StationProcess) -> dict[str, Any] | None:
+    return next((s for s in process.swaps("completed") if s["bills"] and s["timeline"]), None)
