@@ -186,6 +186,9 @@ def replay(
     within_pct: Annotated[
         float, typer.Option("--within-pct", min=0, help="Largest error of the energy charged, per cent.")
     ] = 5.0,
+    measured: Annotated[
+        bool, typer.Option("--measured-swap-time", help="A swap takes the mean recorded time, not the scenario's.")
+    ] = False,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
@@ -208,7 +211,15 @@ def replay(
     try:
         with store.reading() as db:
             found = recording(db, config.station.id, begin, end, [lane.id for lane in config.lanes])
-        report = run(found, read, config, day.date(), within_min=within_min, within_pct=within_pct)
+        report = run(
+            found,
+            read,
+            config,
+            day.date(),
+            within_min=within_min,
+            within_pct=within_pct,
+            measured_swap_time=measured,
+        )
     except (SwapError, StationMismatch, NothingToReplay) as error:
         fail(str(error))
     finally:
@@ -224,7 +235,7 @@ _NAMES = {
     "wait_mean": "wait, mean",
     "wait_p50": "wait, P50",
     "wait_p95": "wait, P95",
-    "swap_mean": "lane time of a swap",
+    "swap_mean": "lane time of a swap, stops left out",
     "charged": "energy charged",
 }
 

@@ -57,6 +57,8 @@ class Given:
     """By bay of the station file."""
     start_s: float = 0.0
     outages: Sequence[Outage] = ()
+    temp_c: Sequence[tuple[float | None, ...]] = ()
+    """Of the packs that come off, by place in `arrivals` and seat; the climate's where it is None or left out."""
     row_s: Callable[[StepRow], float] = field(default=nominal_row_s)
     """Time of each row of the recipe."""
 
@@ -71,6 +73,7 @@ class GivenFlow(StationFlow):
         """Told of the end of each row of a swap: seconds, state, truck."""
         self.trucks: dict[int, StationTruck] = {}
         """By place in `given.arrivals`; those that have come."""
+        self._temp_c: dict[str, tuple[float | None, ...]] = {}
         super().__init__(scenario, seed, start_s=given.start_s)
         self.rack.replan_kw, self.rack.temperature_step_s = REPLAN_KW, TEMPERATURE_STEP_S
         self._ends = self._row_ends()
@@ -136,6 +139,8 @@ class GivenFlow(StationFlow):
             return
         truck = self._truck(arrival)
         self.trucks[number] = truck
+        if number < len(self.given.temp_c):
+            self._temp_c[truck.swap_id] = self.given.temp_c[number]
         if self.on_event is not None:
             self.on_event(self.time.now, "queued", truck)
         self.arrive(truck)
@@ -148,6 +153,14 @@ class GivenFlow(StationFlow):
                 at_s = self.time.now + share * truck.swap_s
                 self.time.at(at_s, self._on_row_end, (truck, state, lane.lost_s))
         super()._dispatch(dispatch)
+
+    def _spent_pack(self, truck: StationTruck, seat: int) -> PackNow:
+        pack = super()._spent_pack(truck, seat)
+        temps_c = self._temp_c.get(truck.swap_id, ())
+        temp_c = temps_c[seat] if seat < len(temps_c) else None
+        if temp_c is not None:
+            pack.temp_max_c = pack.temp_min_c = temp_c
+        return pack
 
     def _on_row_end(self, call: Call) -> None:
         if self._postponed(call, self._on_row_end):

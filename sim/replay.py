@@ -7,7 +7,7 @@ variation. What both say of waits and energy is put side by side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from statistics import fmean
@@ -90,10 +90,12 @@ def replay(
     *,
     within_min: float = WITHIN_MIN,
     within_pct: float = WITHIN_PCT,
+    measured_swap_time: bool = False,
 ) -> ReplayReport:
     """Run a recorded span in the study.
 
     Args:
+        measured_swap_time: a swap takes the mean of the recorded ones, stops left out, not the scenario's time.
         day: local day whose midnight the scenario's seconds count from.
         within_min: largest error of mean, P50 and P95 of the wait, minutes.
         within_pct: largest error of the energy charged, per cent.
@@ -103,15 +105,20 @@ def replay(
         NothingToReplay: the record holds no swap.
     """
     check_pair(scenario, config)
+    notes: list[str] = []
+    swaps = _usable(recording, notes)
+    lane_s = {swap.swap_id: took_s for swap in swaps if (took_s := _lane_s(recording, swap)) is not None}
+    equipment = {"swap_cv": 0.0}
+    if measured_swap_time and lane_s:
+        equipment["swap_s"] = fmean(lane_s.values())
+        notes.append(f"a swap takes the measured {equipment['swap_s']:.0f} s, not the scenario's time")
     update = {
         "failures": FailureSection(),
         "patience": PatienceSection(),
-        "equipment": scenario.equipment.model_copy(update={"swap_cv": 0.0}),
+        "equipment": scenario.equipment.model_copy(update=equipment),
         "study": scenario.study.model_copy(update={"start_on": day}),
     }
     measured = scenario.model_copy(update=update)
-    notes: list[str] = []
-    swaps = _usable(recording, notes)
     if not swaps:
         raise NothingToReplay(
             f"{config.station.id}: no swap is recorded from {recording.from_at.isoformat()} "
@@ -126,6 +133,7 @@ def replay(
         _arrivals(swaps, config, seconds, notes),
         _stock(recording, scenario, notes),
         start_s=seconds(recording.from_at),
+        temp_c=[swap.temp_c for swap in swaps],
         outages=[Outage(s.lane_id, seconds(s.from_at), seconds(s.until_at)) for s in recording.stops],
     )
     if recording.stops:
@@ -137,7 +145,19 @@ def replay(
     flow.close()
     flow.rack.settle_all()
     stored_kwh = _held_kwh(flow) - before_kwh + flow.handed_kwh - flow.taken_kwh
-    return _report(recording, measured, config, day, swaps, flow, stored_kwh, within_min, within_pct, notes)
+    return _report(recording, measured, config, day, swaps, lane_s, flow, stored_kwh, within_min, within_pct, notes)
+
+
+def _lane_s(recording: Recording, swap: RecordedSwap) -> float | None:
+    """How long a swap kept its lane, stops left out; None for one that has not ended."""
+    if swap.dispatched_at is None or swap.ended_at is None:
+        return None
+    took = swap.ended_at - swap.dispatched_at
+    for stop in recording.stops:
+        if stop.lane_id == swap.lane_id:
+            both = min(stop.until_at, swap.ended_at) - max(stop.from_at, swap.dispatched_at)
+            took -= max(both, timedelta(0))
+    return took.total_seconds()
 
 
 def _held_kwh(flow: GivenFlow) -> float:
@@ -214,6 +234,7 @@ def _report(
     config: StationConfig,
     day: date,
     swaps: Sequence[RecordedSwap],
+    lane_s: Mapping[str, float],
     flow: GivenFlow,
     stored_kwh: float,
     within_min: float,
@@ -228,9 +249,8 @@ def _report(
         started = truck is not None and truck.start_s >= 0
         if swap.wait_s is not None and truck is not None and started:
             waits.append((swap.wait_s / 60, (truck.start_s - truck.at_s) / 60))
-            if swap.ended_at is not None and swap.dispatched_at is not None:
-                took = swap.ended_at - swap.dispatched_at
-                lane_min.append((took / timedelta(minutes=1), truck.swap_s / 60))
+            if swap.swap_id in lane_s:
+                lane_min.append((lane_s[swap.swap_id] / 60, truck.swap_s / 60))
         elif swap.wait_s is not None:
             only_recorded += 1
         elif started:

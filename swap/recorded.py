@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlmodel import Session as Db
@@ -99,6 +99,8 @@ class RecordedSwap:
     lane_id: str | None
     soc_pct: tuple[float | None, ...]
     """Of the packs that came off, by seat; None where no reading came."""
+    temp_c: tuple[float | None, ...]
+    """The warmest probe of each, at the same reading."""
     booked_from_at: datetime | None
     booked_until_at: datetime | None
 
@@ -178,7 +180,7 @@ def recording(db: Db, station_id: str, from_at: datetime, until_at: datetime, la
         InvalidInput: nothing is recorded of the span.
     """
     first_at, last_at = covered(db, station_id)
-    begin_at, end_at = max(from_at, first_at), min(until_at, last_at)
+    begin_at, end_at = max(from_at, first_at).astimezone(UTC), min(until_at, last_at).astimezone(UTC)
     if begin_at >= end_at:
         raise InvalidInput(
             "day", f"{from_at.isoformat()}…{until_at.isoformat()}", f"{first_at.isoformat()}…{last_at.isoformat()}"
@@ -213,9 +215,20 @@ def _swaps(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tu
         .order_by(col(Swap.arrived_at), Swap.id)
     ).all()
     soc: dict[str, list[float | None]] = {}
-    seats = select(SwapSeat).where(col(SwapSeat.swap_id).in_([swap.id for swap, _, _ in rows]))
+    temp: dict[str, list[float | None]] = {}
+    ids = [swap.id for swap, _, _ in rows]
+    read = {
+        (event.swap_id, event.pack_id): event.data.get("temp_max_c")
+        for event in db.exec(
+            select(StationEvent)
+            .where(StationEvent.kind == EventKind.PACK_READING.value)
+            .where(col(StationEvent.swap_id).in_(ids))
+        )
+    }
+    seats = select(SwapSeat).where(col(SwapSeat.swap_id).in_(ids))
     for seat in db.exec(seats.order_by(SwapSeat.swap_id, col(SwapSeat.seat))):
         soc.setdefault(seat.swap_id, []).append(seat.returned_soc_pct)
+        temp.setdefault(seat.swap_id, []).append(read.get((seat.swap_id, seat.old_pack_id)))
     return tuple(
         RecordedSwap(
             swap.id,
@@ -229,6 +242,7 @@ def _swaps(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tu
             swap.state,
             swap.lane_id,
             tuple(soc.get(swap.id, ())),
+            tuple(temp.get(swap.id, ())),
             booking.window_start_at if booking is not None else None,
             booking.window_end_at if booking is not None else None,
         )

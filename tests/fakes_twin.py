@@ -21,6 +21,7 @@ def twin_station(
     seats: int = 1,
     trucks: int = 12,
     swap_order: str = "out_in",
+    rated_kwh: float = 141,
     transformer_kva: float = 2000,
     **charging: Any,
 ) -> StationConfig:
@@ -46,7 +47,7 @@ def twin_station(
                 "meter": {"address": {"port": 15801}},
             },
             "charging": {"reserve_ready": 1} | charging,
-            "pack_kinds": [{"id": "lfp", "rated_kwh": 141, "max_charge_kw": 282}],
+            "pack_kinds": [{"id": "lfp", "rated_kwh": rated_kwh, "max_charge_kw": 282}],
             "vehicle_models": [{"id": "truck", "pack_kinds": ["lfp"], "packs_per_vehicle": seats}],
             # Readings may be old, so that they need not be renewed during each swap.
             "rack_devices": [{"id": "rack-1", "port": 15800, "max_age_s": 120}],

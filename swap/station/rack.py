@@ -273,7 +273,12 @@ class RackRunner:
             swap_id=seat.swap_id,
             pack_id=pack.id,
             bay_id=pack.bay_id,
-            data={"energy_kwh": reading.energy_kwh, "soc_pct": reading.soc_pct, "soh_pct": reading.soh_pct},
+            data={
+                "energy_kwh": reading.energy_kwh,
+                "soc_pct": reading.soc_pct,
+                "soh_pct": reading.soh_pct,
+                "temp_max_c": reading.temp_max_c,
+            },
         )
 
     def _charge_record(
