@@ -92,11 +92,11 @@ def test_a_station_runs_stops_resumes_dies_and_waits_for_a_person(start: Starter
 
     report = audit(third.url)
     examined = {item["name"]: item["examined"] for item in report["invariants"]}
-    print(
-        f"audit: {sum(examined.values())} items; nothing to look at in {[n for n, count in examined.items() if not count]}"
-    )
+    empty = [name for name, count in examined.items() if not count]
+    print(f"audit: {sum(examined.values())} items; nothing to look at in {empty}")
     assert examined["pack_in_one_place"] == 57
-    assert sum(examined.values()) > 1000
+    assert sum(examined.values()) > 400
+    assert len(empty) < 5
     taken = [place for place in places(third).values() if place != "off_site"]
     assert len(taken) == len(set(taken))
 
