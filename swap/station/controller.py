@@ -328,8 +328,8 @@ class StationController:
         """
         mismatches = self.reconcile_now(name)
         going_on = [lane for lane in self.lanes.values() if not lane.waits_for_decision]
-        for lane in going_on:
-            lane.watch.home_by = name
+        for lane in self.lanes.values():
+            lane.watch.home_by = name  # a lane that waits for a decision homes after it, and holds nobody up till then
         try:
             for lane in going_on:
                 await lane.robot.resume()

@@ -57,6 +57,8 @@ class Rules:
         self.commands += 1
         env, cell, code = world.env, world.cell, command.code
         stored = world.controller.stored
+        if code is CommandCode.RESET:
+            return  # asked for by a person; it moves nothing
         if env.person_needed:
             raise Violation(f"{code.name} asked after {env.person_needed}, and no person has decided")
         if stored.mode not in MOVING_MODES:
@@ -178,7 +180,7 @@ class Rules:
         trip = next((fault for fault in env.faults if fault in TRIPS), "")
         trip = trip or ("power_cut" if not world.cell.power_confirmed else "")
         intrusion = next((fault for fault in env.faults if fault in INTRUSIONS), "")
-        running = session is not None and session.phase in _RUNS
+        running = session is not None and session.phase in _RUNS and world.controller.stored.mode in MOVING_MODES
         reason = trip
         released = row is not None and row.command is CommandCode.RELEASE and before is not Phase.PENDING
         if intrusion and row is not None and row.working and row.command is not None and not released:

@@ -168,6 +168,7 @@ class MemoryLane(LaneRunner):
                 stored = unreserved(stored)
         self.owner.stored = stored
         self.session = None if after.state in TERMINAL else after
+        self._keep_off()
         for effect in effects:
             await self._carry_out(effect, facts)
         return True
