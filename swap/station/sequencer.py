@@ -294,6 +294,9 @@ def _continue(table: StepTable, session: Session, row: StepRow, facts: StepFacts
     )
     decided = Resumed(facts.decision, session.state, session.state) if facts.decision else None
     effects: tuple[Effect, ...] = (decided,) if decided else ()
+    if seq is not None and not _seen(cell, seq):
+        # The cell knows nothing of the number: it never came, or the cell lost it. The row begins anew.
+        return _again(resumed, row, facts.now), effects
     broken_off = seq is not None and cell.done_seq == seq and cell.result in (ResultCode.FAILED, ResultCode.ABORTED)
     if seq is None or not broken_off or _confirmed(table, session, row, facts):
         return resumed, effects
