@@ -50,7 +50,11 @@ def _read_scenario(path: Path) -> Scenario:
 def twin(
     station: Station,
     scenario: ScenarioFile,
-    hours: Annotated[float, typer.Option("--hours", min=0.1, max=744, help="Length, from the scenario's start.")] = 6.0,
+    hours: Annotated[float, typer.Option("--hours", min=0.1, max=744, help="Length.")] = 6.0,
+    from_hour: Annotated[
+        float,
+        typer.Option("--from-hour", min=0, max=744, help="Begin so many hours after the scenario's first midnight."),
+    ] = 0.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of trucks and weather.")] = 1,
     poll_s: Annotated[
         float | None,
@@ -74,7 +78,7 @@ def twin(
     config = read_station(station)
     read = _read_scenario(scenario)
     try:
-        report = run_twin(read, config, hours, seed, poll_s=poll_s, tolerance_s=tolerance_s)
+        report = run_twin(read, config, hours, seed, poll_s=poll_s, tolerance_s=tolerance_s, from_hour=from_hour)
     except StationMismatch as error:
         fail(str(error))
     if as_json:

@@ -14,13 +14,13 @@ import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from sim.demand import arrivals
+from sim.demand import Arrival, arrivals
 from sim.engine_given import Given, GivenFlow, check_pair
 from sim.engine_view import StationTruck
 from sim.scenario import FailureSection, PatienceSection, PvSection, Scenario, StorageSection
@@ -142,11 +142,13 @@ def run_twin(
     *,
     poll_s: float | None = None,
     tolerance_s: float = TIME_TOLERANCE_S,
+    from_hour: float = 0.0,
     folder: Path | None = None,
 ) -> TwinReport:
-    """Run both sides from the scenario's first instant, and compare.
+    """Run both sides on the scenario's first day, and compare.
 
     Args:
+        from_hour: hours after the scenario's start (local midnight) at which they begin, with a charged rack.
         poll_s: how often the live controller looks at a cell; the station file's when not given.
         folder: where the live side's database is left; a temporary one when not given.
 
@@ -160,21 +162,22 @@ def run_twin(
     recipe = load_recipe(lane.recipe, config.folder)
     packs = sorted({model.packs_per_vehicle for model in config.vehicle_models})
     times = step_times([recipe.table(count, lane.swap_order) for count in packs], poll_s)
-    coming = list(itertools.takewhile(lambda a: a.at_s < hours * 3600, arrivals(bare, bare.start_at, seed)))
+    begin_s, end_s = from_hour * 3600, (from_hour + hours) * 3600
+    coming = _coming(bare, begin_s, end_s, seed)
     with TemporaryDirectory(prefix="twin-") as temporary:
         store = Store(f"sqlite:///{(folder or Path(temporary)) / 'twin.db'}")
         try:
-            live = LiveSide(bare, config, store, times, coming, seed)
-            asyncio.run(live.run(hours, tolerance_s))
+            live = LiveSide(bare, config, store, times, coming, seed, begin_s)
+            asyncio.run(live.run(end_s + tolerance_s))
             journal = live.journal()
         finally:
             store.close()
-    study = _study_side(bare, config, times, live, hours * 3600 + tolerance_s, seed)
-    difference, largest_s = _first_difference(journal.events, study.events, hours * 3600, tolerance_s)
+    study = _study_side(bare, config, times, live, end_s + tolerance_s, seed)
+    difference, largest_s = _first_difference(journal.events, study.events, end_s, tolerance_s)
     return TwinReport(
         station=config.station.id,
         scenario=scenario.id,
-        start_at=live.start_at,
+        start_at=live.start_at + timedelta(hours=from_hour),
         hours=hours,
         seed=seed,
         poll_s=times.poll_s,
@@ -190,6 +193,22 @@ def run_twin(
     )
 
 
+def _coming(scenario: Scenario, begin_s: float, end_s: float, seed: int) -> list[Arrival]:
+    """The trucks of [begin_s, end_s); seconds from the scenario's start."""
+    found = []
+    for arrival in arrivals(scenario, scenario.start_at + timedelta(seconds=begin_s), seed):
+        if begin_s + arrival.at_s >= end_s:
+            break
+        found.append(
+            arrival._replace(
+                at_s=begin_s + arrival.at_s,
+                booked_from_s=begin_s + arrival.booked_from_s,
+                booked_until_s=begin_s + arrival.booked_until_s,
+            )
+        )
+    return found
+
+
 def _pairs(live: Mapping[int, float], study: Mapping[int, float]) -> tuple[tuple[float, float], ...]:
     return tuple((live[number], study[number]) for number in sorted(live.keys() & study.keys()))
 
@@ -200,7 +219,7 @@ def _pairs(live: Mapping[int, float], study: Mapping[int, float]) -> tuple[tuple
 def _study_side(
     scenario: Scenario, config: StationConfig, times: StepTimes, live: LiveSide, until_s: float, seed: int
 ) -> Side:
-    flow = GivenFlow(scenario, Given(config, live.coming, live.stock, row_s=times.row_s), seed)
+    flow = GivenFlow(scenario, Given(config, live.coming, live.stock, live.begin_s, row_s=times.row_s), seed)
     events: list[TwinEvent] = []
 
     def told(at_s: float, kind: str, truck: StationTruck) -> None:

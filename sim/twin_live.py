@@ -41,7 +41,7 @@ class TwinEvent:
     """One event of a swap on one side."""
 
     at_s: float
-    """Seconds from the first instant."""
+    """Seconds from the scenario's start."""
     kind: str
     vehicle: str
     detail: str = ""
@@ -144,9 +144,11 @@ class LiveSide:
         times: StepTimes,
         coming: Sequence[Arrival],
         seed: int,
+        begin_s: float,
     ) -> None:
         self.scenario = scenario
         self.start_at = scenario.start_at.astimezone(UTC)
+        self.begin_s = begin_s
         self.coming = list(coming)
         self.notes: list[str] = []
         self.number_of: dict[str, int] = {}
@@ -159,33 +161,32 @@ class LiveSide:
         """Booking and its truck by place in `coming`."""
         self._refused = self._replaced = self._missing = 0
         store.upgrade()
-        begin_at = self.start_at - timedelta(seconds=RUN_UP_S)
-        self.plant = Plant(config, seed=seed, start_at=begin_at, varies=False, temp_spread_c=0.0)
+        run_up_at = self._instant(begin_s - RUN_UP_S)
+        self.plant = Plant(config, seed=seed, start_at=run_up_at, varies=False, temp_spread_c=0.0)
         self.plant.rack.charger_efficiency = 1.0
         for cell in self.plant.cells.values():
             cell.nominal_s = times.command_s
-        self._set_world(0.0)
+        self._set_world(begin_s)
         for pack in self.plant.rack.packs.values():
             pack.temp_c = self.plant.rack.ambient_c
         self.station = VirtualStation(config, store, self.plant, poll_s=times.poll_s)
         self.config = config
         self.store = store
 
-    async def run(self, hours: float, beyond_s: float) -> None:
-        """From the run-up to `beyond_s` after the last hour."""
+    async def run(self, until_s: float) -> None:
+        """From the run-up to `until_s` after the scenario's start."""
         station = self.station
         await station.start()
-        await station.run(self.start_at)
+        await station.run(self._instant(self.begin_s))
         self._take_stock()
-        until_s = hours * 3600 + beyond_s
-        hour_s = 0.0
+        hour_s = self.begin_s
         while hour_s < until_s:
             station.at(self._instant(hour_s), partial(self._set_world, hour_s))
             hour_s = self._world.at(hour_s).until_s
         lead_s = self.scenario.bookings.lead_min * 60
         for number, arrival in enumerate(self.coming):
             if arrival.booked:
-                book_s = max(arrival.booked_from_s - lead_s, 0.0)
+                book_s = max(arrival.booked_from_s - lead_s, self.begin_s)
                 station.at(self._instant(book_s), partial(self._book, number))
             if arrival.comes:
                 station.at(self._instant(arrival.at_s), partial(self._arrive, number))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlmodel import Session as Db
-from sqlmodel import col, func, or_, select
+from sqlmodel import and_, col, func, or_, select
 
 from scheduler.types import StationMode
 from swap.errors import InvalidInput, NotFound
@@ -253,11 +253,10 @@ def _swaps(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tu
 # Packs and energy
 
 
-def _energy_at(row: ChargeSession, packs: dict[str, Pack], at: datetime) -> float:
+def _energy_at(row: ChargeSession, pack: Pack, at: datetime) -> float:
     """Energy of the pack of a charge at an instant: linear between the readings at its ends."""
     end_at, end_kwh = row.ended_at, row.end_energy_kwh
     if end_at is None:
-        pack = packs[row.pack_id]
         end_at, end_kwh = pack.reading_at, pack.energy_kwh
     if end_at is None or end_kwh is None or at <= row.started_at or end_at <= row.started_at:
         return row.start_energy_kwh
@@ -266,7 +265,8 @@ def _energy_at(row: ChargeSession, packs: dict[str, Pack], at: datetime) -> floa
 
 
 def _gained_kwh(row: ChargeSession, packs: dict[str, Pack], from_at: datetime, until_at: datetime) -> float:
-    return max(0.0, _energy_at(row, packs, until_at) - _energy_at(row, packs, from_at))
+    pack = packs[row.pack_id]
+    return max(0.0, _energy_at(row, pack, until_at) - _energy_at(row, pack, from_at))
 
 
 def _imported(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tuple[float | None, float]:
@@ -331,37 +331,65 @@ def _rack(
         pack_id = str(event.pack_id)
         if pack_id not in read or read[pack_id][0] < at:
             read[pack_id] = (event.at, float(event.data["energy_kwh"]))
+    left = _left_with(db, station_id, at)
     return tuple(
         RecordedPack(
-            bay, pack_id, packs[pack_id].kind, _stock_kwh(packs, charges, read.get(pack_id), pack_id, since, at)
+            bay,
+            pack_id,
+            packs[pack_id].kind,
+            _stock_kwh(packs[pack_id], charges, read.get(pack_id), left.get(pack_id), since_at, at),
         )
-        for bay, (pack_id, since) in sorted(found.items())
+        for bay, (pack_id, since_at) in sorted(found.items())
     )
 
 
+def _left_with(db: Db, station_id: str, at: datetime) -> dict[str, tuple[datetime, float | None]]:
+    """When each pack first left its place after an instant, and its energy where it was handed out then."""
+    found: dict[str, tuple[datetime, float | None]] = {}
+    moves = (
+        select(StationEvent, SwapSeat)
+        .join(
+            SwapSeat,
+            and_(
+                col(SwapSeat.swap_id) == StationEvent.swap_id,
+                col(SwapSeat.new_pack_id) == StationEvent.pack_id,
+                col(SwapSeat.exchanged),
+            ),
+            isouter=True,
+        )
+        .where(StationEvent.station_id == station_id, StationEvent.kind == EventKind.PACK_MOVED.value)
+        .where(col(StationEvent.at) > at)
+        .order_by(col(StationEvent.id))
+    )
+    rows: Iterable[tuple[StationEvent, SwapSeat | None]] = db.exec(moves)
+    for event, seat in rows:
+        found.setdefault(str(event.pack_id), (event.at, None if seat is None else seat.installed_soe_kwh))
+    return found
+
+
 def _stock_kwh(
-    packs: dict[str, Pack],
+    pack: Pack,
     charges: Sequence[ChargeSession],
     reading: tuple[datetime, float] | None,
-    pack_id: str,
+    left: tuple[datetime, float | None] | None,
     since_at: datetime,
     at: datetime,
 ) -> float | None:
-    """Energy of a pack that has lain in its bay since `since_at`."""
+    """Energy of a pack that has lain in its bay since `since_at` and left it with what `left` says.
+
+    What was last known of it there; else what it began its next charge there with, or left with.
+    """
     newest = reading if reading is not None and reading[0] >= since_at else None
-    later: ChargeSession | None = None
-    for row in sorted((c for c in charges if c.pack_id == pack_id), key=lambda c: c.started_at):
+    for row in sorted((c for c in charges if c.pack_id == pack.id), key=lambda c: c.started_at):
         if row.started_at > at:
-            later = row
+            if newest is None and (left is None or row.started_at < left[0]):
+                return row.start_energy_kwh
             break
         if row.started_at >= since_at and (newest is None or row.started_at >= newest[0]):
-            newest = (row.ended_at or at, _energy_at(row, packs, at))
+            newest = (row.started_at, _energy_at(row, pack, at))
     if newest is not None:
         return newest[1]
-    if later is not None:
-        return later.start_energy_kwh
-    pack = packs[pack_id]
-    return pack.energy_kwh if pack.state_since_at <= at else None
+    return pack.energy_kwh if left is None else left[1]
 
 
 # When nobody was served
