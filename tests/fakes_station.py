@@ -76,6 +76,7 @@ class Bench:
 
     Args:
         speed: station seconds for each "real" second, by which links and readings age.
+        seconds: station seconds since `START_AT`, where a plant goes on that has been run before.
     """
 
     def __init__(
@@ -86,10 +87,11 @@ class Bench:
         url: str | None = None,
         plant: Plant | None = None,
         speed: float = 1.0,
+        seconds: float = 0.0,
     ) -> None:
         self.config = config
         self.speed = speed
-        self.seconds = 0.0
+        self.seconds = seconds
         self.store = Store(url or f"sqlite:///{folder / 'swap.db'}")
         self.store.upgrade()
         self.plant = plant or Plant(config, seed=5, start_at=START_AT)
@@ -97,7 +99,7 @@ class Bench:
         """What the cells did: "accepted", "moved", "done", "failed" or "aborted", number and command."""
         for cell in self.plant.cells.values():
             cell.listeners.append(lambda what, command: self.motions.append((what, command.seq, command.code)))
-        self._seen_s = 0.0
+        self._seen_s = seconds
         self._charged_s = self._billed_s = -1e9
         sync_station(self.store, config, START_AT)
         self.controller = self.build()

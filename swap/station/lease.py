@@ -51,7 +51,8 @@ class Lease:
                 return
             age_s = (now - row.heartbeat_at).total_seconds()
             dead = _dead_here(row.holder)
-            if row.holder != self.holder and age_s < LEASE_EXPIRES_S and not dead:
+            # A heartbeat far ahead comes from a clock that was set back since; it says nothing.
+            if row.holder != self.holder and abs(age_s) < LEASE_EXPIRES_S and not dead:
                 raise ControllerRunning(
                     f"station {self.station_id} is run by {row.holder}, last heard {age_s:.1f} s ago; "
                     f"stop it first, or wait {LEASE_EXPIRES_S:g} s after it died"

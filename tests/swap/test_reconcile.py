@@ -1,0 +1,155 @@
+"""Record against sensors: every difference is named, what is unknown is none, nothing is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlmodel import select
+
+from battery_bms.port import ChargerState, PackReading
+from swap.events import EventKind
+from swap.station.reconcile import BayRecord, Mismatch, compare
+from swap.tables import Bay
+from tests.fakes_plant import START_AT, code, station
+from tests.fakes_station import Bench
+
+
+def reading(bay: str, pack_id: str | None, present: bool = True) -> PackReading:
+    return PackReading(
+        bay_id=bay,
+        at=START_AT,
+        present=present,
+        pack_id=pack_id,
+        soc_pct=None,
+        energy_kwh=None,
+        soh_pct=None,
+        voltage_v=None,
+        current_a=None,
+        temp_max_c=None,
+        temp_min_c=None,
+        cell_max_v=None,
+        cell_min_v=None,
+        insulation_ohm_per_v=None,
+        max_charge_kw=None,
+        alarm_level=0,
+        alarm_bits=0,
+        charger_state=ChargerState.IDLE,
+        charger_fault=0,
+        charge_kw=0.0,
+        setpoint_kw=0.0,
+        meter_kwh=0.0,
+    )
+
+
+A1 = BayRecord("A1", 1, "P1", in_motion=False)
+A2 = BayRecord("A2", 2, None, in_motion=False)
+
+
+@pytest.mark.parametrize(
+    ("occupied", "readings", "found"),
+    [
+        ({1: True, 2: False}, {"A1": "P1"}, []),
+        ({}, {}, []),  # nothing is known
+        ({1: None, 2: None}, {"A1": None}, []),
+        ({1: False, 2: False}, {}, [Mismatch("bay:A1", "P1", "empty")]),
+        ({1: True, 2: True}, {}, [Mismatch("bay:A2", "empty", "occupied")]),
+        ({1: True, 2: False}, {"A1": "P9"}, [Mismatch("bay:A1", "P1", "P9")]),
+        ({1: True}, {"A2": "P9"}, [Mismatch("bay:A2", "empty", "P9")]),
+        ({1: False, 2: True}, {}, [Mismatch("bay:A1", "P1", "empty"), Mismatch("bay:A2", "empty", "occupied")]),
+    ],
+)
+def test_bays(occupied: dict[int, bool | None], readings: dict[str, str | None], found: list[Mismatch]) -> None:
+    seen = {bay: reading(bay, pack) for bay, pack in readings.items()}
+    assert compare([A1, A2], occupied, seen, {}) == found
+
+
+def test_bays_of_a_swap_under_way_are_left_to_its_step() -> None:
+    moving = BayRecord("A1", 1, "P1", in_motion=True)
+    assert compare([moving], {1: False}, {"A1": reading("A1", "P9")}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("gripper", "found"),
+    [
+        ((None, False, False), []),
+        (("P1", True, False), []),
+        ((None, None, False), []),
+        ((None, True, False), [Mismatch("gripper:L1", "empty", "loaded")]),
+        (("P1", False, False), [Mismatch("gripper:L1", "P1", "empty")]),
+        ((None, True, True), []),
+    ],
+)
+def test_grippers(gripper: tuple[str | None, bool | None, bool], found: list[Mismatch]) -> None:
+    assert compare([], {}, {}, {"L1": gripper}) == found
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from([None, True, False]), st.booleans()), max_size=8),
+)
+def test_a_difference_is_found_where_and_only_where_a_known_sensor_differs(
+    bays: list[tuple[bool, bool | None, bool]],
+) -> None:
+    records = [BayRecord(f"A{n}", n, f"P{n}" if full else None, moving) for n, (full, _, moving) in enumerate(bays, 1)]
+    occupied = {n: seen for n, (_, seen, _) in enumerate(bays, 1)}
+    found = {m.where for m in compare(records, occupied, {}, {})}
+    differing = {
+        f"bay:A{n}"
+        for n, (full, seen, moving) in enumerate(bays, 1)
+        if seen is not None and seen != full and not moving
+    }
+    assert found == differing
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path, station(), speed=20.0)
+    await bench.start()
+    await bench.run(5)
+    yield bench
+    bench.close()
+
+
+def blocked(bench: Bench) -> dict[str, str]:
+    with bench.store.reading() as db:
+        return {b.name: b.blocked_reason for b in db.exec(select(Bay)).all() if b.blocked}
+
+
+def reconciled(bench: Bench) -> Iterable[list[str]]:
+    return [e.data["mismatches"] for e in bench.events() if e.kind == EventKind.RECONCILED]
+
+
+async def restart(bench: Bench, *, clean: bool) -> None:
+    if clean:
+        await bench.controller.stop()
+    bench.seconds += 15  # longer than a lease lives without its controller
+    bench.build()
+    assert await bench.start() is not clean
+
+
+@pytest.mark.parametrize("clean", [True, False], ids=["after a stop", "after a kill"])
+async def test_a_start_compares_the_record_with_the_sensors(bench: Bench, clean: bool) -> None:
+    assert list(reconciled(bench)) == [[]]
+    await restart(bench, clean=clean)
+    bench.plant.rack.move(code(2), "bay:A4", bench.plant.now_us)  # somebody worked here meanwhile
+    await bench.run(10)
+    assert list(reconciled(bench))[-1] == [f"bay:A2: {code(2)} / empty", "bay:A4: empty / occupied"]
+    assert set(blocked(bench)) == {"A2", "A4"}
+    assert bench.pack(code(2)).state == "quarantined"
+    assert bench.pack(code(2)).bay_id == "test:A2"
+
+
+async def test_no_truck_is_called_before_the_comparison(bench: Bench) -> None:
+    await restart(bench, clean=True)
+    bench.plant.inject("bms_silent", "A1")  # not everything has been seen
+    for robot in bench.robots.values():
+        robot.cut = True
+    bench.arrive("V1", 30)
+    await bench.run_while_still(30)
+    for robot in bench.robots.values():
+        robot.cut = False
+    await bench.run_until(EventKind.SWAP_DISPATCHED, 60)
+    assert len(list(reconciled(bench))) == 2
