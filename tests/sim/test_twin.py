@@ -120,12 +120,12 @@ def test_power_that_is_short_is_shared_alike() -> None:
 
 
 def test_charging_is_held_back_alike_in_dear_hours() -> None:
-    """Peak hours begin at 17 h: packs are charged only while fewer than the reserve are ready."""
+    """Critical hours begin at 18 h in June: packs are charged only while fewer than the reserve are ready."""
     config = twin_station(bays=8, packs=7, reserve_ready=3)
-    report = run_twin(twin_scenario(config, 9), config, 0.9, seed=1, from_hour=16.9)
+    report = run_twin(twin_scenario(config, 9), config, 0.9, seed=1, from_hour=17.7)
     assert_same(report, 4)
     eager = twin_station(bays=8, packs=7, tariff_aware=False)
-    without = run_twin(twin_scenario(eager, 9), eager, 0.9, seed=1, from_hour=16.9)
+    without = run_twin(twin_scenario(eager, 9), eager, 0.9, seed=1, from_hour=17.7)
     assert without.charged_kwh[0] > report.charged_kwh[0] + 50
 
 
