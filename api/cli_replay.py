@@ -191,7 +191,7 @@ def replay(
         float, typer.Option("--within-pct", min=0, help="Largest error of the energy charged, per cent.")
     ] = 5.0,
     measured: Annotated[
-        bool, typer.Option("--measured-swap-time", help="A swap takes the mean recorded time, not the scenario's.")
+        bool, typer.Option("--measured-swap-time", help="Each swap takes its recorded time, not the scenario's.")
     ] = False,
     database_url: DatabaseUrl = None,
     as_json: Json = False,

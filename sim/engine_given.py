@@ -59,6 +59,8 @@ class Given:
     outages: Sequence[Outage] = ()
     temp_c: Sequence[tuple[float | None, ...]] = ()
     """Of the packs that come off, by place in `arrivals` and seat; the climate's where it is None or left out."""
+    swap_s: Sequence[float | None] = ()
+    """Lane time by place in `arrivals`; the recipe's or the scenario's where it is None or left out."""
     row_s: Callable[[StepRow], float] = field(default=nominal_row_s)
     """Time of each row of the recipe."""
 
@@ -141,6 +143,8 @@ class GivenFlow(StationFlow):
         self.trucks[number] = truck
         if number < len(self.given.temp_c):
             self._temp_c[truck.swap_id] = self.given.temp_c[number]
+        if number < len(self.given.swap_s):
+            truck.swap_s = self.given.swap_s[number] or truck.swap_s
         if self.on_event is not None:
             self.on_event(self.time.now, "queued", truck)
         self.arrive(truck)

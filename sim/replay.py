@@ -95,7 +95,8 @@ def replay(
     """Run a recorded span in the study.
 
     Args:
-        measured_swap_time: a swap takes the mean of the recorded ones, stops left out, not the scenario's time.
+        measured_swap_time: each swap takes its recorded time, stops left out, not the scenario's; one that has
+            not ended takes the mean.
         day: local day whose midnight the scenario's seconds count from.
         within_min: largest error of mean, P50 and P95 of the wait, minutes.
         within_pct: largest error of the energy charged, per cent.
@@ -111,7 +112,7 @@ def replay(
     equipment = {"swap_cv": 0.0}
     if measured_swap_time and lane_s:
         equipment["swap_s"] = fmean(lane_s.values())
-        notes.append(f"a swap takes the measured {equipment['swap_s']:.0f} s, not the scenario's time")
+        notes.append(f"swaps take their measured times, {equipment['swap_s']:.0f} s on average, not the scenario's")
     update = {
         "failures": FailureSection(),
         "patience": PatienceSection(),
@@ -134,6 +135,7 @@ def replay(
         _stock(recording, scenario, notes),
         start_s=seconds(recording.from_at),
         temp_c=[swap.temp_c for swap in swaps],
+        swap_s=[lane_s.get(swap.swap_id) for swap in swaps] if measured_swap_time else (),
         outages=[Outage(s.lane_id, seconds(s.from_at), seconds(s.until_at)) for s in recording.stops],
     )
     if recording.stops:
