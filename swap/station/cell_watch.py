@@ -140,17 +140,18 @@ class CellWatch:
 
     # reset and homing
 
-    async def work(self, cell: CellStatus, facts: CellFacts, *, idle: bool) -> bool:
+    async def work(self, cell: CellStatus, facts: CellFacts, *, idle: bool, away: bool = False) -> bool:
         """Carry a reset or a homing on; True while the swap of the lane has to wait for it.
 
         Args:
             idle: no command of a swap is with the cell.
+            away: the swap waits for nothing but a robot at home: manual work or an evacuation left it elsewhere.
         """
         if not facts.fresh:
             return False
         if self._command is not None:
             return await self._watch(cell)
-        wanted = facts.signal(Signal.HOMED) is False and self.home_by is not None
+        wanted = away or (facts.signal(Signal.HOMED) is False and self.home_by is not None)
         free = cell.active_seq == 0 and cell.result is ResultCode.NONE
         if not (wanted and idle and free and self.context.mode in MOVING_MODES and tripped(facts) is None):
             return False

@@ -149,8 +149,9 @@ class LaneRunner:
         self.watch.look(cell, facts)
         session = self.session
         idle = session is None or (session.phase is Phase.PENDING and session.seq is None)
+        away = session is not None and idle and session.refused == (Signal.AT_HOME.value,)
         try:
-            waiting = await self.watch.work(cell, facts, idle=idle)
+            waiting = await self.watch.work(cell, facts, idle=idle, away=away)
         except (LinkLost, Refused) as error:
             log.warning("lane %s: %s", self.lane.id, error)
             waiting = True

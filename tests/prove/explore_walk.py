@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -66,10 +66,11 @@ class Walk:
         states_most: int = 5_000_000,
         violations_most: int = 5,
         lane_patch: Callable[[Any], None] | None = None,
+        extra: Mapping[str, Mishap] | None = None,
     ) -> None:
         self.rules = Rules()
         self.world = World(table, self.rules, mishaps_most, lane_patch)
-        self.known = mishaps(table.pack_count)
+        self.known = {**mishaps(table.pack_count), **(extra or {})}
         self.mishaps: list[Mishap] = [self.known[name] for name in (names if names is not None else self.known)]
         self._seen: Any = None
         self.deaths = deaths

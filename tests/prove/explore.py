@@ -1,0 +1,114 @@
+"""`python -m tests.prove.explore`: the exhaustive walk over recipes, packs and orders, on all processors.
+
+python -m tests.prove.explore                            # one mishap a run: what CI does
+python -m tests.prove.explore --mishaps 2 --recipe chassis --packs 1 --order out_in
+python -m tests.prove.explore --mishaps 2 --only estop,gripper_jam
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from swap.station.recipe import SwapOrder, carried_orders, load_recipe, shipped_recipes
+from tests.prove.explore_mishaps import mishaps
+from tests.prove.explore_walk import Report, Walk
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One walk."""
+
+    recipe: str
+    packs: int
+    order: SwapOrder
+    mishaps_most: int = 1
+    only: tuple[str, ...] | None = None
+    deaths: bool = True
+
+    @property
+    def name(self) -> str:
+        """As it is printed."""
+        what = "" if self.only is None else f", {' and '.join(self.only) or 'no fault'}"
+        most = "" if self.mishaps_most == 1 else f", up to {self.mishaps_most} mishaps"
+        return f"{self.recipe}, {self.packs} pack(s), {self.order}{most}{what}"
+
+
+def all_tables() -> list[tuple[str, int, SwapOrder]]:
+    """Every shipped recipe with one and two packs in every order it carries."""
+    return [
+        (name, packs, order)
+        for name in shipped_recipes()
+        for packs in (1, 2)
+        for order in carried_orders(load_recipe(name))
+    ]
+
+
+def ci_tasks() -> list[Task]:
+    """What CI walks: each recipe with one pack, one mishap at any moment. `--packs`, `--mishaps` walk further."""
+    return [Task(name, packs, order) for name, packs, order in all_tables() if packs == 1 and order == "out_in"]
+
+
+def walk(task: Task) -> tuple[Task, Report, float]:
+    """Walk one task; also the processor time it took."""
+    logging.disable(logging.CRITICAL)
+    begin_s = time.process_time()
+    table = load_recipe(task.recipe).table(task.packs, task.order)
+    report = Walk(table, mishaps_most=task.mishaps_most, names=task.only, deaths=task.deaths).run()
+    return task, report, time.process_time() - begin_s
+
+
+def walk_all(tasks: Sequence[Task], processes: int | None = None) -> Iterable[tuple[Task, Report, float]]:
+    """Walk many, as they end."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes or os.cpu_count() or 1) as pool:
+        yield from pool.imap_unordered(walk, tasks)
+
+
+def line(task: Task, report: Report, took_s: float) -> str:
+    """One line of the table that is printed."""
+    ends = ", ".join(f"{name} {report.ends[name]}" for name in ("completed", "returned", "cancelled"))
+    return (
+        f"{task.name:<62} {report.states:>8,} states {report.transitions:>9,} transitions  "
+        f"{report.commands:>7,} commands  ends: {ends}  {took_s:5.1f} s"
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mishaps", type=int, default=1, help="most mishaps in one run (default 1)")
+    parser.add_argument("--recipe", choices=shipped_recipes(), help="only this recipe")
+    parser.add_argument("--packs", type=int, choices=(1, 2), help="only this number of packs")
+    parser.add_argument("--order", choices=("out_in", "in_out"), help="only this order")
+    parser.add_argument("--only", help=f"only these mishaps, with commas between: {', '.join(mishaps(1))}")
+    parser.add_argument("--no-deaths", action="store_true", help="the process is never killed")
+    parser.add_argument("--processes", type=int, help="processes (default: one for each processor)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Walk what the arguments say; 1 where a rule does not hold."""
+    given = _arguments()
+    only = None if given.only is None else tuple(given.only.split(","))
+    tasks = [
+        Task(recipe, packs, order, given.mishaps, only, not given.no_deaths)
+        for recipe, packs, order in all_tables()
+        if given.recipe in (None, recipe) and given.packs in (None, packs) and given.order in (None, order)
+    ]
+    wrong = 0
+    for task, report, took_s in walk_all(tasks, given.processes):
+        print(line(task, report, took_s), flush=True)
+        for text in report.violations:
+            wrong += 1
+            print(f"  {text}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""Exhaustive exploration: every reachable state of every recipe, with faults and deaths of the process at any moment.
+
+`make prove` prints the counts. What is walked in CI, and how to walk deeper, is in `explore.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from swap.station.recipe import TERMINAL, StepRow, StepTable, load_recipe
+from swap.station.session import Phase
+from tests.prove.explore import Task, all_tables, ci_tasks, line, walk_all
+from tests.prove.explore_mishaps import Mishap, happen, mishaps
+from tests.prove.explore_rules import Rules
+from tests.prove.explore_station import MemoryLane
+from tests.prove.explore_walk import Report, Walk
+from tests.prove.explore_world import World
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def reports(request: pytest.FixtureRequest) -> dict[Task, Report]:
+    """Every walk of CI; the table of counts is printed whatever the outcome."""
+    done: dict[Task, Report] = {}
+    lines = []
+    for task, report, took_s in walk_all(ci_tasks()):
+        done[task] = report
+        lines.append(line(task, report, took_s))
+    states = sum(report.states for report in done.values())
+    transitions = sum(report.transitions for report in done.values())
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        text = [*sorted(lines), f"exploration: {states:,} states, {transitions:,} transitions"]
+        reporter.ensure_newline()
+        for item in text:
+            reporter.write_line(item)
+    return done
+
+
+@pytest.mark.parametrize("task", ci_tasks(), ids=lambda task: task.name)
+def test_no_rule_is_broken_and_every_path_ends(reports: dict[Task, Report], task: Task) -> None:
+    report = reports[task]
+    assert report.complete
+    assert report.violations == []
+    assert report.ends["completed"] > 0
+    assert report.commands > 0
+
+
+def _single(reports: dict[Task, Report]) -> Iterator[tuple[Task, Report]]:
+    return ((task, report) for task, report in reports.items() if task.mishaps_most == 1)
+
+
+def test_every_row_was_reached(reports: dict[Task, Report]) -> None:
+    for task, report in _single(reports):
+        visited = {state for state, _ in report.visited}
+        assert {row.state for row in report.table.rows} | TERMINAL <= visited, task.name
+
+
+def test_every_mishap_came_in_every_row_that_it_can_come_in(reports: dict[Task, Report]) -> None:
+    """On the way forward; the way back begins with a mishap already."""
+    for task, report in _single(reports):
+        states = [row.state for row in report.table.forward if row.command is not None and row.state != "releasing"]
+        before_truck = {"admitting"}
+        for name in mishaps(task.packs):
+            if name in ("manual_finishes", "manual_undoes", "old_pack_charges"):
+                continue
+            came = {state for mishap, state in report.happened if mishap == name}
+            missing = set(states) - came
+            assert missing <= before_truck, (task.name, name, missing)
+
+
+def test_the_process_died_in_every_row_before_and_after_each_command(reports: dict[Task, Report]) -> None:
+    for task, report in _single(reports):
+        for row in report.table.forward:
+            assert any(state == row.state and calls == -1 for state, _, calls in report.deaths), (task.name, row.state)
+            if row.command is not None:
+                pending = (row.state, Phase.PENDING.value, 0)
+                assert pending in report.deaths, f"{task.name}: never between the store and the sending in {row.state}"
+                confirmed = {(row.state, phase.value, 0) for phase in (Phase.SENT, Phase.CONFIRMING)}
+                assert confirmed & report.deaths, f"{task.name}: never between the result and its answer in {row.state}"
+
+
+# The exploration is tested by breaking what it is to find.
+
+
+def _table(change: Callable[[StepRow], StepRow]) -> StepTable:
+    table = load_recipe("top_lift").table(1, "out_in")
+    return StepTable(table.recipe, 1, "out_in", tuple(change(row) for row in table.rows), table.groups)
+
+
+def _without(state: str, *names: str) -> StepTable:
+    def change(row: StepRow) -> StepRow:
+        if row.state != state:
+            return row
+        assert set(names) <= set(row.permissives)
+        return replace(row, permissives=tuple(name for name in row.permissives if name not in names))
+
+    return _table(change)
+
+
+def _broken(table: StepTable, *names: str, **options: Any) -> str:
+    report = Walk(table, names=names, violations_most=1, **options).run()
+    assert report.violations, "the exploration did not find what was broken"
+    return report.violations[0]
+
+
+def test_sound_where_nothing_is_broken() -> None:
+    report = Walk(_table(lambda row: row), names=("handbrake", "head_slips"), deaths=False).run()
+    assert report.violations == []
+    assert report.complete
+
+
+def test_finds_unlocking_without_the_handbrake() -> None:
+    text = _broken(_without("unlocking", "handbrake_on"), "handbrake")
+    assert "unlock asked while the vehicle can move" in text
+    assert "handbrake" in text.split("after:")[1]
+
+
+def test_finds_lifting_with_a_lock_that_is_not_confirmed() -> None:
+    assert "PICK at the vehicle asked with heads" in _broken(_without("lifting_old", "locks_open"), "head_slips")
+
+
+def test_finds_placing_with_a_lock_that_is_not_confirmed() -> None:
+    assert "PUT at the vehicle asked with heads" in _broken(_without("placing_new", "locks_open"), "head_slips")
+
+
+def test_finds_a_release_without_a_confirmed_lock() -> None:
+    assert "release asked without a confirmed lock" in _broken(_without("releasing", "all_locks_closed"), "head_slips")
+
+
+def test_finds_a_pack_picked_while_it_charges() -> None:
+    text = _broken(_without("fetching_new", "pack_safe"), "charger_runs_on")
+    assert "hot, alarmed, unknown or charging" in text
+
+
+def test_finds_a_pack_put_on_another() -> None:
+    """The sensor is not asked: the swap's own spent pack would come onto one that a person has put there."""
+    table = _without("storing_old", "!target_occupied")
+    walk = Walk(table, names=("bay_filled_by_hand",), violations_most=1, extra={"bay_filled_by_hand": _bay_filled()})
+    report = walk.run()
+    assert "which holds one" in report.violations[0]
+
+
+def test_finds_a_restart_that_waits_for_nobody() -> None:
+    def goes_on(lane: MemoryLane) -> None:
+        def load() -> None:
+            MemoryLane.load(lane, restarted=False)
+
+        lane.owner.restart = load  # type: ignore[method-assign]
+
+    assert "asked after restart" in _broken(_table(lambda row: row), lane_patch=goes_on)
+
+
+def test_finds_a_trip_that_nobody_holds_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swap.station.sequencer.tripped", lambda facts: None)
+    monkeypatch.setattr("swap.station.lanes.tripped", lambda facts: None)
+    assert "the swap is not held although estop was seen" in _broken(_table(lambda row: row), "estop")
+
+
+def test_finds_a_withdrawn_motion_that_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An e-stop comes and goes while the link is lost for a moment; the row's own retry is taken after it."""
+    monkeypatch.setattr("swap.station.sequencer.recovery_for", lambda row, fault, tries: row.on_fault[0])
+    text = _broken(_table(lambda row: row), "link_down", "estop", mishaps_most=2, deaths=False)
+    assert "asked after estop" in text
+
+
+def test_finds_a_curtain_that_resumes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swap.station.sequencer.broken_guards", lambda *_: [])
+    assert "although curtain was seen" in _broken(_table(lambda row: row), "curtain")
+
+
+def test_finds_a_number_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers are not stored, so a restart counts from an old one."""
+    monkeypatch.setattr("tests.prove.explore_station.next_seq", lambda stored, *seen: stored)
+    text = _broken(_table(lambda row: row))
+    assert "number" in text or "no way to an end" in text
+
+
+def test_finds_a_step_that_no_person_can_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swap.station.sequencer._continue", lambda table, session, row, facts: (session, ()))
+    assert "no way to an end" in _broken(_table(lambda row: row), "gripper_jam_lasting", deaths=False)
+
+
+def test_finds_a_swap_that_goes_round() -> None:
+    """A row leads back to one before it: never to an end."""
+    table = _table(lambda row: replace(row, next_state="locating") if row.state == "verifying" else row)
+    assert "no way to an end" in _broken(table, deaths=False)
+    report = Walk(table, names=(), deaths=False).run()
+    assert any("goes round by itself" in text for text in report.violations)
+
+
+# The world itself.
+
+
+def test_the_quick_snapshot_keeps_what_the_plant_keeps() -> None:
+    """At each state of a swap: whatever happens after it, the quick snapshot brings the plant's own one back."""
+    world = World(load_recipe("top_lift").table(2, "in_out"), Rules(), 1000)
+    states = 0
+    while not world.ended:
+        kept, whole = world.snapshot(), world.plant.snapshot()
+        for item in mishaps(2).values():
+            if item.when(world):
+                happen(world, item)
+        for _ in range(3):
+            if not world.cycle():
+                world.advance()
+        world.restore(kept)
+        assert world.plant.snapshot() == whole
+        states += 1
+        if not world.cycle():
+            world.advance()
+    assert states > 80
+
+
+def test_the_same_action_from_the_same_state_ends_alike() -> None:
+    world = World(load_recipe("chassis").table(1, "in_out"), Rules(), 0)
+    while not world.ended:
+        kept = world.snapshot()
+        outcomes = []
+        for _ in range(2):
+            world.restore(kept)
+            if not world.cycle():
+                world.advance()
+            outcomes.append(world.parts())
+        assert outcomes[0] == outcomes[1]
+
+
+def _bay_filled() -> Mishap:
+    def fill(world: World) -> None:
+        spare = next(code for code, pack in world.plant.rack.packs.items() if pack.place == "bay:A1")
+        world.plant.rack.move(spare, "bay:A2", world.plant.now_us)
+        world.env = replace(world.env, by_hand=True)
+
+    return Mishap("bay_filled_by_hand", fill, None, lambda world: world.plant.rack.at("bay:A2") is None)
+
+
+def test_ci_walks_every_recipe() -> None:
+    assert {task.recipe for task in ci_tasks()} == {recipe for recipe, _, _ in all_tables()}
