@@ -101,6 +101,8 @@ class Bench:
             cell.listeners.append(lambda what, command: self.motions.append((what, command.seq, command.code)))
         self._seen_s = seconds
         self._charged_s = self._billed_s = -1e9
+        self.commerce_s = min(5.0, speed)
+        """Station seconds between two looks of commerce."""
         sync_station(self.store, config, START_AT)
         self.controller = self.build()
 
@@ -152,14 +154,15 @@ class Bench:
             await self.controller.rack.charge_cycle()
         await self.controller.dispatch_cycle()
         await self.controller.answers.cycle()
-        if self.seconds - self._billed_s >= min(5.0, self.speed):
+        if self.seconds - self._billed_s >= self.commerce_s:
             self._billed_s = self.seconds
             run_commerce(self.store, self.config, self.tariff, self.clock.now())
 
     def hop_s(self, longest_s: float = HOP_S[1]) -> float:
-        """Seconds to the next change of the plant, within `HOP_S`."""
-        change_s = self.plant.next_change_s()
-        return max(HOP_S[0], min(longest_s, longest_s if change_s is None else change_s + 0.01))
+        """Seconds to the next thing that a cell or a driver does, within `HOP_S`; charging needs no look."""
+        times_us = [self.plant.yard.next_us(), *(cell.next_us() for cell in self.plant.cells.values())]
+        left_s = [(t - self.plant.now_us) / 1e6 + 0.01 for t in times_us if t is not None]
+        return max(HOP_S[0], min(longest_s, *left_s, longest_s))
 
     async def run(self, seconds: float, step_s: float | None = 1.0) -> None:
         """Let station time pass; without a step, from change to change."""
