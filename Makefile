@@ -57,7 +57,7 @@ check: setup ## lint, format, types, import layers, migrations against tables
 	$(VENV)/bin/swap db check
 
 prove: setup ## run the claims of the documentation and print what was measured
-	$(PY) -m pytest tests/prove -q -s
+	PROVE=all $(PY) -m pytest tests/prove -q -s
 
 bench: setup ## measure speed into var/bench/*.json; BENCH='name ...' for some
 	$(PY) -m benchmarks $(BENCH)

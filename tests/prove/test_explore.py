@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from swap.station.recipe import TERMINAL, StepRow, StepTable, load_recipe
 from swap.station.session import Phase
-from tests.prove.explore import Task, all_tables, ci_tasks, line, walk_all
+from tests.prove.explore import Task, all_tables, chosen_tasks, ci_tasks, line, prove_tasks, walk, walk_all
 from tests.prove.explore_mishaps import Mishap, happen, mishaps
 from tests.prove.explore_rules import Rules
 from tests.prove.explore_station import MemoryLane
@@ -24,65 +25,58 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def reports(request: pytest.FixtureRequest) -> dict[Task, Report]:
-    """Every walk of CI; the table of counts is printed whatever the outcome."""
-    done: dict[Task, Report] = {}
-    lines = []
-    for task, report, took_s in walk_all(ci_tasks()):
-        done[task] = report
-        lines.append(line(task, report, took_s))
-    states = sum(report.states for report in done.values())
-    transitions = sum(report.transitions for report in done.values())
+def walked(request: pytest.FixtureRequest) -> Iterator[Callable[[Task], Report]]:
+    """Walks a task; beforehand and on every processor, unless the tests themselves are spread. Prints the counts."""
+    done: dict[Task, tuple[Report, float]] = {}
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        asked = [item.callspec.params.get("task") for item in request.session.items if hasattr(item, "callspec")]
+        done = {task: (report, s) for task, report, s in walk_all([t for t in asked if isinstance(t, Task)])}
+
+    def get(task: Task) -> Report:
+        if task not in done:
+            done[task] = walk(task)[1:]
+        return done[task][0]
+
+    yield get
     reporter = request.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
-        text = [*sorted(lines), f"exploration: {states:,} states, {transitions:,} transitions"]
         reporter.ensure_newline()
-        for item in text:
-            reporter.write_line(item)
-    return done
+        for text in sorted(line(task, report, took_s) for task, (report, took_s) in done.items()):
+            reporter.write_line(text)
+        states = sum(report.states for report, _ in done.values())
+        transitions = sum(report.transitions for report, _ in done.values())
+        reporter.write_line(f"exploration: {len(done)} walks, {states:,} states, {transitions:,} transitions")
 
 
-@pytest.mark.parametrize("task", ci_tasks(), ids=lambda task: task.name)
-def test_no_rule_is_broken_and_every_path_ends(reports: dict[Task, Report], task: Task) -> None:
-    report = reports[task]
-    assert report.complete
+@pytest.mark.parametrize("task", chosen_tasks(), ids=lambda task: task.name)
+def test_no_rule_is_broken_and_every_path_ends(walked: Callable[[Task], Report], task: Task) -> None:
+    report = walked(task)
     assert report.violations == []
+    assert report.complete
     assert report.ends["completed"] > 0
+    assert report.ends["returned"] > 0
     assert report.commands > 0
+    if task.mishaps_most == 1:
+        _walked_everywhere(task, report)
 
 
-def _single(reports: dict[Task, Report]) -> Iterator[tuple[Task, Report]]:
-    return ((task, report) for task, report in reports.items() if task.mishaps_most == 1)
+def _walked_everywhere(task: Task, report: Report) -> None:
+    """Every row was reached, every mishap came in each row of the way forward (the way back begins with one), and
+    the process died in each: waiting, between the store and the sending, between the result and its answer."""
+    assert {row.state for row in report.table.rows} | TERMINAL <= {state for state, _ in report.visited}
+    working = [row for row in report.table.forward if row.command is not None]
+    for name in set(mishaps(task.packs)) - _NOT_EVERYWHERE:
+        missing = {row.state for row in working} - {state for mishap, state in report.happened if mishap == name}
+        assert missing <= {"admitting"}, f"{name} never came in {missing}"
+    for row in report.table.forward:
+        assert any(state == row.state and calls == -1 for state, _, calls in report.deaths), row.state
+    for row in working:
+        assert (row.state, Phase.PENDING.value, 0) in report.deaths, row.state
+        assert {(row.state, phase.value, 0) for phase in (Phase.SENT, Phase.CONFIRMING)} & report.deaths, row.state
 
 
-def test_every_row_was_reached(reports: dict[Task, Report]) -> None:
-    for task, report in _single(reports):
-        visited = {state for state, _ in report.visited}
-        assert {row.state for row in report.table.rows} | TERMINAL <= visited, task.name
-
-
-def test_every_mishap_came_in_every_row_that_it_can_come_in(reports: dict[Task, Report]) -> None:
-    """On the way forward; the way back begins with a mishap already."""
-    for task, report in _single(reports):
-        states = [row.state for row in report.table.forward if row.command is not None and row.state != "releasing"]
-        before_truck = {"admitting"}
-        for name in mishaps(task.packs):
-            if name in ("manual_finishes", "manual_undoes", "old_pack_charges"):
-                continue
-            came = {state for mishap, state in report.happened if mishap == name}
-            missing = set(states) - came
-            assert missing <= before_truck, (task.name, name, missing)
-
-
-def test_the_process_died_in_every_row_before_and_after_each_command(reports: dict[Task, Report]) -> None:
-    for task, report in _single(reports):
-        for row in report.table.forward:
-            assert any(state == row.state and calls == -1 for state, _, calls in report.deaths), (task.name, row.state)
-            if row.command is not None:
-                pending = (row.state, Phase.PENDING.value, 0)
-                assert pending in report.deaths, f"{task.name}: never between the store and the sending in {row.state}"
-                confirmed = {(row.state, phase.value, 0) for phase in (Phase.SENT, Phase.CONFIRMING)}
-                assert confirmed & report.deaths, f"{task.name}: never between the result and its answer in {row.state}"
+_NOT_EVERYWHERE = {"manual_finishes", "manual_undoes", "old_pack_charges"}
+"""Need a pack in the gripper, or the spent pack in its bay."""
 
 
 # The exploration is tested by breaking what it is to find.
@@ -239,5 +233,6 @@ def _bay_filled() -> Mishap:
     return Mishap("bay_filled_by_hand", fill, None, lambda world: world.plant.rack.at("bay:A2") is None)
 
 
-def test_ci_walks_every_recipe() -> None:
+def test_every_table_is_walked() -> None:
+    assert {(t.recipe, t.packs, t.order) for t in prove_tasks() if t.mishaps_most == 1} == set(all_tables())
     assert {task.recipe for task in ci_tasks()} == {recipe for recipe, _, _ in all_tables()}
