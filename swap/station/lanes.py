@@ -149,7 +149,8 @@ class LaneRunner:
         self.watch.look(cell, facts)
         session = self.session
         idle = session is None or (session.phase is Phase.PENDING and session.seq is None)
-        away = session is not None and idle and session.refused == (Signal.AT_HOME.value,)
+        waits_for_home = session is not None and idle and session.refused == (Signal.AT_HOME.value,)
+        away = waits_for_home and facts.signal(Signal.AT_HOME) is False
         try:
             waiting = await self.watch.work(cell, facts, idle=idle, away=away)
         except (LinkLost, Refused) as error:

@@ -212,10 +212,11 @@ def happen(world: World, item: Mishap) -> None:
     watched = not env.down and not env.link_down and item.name in trips
     unseen = (*env.unseen, item.name) if watched else env.unseen
     world.env = replace(env, faults=faults, unseen=unseen, mishaps_left=env.mishaps_left - 1)
-    if item.name in TRIPS and world.cell.active is not None:
+    running = world.cell.active
+    item.happen(world)
+    if item.name in TRIPS and running is not None and world.cell.active is not running:
         # The motion is withdrawn, and that stays to be seen when the trip is over before anybody looked.
         world.env = replace(world.env, person_needed=world.env.person_needed or item.name)
-    item.happen(world)
     if item.name in ("person_holds", "manual", "manual_finishes", "manual_undoes"):
         world.env = replace(world.env, person_needed=world.env.person_needed or item.name)
 

@@ -300,7 +300,8 @@ class World:
             return None if us is None else round((us - now_us) / 1000)
 
         def until(at: datetime | None) -> int | None:
-            return None if at is None else round((at - self.clock.now()).total_seconds() * 1000)
+            """Milliseconds from now; what is over is over."""
+            return None if at is None else max(round((at - self.clock.now()).total_seconds() * 1000), -200_000)
 
         def session_key(session: Session | None) -> Any:
             if session is None:
