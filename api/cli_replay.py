@@ -116,6 +116,7 @@ def _twin_json(report: TwinReport) -> dict[str, Any]:
         "agrees": report.agrees,
         "events_compared": report.compared,
         "largest_time_error_s": report.largest_time_error_s,
+        "changed_places": report.changed_places,
         "largest_wait_error_s": report.largest_wait_error_s,
         "largest_handed_error_kwh": report.largest_handed_error_kwh,
         "energy_error": report.energy_error,
@@ -152,6 +153,8 @@ def _print_twin(report: TwinReport) -> None:
         f"the waits of one truck by {report.largest_wait_error_s:.4f} s, the energy a truck leaves with by "
         f"{report.largest_handed_error_kwh:.4f} kWh."
     )
+    if report.changed_places:
+        typer.echo(f"{report.changed_places} events lie so close to another truck's that they changed places.")
     if report.notes:
         typer.echo("On both sides: " + "; ".join(report.notes) + ".")
     found = report.difference

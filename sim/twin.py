@@ -11,7 +11,7 @@ variation of durations, losses of the chargers' inputs, demand response and phot
 from __future__ import annotations
 
 import asyncio
-import itertools
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -60,6 +60,8 @@ class TwinReport:
     study: tuple[TwinEvent, ...]
     difference: Difference | None
     largest_time_error_s: float
+    changed_places: int
+    """Events that came before another truck's on one side and after it on the other, within the tolerance."""
     waits_s: tuple[tuple[float, float], ...]
     """Wait of each truck called on both sides: live, study."""
     charged_kwh: tuple[float, float]
@@ -173,7 +175,7 @@ def run_twin(
         finally:
             store.close()
     study = _study_side(bare, config, times, live, end_s + tolerance_s, seed)
-    difference, largest_s = _first_difference(journal.events, study.events, end_s, tolerance_s)
+    difference, largest_s, changed_places = first_difference(journal.events, study.events, end_s, tolerance_s)
     return TwinReport(
         station=config.station.id,
         scenario=scenario.id,
@@ -185,6 +187,7 @@ def run_twin(
         study=study.events,
         difference=difference,
         largest_time_error_s=largest_s,
+        changed_places=changed_places,
         waits_s=_pairs(journal.waits_s, study.waits_s),
         charged_kwh=(journal.charged_kwh, study.charged_kwh),
         handed_kwh=_pairs(journal.handed_kwh, study.handed_kwh),
@@ -242,24 +245,42 @@ def _study_side(
     )
 
 
-def _first_difference(
+def first_difference(
     live: Sequence[TwinEvent], study: Sequence[TwinEvent], end_s: float, tolerance_s: float
-) -> tuple[Difference | None, float]:
-    """The first pair that differs, and the largest difference in time before it.
+) -> tuple[Difference | None, float, int]:
+    """The first event that differs, the largest difference in time before it, and how many changed places.
 
-    An event that only one side has within the tolerance of the end may have come later on the other.
+    Events of different trucks that lie closer together than the tolerance have no order; those of one truck
+    always have. An event that only one side has within the tolerance of the end may have come later on the other.
     """
-    largest_s = 0.0
-    for index, (one, other) in enumerate(itertools.zip_longest(live, study)):
-        known = [event for event in (one, other) if event is not None]
-        if min(event.at_s for event in known) > end_s - tolerance_s:
+    largest_s, changed_places = 0.0, 0
+    rest = deque(study)
+    for index, event in enumerate(live):
+        if event.at_s > end_s - tolerance_s:
             break
-        if one is None or other is None:
-            return Difference(index, one, other, "missing"), largest_s
-        if one.what != other.what:
-            return Difference(index, one, other, "order"), largest_s
-        apart_s = abs(one.at_s - other.at_s)
+        place = _place_of(event, rest, tolerance_s)
+        if place is None:
+            other = rest[0] if rest else None
+            return Difference(index, event, other, "order" if rest else "missing"), largest_s, changed_places
+        other = rest[place]
+        del rest[place]
+        apart_s = abs(event.at_s - other.at_s)
         if apart_s > tolerance_s:
-            return Difference(index, one, other, "time"), largest_s
+            return Difference(index, event, other, "time"), largest_s, changed_places
+        changed_places += place > 0
         largest_s = max(largest_s, apart_s)
-    return None, largest_s
+    if rest and rest[0].at_s <= end_s - 2 * tolerance_s:
+        return Difference(len(live), None, rest[0], "missing"), largest_s, changed_places
+    return None, largest_s, changed_places
+
+
+def _place_of(event: TwinEvent, rest: deque[TwinEvent], tolerance_s: float) -> int | None:
+    """Where the same event stands among those that may come first; None where it does not."""
+    for place, other in enumerate(rest):
+        if other.at_s > rest[0].at_s + tolerance_s:
+            return None
+        if other.what == event.what:
+            return place
+        if other.vehicle == event.vehicle:
+            return None
+    return None
