@@ -164,7 +164,7 @@ class Bench:
         left_s = [(t - self.plant.now_us) / 1e6 + 0.01 for t in times_us if t is not None]
         return max(HOP_S[0], min(longest_s, *left_s, longest_s))
 
-    async def run(self, seconds: float, step_s: float | None = 1.0) -> None:
+    async def run(self, seconds: float, step_s: float | None = 5.0) -> None:
         """Let station time pass; without a step, from change to change."""
         until_s = self.seconds + seconds
         while self.seconds < until_s - 1e-6:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -148,6 +149,7 @@ def run_controller(
 
     Ends with code 0 after a safe stop, 2 when it was refused. A flawed one takes every end for a clean stop.
     """
+    logging.disable(logging.ERROR)  # of killed processes and lost links, many lines that nobody reads
     watch = Watch(point)
     if flawed:
         setattr(wiring, "StationController", Careless)  # noqa: B010

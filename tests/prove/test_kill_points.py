@@ -21,9 +21,9 @@ from tests.prove.kill_points import KillPoint, Moment, chains, kill_points, way_
 from tests.prove.kill_trial import Outcome, Trial
 
 TABLE = load_recipe("top_lift").table(1, "out_in")
-KILLS = 4
+KILLS = 6
 """Kills in one swap; each is followed by a restart and a confirmation."""
-AT_ONCE = 2 * (os.cpu_count() or 2)
+AT_ONCE = 3 * (os.cpu_count() or 2)
 """Stations at a time: a trial mostly waits."""
 TURNING = KillPoint("placing_new", Moment.SENT)
 """Where the person chooses the way back: the charged pack is in the gripper, the spent one in its bay."""
