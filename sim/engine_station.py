@@ -223,8 +223,8 @@ class StationFlow(Flow):
         assert isinstance(truck, StationTruck)
         if self.free_lanes and self.rack.charged < truck.packs_needed:
             self.stockouts += 1
+        self.queue.append(truck)  # before asking: the charging plan counts the queue
         self._ask(truck, 1)
-        self.queue.append(truck)
         self.start_swaps()
         if truck.start_s >= 0:
             return True

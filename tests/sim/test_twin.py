@@ -19,6 +19,7 @@ from sim import engine_station
 from sim.direct import DirectMeter, DirectRack, DirectRobot
 from sim.engine import Call
 from sim.engine_given import StationMismatch
+from sim.engine_station import StationFlow
 from sim.plant import Plant
 from sim.scenario_file import load_scenario
 from sim.twin import TwinReport, first_difference, run_twin
@@ -130,6 +131,20 @@ def test_charging_is_held_back_alike_in_dear_hours() -> None:
     eager = twin_station(bays=8, packs=7, tariff_aware=False)
     without = run_twin(twin_scenario(eager, 9), eager, 0.9, seed=1, from_hour=17.7)
     assert without.charged_kwh[0] > report.charged_kwh[0] + 50
+
+
+def test_the_study_needs_no_further_plan_in_dear_hours() -> None:
+    """Whatever came last, a plan made now would switch no charger: trucks that came while the lane was busy count."""
+    flow = StationFlow(load_scenario(EXAMPLE / "scenario.toml"), seed=1)
+    flow.time.run_until(18 * 3600)
+    waited = 0
+    while flow.time.now < 23.9 * 3600:
+        flow.time.run_until(flow.time.now + 20)
+        waited += bool(flow.queue) and flow.rack.dear
+        before = {bay.bay_id for bay in flow.rack.bays if bay.power_kw > 0}
+        flow.rack.plan()
+        assert before == {bay.bay_id for bay in flow.rack.bays if bay.power_kw > 0}, flow.time.now
+    assert waited > 50
 
 
 def test_another_decision_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
