@@ -156,11 +156,19 @@ class LaneRunner:
         except (LinkLost, Refused) as error:
             log.warning("lane %s: %s", self.lane.id, error)
             waiting = True
-        if session is not None and not (waiting and self.context.mode in MOVING_MODES):
-            await self._take(self.step_facts(facts, None))
+        if session is not None:
+            now = self.step_facts(facts, None)
+            if not waiting or self._would_hold(now):
+                await self._take(now)
         signal = tripped(facts)
         if signal is not None:  # after the step, so that the swap names the trip as the reason of its hold
             self._hold_station(signal.value)
+
+    def _would_hold(self, facts: StepFacts) -> bool:
+        """Whether the next step holds the swap: that never waits for a reset or a homing to end."""
+        assert self.session is not None
+        assert self.table is not None
+        return self.session.phase is not Phase.HELD and step(self.table, self.session, facts)[0].phase is Phase.HELD
 
     async def decide(self, decision: Decision) -> bool:
         """Apply a person's decision to the held swap; False when it is not allowed as things stand.
