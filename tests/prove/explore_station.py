@@ -30,7 +30,7 @@ from swap.station.recipe import TERMINAL, Check, Move, Place
 from swap.station.reconcile import Mismatch
 from swap.station.records import next_seq
 from swap.station.sequencer import interrupted, step
-from swap.station.session import Ended, Phase, Send, Session, StepDone, StepFacts
+from swap.station.session import Effect, Ended, Held, Phase, Resumed, Send, Session, StepDone, StepFacts, StepFailed
 from swap.store import Store
 
 LANE = "L1"
@@ -159,6 +159,8 @@ class MemoryLane(LaneRunner):
         if after is before and not effects:
             return False
         stored = replace(self.owner.stored, session=after)
+        if self.owner.journal is not None:
+            self.owner.journal += [entry for effect in effects if (entry := journal_entry(before, effect))]
         for effect in effects:
             if isinstance(effect, Send) and not effect.repeated:
                 stored = replace(stored, last_seq=effect.command.seq)
@@ -207,6 +209,8 @@ class MemoryController(StationController):
             context, [robot], cast(Any, None), cast(Any, None), None, cast(Lease, SimpleNamespace(token=0))
         )
         self.stored = stored
+        self.journal: list[tuple[str, str, str]] | None = None
+        """What the live journal would tell of the swap, where asked for."""
         self.lane = MemoryLane(self, robot)
         self.lanes = {LANE: self.lane}
 
@@ -229,6 +233,19 @@ class MemoryController(StationController):
 
     def reconcile_now(self, actor: str) -> list[Mismatch]:
         return []
+
+
+def journal_entry(before: Session, effect: Effect) -> tuple[str, str, str] | None:
+    """State and outcome of an effect, as its event tells them."""
+    if isinstance(effect, StepDone):
+        return ("done", effect.row.state, effect.following)
+    if isinstance(effect, StepFailed):
+        return ("failed", effect.row.state, effect.fault.name)
+    if isinstance(effect, Held):
+        return ("held", before.state, effect.reason.value)
+    if isinstance(effect, Resumed):
+        return ("resumed", effect.state, effect.following)
+    return None
 
 
 def place_name(place: Place, plan: SeatPlan) -> str:

@@ -25,7 +25,7 @@ from swap.station.modes import IllegalMode, ModeTrigger
 from swap.station.pack_states import PackTrigger, may, next_pack_state, trigger_for_reading
 from swap.station.permissives import SeatPlan
 from swap.station.rack import BLOCK_LEVEL, STOP_LEVEL, THERMAL_BITS
-from swap.station.recipe import TERMINAL, StepRow, StepTable
+from swap.station.recipe import TERMINAL, StepRow, StepTable, load_recipe
 from swap.station.sequencer import CHECK_RETRY_S, MOVING_MODES, RESEND_S, begin
 from swap.station.session import Phase, Session
 from swap.station.thermal import evacuation_bars
@@ -66,7 +66,14 @@ def explored_station(table: StepTable) -> StationConfig:
             "station": {"id": "explored", "name_zh": "验证站", "name_en": "Explored", "operator": "op"},
             "site": {"transformer_kva": 2000, "base_load_kw": 20},
             "pack_kinds": [{"id": "lfp-171", "rated_kwh": 171, "max_charge_kw": 171}],
-            "vehicle_models": [{"id": "truck", "pack_kinds": ["lfp-171"], "packs_per_vehicle": seats}],
+            "vehicle_models": [
+                {
+                    "id": "truck",
+                    "pack_kinds": ["lfp-171"],
+                    "packs_per_vehicle": seats,
+                    "swap_mode": load_recipe(table.recipe).swap_mode,
+                }
+            ],
             "rack_devices": [{"id": "rack-1", "port": 15801}],
             "lanes": [
                 {
@@ -170,9 +177,9 @@ class WorldRobot(DirectRobot):
     async def send(self, command: RobotCommand) -> None:
         self._call()
         env = self.world.env
-        self.world.rules.asked(self.world, command)
         if env.link_down:
-            raise LinkLost("no answer")
+            raise LinkLost("no answer")  # asked on what was seen a moment ago; it reaches nobody
+        self.world.rules.asked(self.world, command)
         if env.drop_sends:
             self.world.env = replace(env, drop_sends=env.drop_sends - 1)
             raise LinkLost("no answer")
