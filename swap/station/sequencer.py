@@ -335,7 +335,10 @@ def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
             # NONE: a result that was acknowledged before the stored state was taken back to an older one.
             deadline_at = facts.now + timedelta(seconds=row.confirm_s * max(1.0, facts.speed / 10))
             return _confirming(table, replace(session, phase=Phase.CONFIRMING, deadline_at=deadline_at), row, facts)
-        if _confirmed(table, session, row, facts):
+        # A motion that was broken off tells of a trip or of a person at the cell, seen or not: that waits for a person
+        # even where the sensors already show it carried out.
+        decided = cell.result is not ResultCode.ABORTED or session.resumed
+        if decided and _confirmed(table, session, row, facts):
             return _done(table, session, row, facts)
         name = "command_aborted" if cell.result is ResultCode.ABORTED else "command_failed"
         return _fail(table, session, row, facts, _cell_fault(row, facts, name))

@@ -143,6 +143,18 @@ def test_a_failure_whose_sensors_say_done_is_done() -> None:
     assert of(effects, StepDone).following == "lifting_old"
 
 
+def test_a_motion_broken_off_at_its_very_end_waits_for_a_person_too() -> None:
+    """An e-stop comes and goes unseen while the link is lost for a moment; the sensors show the lift carried out."""
+    swap = Cycle("lifting_old").see(locks_open=True, locks_closed=False)
+    swap.sent()
+    swap.ended(ResultCode.ABORTED, gripper_loaded=True, seat_1_occupied=False)
+    effects = swap.step()
+    assert of(effects, StepFailed).action is FaultAction.PERSON
+    assert swap.session.phase is Phase.HELD
+    effects = swap.acknowledged().step(60, decide="continue") + swap.step()
+    assert of(effects, StepDone).following == "storing_old"
+
+
 @pytest.mark.parametrize("state", ["unlocking", "fetching_new", "locating", "homing"])
 def test_a_withdrawn_motion_is_never_begun_again_by_itself(state: str) -> None:
     swap = Cycle(state).bay(3, occupied=True).see(at_home=True)
