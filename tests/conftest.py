@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.terminal import TerminalReporter
 from hypothesis import settings
 
 from tests.postgres import PostgresMissingError, PostgresServer, postgres_server
@@ -15,6 +16,7 @@ from tests.tools import in_ci, skip_or_fail
 
 # Neither UTC nor any station's zone, and half an hour off: code that leans on the machine's zone fails here.
 MACHINE_ZONE = "America/St_Johns"
+PROVED = "proved"
 NEVER_SKIPPED_IN_CI = ("postgres", "browser", "tool")
 
 settings.register_profile("here", deadline=None)  # two busy cores make every deadline a coin toss
@@ -45,6 +47,26 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"skipped in CI although marked {', '.join(needed)}: {reason}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """The counts of the proofs, whichever process they ran in."""
+    texts = [
+        str(value)
+        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+        for name, value in report.user_properties
+        if name == PROVED
+    ]
+    if texts:
+        terminalreporter.section("proved")
+        for text in sorted(texts):
+            terminalreporter.write_line(text)
+
+
+@pytest.fixture
+def proved(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Keeps a text with the counts of a proof; it is printed when all tests have ended."""
+    return lambda text: record_property(PROVED, text)
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,7 @@ class Cycle:
     def step(self, after_s: float = 0.0, decide: str | None = None) -> tuple[Effect, ...]:
         """One step after some seconds, with a person's decision where given; the effects."""
         self.now += timedelta(seconds=after_s)
-        decision = None if decide is None else Decision(DecisionKind(decide), "Li Wei")
+        decision = None if decide is None else Decision(DecisionKind(decide), "Person on shift")
         self.session, effects = step(self.table, self.session, self.facts(decision))
         if any(isinstance(effect, Send) for effect in effects):
             self.last_sent_at = self.now

@@ -113,12 +113,12 @@ async def test_a_button_needs_a_name_and_stores_a_request(client: httpx.AsyncCli
     form = {"kind": "decide", "swap_id": "sw-0004", "decision": "unwind", "name": ""}
     unnamed = await client.post("/console/requests", data=form, headers=english)
     assert "Enter your name first." in unnamed.text
-    named = await client.post("/console/requests", data={**form, "name": "Li Wei"}, headers=english)
+    named = await client.post("/console/requests", data={**form, "name": "Operator A"}, headers=english)
     assert "Request 1 is stored." in named.text
     record = (await client.get("/api/v1/requests/1")).json()
-    assert (record["kind"], record["requested_by"]) == ("decide", "Li Wei")
+    assert (record["kind"], record["requested_by"]) == ("decide", "Operator A")
     assert record["arguments"] == {"swap_id": "sw-0004", "decision": "unwind"}
-    wrong = await client.post("/console/requests", data={"kind": "unlock", "name": "Li Wei"})
+    wrong = await client.post("/console/requests", data={"kind": "unlock", "name": "Operator A"})
     assert "bad" in wrong.text
 
 
@@ -132,13 +132,13 @@ async def test_a_fault_of_the_cell_offers_a_reset(client: httpx.AsyncClient) -> 
     page = (await client.get("/console")).text
     (button,) = [json.loads(v) for v in re.findall(r"hx-vals='([^']*)'", page) if '"reset"' in v]
     assert button["lane_id"] == "L1"
-    await client.post("/console/requests", data={**button, "name": "Li Wei"})
+    await client.post("/console/requests", data={**button, "name": "Operator A"})
     record = (await client.get("/api/v1/requests/1")).json()
     assert (record["kind"], record["arguments"]) == ("reset", {"lane_id": "L1"})
 
 
 async def test_other_sites_cannot_press_buttons(client: httpx.AsyncClient) -> None:
-    form = {"kind": "hold", "name": "Li Wei"}
+    form = {"kind": "hold", "name": "Operator A"}
     foreign = await client.post("/console/requests", data=form, headers={"origin": "http://elsewhere"})
     assert foreign.status_code == 403
     own = await client.post("/console/requests", data=form, headers={"origin": "http://station"})

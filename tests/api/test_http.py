@@ -101,7 +101,7 @@ async def test_a_request_is_a_row_with_a_name(client: httpx.AsyncClient) -> None
     asked = await client.post("/api/v1/requests", json=body)
     assert asked.status_code == 202
     record = (await client.get(f"/api/v1/requests/{asked.json()['request_id']}")).json()
-    assert record["requested_by"] == "Li Wei"
+    assert record["requested_by"] == "Operator A"
     assert record["status"] == "open"
     assert record["arguments"] == {"swap_id": "sw-0004", "decision": "continue"}
     for wrong in ({**body, "name": "  "}, {**body, "kind": "unlock"}, {**body, "arguments": {"speed": 2}}):
@@ -110,9 +110,9 @@ async def test_a_request_is_a_row_with_a_name(client: httpx.AsyncClient) -> None
 
 async def test_a_fault_is_acknowledged_once(client: httpx.AsyncClient) -> None:
     fault_id = (await items(client, "faults", open=True))[0]["fault_id"]
-    for name in ("Li Wei", "Wang Fang"):
+    for name in ("Operator A", "Operator B"):
         answer = await client.post(f"/api/v1/faults/{fault_id}/acknowledge", json={"name": name})
-        assert answer.json()["acknowledged_by"] == "Li Wei"
+        assert answer.json()["acknowledged_by"] == "Operator A"
         assert answer.json()["cleared_at"] is None
     assert len(await items(client, "events", kind="fault.acknowledged")) == 1
 

@@ -99,7 +99,7 @@ def line(task: Task, report: Report, took_s: float) -> str:
     """One line of the table that is printed."""
     ends = ", ".join(f"{name} {report.ends[name]}" for name in ("completed", "returned", "cancelled"))
     return (
-        f"{task.name:<62} {report.states:>8,} states {report.transitions:>9,} transitions  "
+        f"explored {task.name:<62} {report.states:>8,} states {report.transitions:>9,} transitions  "
         f"{report.commands:>7,} commands  ends: {ends}  {took_s:5.1f} s"
     )
 

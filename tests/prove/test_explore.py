@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from swap.station.recipe import TERMINAL, StepRow, StepTable, load_recipe
 from swap.station.session import Phase
-from tests.prove.explore import Task, all_tables, chosen_tasks, ci_tasks, line, prove_tasks, walk, walk_all
+from tests.prove.explore import Task, all_tables, chosen_tasks, ci_tasks, line, prove_tasks, walk
 from tests.prove.explore_mishaps import Mishap, happen, mishaps
 from tests.prove.explore_rules import Rules
 from tests.prove.explore_station import MemoryLane
@@ -24,33 +23,10 @@ from tests.prove.explore_world import World
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-@pytest.fixture(scope="module")
-def walked(request: pytest.FixtureRequest) -> Iterator[Callable[[Task], Report]]:
-    """Walks a task; beforehand and on every processor, unless the tests themselves are spread. Prints the counts."""
-    done: dict[Task, tuple[Report, float]] = {}
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        asked = [item.callspec.params.get("task") for item in request.session.items if hasattr(item, "callspec")]
-        done = {task: (report, s) for task, report, s in walk_all([t for t in asked if isinstance(t, Task)])}
-
-    def get(task: Task) -> Report:
-        if task not in done:
-            done[task] = walk(task)[1:]
-        return done[task][0]
-
-    yield get
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.ensure_newline()
-        for text in sorted(line(task, report, took_s) for task, (report, took_s) in done.items()):
-            reporter.write_line(text)
-        states = sum(report.states for report, _ in done.values())
-        transitions = sum(report.transitions for report, _ in done.values())
-        reporter.write_line(f"exploration: {len(done)} walks, {states:,} states, {transitions:,} transitions")
-
-
 @pytest.mark.parametrize("task", chosen_tasks(), ids=lambda task: task.name)
-def test_no_rule_is_broken_and_every_path_ends(walked: Callable[[Task], Report], task: Task) -> None:
-    report = walked(task)
+def test_no_rule_is_broken_and_every_path_ends(task: Task, proved: Callable[[str], None]) -> None:
+    _, report, took_s = walk(task)
+    proved(line(task, report, took_s))
     assert report.violations == []
     assert report.complete
     assert report.ends["completed"] > 0

@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -50,17 +50,18 @@ async def prove(trials: Sequence[Trial]) -> list[Outcome]:
     return list(await asyncio.gather(*(one(trial) for trial in trials)))
 
 
-def report(title: str, outcomes: Sequence[Outcome], took_s: float) -> None:
+def report(title: str, outcomes: Sequence[Outcome], took_s: float) -> str:
+    """What was proved, with its counts. AssertionError with every rule that did not hold."""
     points = [point for outcome in outcomes for point in outcome.points]
-    ended = Counter(outcome.ended.split(":")[0] for outcome in outcomes)
-    print(f"\n{title}: {len(points)} kill points in {len(outcomes)} swaps, {took_s:.0f} s")
-    for moment, count in Counter(point.moment for point in points).items():
-        print(f"  {count:3d} × {moment.value}")
-    print("  swaps: " + ", ".join(f"{count} {text}" for text, count in ended.most_common()))
-    waits = Counter(wait.split("{")[0].strip() for outcome in outcomes for wait in outcome.waits)
-    print(f"  waits for a decision of a person on the way: {sum(waits.values())} {dict(waits) or ''}")
     wrong = [f"{' | '.join(map(str, o.points))}: {text}" for o in outcomes for text in o.wrong]
     assert not wrong, "\n".join(wrong)
+    ended = Counter(outcome.ended.split(":")[0] for outcome in outcomes)
+    waits = Counter(wait.split("{")[0].strip() for outcome in outcomes for wait in outcome.waits)
+    lines = [f"{title}: {len(points)} kill points in {len(outcomes)} swaps, {took_s:.0f} s"]
+    lines += [f"  {count:3d} × {moment.value}" for moment, count in Counter(p.moment for p in points).items()]
+    lines.append("  swaps: " + ", ".join(f"{count} {text}" for text, count in ended.most_common()))
+    lines.append(f"  waits for a decision of a person on the way: {sum(waits.values())} {dict(waits) or ''}")
+    return "\n".join(lines)
 
 
 def test_the_points_come_from_the_table() -> None:
@@ -76,11 +77,13 @@ def test_the_points_come_from_the_table() -> None:
 @pytest.mark.system
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_killed_at_every_step_a_swap_completes_or_waits_by_name(tmp_path: Path, template: Path) -> None:
+async def test_killed_at_every_step_a_swap_completes_or_waits_by_name(
+    tmp_path: Path, template: Path, proved: Callable[[str], None]
+) -> None:
     began_s = time.monotonic()
     swaps = chains(kill_points(TABLE), KILLS)
     outcomes = await prove([Trial(points, tmp_path / f"{n:03d}", template) for n, points in enumerate(swaps)])
-    report("killed at every step", outcomes, time.monotonic() - began_s)
+    proved(report("killed at every step", outcomes, time.monotonic() - began_s))
     assert all(o.ended == "completed" or o.ended.startswith("waits in") for o in outcomes)
 
 
@@ -95,11 +98,13 @@ async def test_a_controller_that_goes_on_by_itself_is_found_out(tmp_path: Path, 
 @pytest.mark.system
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_killed_at_every_step_of_the_way_back_a_truck_keeps_its_pack(tmp_path: Path, template: Path) -> None:
+async def test_killed_at_every_step_of_the_way_back_a_truck_keeps_its_pack(
+    tmp_path: Path, template: Path, proved: Callable[[str], None]
+) -> None:
     began_s = time.monotonic()
     swaps = [(TURNING, *points) for points in chains(way_back_points(TABLE, TURNING.state), KILLS)]
     trials = [Trial(points, tmp_path / f"{n:03d}", template, way_back=True) for n, points in enumerate(swaps)]
     outcomes = await prove(trials)
-    report("killed on the way back", outcomes, time.monotonic() - began_s)
+    proved(report("killed on the way back", outcomes, time.monotonic() - began_s))
     # Where the killed command had put the charged pack on the truck, there is no way back to choose any more.
     assert all(o.ended in ("returned", "completed") or o.ended.startswith("waits in") for o in outcomes)

@@ -6,7 +6,9 @@ truck has left with one pack in its seat.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -153,8 +155,10 @@ class Day:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [1])
-async def test_half_a_day_of_trucks_and_faults_ends_in_order(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(1, 5) if os.environ.get("PROVE") == "all" else [1])
+async def test_half_a_day_of_trucks_and_faults_ends_in_order(
+    tmp_path: Path, seed: int, proved: Callable[[str], None]
+) -> None:
     config = station()
     bench = Bench(
         tmp_path,
@@ -168,8 +172,9 @@ async def test_half_a_day_of_trucks_and_faults_ends_in_order(tmp_path: Path, see
     await day.run()
     await bench.run(120, step_s=None)
     ended = Counter(e.kind for e in bench.events())
-    print(f"\n{dict(day.seen)}")
-    print({kind: ended[kind] for kind in (EventKind.SWAP_COMPLETED, EventKind.SWAP_RETURNED, EventKind.SWAP_HELD)})
+    seen = ", ".join(f"{count} {name}" for name, count in sorted(day.seen.items()))
+    ends = {k: ended[k] for k in (EventKind.SWAP_COMPLETED, EventKind.SWAP_RETURNED, EventKind.SWAP_HELD)}
+    proved(f"half a day, seed {seed}: {seen}; " + ", ".join(f"{count} {kind}" for kind, count in ends.items()))
     assert not day._open()
     assert day.seen["truck"] >= TRUCKS // 2
     assert ended[EventKind.SWAP_COMPLETED] >= TRUCKS // 2
