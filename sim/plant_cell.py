@@ -111,8 +111,8 @@ class Cell(CellTruth):
             return AckCode.REFUSED_PARAMETER
         if self.active is not None or self.result != ResultCode.NONE:
             return AckCode.BUSY
-        modes = (RunMode.AUTO, RunMode.SINGLE, RunMode.FIRE)
-        if self.control_mode != ControlMode.ONLINE or self.run_mode not in modes:
+        in_fire = self.run_mode == RunMode.FIRE and command.code in (CommandCode.FIRE, CommandCode.RESET)
+        if self.control_mode != ControlMode.ONLINE or not (self.run_mode == RunMode.AUTO or in_fire):
             return AckCode.REFUSED_MODE
         if self.hold or not self.station_alive:
             return AckCode.REFUSED_MODE

@@ -195,7 +195,7 @@ class CellTruth:
         """State word: alarm before paused before busy; ready when a command would be looked at."""
         if self.in_alarm:
             return CellState.ALARM
-        if self.paused or (self.hold and self.active is None):
+        if self.paused or (self.active is None and (self.hold or not self.station_alive)):
             return CellState.PAUSED
         if self.active is not None:
             return CellState.BUSY

@@ -13,6 +13,7 @@ from robotics.port import (
     LocationKind,
     ResultCode,
     RobotCommand,
+    RunMode,
     Signal,
 )
 from sim.plant import Plant
@@ -123,9 +124,33 @@ def test_refusals_by_mode_hold_and_silence_of_the_station() -> None:
     assert hand.send(C.HOME) is A.REFUSED_MODE
     world.set_hold("L1", False)
     world.set_station_alive("L1", False)
+    assert world.cell_status("L1").state is CellState.PAUSED
     assert hand.send(C.HOME) is A.REFUSED_MODE
     world.set_station_alive("L1", True)
     assert hand.run(C.HOME) is R.DONE
+
+
+def test_a_cell_whose_station_is_lost_ends_its_motion_and_then_shows_it() -> None:
+    world = plant()
+    hand = Hand(world)
+    hand.send(C.PICK, source=bay(1))
+    world.set_station_alive("L1", False)
+    assert world.cell_status("L1").state is CellState.BUSY
+    assert hand.finish() is R.DONE
+    assert world.cell_status("L1").state is CellState.PAUSED
+
+
+@pytest.mark.parametrize("mode", [mode for mode in RunMode if mode is not RunMode.AUTO])
+def test_outside_the_automatic_mode_only_the_fire_procedure_and_a_reset_start(mode: RunMode) -> None:
+    world = plant()
+    world.cell("L1").run_mode = mode
+    hand = Hand(world)
+    assert hand.send(C.HOME) is A.REFUSED_MODE
+    in_fire = mode is RunMode.FIRE
+    assert (hand.send(C.RESET) is A.ACCEPTED) is in_fire
+    if in_fire:
+        assert hand.finish() is R.DONE
+    assert (hand.send(C.FIRE) is A.REFUSED_MODE) is not in_fire
 
 
 def test_hold_lets_the_running_motion_end() -> None:
