@@ -15,6 +15,7 @@ from swap.config import StationConfig
 from swap.errors import NotFound
 from swap.events import EventKind
 from swap.tables import (
+    LEASE_EXPIRES_S,
     Bay,
     Booking,
     ControllerLease,
@@ -28,9 +29,6 @@ from swap.tables import (
     SwapSeat,
     VehicleRow,
 )
-
-LEASE_FRESH_S = 10.0
-"""A controller that has not said so for this long (real seconds) is not counted as running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +293,7 @@ def get_station(db: Session, station_id: str) -> StationRecord:
 def _station_record(db: Session, row: Station) -> StationRecord:
     lease = db.get(ControllerLease, row.id)
     # The lease is kept in real time: two processes that run at different speeds must agree about it.
-    fresh = lease is not None and (datetime.now(UTC) - lease.heartbeat_at).total_seconds() <= LEASE_FRESH_S
+    fresh = lease is not None and (datetime.now(UTC) - lease.heartbeat_at).total_seconds() <= LEASE_EXPIRES_S
     return StationRecord(
         station_id=row.id,
         name_zh=row.name_zh,

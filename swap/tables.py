@@ -59,6 +59,10 @@ class Station(Base, table=True):
     """Highest command number issued, by lane; read back together with the cell's own after a restart."""
 
 
+LEASE_EXPIRES_S = 10.0
+"""Real seconds without a heartbeat after which a controller no longer counts as running, and another may take over."""
+
+
 class ControllerLease(Base, table=True):
     """Exactly one controller runs a station: who, and when it last said so."""
 

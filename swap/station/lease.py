@@ -8,10 +8,7 @@ import socket
 from datetime import UTC, datetime, timedelta
 
 from swap.store import Store
-from swap.tables import ControllerLease
-
-LEASE_EXPIRES_S = 10.0
-"""Real seconds without a heartbeat after which another controller may take the station."""
+from swap.tables import LEASE_EXPIRES_S, ControllerLease
 
 
 class ControllerRunning(Exception):

@@ -12,9 +12,9 @@ from datetime import timedelta
 import pytest
 
 from swap.seed import sync_station
-from swap.station.lease import LEASE_EXPIRES_S, ControllerRunning, Lease, LeaseLost
+from swap.station.lease import ControllerRunning, Lease, LeaseLost
 from swap.store import Store
-from swap.tables import ControllerLease
+from swap.tables import LEASE_EXPIRES_S, ControllerLease
 from tests.fakes_plant import START_AT, station
 
 NOW = START_AT
