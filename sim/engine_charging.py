@@ -77,6 +77,8 @@ class ChargingRack:
         """Fewer modules than bays: they are switched to the packs in the order in which those came."""
         self.on_ready: Callable[[], None] = lambda: None
         """Called when a pack has become ready."""
+        self.on_power: Callable[[], None] | None = None
+        """Called when a charger's power has changed, where somebody wants that."""
         self.charged = 0
         """Packs that may be handed out."""
         self.empty = 0
@@ -239,6 +241,11 @@ class ChargingRack:
 
     # -- deciding
 
+    @property
+    def short(self) -> bool:
+        """Whether the chargers would take more than the site leaves them."""
+        return self._short
+
     def _work_out_budget_kw(self) -> float:
         """Power the site can give to charging, as `plan_charging` reckons it."""
         limits, cap_kw = self.view.limits, self.policy.max_power_kw
@@ -373,6 +380,8 @@ class ChargingRack:
             bay.power_kw = 0.0
             bay.charge = None
             self.active -= 1
+            if self.on_power is not None:
+                self.on_power()
 
     def _set_power(self, bay: BayNow, power_kw: float) -> None:
         """Apply a set-point and put the pack's next event on the list."""
@@ -387,6 +396,8 @@ class ChargingRack:
             bay.charge = charge
             if pack.state is not _READY:
                 pack.state = _CHARGING if power_kw > 0 else _WAITING
+            if self.on_power is not None:
+                self.on_power()
         elif bay.call is not None and pack.temp_safe:
             return
         if bay.call is not None:

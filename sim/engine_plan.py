@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 
 from swap.station.recipe import StepRow, StepTable
 
@@ -33,3 +34,11 @@ def swap_plan(table: StepTable, swap_s: float | None, row_s: Callable[[StepRow],
         elif row.move is not None and row.move.pack == "new" and row.move.source == "new_bay":
             moves.append((at_s, "fetch", row.seat))
     return SwapPlan(swap_s or at_s, tuple((moved_s / at_s, what, seat) for moved_s, what, seat in moves))
+
+
+def stretch_of(draw: Random, cv: float) -> float:
+    """The factor on one truck's lane time: mean 1, this coefficient of variation, never below 0."""
+    if cv <= 0:
+        return 1.0
+    shape = 1 / (cv * cv)
+    return draw.gammavariate(shape, 1 / shape)

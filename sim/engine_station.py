@@ -22,7 +22,10 @@ from scheduler.types import Dispatch, SiteLimits, StationView
 from sim.demand import Arrival, FleetDemand, arrivals
 from sim.engine import Call, Flow, FlowRules, StudyTime, Truck
 from sim.engine_charging import ChargingRack
-from sim.engine_plan import SwapPlan, nominal_row_s, swap_plan
+from sim.engine_hours import HourRecord
+from sim.engine_plan import SwapPlan, nominal_row_s, stretch_of, swap_plan
+from sim.engine_staff import StaffHours
+from sim.engine_storage import SiteStorage
 from sim.engine_view import BayNow, LaneNow, PackNow, StationNow, StationTruck
 from sim.engine_world import World
 from sim.scenario import Scenario
@@ -40,29 +43,6 @@ class _Model:
     kind: str
     """Kind it carries when nothing else is known."""
     plan: SwapPlan
-
-
-@dataclass(slots=True)
-class HourRecord:
-    """One hour of the station, for plots and sums."""
-
-    start_s: float
-    hours: float
-    charge_kwh: float
-    site_kwh: float
-    """Charging and base load."""
-    import_kwh: float
-    """Of that from the grid."""
-    pv_kwh: float
-    """What the photovoltaics could give."""
-    price_yuan_per_kwh: float
-    period: str
-    limit_kw: float
-    ready: int
-    """Packs ready at its end."""
-    waiting: int
-    """Trucks waiting at its end."""
-    lost: int = 0
 
 
 class StationFlow(Flow):
@@ -133,6 +113,13 @@ class StationFlow(Flow):
         """Told of each event of a swap, where somebody wants them."""
         self._number = 0
         self._last_kwh = 0.0
+        self.storage: SiteStorage | None = None
+        if scenario.storage.power_kw > 0:
+            self.storage = SiteStorage(time, rack, scenario.storage, self.start_at, self.world.tariff_from)
+        self.staff: StaffHours | None = None
+        if scenario.staff.shifts:
+            self.staff = StaffHours(scenario, start_s)
+            self.time.at(self.staff.next_change_s(start_s), self._on_staff)
         self._fill_rack()
         self._hour_s = start_s
         self._apply_world()
@@ -221,7 +208,7 @@ class StationFlow(Flow):
 
     def _served_at_once(self, truck: Truck) -> bool:
         assert isinstance(truck, StationTruck)
-        if self.free_lanes and self.rack.charged < truck.packs_needed:
+        if self.free_lanes and self.rack.charged < truck.packs_needed and self._attended():
             self.stockouts += 1
         self.queue.append(truck)  # before asking: the charging plan counts the queue
         self._ask(truck, 1)
@@ -253,7 +240,7 @@ class StationFlow(Flow):
         rack, view = self.rack, self.view
         # In-out needs no empty bay: the spent pack goes where the charged one came from.
         in_out = self.scenario.equipment.swap_order == "in_out"
-        while self.queue and self.free_lanes and rack.charged and (rack.empty or in_out):
+        while self.queue and self.free_lanes and rack.charged and (rack.empty or in_out) and self._attended():
             for bay in rack.bays:
                 if bay.power_kw > 0 and bay.pack is not None and bay.pack.state == "ready":
                     rack.settle(bay)
@@ -399,7 +386,7 @@ class StationFlow(Flow):
     def _on_robot(self, call: Call) -> None:
         lane, draw = call.payload
         self.accumulate()
-        repair_s = draw.expovariate(1 / (self.scenario.failures.robot_repair_h * 3600))
+        repair_s = draw.expovariate(1 / (self.scenario.failures.robot_repair_h * 3600)) + self._until_staffed_s()
         lane.ready = False
         if lane.open_swap_id is not None:
             lane.lost_s += repair_s
@@ -422,7 +409,28 @@ class StationFlow(Flow):
         self.rack.module_changes(number, bay)
         hours = failures.charger_repair_h if number < 0 else failures.charger_mtbf_h
         next_s = self.time._now + draw.expovariate(1 / (hours * 3600))
+        if number < 0:
+            next_s += self._until_staffed_s()
         self.time.at(next_s, self._on_charger, (bay, draw, -number))
+
+    # -- staff
+
+    def _attended(self) -> bool:
+        """Whether somebody is there for one lane more."""
+        return self.staff is None or sum(lane.open_swap_id is not None for lane in self.lanes) < self.staff.lanes
+
+    def _until_staffed_s(self) -> float:
+        """Until somebody is there who can repair."""
+        return 0.0 if self.staff is None else self.staff.next_staffed_s(self.time._now) - self.time._now
+
+    def _on_staff(self, call: Call) -> None:
+        """A shift begins or ends. Running swaps end whoever is there."""
+        assert self.staff is not None
+        self.accumulate()
+        self.staff.at(self.time._now)
+        self.time.again(self.staff.next_change_s(self.time._now), call)
+        if self.queue:
+            self.start_swaps()
 
     # -- hours
 
@@ -434,10 +442,11 @@ class StationFlow(Flow):
             self.start_swaps()
 
     def _apply_world(self) -> None:
-        """Set what holds until the next full hour or change of price; put that on the list."""
+        """Set what holds until the next full hour, price or limit; put that on the list."""
         now_s = self.time._now
         self._now = self.world.at(now_s)
-        self.rack.set_world(self._now.limits, (self._now.tariff,), self._now.rack_c, aware=self.policy.tariff_aware)
+        limits = self._now.limits if self.storage is None else self.storage.new_world(self._now)
+        self.rack.set_world(limits, (self._now.tariff,), self._now.rack_c, aware=self.policy.tariff_aware)
         self.time.at(self._now.until_s, self._on_hour)
 
     def _record_hour(self) -> None:
@@ -451,19 +460,21 @@ class StationFlow(Flow):
         limits, tariff = self._now.limits, self._now.tariff
         site_kwh = charge_kwh + limits.base_load_kw * hours
         pv_kwh = limits.pv_kw * hours
+        flows = None if self.storage is None else self.storage.take_flows()
         self.hours.append(
             HourRecord(
                 start_s=self._hour_s,
                 hours=hours,
                 charge_kwh=charge_kwh,
                 site_kwh=site_kwh,
-                import_kwh=max(site_kwh - pv_kwh, 0.0),
+                import_kwh=max(site_kwh - pv_kwh, 0.0) if flows is None else flows.import_kwh,
                 pv_kwh=pv_kwh,
                 price_yuan_per_kwh=tariff.price_yuan_per_kwh,
                 period=tariff.period,
                 limit_kw=limits.grid_limit_kw,
                 ready=self.rack.charged,
                 waiting=len(self.queue),
+                flows=flows,
             )
         )
         self._hour_s = now_s
@@ -482,11 +493,3 @@ class StationFlow(Flow):
         self.accumulate()
         if self.time._now > self._hour_s:
             self._record_hour()
-
-
-def stretch_of(draw: Random, cv: float) -> float:
-    """The factor on one truck's lane time: mean 1, this coefficient of variation, never below 0."""
-    if cv <= 0:
-        return 1.0
-    shape = 1 / (cv * cv)
-    return draw.gammavariate(shape, 1 / shape)

@@ -18,7 +18,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from robotics.modbus_link.config import Identifier
-from sim.scenario import Factor, Scenario, Section, StudySection
+from sim.scenario import Scenario, StudySection
+from sim.scenario_base import Factor, Section
 from sim.scenario_file import field_problems, load_scenario
 from swap.config import ConfigError
 

@@ -18,6 +18,7 @@ from battery_bms.pack import soc_pct, spec_from_section
 from sim.demand import Arrival
 from sim.engine_given import Given, GivenFlow, Outage, Stock, check_pair
 from sim.scenario import FailureSection, PatienceSection, Scenario
+from sim.scenario_site import StaffSection
 from swap.config import StationConfig
 from swap.recorded import RecordedSwap, Recording
 
@@ -116,6 +117,7 @@ def replay(
     update = {
         "failures": FailureSection(),
         "patience": PatienceSection(),
+        "staff": StaffSection(),  # when nobody served is in the record
         "equipment": scenario.equipment.model_copy(update=equipment),
         "study": scenario.study.model_copy(update={"start_on": day}),
     }

@@ -15,25 +15,17 @@ import itertools
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from math import cos, pi
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from battery_bms.config import PackKindSection
 from robotics.modbus_link.config import Identifier
 from scheduler.config import ChargingSection, TariffSection
+from sim.scenario_base import DayHours, Factor, Section, Share
+from sim.scenario_site import DrEventSection, PvSection, StaffSection, StorageSection
 from swap.config import VehicleModelSection
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Factor = Annotated[float, Field(ge=0, le=20)]
-DayHours = Annotated[tuple[float, ...], Field(min_length=24, max_length=24)]
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, unknown fields refused, the text under a field is its description."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class SocSection(Section):
@@ -285,32 +277,6 @@ class PromiseSection(Section):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
 
-class PvSection(Section):
-    """Photovoltaics on site."""
-
-    peak_kw: float = Field(default=0.0, ge=0, le=100_000)
-    yield_h: float = Field(default=1170.0, ge=0, le=3000)
-    """Full-load hours a year."""
-
-
-class StorageSection(Section):
-    """Stationary storage on site (*)."""
-
-    energy_kwh: float = Field(default=0.0, ge=0, le=1_000_000)
-    power_kw: float = Field(default=0.0, ge=0, le=100_000)
-    efficiency: float = Field(default=0.9, gt=0.5, le=1)
-    """Round trip."""
-
-
-class DrEventSection(Section):
-    """Demand response: import limited on every day of the months given."""
-
-    from_hour: float = Field(ge=0, lt=24)
-    hours: float = Field(gt=0, le=24)
-    limit_kw: float = Field(ge=0, le=100_000)
-    months: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
-
-
 class CostSection(Section):
     """Yearly cost; capital by annuity."""
 
@@ -334,6 +300,9 @@ class CostSection(Section):
     wait_yuan_per_h: float = Field(default=0.0, ge=0)
     """Price of an hour a truck waits."""
     staff_yuan_per_year: float = Field(default=0.0, ge=0)
+    """Whatever the hours."""
+    staff_yuan_per_h: float = Field(default=0.0, ge=0)
+    """One person for one hour of `[[staff.shifts]]`."""
 
 
 class StudySection(Section):
@@ -377,6 +346,7 @@ class Scenario(Section):
     charging: ChargingSection = ChargingSection()
     tariff: TariffSection = TariffSection()
     failures: FailureSection = FailureSection()
+    staff: StaffSection = StaffSection()
     bookings: BookingSection = BookingSection()
     patience: PatienceSection = PatienceSection()
     promise: PromiseSection = PromiseSection()

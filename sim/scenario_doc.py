@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from sim.network_file import NetworkSection
-from sim.scenario import Scenario, Section
+from sim.scenario import Scenario
+from sim.scenario_base import Section
 
 _HIDDEN = {"folder", "vehicle_ids"}
 

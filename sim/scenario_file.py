@@ -158,8 +158,16 @@ def cross_check(scenario: Scenario) -> list[str]:
             f"equipment.base_load_kw = {scenario.equipment.base_load_kw:g}: nothing is left to charge with; "
             f"allowed 0…{scenario.equipment.grid_limit_kw:g} kW"
         )
-    if scenario.storage.energy_kwh > 0 or any(scenario.sizing.storage_kwh):
-        problems.append("storage: stationary storage is not simulated yet; leave it out or set energy_kwh to 0")
+    storage = scenario.storage
+    if storage.power_kw <= 0 and (storage.energy_kwh > 0 or any(scenario.sizing.storage_kwh)):
+        problems.append("storage.power_kw = 0: storage without power does nothing; give its rating in kW, above 0")
+    problems += [
+        f"sizing.storage_kwh = {kwh:g}: allowed 0…1000000 kWh"
+        for kwh in scenario.sizing.storage_kwh
+        if not 0 <= kwh <= 1_000_000
+    ]
+    if scenario.staff.shifts and scenario.equipment.swap_truck is not None:
+        problems.append("staff.shifts: not simulated for swap trucks; leave it out where equipment.swap_truck is set")
     if scenario.charging.target_soc_pct < scenario.charging.offer_soc_pct:
         problems.append("charging.target_soc_pct: below offer_soc_pct; packs would never be offered")
     return problems

@@ -21,8 +21,7 @@ from pathlib import Path
 
 from battery_bms.pack import energy_at_soc_kwh, spec_from_section, time_to_soc_s
 from sim.demand import arrivals
-from sim.engine_plan import swap_plan
-from sim.engine_station import stretch_of
+from sim.engine_plan import stretch_of, swap_plan
 from sim.scenario import EquipmentSection, Scenario
 from sim.streams import Purpose, stream
 from swap.station.recipe import load_recipe

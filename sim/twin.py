@@ -23,7 +23,8 @@ import numpy as np
 from sim.demand import Arrival, arrivals
 from sim.engine_given import Given, GivenFlow, check_pair
 from sim.engine_view import StationTruck
-from sim.scenario import FailureSection, PatienceSection, PvSection, Scenario, StorageSection
+from sim.scenario import FailureSection, PatienceSection, Scenario
+from sim.scenario_site import PvSection, StaffSection, StorageSection
 from sim.twin_live import COMPLETED, DISPATCHED, STEP_DONE, LiveSide, Side, StepTimes, TwinEvent, called, step_times
 from swap.config import StationConfig
 from swap.station.recipe import load_recipe
@@ -119,6 +120,8 @@ def set_aside(scenario: Scenario) -> tuple[Scenario, tuple[str, ...]]:
         notes.append("trucks wait until served")
     if scenario.pv.peak_kw > 0 or scenario.storage.power_kw > 0 or scenario.dr_events:
         notes.append("photovoltaics, storage and demand response are left out")
+    if scenario.staff.shifts:
+        notes.append("shifts are left out: the lanes are attended all the time")
     if scenario.equipment.swap_cv > 0:
         notes.append("durations do not vary")
     if scenario.equipment.swap_s is not None:
@@ -131,6 +134,7 @@ def set_aside(scenario: Scenario) -> tuple[Scenario, tuple[str, ...]]:
         "pv": PvSection(),
         "storage": StorageSection(),
         "dr_events": (),
+        "staff": StaffSection(),
         "equipment": equipment,
     }
     return scenario.model_copy(update=update), tuple(notes)

@@ -6,7 +6,8 @@ import pytest
 from pydantic import BaseModel
 
 import sim.scenario
-from sim.scenario import Section, split_packs
+from sim.scenario import split_packs
+from sim.scenario_base import Section
 from sim.scenario_file import parse_scenario
 from swap.config import ConfigError
 from tests.fakes_study import scenario, scenario_data, yangquan

@@ -1,0 +1,17 @@
+"""What every section of a scenario file stands on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Factor = Annotated[float, Field(ge=0, le=20)]
+DayHours = Annotated[tuple[float, ...], Field(min_length=24, max_length=24)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, unknown fields refused, the text under a field is its description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
