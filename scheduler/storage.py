@@ -126,9 +126,9 @@ def plan_storage(view: StorageView, tariff: Sequence[TariffSlice] = ()) -> Stora
 
 
 def _discharge(view: StorageView, wanted_kw: float, cause: StorageLimit, until_kwh: float) -> StoragePlan:
-    if wanted_kw >= view.power_kw:
+    if wanted_kw > view.power_kw + POWER_TOLERANCE_KW:
         return StoragePlan(-view.power_kw, StorageLimit.RATING, until_kwh)
-    return StoragePlan(-wanted_kw, cause, until_kwh)
+    return StoragePlan(-min(wanted_kw, view.power_kw), cause, until_kwh)
 
 
 def _charge(view: StorageView, left_kw: float, cause: StorageLimit, until_kwh: float) -> StoragePlan:

@@ -267,11 +267,10 @@ class ChargingRack:
         elif self._short or self._largest_draw_kw > self._budget_kw + 1e-6:
             if frees or bay is not None:
                 self.plan()
-        elif bay is not None and bay.pack is not None:
+        elif bay is not None and bay.pack is not None and bay.pack.state in _ACTIVE:
             pack = bay.pack
             held = self.dear and self._held[pack.kind]
-            power_kw = self._own_limit_kw(bay, pack) if not held and pack.state in _ACTIVE else 0.0
-            self._set_power(bay, power_kw)
+            self._set_power(bay, 0.0 if held else self._own_limit_kw(bay, pack))
 
     def _hold_back_changes(self) -> bool:
         if not self.dear:

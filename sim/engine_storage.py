@@ -116,6 +116,18 @@ class SiteStorage:
         """What the chargers draw at an instant if nothing happens until then."""
         return sum(bay.charge.power_kw(at_s) for bay in self.rack.bays if bay.charge is not None)
 
+    def _first_full_s(self) -> float:
+        """When the first pack reaches its target: the load changes then in any case."""
+        target_pct = self.rack.policy.target_soc_pct
+        return min(
+            (
+                bay.charge.instant_of(target_pct / 100 * bay.pack.capacity_kwh)
+                for bay in self.rack.bays
+                if bay.charge is not None and bay.pack is not None
+            ),
+            default=inf,
+        )
+
     def import_kw(self) -> float:
         """What the site draws from the grid now; below 0 for sun that nobody takes."""
         need_kw = self._need_kw(self.time.now)
@@ -219,7 +231,8 @@ class SiteStorage:
             self._end_call.drop()
             self._end_call = None
         assert self._world is not None
-        now_s, last_s = self.time.now, self._world.until_s
+        now_s = self.time.now
+        last_s = min(self._world.until_s, self._first_full_s())
         need_kw = self._need_kw(now_s)
         # Where the import with or without the storage or the storage's power changes its sign, where that reaches
         # its rating, where there is room below the limit.
@@ -227,6 +240,8 @@ class SiteStorage:
         levels_kw += [-self.power_kw] if self.held_kw is None else [self.held_kw, self.held_kw - self.rating_kw]
         below_kw = [level for level in levels_kw if level < need_kw - LEVEL_TOLERANCE_KW]
         end_s = inf
+        if last_s <= now_s:
+            return
         if below_kw and self._need_kw(last_s) <= (level_kw := max(below_kw)):
             end_s = last_s = _first_s(lambda at_s: self._need_kw(at_s) <= level_kw, now_s, last_s)
         if self.power_kw or self.held_kw is not None:
