@@ -12,10 +12,11 @@ The rule, first match first:
 4. It takes what the photovoltaics give beyond the site's need.
 5. Else it rests.
 
-It never exports: no more is discharged than the site needs. An hour is **dear** when energy spent now can be
-bought back cheaper, losses paid, before a dearer hour comes. It is **cheap** when no cheaper hour comes before
-the energy can be used with gain; where prices never differ enough, the cheapest hour. So the storage is full
-before the dear hours and spends itself in the dearest of them first.
+It never exports: no more is discharged than the site needs. An hour is **dear** when no dearer one comes before
+what is spent now can be bought back cheaper, losses paid. It is **cheap** when no cheaper one comes before what
+is bought now can be spent with gain, losses paid. So the storage is full before the dear hours and spends itself
+in the dearest of them first. Where the price never changes every hour is dear and none is cheap: sun is kept
+until the sun does not cover the site, and the reserve alone is bought.
 
 The rule knows no forecast of trucks or sun and no wear. `plan_storage` is the seam for an optimal plan.
 Powers are those at the grid's side, kW; charging is positive. Half of the round trip's loss falls to each way.
@@ -144,13 +145,19 @@ def hour_by_price(tariff: Sequence[TariffSlice], at: datetime, efficiency: float
         return Hour.NEITHER
     price = ahead[0].price_yuan_per_kwh
     for part in ahead[1:]:
-        if part.price_yuan_per_kwh > price:
-            break  # a dearer hour comes first
-        if part.price_yuan_per_kwh < price * efficiency:
-            return Hour.DEAR
+        if part.price_yuan_per_kwh < price:
+            if part.price_yuan_per_kwh < price * efficiency:
+                return Hour.DEAR
+        elif part.price_yuan_per_kwh > price:
+            return Hour.CHEAP if _gains(ahead, price, efficiency) else Hour.NEITHER
+    return Hour.DEAR
+
+
+def _gains(ahead: Sequence[TariffSlice], price: float, efficiency: float) -> bool:
+    """Whether energy bought at a price can be spent with gain before it could be bought cheaper."""
     for part in ahead[1:]:
         if part.price_yuan_per_kwh < price:
-            return Hour.NEITHER  # a cheaper hour comes first
+            return False
         if part.price_yuan_per_kwh * efficiency > price:
-            return Hour.CHEAP
-    return Hour.CHEAP
+            return True
+    return False

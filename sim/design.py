@@ -36,6 +36,14 @@ class Design:
         """Whether no resource exceeds the other's."""
         return all(getattr(self, name) <= getattr(other, name) for name in RESOURCES)
 
+    def fails_with(self, other: Design) -> bool:
+        """Whether the other's broken promise is this one's too: as much storage, no more of the rest.
+
+        That more storage never serves worse is not proved: its rule spends energy by price, so a larger one may be
+        empty when a smaller one is not.
+        """
+        return self.storage_kwh == other.storage_kwh and self.no_larger_than(other)
+
 
 def applied(scenario: Scenario, design: Design) -> Scenario:
     """The scenario with this station."""
@@ -48,8 +56,7 @@ def applied(scenario: Scenario, design: Design) -> Scenario:
         # A station file fixes the spare bays of its own lanes; another number of lanes needs its own.
         spare_bays=spare if design.lanes == scenario.equipment.lanes else None,
     )
-    storage = scenario.storage.model_copy(update={"energy_kwh": design.storage_kwh})
-    return changed.model_copy(update={"storage": storage})
+    return changed.model_copy(update={"storage": scenario.storage.sized(design.storage_kwh)})
 
 
 def capital_parts(scenario: Scenario, design: Design) -> dict[str, float]:
@@ -72,7 +79,8 @@ def capital_parts(scenario: Scenario, design: Design) -> dict[str, float]:
         "lanes": annuity(costs.lane_yuan * design.lanes, years),
         "bays": annuity(costs.bay_yuan * equipment.bay_count, years),
         "storage": annuity(costs.storage_yuan_per_kwh * design.storage_kwh, years),
-        "staff": costs.staff_yuan_per_year,
+        "staff": costs.staff_yuan_per_year
+        + costs.staff_yuan_per_h * scenario.staff.person_hours_a_week * YEAR_DAYS / 7,
     }
 
 

@@ -387,6 +387,8 @@ class ChargingRack:
         pack = bay.pack
         assert pack is not None
         charge = bay.charge
+        if power_kw <= 0 < bay.power_kw and bay.call is not None and self._is_full(pack):
+            return  # full at this very instant: its own event says so
         if power_kw != bay.power_kw:
             self.settle(bay)
             self.active += (power_kw > 0) - (bay.power_kw > 0)
@@ -412,6 +414,9 @@ class ChargingRack:
             next_s = min(next_s, self.time._now + self._to_next_temperature_s(pack, power_kw))
         if next_s < NEVER:
             bay.call = self.time.at(next_s, self._on_bay, bay)
+
+    def _is_full(self, pack: PackNow) -> bool:
+        return pack.soc_pct >= self.policy.target_soc_pct - SOC_TOLERANCE_PCT
 
     def _to_next_temperature_s(self, pack: PackNow, power_kw: float) -> float:
         """Until the pack crosses a limit that changes what it may draw."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import inf
 
-from scheduler.storage import StorageLimit, StorageView, one_way_efficiency, plan_storage, support_kw
+from scheduler.storage import StorageLimit, StorageView, plan_storage, support_kw
 from scheduler.types import SiteLimits, TariffSlice
 from sim.engine import Call, StudyTime
 from sim.engine_charging import ChargingRack
@@ -68,7 +68,7 @@ class SiteStorage:
         self.start_at = start_at
         self.capacity_kwh = section.energy_kwh
         self.rating_kw = section.power_kw if section.energy_kwh > 0 else 0.0
-        self.one_way = one_way_efficiency(section.efficiency)
+        self.one_way = section.one_way_efficiency
         self.energy_kwh = 0.0
         self.power_kw = 0.0
         """Set-point at the last decision: charge (positive) or discharge (negative)."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from scheduler.storage import one_way_efficiency
 from sim.scenario_base import Section, Share
 
 
@@ -27,8 +28,13 @@ class StorageSection(Section):
     `energy_kwh` is 0 every size has this power."""
     efficiency: float = Field(default=0.9, gt=0.5, le=1)
     """Round trip; half of the loss falls to each way."""
-    reserve_share: Share = 0.0
-    """Share of the energy that is kept for times at which the import limit binds."""
+    reserve_share: Share = 0.2
+    """Share of the energy that is kept for times at which the import limit binds, and bought at any price."""
+
+    @property
+    def one_way_efficiency(self) -> float:
+        """Share that is left after one way."""
+        return one_way_efficiency(self.efficiency)
 
     def sized(self, energy_kwh: float) -> StorageSection:
         """The same kind of storage in another size."""

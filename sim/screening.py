@@ -167,9 +167,12 @@ class Screen:
         return equipment.lanes * self._days * DAY_S / sum(self._trace.swap_s)
 
     def _energy_capacity(self, equipment: EquipmentSection) -> float:
-        """Share of the energy that transformer and chargers can give; a full rack at the start comes on top."""
+        """Share of the energy that transformer and chargers can give; a full rack at the start comes on top.
+
+        Stationary storage starts empty, so over the whole span it gives nothing that the site has not given it.
+        """
         scenario = self._scenario
-        site_kw = equipment.grid_limit_kw - equipment.base_load_kw + scenario.pv.peak_kw + scenario.storage.power_kw
+        site_kw = equipment.grid_limit_kw - equipment.base_load_kw + scenario.pv.peak_kw
         power_kw = min(site_kw, equipment.charger_count * equipment.charger_kw)
         stock_kwh = max(kind.rated_kwh for kind in scenario.pack_kinds) * equipment.pack_total
         return (max(power_kw, 0.0) * self._days * 24 + stock_kwh) / self._trace.output_kwh

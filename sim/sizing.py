@@ -1,10 +1,10 @@
 """The cheapest station that keeps the promise.
 
-Service never gets worse with one more pack, charger, kVA or lane (tested), so designs form a lattice: one
-that fails takes all smaller ones with it, one that passes makes all dearer ones pointless. The search always
-simulates the design whose verdict settles the most others, after `screening.py` has struck out what no
-station of that size could do. Each design gets replications, on the same trucks as all others, only until
-its interval lies on one side of the target. Then neighbours of the cheapest are compared pair by pair,
+Service never gets worse with one more pack, charger, kVA or lane (tested), so designs form a lattice: one that
+fails takes all smaller ones with the same storage with it, one that passes makes all dearer ones pointless. The
+search always simulates the design whose verdict settles the most others, after `screening.py` has struck out
+what no station of that size could do. Each design gets replications, on the same trucks as all others, only
+until its interval lies on one side of the target. Then neighbours of the cheapest are compared pair by pair,
 because a larger stock can pay for itself by charging in cheaper hours.
 """
 
@@ -165,6 +165,13 @@ def grid_of(scenario: Scenario) -> list[Design]:
     return sorted(designs)
 
 
+def _fail_with(sizes: np.ndarray, failed: np.ndarray) -> np.ndarray:
+    """Which rows of resources fail with one that fails; see `Design.fails_with`."""
+    storage = RESOURCES.index("storage_kwh")
+    found: np.ndarray = (sizes <= failed).all(axis=1) & (sizes[:, storage] == failed[storage])
+    return found
+
+
 class Search:
     """One search over a grid."""
 
@@ -217,7 +224,7 @@ class Search:
                 best = chosen
                 unknown &= cost < cost[chosen]
             else:
-                unknown &= ~(sizes <= sizes[chosen]).all(axis=1)
+                unknown &= ~_fail_with(sizes, sizes[chosen])
             unknown[chosen] = False
         return None if best is None else designs[best]
 
@@ -226,7 +233,7 @@ class Search:
         """The unknown design whose verdict, whichever it is, settles the most unknown ones."""
         found = np.flatnonzero(unknown)
         inside = sizes[found]
-        below = (inside[None, :, :] <= inside[:, None, :]).all(axis=2).sum(axis=1)
+        below = np.array([_fail_with(inside, size).sum() for size in inside])
         dearer = (cost[found][None, :] >= cost[found][:, None]).sum(axis=1)
         score = np.minimum(below, dearer)
         best = score == score.max()
@@ -246,7 +253,7 @@ class Search:
                 if design in seen:
                     continue
                 seen.add(design)
-                if any(t.verdict is False and design.no_larger_than(d) for d, t in self.trials.items() if t.runs):
+                if any(t.verdict is False and design.fails_with(d) for d, t in self.trials.items() if t.runs):
                     continue
                 if not self.judge(design):
                     continue
@@ -353,9 +360,13 @@ def _why_not_cheaper(
         "transformer_kva": replace(looked_at, transformer_kva=looked_at.transformer_kva * 1.25),
         "lanes": replace(looked_at, lanes=looked_at.lanes + 1),
     }
+    levels = sorted({*scenario.sizing.storage_kwh, scenario.storage.energy_kwh, looked_at.storage_kwh})
+    larger = [kwh for kwh in levels if kwh > looked_at.storage_kwh]
+    if larger or looked_at.storage_kwh > 0:
+        steps["storage_kwh"] = replace(looked_at, storage_kwh=larger[0] if larger else looked_at.storage_kwh * 1.25)
     for name, design in steps.items():
         more = search.trial(design)
-        if more.scenario.equipment == trial.scenario.equipment:
+        if more.scenario == trial.scenario:
             continue
         search.extend(more, search.effort.first)
         count = search.effort.first
@@ -412,9 +423,10 @@ def pack_table(
     trials = []
     numbers = scenario.sizing.packs or tuple(range(max(1, equipment.pack_total - 3), equipment.pack_total + 6))
     for packs in numbers:
-        bays = applied(scenario, Design(packs, 10_000, equipment.transformer_kva, equipment.lanes)).equipment.bay_count
+        kva, lanes, storage_kwh = equipment.transformer_kva, equipment.lanes, scenario.storage.energy_kwh
+        bays = applied(scenario, Design(packs, 10_000, kva, lanes)).equipment.bay_count
         chargers = min(equipment.chargers or bays, bays)
-        trials.append(search.trial(Design(packs, chargers, equipment.transformer_kva, equipment.lanes)))
+        trials.append(search.trial(Design(packs, chargers, kva, lanes, storage_kwh)))
     tasks = [
         RunTask(trial.scenario, used_seed, n, effort.days, effort.warmup_days)
         for trial in trials

@@ -18,6 +18,7 @@ from sim.engine_swap_truck import SwapTruckFlow
 from sim.parallel import Workers
 from sim.scenario import Scenario
 from sim.stats import Estimate, estimate, mser5, quantile_estimate, ratio_estimate, replications_needed
+from sim.storage_results import StorageResult, read_storage
 
 DAY_S = 86_400.0
 PERIODS = ("critical", "peak", "flat", "valley", "deep_valley")
@@ -50,6 +51,7 @@ class RunResult:
     waiting_by_hour: NDArray[np.float64]
     site_kw_by_hour: NDArray[np.float64]
     """Import, mean over the hour."""
+    storage: StorageResult = field(default_factory=StorageResult)
 
 
 def simulate_once(
@@ -103,6 +105,10 @@ def read_run(
     site_kwh = sum(hour.site_kwh for hour in flow.hours)
     import_kwh = sum(hour.import_kwh for hour in flow.hours)
     pv_kwh = sum(hour.pv_kwh for hour in flow.hours)
+    pv_used_kwh = site_kwh - import_kwh
+    if flow.storage is not None:
+        pv_used_kwh = sum(hour.flows.pv_used_kwh for hour in flow.hours if hour.flows is not None)
+    storage, storage_means = read_storage(flow.hours, scenario.storage, first.hour, days, PERIODS)
     seconds = flow.observed_s
     efficiency = min(spec.charge_efficiency for spec in flow.specs.values())
     # Packs go round between rack and trucks, so the wear is shared by all of them.
@@ -124,10 +130,10 @@ def read_run(
         "charged_kwh_per_day": charged_kwh / days,
         "import_kwh_per_day": import_kwh / days,
         "energy_yuan_per_day": sum(yuan.values()),
-        "pv_self_use_share": (site_kwh - import_kwh) / pv_kwh if pv_kwh > 0 else 0.0,
+        "pv_self_use_share": pv_used_kwh / pv_kwh if pv_kwh > 0 else 0.0,
         "kwh_per_swap": charged_kwh / max(len(flow.waits), 1),
         "cycles_per_pack_year": charged_kwh * efficiency / rated_kwh / days * 365,
-    }
+    } | storage_means
     return RunResult(
         seed=seed,
         replication=replication,
@@ -143,6 +149,7 @@ def read_run(
         ready_by_hour=ready / counts,
         waiting_by_hour=waiting / counts,
         site_kw_by_hour=site_kw / counts,
+        storage=storage,
     )
 
 

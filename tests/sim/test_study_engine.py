@@ -15,6 +15,7 @@ from sim.engine_station import StationFlow
 from sim.engine_view import BayNow, LaneNow, PackNow, StationNow, StationTruck
 from sim.parallel import workers
 from sim.scenario import Scenario
+from sim.scenario_site import StorageSection
 from sim.screening import fifo_starts, trace_of
 from sim.study import run_study, simulate_once
 from tests.fakes_study import plain_scenario, scenario, yangquan
@@ -93,10 +94,16 @@ def test_decisions_on_the_present_state_are_those_on_the_frozen_view() -> None:
     assert dispatched == 0, "a truck that could be called was left waiting"
 
 
-@pytest.mark.parametrize("which", ["stressed", "yangquan", "switched"])
+@pytest.mark.parametrize("which", ["stressed", "storage", "yangquan", "switched"])
 def test_powers_are_those_that_the_live_decision_gives(which: str) -> None:
     """The short cuts of the study change nothing: at any instant the plan made anew gives the powers in force."""
-    made = {"stressed": stressed(), "yangquan": yangquan(), "switched": scenario_with_modules(5)}
+    with_storage = stressed().model_copy(update={"storage": StorageSection(energy_kwh=200, power_kw=200)})
+    made = {
+        "stressed": stressed(),
+        "storage": with_storage,
+        "yangquan": yangquan(),
+        "switched": scenario_with_modules(5),
+    }
     flow = StationFlow(made[which], 1)
     rack = flow.rack
     compared = short = 0
@@ -119,6 +126,7 @@ def test_powers_are_those_that_the_live_decision_gives(which: str) -> None:
         budget_kw = (
             min(view.limits.grid_limit_kw, 1e9 if view.limits.dr_limit_kw is None else view.limits.dr_limit_kw)
             - view.limits.base_load_kw
+            + view.limits.storage_kw
         )
         assert sum(in_force.values()) <= budget_kw + 1e-6
         limited = any(plan[bay_id].limited_by in ("grid", "demand_response", "rack") for bay_id in in_force)
@@ -136,7 +144,7 @@ def test_powers_are_those_that_the_live_decision_gives(which: str) -> None:
             assert power_kw == pytest.approx(plan[bay_id].power_kw, abs=1e-6), (instant, bay_id, plan[bay_id])
             compared += 1
     assert compared > 500
-    assert (short > 20) == (which == "stressed")
+    assert (short > 20) == (which in ("stressed", "storage"))
 
 
 def scenario_with_modules(modules: int) -> Scenario:
@@ -182,6 +190,18 @@ def test_energy_drawn_is_energy_stored() -> None:
     gained_kwh = sum(in_rack) + flow.handed_kwh - start_kwh - flow.taken_kwh
     assert rack.drawn_kwh * 0.96 == pytest.approx(gained_kwh, rel=1e-9)
     assert sum(hour.charge_kwh for hour in flow.hours) == pytest.approx(rack.drawn_kwh)
+
+
+def test_a_charger_may_fail_at_a_pack_that_is_promised() -> None:
+    cold = scenario(
+        equipment={"packs": {"lfp-282": 8}, "charger_kw": 240, "transformer_kva": 2500, "lanes": 2},
+        failures={"charger_mtbf_h": 5},
+        climate={"mean_c_by_month": [-10.0] * 12, "swing_c": 8, "rack_min_c": 2, "pack_min_c": -4},
+    )
+    flow = StationFlow(cold, 0)
+    flow.time.run_until(6 * 86_400.0)
+    assert all(bay.call is None for bay in flow.rack.bays if bay.pack is None)
+    assert flow.started > 150
 
 
 def test_a_seed_means_the_same_on_any_number_of_processes() -> None:
