@@ -116,15 +116,17 @@ class NetworkStation(StationFlow):
     def expected_wait_s(self, arrival: Arrival, after_s: float) -> float:
         """Wait to expect by a truck that arrives `after_s` from now, first come first served.
 
-        Counts the queue, the trucks on their way here, lanes in use, and packs by the instant at which they will
-        be ready at their present power (one that waits for power: as if its charger gave all it can).
+        Counts the queue, the trucks on their way here, lanes in use, hours without people, and packs by the
+        instant at which they will be ready at their present power (one that waits for power: as if its charger
+        gave all it can).
         """
         now_s = self.time.now
         at_s = now_s + after_s
         model = self.models[arrival.model]
         repair_s = self.scenario.failures.robot_repair_h * 3600
+        opens_s = now_s if self.staff is None else self.staff.next_staffed_s(now_s)
         lanes_s = [
-            max(self._lane_ends_s.get(lane.lane_id, 0.0) if lane.open_swap_id is not None else 0.0, now_s)
+            max(self._lane_ends_s.get(lane.lane_id, 0.0) if lane.open_swap_id is not None else 0.0, opens_s)
             + (0.0 if lane.ready else repair_s)
             for lane in self.lanes
         ]

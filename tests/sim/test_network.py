@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sim.demand import Arrival
+from sim.demand import Arrival, arrivals
 from sim.network import NetworkResult, run_network, simulate_network_once
 from sim.network_engine import NetworkFlow, station_seed
 from sim.network_file import Network, build_network, load_network, parse_network
@@ -74,7 +74,7 @@ def trace_scenario(folder: Path) -> Scenario:
 # -- one station
 
 
-@pytest.mark.parametrize("which", ["example", "fleet", "trace", "losing"])
+@pytest.mark.parametrize("which", ["example", "fleet", "trace", "losing", "site"])
 def test_a_network_of_one_station_is_the_single_station_study(which: str, tmp_path: Path) -> None:
     if which == "example":
         made = yangquan()
@@ -82,6 +82,13 @@ def test_a_network_of_one_station_is_the_single_station_study(which: str, tmp_pa
         made = fleet_scenario()
     elif which == "trace":
         made = trace_scenario(tmp_path)
+    elif which == "site":
+        made = scenario(
+            storage={"energy_kwh": 400, "power_kw": 200},
+            pv={"peak_kw": 300},
+            dr_events=[{"from_hour": 18.25, "hours": 1.5, "limit_kw": 600}],
+            staff={"shifts": [{"from_hour": 6, "hours": 18}]},
+        )
     else:
         made = scenario(
             demand={"trucks_per_hour_by_hour": [9.0] * 24},
@@ -113,6 +120,15 @@ def test_so_are_its_estimates_warm_up_and_replications() -> None:
 def busy(rate: float = 6.0, packs: int = 6, **over: Any) -> Scenario:
     equipment = {"packs": {"lfp-282": packs}, "charger_kw": 240, "transformer_kva": 2500, "swap_cv": 0.1}
     return scenario(equipment=equipment, demand={"trucks_per_hour_by_hour": [rate] * 24, "follows_cold": False}, **over)
+
+
+def test_a_truck_knows_when_a_station_has_nobody() -> None:
+    shift = {"shifts": [{"from_hour": 8, "hours": 12}]}
+    flow = NetworkFlow(network(busy(1e-3, staff=shift), busy(1e-3)), 1)
+    flow.run_until(3 * 3600.0)
+    truck = next(arrivals(busy(), busy().start_at, 1))
+    waits_s = [station.expected_wait_s(truck, 600.0) for station in flow.stations]
+    assert waits_s == pytest.approx([5 * 3600 - 600, 0.0])
 
 
 def test_the_same_seed_gives_the_same_numbers_on_any_number_of_processes() -> None:
