@@ -109,6 +109,9 @@ _ROWS = (
     ("energy_yuan_per_day", "its price a day", "yuan"),
     ("pv_self_use_share", "PV used on site", ""),
     ("cycles_per_pack_year", "full cycles a pack and year", ""),
+    ("storage_cycles_per_day", "full cycles of the storage a day", ""),
+    ("storage_losses_kwh_per_day", "lost in the storage a day", "kWh"),
+    ("storage_saved_yuan_per_day", "saved by the storage a day", "yuan"),
 )
 
 
@@ -179,7 +182,11 @@ def _print_study(result: StudyResult) -> None:
     found = result.estimates()
     print_table(
         ("", "value", f"± {result.confidence:.0%}", ""),
-        [(text, number(found[name].mean), number(found[name].half_width, 2), unit) for name, text, unit in _ROWS],
+        [
+            (text, number(found[name].mean), number(found[name].half_width, 2), unit)
+            for name, text, unit in _ROWS
+            if scenario.storage.energy_kwh > 0 or not name.startswith("storage_")
+        ],
         right=(1, 2),
     )
     kwh, yuan = by_period(result, "kwh_by_period"), by_period(result, "yuan_by_period")

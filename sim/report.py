@@ -48,6 +48,10 @@ PLOTS = {
             "Limit: transformer or contract, with the first month's demand response."
         ),
     ),
+    "storage": (
+        N_("Storage over the day"),
+        N_("Mean of all days by local hour: energy at its end, power over it. Band: interval."),
+    ),
 }
 
 

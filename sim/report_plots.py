@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from sim.report_storage import has_storage, storage_series
 from sim.report_tables import cost_trials, limit_kw_by_hour, wait_bins
 from sim.report_words import PART_NAMES, Words
 from sim.results import by_hour, cost_parts
@@ -24,7 +25,8 @@ Option = dict[str, Any]
 
 def study_plots(result: StudyResult, words: Words) -> dict[str, Option]:
     """Charts of one station by name: waits, stock and power over the day."""
-    return {"waits": _waits(result, words), "stock": _stock(result, words), "power": _power(result, words)}
+    plots = {"waits": _waits(result, words), "stock": _stock(result, words), "power": _power(result, words)}
+    return plots | {"storage": _storage(result, words)} if has_storage(result) else plots
 
 
 def size_plots(found: Sizing, words: Words) -> dict[str, Option]:
@@ -151,6 +153,20 @@ def _power(result: StudyResult, words: Words) -> Option:
             *_band(mean, by_hour(result, "site_kw_by_hour"), BLUE),
             _line(highest, [peak_kw] * 24, AMBER, lineStyle={"color": AMBER, "type": "dotted", "width": 2}),
             _line(limit, limit_kw_by_hour(result.scenario), RED, step="end"),
+        ],
+    )
+
+
+def _storage(result: StudyResult, words: Words) -> Option:
+    stored, by_hour_kwh, power, by_hour_kw = storage_series(result, words)
+    return _base(
+        grid={"left": 64, "right": 64, "top": 48, "bottom": 48},
+        legend={"top": 4, "data": [stored, power]},
+        xAxis=_below(words.text("Local hour"), type="category", data=_hours()),
+        yAxis=[_axis("kWh", min=0), _axis("kW")],
+        series=[
+            *_band(stored, by_hour_kwh, GREEN),
+            {"type": "bar", "name": power, "data": by_hour_kw, "yAxisIndex": 1, "itemStyle": {"color": BLUE}},
         ],
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from sim.report_storage import has_storage, storage_rows
 from sim.report_words import CHANGES, PART_NAMES, PERIOD_NAMES, QUANTITIES, RESOURCE_NAMES, SECTIONS, VERDICTS, Words
 from sim.results import by_hour, by_period, cost_parts
 from sim.scenario import Scenario
@@ -53,12 +54,14 @@ def study_tables(result: StudyResult, words: Words) -> list[Table]:
     found = result.estimates()
     key_rows: list[tuple[Cell, ...]] = []
     for name, value in found.items():
+        if name.startswith("storage_") and not has_storage(result):
+            continue
         heading, unit = QUANTITIES.get(name, (name, ""))
         key_rows.append((text(heading), Share(value) if unit == "%" else value, words.unit(unit)))
     kwh, yuan = by_period(result, "kwh_by_period"), by_period(result, "yuan_by_period")
     limits_kw = limit_kw_by_hour(result.scenario)
     hours = [by_hour(result, name) for name in ("ready_by_hour", "waiting_by_hour", "site_kw_by_hour")]
-    return [
+    tables = [
         Table("key_numbers", text("Key numbers"), (text("Quantity"), text("Value"), text("Unit")), tuple(key_rows)),
         Table(
             "periods",
@@ -79,6 +82,9 @@ def study_tables(result: StudyResult, words: Words) -> list[Table]:
             tuple((low, high, Share(share)) for low, high, share in wait_bins(result)),
         ),
     ]
+    if has_storage(result):
+        tables.insert(2, Table("storage", *storage_rows(result, words)))
+    return tables
 
 
 def size_tables(by_packs: Sequence[Trial], found: Sizing | None, words: Words) -> list[Table]:
@@ -124,8 +130,11 @@ def size_tables(by_packs: Sequence[Trial], found: Sizing | None, words: Words) -
 
 def _designs(table_id: str, title: str, trials: Sequence[Trial], words: Words) -> Table:
     text = words.text
+    resources = ["packs", "chargers", "transformer_kva", "lanes"]
+    if any(trial.design.storage_kwh for trial in trials):
+        resources.append("storage_kwh")
     heads = (
-        *(text(RESOURCE_NAMES[name]) for name in ("packs", "chargers", "transformer_kva", "lanes")),
+        *(text(RESOURCE_NAMES[name]) for name in resources),
         text("Replications"),
         text("Within the promise"),
         text("Mean wait, min"),
@@ -140,10 +149,7 @@ def _designs(table_id: str, title: str, trials: Sequence[Trial], words: Words) -
         result, design = trial.result(), trial.design
         rows.append(
             (
-                design.packs,
-                design.chargers,
-                design.transformer_kva,
-                design.lanes,
+                *(getattr(design, name) for name in resources),
                 len(trial.runs),
                 Share(result.share_within),
                 result.mean_wait_min,

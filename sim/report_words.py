@@ -44,6 +44,11 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "pv_self_use_share": (N_("PV used on site"), "%"),
     "kwh_per_swap": (N_("Energy a swap"), "kWh"),
     "cycles_per_pack_year": (N_("Full cycles a pack and year"), ""),
+    "storage_charged_kwh_per_day": (N_("Into the storage a day"), "kWh"),
+    "storage_discharged_kwh_per_day": (N_("Out of the storage a day"), "kWh"),
+    "storage_losses_kwh_per_day": (N_("Lost in the storage a day"), "kWh"),
+    "storage_cycles_per_day": (N_("Full cycles of the storage a day"), ""),
+    "storage_saved_yuan_per_day": (N_("Saved by the storage a day"), "yuan"),
 }
 """Heading and unit by the name in `StudyResult.estimates`; "%" stands for a share of 0…1."""
 
@@ -98,6 +103,7 @@ SECTIONS = {
     "charging": N_("Charging policy"),
     "tariff": N_("Tariff"),
     "failures": N_("Failures and repair"),
+    "staff": N_("People on shift"),
     "bookings": N_("Bookings"),
     "patience": N_("Patience"),
     "promise": N_("Service promise"),

@@ -25,6 +25,12 @@ def study_values(result: StudyResult) -> dict[str, Any]:
         "values": {name: _interval(found) for name, found in result.estimates().items()},
         "kwh_per_day_by_period": {name: found.mean for name, found in by_period(result, "kwh_by_period").items()},
         "yuan_per_day_by_period": {name: found.mean for name, found in by_period(result, "yuan_by_period").items()},
+        "storage_per_day_by_period": {
+            period: dict(zip(("charged_kwh", "discharged_kwh", "saved_yuan"), (v.mean for v in values), strict=True))
+            for period, values in storage_by_period(result).items()
+        },
+        "stored_kwh_by_hour": [found.mean for found in storage_by_hour(result)[0]],
+        "storage_kw_by_hour": [found.mean for found in storage_by_hour(result)[1]],
         "ready_by_hour": [found.mean for found in by_hour(result, "ready_by_hour")],
         "waiting_by_hour": [found.mean for found in by_hour(result, "waiting_by_hour")],
         "site_kw_by_hour": [found.mean for found in by_hour(result, "site_kw_by_hour")],
@@ -104,6 +110,28 @@ def by_period(result: StudyResult, name: str) -> dict[str, Estimate]:
 def by_hour(result: StudyResult, name: str) -> list[Estimate]:
     """`ready_by_hour`, `waiting_by_hour` or `site_kw_by_hour`."""
     return [estimate([getattr(run, name)[hour] for run in result.runs], result.confidence) for hour in range(24)]
+
+
+def storage_by_period(result: StudyResult) -> dict[str, tuple[Estimate, Estimate, Estimate]]:
+    """Charged and discharged kWh and yuan saved a day, by tariff period."""
+    runs, confidence = [run.storage for run in result.runs], result.confidence
+    return {
+        period: (
+            estimate([run.in_kwh_by_period[period] for run in runs], confidence),
+            estimate([run.out_kwh_by_period[period] for run in runs], confidence),
+            estimate([run.saved_yuan_by_period[period] for run in runs], confidence),
+        )
+        for period in runs[0].in_kwh_by_period
+    }
+
+
+def storage_by_hour(result: StudyResult) -> tuple[list[Estimate], list[Estimate]]:
+    """Energy stored at the end of each local hour, kWh, and charge less discharge in it, kW."""
+    runs, confidence = [run.storage for run in result.runs], result.confidence
+    return (
+        [estimate([run.kwh_by_hour[hour] for run in runs], confidence) for hour in range(24)],
+        [estimate([run.kw_by_hour[hour] for run in runs], confidence) for hour in range(24)],
+    )
 
 
 def _interval(found: Estimate) -> dict[str, float]:

@@ -30,7 +30,8 @@ CHARTS = "window.echarts = {}; // no </script> in here, see https://example.org"
 @pytest.fixture(scope="module")
 def study() -> StudyResult:
     with workers(1) as pool:
-        return run_study(scenario(), pool, replications=3, days=2, warmup_days=0.5)
+        made = scenario(storage={"energy_kwh": 430, "power_kw": 200})
+        return run_study(made, pool, replications=3, days=2, warmup_days=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def reports(request: pytest.FixtureRequest, study: StudyResult, sized: tuple[lis
 
 
 def test_the_answer_comes_first_then_charts_tables_and_how_it_was_made(reports: list[Report]) -> None:
-    for report, plots in zip(reports, [3, 5], strict=True):
+    for report, plots in zip(reports, [4, 5], strict=True):
         html = report.html(CHARTS)
         page = Page(html)
         assert html.index('id="answer"') < html.index('id="plot-') < html.index("<table") < html.index('id="made"')
@@ -119,6 +120,23 @@ def test_the_numbers_are_those_of_the_json_output(reports: list[Report], study: 
     for at, name in enumerate(("ready_by_hour", "waiting_by_hour", "site_kw_by_hour")):
         assert [row[at] for row in hours] == values[name]
         assert json.loads(page.scripts["options"])["power"]["series"][2]["data"] == values["site_kw_by_hour"]
+
+
+def test_storage_is_shown_where_there_is_some(reports: list[Report], study: StudyResult) -> None:
+    page, without = Page(reports[0].html(CHARTS)), Page(reports[1].html(CHARTS))
+    values = json.loads(page.scripts["values"])["storage_per_day_by_period"]
+    used = {period: found for period, found in values.items() if any(found.values())}
+    assert [row for row in page.rows["storage"] if row] == [list(found.values()) for found in used.values()]
+    saved = sum(found["saved_yuan"] for found in used.values())
+    assert saved == pytest.approx(study.mean("storage_saved_yuan_per_day").mean)
+    assert saved > 0
+    plot = json.loads(page.scripts["options"])["storage"]
+    assert plot["series"][2]["data"] == json.loads(page.scripts["values"])["stored_kwh_by_hour"]
+    assert max(plot["series"][2]["data"]) == pytest.approx(430)
+    assert plot["series"][3]["data"] == json.loads(page.scripts["values"])["storage_kw_by_hour"]
+    assert "storage" not in without.rows
+    assert "storage" not in json.loads(without.scripts["options"])
+    assert len(without.rows["key_numbers"]) == len(page.rows["key_numbers"]) - 5
 
 
 def test_the_search_is_shown_as_found(reports: list[Report], sized: tuple[list[Trial], Sizing]) -> None:
