@@ -118,3 +118,60 @@ def test_the_recursion_by_hand() -> None:
     # One charger: the second pack begins at 25 and is back at 45.
     starts = fifo_starts([0, 1, 2, 3], [5] * 4, [20] * 4, lanes=1, packs=2, chargers=1)
     assert starts == [0, 5, 25, 45]
+
+
+def shift_peaks(**over: object) -> Scenario:
+    """Two shift peaks at a transformer that could charge for the mean, not for the peaks."""
+    peaks = [1.0] * 24
+    for hour in (6, 7, 16, 17):
+        peaks[hour] = 9.0
+    data: dict[str, object] = {
+        "demand": {"trucks_per_hour_by_hour": peaks, "follows_cold": False},
+        "tariff": {"profile": "flat"},
+        "storage": {"energy_kwh": 215, "power_kw": 100, "reserve_share": 1.0},
+        "costs": {"storage_yuan_per_kwh": 1, "transformer_yuan_per_kva": 5000},
+        "equipment": {"packs": {"lfp-282": 14}, "charger_kw": 240, "transformer_kva": 560, "lanes": 2},
+        "sizing": {"transformer_kva": [560, 2500], "storage_kwh": [0, 3440]},
+    }
+    return small(**data | over)
+
+
+def test_storage_is_an_axis_of_its_own() -> None:
+    """A transformer too small for the shift peaks keeps the promise with storage, where that is the cheaper way."""
+    read = shift_peaks()
+    with workers(1) as pool:
+        found = find_size(read, pool, EFFORT, sensitivity=False)
+        search = Search(read, pool, EFFORT, found.seed)
+        passing = [design for design in grid_of(read) if search.judge(design)]
+    assert found.answer is not None
+    assert found.answer.design.transformer_kva == 560
+    assert found.answer.design.storage_kwh == 3440
+    cheapest = min(passing, key=lambda design: search.trial(design).cost.mean)
+    assert found.answer.cost.mean == pytest.approx(search.trial(cheapest).cost.mean, rel=0.01)
+    by_design = {design: search.trial(design).share.mean for design in search.trials}
+    bare = [share for design, share in by_design.items() if design.transformer_kva == 560 and not design.storage_kwh]
+    assert max(bare) < 0.88
+    # What would help the next-cheaper design is asked of the storage too.
+    assert "storage_kwh" in found.gains
+
+
+def test_a_design_that_fails_settles_only_those_with_the_same_storage() -> None:
+    failed = Design(8, 8, 1000, 1, 500)
+    assert Design(7, 8, 1000, 1, 500).fails_with(failed)
+    assert not Design(7, 8, 1000, 1, 0).fails_with(failed)
+    assert not Design(7, 8, 1000, 1, 1000).fails_with(failed)
+    assert not Design(9, 8, 1000, 1, 500).fails_with(failed)
+
+
+def test_the_pack_table_keeps_the_storage() -> None:
+    with workers(1) as pool:
+        trials = pack_table(shift_peaks(sizing={"packs": [13, 14]}), pool, Effort(1, 0.5, first=2))
+    assert [trial.design.storage_kwh for trial in trials] == [215, 215]
+    assert all(trial.result().mean("storage_discharged_kwh_per_day").mean > 0 for trial in trials)
+
+
+def test_the_energy_bound_does_not_count_storage_as_a_source() -> None:
+    """What it gives it has taken: with storage without end the bound is that of the transformer."""
+    read = shift_peaks(storage={"energy_kwh": 1e6, "power_kw": 1e5})
+    energy = [Screen(made, 1, 5)._energy_capacity(made.equipment) for made in (read, shift_peaks())]
+    assert energy[0] == energy[1]
