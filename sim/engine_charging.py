@@ -184,13 +184,15 @@ class ChargingRack:
             self.charged -= 1
             self.ready_by_kind[pack.kind] -= 1
         pack.state = PackState.QUARANTINED
-        self.time.at(self.time._now + hours * 3600, self._on_inspected, bay)
+        self.time.at(self.time._now + hours * 3600, self._on_inspected, (bay, pack))
+        if self.switched:
+            self._switch_modules()
         self.changed(None)
 
     def _on_inspected(self, call: Call) -> None:
-        bay: BayNow = call.payload
-        pack = bay.pack
-        if pack is not None and pack.state is PackState.QUARANTINED:
+        bay, pack = call.payload
+        if bay.pack is pack and pack.state is PackState.QUARANTINED:
+            self.on_change()
             self.place(bay, pack)
 
     def _make_ready(self, pack: PackNow) -> None:

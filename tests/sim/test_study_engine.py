@@ -155,6 +155,22 @@ def test_no_more_packs_are_charged_than_there_are_modules() -> None:
     assert most == 5
 
 
+def test_a_pack_that_is_set_aside_leaves_its_module_to_the_next() -> None:
+    flow = StationFlow(scenario_with_modules(1), 1)
+    rack = flow.rack
+    first, second = rack.bays[:2]
+    for bay in (first, second):
+        pack = rack.pick(bay)
+        pack.set_energy(100.0)
+        rack.ready_by_kind[pack.kind] -= 1
+        rack.charged -= 1
+        rack.place(bay, pack)
+    assert (first.power_kw, second.power_kw) == (240, 0)
+    rack.set_aside(first, 24.0)
+    assert (first.power_kw, second.power_kw) == (0, 240)
+    assert rack.active == 1
+
+
 def test_packs_and_bays_are_conserved() -> None:
     flow = StationFlow(stressed(), 2)
     for instant in range(0, 4 * 86_400, 701):
