@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
+from math import inf, nextafter
 
 import pytest
 
@@ -153,6 +155,20 @@ def test_no_more_packs_are_charged_than_there_are_modules() -> None:
         flow.time.run_until(float(instant))
         most = max(most, flow.rack.active)
     assert most == 5
+
+
+@pytest.mark.parametrize("made", [stressed, yangquan])
+def test_use_of_the_chargers_is_added_up_over_every_change(made: Callable[[], Scenario]) -> None:
+    flow = StationFlow(made().with_equipment(transformer_kva=1250.0), 1)
+    time, rack = flow.time, flow.rack
+    time.run_until(3600.0)
+    flow.reset()
+    charger_s = 0.0
+    while time.now < 86_400:
+        before_s, active = time.now, rack.active
+        time.run_until(nextafter(time.peek(), inf))
+        charger_s += active * (time.now - before_s)
+        assert rack.active_area == pytest.approx(charger_s, rel=1e-9, abs=1e-6)
 
 
 def test_a_pack_that_is_set_aside_leaves_its_module_to_the_next() -> None:
