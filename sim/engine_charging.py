@@ -152,6 +152,7 @@ class ChargingRack(Bays):
         self._drop_claim(bay)
         self._stop(bay)
         if pack.state is READY:
+            self.on_change()
             self.charged -= 1
             self.ready_by_kind[pack.kind] -= 1
         pack.state = PackState.QUARANTINED
@@ -163,10 +164,10 @@ class ChargingRack(Bays):
     def _on_inspected(self, call: Call) -> None:
         bay, pack = call.payload
         if bay.pack is pack and pack.state is PackState.QUARANTINED:
-            self.on_change()
             self.place(bay, pack)
 
     def _make_ready(self, pack: PackNow) -> None:
+        self.on_change()
         pack.state = READY
         self.charged += 1
         self.ready_by_kind[pack.kind] += 1
@@ -212,7 +213,10 @@ class ChargingRack(Bays):
     def _hold_back_changes(self) -> bool:
         """Whether a kind's charging begins or ends to be held back; asked in dear hours."""
         reserve, ready, asked = self.policy.reserve_ready, self.ready_by_kind, self.asked_by_kind
-        return any((ready[kind] - asked[kind] >= reserve) is not held for kind, held in self._held.items())
+        changes = False
+        for kind, held in self._held.items():
+            changes |= (ready[kind] - asked[kind] >= reserve) is not held
+        return changes
 
     def plan(self) -> None:
         """Ask the live station's decision about the whole rack, and apply it."""
@@ -300,7 +304,6 @@ class ChargingRack(Bays):
                 self._switch_modules()
             self.changed(None)
             return
-        self.on_change()
         self._make_ready(pack)
         if pack.soc_pct >= self._target_pct:
             self._drop_claim(bay)

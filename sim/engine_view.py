@@ -165,10 +165,14 @@ class StationTruck(Truck):
         "dispatch",
         "installed_kinds",
         "lane",
+        "late_s",
+        "lost_s",
         "min_energy_kwh",
         "packs_needed",
         "soc_pct",
         "spent",
+        "stored",
+        "stores",
         "swap_id",
         "swap_mode",
         "taken",
@@ -189,6 +193,14 @@ class StationTruck(Truck):
     """Of the packs that come off."""
     lane: LaneNow
     dispatch: Any
+    late_s: float
+    """Time that its swap has lost to failures of the lane."""
+    lost_s: float
+    """The lane's lost time when the next move was planned."""
+    stores: tuple[tuple[float, int], ...]
+    """Share of the swap after which a spent pack is in its bay, and its seat."""
+    stored: int
+    """Packs set down so far."""
     spent: list[PackNow]
     taken: list[PackNow]
 
