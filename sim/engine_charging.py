@@ -108,9 +108,7 @@ class ChargingRack(Bays):
         if pack.soc_pct < self._target_pct:
             claim_kw = bay.claim_kw = self._full_kw[pack.kind]
             self._claims_kw += claim_kw
-        if self.switched:
-            self._switch_modules()
-        self.changed(bay)
+        self._repacked(bay)
 
     def reserve(self, bay: BayNow, swap_id: str) -> None:
         """A ready pack is promised: it is not charged further."""
@@ -124,9 +122,7 @@ class ChargingRack(Bays):
         self.ready_by_kind[pack.kind] -= 1
         drew = bay.power_kw > 0
         self._stop(bay)
-        if self.switched:
-            self._switch_modules()
-        self.changed(None, frees=drew)
+        self._repacked(None, frees=drew)
 
     def promise_empty(self, bay: BayNow, swap_id: str) -> None:
         """An empty bay is promised to a spent pack."""
@@ -157,9 +153,7 @@ class ChargingRack(Bays):
             self.ready_by_kind[pack.kind] -= 1
         pack.state = PackState.QUARANTINED
         self.time.at(self.time._now + hours * 3600, self._on_inspected, (bay, pack))
-        if self.switched:
-            self._switch_modules()
-        self.changed(None)
+        self._repacked(None)
 
     def _on_inspected(self, call: Call) -> None:
         bay, pack = call.payload
@@ -189,12 +183,20 @@ class ChargingRack(Bays):
         budget_kw = limit_kw - limits.base_load_kw + limits.pv_kw + limits.storage_kw
         return max(budget_kw if cap_kw is None else min(budget_kw, cap_kw), 0.0)
 
-    def changed(self, bay: BayNow | None, *, frees: bool = True) -> None:
+    def _repacked(self, bay: BayNow | None, *, frees: bool = True) -> None:
+        """As `changed`, where modules may have to be switched to other packs."""
+        if self.switched:
+            self.changed(bay, frees=frees, connected=self._switch_modules())
+        elif self.dear or frees or bay is not None:
+            self.changed(bay, frees=frees)
+
+    def changed(self, bay: BayNow | None, *, frees: bool = True, connected: Sequence[BayNow] = ()) -> None:
         """Something about the rack or the queue changed.
 
         Args:
             bay: the one whose own power may change.
-            frees: another bay may have stopped drawing; without it, and without `bay`, only a hold-back can change.
+            frees: another bay may have stopped drawing; without it, and without a bay, only a hold-back can change.
+            connected: bays with a module that give no power so far.
         """
         claims_kw = self._claims_kw
         if self.switched:
@@ -202,13 +204,20 @@ class ChargingRack(Bays):
         if self.dear and self._hold_back_changes():
             self.plan()
         elif self._short or claims_kw > self._budget_kw + 1e-6:
-            if frees or bay is not None:
+            if frees or bay is not None or connected:
                 self.plan()
-        elif bay is not None:
-            pack = bay.pack
-            if pack is not None:
-                idle = (self.dear and self._held[pack.kind]) or pack.state not in ACTIVE
-                self._set_power(bay, 0.0 if idle else self._own_limit_kw(bay, pack))
+        else:
+            for other in connected:
+                self._set_own_power(other)
+            if bay is not None:
+                self._set_own_power(bay)
+
+    def _set_own_power(self, bay: BayNow) -> None:
+        """What the bay gets while nothing is short."""
+        pack = bay.pack
+        if pack is not None:
+            idle = (self.dear and self._held[pack.kind]) or pack.state not in ACTIVE
+            self._set_power(bay, 0.0 if idle else self._own_limit_kw(bay, pack))
 
     def _hold_back_changes(self) -> bool:
         """Whether a kind's charging begins or ends to be held back; asked in dear hours."""
@@ -300,17 +309,13 @@ class ChargingRack(Bays):
         if pack.state is READY:
             self._drop_claim(bay)
             self._stop(bay)
-            if self.switched:
-                self._switch_modules()
-            self.changed(None)
+            self._repacked(None)
             return
         self._make_ready(pack)
         if pack.soc_pct >= self._target_pct:
             self._drop_claim(bay)
             self._stop(bay)
-        if self.switched:
-            self._switch_modules()
-        self.changed(bay)
+        self._repacked(bay)
         self.on_ready()
 
     def on_change(self) -> None:
@@ -318,36 +323,36 @@ class ChargingRack(Bays):
 
     # -- fewer modules than bays
 
-    def _switch_modules(self) -> None:
-        """Spent packs first, in the order in which they came, then ready packs below their target."""
-        wanting: list[tuple[bool, float, int, BayNow]] = []
+    def _switch_modules(self) -> list[BayNow]:
+        """Connect spent packs first, in the order in which they came, then ready packs below their target.
+
+        Gives the connected bays without power.
+        """
+        wanting = []
+        target_pct = self._target_pct
         for bay in self.bays:
             pack = bay.pack
-            if pack is None or pack.state not in ACTIVE:
-                continue
-            if bay.power_kw > 0:
-                self.settle(bay)
-            if pack.soc_pct < self._target_pct:
+            # A pack that draws power is below its target.
+            if pack is not None and (bay.power_kw > 0 or (pack.state in ACTIVE and pack.soc_pct < target_pct)):
                 wanting.append((pack.state is READY, bay.put_s, bay.position, bay))
-        wanting.sort(key=lambda item: item[:3])
-        for rank, (*_, bay) in enumerate(wanting):
-            connected = rank < self.modules
-            rating_kw = self.charger_kw if connected else 0.0
-            if bay.max_charge_kw != rating_kw:
-                bay.max_charge_kw = rating_kw
-                if not connected:
-                    self._set_power(bay, 0.0)
-        for rank, (*_, bay) in enumerate(wanting):
-            if rank < self.modules and bay.power_kw <= 0:
-                self.changed(bay)
+        wanting.sort()
+        for *_, bay in wanting[self.modules :]:
+            if bay.max_charge_kw != 0.0:
+                bay.max_charge_kw = 0.0
+                self._set_power(bay, 0.0)
+        idle = []
+        for *_, bay in wanting[: self.modules]:
+            bay.max_charge_kw = self.charger_kw
+            if bay.power_kw <= 0:
+                idle.append(bay)
+        return idle
 
     def module_changes(self, number: int, bay: BayNow | None) -> None:
         """A module fails (-1) or is repaired (+1); `bay` where it belongs to one."""
         self.on_change()
         if self.switched:
             self.modules += number
-            self._switch_modules()
-            self.changed(None)
+            self._repacked(None)
         elif bay is not None:
             bay.charger_ok = number > 0
             self.changed(bay)
