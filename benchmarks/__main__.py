@@ -1,13 +1,15 @@
 """Run the benchmarks, print a table, write `var/bench/<name>.json`.
 
 A benchmark is a module of this folder with a function `run()` that returns a flat dict of results,
-each key naming its unit (`per_swap_ms`). Names on the command line select some of them.
+each key naming its unit (`per_swap_ms`). Names on the command line select some of them. A benchmark that
+compares gives `agree`: where it is False the exit code is 1. `--quick` asks those that have a quick form for it.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
 import os
 import pkgutil
@@ -24,7 +26,7 @@ from rich.table import Table
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "var" / "bench"
 
-Benchmark = Callable[[], Mapping[str, object]]
+Benchmark = Callable[..., Mapping[str, object]]
 
 
 def module_names() -> list[str]:
@@ -62,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed.")
     parser.add_argument("names", nargs="*", help="benchmarks to run (default: all)")
     parser.add_argument("--list", action="store_true", help="only list them")
+    parser.add_argument("--quick", action="store_true", help="the quick form of those that have one")
     args = parser.parse_args(argv)
 
     known = module_names()
@@ -69,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"unknown: {', '.join(unknown)}; there are: {', '.join(known) or 'none'}")
     console = Console()
     table = Table("benchmark", "result", "value", title="benchmarks")
+    agree = True
     for name in args.names or known:
         run = load(name)
         if run is None:
@@ -78,7 +82,9 @@ def main(argv: list[str] | None = None) -> int:
             continue
         console.print(f"running {name} ...", style="dim")
         start = time.perf_counter()
-        results = run()
+        has_quick = "quick" in inspect.signature(run).parameters
+        results = run(quick=True) if args.quick and has_quick else run()
+        agree = agree and results.get("agree") is not False
         write(name, results, time.perf_counter() - start)
         for row, (key, value) in enumerate(results.items()):
             table.add_row("" if row else name, key, shown(value))
@@ -86,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     if table.row_count:
         console.print(table)
         console.print(f"written to {RESULTS.relative_to(HERE.parent)}", style="dim")
-    return 0
+    return 0 if agree else 1
 
 
 if __name__ == "__main__":

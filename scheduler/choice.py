@@ -102,11 +102,13 @@ def offers(
             or pack.state is not _READY
             or pack.kind not in accepts
             or (lane_id is not None and bay.lanes and lane_id not in bay.lanes)
-            or not is_offerable(bay, policy)
             or (taken and bay.bay_id in taken)
+            or not is_offerable(bay, policy)
         ):
             continue
-        energy_kwh = energy_of(pack)
+        energy_kwh = pack.energy_kwh
+        if energy_kwh is None:
+            energy_kwh = energy_of(pack)
         if energy_kwh >= min_energy_kwh:
             found.append((-ranked_kwh(pack, energy_kwh), bay.position, bay.bay_id, pack))
     if len(found) > 1:

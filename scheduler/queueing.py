@@ -39,7 +39,15 @@ def has_open_booking(entry: QueueEntry, view: StationView) -> bool:
 
 def in_order(view: StationView) -> list[QueueEntry]:
     """The queue in the order in which trucks are served."""
-    return sorted(view.queue, key=lambda e: (-e.priority, not has_open_booking(e, view), e.arrived_at, e.swap_id))
+    at = view.at
+    ranked = []
+    for place, entry in enumerate(view.queue):
+        start = entry.booked_from_at
+        walk_in = start is None or at < start or not has_open_booking(entry, view)
+        # The place keeps entries, which have no order, from being compared.
+        ranked.append((-entry.priority, walk_in, entry.arrived_at, entry.swap_id, place, entry))
+    ranked.sort()
+    return [item[5] for item in ranked]
 
 
 def next_dispatch(view: StationView, policy: ChargingPolicy) -> Dispatch | None:
@@ -86,8 +94,7 @@ def _serve(
     kept: Collection[str],
 ) -> tuple[PackChoice, tuple[str, ...]] | None:
     """Packs for the truck and bays for what it brings, in this lane; None when either is missing."""
-    lane_id = lane.lane_id
-    packs = pick(offers(view, policy, accepts, entry.min_energy_kwh, lane_id, kept), entry.packs_needed)
+    packs = pick(offers(view, policy, accepts, entry.min_energy_kwh, lane.lane_id, kept), entry.packs_needed)
     if packs is None:
         return None
     bays = _bays_for(view, entry, lane, packs, kept)
@@ -102,7 +109,11 @@ def _bays_for(
     Out-in needs them empty at the start. In-out parks each charged pack in the transfer bay first, so the
     spent pack goes where the charged one came from, if it fits there.
     """
-    seats = _seats(entry)
+    kinds = entry.installed_kinds
+    # For each pack that comes off, the kinds it may be of.
+    seats: list[Collection[str]] = (
+        [entry.accepts] * entry.packs_needed if kinds is None else [(kind,) for kind in kinds]
+    )
     if lane.swap_order == "in_out":
         if not _transfer_is_free(view, lane.lane_id):
             return None
@@ -112,13 +123,6 @@ def _bays_for(
             if all(_fits(by_id[bay_id], accepted) for bay_id, accepted in zip(own, seats, strict=True)):
                 return own
     return find_empty_bays(view, seats, lane.lane_id, kept)
-
-
-def _seats(entry: QueueEntry) -> list[Collection[str]]:
-    """For each pack that comes off, the kinds it may be of."""
-    if entry.installed_kinds is None:
-        return [entry.accepts] * entry.packs_needed
-    return [(kind,) for kind in entry.installed_kinds]
 
 
 def _fits(bay: BayView, kinds: Collection[str]) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import heapq
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from math import log
@@ -92,36 +93,32 @@ class _Trucks:
     """Gives each arrival its fleet, truck, state of charge and booking."""
 
     def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
-        self._scenario = scenario
         self._pick = stream(seed, replication, Purpose.VEHICLES).random
-        self._soc = stream(seed, replication, Purpose.SOC)
+        self._soc = stream(seed, replication, Purpose.SOC).triangular
         self._book = stream(seed, replication, Purpose.BOOKINGS).random
-        self._fleets = scenario.fleets
-        weights = [float(f.vehicles) if f.weight is None else f.weight for f in self._fleets]
+        weights = [float(f.vehicles) if f.weight is None else f.weight for f in scenario.fleets]
         total = sum(weights) or 1.0
-        self._bounds = [sum(weights[: i + 1]) / total for i in range(len(weights))]
-        self._away = [list(scenario.vehicles_of(fleet)) for fleet in self._fleets]
-        self._packs = [scenario.vehicle_model(fleet.model).packs_per_vehicle for fleet in self._fleets]
-        self._facts = [
-            (f.id, f.model, f.priority, f.arrive_soc.min_pct, f.arrive_soc.max_pct, f.arrive_soc.peak_pct, packs)
-            for f, packs in zip(self._fleets, self._packs, strict=True)
-        ]
+        self._bounds = [sum(weights[: i + 1]) / total for i in range(len(weights) - 1)]
+        """Up to which draw each fleet but the last is meant."""
+        self._facts = []
+        for f in scenario.fleets:
+            soc, away = f.arrive_soc, list(scenario.vehicles_of(f))
+            packs = scenario.vehicle_model(f.model).packs_per_vehicle
+            longest = (len(away) + 3) // 4
+            self._facts.append(
+                (f.id, f.model, f.priority, soc.min_pct, soc.max_pct, soc.peak_pct, packs, away, longest)
+            )
         self._book_share = scenario.bookings.share
         self._no_show_share = scenario.bookings.no_show_share
         self._window_s = scenario.bookings.window_min * 60
 
     def next(self, at_s: float, convoy: int | None) -> Arrival:
         """The truck that comes at `at_s`: one of the quarter of its fleet that has been away longest."""
-        index = 0
-        if len(self._fleets) > 1:
-            drawn = self._pick()
-            while index < len(self._bounds) - 1 and drawn >= self._bounds[index]:
-                index += 1
-        fleet, model, priority, low, high, peak, packs = self._facts[index]
-        away = self._away[index]
-        vehicle = away.pop(int(self._pick() * ((len(away) + 3) // 4)))
+        index = bisect_right(self._bounds, self._pick()) if self._bounds else 0
+        fleet, model, priority, low, high, peak, packs, away, longest = self._facts[index]
+        vehicle = away.pop(int(self._pick() * longest))
         away.append(vehicle)
-        draw = self._soc.triangular
+        draw = self._soc
         soc = (draw(low, high, peak),) if packs == 1 else tuple(draw(low, high, peak) for _ in range(packs))
         if self._book_share <= 0 or self._book() >= self._book_share:
             return Arrival(at_s, fleet, model, vehicle, soc, False, True, 0.0, 0.0, convoy, priority)
@@ -154,14 +151,16 @@ def _profile_arrivals(scenario: Scenario, start_at: datetime, seed: int, replica
     late: list[tuple[float, int]] = []
     """Trucks of convoys that have begun to come: instant, convoy."""
     hour = 0
+    rate = rates[0] / group
     at_h = rates.offset_s / HOUR_S
     convoy = 0
     while True:
         need = -log(1.0 - draw())
-        while (left := (hour + 1 - at_h) * (rate := rates[hour] / group)) < need:
+        while (left := (hour + 1 - at_h) * rate) < need:
             need -= left
             hour += 1
             at_h = float(hour)
+            rate = rates[hour] / group
         at_h += need / rate
         at_s = at_h * HOUR_S - rates.offset_s
         while late and late[0][0] <= at_s:

@@ -204,20 +204,17 @@ class Flow:
         rules = self.rules
         rack = self.rack
         self.arrived += 1
-        if self._refuses and (
-            (rules.lose_when_none and (rack.charged == 0 or self.free_lanes == 0))
-            or (rules.truck_places is not None and self.trucks_here >= rules.truck_places)
-            or (rules.balk_at is not None and len(self.queue) >= rules.balk_at)
-        ):
+        if self._refuses and self._turns_away():
             self.lost += 1
             self._lose(truck)
             return
         self.trucks_here += 1
         if rules.exchange_on_arrival:
             rack.put(truck.need)
-        if self._served_at_once(truck):
-            return
         queue = self.queue
+        if not queue and self.free_lanes and rack.charged:
+            self._start(truck)
+            return
         if rules.priorities:
             place = len(queue)
             while place and queue[place - 1].priority < truck.priority:
@@ -228,12 +225,14 @@ class Flow:
         if rules.patience_s is not None:
             truck.give_up = self.time.at(self.time._now + rules.patience_s(), self._on_give_up, truck)
 
-    def _served_at_once(self, truck: Truck) -> bool:
-        """Start the truck's swap if nothing keeps it waiting."""
-        if self.queue or not self.free_lanes or not self.rack.charged:
-            return False
-        self._start(truck)
-        return True
+    def _turns_away(self) -> bool:
+        """Whether a truck that comes now leaves at once."""
+        rules = self.rules
+        return (
+            (rules.lose_when_none and (self.rack.charged == 0 or self.free_lanes == 0))
+            or (rules.truck_places is not None and self.trucks_here >= rules.truck_places)
+            or (rules.balk_at is not None and len(self.queue) >= rules.balk_at)
+        )
 
     def _on_give_up(self, call: Call) -> None:
         self.accumulate()

@@ -19,25 +19,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
-from battery_bms.pack import (
-    PackSpec,
-    advance,
-    allowed_charge_kw,
-    time_to_temp_s,
-)
+from battery_bms.pack import PackSpec, allowed_charge_kw
 from scheduler.charging import DEAR_PERIODS, Limit, plan_charging
-from scheduler.choice import SOC_TOLERANCE_PCT
 from scheduler.types import ChargingPolicy, PackState, SiteLimits, StationView, TariffSlice
 from sim.engine import NEVER, Call, StudyTime
-from sim.engine_curve import Charge, KindCurve
+from sim.engine_bays import ACTIVE, READY, WAITING, Bays
 from sim.engine_view import BayNow, PackNow, StationNow
 
-_READY, _CHARGING, _WAITING = PackState.READY, PackState.CHARGING, PackState.WAITING
-_ACTIVE = (_READY, _CHARGING, _WAITING)
 _SHORT = frozenset({Limit.GRID, Limit.DEMAND_RESPONSE, Limit.RACK, Limit.MEASURED_IMPORT})
 
 
-class ChargingRack:
+class ChargingRack(Bays):
     """Bays and chargers; a `sim.engine.Rack`."""
 
     def __init__(
@@ -52,33 +44,15 @@ class ChargingRack:
         charger_kw: float,
         replan_kw: float = 20.0,
     ) -> None:
-        self.time = time
+        super().__init__(time, view.bays, policy, specs, charger_kw)
         self.view = view
-        self.policy = policy
-        self.specs = specs
-        self.curves = {kind: KindCurve(spec) for kind, spec in specs.items()}
-        self._band_c = {
-            kind: (
-                max(policy.reduce_below_c, spec.charge_temp_min_c),
-                min(policy.reduce_above_c, spec.charge_temp_max_c),
-            )
-            for kind, spec in specs.items()
-        }
-        """Temperatures between which a kind may draw its full power."""
         self.start_at = start_at
-        self.charger_kw = charger_kw
         self.replan_kw = replan_kw
-        self.temperature_step_s = 60.0
-        """A pack that hovers at a temperature limit is looked at this often."""
-        self.bays = view.bays
-        self.by_id = {bay.bay_id: bay for bay in view.bays}
         self.modules = modules
         self.switched = modules < len(view.bays)
         """Fewer modules than bays: they are switched to the packs in the order in which those came."""
         self.on_ready: Callable[[], None] = lambda: None
         """Called when a pack has become ready."""
-        self.on_power: Callable[[], None] | None = None
-        """Called when a charger's power has changed, where somebody wants that."""
         self.charged = 0
         """Packs that may be handed out."""
         self.empty = 0
@@ -86,7 +60,6 @@ class ChargingRack:
         self.ready_by_kind: dict[str, int] = dict.fromkeys(specs, 0)
         self.asked_by_kind: dict[str, int] = dict.fromkeys(specs, 0)
         """Packs that the queue asks for."""
-        self.ambient_c = 20.0
         self.slices: tuple[TariffSlice, ...] = ()
         self.dear = False
         self._any_held = False
@@ -96,11 +69,7 @@ class ChargingRack:
         """What the chargers of packs below their target could draw together."""
         self._short = False
         self._replan_call: Call | None = None
-        self.active = 0
-        """Chargers that give power."""
-        self.charged_area = self.active_area = 0.0
-        self.drawn_kwh = 0.0
-        """Energy at the chargers' outputs, brought up to date by `settle`."""
+        self.charged_area = 0.0
         self.plans = 0
         """Calls of the charging decision."""
 
@@ -115,11 +84,11 @@ class ChargingRack:
     def accumulate(self, dt_s: float) -> None:
         """Add `dt_s` seconds of the present state to the time averages."""
         self.charged_area += self.charged * dt_s
-        self.active_area += self.active * dt_s
 
     def reset(self) -> None:
         """Begin the time averages anew."""
-        self.charged_area = self.active_area = 0.0
+        self.charged_area = 0.0
+        self._active_moment = -self.active * self.time._now
 
     # -- packs come and go
 
@@ -132,16 +101,14 @@ class ChargingRack:
         bay.power_kw = 0.0
         bay.charge = None
         self._judge_temperature(pack)
-        if pack.soc_pct + SOC_TOLERANCE_PCT >= self.policy.offer_soc_pct:
+        if pack.soc_pct >= self._offer_pct:
             self._make_ready(pack)
         else:
-            pack.state = _WAITING
-        if pack.soc_pct < self.policy.target_soc_pct - SOC_TOLERANCE_PCT:
-            bay.claim_kw = min(self.charger_kw, pack.spec.max_charge_kw)
-            self._claims_kw += bay.claim_kw
-        if self.switched:
-            self._switch_modules()
-        self.changed(bay)
+            pack.state = WAITING
+        if pack.soc_pct < self._target_pct:
+            claim_kw = bay.claim_kw = self._full_kw[pack.kind]
+            self._claims_kw += claim_kw
+        self._repacked(bay)
 
     def reserve(self, bay: BayNow, swap_id: str) -> None:
         """A ready pack is promised: it is not charged further."""
@@ -155,9 +122,7 @@ class ChargingRack:
         self.ready_by_kind[pack.kind] -= 1
         drew = bay.power_kw > 0
         self._stop(bay)
-        if self.switched:
-            self._switch_modules()
-        self.changed(None, frees=drew)
+        self._repacked(None, frees=drew)
 
     def promise_empty(self, bay: BayNow, swap_id: str) -> None:
         """An empty bay is promised to a spent pack."""
@@ -182,21 +147,22 @@ class ChargingRack:
         self.settle(bay)
         self._drop_claim(bay)
         self._stop(bay)
-        if pack.state is _READY:
+        if pack.state is READY:
+            self.on_change()
             self.charged -= 1
             self.ready_by_kind[pack.kind] -= 1
         pack.state = PackState.QUARANTINED
-        self.time.at(self.time._now + hours * 3600, self._on_inspected, bay)
-        self.changed(None)
+        self.time.at(self.time._now + hours * 3600, self._on_inspected, (bay, pack))
+        self._repacked(None)
 
     def _on_inspected(self, call: Call) -> None:
-        bay: BayNow = call.payload
-        pack = bay.pack
-        if pack is not None and pack.state is PackState.QUARANTINED:
+        bay, pack = call.payload
+        if bay.pack is pack and pack.state is PackState.QUARANTINED:
             self.place(bay, pack)
 
     def _make_ready(self, pack: PackNow) -> None:
-        pack.state = _READY
+        self.on_change()
+        pack.state = READY
         self.charged += 1
         self.ready_by_kind[pack.kind] += 1
 
@@ -205,39 +171,6 @@ class ChargingRack:
     def _drop_claim(self, bay: BayNow) -> None:
         self._claims_kw -= bay.claim_kw
         bay.claim_kw = 0.0
-
-    @property
-    def _largest_draw_kw(self) -> float:
-        return min(self._claims_kw, self.modules * self.charger_kw) if self.switched else self._claims_kw
-
-    def _own_limit_kw(self, bay: BayNow, pack: PackNow) -> float:
-        """What `plan_charging` gives a bay when nothing is short."""
-        policy, spec = self.policy, pack.spec
-        if not bay.charger_ok or bay.max_charge_kw <= 0 or pack.soc_pct >= policy.target_soc_pct - SOC_TOLERANCE_PCT:
-            return 0.0
-        power_kw = min(bay.max_charge_kw, spec.max_charge_kw)
-        temp_c = pack.temp_max_c
-        if not pack.temp_safe:
-            if temp_c >= policy.charge_temp_max_c or temp_c < policy.charge_temp_min_c:
-                return 0.0
-            if temp_c >= policy.reduce_above_c or temp_c < policy.reduce_below_c:
-                power_kw = min(power_kw, policy.reduced_share * spec.max_charge_kw)
-        if pack.soc_pct > spec.taper_from_soc_pct or not pack.temp_safe:
-            power_kw = min(power_kw, allowed_charge_kw(spec, pack.soc_pct, temp_c))
-        return power_kw if power_kw >= policy.min_setpoint_kw else 0.0
-
-    def _judge_temperature(self, pack: PackNow) -> None:
-        """Whether the pack can leave the band of full power while it is charged."""
-        coldest_c, warmest_c = self._band_c[pack.kind]
-        temp_c = pack.temp_max_c
-        if temp_c < coldest_c or self.ambient_c < coldest_c or temp_c + 1 >= warmest_c:
-            pack.temp_safe = False
-            return
-        goal_kwh = self.policy.target_soc_pct * pack.capacity_kwh / 100
-        power_kw = min(self.charger_kw, pack.spec.max_charge_kw)
-        curve = self.curves[pack.kind]
-        reached_c = curve.warmest_c(temp_c, self.ambient_c, pack.energy_kwh, goal_kwh, power_kw)
-        pack.temp_safe = reached_c + 1 < warmest_c
 
     # -- deciding
 
@@ -255,31 +188,49 @@ class ChargingRack:
         budget_kw = limit_kw - limits.base_load_kw + limits.pv_kw + limits.storage_kw
         return max(budget_kw if cap_kw is None else min(budget_kw, cap_kw), 0.0)
 
-    def changed(self, bay: BayNow | None, *, frees: bool = True) -> None:
+    def _repacked(self, bay: BayNow | None, *, frees: bool = True) -> None:
+        """As `changed`, where modules may have to be switched to other packs."""
+        if self.switched:
+            self.changed(bay, frees=frees, connected=self._switch_modules())
+        elif self.dear or frees or bay is not None:
+            self.changed(bay, frees=frees)
+
+    def changed(self, bay: BayNow | None, *, frees: bool = True, connected: Sequence[BayNow] = ()) -> None:
         """Something about the rack or the queue changed.
 
         Args:
             bay: the one whose own power may change.
-            frees: another bay may have stopped drawing; without it, and without `bay`, only a hold-back can change.
+            frees: another bay may have stopped drawing; without it, and without a bay, only a hold-back can change.
+            connected: bays with a module that give no power so far.
         """
-        if self._hold_back_changes():
+        claims_kw = self._claims_kw
+        if self.switched:
+            claims_kw = min(claims_kw, self.modules * self.charger_kw)
+        if self.dear and self._hold_back_changes():
             self.plan()
-        elif self._short or self._largest_draw_kw > self._budget_kw + 1e-6:
-            if frees or bay is not None:
+        elif self._short or claims_kw > self._budget_kw + 1e-6:
+            if frees or bay is not None or connected:
                 self.plan()
-        elif bay is not None and bay.pack is not None and bay.pack.state in _ACTIVE:
-            pack = bay.pack
+        else:
+            for other in connected:
+                self._set_own_power(other)
+            if bay is not None:
+                self._set_own_power(bay)
+
+    def _set_own_power(self, bay: BayNow) -> None:
+        """What the bay gets while nothing is short."""
+        pack = bay.pack
+        if pack is not None and pack.state in ACTIVE:
             held = self.dear and self._held[pack.kind]
             self._set_power(bay, 0.0 if held else self._own_limit_kw(bay, pack))
 
     def _hold_back_changes(self) -> bool:
-        if not self.dear:
-            return False
-        reserve = self.policy.reserve_ready
+        """Whether a kind's charging begins or ends to be held back; asked in dear hours."""
+        reserve, ready, asked = self.policy.reserve_ready, self.ready_by_kind, self.asked_by_kind
+        changes = False
         for kind, held in self._held.items():
-            if (self.ready_by_kind[kind] - self.asked_by_kind[kind] >= reserve) is not held:
-                return True
-        return False
+            changes |= (ready[kind] - asked[kind] >= reserve) is not held
+        return changes
 
     def plan(self) -> None:
         """Ask the live station's decision about the whole rack, and apply it."""
@@ -346,127 +297,30 @@ class ChargingRack:
 
     # -- one bay
 
-    def settle(self, bay: BayNow) -> None:
-        """Bring the pack of a bay up to the present instant."""
-        now_s = self.time._now
-        pack = bay.pack
-        if pack is None or now_s <= bay.since_s:
-            return
-        charge = bay.charge
-        if not pack.temp_safe:
-            after = advance(
-                pack.spec,
-                pack.soh_pct,
-                pack.energy_kwh,
-                pack.temp_max_c,
-                bay.power_kw,
-                self.ambient_c,
-                now_s - bay.since_s,
-            )
-            pack.temp_max_c = pack.temp_min_c = after.temp_c
-        bay.since_s = now_s
-        if charge is not None:
-            energy_kwh = charge.energy_kwh(now_s)
-            self.drawn_kwh += (energy_kwh - pack.energy_kwh) / charge.curve.efficiency
-            pack.energy_kwh = energy_kwh
-            pack.soc_pct = 100 * energy_kwh / pack.capacity_kwh
-
-    def _stop(self, bay: BayNow) -> None:
-        if bay.call is not None:
-            bay.call.drop()
-            bay.call = None
-        if bay.power_kw > 0:
-            bay.power_kw = 0.0
-            bay.charge = None
-            self.active -= 1
-            if self.on_power is not None:
-                self.on_power()
-
-    def _set_power(self, bay: BayNow, power_kw: float) -> None:
-        """Apply a set-point and put the pack's next event on the list."""
-        pack = bay.pack
-        assert pack is not None
-        charge = bay.charge
-        if power_kw <= 0 < bay.power_kw and bay.call is not None and self._is_full(pack):
-            return  # full at this very instant: its own event says so
-        if power_kw != bay.power_kw:
-            self.settle(bay)
-            self.active += (power_kw > 0) - (bay.power_kw > 0)
-            bay.power_kw = power_kw
-            charge = Charge(self.curves[pack.kind], bay.since_s, pack.energy_kwh, power_kw) if power_kw > 0 else None
-            bay.charge = charge
-            if pack.state is not _READY:
-                pack.state = _CHARGING if power_kw > 0 else _WAITING
-            if self.on_power is not None:
-                self.on_power()
-        elif bay.call is not None and pack.temp_safe:
-            return
-        if bay.call is not None:
-            bay.call.drop()
-            bay.call = None
-        next_s = NEVER
-        if charge is not None:
-            policy = self.policy
-            goal_pct = policy.target_soc_pct if pack.state is _READY else policy.offer_soc_pct
-            next_s = charge.instant_of(goal_pct / 100 * pack.capacity_kwh)
-        if not pack.temp_safe:
-            self.settle(bay)
-            next_s = min(next_s, self.time._now + self._to_next_temperature_s(pack, power_kw))
-        if next_s < NEVER:
-            bay.call = self.time.at(next_s, self._on_bay, bay)
-
-    def _is_full(self, pack: PackNow) -> bool:
-        return pack.soc_pct >= self.policy.target_soc_pct - SOC_TOLERANCE_PCT
-
-    def _to_next_temperature_s(self, pack: PackNow, power_kw: float) -> float:
-        """Until the pack crosses a limit that changes what it may draw."""
-        heat_kw = (1 - pack.spec.charge_efficiency) * power_kw
-        policy, spec = self.policy, pack.spec
-        limits_c = {
-            policy.charge_temp_min_c,
-            policy.charge_temp_max_c,
-            policy.reduce_above_c,
-            policy.reduce_below_c,
-            spec.charge_temp_min_c,
-            spec.charge_temp_max_c,
-        }
-        times_s = [
-            time_to_temp_s(spec, pack.temp_max_c, limit_c, heat_kw, self.ambient_c)
-            for limit_c in limits_c
-            if limit_c != pack.temp_max_c
-        ]
-        return max(min(times_s) + 0.5, self.temperature_step_s)
-
     def _on_bay(self, call: Call) -> None:
         """A pack is ready or full, or its temperature has crossed a limit."""
         bay: BayNow = call.payload
         pack = bay.pack
         assert pack is not None
         bay.call = None
-        self.on_change()
-        policy = self.policy
-        goal_pct = policy.target_soc_pct if pack.state is _READY else policy.offer_soc_pct
         self.settle(bay)
         if not pack.temp_safe:
             self._judge_temperature(pack)
-        if bay.power_kw <= 0 or pack.soc_pct < goal_pct - SOC_TOLERANCE_PCT:
+        if self.time._now < bay.goal_s:
             self.changed(bay)
             return
-        pack.set_energy(goal_pct / 100 * pack.capacity_kwh)
-        if pack.state is _READY:
+        share = self._target_share if pack.state is READY else self._offer_share
+        pack.set_energy(share * pack.capacity_kwh)
+        if pack.state is READY:
             self._drop_claim(bay)
             self._stop(bay)
-            if self.switched:
-                self._switch_modules()
-            self.changed(None)
+            self._repacked(None)
             return
         self._make_ready(pack)
-        if pack.soc_pct >= policy.target_soc_pct - SOC_TOLERANCE_PCT:
+        if pack.soc_pct >= self._target_pct:
             self._drop_claim(bay)
             self._stop(bay)
-        if self.switched:
-            self._switch_modules()
-        self.changed(bay)
+        self._repacked(bay)
         self.on_ready()
 
     def on_change(self) -> None:
@@ -474,48 +328,41 @@ class ChargingRack:
 
     # -- fewer modules than bays
 
-    def _switch_modules(self) -> None:
-        """Spent packs first, in the order in which they came, then ready packs below their target."""
-        policy = self.policy
-        wanting: list[tuple[bool, float, int, BayNow]] = []
+    def _switch_modules(self) -> list[BayNow]:
+        """Connect spent packs first, in the order in which they came, then ready packs below their target.
+
+        Gives the connected bays without power.
+        """
+        wanting = []
+        target_pct = self._target_pct
         for bay in self.bays:
             pack = bay.pack
-            if pack is None or pack.state not in _ACTIVE:
-                continue
-            if bay.power_kw > 0:
-                self.settle(bay)
-            if pack.soc_pct < policy.target_soc_pct - SOC_TOLERANCE_PCT:
-                wanting.append((pack.state is _READY, bay.put_s, bay.position, bay))
-        wanting.sort(key=lambda item: item[:3])
-        for rank, (*_, bay) in enumerate(wanting):
-            connected = rank < self.modules
-            rating_kw = self.charger_kw if connected else 0.0
-            if bay.max_charge_kw != rating_kw:
-                bay.max_charge_kw = rating_kw
-                if not connected:
-                    self._set_power(bay, 0.0)
-        for rank, (*_, bay) in enumerate(wanting):
-            if rank < self.modules and bay.power_kw <= 0:
-                self.changed(bay)
+            # A pack that draws power is below its target.
+            if pack is not None and (bay.power_kw > 0 or (pack.state in ACTIVE and pack.soc_pct < target_pct)):
+                wanting.append((pack.state is READY, bay.put_s, bay.position, bay))
+        wanting.sort()
+        for *_, bay in wanting[self.modules :]:
+            if bay.max_charge_kw != 0.0:
+                bay.max_charge_kw = 0.0
+                self._set_power(bay, 0.0)
+        idle = []
+        for *_, bay in wanting[: self.modules]:
+            bay.max_charge_kw = self.charger_kw
+            if bay.power_kw <= 0:
+                idle.append(bay)
+        return idle
 
     def module_changes(self, number: int, bay: BayNow | None) -> None:
         """A module fails (-1) or is repaired (+1); `bay` where it belongs to one."""
         self.on_change()
         if self.switched:
             self.modules += number
-            self._switch_modules()
-            self.changed(None)
+            self._repacked(None)
         elif bay is not None:
             bay.charger_ok = number > 0
             self.changed(bay)
 
     # -- the world around
-
-    def settle_all(self) -> float:
-        """Bring all packs up to now; energy drawn at the chargers' outputs since the start, kWh."""
-        for bay in self.bays:
-            self.settle(bay)
-        return self.drawn_kwh
 
     def set_world(self, limits: SiteLimits, slices: Sequence[TariffSlice], ambient_c: float, *, aware: bool) -> None:
         """Limits, tariff and temperature from now on; call `settle_all` before."""
@@ -527,7 +374,7 @@ class ChargingRack:
         if ambient_c != self.ambient_c:
             self.ambient_c = ambient_c
             for bay in self.bays:
-                if bay.pack is not None and bay.pack.state in _ACTIVE:
+                if bay.pack is not None and bay.pack.state in ACTIVE:
                     self._judge_temperature(bay.pack)
                     if not bay.pack.temp_safe:
                         self.changed(bay)

@@ -22,6 +22,7 @@ class KindCurve:
         "heat_k_per_kw",
         "max_kw",
         "per_s",
+        "phases",
         "rated_kwh",
         "slope",
         "taper_from_kwh",
@@ -43,6 +44,20 @@ class KindCurve:
         self.cool_per_s = spec.conductance_kw_per_k / spec.heat_capacity_kj_per_k
         self.heat_k_per_kw = (1 - spec.charge_efficiency) / spec.conductance_kw_per_k
         """Rise above the surroundings in the long run for each kW at the charger's output."""
+        self.phases: dict[float, tuple[float, float, float, float]] = {}
+        """By set-point, what `phase` gives: a study has few of them."""
+
+    def phase(self, power_kw: float) -> tuple[float, float, float, float]:
+        """A charge from below the taper: energy at which its taper begins, kWh stored in a second before it, power
+        in kW at its beginning, and that in kWh stored in a second.
+        """
+        used_kw = min(power_kw, self.max_kw)
+        knee_kwh = self.rated_kwh
+        if self.slope > 0:
+            knee_kwh = min(self.taper_from_kwh + (self.max_kw - used_kw) / self.slope, knee_kwh)
+        taper_kw = self.allowed_kw(knee_kwh)
+        found = self.phases[power_kw] = (knee_kwh, used_kw * self.per_s, taper_kw, taper_kw * self.per_s)
+        return found
 
     def allowed_kw(self, energy_kwh: float) -> float:
         """What the BMS allows by energy alone."""
@@ -59,7 +74,11 @@ class KindCurve:
 
 
 class Charge:
-    """A charge at a set-point from an instant on."""
+    """A charge at a set-point from an instant on.
+
+    Until `knee_s` seconds after the start it stores `rate` kWh a second; then, from `knee_kwh` on, the taper begins
+    with `taper_kw`.
+    """
 
     __slots__ = ("curve", "from_kwh", "from_s", "knee_kwh", "knee_s", "rate", "taper_kw", "taper_rate")
 
@@ -67,22 +86,21 @@ class Charge:
         self.curve = curve
         self.from_s = from_s
         self.from_kwh = from_kwh
-        allowed_kw = curve.allowed_kw(from_kwh)
-        if power_kw < allowed_kw or curve.slope == 0.0:
-            power_kw = min(power_kw, curve.max_kw)
-            knee_kwh = (
-                curve.taper_from_kwh + (curve.max_kw - power_kw) / curve.slope if curve.slope > 0 else curve.rated_kwh
-            )
-            self.knee_kwh = min(max(knee_kwh, from_kwh), curve.rated_kwh)
+        if from_kwh <= curve.taper_from_kwh:
+            phase = curve.phases.get(power_kw) or curve.phase(power_kw)
+            self.knee_kwh, self.rate, self.taper_kw, self.taper_rate = phase
         else:
-            power_kw = allowed_kw
-            self.knee_kwh = max(from_kwh, min(curve.taper_from_kwh, curve.rated_kwh))
-        self.rate = power_kw * curve.per_s
-        """kWh stored in a second before the taper."""
+            allowed_kw = curve.allowed_kw(from_kwh)
+            knee_kwh = from_kwh
+            if power_kw >= allowed_kw:
+                power_kw = allowed_kw
+            elif curve.slope > 0:
+                knee_kwh = curve.taper_from_kwh + (curve.max_kw - power_kw) / curve.slope
+            self.knee_kwh = min(knee_kwh, curve.rated_kwh)
+            self.rate = power_kw * curve.per_s
+            self.taper_kw = curve.allowed_kw(self.knee_kwh)
+            self.taper_rate = self.taper_kw * curve.per_s
         self.knee_s = (self.knee_kwh - from_kwh) / self.rate if self.rate > 0 else inf
-        """Seconds from the start to the taper."""
-        self.taper_kw = curve.allowed_kw(self.knee_kwh)
-        self.taper_rate = self.taper_kw * curve.per_s
 
     def energy_kwh(self, at_s: float) -> float:
         """Energy at an instant not before the start."""

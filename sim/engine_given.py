@@ -167,9 +167,11 @@ class GivenFlow(StationFlow):
         return pack
 
     def _on_row_end(self, call: Call) -> None:
-        if self._postponed(call, self._on_row_end):
+        truck, state, lost_s = call.payload
+        later_s = truck.lane.lost_s - lost_s
+        if later_s > 0:  # the lane lost time to a failure since this was planned
+            self.time.at(self.time.now + later_s, self._on_row_end, (truck, state, truck.lane.lost_s))
             return
-        truck, state, _ = call.payload
         if self.on_row is not None:
             self.on_row(self.time.now, state, truck)
 

@@ -18,7 +18,7 @@ from typing import cast
 from battery_bms.pack import PackSpec, spec_from_section
 from scheduler.charging import policy_from_section
 from scheduler.queueing import next_dispatch
-from scheduler.types import Dispatch, SiteLimits, StationView
+from scheduler.types import Dispatch, PackState, SiteLimits, StationView
 from sim.demand import Arrival, FleetDemand, arrivals
 from sim.engine import Call, Flow, FlowRules, StudyTime, Truck
 from sim.engine_charging import ChargingRack
@@ -32,6 +32,8 @@ from sim.scenario import Scenario
 from sim.streams import Purpose, stream
 from swap.station.recipe import StepRow, load_recipe
 
+READY = PackState.READY
+
 
 @dataclass(frozen=True, slots=True)
 class _Model:
@@ -42,7 +44,13 @@ class _Model:
     swap_mode: str
     kind: str
     """Kind it carries when nothing else is known."""
+    kinds: tuple[str, ...]
+    """The same by seat."""
+    one_kind: bool
+    """It takes no other kind."""
     plan: SwapPlan
+    stores: tuple[tuple[float, int], ...]
+    """Share of the swap after which a spent pack is in its bay, and its seat; in order of time."""
 
 
 class StationFlow(Flow):
@@ -92,9 +100,15 @@ class StationFlow(Flow):
         )
         super().__init__(time, rack, rules)
         self.view.queue = self.queue
+        self._waiting = cast("deque[StationTruck]", self.queue)
+        self._lane_by_id = {lane.lane_id: lane for lane in self.lanes}
+        self._in_out = equipment.swap_order == "in_out"
+        """In-out needs no empty bay: the spent pack goes where the charged one came from."""
+        self._failures = scenario.failures
         rack.on_ready = self.start_swaps
         rack.on_change = self.accumulate  # type: ignore[method-assign]
         self.models = self._load_models()
+        self._swap_cv = equipment.swap_cv
         self._swap_time = stream(seed, replication, Purpose.SWAP_TIME)
         self._faults = stream(seed, replication, Purpose.PACK_FAULTS)
         self._installed: dict[str, tuple[str, ...]] = {}
@@ -139,16 +153,16 @@ class StationFlow(Flow):
     def _load_models(self) -> dict[str, _Model]:
         equipment = self.scenario.equipment
         recipe = load_recipe(equipment.recipe, Path(self.scenario.folder))
-        return {
-            model.id: _Model(
-                frozenset(model.pack_kinds),
-                model.packs_per_vehicle,
-                model.swap_mode,
-                model.pack_kinds[0],
-                swap_plan(recipe.table(model.packs_per_vehicle, equipment.swap_order), equipment.swap_s, self.row_s),
+        found = {}
+        for model in self.scenario.vehicle_models:
+            packs, kinds = model.packs_per_vehicle, model.pack_kinds
+            plan = swap_plan(recipe.table(packs, equipment.swap_order), equipment.swap_s, self.row_s)
+            stores = tuple((share, seat) for share, what, seat in plan.moves if what == "store")
+            seats = (kinds[0],) * packs
+            found[model.id] = _Model(
+                frozenset(kinds), packs, model.swap_mode, kinds[0], seats, len(kinds) == 1, plan, stores
             )
-            for model in self.scenario.vehicle_models
-        }
+        return found
 
     def _fill_rack(self) -> None:
         bays = iter(self.rack.bays)
@@ -172,59 +186,87 @@ class StationFlow(Flow):
         self._coming = arrivals(self.scenario, self.scenario.start_at, self.seed, self.replication)
         self._await_next()
 
-    def _await_next(self) -> None:
+    def _await_next(self, call: Call | None = None) -> None:
         arrival = next(self._coming, None)
-        if arrival is not None:
+        if arrival is None:
+            return
+        if call is None:
             self.time.at(arrival.at_s, self._on_gate, arrival)
+        else:
+            call.payload = arrival
+            self.time.again(arrival.at_s, call)
 
     def _on_gate(self, call: Call) -> None:
         arrival: Arrival = call.payload
         if self._fleet_demand is None:
-            self._await_next()
+            self._await_next(call)
         if arrival.comes:
             self.arrive(self._truck(arrival))
 
     def _truck(self, arrival: Arrival) -> StationTruck:
         model = self.models[arrival.model]
-        stretch = stretch_of(self._swap_time, self.scenario.equipment.swap_cv)
-        truck = StationTruck(arrival.at_s, 0.0, model.plan.nominal_s * stretch, arrival.priority)
-        self._number += 1
-        truck.swap_id = f"S{self._number:08d}"
-        truck.vehicle_id = arrival.vehicle_id or ""
-        truck.arrived_at = self.start_at + timedelta(seconds=arrival.at_s)
+        self._number = number = self._number + 1
+        at_s, start_at = arrival.at_s, self.start_at
+        swap_s = model.plan.nominal_s * stretch_of(self._swap_time, self._swap_cv)
+        truck = StationTruck(at_s, 0.0, swap_s, arrival.priority)
+        truck.swap_id = f"S{number:08d}"
+        truck.vehicle_id = vehicle = arrival.vehicle_id or ""
+        truck.arrived_at = start_at + timedelta(0, at_s)
         truck.accepts = model.accepts
         truck.packs_needed = model.packs
         truck.swap_mode = model.swap_mode
-        truck.booked_from_at = truck.booked_until_at = None
         if arrival.booked:
-            truck.booked_from_at = self.start_at + timedelta(seconds=arrival.booked_from_s)
-            truck.booked_until_at = self.start_at + timedelta(seconds=arrival.booked_until_s)
+            truck.booked_from_at = start_at + timedelta(0, arrival.booked_from_s)
+            truck.booked_until_at = start_at + timedelta(0, arrival.booked_until_s)
+        else:
+            truck.booked_from_at = truck.booked_until_at = None
         truck.min_energy_kwh = 0.0
-        kinds = (model.kind,) * model.packs if len(model.accepts) == 1 else None
-        truck.installed_kinds = kinds or self._installed.get(truck.vehicle_id, (model.kind,) * model.packs)
+        truck.installed_kinds = model.kinds if model.one_kind else self._installed.get(vehicle, model.kinds)
         truck.soc_pct = arrival.soc_pct
         truck.details = arrival
         return truck
 
-    def _served_at_once(self, truck: Truck) -> bool:
+    def arrive(self, truck: Truck) -> None:
+        """A truck stands at the gate."""
         assert isinstance(truck, StationTruck)
+        self.accumulate()
+        self.arrived += 1
+        if self._refuses and self._turns_away():
+            self.lost += 1
+            self._lose(truck)
+            return
+        self.trucks_here += 1
         if self.free_lanes and self.rack.charged < truck.packs_needed and self._attended():
             self.stockouts += 1
-        self.queue.append(truck)  # before asking: the charging plan counts the queue
+        self.queue.append(truck)
         self._ask(truck, 1)
         self.start_swaps()
-        if truck.start_s >= 0:
-            return True
-        self.queue.remove(truck)
-        return False
+        patience_s = self.rules.patience_s
+        if patience_s is not None and truck.start_s < 0:
+            truck.give_up = self.time.at(self.time._now + patience_s(), self._on_give_up, truck)
+
+    def accumulate(self) -> None:
+        """Add the time since the last change to the averages; call before any change of queue, lanes or stock."""
+        now_s = self.time._now
+        dt_s = now_s - self._last_s
+        if dt_s > 0:
+            self._last_s = now_s
+            rack, queue = self.rack, self.queue
+            if queue:
+                self._waiting_area += len(queue) * dt_s
+            if rack.charged:
+                rack.charged_area += rack.charged * dt_s
+            else:
+                self._stockout_area += dt_s
+            self._lane_area += (self._lanes - self.free_lanes) * dt_s
 
     def _ask(self, truck: StationTruck, sign: int) -> None:
         """The queue asks for a truck's packs (1) or no longer does (-1)."""
-        asked = self.rack.asked_by_kind
+        rack = self.rack
         for kind in truck.accepts:
-            asked[kind] += sign * truck.packs_needed
-        if self.rack.dear:
-            self.rack.changed(None, frees=False)
+            rack.asked_by_kind[kind] += sign * truck.packs_needed
+        if rack.dear:
+            rack.changed(None, frees=False)
 
     def _lose(self, truck: Truck) -> None:
         assert isinstance(truck, StationTruck)
@@ -237,112 +279,130 @@ class StationFlow(Flow):
 
     def start_swaps(self) -> None:
         """Call trucks as long as the live station's decision finds one."""
-        rack, view = self.rack, self.view
-        # In-out needs no empty bay: the spent pack goes where the charged one came from.
-        in_out = self.scenario.equipment.swap_order == "in_out"
-        while self.queue and self.free_lanes and rack.charged and (rack.empty or in_out) and self._attended():
+        rack, queue = self.rack, self.queue
+        while queue and self.free_lanes and rack.charged and (rack.empty or self._in_out) and self._attended():
             for bay in rack.bays:
-                if bay.power_kw > 0 and bay.pack is not None and bay.pack.state == "ready":
+                pack = bay.pack
+                if pack is not None and pack.state is READY and bay.power_kw > 0:
                     rack.settle(bay)
-            view.at = self.start_at + timedelta(seconds=self.time._now)
+            view = self.view
+            view.at = self.start_at + timedelta(0, self.time._now)
             dispatch = next_dispatch(cast("StationView", view), self.policy)
             if dispatch is None:
                 return
             self._dispatch(dispatch)
 
     def _dispatch(self, dispatch: Dispatch) -> None:
-        queue, rack = self.queue, self.rack
-        truck = next(t for t in queue if cast("StationTruck", t).swap_id == dispatch.swap_id)
-        assert isinstance(truck, StationTruck)
-        queue.remove(truck)
+        waiting, rack, time = self._waiting, self.rack, self.time
+        truck = waiting[0]
+        if truck.swap_id != dispatch.swap_id:
+            truck = next(truck for truck in waiting if truck.swap_id == dispatch.swap_id)
+        waiting.remove(truck)
         self._ask(truck, -1)
-        now_s = self.time._now
-        truck.start_s = now_s
+        truck.start_s = now_s = time._now
         if truck.give_up is not None:
             truck.give_up.drop()
         self.started += 1
-        waited_s = now_s - truck.at_s
-        self.waits.append(waited_s)
-        self.arrival_s.append(truck.at_s)
-        self.queue_time_s += waited_s
-        lane = next(lane for lane in self.lanes if lane.lane_id == dispatch.lane_id)
-        lane.open_swap_id = truck.swap_id
+        at_s = truck.at_s
+        self.waits.append(now_s - at_s)
+        self.arrival_s.append(at_s)
+        self.queue_time_s += now_s - at_s
+        lane = self._lane_by_id[dispatch.lane_id]
+        lane.open_swap_id = swap_id = truck.swap_id
         self.free_lanes -= 1
         truck.lane = lane
         truck.dispatch = dispatch
         truck.taken = []
         truck.spent = [self._spent_pack(truck, seat) for seat in range(truck.packs_needed)]
-        for bay_id in dispatch.packs.bay_ids:
-            rack.reserve(rack.by_id[bay_id], truck.swap_id)
+        given = dispatch.packs.bay_ids
+        for bay_id in given:
+            rack.reserve(rack.by_id[bay_id], swap_id)
         for bay_id in dispatch.empty_bay_ids:
-            if bay_id not in dispatch.packs.bay_ids:
-                rack.promise_empty(rack.by_id[bay_id], truck.swap_id)
+            if bay_id not in given:
+                rack.promise_empty(rack.by_id[bay_id], swap_id)
         if self.on_event is not None:
             self.on_event(now_s, "dispatched", truck)
-        plan = self.models[truck.details.model].plan
-        for share, what, seat in plan.moves:
-            handler = self._on_store if what == "store" else self._on_fetch
-            self.time.at(now_s + share * truck.swap_s, handler, (truck, seat - 1, lane.lost_s))
-        self.time.at(now_s + truck.swap_s, self._on_swap_end, (truck, 0, lane.lost_s))
+        truck.stores = self.models[truck.details.model].stores
+        truck.stored = 0
+        truck.late_s, truck.lost_s = 0.0, lane.lost_s
+        self._next_move(truck, Call(None, truck))
+
+    def _next_move(self, truck: StationTruck, call: Call) -> None:
+        """Put the next spent pack's set-down on the list, or after the last the end of the swap."""
+        after_s, stores = truck.swap_s, truck.stores
+        if truck.stored < len(stores):
+            call.fn = self._on_store
+            after_s *= stores[truck.stored][0]
+        else:
+            call.fn = self._on_swap_end
+        self.time.again(truck.start_s + truck.late_s + after_s, call)
+
+    def _postponed(self, call: Call) -> bool:
+        """Whether the lane lost time to a failure since this was planned; it then comes later by that."""
+        truck = call.payload
+        later_s = truck.lane.lost_s - truck.lost_s
+        if later_s == 0:
+            return False
+        truck.lost_s = truck.lane.lost_s
+        truck.late_s += later_s
+        self.time.again(self.time._now + later_s, call)
+        return True
 
     def _spent_pack(self, truck: StationTruck, seat: int) -> PackNow:
         kinds = truck.installed_kinds
         kind = kinds[seat] if kinds is not None else next(iter(truck.accepts))
-        climate = self.scenario.climate
-        temp_c = max(self._now.outside_c + climate.pack_above_ambient_c, climate.pack_min_c)
-        return PackNow(f"{truck.swap_id}-{seat}", kind, self.specs[kind], truck.soc_pct[seat], temp_c)
-
-    def _postponed(self, call: Call, handler: Callable[[Call], None]) -> bool:
-        """Whether the lane lost time to a failure since this was planned; it then comes later by that."""
-        truck, seat, lost_s = call.payload
-        if truck.lane.lost_s == lost_s:
-            return False
-        later_s = truck.lane.lost_s - lost_s
-        self.time.at(self.time._now + later_s, handler, (truck, seat, truck.lane.lost_s))
-        return True
+        return PackNow(f"{truck.swap_id}-{seat}", kind, self.specs[kind], truck.soc_pct[seat], self._spent_c)
 
     def _on_store(self, call: Call) -> None:
-        if self._postponed(call, self._on_store):
+        truck: StationTruck = call.payload
+        if truck.lane.lost_s != truck.lost_s and self._postponed(call):
             return
-        self.accumulate()
-        truck, seat, _ = call.payload
+        seat = truck.stores[truck.stored][1] - 1
+        truck.stored += 1
+        self._next_move(truck, call)
         rack = self.rack
-        bay = rack.by_id[truck.dispatch.empty_bay_ids[seat]]
-        rack.place(bay, truck.spent[seat])
+        dispatch = truck.dispatch
+        bay = rack.by_id[dispatch.empty_bay_ids[seat]]
+        if bay.pack is not None:
+            self._fetch(truck)  # in-out: the spent pack goes where the charged one came from
+        spent = truck.spent[seat]
+        self.taken_kwh += spent.energy_kwh
+        rack.place(bay, spent)
         bay.reserved_by = truck.swap_id
-        self.taken_kwh += truck.spent[seat].energy_kwh
-        failures = self.scenario.failures
+        failures = self._failures
         if failures.pack_fault_share > 0 and self._faults.random() < failures.pack_fault_share:
             rack.set_aside(bay, self._faults.expovariate(1 / failures.pack_inspection_h))
-        if self.queue:
+        if spent.state is READY and self.queue:
             self.start_swaps()
 
-    def _on_fetch(self, call: Call) -> None:
-        if self._postponed(call, self._on_fetch):
-            return
-        self.accumulate()
-        truck, seat, _ = call.payload
+    def _fetch(self, truck: StationTruck) -> None:
+        """The charged packs leave their bays.
+
+        In truth each leaves at its row of the recipe. A promised pack is neither charged nor offered, and its bay is
+        kept for the way back until the truck has left, so no decision can tell: the study does it when the bay is
+        needed, at the latest at the end of the swap, and spares the events.
+        """
         rack = self.rack
-        bay = rack.by_id[truck.dispatch.packs.bay_ids[seat]]
-        pack = rack.pick(bay)
-        truck.taken.append(pack)
-        self.handed_kwh += pack.energy_kwh
-        # Until the truck has left, its bays are kept for the way back.
-        rack.promise_empty(bay, truck.swap_id)
-        if self.queue:
-            self.start_swaps()
+        for bay_id in truck.dispatch.packs.bay_ids[len(truck.taken) :]:
+            bay = rack.by_id[bay_id]
+            pack = rack.pick(bay)
+            truck.taken.append(pack)
+            self.handed_kwh += pack.energy_kwh
+            rack.promise_empty(bay, truck.swap_id)
 
     def _on_swap_end(self, call: Call) -> None:
-        if self._postponed(call, self._on_swap_end):
+        truck: StationTruck = call.payload
+        if truck.lane.lost_s != truck.lost_s and self._postponed(call):
             return
         self.accumulate()
-        truck = call.payload[0]
+        self._fetch(truck)
+        rack = self.rack
         truck.lane.open_swap_id = None
         for bay_id in (*truck.dispatch.packs.bay_ids, *truck.dispatch.empty_bay_ids):
-            bay = self.rack.by_id[bay_id]
+            bay = rack.by_id[bay_id]
             if bay.reserved_by is not None:
                 bay.reserved_by = None
-                self.rack.empty += bay.pack is None
+                rack.empty += bay.pack is None
         self.free_lanes += 1
         self.trucks_here -= 1
         if self.on_event is not None:
@@ -445,6 +505,8 @@ class StationFlow(Flow):
         """Set what holds until the next full hour, price or limit; put that on the list."""
         now_s = self.time._now
         self._now = self.world.at(now_s)
+        climate = self.scenario.climate
+        self._spent_c = max(self._now.outside_c + climate.pack_above_ambient_c, climate.pack_min_c)
         limits = self._now.limits if self.storage is None else self.storage.new_world(self._now)
         self.rack.set_world(limits, (self._now.tariff,), self._now.rack_c, aware=self.policy.tariff_aware)
         self.time.at(self._now.until_s, self._on_hour)

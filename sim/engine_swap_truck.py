@@ -93,7 +93,7 @@ class SwapTruckFlow(StationFlow):
         super().start_swaps()
 
     def _on_swap_end(self, call: Call) -> None:
-        lane: LaneNow = call.payload[0].lane
+        lane: LaneNow = call.payload.lane
         super()._on_swap_end(call)
         self._send_if_due(lane)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from battery_bms.pack import PackSpec
@@ -87,6 +88,7 @@ class BayNow:
         "charge",
         "charger_ok",
         "claim_kw",
+        "goal_s",
         "kinds",
         "lanes",
         "max_charge_kw",
@@ -122,6 +124,8 @@ class BayNow:
         """When the pack came."""
         self.call: Call | None = None
         """The next thing that will happen to the pack by itself."""
+        self.goal_s = inf
+        """When the charge makes the pack ready, or full where it is ready already."""
         self.claim_kw = 0.0
         """What its charger could draw at most until its pack is full."""
 
@@ -161,10 +165,14 @@ class StationTruck(Truck):
         "dispatch",
         "installed_kinds",
         "lane",
+        "late_s",
+        "lost_s",
         "min_energy_kwh",
         "packs_needed",
         "soc_pct",
         "spent",
+        "stored",
+        "stores",
         "swap_id",
         "swap_mode",
         "taken",
@@ -185,6 +193,14 @@ class StationTruck(Truck):
     """Of the packs that come off."""
     lane: LaneNow
     dispatch: Any
+    late_s: float
+    """Time that its swap has lost to failures of the lane."""
+    lost_s: float
+    """The lane's lost time when the next move was planned."""
+    stores: tuple[tuple[float, int], ...]
+    """Share of the swap after which a spent pack is in its bay, and its seat."""
+    stored: int
+    """Packs set down so far."""
     spent: list[PackNow]
     taken: list[PackNow]
 

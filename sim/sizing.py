@@ -255,10 +255,12 @@ class Search:
                 seen.add(design)
                 if any(t.verdict is False and design.fails_with(d) for d, t in self.trials.items() if t.runs):
                     continue
-                if not self.judge(design):
+                # The cost first: most neighbours are dearer, and that shows in fewer replications than the promise.
+                cheaper = self.dearer(design, best).mean < 0
+                if not (self.judge(design) if cheaper else self.trial(design).verdict):
                     continue
                 rivals.append(design)
-                if self.dearer(design, best).mean < 0:
+                if cheaper:
                     best, moved = design, True
                     break
         return best, [design for design in [start, *rivals] if design != best]
@@ -286,16 +288,23 @@ class Search:
         return [d for d in found if d in allowed]
 
     def dearer(self, one: Design, other: Design) -> Estimate:
-        """How much more `one` costs a year than `other`, on the same trucks."""
-        first, second = self.trial(one), self.trial(other)
-        count = max(len(first.runs), len(second.runs))
-        self.extend(first, count)
-        self.extend(second, count)
-        costs = [
-            [trial.capital_yuan + running_yuan_per_year(self.scenario, run) for run in trial.runs]
-            for trial in (first, second)
-        ]
-        return difference(costs[0], costs[1], self.scenario.promise.confidence)
+        """How much more `one` costs a year than `other`, on the same trucks.
+
+        Takes replications until it is certain which is dearer, at most as many as one of them has.
+        """
+        trials = (self.trial(one), self.trial(other))
+        most = max(self.effort.first, *(len(trial.runs) for trial in trials))
+        count = self.effort.first
+        while True:
+            costs = []
+            for trial in trials:
+                self.extend(trial, count)
+                runs = trial.runs[:count]
+                costs.append([trial.capital_yuan + running_yuan_per_year(self.scenario, run) for run in runs])
+            found = difference(costs[0], costs[1], self.scenario.promise.confidence)
+            if count >= most or found.low > 0 or found.high < 0:
+                return found
+            count = min(count + self.effort.step, most)
 
 
 def find_size(

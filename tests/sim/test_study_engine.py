@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
+from math import inf, nextafter
 
 import pytest
 
@@ -161,6 +163,36 @@ def test_no_more_packs_are_charged_than_there_are_modules() -> None:
         flow.time.run_until(float(instant))
         most = max(most, flow.rack.active)
     assert most == 5
+
+
+@pytest.mark.parametrize("made", [stressed, yangquan])
+def test_use_of_the_chargers_is_added_up_over_every_change(made: Callable[[], Scenario]) -> None:
+    flow = StationFlow(made().with_equipment(transformer_kva=1250.0), 1)
+    time, rack = flow.time, flow.rack
+    time.run_until(3600.0)
+    flow.reset()
+    charger_s = 0.0
+    while time.now < 86_400:
+        before_s, active = time.now, rack.active
+        time.run_until(nextafter(time.peek(), inf))
+        charger_s += active * (time.now - before_s)
+        assert rack.active_area == pytest.approx(charger_s, rel=1e-9, abs=1e-6)
+
+
+def test_a_pack_that_is_set_aside_leaves_its_module_to_the_next() -> None:
+    flow = StationFlow(scenario_with_modules(1), 1)
+    rack = flow.rack
+    first, second = rack.bays[:2]
+    for bay in (first, second):
+        pack = rack.pick(bay)
+        pack.set_energy(100.0)
+        rack.ready_by_kind[pack.kind] -= 1
+        rack.charged -= 1
+        rack.place(bay, pack)
+    assert (first.power_kw, second.power_kw) == (240, 0)
+    rack.set_aside(first, 24.0)
+    assert (first.power_kw, second.power_kw) == (0, 240)
+    assert rack.active == 1
 
 
 def test_packs_and_bays_are_conserved() -> None:

@@ -85,18 +85,19 @@ def test_two_lanes_take_the_same_bays(bays: int, lanes: set[str]) -> None:
 
 def test_a_bay_given_away_too_soon_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A study that frees a bay as soon as its pack has left calls the other lane's truck too soon."""
-    original = engine_station.StationFlow._on_fetch
+    original = engine_station.StationFlow._on_store
 
     def gives_away(flow: engine_station.StationFlow, call: Call) -> None:
         original(flow, call)
-        truck, seat, _ = call.payload
-        bay = flow.rack.by_id[truck.dispatch.packs.bay_ids[seat]]
+        truck = call.payload
+        flow._fetch(truck)
+        bay = flow.rack.by_id[truck.dispatch.packs.bay_ids[-1]]
         if bay.reserved_by == truck.swap_id:
             bay.reserved_by = None
             flow.rack.empty += 1
             flow.start_swaps()
 
-    monkeypatch.setattr(engine_station.StationFlow, "_on_fetch", gives_away)
+    monkeypatch.setattr(engine_station.StationFlow, "_on_store", gives_away)
     config = twin_station(lanes=2, bays=5, packs=4, trucks=24)
     report = run_twin(twin_scenario(config, 20), config, 0.5, seed=1)
     assert report.difference is not None
