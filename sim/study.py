@@ -130,6 +130,7 @@ def read_run(
         "charged_kwh_per_day": charged_kwh / days,
         "import_kwh_per_day": import_kwh / days,
         "energy_yuan_per_day": sum(yuan.values()),
+        "pv_used_kwh_per_day": pv_used_kwh / days,
         "pv_self_use_share": pv_used_kwh / pv_kwh if pv_kwh > 0 else 0.0,
         "kwh_per_swap": charged_kwh / max(len(flow.waits), 1),
         "cycles_per_pack_year": charged_kwh * efficiency / rated_kwh / days * 365,

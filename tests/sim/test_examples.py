@@ -155,8 +155,26 @@ def test_a_week_makes_sense(name: str) -> None:
     rated_kwh = made.pack_kinds[0].rated_kwh
     assert 0.3 * rated_kwh < means["kwh_per_swap"] < rated_kwh
     base_kwh = 24 * equipment.base_load_kw
-    assert means["import_kwh_per_day"] == pytest.approx(means["charged_kwh_per_day"] + base_kwh, rel=1e-3)
+    used_kwh = means["charged_kwh_per_day"] + base_kwh + means["storage_charged_kwh_per_day"]
+    given_kwh = means["import_kwh_per_day"] + means["pv_used_kwh_per_day"] + means["storage_discharged_kwh_per_day"]
+    assert given_kwh == pytest.approx(used_kwh, rel=1e-3)
     assert sum(run.kwh_by_period.values()) == pytest.approx(means["import_kwh_per_day"], rel=1e-6)
+
+
+def test_storage_at_zezhou_saves_and_helps() -> None:
+    """The same trucks with sun, storage and an evening event, and without the storage."""
+    made = load_scenario(EXAMPLES / "zezhou_transfer" / "storage.toml")
+    assert made.demand == read("zezhou_transfer").demand
+    with_storage = simulate_once(made, 1, days=7)
+    without = simulate_once(made.model_copy(update={"storage": made.storage.sized(0)}), 1, days=7)
+    saved = with_storage.means["storage_saved_yuan_per_day"]
+    # 344 kWh above the reserve, two cycles of at most 0.73 yuan/kWh: no more than that, and most of one cycle.
+    assert 100 < saved < 2 * 430 * 0.73
+    assert with_storage.within / with_storage.arrived >= without.within / without.arrived
+    means = with_storage.means
+    used_kwh = means["charged_kwh_per_day"] + 24 * made.equipment.base_load_kw + means["storage_charged_kwh_per_day"]
+    given_kwh = means["import_kwh_per_day"] + means["pv_used_kwh_per_day"] + means["storage_discharged_kwh_per_day"]
+    assert given_kwh == pytest.approx(used_kwh, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", STATIONS)
