@@ -97,6 +97,7 @@ class Report:
             ],
             tables=[table for table in shown if table["id"] not in FOLDED],
             folded=[table for table in shown if table["id"] in FOLDED],
+            minutes=words.unit("min"),
             made_title=words.text("How these numbers were made"),
             made=self.made,
             values=_script_json(self.values),

@@ -56,9 +56,15 @@ UNITS = {
     "min": N_("min"),
     "yuan": N_("yuan"),
     "yuan/year": N_("yuan/year"),
+    "yuan/h": N_("yuan/h"),
+    "yuan/kWh": N_("yuan/kWh"),
+    "yuan/kW": N_("yuan/kW"),
+    "yuan/kVA": N_("yuan/kVA"),
+    "yuan/(kVA·year)": N_("yuan/(kVA·year)"),
     "days": N_("days"),
     "years": N_("years"),
 }
+"""Units with a word in them; all others are written the same in both languages."""
 PERIOD_NAMES = {
     "critical": N_("critical peak"),
     "peak": N_("peak"),
