@@ -1,6 +1,6 @@
 """Bring the gettext catalogues up to date with the texts in code and templates, and compile them.
 
-One catalogue is the console's, one the planner's report's.
+One catalogue is that of the console and the command line, one that of the planner's reports.
 
 Both `.po` and `.mo` are committed, so a fresh clone speaks both languages without a build step. New texts enter
 the Chinese catalogue empty: translate them in the `.po`, then run this again.
@@ -37,7 +37,13 @@ class Domain:
     header: str
 
 
-CONSOLE = Domain("console", ("api/**/*.py",), ("api/console/templates/*.html",), "api/locale", "Texts of the console")
+CONSOLE = Domain(
+    "console",
+    ("api/**/*.py", "swap/station/answer_words.py"),
+    ("api/console/templates/*.html",),
+    "api/locale",
+    "Texts of the console and the command line",
+)
 REPORT = Domain("report", ("sim/report*.py",), (), "sim/locale", "Texts of the planner's report")
 DOMAINS = (CONSOLE, REPORT)
 

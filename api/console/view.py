@@ -13,6 +13,7 @@ from swap.config import StationConfig
 from swap.history import SwapSummary
 from swap.queries import BayRecord, FaultRecord, LaneRecord, QueueRecord, SiteRecord, StationState, SwapRecord
 from swap.requests import RequestRecord
+from swap.station.answer_words import say
 from swap.station.recipe import QUEUED, RecipeError, StepTable, load_recipe
 
 
@@ -389,12 +390,13 @@ def _fault(fault: FaultRecord, language: Language) -> FaultLine:
 
 
 def _request(request: RequestRecord, language: Language) -> RequestLine:
-    about = [str(value) for value in request.arguments.values()]
+    about = [language.value(name, str(value)) for name, value in request.arguments.items()]
     return RequestLine(
         request_id=request.request_id,
         what=" ".join([language.word("request", request.kind), *about]),
         name=request.requested_by,
         status=request.status,
         status_word=language.word("request_status", request.status),
-        answer=request.answer,
+        # What was answered before answers had codes is English.
+        answer=say(request.answer_parts, language.text, language.value) or request.answer,
     )

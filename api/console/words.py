@@ -131,6 +131,30 @@ WORDS: dict[str, dict[str, str]] = {
         "cancel_swap": N_("Cancel swap"),
         "decide": N_("Decide"),
     },
+    "decision": {
+        "continue": N_("Continue"),
+        "unwind": N_("Way back"),
+        "cancel": N_("Cancel"),
+    },
+    "mode_trigger": {
+        "hold": N_("Hold"),
+        "confirm": N_("Confirm"),
+        "manual": N_("Manual"),
+        "close": N_("Close"),
+        "open": N_("Open for service"),
+        "thermal": N_("Hot pack procedure"),
+        "thermal_over": N_("End of the hot pack procedure"),
+        "fire": N_("Fire"),
+        "fire_over": N_("End of fire"),
+    },
+    "pack_trigger": {
+        "release": N_("Release pack"),
+    },
+    "place": {
+        "empty": N_("empty"),
+        "occupied": N_("a pack"),
+        "loaded": N_("a pack"),
+    },
     "request_status": {
         "open": N_("not answered yet"),
         "done": N_("done"),
@@ -190,6 +214,9 @@ WORDS: dict[str, dict[str, str]] = {
 }
 """English words by subject and code; the keys of the catalogues."""
 
+SUBJECT_OF = {"on_record": "place", "seen": "place", "swap_state": "swap_end"}
+"""Subject of a value in an answer or request whose name is not that of its subject."""
+
 
 def language_of(wanted: str | None) -> str | None:
     """The catalogue for a language tag such as `en`, `en-GB`, `zh`, `zh-CN`, `zh_CN`; None for others."""
@@ -222,6 +249,11 @@ class Language:
             return ""
         message = WORDS[subject].get(code)
         return code if message is None else self.text(message)
+
+    def value(self, name: str, value: str) -> str:
+        """A value of an answer or request by its name: the word where it is a code, else as it is."""
+        subject = SUBJECT_OF.get(name, name)
+        return self.word(subject, value) if subject in WORDS else value
 
     def fact(self, name: str) -> str:
         """Words for a permissive; `!` before its name asks for the opposite."""
