@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from sim.report_words import N_
+from sim.notes import N_
 from sim.scenario import Scenario
 
 UNSEEN = frozenset({"folder", "vehicle_ids"})

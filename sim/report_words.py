@@ -8,16 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from sim.design import Design
+from sim.notes import N_, Note
 
 LOCALE = Path(__file__).parent / "locale"
 DOMAIN = "report"
 LANGUAGES = {"zh": "zh_CN", "en": "en"}
 HTML_TAGS = {"zh": "zh-CN", "en": "en"}
-
-
-def N_(text: str) -> str:
-    """Marks a text for the catalogue; it is translated where it is shown."""
-    return text
 
 
 QUANTITIES: dict[str, tuple[str, str]] = {
@@ -133,6 +129,10 @@ class Words:
         """A text in this language with its values filled in."""
         found = self.texts.gettext(message) if message else ""
         return found.format(**values) if values else found
+
+    def note(self, note: Note) -> str:
+        """A remark in this language."""
+        return self.text(note.text, **note.values)
 
     def unit(self, unit: str) -> str:
         """A unit as it is written in this language."""

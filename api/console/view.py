@@ -179,7 +179,7 @@ def page_view(
         name=language.pick(station.name_zh, station.name_en),
         mode=station.mode,
         mode_word=language.word("mode", station.mode),
-        mode_reason=_reason(station.mode_reason, language),
+        mode_reason=reason_words(station.mode_reason, language),
         controller=station.controller or "",
         now=now,
         speed=speed,
@@ -307,7 +307,7 @@ def _detail(swap: SwapRecord, language: Language) -> str:
     """What a person must know to decide on a held swap."""
     detail = swap.hold_detail
     parts = [
-        _reason(str(detail[key]), language) if key in ("fault", "signal") else language.word(key, str(detail[key]))
+        reason_words(str(detail[key]), language) if key in ("fault", "signal") else language.word(key, str(detail[key]))
         for key in ("fault", "signal", "check", "mode")
         if detail.get(key)
     ]
@@ -323,10 +323,17 @@ def _missing(names: tuple[str, ...], language: Language) -> str:
     return language.text("not fulfilled: {facts}").format(facts=", ".join(language.fact(name) for name in names))
 
 
-def _reason(reason: str, language: Language) -> str:
+THERMAL = "thermal event in "
+"""Begin of the reason that the thermal procedure gives, before the bays."""
+
+
+def reason_words(reason: str, language: Language) -> str:
     """A reason as stored: a known text, a permissive, a fault, or what a person wrote."""
-    if reason in WORDS["reason"]:
-        return language.word("reason", reason)
+    for subject in ("reason", "hold"):
+        if reason in WORDS[subject]:
+            return language.word(subject, reason)
+    if reason.startswith(THERMAL):
+        return language.text("hot pack in {bays}", bays=reason.removeprefix(THERMAL))
     if reason in WORDS["fact"]:
         return language.text("not fulfilled: {facts}").format(facts=language.fact(reason))
     try:

@@ -150,6 +150,17 @@ WORDS: dict[str, dict[str, str]] = {
     "pack_trigger": {
         "release": N_("Release pack"),
     },
+    "period": {
+        "critical": N_("critical peak"),
+        "peak": N_("peak"),
+        "flat": N_("flat"),
+        "valley": N_("valley"),
+        "deep_valley": N_("deep valley"),
+    },
+    "devices": {
+        "simulated": N_("simulated devices"),
+        "real": N_("real devices"),
+    },
     "place": {
         "empty": N_("empty"),
         "occupied": N_("a pack"),
@@ -239,9 +250,10 @@ class Language:
         """HTML language tag."""
         return LANGUAGES[self.name]
 
-    def text(self, message: str) -> str:
-        """A text of the catalogue."""
-        return self.texts.gettext(message)
+    def text(self, message: str, **values: object) -> str:
+        """A text of the catalogue with its values filled in."""
+        found = self.texts.gettext(message)
+        return found.format(**values) if values else found
 
     def word(self, subject: str, code: str | None) -> str:
         """The word for a code; the code itself where there is none, which a person can still report."""
@@ -258,7 +270,7 @@ class Language:
     def fact(self, name: str) -> str:
         """Words for a permissive; `!` before its name asks for the opposite."""
         word = self.word("fact", name.removeprefix("!"))
-        return self.text("not: {fact}").format(fact=word) if name.startswith("!") else word
+        return self.text("not: {fact}", fact=word) if name.startswith("!") else word
 
     def pick(self, chinese: str, english: str) -> str:
         """The one of two names that this language shows."""
