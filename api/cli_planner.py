@@ -65,7 +65,7 @@ def worker_pool(processes: int | None, cluster: str | None) -> Iterator[Workers]
         with workers(processes, cluster) as pool:
             yield pool
     except ClusterError as error:
-        fail(str(error))
+        fail(words().note(error.note))
 
 
 def number(value: float, digits: int = 4) -> str:
