@@ -186,6 +186,17 @@ FIELDS: dict[str, dict[str, str]] = {
         "energy_kwh": N_("Energy of the storage"),
         "power_kw": N_("Power of the storage"),
         "efficiency": N_("Efficiency of a round trip"),
+        "reserve_share": N_("Share of the energy kept for times when the import limit binds"),
+    },
+    "StaffSection": {
+        "shifts": N_("Shifts; –: attended round the clock"),
+        "lanes_per_person": N_("Lanes that one person attends"),
+    },
+    "StaffShiftSection": {
+        "from_hour": N_("Shift begins"),
+        "hours": N_("Length of the shift"),
+        "weekdays": N_("Weekdays, 1 is Monday"),
+        "people": N_("People on the shift"),
     },
     "DrEventSection": {
         "from_hour": N_("Event begins"),
@@ -208,6 +219,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "lost_swap_yuan": N_("Loss by a swap that is not made"),
         "wait_yuan_per_h": N_("Price of a truck's waiting"),
         "staff_yuan_per_year": N_("Staff"),
+        "staff_yuan_per_h": N_("Pay of a person on shift"),
     },
     "StudySection": {
         "start_on": N_("First simulated day"),
