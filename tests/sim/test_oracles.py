@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-import sim.engine_charging
+import sim.engine_bays
 import sim.engine_station
 from sim.engine_curve import KindCurve
 from sim.engine_plan import SwapPlan, swap_plan
@@ -289,7 +289,7 @@ def charging_at(share: float) -> Iterator[None]:
             self.decay_per_s *= share
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sim.engine_charging, "KindCurve", Wrong)
+        patch.setattr(sim.engine_bays, "KindCurve", Wrong)
         yield
 
 
