@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 
-from api.console.words import Language, load_language
+from api.console.view import reason_words
+from api.console.words import Language
 from swap.config import StationConfig
 from swap.history import EventRecord, latest_event_id, list_events, swap_detail
 from swap.store import Store
-
-
-def terminal_language(config: StationConfig) -> Language:
-    """Chinese where the terminal's locale asks for it, else English; times in the station's zone."""
-    wanted = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    return load_language("zh_CN" if wanted.lower().startswith("zh") else "en", config.station.zone)
 
 
 class Announcer:
@@ -50,12 +44,16 @@ class Announcer:
             return self._swap_line(event.swap_id)
         if event.kind == "station.mode":
             mode = self._language.word("mode", str(event.data.get("to")))
-            return f"{at}  {text('Station')}: {mode} ({event.data.get('reason')}; {event.actor})"
+            return f"{at}  {text('Station')}: {mode} ({self._reason(event)}; {event.actor})"
         if event.kind == "swap.held":
-            return f"{at}  {text('Swap waits for a person')}: {event.swap_id} ({event.data.get('reason')})"
+            return f"{at}  {text('Swap waits for a person')}: {event.swap_id} ({self._reason(event)})"
         if event.kind in ("swap.returned", "swap.cancelled"):
             return f"{at}  {text('Swap ended without an exchange')}: {event.swap_id}"
         return None
+
+    def _reason(self, event: EventRecord) -> str:
+        """Why, in words."""
+        return reason_words(str(event.data.get("reason") or "–"), self._language)
 
     def _swap_line(self, swap_id: str) -> str:
         with self._store.reading() as db:
@@ -66,10 +64,9 @@ class Announcer:
         energy = next((line.energy_kwh for line in bill.lines), 0)
         waited_s = (started - swap.arrived_at).total_seconds() if started is not None else 0.0
         at = self._language.time_of_day(ended or bill.issued_at)
-        minutes = self._language.text("waited {waited:.0f} s, swapped in {took:.0f} s").format(
-            waited=waited_s, took=took_s
-        )
+        text = self._language.text
+        minutes = text("waited {waited:.0f} s, swapped in {took:.0f} s", waited=waited_s, took=took_s)
         return (
             f"{at}  {swap.lane_id}  {swap.vehicle_id:<8} {minutes:<34} "
-            f"{energy:>8} kWh  {bill.total_yuan:>8} {self._language.text('yuan')}"
+            f"{energy:>8} kWh  {bill.total_yuan:>8} {text('yuan')}"
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from api import cli_data, cli_network, cli_replay, cli_run, cli_station, cli_study
+from api import cli_data, cli_network, cli_replay, cli_run, cli_station, cli_study, terminal
 
 app = typer.Typer(
     name="swap",
@@ -18,6 +18,14 @@ app = typer.Typer(
     help="Battery-swap stations for heavy trucks, from the PLC to the invoice.",
     epilog="Exit codes: 0 all well, 1 something was found, 2 wrong usage or invalid input.",
 )
+
+
+@app.callback()
+def begin(lang: terminal.LangOption = None) -> None:
+    """Take what holds for every command."""
+    terminal.choose(lang)
+
+
 for part in (cli_run, cli_station, cli_data, cli_study, cli_replay, cli_network):
     app.add_typer(part.commands)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from api.terminal import text
+
 if TYPE_CHECKING:
     from api.settings import Settings
     from swap.config import StationConfig
@@ -53,7 +55,7 @@ def read_settings(**given: Any) -> Settings:
             f"  - {'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
             for item in error.errors(include_url=False, include_input=False)
         ]
-        fail("\n".join(["settings are not valid", *lines]))
+        fail("\n".join([text("settings are not valid"), *lines]))
 
 
 def print_json(value: Any) -> None:
@@ -77,7 +79,7 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right
             typer.echo("  ".join("-" * width for width in widths))
 
 
-def _width(text: str) -> int:
+def _width(shown: str) -> int:
     import unicodedata
 
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in shown)

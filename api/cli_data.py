@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli_common import FOUND, OK, DatabaseUrl, Json, fail, print_json, print_table, read_settings
+from api.terminal import text
 
 if TYPE_CHECKING:
     from swap.store import Store
@@ -41,8 +42,8 @@ def audit(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
         )
     else:
         print_table(
-            ("invariant", "examined", "violations"),
-            [(i.name, i.examined, len(i.violations)) for i in report.invariants],
+            (text("invariant"), text("examined"), text("violations"), text("what must hold")),
+            [(i.name, i.examined, len(i.violations), text(i.meaning)) for i in report.invariants],
             right=(1, 2),
         )
         for invariant in report.invariants:
@@ -62,7 +63,7 @@ def upgrade(database_url: DatabaseUrl = None) -> None:
         store.upgrade()
     finally:
         store.close()
-    typer.echo(f"{_shown(settings.database_url)}: schema is the newest")
+    typer.echo(text("{url}: schema is the newest", url=_shown(settings.database_url)))
 
 
 @db.command(epilog="Example: `swap db check`. Exit code 1 when tables and migrations differ.")
@@ -83,7 +84,7 @@ def check() -> None:
             fail(str(error), FOUND)
         finally:
             store.close()
-    typer.echo("tables and migrations agree")
+    typer.echo(text("tables and migrations agree"))
 
 
 @db.command(epilog="Example: `swap db backup var/backup.db`")
@@ -97,13 +98,13 @@ def backup(
 
     source = _sqlite_path(read_settings(database_url=database_url).database_url)
     if target.exists():
-        fail(f"{target} exists already; name a new file")
+        fail(text("{file} exists already; name a new file", file=target))
     target.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
         (verdict,) = new.execute("PRAGMA integrity_check").fetchone()
     if verdict != "ok":
-        fail(f"the copy is damaged: {verdict}", FOUND)
+        fail(text("the copy is damaged: {verdict}", verdict=verdict), FOUND)
     typer.echo(f"{target}: {target.stat().st_size // 1024} KiB")
 
 
@@ -119,10 +120,10 @@ def existing_store(database_url: str | None) -> Store:
 
 def _sqlite_path(url: str) -> Path:
     if not url.startswith("sqlite:///"):
-        fail(f"{_shown(url)} is no SQLite file (sqlite:///path); use the tools of its own server")
+        fail(text("{url} is no SQLite file (sqlite:///path); use the tools of its own server", url=_shown(url)))
     path = Path(url.removeprefix("sqlite:///"))
     if not path.is_file():
-        fail(f"there is no database at {path}; run `swap run STATION` or `swap db upgrade` first")
+        fail(text("there is no database at {path}; run `swap run STATION` or `swap db upgrade` first", path=path))
     return path
 
 

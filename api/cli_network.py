@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli_common import Json, fail, print_json, print_table
-from api.cli_planner import Cluster, Processes, Quick, Seed, finite, interval, number, progress, worker_pool
+from api.cli_common import Json, fail, print_json
+from api.cli_planner import Cluster, Processes, Quick, Seed, finite, print_report_table, progress, words, worker_pool
+from api.terminal import text
 
 if TYPE_CHECKING:
     from sim.network import NetworkResult
@@ -16,23 +17,6 @@ if TYPE_CHECKING:
     from sim.stats import Estimate
 
 commands = typer.Typer()
-
-_ROWS = (
-    ("mean_wait_min", "wait, mean", "min"),
-    ("p95_wait_min", "wait, P95", "min"),
-    ("mean_time_lost_min", "wait and detour, mean", "min"),
-    ("p95_time_lost_min", "wait and detour, P95", "min"),
-    ("share_within_promise", "served within the promise", ""),
-    ("lost_share", "lost", ""),
-    ("stockout_share", "lane free, no pack ready", ""),
-    ("swaps_per_day", "swaps a day", ""),
-    ("diverted_share", "served off their way", ""),
-    ("mean_detour_min", "detour, mean of all trucks", "min"),
-    ("packs_moved_per_day", "charged packs moved a day", ""),
-    ("carrier_trips_per_day", "trips of carriers a day", ""),
-    ("import_kwh_per_day", "energy imported a day", "kWh"),
-    ("energy_yuan_per_day", "its price a day", "yuan"),
-)
 
 
 @commands.command(
@@ -59,7 +43,7 @@ def network(
         read = read.alone()
     if quick:
         days, replications = days or 7.0, replications or 4
-    with worker_pool(processes, cluster) as pool, progress("simulating", quiet=as_json) as on_done:
+    with worker_pool(processes, cluster) as pool, progress(text("simulating"), quiet=as_json) as on_done:
         result = run_network(
             read,
             pool,
@@ -96,53 +80,21 @@ def _network_json(result: NetworkResult) -> dict[str, Any]:
         "warmup_days": result.warmup_days,
         "replications": len(result.runs),
         "confidence": result.confidence,
-        "notes": list(result.notes),
+        "notes": [str(note) for note in result.notes],
         "values": shown(result.estimates()),
         "stations": {name: shown(study.estimates()) for name, study in result.by_station().items()},
     }
 
 
 def _print_network(result: NetworkResult) -> None:
-    read = result.network
-    moving = read.file.rebalancing
-    typer.echo(
-        f"{read.file.id}: {len(read.names)} station(s), trucks choose by {read.file.choice.rule}, "
-        f"{moving.carriers} carrier(s) of {moving.packs_per_trip} packs"
-    )
-    typer.echo(
-        f"{len(result.runs)} replications of {result.days:g} days from {read.study.start_on}, seed {result.seed}; "
-        f"{'; '.join(result.notes) or f'warm-up {result.warmup_days:g} day(s)'}\n"
-    )
-    rows = []
-    for name, study in result.by_station().items():
-        share, out = study.share_within, study.stockout_share
-        rows.append(
-            (
-                name,
-                study.scenario.equipment.pack_total,
-                interval(study.mean("swaps_per_day")),
-                interval(study.mean_wait_min),
-                interval(study.wait_quantile_min(0.95)),
-                f"{share.mean:.1%} ± {share.half_width:.1%}",
-                f"{out.mean:.1%} ± {out.half_width:.1%}",
-                f"{study.mean('lane_utilisation').mean:.0%}",
-            )
-        )
-    heads = (
-        "station",
-        "packs",
-        "swaps a day",
-        "mean wait min",
-        "P95 wait min",
-        "within promise",
-        "no pack ready",
-        "lane",
-    )
-    print_table(heads, rows, right=range(1, len(heads)))
+    from sim.network_tables import choice_line, stations_table, total_table
+    from sim.report import runs_line, warmup_line
+
+    read, said = result.network, words()
+    typer.echo(choice_line(result, said))
+    runs = runs_line(len(result.runs), result.days, read.study.start_on, result.seed, said)
+    typer.echo(f"{runs}; {warmup_line(result.notes, result.warmup_days, said)}")
+    typer.echo(f"{said.text('Confidence of the intervals')}: {result.confidence:.0%}\n")
+    print_report_table(stations_table(result, said))
     typer.echo()
-    found = result.estimates()
-    print_table(
-        ("all stations", "value", f"± {result.confidence:.0%}", ""),
-        [(text, number(found[name].mean), number(found[name].half_width, 2), unit) for name, text, unit in _ROWS],
-        right=(1, 2),
-    )
+    print_report_table(total_table(result, said))

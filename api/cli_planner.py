@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli_common import fail
+from api.cli_common import fail, print_table
+from api.terminal import lang
 
 if TYPE_CHECKING:
     from sim.parallel import Workers
+    from sim.report_tables import Table
+    from sim.report_words import Words
     from sim.stats import Estimate
 
 Processes = Annotated[
@@ -28,8 +31,15 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The scenario's 
 Progress = Callable[[int, int], None]
 
 
+def words() -> Words:
+    """Texts of the planner's results in the terminal's language."""
+    from sim.report_words import load_words
+
+    return load_words(lang().value)
+
+
 @contextmanager
-def progress(text: str, *, quiet: bool) -> Iterator[Progress]:
+def progress(title: str, *, quiet: bool) -> Iterator[Progress]:
     """A bar with the time left on standard error; nothing where nobody looks."""
     import sys
 
@@ -42,7 +52,7 @@ def progress(text: str, *, quiet: bool) -> Iterator[Progress]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=None)
+        task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
@@ -55,7 +65,7 @@ def worker_pool(processes: int | None, cluster: str | None) -> Iterator[Workers]
         with workers(processes, cluster) as pool:
             yield pool
     except ClusterError as error:
-        fail(str(error))
+        fail(words().note(error.note))
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -68,6 +78,16 @@ def number(value: float, digits: int = 4) -> str:
 def interval(found: Estimate, digits: int = 3) -> str:
     """A mean and half the width of its interval."""
     return f"{number(found.mean, 4)} ± {number(found.half_width, digits - 1)}"
+
+
+def print_report_table(table: Table, columns: Sequence[int] | None = None) -> None:
+    """A table of the planner's report, of it only the columns given; numbers to the right."""
+    from sim.report_tables import shown
+
+    chosen = range(len(table.heads)) if columns is None else columns
+    rows = [[row[at] for at in chosen] for row in table.rows]
+    numbers = [at for at in range(len(chosen)) if any(not isinstance(row[at], str | None) for row in rows)]
+    print_table([table.heads[at] for at in chosen], [[shown(cell) for cell in row] for row in rows], right=numbers)
 
 
 def finite(value: Any) -> Any:

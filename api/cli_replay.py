@@ -21,6 +21,9 @@ from api.cli_common import (
     read_station,
 )
 from api.cli_data import existing_store
+from api.cli_planner import words
+from api.console.words import N_
+from api.terminal import text
 
 if TYPE_CHECKING:
     from sim.replay import ReplayReport
@@ -95,12 +98,12 @@ def _event(event: TwinEvent | None) -> str:
 def _twin_rows(report: TwinReport) -> list[tuple[str, str, float, float]]:
     """Name, unit, live, study."""
     return [
-        ("swaps completed", "", report.swaps(0), report.swaps(1)),
-        ("events", "", len(report.live), len(report.study)),
-        ("wait, mean", "min", report.wait_min(0), report.wait_min(1)),
-        ("wait, P50", "min", report.wait_min(0, 0.50), report.wait_min(1, 0.50)),
-        ("wait, P95", "min", report.wait_min(0, 0.95), report.wait_min(1, 0.95)),
-        ("energy charged", "kWh", *report.charged_kwh),
+        (N_("swaps completed"), "", report.swaps(0), report.swaps(1)),
+        (N_("events"), "", len(report.live), len(report.study)),
+        (N_("wait, mean"), "min", report.wait_min(0), report.wait_min(1)),
+        (N_("wait, P50"), "min", report.wait_min(0, 0.50), report.wait_min(1, 0.50)),
+        (N_("wait, P95"), "min", report.wait_min(0, 0.95), report.wait_min(1, 0.95)),
+        (N_("energy charged"), "kWh", *report.charged_kwh),
     ]
 
 
@@ -131,42 +134,68 @@ def _twin_json(report: TwinReport) -> dict[str, Any]:
             "live": _event(found.live),
             "study": _event(found.study),
         },
-        "notes": list(report.notes),
+        "notes": [str(note) for note in report.notes],
     }
 
 
 def _print_twin(report: TwinReport) -> None:
     typer.echo(
-        f"{report.station}, {report.scenario}: {report.hours:g} h from {report.start_at.isoformat()}, "
-        f"seed {report.seed}; cells looked at every {report.poll_s:g} s\n"
+        text(
+            "{station}, {scenario}: {hours:g} h from {start_at}, seed {seed}; cells looked at every {poll_s:g} s",
+            station=report.station,
+            scenario=report.scenario,
+            hours=report.hours,
+            start_at=report.start_at.isoformat(),
+            seed=report.seed,
+            poll_s=report.poll_s,
+        )
+        + "\n"
     )
     print_table(
-        ("", "live", "study", "difference", ""),
+        ("", text("live"), text("study"), text("difference"), ""),
         [
-            (name, f"{live:,.2f}", f"{study:,.2f}", f"{study - live:+,.3f}", unit)
+            (text(name), f"{live:,.2f}", f"{study:,.2f}", f"{study - live:+,.3f}", unit)
             for name, unit, live, study in _twin_rows(report)
         ],
         right=(1, 2, 3),
     )
     typer.echo(
-        f"\n{report.compared} events compared; instants differ by at most {report.largest_time_error_s:.4f} s, "
-        f"the waits of one truck by {report.largest_wait_error_s:.4f} s, the energy a truck leaves with by "
-        f"{report.largest_handed_error_kwh:.4f} kWh."
+        "\n"
+        + text(
+            "{events} events compared; instants differ by at most {time_s:.4f} s, the waits of one truck by "
+            "{wait_s:.4f} s, the energy a truck leaves with by {handed_kwh:.4f} kWh.",
+            events=report.compared,
+            time_s=report.largest_time_error_s,
+            wait_s=report.largest_wait_error_s,
+            handed_kwh=report.largest_handed_error_kwh,
+        )
     )
     if report.changed_places:
-        typer.echo(f"{report.changed_places} events lie so close to another truck's that they changed places.")
+        message = N_("{events} events lie so close to another truck's that they changed places.")
+        typer.echo(text(message, events=report.changed_places))
     if report.notes:
-        typer.echo("On both sides: " + "; ".join(report.notes) + ".")
+        typer.echo(text("On both sides: {notes}.", notes="; ".join(map(words().note, report.notes))))
     found = report.difference
     if found is not None:
-        typer.echo(f"\nThe first difference ({found.what}) is event {found.index + 1}:")
+        what = text(DIFFERENCES[found.what])
+        typer.echo("\n" + text("The first difference ({what}) is event {number}:", what=what, number=found.index + 1))
         for index in range(max(0, found.index - 2), found.index):
-            typer.echo(f"  both   {_event(report.live[index])}")
-        typer.echo(f"  live   {_event(found.live)}\n  study  {_event(found.study)}")
+            typer.echo(f"  {text('both')}   {_event(report.live[index])}")
+        typer.echo(f"  {text('live')}   {_event(found.live)}\n  {text('study')}  {_event(found.study)}")
     elif not report.agrees:
-        typer.echo(f"\nThe energy charged differs by {report.energy_error:.2%}; allowed {report.energy_tolerance:.2%}.")
+        differs, allowed = f"{report.energy_error:.2%}", f"{report.energy_tolerance:.2%}"
+        message = N_("The energy charged differs by {differs}; allowed {allowed}.")
+        typer.echo("\n" + text(message, differs=differs, allowed=allowed))
     else:
-        typer.echo("\nThe same events in the same order.")
+        typer.echo("\n" + text("The same events in the same order."))
+
+
+DIFFERENCES = {
+    "order": N_("another order"),
+    "missing": N_("on one side only"),
+    "time": N_("another instant"),
+}
+"""Words for `Difference.what`."""
 
 
 @commands.command(
@@ -213,7 +242,7 @@ def replay(
     begin = midnight if from_time is None else datetime.combine(day.date(), from_time.time(), zone)
     end = midnight + timedelta(days=1) if until_time is None else datetime.combine(day.date(), until_time.time(), zone)
     if end <= begin:
-        fail("--until: must be after --from")
+        fail(text("--until: must be after --from"))
     store = existing_store(database_url)
     try:
         with store.reading() as db:
@@ -239,11 +268,11 @@ def replay(
 
 
 _NAMES = {
-    "wait_mean": "wait, mean",
-    "wait_p50": "wait, P50",
-    "wait_p95": "wait, P95",
-    "swap_mean": "lane time of a swap, stops left out",
-    "charged": "energy charged",
+    "wait_mean": N_("wait, mean"),
+    "wait_p50": N_("wait, P50"),
+    "wait_p95": N_("wait, P95"),
+    "swap_mean": N_("lane time of a swap, stops left out"),
+    "charged": N_("energy charged"),
 }
 
 
@@ -272,7 +301,7 @@ def _replay_json(report: ReplayReport) -> dict[str, Any]:
             }
             for value in report.values
         ],
-        "notes": list(report.notes),
+        "notes": [str(note) for note in report.notes],
     }
 
 
@@ -281,31 +310,29 @@ def _error_unit(unit: str) -> str:
 
 
 def _print_replay(report: ReplayReport, zone: ZoneInfo) -> None:
-    begin, end = (at.astimezone(zone) for at in (report.from_at, report.until_at))
-    typer.echo(
-        f"{report.station}, {report.scenario}: recorded from {begin:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S}, "
-        f"{report.compared} swaps compared\n"
-    )
+    begin, end = (f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}" for at in (report.from_at, report.until_at))
+    message = N_("{station}, {scenario}: recorded from {begin} to {end}, {swaps} swaps compared")
+    given = {"station": report.station, "scenario": report.scenario, "swaps": report.compared}
+    typer.echo(text(message, begin=begin, end=end, **given) + "\n")
     print_table(
-        ("", "recorded", "study", "error", "allowed", ""),
+        ("", text("recorded"), text("study"), text("error"), text("allowed"), ""),
         [
             (
-                f"{_NAMES[value.name]}, {value.unit}",
+                f"{text(_NAMES[value.name])}, {value.unit}",
                 f"{value.recorded:,.2f}",
                 f"{value.study:,.2f}",
                 f"{value.error:+.2f} {_error_unit(value.unit)}",
                 "–" if value.limit is None else f"{value.limit:g} {_error_unit(value.unit)}",
-                "" if value.holds else "too large",
+                "" if value.holds else text("too large"),
             )
             for value in report.values
         ],
         right=(1, 2, 3, 4),
     )
-    typer.echo(f"\nThe wait of one truck differs by at most {report.largest_wait_error_min:.2f} min.")
+    largest = report.largest_wait_error_min
+    typer.echo("\n" + text("The wait of one truck differs by at most {largest:.2f} min.", largest=largest))
     if report.only_recorded or report.only_study:
-        typer.echo(
-            f"Still waiting at the end: {report.only_recorded} in the study alone, "
-            f"{report.only_study} in the record alone."
-        )
+        message = N_("Still waiting at the end: {study} in the study alone, {record} in the record alone.")
+        typer.echo(text(message, study=report.only_recorded, record=report.only_study))
     for note in report.notes:
-        typer.echo(f"- {note}")
+        typer.echo(f"- {words().note(note)}")

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli_common import fail
+from api.terminal import Lang, choose, chosen, text
 
 if TYPE_CHECKING:
     from sim.report import Report
     from sim.report_words import Words
 
 CHARTS = Path(__file__).parent / "console" / "static" / "vendor" / "echarts" / "echarts.min.js"
-
-
-class Language(StrEnum):
-    """Languages of a report."""
-
-    zh = "zh"
-    en = "en"
 
 
 ReportFile = Annotated[
@@ -32,34 +25,45 @@ Tables = Annotated[
     Path | None,
     typer.Option("--tables", help="Write the report's tables: a workbook (NAME.xlsx), or a folder of CSV files."),
 ]
-Lang = Annotated[Language, typer.Option("--lang", help="Language of report and tables.")]
+ReportLang = Annotated[
+    Lang | None,
+    typer.Option(
+        "--lang",
+        help="Language of what is printed and of report and tables; without it these are Chinese.",
+        show_default=False,
+    ),
+]
 
 
 class ReportWanted:
     """What is to be written at the end; refused at the start when it cannot be, before long work."""
 
-    def __init__(self, report: Path | None, tables: Path | None, language: Language) -> None:
+    def __init__(self, report: Path | None, tables: Path | None, language: Lang | None) -> None:
         self.report, self.tables = report, tables
-        self.language = language
+        if language is not None:
+            choose(language)
         if report is not None and not CHARTS.is_file():
             fail(
-                f"--report needs the chart library, which is not at {CHARTS}: run `make setup`, or copy "
-                "dist/echarts.min.js of the npm package echarts 6 there"
+                text(
+                    "--report needs the chart library, which is not at {path}: run `make setup`, or copy "
+                    "dist/echarts.min.js of the npm package echarts 6 there",
+                    path=CHARTS,
+                )
             )
         if report is not None and not report.parent.is_dir():
-            fail(f"--report {report}: no such folder {report.parent}")
+            fail(text("{option} {path}: no such folder {folder}", option="--report", path=report, folder=report.parent))
         if tables is not None and tables.suffix.lower() != ".xlsx" and tables.is_file():
-            fail(f"--tables {tables}: is a file; give NAME.xlsx or a folder")
+            fail(text("{option} {path}: is a file; give NAME.xlsx or a folder", option="--tables", path=tables))
 
     def __bool__(self) -> bool:
         return self.report is not None or self.tables is not None
 
     @property
     def words(self) -> Words:
-        """Texts of the language asked for."""
+        """Texts of the language asked for; Chinese when none was."""
         from sim.report_words import load_words
 
-        return load_words(self.language.value)
+        return load_words((chosen() or Lang.zh).value)
 
     def write(self, report: Report) -> None:
         """Write what was asked for and say where, on standard error."""
@@ -68,9 +72,9 @@ class ReportWanted:
         try:
             if self.report is not None:
                 self.report.write_text(report.html(CHARTS.read_text(encoding="utf-8")), encoding="utf-8")
-                typer.echo(f"report: {self.report}", err=True)
+                typer.echo(text("report: {path}", path=self.report), err=True)
             if self.tables is not None:
                 write_tables(report.tables, self.tables, report.words)
-                typer.echo(f"tables: {self.tables}", err=True)
+                typer.echo(text("tables: {path}", path=self.tables), err=True)
         except OSError as error:
-            fail(f"cannot write {error.filename}: {error.strerror}")
+            fail(text("cannot write {path}: {reason}", path=error.filename, reason=error.strerror))

@@ -17,6 +17,7 @@ from api.cli_common import (
     read_settings,
     read_station,
 )
+from api.terminal import language, text
 
 commands = typer.Typer()
 
@@ -107,7 +108,7 @@ def devices(
         else:
             for name, (host, port) in servers.addresses.items():
                 typer.echo(f"{name:<12} Modbus TCP {host}:{port}")
-            typer.echo(f"{servers.speed:g} station seconds a second; Ctrl-C stops.")
+            typer.echo(text("{speed:g} station seconds a second; Ctrl-C stops.", speed=servers.speed))
 
     run = partial(
         run_devices,
@@ -123,7 +124,7 @@ def devices(
     try:
         asyncio.run(run())
     except KeyboardInterrupt:
-        typer.echo("stopped")
+        typer.echo(text("stopped"))
     except (DeviceError, PlantError) as error:
         fail(str(error))
 
@@ -140,4 +141,5 @@ def _list_faults(as_json: bool) -> None:
             ]
         )
     else:
-        print_table(("fault", "what happens"), [(f.usage, f.text.en) for f in faults])
+        pick = language().pick
+        print_table((text("fault"), text("what happens")), [(f.usage, pick(f.text.zh, f.text.en)) for f in faults])

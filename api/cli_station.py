@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from api.cli_common import FOUND, INVALID, OK, Json, Station, fail, print_json, print_table, read_station
+from api.terminal import LangOption, choose, language, text
+from api.terminal import lang as terminal_lang
 
 if TYPE_CHECKING:
     from api.device_check import DeviceAnswer
@@ -42,19 +44,30 @@ def check(
         fail(str(error))
     answers = _ask_devices(config, station.parent) if devices else ()
     if as_json:
-        print_json({"file": str(station), "valid": True, "problems": [], "devices": [asdict(a) for a in answers]})
+        devices_json = [{"device": a.device, "address": a.address, "ok": a.ok, "detail": a.detail} for a in answers]
+        print_json({"file": str(station), "valid": True, "problems": [], "devices": devices_json})
     else:
         bays = sum(bay.role == "rack" for bay in config.bays)
         charger_kw = sum(bay.charger_kw for bay in config.bays)
         typer.echo(
-            f"{station}: valid. {config.station.id}: {len(config.lanes)} lane(s), {bays} charging bays, "
-            f"{charger_kw:g} kW of chargers, grid limit {config.site.grid_limit_kw:g} kW, "
-            f"{len(config.vehicles)} trucks, {len(config.packs)} packs, devices {config.devices}"
+            text(
+                "{file}: valid. {id}: {lanes} lane(s), {bays} charging bays, {charger_kw:g} kW of chargers, "
+                "grid limit {grid_kw:g} kW, {trucks} trucks, {packs} packs, {devices}",
+                file=station,
+                id=config.station.id,
+                lanes=len(config.lanes),
+                bays=bays,
+                charger_kw=charger_kw,
+                grid_kw=config.site.grid_limit_kw,
+                trucks=len(config.vehicles),
+                packs=len(config.packs),
+                devices=language().word("devices", config.devices),
+            )
         )
         if answers:
             print_table(
-                ("device", "address", "answers", "what it says"),
-                [(a.device, a.address, "yes" if a.ok else "NO", a.detail) for a in answers],
+                (text("device"), text("address"), text("answers"), text("what it says")),
+                [(a.device, a.address, text("yes") if a.ok else text("NO"), text(a.said, **a.values)) for a in answers],
             )
     raise typer.Exit(OK if all(answer.ok for answer in answers) else FOUND)
 
@@ -132,27 +145,34 @@ def charge_plan(
         return
     _print_plan(config, steps)
     typer.echo(
-        f"{energy_kwh:,.1f} kWh for {cost_yuan:,.2f} yuan; "
-        f"grid limit {config.site.grid_limit_kw:g} kW, of which the station itself {config.site.base_load_kw:g} kW"
+        text(
+            "{energy_kwh:,.1f} kWh for {cost_yuan:,.2f} yuan; grid limit {grid_kw:g} kW, "
+            "of which the station itself {base_kw:g} kW",
+            energy_kwh=energy_kwh,
+            cost_yuan=cost_yuan,
+            grid_kw=config.site.grid_limit_kw,
+            base_kw=config.site.base_load_kw,
+        )
     )
 
 
 def _print_plan(config: StationConfig, steps: tuple[PlanStep, ...]) -> None:
     bays = [bay.bay_id for bay in steps[0].bays] if steps else []
+    word = language().word
     rows = []
     for step in steps:
-        cells = [f"{b.power_kw:.0f} kW" if b.power_kw else b.limited_by for b in step.bays]
+        cells = [f"{b.power_kw:.0f} kW" if b.power_kw else word("limit", b.limited_by) for b in step.bays]
         socs = [f"{b.soc_pct:.0f}%" for b in step.bays]
         rows.append(
             (
                 step.at.astimezone(config.station.zone).strftime("%m-%d %H:%M"),
-                step.period,
+                word("period", step.period),
                 f"{step.price_yuan_per_kwh:.4f}",
                 f"{step.setpoint_kw:.0f}",
                 *(f"{soc} {cell}" for soc, cell in zip(socs, cells, strict=True)),
             )
         )
-    print_table(("time", "period", "yuan/kWh", "kW", *bays), rows, right=(2, 3))
+    print_table((text("time"), text("period"), text("yuan/kWh"), "kW", *bays), rows, right=(2, 3))
 
 
 @commands.command(epilog="Example: `swap recipe top_lift --packs 2 --order in_out`")
@@ -160,11 +180,13 @@ def recipe(
     name: Annotated[str, typer.Argument(help="A shipped recipe, or a TOML file.", show_default=False)],
     packs: Annotated[int, typer.Option(min=1, max=2, help="Packs per vehicle.")] = 1,
     order: Annotated[Literal["out_in", "in_out"], typer.Option(help="Spent pack out first, or in first.")] = "out_in",
-    language: Annotated[Literal["en", "zh"], typer.Option("--lang", help="Language of the table.")] = "en",
+    lang: LangOption = None,
     diagram: Annotated[bool, typer.Option("--mermaid", help="Print the state diagram instead.")] = False,
     as_json: Json = False,
 ) -> None:
     """Print a recipe's table: each state with its command, permissives, confirmations, time limit and way back."""
+    if lang is not None:
+        choose(lang)
     from swap.station.machine import mermaid
     from swap.station.recipe import RecipeError, load_recipe, markdown
 
@@ -177,4 +199,4 @@ def recipe(
     elif diagram:
         typer.echo(mermaid(table))
     else:
-        typer.echo(markdown(table, language))
+        typer.echo(markdown(table, terminal_lang().value))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.console.words import N_
 from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.link import ModbusLink
 from robotics.modbus_link.registers import RegisterMap, load_map
@@ -22,7 +23,14 @@ class DeviceAnswer:
     """`lane:L1`, `bay:A3`, `meter`."""
     address: str
     ok: bool
-    detail: str
+    said: str
+    """What it said, marked for the catalogue; the names in braces are those of `values`."""
+    values: Mapping[str, object]
+
+    @property
+    def detail(self) -> str:
+        """What it said, in English."""
+        return self.said.format(**self.values)
 
 
 async def ask_devices(config: StationConfig, folder: Path) -> tuple[DeviceAnswer, ...]:
@@ -55,9 +63,10 @@ async def _ask(device: str, address: ModbusAddress, map_name: str, folder: Path)
         for block in register_map.read_blocks:
             values.update(await _read_block(link, register_map, block))
     except LinkLost as error:
-        return DeviceAnswer(device, where, False, f"no answer: {error}")
+        return DeviceAnswer(device, where, False, N_("no answer: {error}"), {"error": error})
     except Refused as error:
-        return DeviceAnswer(device, where, False, f"refused: {error}; does the map {map_name} fit it?")
+        said = N_("refused: {error}; does the map {map} fit it?")
+        return DeviceAnswer(device, where, False, said, {"error": error, "map": map_name})
     finally:
         await link.close()
     known = {name: value for name, value in values.items() if value is not None}
@@ -66,7 +75,8 @@ async def _ask(device: str, address: ModbusAddress, map_name: str, folder: Path)
         for name in ("heartbeat", "state", "pack_id", "soc_pct", "charger_state", "import_kw")
         if name in known
     ]
-    return DeviceAnswer(device, where, True, f"{len(known)} of {len(values)} values" + "".join(f", {s}" for s in shown))
+    found = {"known": len(known), "all": len(values), "some": "".join(f", {value}" for value in shown)}
+    return DeviceAnswer(device, where, True, N_("{known} of {all} values{some}"), found)
 
 
 async def _read_block(link: ModbusLink, register_map: RegisterMap, block: str) -> Mapping[str, object]:

@@ -341,6 +341,13 @@ class RequestIn(Input):
     station_id: StationId | None = None
 
 
+class AnswerOut(Output):
+    """One statement of an answer; a value may hold statements of its own."""
+
+    code: str
+    values: dict[str, str | tuple[AnswerOut, ...]]
+
+
 class RequestOut(Output):
     """A request and its answer."""
 
@@ -352,6 +359,9 @@ class RequestOut(Output):
     status: str
     answered_at: datetime | None
     answer: str
+    """In English."""
+    answer_parts: tuple[AnswerOut, ...]
+    """The same as codes and values, for another language."""
 
 
 class AcknowledgeIn(Input):

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import httpx
 import uvicorn
 
-from api.announce import Announcer, terminal_language
+from api import terminal
+from api.announce import Announcer
 from api.app import create_app
 from api.settings import Settings
 from battery_bms.modbus_meter import ModbusMeter
@@ -208,7 +209,7 @@ async def serve(settings: Settings, config: StationConfig, echo: Callable[[str],
 
 
 async def _serve(station: Station, echo: Callable[[str], None]) -> int:
-    language = terminal_language(station.config)
+    language = terminal.language(station.config.station.zone)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -230,8 +231,8 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
         name = language.pick(station.config.station.name_zh, station.config.station.name_en)
         echo(f"{name}: http://{settings.host}:{port}/console")
         if station.config.devices == "simulated":
-            text = language.text("Simulated devices, {speed:g} station seconds a second; Ctrl-C stops safely.")
-            echo(text.format(speed=station.speed))
+            text, speed = language.text, station.speed
+            echo(text("Simulated devices, {speed:g} station seconds a second; Ctrl-C stops safely.", speed=speed))
 
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(station.devices())

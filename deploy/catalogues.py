@@ -1,6 +1,6 @@
 """Bring the gettext catalogues up to date with the texts in code and templates, and compile them.
 
-One catalogue is the console's, one the planner's report's.
+One catalogue is that of the console and the command line, one that of the planner's reports.
 
 Both `.po` and `.mo` are committed, so a fresh clone speaks both languages without a build step. New texts enter
 the Chinese catalogue empty: translate them in the `.po`, then run this again.
@@ -35,10 +35,19 @@ class Domain:
     templates: tuple[str, ...]
     locale: str
     header: str
+    docstrings: tuple[str, ...] = ()
+    """Files whose public functions' docstrings are texts."""
 
 
-CONSOLE = Domain("console", ("api/**/*.py",), ("api/console/templates/*.html",), "api/locale", "Texts of the console")
-REPORT = Domain("report", ("sim/report*.py",), (), "sim/locale", "Texts of the planner's report")
+CONSOLE = Domain(
+    "console",
+    ("api/**/*.py", "swap/station/answer_words.py"),
+    ("api/console/templates/*.html",),
+    "api/locale",
+    "Texts of the console and the command line",
+    docstrings=("swap/audit/packs.py", "swap/audit/swaps.py", "swap/audit/money.py"),
+)
+REPORT = Domain("report", ("sim/*.py",), (), "sim/locale", "Texts of the planner's reports")
 DOMAINS = (CONSOLE, REPORT)
 
 
@@ -47,6 +56,9 @@ def extracted(domain: Domain = CONSOLE) -> Catalog:
     found = Catalog(project="swapstation", charset="utf-8")
     for path in _files(domain.code):
         for text in _texts_of_code(path):
+            found.add(text, locations=[(path.relative_to(ROOT).as_posix(), 0)])
+    for path in _files(domain.docstrings):
+        for text in _docstrings(path):
             found.add(text, locations=[(path.relative_to(ROOT).as_posix(), 0)])
     reader = Environment(extensions=["jinja2.ext.i18n"], trim_blocks=True, lstrip_blocks=True)
     for path in _files(domain.templates):
@@ -68,6 +80,13 @@ def _texts_of_code(path: Path) -> Iterator[str]:
             first = node.args[0]
             if name in {"N_", "text"} and isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield first.value
+
+
+def _docstrings(path: Path) -> Iterator[str]:
+    """Docstrings of the checks of a file in one line each, as `swap.audit` gives them."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and [given.arg for given in node.args.args] == ["records", "found"]:
+            yield " ".join((ast.get_docstring(node) or "").split())
 
 
 def po_path(language: str, domain: Domain = CONSOLE) -> Path:

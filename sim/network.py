@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sim.network_engine import NetworkFlow, station_seed
 from sim.network_file import Network
+from sim.notes import Note, warmup_note
 from sim.parallel import Workers
 from sim.stats import Estimate, estimate, mser5, quantile_estimate, ratio_estimate
 from sim.study import DAY_S, RunResult, StudyResult, read_run
@@ -81,7 +82,7 @@ class NetworkResult:
     warmup_days: float
     runs: tuple[NetworkRun, ...]
     confidence: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def station(self, index: int) -> StudyResult:
         """One station, as its own study would show it."""
@@ -176,10 +177,10 @@ def run_network(
     used_seed = study.seed if seed is None else seed
     length = float(study.days if days is None else days)
     warmup = study.warmup_days if warmup_days is None else warmup_days
-    notes: list[str] = []
+    notes: list[Note] = []
     if warmup is None:
         warmup = find_network_warmup_days(network, used_seed, pool)
-        notes.append(f"warm-up {warmup:g} day(s), found by MSER-5 on three pilot runs")
+        notes.append(warmup_note(warmup))
     count = study.replications if replications is None else replications
     tasks = [NetworkTask(network, used_seed, n, length, warmup) for n in range(count)]
     runs = pool.map(run_network_task, tasks, None if on_done is None else lambda done: on_done(done, count))

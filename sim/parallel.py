@@ -1,23 +1,43 @@
 """Runs independent tasks on all cores, or on a cluster that already runs; results in the order of the tasks.
 
-A task must be picklable and carry its own seed, so what it gives does not depend on where it runs.
+A task must be picklable and carry its own seed, so what it gives does not depend on where it runs. A cluster is
+that of the package `distributed` (an extra). Its workers must have the same program and the same versions of Python
+and NumPy, or the results could differ: this is checked before anything is sent.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import multiprocessing
 import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sim.notes import N_, Note
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
+CONNECT_S = 10.0
+"""How long a scheduler may take to answer, and its first worker to join."""
+CODE = ("sim", "swap", "scheduler", "battery_bms", "robotics")
+"""Folders whose files decide what a task gives."""
+
+
 class ClusterError(Exception):
-    """The cluster cannot be used; the message says what to do."""
+    """The cluster cannot be used; the note says what to do."""
+
+    def __init__(self, text: str, **values: object) -> None:
+        self.note = Note(text, values)
+        super().__init__(str(self.note))
 
 
 class Workers:
@@ -48,7 +68,8 @@ def workers(processes: int | None = None, cluster: str | None = None) -> Iterato
     """Local processes (all cores when None), or the workers of a cluster at `tcp://HOST:PORT`.
 
     Raises:
-        ClusterError: the extra is not installed, or nobody answers at the address.
+        ClusterError: the extra is not installed, nobody answers at the address, no worker joins, a worker has another
+            program, or the cluster is lost during the work.
     """
     if cluster is not None:
         with _cluster(cluster) as executor:
@@ -63,16 +84,58 @@ def workers(processes: int | None = None, cluster: str | None = None) -> Iterato
         yield Workers(pool, count)
 
 
+def versions() -> dict[str, str]:
+    """What must be the same wherever a task runs."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for folder in CODE:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in (".py", ".toml"):
+                digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return {"Python": platform.python_version(), "NumPy": np.__version__, "swapstation": digest.hexdigest()[:12]}
+
+
 @contextmanager
 def _cluster(address: str) -> Iterator[Executor]:
     try:
         from distributed import Client
+        from distributed.comm import CommClosedError
+        from distributed.scheduler import KilledWorker
     except ImportError as error:
-        raise ClusterError("install the extra first: pip install 'swapstation[cluster]'") from error
+        raise ClusterError(N_("install the extra first: pip install 'swapstation[cluster]'")) from error
     try:
-        client = Client(address, timeout="10s")
+        client = Client(address, timeout=CONNECT_S)
+    except (ValueError, TypeError) as error:
+        text = N_("--cluster {address}: is no address; give tcp://HOST:PORT of a scheduler")
+        raise ClusterError(text, address=address) from error
     except OSError as error:
-        raise ClusterError(f"no scheduler answers at {address}: {error}") from error
+        raise ClusterError(N_("no scheduler answers at {address}: {reason}"), address=address, reason=error) from error
     with client:
-        executor: Executor = client.get_executor()
-        yield executor
+        _check_workers(client, address)
+        try:
+            # A key of its own for each task: nobody else's result is taken for ours.
+            yield client.get_executor(pure=False)
+        except (CancelledError, asyncio.CancelledError, CommClosedError, KilledWorker) as error:
+            reason = str(error) or type(error).__name__
+            text = N_("the cluster at {address} was lost during the work: {reason}; start it anew and try again")
+            raise ClusterError(text, address=address, reason=reason) from error
+
+
+def _check_workers(client: Any, address: str) -> None:
+    """Raise ClusterError unless there are workers and each has what this program has."""
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_S)
+    except TimeoutError as error:
+        text = N_("the scheduler at {address} has no worker: start one with `dask worker {address}`")
+        raise ClusterError(text, address=address) from error
+    own = versions()
+    try:
+        found: dict[str, dict[str, str]] = client.run(versions)
+    except (ImportError, AttributeError) as error:
+        text = N_("the workers at {address} cannot load this program ({reason}): install swapstation there")
+        raise ClusterError(text, address=address, reason=error) from error
+    for worker, theirs in sorted(found.items()):
+        for name, version in own.items():
+            if theirs.get(name) != version:
+                text = N_("worker {worker} has {name} {theirs}, here it is {own}: install the same on both")
+                raise ClusterError(text, worker=worker, name=name, theirs=theirs.get(name, "–"), own=version)

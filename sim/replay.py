@@ -17,6 +17,7 @@ import numpy as np
 from battery_bms.pack import soc_pct, spec_from_section
 from sim.demand import Arrival
 from sim.engine_given import Given, GivenFlow, Outage, Stock, check_pair
+from sim.notes import N_, Note
 from sim.scenario import FailureSection, PatienceSection, Scenario
 from sim.scenario_site import StaffSection
 from swap.config import StationConfig
@@ -70,7 +71,7 @@ class ReplayReport:
     waits_min: tuple[tuple[float, float], ...]
     """Wait of each compared truck: recorded, study."""
     values: tuple[Compared, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = field(default=())
 
     @property
     def holds(self) -> bool:
@@ -107,13 +108,14 @@ def replay(
         NothingToReplay: the record holds no swap.
     """
     check_pair(scenario, config)
-    notes: list[str] = []
+    notes: list[Note] = []
     swaps = _usable(recording, notes)
     lane_s = {swap.swap_id: took_s for swap in swaps if (took_s := _lane_s(recording, swap)) is not None}
     equipment = {"swap_cv": 0.0}
     if measured_swap_time and lane_s:
         equipment["swap_s"] = fmean(lane_s.values())
-        notes.append(f"swaps take their measured times, {equipment['swap_s']:.0f} s on average, not the scenario's")
+        text = N_("swaps take their measured times, {mean_s:.0f} s on average, not the scenario's")
+        notes.append(Note(text, {"mean_s": equipment["swap_s"]}))
     update = {
         "failures": FailureSection(),
         "patience": PatienceSection(),
@@ -142,7 +144,8 @@ def replay(
     )
     if recording.stops:
         lost_min = sum((s.until_at - s.from_at).total_seconds() for s in recording.stops) / 60
-        notes.append(f"{len(recording.stops)} times a lane did not serve, {lost_min:.0f} min in all; so in the study")
+        text = N_("{count} times a lane did not serve, {lost_min:.0f} min in all; so in the study")
+        notes.append(Note(text, {"count": len(recording.stops), "lost_min": lost_min}))
     flow = GivenFlow(measured, given)
     before_kwh = _held_kwh(flow)
     flow.time.run_until(seconds(recording.until_at))
@@ -169,7 +172,7 @@ def _held_kwh(flow: GivenFlow) -> float:
     return sum(bay.pack.energy_kwh for bay in flow.rack.bays if bay.pack is not None)
 
 
-def _usable(recording: Recording, notes: list[str]) -> list[RecordedSwap]:
+def _usable(recording: Recording, notes: list[Note]) -> list[RecordedSwap]:
     """The trucks that the study serves: not those under way at the beginning, nor those that left as they came."""
     found, under_way, left = [], 0, 0
     for swap in recording.swaps:
@@ -180,22 +183,23 @@ def _usable(recording: Recording, notes: list[str]) -> list[RecordedSwap]:
         else:
             found.append(swap)
     if under_way:
-        notes.append(f"{under_way} swap(s) under way at the beginning keep their lane until they ended")
+        text = N_("{count} swap(s) under way at the beginning keep their lane until they ended")
+        notes.append(Note(text, {"count": under_way}))
     if left:
-        notes.append(f"{left} swap(s) ended without an exchange; they keep their lane for the recorded time")
+        text = N_("{count} swap(s) ended without an exchange; they keep their lane for the recorded time")
+        notes.append(Note(text, {"count": left}))
     return found
 
 
 def _arrivals(
-    swaps: Sequence[RecordedSwap], config: StationConfig, seconds: Callable[[datetime], float], notes: list[str]
+    swaps: Sequence[RecordedSwap], config: StationConfig, seconds: Callable[[datetime], float], notes: list[Note]
 ) -> list[Arrival]:
     known = [level for swap in swaps for level in swap.soc_pct if level is not None]
     usual_pct = fmean(known) if known else 30.0
     unknown = sum(1 for swap in swaps if None in swap.soc_pct or not swap.soc_pct)
     if unknown:
-        notes.append(
-            f"{unknown} truck(s) without a reading of the pack taken off came with the mean, {usual_pct:.1f} %"
-        )
+        text = N_("{count} truck(s) without a reading of the pack taken off came with the mean, {mean_pct:.1f} %")
+        notes.append(Note(text, {"count": unknown, "mean_pct": usual_pct}))
     found = []
     for swap in swaps:
         seats = config.vehicle_model(swap.model).packs_per_vehicle
@@ -217,7 +221,7 @@ def _arrivals(
     return found
 
 
-def _stock(recording: Recording, scenario: Scenario, notes: list[str]) -> dict[str, Stock]:
+def _stock(recording: Recording, scenario: Scenario, notes: list[Note]) -> dict[str, Stock]:
     specs = {kind.id: spec_from_section(kind) for kind in scenario.pack_kinds}
     found, unknown = {}, 0
     for pack in recording.rack:
@@ -228,7 +232,8 @@ def _stock(recording: Recording, scenario: Scenario, notes: list[str]) -> dict[s
             unknown += 1
         found[pack.bay_id] = Stock(pack.kind, level_pct)
     if unknown:
-        notes.append(f"{unknown} pack(s) in the rack without a reading count as charged at the beginning")
+        text = N_("{count} pack(s) in the rack without a reading count as charged at the beginning")
+        notes.append(Note(text, {"count": unknown}))
     return found
 
 
@@ -243,7 +248,7 @@ def _report(
     stored_kwh: float,
     within_min: float,
     within_pct: float,
-    notes: Sequence[str],
+    notes: Sequence[Note],
 ) -> ReplayReport:
     waits: list[tuple[float, float]] = []
     lane_min: list[tuple[float, float]] = []

@@ -10,6 +10,7 @@ import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from sim.notes import N_, Note
 from sim.report_plots import Option, size_plots, study_plots
 from sim.report_tables import Table, assumption_table, number, size_tables, study_tables, table_html
-from sim.report_words import HTML_TAGS, N_, RESOURCE_NAMES, Words
+from sim.report_words import HTML_TAGS, RESOURCE_NAMES, Words
 from sim.results import size_values, study_values
 from sim.scenario import Scenario
 from sim.sizing import Sizing, Trial
@@ -71,6 +73,8 @@ class Report:
     tables: list[Table]
     plots: dict[str, Option]
     warnings: list[str] = field(default_factory=list)
+    shown: str = ""
+    """Which design the charts of waits, packs and power show, when it is not the answer."""
 
     def html(self, charts_code: str) -> str:
         """The whole page; `charts_code` is the text of `echarts.min.js`."""
@@ -88,7 +92,7 @@ class Report:
             tag=HTML_TAGS[words.language],
             title=name,
             station=station_line(scenario, words),
-            answer=self.answer,
+            answer=[*self.answer, self.shown] if self.shown else self.answer,
             mood=self.mood,
             warnings=self.warnings,
             plots=[
@@ -97,6 +101,7 @@ class Report:
             ],
             tables=[table for table in shown if table["id"] not in FOLDED],
             folded=[table for table in shown if table["id"] in FOLDED],
+            minutes=words.unit("min"),
             made_title=words.text("How these numbers were made"),
             made=self.made,
             values=_script_json(self.values),
@@ -151,28 +156,7 @@ def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, s
     stock = next((trial for trial in by_packs if trial.verdict), None)
     chosen: Trial | None = stock if found is None else found.answer
     if found is None:
-        looked_at = best if stock is None else stock
-        given = {
-            "packs": looked_at.design.packs,
-            "share": _percent_of(looked_at.share),
-            "limit": limit,
-            "target": target,
-        }
-        if stock is None:
-            answer = [
-                text(
-                    "Not reachable with packs alone: {packs} packs serve {share} within {limit} min, wanted {target}.",
-                    **given,
-                )
-            ]
-        else:
-            answer = [
-                text(
-                    "Smallest stock that keeps the promise: {packs} packs; "
-                    "{share} of the trucks are served within {limit} min, wanted {target}.",
-                    **given,
-                )
-            ]
+        answer = [stock_line(by_packs, words)]
     elif found.answer is None:
         share = _percent(found.lane_share)
         answer = [
@@ -211,8 +195,6 @@ def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, s
         )
     shown = chosen or (best if found is None else found.next_cheaper or best)
     result = shown.result()
-    if chosen is None:
-        answer.append(text("The charts of waits, packs and power show: {design}.", design=words.design(shown.design)))
     answer.append(_waits_line(result, words))
     tables = [*size_tables(by_packs, found, words), *study_tables(result, words), assumption_table(scenario, words)]
     made = _made(result, words)
@@ -240,8 +222,41 @@ def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, s
         made=made,
         tables=tables,
         plots=({} if found is None else size_plots(found, words)) | study_plots(result, words),
+        shown="" if chosen is not None else text("The charts show: {design}.", design=words.design(shown.design)),
         warnings=[] if found is None else edge_warnings(found, words),
     )
+
+
+def stock_line(by_packs: Sequence[Trial], words: Words) -> str:
+    """The smallest number of packs that keeps the promise, everything else as it stands; or that none does."""
+    promise = by_packs[0].scenario.promise
+    stock = next((trial for trial in by_packs if trial.verdict), None)
+    looked_at = stock or max(by_packs, key=lambda trial: trial.share.mean)
+    message = N_("Not reachable with packs alone: {packs} packs serve {share} within {limit} min, wanted {target}.")
+    if stock is not None:
+        message = N_(
+            "Smallest stock that keeps the promise: {packs} packs; "
+            "{share} of the trucks are served within {limit} min, wanted {target}."
+        )
+    return words.text(
+        message,
+        packs=looked_at.design.packs,
+        share=_percent_of(looked_at.share),
+        limit=f"{promise.wait_limit_min:g}",
+        target=_percent(promise.target_share),
+    )
+
+
+def runs_line(runs: int, days: float, start_on: date, seed: int, words: Words) -> str:
+    """What was simulated, in a line."""
+    message = N_("{runs} replications of {days:g} days from {start_on}, seed {seed}")
+    return words.text(message, runs=runs, days=days, start_on=start_on.isoformat(), seed=seed)
+
+
+def warmup_line(notes: Sequence[Note], warmup_days: float, words: Words) -> str:
+    """How the warm-up was chosen and what else is to be said, in a line."""
+    found = [words.note(note) for note in notes]
+    return "; ".join(found) if found else words.text("warm-up {days:g} day(s)", days=warmup_days)
 
 
 def edge_warnings(found: Sizing, words: Words) -> list[str]:

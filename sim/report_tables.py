@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from sim.report_assumptions import CHOICES, FIELDS, UNSEEN, YES_NO
 from sim.report_storage import has_storage, storage_rows
 from sim.report_words import CHANGES, PART_NAMES, PERIOD_NAMES, QUANTITIES, RESOURCE_NAMES, SECTIONS, VERDICTS, Words
 from sim.results import by_hour, by_period, cost_parts
@@ -205,6 +206,7 @@ def wait_bins(result: StudyResult) -> list[tuple[float, float | None, Estimate]]
 _SUFFIXES = (
     ("_kwh_per_km_loaded", "kWh/km"),
     ("_trucks_per_hour_by_hour", "1/h"),
+    ("_ohm_per_v", "Ω/V"),
     ("_yuan_per_kwh", "yuan/kWh"),
     ("_yuan_per_kva", "yuan/kVA"),
     ("_yuan_per_kw", "yuan/kW"),
@@ -250,42 +252,45 @@ def assumption_table(scenario: Scenario, words: Words) -> Table:
     """Every value of the scenario, those taken from the station file and the defaults included."""
     text = words.text
     rows: list[tuple[Cell, ...]] = []
-    for path, name, value in _leaves("", scenario):
-        if path in ("folder", "vehicle_ids"):
-            continue
+    for path, owner, name, value in _leaves("", scenario):
         section = path.split(".")[0].split("[")[0] if "." in path or "[" in path else ""
-        rows.append((text(SECTIONS[section]), path, value, words.unit(unit_of(name))))
-    heads = (text("Section"), text("Field of the scenario file"), text("Value"), text("Unit"))
+        phrase = FIELDS[type(owner).__name__].get(name) or SECTIONS[name]
+        shown = CHOICES.get(f"{type(owner).__name__}.{name}", {}).get(str(value))
+        cell = _plain(value, words) if shown is None else f"{text(shown)} ({value})"
+        rows.append((text(SECTIONS[section]), text(phrase), cell, words.unit(unit_of(name)), path))
+    heads = (text("Section"), text("Assumption"), text("Value"), text("Unit"), text("Field of the scenario file"))
     return Table("assumptions", text("Assumptions"), heads, tuple(rows))
 
 
-def _leaves(path: str, value: Any) -> list[tuple[str, str, Cell]]:
-    found: list[tuple[str, str, Cell]] = []
-    for name in type(value).model_fields:
-        item, where = getattr(value, name), f"{path}.{name}" if path else name
-        if name in ("folder", "vehicle_ids"):
+def _leaves(path: str, section: BaseModel) -> Iterator[tuple[str, BaseModel, str, Any]]:
+    """Path in the file, the section that holds it, name and value of every field."""
+    for name in type(section).model_fields:
+        item, where = getattr(section, name), f"{path}.{name}" if path else name
+        if name in UNSEEN:
             continue
         if isinstance(item, BaseModel):
-            found += _leaves(where, item)
+            yield from _leaves(where, item)
         elif isinstance(item, tuple) and item and isinstance(item[0], BaseModel):
-            for part in item:
-                found += _leaves(f"{where}[{getattr(part, 'id', item.index(part) + 1)}]", part)
+            for number, part in enumerate(item, start=1):
+                yield from _leaves(f"{where}[{getattr(part, 'id', number)}]", part)
+        elif isinstance(item, Mapping) and any(isinstance(part, BaseModel) for part in item.values()):
+            for key, part in item.items():
+                yield from _leaves(f"{where}[{key}]", part)
         else:
-            found.append((where, name, _plain(item)))
-    return found
+            yield where, section, name, item
 
 
-def _plain(value: Any) -> Cell:
+def _plain(value: Any, words: Words) -> Cell:
     if value is None or value in ((), {}):
         return "–"
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return words.text(YES_NO[value])
     if isinstance(value, str | int | float):
         return value
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_plain(item, words)}" for key, item in value.items())
     if isinstance(value, tuple | list):
         return ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
     return str(value)

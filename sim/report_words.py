@@ -8,16 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from sim.design import Design
+from sim.notes import N_, Note
 
 LOCALE = Path(__file__).parent / "locale"
 DOMAIN = "report"
 LANGUAGES = {"zh": "zh_CN", "en": "en"}
 HTML_TAGS = {"zh": "zh-CN", "en": "en"}
-
-
-def N_(text: str) -> str:
-    """Marks a text for the catalogue; it is translated where it is shown."""
-    return text
 
 
 QUANTITIES: dict[str, tuple[str, str]] = {
@@ -57,9 +53,15 @@ UNITS = {
     "min": N_("min"),
     "yuan": N_("yuan"),
     "yuan/year": N_("yuan/year"),
+    "yuan/h": N_("yuan/h"),
+    "yuan/kWh": N_("yuan/kWh"),
+    "yuan/kW": N_("yuan/kW"),
+    "yuan/kVA": N_("yuan/kVA"),
+    "yuan/(kVA·year)": N_("yuan/(kVA·year)"),
     "days": N_("days"),
     "years": N_("years"),
 }
+"""Units with a word in them; all others are written the same in both languages."""
 PERIOD_NAMES = {
     "critical": N_("critical peak"),
     "peak": N_("peak"),
@@ -128,6 +130,10 @@ class Words:
         """A text in this language with its values filled in."""
         found = self.texts.gettext(message) if message else ""
         return found.format(**values) if values else found
+
+    def note(self, note: Note) -> str:
+        """A remark in this language."""
+        return self.text(note.text, **note.values)
 
     def unit(self, unit: str) -> str:
         """A unit as it is written in this language."""

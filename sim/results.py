@@ -21,7 +21,7 @@ def study_values(result: StudyResult) -> dict[str, Any]:
         "warmup_days": result.warmup_days,
         "replications": len(result.runs),
         "confidence": result.confidence,
-        "notes": list(result.notes),
+        "notes": [str(note) for note in result.notes],
         "values": {name: _interval(found) for name, found in result.estimates().items()},
         "kwh_per_day_by_period": {name: found.mean for name, found in by_period(result, "kwh_by_period").items()},
         "yuan_per_day_by_period": {name: found.mean for name, found in by_period(result, "yuan_by_period").items()},

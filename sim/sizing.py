@@ -181,11 +181,11 @@ class Search:
         pool: Workers,
         effort: Effort,
         seed: int,
-        on_trial: Callable[[str], None] | None = None,
+        on_trial: Callable[[Trial], None] | None = None,
     ) -> None:
         self.scenario, self.pool, self.effort, self.seed = scenario, pool, effort, seed
         self.trials: dict[Design, Trial] = {}
-        self._on_trial = on_trial or (lambda text: None)
+        self._on_trial = on_trial or (lambda trial: None)
 
     def trial(self, design: Design) -> Trial:
         """The trial of a design, made when there is none yet."""
@@ -208,8 +208,7 @@ class Search:
         self.extend(trial, effort.first)
         while trial.verdict is None and len(trial.runs) < effort.most:
             self.extend(trial, min(len(trial.runs) + effort.step, effort.most))
-        share = trial.share
-        self._on_trial(f"{design}: {share.mean:.1%} ± {share.half_width:.1%} ({len(trial.runs)} runs)")
+        self._on_trial(trial)
         return trial.verdict is True
 
     def cheapest_passing(self, designs: Sequence[Design], bound: np.ndarray) -> Design | None:
@@ -313,7 +312,7 @@ def find_size(
     effort: Effort,
     *,
     seed: int | None = None,
-    on_trial: Callable[[str], None] | None = None,
+    on_trial: Callable[[Trial], None] | None = None,
     sensitivity: bool = True,
 ) -> Sizing:
     """Search the scenario's grid for the least yearly cost that keeps its promise."""

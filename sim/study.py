@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sim.engine_station import StationFlow
 from sim.engine_swap_truck import SwapTruckFlow
+from sim.notes import N_, Note, warmup_note
 from sim.parallel import Workers
 from sim.scenario import Scenario
 from sim.stats import Estimate, estimate, mser5, quantile_estimate, ratio_estimate, replications_needed
@@ -164,7 +165,7 @@ class StudyResult:
     warmup_days: float
     runs: tuple[RunResult, ...]
     confidence: float = 0.95
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = field(default=())
 
     def mean(self, name: str) -> Estimate:
         """Estimate of a time average or sum by its name in `RunResult.means`."""
@@ -263,10 +264,10 @@ def run_study(
     used_seed = study.seed if seed is None else seed
     length = float(study.days if days is None else days)
     warmup = study.warmup_days if warmup_days is None else warmup_days
-    notes: list[str] = []
+    notes: list[Note] = []
     if warmup is None:
         warmup = find_warmup_days(scenario, used_seed, pool)
-        notes.append(f"warm-up {warmup:g} day(s), found by MSER-5 on three pilot runs")
+        notes.append(warmup_note(warmup))
     count = study.replications if replications is None else replications
 
     def run(first: int, until: int, total: int) -> list[RunResult]:
@@ -282,7 +283,8 @@ def run_study(
         needed = min(max(replications_needed(found, half_width), len(runs) + 1), max_replications)
         runs += run(len(runs), needed, needed)
     if half_width is not None:
-        notes.append(f"{len(runs)} replications for a half-width of {half_width:g}")
+        values = {"count": len(runs), "half_width": half_width}
+        notes.append(Note(N_("{count} replications for a half-width of {half_width:g}"), values))
     return StudyResult(scenario, used_seed, length, warmup, tuple(runs), confidence, tuple(notes))
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from sim.demand import Arrival, arrivals
 from sim.engine_given import Given, GivenFlow, check_pair
 from sim.engine_view import StationTruck
+from sim.notes import N_, Note
 from sim.scenario import FailureSection, PatienceSection, Scenario
 from sim.scenario_site import PvSection, StaffSection, StorageSection
 from sim.twin_live import COMPLETED, DISPATCHED, STEP_DONE, LiveSide, Side, StepTimes, TwinEvent, called, step_times
@@ -71,7 +72,7 @@ class TwinReport:
     """Energy in the packs that each truck left with: live, study."""
     tolerance_s: float = TIME_TOLERANCE_S
     energy_tolerance: float = ENERGY_TOLERANCE
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = field(default=())
 
     @property
     def compared(self) -> int:
@@ -111,22 +112,22 @@ class TwinReport:
         return sum(event.kind == COMPLETED for event in (self.live, self.study)[side])
 
 
-def set_aside(scenario: Scenario) -> tuple[Scenario, tuple[str, ...]]:
+def set_aside(scenario: Scenario) -> tuple[Scenario, tuple[Note, ...]]:
     """The scenario without what only the study has, and what that was."""
     notes = []
     if scenario.failures != FailureSection():
-        notes.append("failures of robots, chargers and packs are left out")
+        notes.append(Note(N_("failures of robots, chargers and packs are left out")))
     if scenario.patience != PatienceSection():
-        notes.append("trucks wait until served")
+        notes.append(Note(N_("trucks wait until served")))
     if scenario.pv.peak_kw > 0 or scenario.storage.power_kw > 0 or scenario.dr_events:
-        notes.append("photovoltaics, storage and demand response are left out")
+        notes.append(Note(N_("photovoltaics, storage and demand response are left out")))
     if scenario.staff.shifts:
-        notes.append("shifts are left out: the lanes are attended all the time")
+        notes.append(Note(N_("shifts are left out: the lanes are attended all the time")))
     if scenario.equipment.swap_cv > 0:
-        notes.append("durations do not vary")
+        notes.append(Note(N_("durations do not vary")))
     if scenario.equipment.swap_s is not None:
-        notes.append("swap_s of the scenario is left out: the recipe's steps count")
-    notes.append("chargers lose nothing at their input; all probes of a pack are equally warm")
+        notes.append(Note(N_("swap_s of the scenario is left out: the recipe's steps count")))
+    notes.append(Note(N_("chargers lose nothing at their input; all probes of a pack are equally warm")))
     equipment = scenario.equipment.model_copy(update={"swap_cv": 0.0, "swap_s": None})
     update = {
         "failures": FailureSection(),

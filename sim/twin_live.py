@@ -16,6 +16,7 @@ from robotics.port import LocationKind, RobotCommand
 from sim.demand import Arrival
 from sim.engine_given import StationMismatch, Stock
 from sim.engine_world import World
+from sim.notes import N_, Note
 from sim.plant import Plant
 from sim.plant_cell import NOMINAL_S
 from sim.plant_rack import bay_place
@@ -150,7 +151,7 @@ class LiveSide:
         self.start_at = scenario.start_at.astimezone(UTC)
         self.begin_s = begin_s
         self.coming = list(coming)
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
         self.number_of: dict[str, int] = {}
         """Place in `coming` of each swap."""
         self.stock: dict[str, Stock] = {}
@@ -195,11 +196,14 @@ class LiveSide:
         self.charged_kwh = self.plant.rack.charged_kwh - self._before_kwh
         await station.stop()
         if self._refused:
-            self.notes.append(f"{self._refused} bookings were refused, their trucks came as walk-ins on both sides")
+            text = N_("{count} bookings were refused, their trucks came as walk-ins on both sides")
+            self.notes.append(Note(text, {"count": self._refused}))
         if self._replaced:
-            self.notes.append(f"{self._replaced} trucks were still here when they were to come again; others came")
+            text = N_("{count} trucks were still here when they were to come again; others came")
+            self.notes.append(Note(text, {"count": self._replaced}))
         if self._missing:
-            self.notes.append(f"{self._missing} trucks did not come: every truck of the station file was here")
+            text = N_("{count} trucks did not come: every truck of the station file was here")
+            self.notes.append(Note(text, {"count": self._missing}))
 
     def journal(self) -> Side:
         """What the station's own journal says."""

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select, update
 from swap.errors import InvalidInput, NotFound
 from swap.events import EventKind, append_event
 from swap.queries import FaultRecord, fault_record
+from swap.station.answer_words import Answer
 from swap.tables import ControlRequest, FaultRow, Station
 
 
@@ -30,6 +31,8 @@ class RequestRecord:
     status: str
     answered_at: datetime | None
     answer: str
+    """In English."""
+    answer_parts: tuple[Answer, ...]
 
 
 REQUEST_KINDS = (
@@ -121,6 +124,7 @@ def request_record(row: ControlRequest) -> RequestRecord:
         status=row.status,
         answered_at=row.answered_at,
         answer=row.answer,
+        answer_parts=tuple(map(Answer.read, row.answer_parts or ())),
     )
 
 

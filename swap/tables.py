@@ -331,6 +331,9 @@ class ControlRequest(Base, table=True):
     """open, done, refused."""
     answered_at: datetime | None = None
     answer: str = ""
+    """In English, for programs."""
+    answer_parts: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    """The same as codes and values (`swap.station.answer_words`); None in rows older than this column."""
 
 
 class Bill(Base, table=True):

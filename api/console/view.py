@@ -13,6 +13,7 @@ from swap.config import StationConfig
 from swap.history import SwapSummary
 from swap.queries import BayRecord, FaultRecord, LaneRecord, QueueRecord, SiteRecord, StationState, SwapRecord
 from swap.requests import RequestRecord
+from swap.station.answer_words import say
 from swap.station.recipe import QUEUED, RecipeError, StepTable, load_recipe
 
 
@@ -178,7 +179,7 @@ def page_view(
         name=language.pick(station.name_zh, station.name_en),
         mode=station.mode,
         mode_word=language.word("mode", station.mode),
-        mode_reason=_reason(station.mode_reason, language),
+        mode_reason=reason_words(station.mode_reason, language),
         controller=station.controller or "",
         now=now,
         speed=speed,
@@ -306,7 +307,7 @@ def _detail(swap: SwapRecord, language: Language) -> str:
     """What a person must know to decide on a held swap."""
     detail = swap.hold_detail
     parts = [
-        _reason(str(detail[key]), language) if key in ("fault", "signal") else language.word(key, str(detail[key]))
+        reason_words(str(detail[key]), language) if key in ("fault", "signal") else language.word(key, str(detail[key]))
         for key in ("fault", "signal", "check", "mode")
         if detail.get(key)
     ]
@@ -322,10 +323,17 @@ def _missing(names: tuple[str, ...], language: Language) -> str:
     return language.text("not fulfilled: {facts}").format(facts=", ".join(language.fact(name) for name in names))
 
 
-def _reason(reason: str, language: Language) -> str:
+THERMAL = "thermal event in "
+"""Begin of the reason that the thermal procedure gives, before the bays."""
+
+
+def reason_words(reason: str, language: Language) -> str:
     """A reason as stored: a known text, a permissive, a fault, or what a person wrote."""
-    if reason in WORDS["reason"]:
-        return language.word("reason", reason)
+    for subject in ("reason", "hold"):
+        if reason in WORDS[subject]:
+            return language.word(subject, reason)
+    if reason.startswith(THERMAL):
+        return language.text("hot pack in {bays}", bays=reason.removeprefix(THERMAL))
     if reason in WORDS["fact"]:
         return language.text("not fulfilled: {facts}").format(facts=language.fact(reason))
     try:
@@ -389,12 +397,13 @@ def _fault(fault: FaultRecord, language: Language) -> FaultLine:
 
 
 def _request(request: RequestRecord, language: Language) -> RequestLine:
-    about = [str(value) for value in request.arguments.values()]
+    about = [language.value(name, str(value)) for name, value in request.arguments.items()]
     return RequestLine(
         request_id=request.request_id,
         what=" ".join([language.word("request", request.kind), *about]),
         name=request.requested_by,
         status=request.status,
         status_word=language.word("request_status", request.status),
-        answer=request.answer,
+        # What was answered before answers had codes is English.
+        answer=say(request.answer_parts, language.text, language.value) or request.answer,
     )

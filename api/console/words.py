@@ -131,6 +131,41 @@ WORDS: dict[str, dict[str, str]] = {
         "cancel_swap": N_("Cancel swap"),
         "decide": N_("Decide"),
     },
+    "decision": {
+        "continue": N_("Continue"),
+        "unwind": N_("Way back"),
+        "cancel": N_("Cancel"),
+    },
+    "mode_trigger": {
+        "hold": N_("Hold"),
+        "confirm": N_("Confirm"),
+        "manual": N_("Manual"),
+        "close": N_("Close"),
+        "open": N_("Open for service"),
+        "thermal": N_("Hot pack procedure"),
+        "thermal_over": N_("End of the hot pack procedure"),
+        "fire": N_("Fire"),
+        "fire_over": N_("End of fire"),
+    },
+    "pack_trigger": {
+        "release": N_("Release pack"),
+    },
+    "period": {
+        "critical": N_("critical peak"),
+        "peak": N_("peak"),
+        "flat": N_("flat"),
+        "valley": N_("valley"),
+        "deep_valley": N_("deep valley"),
+    },
+    "devices": {
+        "simulated": N_("simulated devices"),
+        "real": N_("real devices"),
+    },
+    "place": {
+        "empty": N_("empty"),
+        "occupied": N_("a pack"),
+        "loaded": N_("a pack"),
+    },
     "request_status": {
         "open": N_("not answered yet"),
         "done": N_("done"),
@@ -190,6 +225,9 @@ WORDS: dict[str, dict[str, str]] = {
 }
 """English words by subject and code; the keys of the catalogues."""
 
+SUBJECT_OF = {"on_record": "place", "seen": "place", "swap_state": "swap_end"}
+"""Subject of a value in an answer or request whose name is not that of its subject."""
+
 
 def language_of(wanted: str | None) -> str | None:
     """The catalogue for a language tag such as `en`, `en-GB`, `zh`, `zh-CN`, `zh_CN`; None for others."""
@@ -212,9 +250,10 @@ class Language:
         """HTML language tag."""
         return LANGUAGES[self.name]
 
-    def text(self, message: str) -> str:
-        """A text of the catalogue."""
-        return self.texts.gettext(message)
+    def text(self, message: str, **values: object) -> str:
+        """A text of the catalogue with its values filled in."""
+        found = self.texts.gettext(message)
+        return found.format(**values) if values else found
 
     def word(self, subject: str, code: str | None) -> str:
         """The word for a code; the code itself where there is none, which a person can still report."""
@@ -223,10 +262,15 @@ class Language:
         message = WORDS[subject].get(code)
         return code if message is None else self.text(message)
 
+    def value(self, name: str, value: str) -> str:
+        """A value of an answer or request by its name: the word where it is a code, else as it is."""
+        subject = SUBJECT_OF.get(name, name)
+        return self.word(subject, value) if subject in WORDS else value
+
     def fact(self, name: str) -> str:
         """Words for a permissive; `!` before its name asks for the opposite."""
         word = self.word("fact", name.removeprefix("!"))
-        return self.text("not: {fact}").format(fact=word) if name.startswith("!") else word
+        return self.text("not: {fact}", fact=word) if name.startswith("!") else word
 
     def pick(self, chinese: str, english: str) -> str:
         """The one of two names that this language shows."""

@@ -10,6 +10,7 @@ from sqlmodel import select
 from robotics.port import CommandCode, LinkLost, Refused, ResultCode
 from scheduler.types import PackState
 from swap.events import EventKind, append_event
+from swap.station.answer_words import Answer, say
 from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
 from swap.station.modes import IllegalMode, ModeTrigger
@@ -26,7 +27,11 @@ log = logging.getLogger(__name__)
 
 
 class Denied(Exception):
-    """The request cannot be met as things stand; the text is the answer."""
+    """The request cannot be met as things stand; `answer` says why."""
+
+    def __init__(self, code: str, **values: str | tuple[Answer, ...]) -> None:
+        self.answer = Answer(code, values)
+        super().__init__(say((self.answer,)))
 
 
 class Answerer:
@@ -46,15 +51,22 @@ class Answerer:
             ).all()
             waiting = [(row.id, row.kind, dict(row.arguments), row.requested_by) for row in rows]
         for request_id, kind, arguments, name in waiting:
+            status = "refused"
             try:
-                answer, status = await self._answer(kind, arguments, name), "done"
-            except (Denied, IllegalMode, IllegalPackStep) as error:
-                answer, status = str(error), "refused"
+                parts, status = await self._answer(kind, arguments, name), "done"
+            except Denied as error:
+                parts = (error.answer,)
+            except IllegalMode as error:
+                parts = (Answer("mode_forbids", {"mode_trigger": error.trigger.value, "mode": error.mode.value}),)
+            except IllegalPackStep as error:
+                codes = {"pack_trigger": error.trigger.value, "pack_state": error.state.value}
+                parts = (Answer("pack_forbids", codes),)
             except (LinkLost, Refused) as error:
-                answer, status = f"a device did not take it: {error}", "refused"
+                parts = (Answer("device_refused", {"error": str(error)}),)
+            answer, stored = say(parts), [part.stored() for part in parts]
             with context.store.transaction() as db:
                 row = db.get_one(ControlRequest, request_id)
-                row.status, row.answer, row.answered_at = status, answer, context.clock.now()
+                row.status, row.answer, row.answer_parts, row.answered_at = status, answer, stored, context.clock.now()
                 db.add(row)
                 append_event(
                     db,
@@ -65,7 +77,7 @@ class Answerer:
                     data={"request_id": request_id, "kind": kind, "status": status, "answer": answer},
                 )
 
-    async def _answer(self, kind: str, arguments: dict[str, Any], name: str) -> str:
+    async def _answer(self, kind: str, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
         controller = self._controller
         if kind in ("confirm", "automatic", "resume"):
             return await self._confirm(name)
@@ -73,15 +85,15 @@ class Answerer:
             for robot in controller.robots.values():
                 await robot.hold(f"asked by {name}")
             controller.change_mode(ModeTrigger.HOLD, str(arguments.get("reason") or "asked"), name)
-            return "held"
+            return _said("held")
         if kind == "manual":
             for robot in controller.robots.values():
                 await robot.hold(f"manual work of {name}")
             controller.change_mode(ModeTrigger.MANUAL, "manual work", name)
-            return "manual: the cell may be moved by local mode"
+            return _said("manual")
         if kind == "close":
             controller.change_mode(ModeTrigger.CLOSE, str(arguments.get("reason") or "closed"), name)
-            return "closed"
+            return _said("closed")
         if kind == "decide":
             return await self._decide(arguments, name)
         if kind == "reset":
@@ -92,9 +104,9 @@ class Answerer:
             return self._release_pack(arguments, name)
         if kind == "release_bay":
             return self._release_bay(arguments, name)
-        raise Denied(f"kind {kind!r} is unknown")
+        raise Denied("unknown_kind", kind=repr(kind))
 
-    async def _confirm(self, name: str) -> str:
+    async def _confirm(self, name: str) -> tuple[Answer, ...]:
         controller = self._controller
         mode = controller.context.mode.value
         leave = {
@@ -106,71 +118,81 @@ class Answerer:
         if mode in leave:
             controller.change_mode(leave[mode], "ended", name)
             if mode in ("closed", "thermal", "fire"):
-                return "open" if mode == "closed" else "held: confirm once more when the station may go on"
+                return _said("open" if mode == "closed" else "confirm_again")
         for lane_id, cell in controller.context.cells.items():
             lane = controller.lanes[lane_id]
             facts = lane.cell_facts(cell)
             if not facts.fresh:
-                raise Denied(f"lane {lane_id}: the cell does not answer")
+                raise Denied("cell_silent", lane_id=lane_id)
         blocking = controller.trips()
         if blocking:
-            raise Denied(f"still tripped: {', '.join(blocking)}; reset it at the equipment first")
+            trips = (trip.split(": ", 1) for trip in blocking)
+            raise Denied("still_tripped", trips=tuple(Answer("trip", {"lane_id": t[0], "fact": t[1]}) for t in trips))
         mismatches = await controller.confirm(name)
-        parts = ["going on"]
+        parts = [Answer("going_on", {})]
         if mismatches:
-            parts.append("blocked: " + "; ".join(f"{m.where} {m.expected} / {m.found}" for m in mismatches))
+            places = [{"where": m.where, "on_record": m.expected, "seen": m.found} for m in mismatches]
+            parts.append(Answer("places_blocked", {"places": tuple(Answer("place", place) for place in places)}))
         held = [lane for lane in controller.lanes.values() if lane.session and lane.session.phase is Phase.HELD]
         parts += [
-            f"swap {lane.session.swap_id} in lane {lane.lane.id} stays held: {lane.session.hold_reason}"
+            Answer(
+                "stays_held",
+                {
+                    "swap_id": lane.session.swap_id,
+                    "lane_id": lane.lane.id,
+                    "hold": "" if lane.session.hold_reason is None else lane.session.hold_reason.value,
+                },
+            )
             for lane in held
             if lane.session is not None
         ]
-        return "; ".join(parts)
+        return tuple(parts)
 
-    async def _decide(self, arguments: dict[str, Any], name: str) -> str:
+    async def _decide(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
         swap_id = arguments.get("swap_id")
         try:
             decision = Decision(DecisionKind(str(arguments.get("decision"))), name)
         except ValueError:
-            raise Denied(
-                f"decision = {arguments.get('decision')!r}: allowed {', '.join(k.value for k in DecisionKind)}"
-            ) from None
+            allowed = ", ".join(k.value for k in DecisionKind)
+            raise Denied("unknown_decision", given=repr(arguments.get("decision")), allowed=allowed) from None
         for lane in self._controller.lanes.values():
             if lane.session is not None and lane.session.swap_id == swap_id:
                 if await lane.decide(decision):
-                    return decision.kind.value
-                raise Denied(f"{decision.kind.value} is not possible for swap {swap_id} as things stand")
-        raise Denied(f"swap {swap_id!r} is in no lane")
+                    return _said("decided", decision=decision.kind.value)
+                raise Denied("not_possible", decision=decision.kind.value, swap_id=str(swap_id))
+        raise Denied("in_no_lane", given=repr(swap_id))
 
-    async def _reset(self, arguments: dict[str, Any], name: str) -> str:
+    async def _reset(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
         """Ask a cell to clear latched faults whose cause is gone; a safety trip is not cleared this way."""
         context = self._controller.context
         lane = self._controller.lanes.get(str(arguments.get("lane_id")))
         cell = context.cells.get(str(arguments.get("lane_id")))
         if lane is None or cell is None:
-            raise Denied(f"lane_id = {arguments.get('lane_id')!r}: allowed {', '.join(self._controller.lanes)}")
+            raise Denied(
+                "unknown_lane", given=repr(arguments.get("lane_id")), allowed=", ".join(self._controller.lanes)
+            )
         facts = lane.cell_facts(cell)
         if not facts.fresh:
-            raise Denied(f"lane {lane.lane.id}: the cell does not answer")
+            raise Denied("cell_silent", lane_id=lane.lane.id)
         in_flight = lane.session is not None and lane.session.phase in (Phase.SENT, Phase.CONFIRMING)
         if in_flight or lane.watch.busy or cell.active_seq or cell.result is not ResultCode.NONE:
-            raise Denied(f"lane {lane.lane.id}: the cell is at work")
+            raise Denied("cell_at_work", lane_id=lane.lane.id)
         signal = tripped(facts)
         if signal is not None:
-            raise Denied(f"lane {lane.lane.id}: {signal.value} is reset at the equipment")
+            raise Denied("reset_at_equipment", lane_id=lane.lane.id, fact=signal.value)
         await lane.robot.resume()
         await lane.watch.command(CommandCode.RESET, cell)
-        return "reset asked of the cell"
+        return _said("reset")
 
-    def _cancel(self, arguments: dict[str, Any], name: str) -> str:
+    def _cancel(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
         context = self._controller.context
         now = context.clock.now()
         with context.store.transaction() as db:
             swap = db.get(Swap, str(arguments.get("swap_id")))
             if swap is None or swap.station_id != context.station_id:
-                raise Denied(f"no swap {arguments.get('swap_id')!r}")
+                raise Denied("no_swap", given=repr(arguments.get("swap_id")))
             if swap.state != QUEUED:
-                raise Denied(f"swap {swap.id} is {swap.state}: only a queued one is cancelled this way; use decide")
+                raise Denied("not_queued", swap_id=swap.id, swap_state=swap.state)
             swap.state, swap.ended_at, swap.end_reason = CANCELLED, now, f"cancelled by {name}"
             swap.open_vehicle_id, swap.open_lane_id = None, None
             db.add(swap)
@@ -184,33 +206,37 @@ class Answerer:
                 swap_id=swap.id,
                 data={"seats": 0, "reason": "cancelled by a person"},
             )
-        return "cancelled"
+        return _said("cancelled")
 
-    def _release_pack(self, arguments: dict[str, Any], name: str) -> str:
+    def _release_pack(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
         context = self._controller.context
         now = context.clock.now()
         with context.store.transaction() as db:
             pack = db.get(Pack, str(arguments.get("pack_id")))
             if pack is None:
-                raise Denied(f"no pack {arguments.get('pack_id')!r}")
+                raise Denied("no_pack", given=repr(arguments.get("pack_id")))
             if PackState(pack.state) is PackState.EVACUATED:
-                raise Denied(f"pack {pack.id} is in the tank: it is taken off site, not released")
+                raise Denied("in_tank", pack_id=pack.id)
             set_pack_state(db, pack, PackTrigger.RELEASE, station_id=context.station_id, at=now, actor=name)
             bay_name = pack.bay_id.split(":", 1)[1] if pack.bay_id else None
         if bay_name is not None:
             context.watches.pop(bay_name, None)
-        return "released; it is identified anew"
+        return _said("pack_released")
 
-    def _release_bay(self, arguments: dict[str, Any], name: str) -> str:
+    def _release_bay(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
         context = self._controller.context
         now = context.clock.now()
         bay_name = str(arguments.get("bay_id"))
         with context.store.transaction() as db:
             bay = db.get(Bay, context.bay_key(bay_name))
             if bay is None:
-                raise Denied(f"no bay {bay_name!r}")
+                raise Denied("no_bay", given=repr(bay_name))
             release_bay(db, bay.id, at=now, actor=name)
             for fault in db.exec(select(FaultRow).where(FaultRow.source == f"bay:{bay_name}")).all():
                 if fault.open_key is not None:
                     close_fault(db, fault, at=now, actor=name)
-        return "released"
+        return _said("bay_released")
+
+
+def _said(code: str, **values: str) -> tuple[Answer, ...]:
+    return (Answer(code, values),)

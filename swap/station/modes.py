@@ -9,6 +9,7 @@ from typing import Any
 from transitions import Machine, MachineError
 
 from scheduler.types import StationMode
+from swap.station.answer_words import ANSWERS
 
 
 class ModeTrigger(StrEnum):
@@ -43,6 +44,10 @@ MODE_TRANSITIONS: tuple[tuple[ModeTrigger, tuple[StationMode, ...], StationMode]
 
 class IllegalMode(Exception):
     """A trigger that the mode's table does not allow."""
+
+    def __init__(self, trigger: ModeTrigger, mode: StationMode) -> None:
+        self.trigger, self.mode = trigger, mode
+        super().__init__(ANSWERS["mode_forbids"].format(mode_trigger=trigger, mode=mode))
 
 
 class _Model:
@@ -80,6 +85,6 @@ def next_mode(mode: StationMode, trigger: ModeTrigger) -> StationMode:
         machine.events[trigger.value].trigger(model)
         return StationMode(model.state)
     except (MachineError, KeyError) as error:
-        raise IllegalMode(f"{trigger} is not allowed while the station is {mode}") from error
+        raise IllegalMode(trigger, mode) from error
     finally:
         machine.remove_model(model)

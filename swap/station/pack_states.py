@@ -12,6 +12,7 @@ from typing import Any
 from transitions import Machine, MachineError
 
 from scheduler.types import ChargingPolicy, PackState
+from swap.station.answer_words import ANSWERS
 
 
 class PackTrigger(StrEnum):
@@ -76,6 +77,10 @@ PACK_TRANSITIONS: tuple[tuple[PackTrigger, tuple[PackState, ...], PackState], ..
 class IllegalPackStep(Exception):
     """A trigger that the pack's table does not allow in its state."""
 
+    def __init__(self, trigger: PackTrigger, state: PackState) -> None:
+        self.trigger, self.state = trigger, state
+        super().__init__(ANSWERS["pack_forbids"].format(pack_trigger=trigger, pack_state=state))
+
 
 class _Model:
     state: PackState = PackState.RECEIVED
@@ -112,7 +117,7 @@ def next_pack_state(state: PackState, trigger: PackTrigger) -> PackState:
         machine.events[trigger.value].trigger(model)
         return PackState(model.state)
     except (MachineError, KeyError) as error:
-        raise IllegalPackStep(f"{trigger} is not allowed for a pack that is {state}") from error
+        raise IllegalPackStep(trigger, state) from error
     finally:
         machine.remove_model(model)
 

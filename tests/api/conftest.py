@@ -42,3 +42,9 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://station") as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def _english_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line speaks the environment's language; here it is English unless a test says otherwise."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")

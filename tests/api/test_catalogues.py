@@ -15,8 +15,9 @@ from robotics.port import Signal
 from scheduler.charging import Limit
 from scheduler.types import BayRole, NoPackReason, PackState, StationMode
 from swap.requests import REQUEST_KINDS
+from swap.station.modes import ModeTrigger
 from swap.station.recipe import DERIVED_FACTS, TERMINAL, Check
-from swap.station.session import HoldReason, Phase
+from swap.station.session import DecisionKind, HoldReason, Phase
 from swap.station.step_table import CELL_FACTS
 
 
@@ -50,7 +51,7 @@ def test_placeholders_survive_translation() -> None:
     import re
 
     for text, translation in texts("zh_CN", ".po").items():
-        pattern = r"%\(\w+\)s|\{\w+\}"
+        pattern = r"%\(\w+\)s|\{\w+[^}]*\}"
         assert sorted(re.findall(pattern, text)) == sorted(re.findall(pattern, translation)), text
 
 
@@ -65,6 +66,8 @@ def test_placeholders_survive_translation() -> None:
         ("hold", HoldReason),
         ("check", Check),
         ("wait", NoPackReason),
+        ("decision", DecisionKind),
+        ("mode_trigger", ModeTrigger),
     ],
 )
 def test_every_code_has_a_word(subject: str, codes: type[StrEnum]) -> None:

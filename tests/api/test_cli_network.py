@@ -20,12 +20,12 @@ def run(*arguments: str) -> Result:
 def test_stations_and_total_are_shown_with_intervals() -> None:
     shown = run(str(EXAMPLE), *SHORT)
     assert shown.exit_code == 0, shown.output
-    assert "2 station(s), trucks choose by queue_and_distance, 1 carrier(s) of 4 packs" in shown.output
+    assert "2 station(s), trucks choose by queue and distance, 1 carrier(s) of 4 packs" in shown.output
     assert "seed 1" in shown.output
     lines = [line.split()[0] for line in shown.output.splitlines() if line]
     assert "mine" in lines
     assert "siding" in lines
-    assert "wait and detour, mean" in shown.output
+    assert "Wait and detour, mean" in shown.output
 
 
 def test_json_is_the_same_for_the_same_seed_and_carries_every_station() -> None:

@@ -43,7 +43,7 @@ def test_simulate_says_what_was_run_and_how_sure_it_is() -> None:
     code, said = run(*arguments)
     assert code == 0
     assert "seed 7" in said
-    assert "served within the promise" in said
+    assert "Served within the promise" in said
     code, said = run(*arguments, "--json")
     found = json.loads(said)
     assert found["seed"] == 7

@@ -14,8 +14,10 @@ from starlette.websockets import WebSocketDisconnect
 
 from scheduler.types import StationMode
 from swap.events import EventKind, append_event
+from swap.requests import make_request
+from swap.station.answer_words import Answer, say
 from swap.store import Store
-from swap.tables import SiteSample, Station, Swap
+from swap.tables import ControlRequest, SiteSample, Station, Swap
 from tests.fakes_api import NOW, busy_day
 
 
@@ -135,6 +137,44 @@ async def test_a_fault_of_the_cell_offers_a_reset(client: httpx.AsyncClient) -> 
     await client.post("/console/requests", data={**button, "name": "Operator A"})
     record = (await client.get("/api/v1/requests/1")).json()
     assert (record["kind"], record["arguments"]) == ("reset", {"lane_id": "L1"})
+
+
+def answered(store: Store, kind: str, arguments: dict[str, str], *parts: Answer) -> None:
+    with store.transaction() as db:
+        asked = make_request(db, station_id="yangquan-mine", kind=kind, arguments=arguments, name="Li Wei", at=NOW)
+        row = db.get_one(ControlRequest, asked.request_id)
+        row.status, row.answered_at = "refused", NOW
+        row.answer, row.answer_parts = say(parts), [part.stored() for part in parts]
+        db.add(row)
+
+
+async def test_an_answer_is_said_in_the_language_of_the_page(client: httpx.AsyncClient, store: Store) -> None:
+    trip = Answer("trip", {"lane_id": "L1", "fact": "estop_ok"})
+    answered(store, "confirm", {}, Answer("still_tripped", {"trips": (trip,)}))
+    answered(store, "close", {}, Answer("mode_forbids", {"mode_trigger": "close", "mode": "manual"}))
+    asked = {"swap_id": "sw-0004", "decision": "unwind"}
+    answered(store, "decide", asked, Answer("not_possible", {"decision": "unwind", "swap_id": "sw-0004"}))
+    chinese = (await client.get("/console")).text
+    for text in (
+        "仍未满足：L1: 急停正常；请先在设备处复位",
+        "换电站处于“手动”时不允许“停止营业”",
+        "处置 sw-0004 回退",
+        "目前不能对换电 sw-0004 执行“回退”",
+    ):
+        assert text in chinese, text
+    english = (await client.get("/console", params={"lang": "en"})).text
+    assert "still not fulfilled: L1: e-stops released; reset it at the equipment first" in english
+    record = (await client.get("/api/v1/requests/2")).json()
+    assert record["answer"] == "close is not allowed while the station is manual"
+    (part,) = record["answer_parts"]
+    assert part == {"code": "mode_forbids", "values": {"mode_trigger": "close", "mode": "manual"}}
+
+
+async def test_an_answer_of_before_answers_had_codes_is_shown_as_it_is(client: httpx.AsyncClient, store: Store) -> None:
+    answered(store, "confirm", {}, Answer("going_on", {}))
+    with store.transaction() as db:
+        db.get_one(ControlRequest, 1).answer_parts = None
+    assert "going on" in (await client.get("/console")).text
 
 
 async def test_other_sites_cannot_press_buttons(client: httpx.AsyncClient) -> None:

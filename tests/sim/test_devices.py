@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 
-import httpx
 import pytest
-from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
 from battery_bms.modbus_meter import ModbusMeter
 from battery_bms.modbus_rack import ModbusRack
 from robotics.modbus_link.registers import load_map
-from robotics.plc_robot import PlcRobot
 from robotics.port import (
     AckCode,
-    CellStatus,
     CommandCode,
     LinkLost,
     Location,
@@ -30,85 +20,15 @@ from robotics.port import (
     RobotCommand,
     Signal,
 )
-from sim.devices import DeviceServers, run_devices
-from sim.devices_control import create_control_app
-from sim.devices_server import DeviceError
-from sim.plant import Plant, PlantError
 from sim.plant_rack import bay_place, seat_place
-from swap.config import StationConfig
-from tests.fakes_plant import START_AT, bay, code, free_ports, seat, station
+from tests.fakes_devices import running, until_done
+from tests.fakes_plant import bay, code, free_ports, seat, station
 from tests.tools import require_tool
 
 pytestmark = pytest.mark.system
 
 C, A, R = CommandCode, AckCode, ResultCode
 MAPS = ["swap_cell_v1", "gantry_flags_v1"]
-
-
-class Hands:
-    """Real seconds, moved by hand."""
-
-    def __init__(self) -> None:
-        self.s = 1000.0
-
-    def __call__(self) -> float:
-        return self.s
-
-
-@dataclass
-class Bench:
-    """Running devices with a clock moved by hand, at 60 station seconds a real second."""
-
-    config: StationConfig
-    plant: Plant
-    servers: DeviceServers
-    hands: Hands
-
-    def now(self) -> datetime:
-        return self.plant.now_at
-
-    def later(self, real_s: float) -> None:
-        self.hands.s += real_s
-        self.servers.tick()
-
-    def robot(self, token: int = 7, lane: int = 0) -> PlcRobot:
-        section = self.config.lanes[lane]
-        return PlcRobot(
-            section.id, section.cell, load_map(section.cell.register_map), token, self.now, monotonic=self.hands
-        )
-
-    async def client(self, endpoint: str, timeout_s: float = 3.0) -> AsyncModbusTcpClient:
-        host, port = self.servers.addresses[endpoint]
-        client = AsyncModbusTcpClient(host, port=port, timeout=timeout_s, retries=0)
-        assert await client.connect()
-        return client
-
-
-@asynccontextmanager
-async def running(
-    snapshot: Path | None = None, config: StationConfig | None = None, **options: object
-) -> AsyncIterator[Bench]:
-    made = config or station(ports=free_ports(), **options)
-    plant = Plant(made, seed=3, start_at=START_AT)
-    hands = Hands()
-    servers = DeviceServers(plant, made, speed=60.0, snapshot_path=snapshot, monotonic=hands)
-    await servers.start()
-    try:
-        yield Bench(made, plant, servers, hands)
-    finally:
-        await servers.stop()
-
-
-async def until_done(bench: Bench, robot: PlcRobot, seq: int) -> CellStatus:
-    for _ in range(200):
-        status = await robot.status()
-        if status.done_seq == seq:
-            await robot.acknowledge(seq)
-            bench.later(0.1)
-            return status
-        await robot.beat()
-        bench.later(0.2)
-    raise AssertionError(f"command {seq} does not end: {status}")
 
 
 async def test_heartbeat_and_bay_occupancy_are_where_the_map_says() -> None:
@@ -364,63 +284,6 @@ async def test_a_dead_device_is_a_lost_link() -> None:
         await robot.close()
 
 
-async def test_a_command_is_stored_before_it_is_answered_and_goes_on_after_a_kill(tmp_path: Path) -> None:
-    path = tmp_path / "plant.json"
-    config = station(ports=free_ports())
-    async with running(path, config) as bench:
-        robot = bench.robot()
-        await robot.connect()
-        await robot.send(RobotCommand(1, C.PICK, source=bay(1)))
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        assert stored["cells"]["L1"]["active"]["seq"] == 1
-        bench.later(0.2)
-        killed = path.read_bytes()
-        await robot.close()
-    path.write_bytes(killed)  # as a kill would leave it
-    async with running(path, config) as bench:
-        cell = bench.plant.cell("L1")
-        assert cell.active_seq == 1
-        assert cell.owner == 7
-        bench.later(1.0)
-        assert cell.result is R.DONE
-        assert bench.plant.rack.pack(code(1)).place == "gripper:L1"
-        robot = bench.robot(token=9)
-        await robot.connect()
-        bench.later(2.5)
-        await robot.status()
-        await robot.beat()
-        status = await robot.status()
-        assert (status.owner, status.done_seq, status.result) == (9, 1, R.DONE)
-        await robot.close()
-
-
-async def test_the_plant_is_stored_each_second_and_at_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "var" / "plant.json"
-    async with running(path) as bench:
-        bench.later(0.5)
-        bench.later(0.6)
-        assert json.loads(path.read_text(encoding="utf-8"))["now_us"] == 66_000_000
-        bench.hands.s += 0.25
-    assert json.loads(path.read_text(encoding="utf-8"))["now_us"] == 81_000_000
-    assert [p.name for p in path.parent.iterdir()] == ["plant.json"]
-
-
-async def test_a_snapshot_that_does_not_fit_stops_the_start(tmp_path: Path) -> None:
-    path = tmp_path / "plant.json"
-    for content in ("no json", "{}", '{"version": 1, "station": "elsewhere"}'):
-        path.write_text(content, encoding="utf-8")
-        with pytest.raises(DeviceError, match=r"plant\.json: the stored plant cannot be taken over"):
-            async with running(path):
-                pass
-
-
-async def test_a_port_in_use_is_named() -> None:
-    async with running() as bench:
-        with pytest.raises(DeviceError, match="another program may use it"):
-            async with running(config=bench.config):
-                pass
-
-
 async def test_things_may_share_a_port_and_a_device_id() -> None:
     port, *others = free_ports()
     config = station(ports=[port, *others])
@@ -441,25 +304,6 @@ async def test_things_may_share_a_port_and_a_device_id() -> None:
         client.close()
 
 
-async def test_the_control_interface_puts_faults_in_and_shows_the_truth() -> None:
-    async with running() as bench:
-        transport = httpx.ASGITransport(app=create_control_app(bench.servers))
-        async with httpx.AsyncClient(transport=transport, base_url="http://control") as http:
-            assert (await http.post("/faults", json={"name": "estop", "target": "L1"})).status_code == 204
-            assert (await http.get("/plant")).json()["cells"]["L1"]["state"] == "alarm"
-            assert (await http.delete("/faults/estop/L1")).status_code == 204
-            assert (await http.get("/plant")).json()["cells"]["L1"]["state"] == "ready"
-            wrong = await http.post("/faults", json={"name": "gripper_jam", "target": "L9"})
-            assert wrong.status_code == 422
-            assert "known: L1" in wrong.json()["detail"]
-            names = {row["name"] for row in (await http.get("/faults")).json()}
-            assert {"estop", "truck_rolls", "half_open"} <= names
-            assert (await http.post("/arrivals", json={"vehicle_id": "V1", "soc_pct": [20]})).status_code == 204
-            assert (await http.get("/plant")).json()["trucks"]["V1"]["place"] == "yard"
-            assert (await http.post("/arrivals", json={"vehicle_id": "V1"})).status_code == 422
-            assert (await http.get("/addresses")).json()["meter"].startswith("127.0.0.1:")
-
-
 @pytest.mark.tool
 async def test_mbpoll_reads_heartbeat_state_and_bays() -> None:
     program = require_tool("mbpoll")
@@ -477,34 +321,3 @@ async def test_mbpoll_reads_heartbeat_state_and_bays() -> None:
             shown[address] = int(output.decode().split(":")[-1].split()[0])
         assert shown.pop(0) in (10, 11)
         assert shown == {1: 1, 100: 0b000111}
-
-
-async def test_the_devices_alone_begin_with_the_faults_asked_for(tmp_path: Path) -> None:
-    ready: asyncio.Future[DeviceServers] = asyncio.get_running_loop().create_future()
-    running_alone = asyncio.create_task(
-        run_devices(
-            station(ports=free_ports()),
-            snapshot_path=tmp_path / "plant.json",
-            faults=["estop_pressed:L1", "slow_replies:rack-1,delay_s=0.5"],
-            on_ready=ready.set_result,
-        )
-    )
-    servers = await ready
-    assert servers.plant.cell("L1").faults.estop
-    assert servers.plant.wire_faults == {"rack-1": {"slow_replies": {"delay_s": 0.5}}}
-    running_alone.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running_alone
-    assert (tmp_path / "plant.json").is_file()
-
-
-async def test_a_wrong_fault_ends_the_devices_with_what_is_allowed() -> None:
-    with pytest.raises(PlantError, match="no fault 'nonsense'"):
-        await run_devices(station(ports=free_ports()), faults=["nonsense:L1"])
-
-
-async def test_a_failing_tick_ends_those_who_watch() -> None:
-    async with running() as bench:
-        bench.plant.cells["L1"].act = None  # type: ignore[method-assign, assignment]
-        with pytest.raises(TypeError):
-            await bench.servers.watch()

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-import sim.engine_charging
+import sim.engine_bays
 import sim.engine_station
 from sim.engine_curve import KindCurve
 from sim.engine_plan import SwapPlan, swap_plan
@@ -149,6 +149,7 @@ def eight_chargers(folder: Path) -> list[Check]:
         near("swaps a day with two lanes", both.means["swaps_per_day"], most, 0.005),
         near("chargers busy with two lanes", both.means["charger_utilisation"], 1.0, 0.005),
         near("swaps a day with one lane", swaps(made), 288, 0.005),
+        near("swaps a day with one lane and 8 packs", swaps(made.with_equipment(packs=8)), 288, 0.01),
         near("swaps a day at the observed demand", observed.means["swaps_per_day"], 150, 0.06),
         near(
             "chargers busy for each swap a day",
@@ -178,10 +179,13 @@ def thirteen_packs(folder: Path) -> list[Check]:
         return run(made, days=8)
 
     in_time, late, slow = hourly(longest_h - 1 / 60), hourly(longest_h + 1 / 60), hourly(8.0)
+    quick = hourly(4.5)
     return [
         Check("longest wait when just in time, min", float(in_time.waits_min.max()), 0, 0),
         Check("stock-outs when just in time", in_time.stockouts, 0, 0),
         near("swaps a day when just in time", in_time.means["swaps_per_day"], 24, 0.001),
+        Check("longest wait at 4.5 h, min", float(quick.waits_min.max()), 0, 0),
+        Check("longest wait at 8 h, min", float(slow.waits_min.max()), 60, 10_000),
         Check("shortest wait when a minute late, min", float(late.waits_min.min()), 0.1, 60),
         near("stock-outs when a minute late", late.stockouts / late.arrived, 1.0, 0.01),
         near("swaps a day at 8 h", slow.means["swaps_per_day"], 5 * 24 / (8 + stored_after_s(7) / 3600), 0.01),
@@ -191,19 +195,22 @@ def thirteen_packs(folder: Path) -> list[Check]:
 def ten_bays(folder: Path) -> list[Check]:
     """Zangang, Xiong'an (933sd.com/news/news-1170617-1.html, 2024): 10 bays, 4 min, "over 200 a day".
 
-    Derived: 10 x 24 h / 200 = 72 min from swap to swap of a bay. Here a charged pack leaves its bay for the one that
-    comes (in-out), so a bay turns in the time until the spent pack is in plus the charge.
+    Derived: 10 x 24 h / 200 = 72 min from swap to swap of a bay. With the charged pack in first (in-out) it leaves
+    its bay for the one that comes, so a bay turns in the time until the spent pack is in plus the charge. With the
+    spent pack out first the same holds for a pack, as one bay is spare.
     """
 
-    def with_turnaround(minutes: float) -> float:
-        charge_h = (minutes * 60 - stored_after_s(4, "in_out")) / 3600
-        order = {"swap_order": "in_out", "spare_bays": 0}
-        return swaps(station(packs=10, rated_kwh=282, charger_kw=282 / charge_h, swap_min=4, equipment=order))
+    def with_turnaround(minutes: float, order: Literal["out_in", "in_out"] = "in_out") -> float:
+        charge_h = (minutes * 60 - stored_after_s(4, order)) / 3600
+        bays = {"swap_order": order, "spare_bays": 0 if order == "in_out" else 1}
+        return swaps(station(packs=10, rated_kwh=282, charger_kw=282 / charge_h, swap_min=4, equipment=bays))
 
     return [
         near("swaps a day at 72 min", with_turnaround(72), 200, 0.004),
         Check("swaps a day at 71 min", with_turnaround(71), 200.5, 210),
         Check("swaps a day at 73 min", with_turnaround(73), 190, 199.5),
+        near("swaps a day at 72 min, spent pack out first", with_turnaround(72, "out_in"), 200, 0.004),
+        Check("swaps a day at 80 min of charge, spent pack out first", with_turnaround(82, "out_in"), 160, 185),
     ]
 
 
@@ -282,7 +289,7 @@ def charging_at(share: float) -> Iterator[None]:
             self.decay_per_s *= share
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sim.engine_charging, "KindCurve", Wrong)
+        patch.setattr(sim.engine_bays, "KindCurve", Wrong)
         yield
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from openpyxl import load_workbook
+from pydantic import BaseModel
 
 from deploy.catalogues import REPORT, extracted, po_path
 from sim.parallel import workers
 from sim.report import Report, size_report, study_report
-from sim.report_tables import limit_kw_by_hour, number, unit_of, wait_bins, write_tables
-from sim.report_words import CHANGES, LANGUAGES, PART_NAMES, QUANTITIES, SECTIONS, load_words
+from sim.report_assumptions import CHOICES, FIELDS, UNSEEN, choices_of, section_types
+from sim.report_tables import assumption_table, limit_kw_by_hour, number, unit_of, wait_bins, write_tables
+from sim.report_words import CHANGES, LANGUAGES, PART_NAMES, QUANTITIES, SECTIONS, UNITS, load_words
 from sim.results import cost_parts, size_values, study_values
 from sim.scenario import Scenario
 from sim.sizing import Effort, Sizing, Trial, find_size, pack_table
@@ -56,6 +60,8 @@ class Page(HTMLParser):
         self.ids: set[str] = set()
         self.rows: dict[str, list[list[float]]] = {}
         self.scripts: dict[str, str] = {}
+        self.seen: list[str] = []
+        """Texts that a reader sees."""
         self._table = self._script = ""
         self.feed(html)
 
@@ -71,7 +77,8 @@ class Page(HTMLParser):
             self.rows[self._table].append([])
         elif tag == "td" and "data-value" in given:
             self.rows[self._table][-1].append(float(given["data-value"]))
-        self._script = given.get("id", "code") if tag == "script" else ""
+        self.seen += [given[name] for name in ("title", "aria-label") if name in given]
+        self._script = given.get("id", "code") if tag in ("script", "style") else ""
 
     def handle_endtag(self, tag: str) -> None:
         self._script = ""
@@ -79,6 +86,8 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._script:
             self.scripts[self._script] = data
+        elif data.strip():
+            self.seen.append(data.strip())
 
 
 @pytest.fixture(params=["zh", "en"])
@@ -214,14 +223,82 @@ def test_tables_can_be_read_as_a_workbook_and_as_csv(reports: list[Report], tmp_
 
 def test_every_value_of_the_scenario_is_stated_with_its_unit(reports: list[Report]) -> None:
     table = next(table for table in reports[0].tables if table.id == "assumptions")
-    rows = {row[1]: row for row in table.rows}
-    min_unit = reports[0].words.unit("min")
-    assert rows["promise.wait_limit_min"][2:] == (10.0, min_unit)
-    assert rows["equipment.transformer_kva"][2:] == (2500.0, "kVA")
-    assert rows["fleets[f1].arrive_soc.max_pct"][2:] == (45.0, "%")
+    rows = {row[4]: row for row in table.rows}
+    words = reports[0].words
+    assert rows["promise.wait_limit_min"][2:4] == (10.0, words.unit("min"))
+    assert rows["equipment.transformer_kva"][2:4] == (2500.0, "kVA")
+    assert rows["fleets[f1].arrive_soc.max_pct"][2:4] == (45.0, "%")
     assert rows["equipment.packs"][2] == "lfp-282: 8"
+    assert rows["demand.mode"][2] == f"{words.text('rate by hour')} (profile)"
+    assert rows["demand.follows_cold"][2] == words.text("no")
     assert unit_of("trucks_per_hour_by_hour") == "1/h"
+    assert unit_of("insulation_ohm_per_v") == "Ω/V"
     assert unit_of("seed") == ""
+
+
+MONTH = {"energy_price_yuan_per_kwh": "0.41", "adders_yuan_per_kwh": "0.1"}
+
+
+def test_prices_of_single_months_are_stated_too() -> None:
+    read = scenario(tariff={"profile": "flat", "months": {"2026-09": MONTH}})
+    rows = {row[4]: row for row in assumption_table(read, load_words("zh")).rows}
+    assert rows["tariff.months[2026-09].energy_price_yuan_per_kwh"][1:4] == ("当月电能量价格", "0.41", "元/kWh")
+
+
+def test_every_field_of_a_scenario_has_a_phrase_and_every_choice_a_word() -> None:
+    for section in section_types():
+        fields = set(section.model_fields) - UNSEEN
+        named = set(FIELDS[section.__name__])
+        # What holds sections of its own is named by them.
+        assert named <= fields
+        assert all(_holds_sections(section, name) for name in fields - named), fields - named
+        for name in fields:
+            assert set(choices_of(section, name)) == set(CHOICES.get(f"{section.__name__}.{name}", {}))
+        units = {unit_of(name) for name in fields}
+        worded = {unit for unit in units if re.search("yuan|day|year", unit)} | units & {"min"}
+        assert worded <= set(UNITS)
+
+
+def _holds_sections(section: type[BaseModel], name: str) -> bool:
+    held = list(section_types(section))[1:]
+    return any(other.__name__ in str(section.model_fields[name].annotation) for other in held)
+
+
+ENGLISH_SENTENCE = re.compile(r"[A-Za-z’'-]{2,}(?:[ ,]+[A-Za-z’'-]{2,}){2,}")
+"""Three words in a row; names of files, versions and units have fewer."""
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, keys left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from strings(part)
+
+
+def test_the_chinese_report_has_no_english_sentence_and_the_english_one_no_chinese(
+    study: StudyResult, sized: tuple[list[Trial], Sizing], tmp_path: Path
+) -> None:
+    for language, stray in (("zh", ENGLISH_SENTENCE), ("en", re.compile(r"[一-鿿]+"))):
+        words = load_words(language)
+        table, found = sized
+        for report in (study_report(study, words), size_report(table, found, words, found.scenario)):
+            page = Page(report.html(CHARTS))
+            for text in page.seen:
+                # A scenario carries its name in both languages.
+                assert not stray.search(text) or text == report.scenario.name_zh, text
+            for text in strings(json.loads(page.scripts["options"])):
+                assert not stray.search(text), text
+            for path in write_tables(report.tables, tmp_path / language, words):
+                heads = path.read_text(encoding="utf-8-sig").splitlines()[0]
+                assert not stray.search(heads), heads
+
+
+def test_words_that_are_the_same_in_both_languages_are_no_words() -> None:
+    # Every text of the catalogue that has letters is a translation, not a copy.
+    copies = [text for text, translation in texts("zh", ".po").items() if text == translation]
+    assert copies == []
 
 
 def texts(language: str, suffix: str) -> dict[str, str]:
@@ -238,7 +315,7 @@ def test_every_text_is_translated(language: str) -> None:
     assert [text for text, translation in found.items() if not translation] == []
     assert texts(language, ".mo") == found
     for text, translation in found.items():
-        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", translation)), text
+        assert sorted(re.findall(r"\{\w+[^}]*\}", text)) == sorted(re.findall(r"\{\w+[^}]*\}", translation)), text
 
 
 def test_every_name_has_words(study: StudyResult, sized: tuple[list[Trial], Sizing]) -> None:

@@ -62,7 +62,7 @@ def test_the_example_does_live_what_the_study_says() -> None:
     report = run_twin(scenario, config, 1.0, seed=1)
     assert_same(report, 2)
     assert report.largest_time_error_s < 0.2
-    assert "failures of robots, chargers and packs are left out" in report.notes
+    assert "failures of robots, chargers and packs are left out" in map(str, report.notes)
 
 
 def test_trucks_that_wait_for_packs_are_called_at_the_same_instants() -> None:

@@ -66,7 +66,7 @@ async def test_an_emergency_stop_holds_everything_until_reset_and_confirmed(benc
     await bench.run_while_still(60)
     assert await bench.settled(bench.ask("confirm")) == (
         "refused",
-        "still tripped: L1: estop_ok; reset it at the equipment first",
+        "still not fulfilled: L1: estop_ok; reset it at the equipment first",
     )
     bench.plant.clear("estop", "L1")
     await bench.run_while_still(60)  # the reset alone starts nothing
@@ -271,7 +271,7 @@ async def test_a_closed_station_ends_its_swap_and_admits_no_truck(bench: Bench) 
     assert (await bench.settled(bench.ask("close")))[0] == "done"
     await completes(bench, swap_id)
     await bench.run_while_still(60)
-    assert (await bench.settled(bench.ask("confirm"))) == ("done", "open")
+    assert (await bench.settled(bench.ask("confirm"))) == ("done", "open for service")
     await bench.run_until(EventKind.SWAP_DISPATCHED, step_s=None)
 
 

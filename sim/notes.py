@@ -1,0 +1,28 @@
+"""Remarks that a result carries: a marked text with its values, English as it stands, other languages by `Words`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+def N_(text: str) -> str:
+    """Marks a text for the catalogue (`sim/locale`); it is translated where it is shown."""
+    return text
+
+
+@dataclass(frozen=True)
+class Note:
+    """One remark."""
+
+    text: str
+    """Marked; the names in braces are those of the values."""
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text.format(**self.values) if self.values else self.text
+
+
+def warmup_note(days: float) -> Note:
+    """How the warm-up was found."""
+    return Note(N_("warm-up {days:g} day(s), found by MSER-5 on three pilot runs"), {"days": days})

@@ -1,0 +1,86 @@
+"""What the controller answers to a person: a code with values, so that each reader has it in his language.
+
+`N_` marks the English texts for the catalogue of the api room, which extracts them from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+def N_(text: str) -> str:
+    """Marks a text for the catalogue."""
+    return text
+
+
+ANSWERS: dict[str, str] = {
+    "held": N_("held"),
+    "manual": N_("manual: the cell may be moved by local mode"),
+    "closed": N_("closed"),
+    "open": N_("open for service"),
+    "confirm_again": N_("held: confirm once more when the station may go on"),
+    "going_on": N_("going on"),
+    "places_blocked": N_("blocked: {places}"),
+    "place": "{where} {on_record} / {seen}",
+    "stays_held": N_("swap {swap_id} in lane {lane_id} stays held: {hold}"),
+    "decided": "{decision}",
+    "reset": N_("reset asked of the cell"),
+    "cancelled": N_("cancelled"),
+    "pack_released": N_("released; it is identified anew"),
+    "bay_released": N_("released"),
+    "device_refused": N_("a device did not take it: {error}"),
+    "unknown_kind": N_("kind {kind} is unknown"),
+    "cell_silent": N_("lane {lane_id}: the cell does not answer"),
+    "cell_at_work": N_("lane {lane_id}: the cell is at work"),
+    "reset_at_equipment": N_("lane {lane_id}: {fact} is reset at the equipment"),
+    "still_tripped": N_("still not fulfilled: {trips}; reset it at the equipment first"),
+    "trip": "{lane_id}: {fact}",
+    "unknown_decision": N_("decision = {given}: allowed {allowed}"),
+    "unknown_lane": N_("lane_id = {given}: allowed {allowed}"),
+    "not_possible": N_("{decision} is not possible for swap {swap_id} as things stand"),
+    "in_no_lane": N_("swap {given} is in no lane"),
+    "no_swap": N_("no swap {given}"),
+    "no_pack": N_("no pack {given}"),
+    "no_bay": N_("no bay {given}"),
+    "not_queued": N_("swap {swap_id} is {swap_state}: only a queued one is cancelled this way; use decide"),
+    "in_tank": N_("pack {pack_id} is in the tank: it is taken off site, not released"),
+    "mode_forbids": N_("{mode_trigger} is not allowed while the station is {mode}"),
+    "pack_forbids": N_("{pack_trigger} is not allowed for a pack that is {pack_state}"),
+}
+"""English text by code; the names in braces are those of the values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One statement of an answer. A value is a text, a code (its name says of what), or statements of their own."""
+
+    code: str
+    values: Mapping[str, str | tuple[Answer, ...]]
+
+    def stored(self) -> dict[str, Any]:
+        """As it stands in the database."""
+        shown = {k: v if isinstance(v, str) else [part.stored() for part in v] for k, v in self.values.items()}
+        return {"code": self.code, "values": shown}
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Answer:
+        """What `stored` gave."""
+        values = {k: v if isinstance(v, str) else tuple(map(cls.read, v)) for k, v in stored["values"].items()}
+        return cls(stored["code"], values)
+
+
+def say(
+    parts: Iterable[Answer],
+    text: Callable[[str], str] = str,
+    word: Callable[[str, str], str] = lambda name, code: code,
+    joint: str = "; ",
+) -> str:
+    """An answer in a language: `text` translates a text, `word` gives the word for a value by its name."""
+
+    def shown(part: Answer) -> str:
+        values = {k: word(k, v) if isinstance(v, str) else say(v, text, word, ", ") for k, v in part.values.items()}
+        return text(ANSWERS[part.code]).format(**values)
+
+    return joint.join(shown(part) for part in parts)
