@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from benchmarks.sizing import check
 from sim.design import Design, applied, capital_yuan_per_year
 from sim.parallel import workers
 from sim.scenario import Scenario
@@ -48,6 +51,26 @@ def test_the_search_finds_what_the_whole_grid_gives_with_far_less() -> None:
     for design in passing:
         bigger = [other for other in search.trials if design.no_larger_than(other)]
         assert all(search.trial(other).share.mean >= 0.9 - 0.01 for other in bigger)
+
+
+def test_brute_force_agrees_with_the_search_and_finds_a_wrong_answer() -> None:
+    effort = Effort(days=2, warmup_days=0.5, first=4, step=4, most=8)
+    read = small(sizing={"packs": [6, 9, 12], "transformer_kva": [2000], "lanes": [1]})
+    with workers(1) as pool:
+        right = check(read, pool, effort)
+        assert right.agrees
+        answer = right.found.answer
+        assert answer is not None
+        keeping = [judged for judged in right.judged.values() if judged.keeps]
+        failing = [judged.design for judged in right.judged.values() if not judged.keeps]
+        assert len(keeping) > 1
+        dearest = max(keeping, key=lambda judged: judged.capital_yuan)
+        for wrong in (dearest.design, failing[0]):
+            trial = Search(read, pool, effort, right.found.seed).trial(wrong)
+            found = check(read, pool, effort, replace(right.found, answer=trial))
+            assert not found.agrees
+            assert wrong is failing[0] or answer.design in found.cheaper
+    assert right.brute_force_days == right.grid_days, "all of so small a grid"
 
 
 def test_one_lane_at_two_shift_peaks_cannot_be_helped_by_packs() -> None:

@@ -5,6 +5,8 @@ from dataclasses import fields
 from math import inf, nextafter
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from battery_bms.pack import PackSpec, advance_energy, time_to_soc_s
 from scheduler.charging import plan_charging
@@ -147,6 +149,53 @@ def test_powers_are_those_that_the_live_decision_gives(which: str) -> None:
             compared += 1
     assert compared > 500
     assert (short > 20) == (which in ("stressed", "storage"))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    modules=st.integers(3, 11),
+    transformer_kva=st.sampled_from([700, 1000, 1500, 4000]),
+    reserve_ready=st.integers(0, 6),
+    sharing=st.sampled_from(["order", "equal"]),
+    lanes=st.integers(1, 2),
+    seed=st.integers(0, 99),
+)
+def test_no_event_leaves_out_a_plan_that_would_change_anything(
+    modules: int, transformer_kva: int, reserve_ready: int, sharing: str, lanes: int, seed: int
+) -> None:
+    """After each event the whole rack planned anew has the powers in force, whether the study planned or not."""
+    read = scenario(
+        demand={"trucks_per_hour_by_hour": [8.0] * 24, "follows_cold": False, "convoys": {"share": 0.3}},
+        equipment={
+            "packs": {"lfp-282": 9},
+            "chargers": modules,
+            "lanes": lanes,
+            "charger_kw": 240,
+            "transformer_kva": transformer_kva,
+        },
+        charging={"reserve_ready": reserve_ready, "sharing": sharing},
+        failures={"charger_mtbf_h": 30, "pack_fault_share": 0.05, "pack_inspection_h": 2},
+    )
+    flow = StationFlow(read, seed)
+    time, rack = flow.time, flow.rack
+    time.run_until(seed % 12 * 3600.0)
+    for _ in range(80):
+        plans, until_s = rack.plans, time.peek()
+        time.run_until(nextafter(until_s, inf))
+        planned = rack.plans > plans
+        assert rack.plans - plans <= 12, "a few for each event, not one for each bay"
+        rack.settle_all()
+        for bay in rack.bays:
+            if bay.pack is not None:
+                bay.pack.max_charge_kw = rack.curves[bay.pack.kind].allowed_kw(bay.pack.energy_kwh)
+        anew = plan_charging(flow.view.frozen(), flow.policy, flow.specs, rack.slices)
+        # What tapers give back while power is short is handed on in steps, by a plan of its own.
+        in_taper = sum(bay.charge is not None and bay.charge.from_s + bay.charge.knee_s < time.now for bay in rack.bays)
+        step_kw = in_taper * rack.replan_kw if rack._short and not planned else 0.0
+        for bay in rack.bays:
+            if bay.pack is not None and bay.pack.state in ACTIVE:
+                in_force_kw = min(bay.power_kw, bay.pack.max_charge_kw)
+                assert in_force_kw == pytest.approx(anew[bay.bay_id].power_kw, abs=step_kw + 1e-5), (until_s, bay)
 
 
 def scenario_with_modules(modules: int) -> Scenario:
