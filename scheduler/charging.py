@@ -194,6 +194,8 @@ def _claims(
     min_setpoint_kw = policy.min_setpoint_kw
     offer_pct = policy.offer_soc_pct - SOC_TOLERANCE_PCT
     target_pct = policy.target_soc_pct - SOC_TOLERANCE_PCT
+    charge_min_c, charge_max_c = policy.charge_temp_min_c, policy.charge_temp_max_c
+    reduce_below_c, reduce_above_c = policy.reduce_below_c, policy.reduce_above_c
     for bay in view.bays:
         bay_id = bay.bay_id
         pack = bay.pack
@@ -224,9 +226,9 @@ def _claims(
         bms_kw = pack.max_charge_kw
         if kind is None or soc_pct is None or hot_c is None or cold_c is None or bms_kw is None:
             plan[bay_id] = _UNKNOWN
-        elif not (hot_c < policy.charge_temp_max_c and hot_c < kind.charge_temp_max_c):
+        elif not (hot_c < charge_max_c and hot_c < kind.charge_temp_max_c):
             plan[bay_id] = _TOO_HOT
-        elif not (cold_c >= policy.charge_temp_min_c and cold_c >= kind.charge_temp_min_c):
+        elif not (cold_c >= charge_min_c and cold_c >= kind.charge_temp_min_c):
             plan[bay_id] = _TOO_COLD
         elif bay.occupied is False:
             plan[bay_id] = _SENSOR
@@ -246,7 +248,7 @@ def _claims(
             if not cap_kw <= bms_kw:
                 cap_kw = bms_kw
                 limit = Limit.BMS
-            if hot_c >= policy.reduce_above_c or cold_c < policy.reduce_below_c:
+            if hot_c >= reduce_above_c or cold_c < reduce_below_c:
                 reduced_kw = policy.reduced_share * rated_kw
                 if not cap_kw <= reduced_kw:
                     cap_kw = reduced_kw
@@ -357,7 +359,7 @@ def _without_held_back(
         if bay.pack is not None:
             kind = bay.pack.kind
             kind_of[bay.bay_id] = kind
-            spare[kind] = spare.get(kind, 0) + is_offerable(bay, policy)
+            spare[kind] = spare.get(kind, 0) + (bay.pack.state is _READY and is_offerable(bay, policy))
     for entry in view.queue:
         for kind in entry.accepts:
             if kind in spare:

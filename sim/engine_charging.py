@@ -237,15 +237,21 @@ class ChargingRack(Bays):
         self.plans += 1
         view = self.view
         view.at = self.start_at + timedelta(seconds=self.time._now)
-        claiming = [bay for bay in self.bays if bay.claim_kw > 0]
-        for bay in claiming:
+        claiming = []
+        for bay in self.bays:
             pack = bay.pack
-            assert pack is not None
-            self.settle(bay)
-            if pack.temp_safe:
+            if pack is None or bay.claim_kw <= 0:
+                continue
+            if not pack.temp_safe:
+                self.settle(bay)
+                pack.max_charge_kw = allowed_charge_kw(pack.spec, pack.soc_pct, pack.temp_max_c)
+            elif bay.max_charge_kw > 0:
+                if bay.charge is not None:
+                    self.settle(bay)
                 pack.max_charge_kw = self.curves[pack.kind].allowed_kw(pack.energy_kwh)
             else:
-                pack.max_charge_kw = allowed_charge_kw(pack.spec, pack.soc_pct, pack.temp_max_c)
+                continue  # no module is connected
+            claiming.append(bay)
         if self.dear:
             reserve = self.policy.reserve_ready
             for kind in self._held:
