@@ -255,7 +255,7 @@ class Search:
                 if any(t.verdict is False and design.fails_with(d) for d, t in self.trials.items() if t.runs):
                     continue
                 # The cost first: most neighbours are dearer, and that shows in fewer replications than the promise.
-                cheaper = self.dearer(design, best).mean < 0
+                cheaper = self.dearer(design, best, self.effort.most).mean < 0
                 if not (self.judge(design) if cheaper else self.trial(design).verdict):
                     continue
                 rivals.append(design)
@@ -286,13 +286,13 @@ class Search:
                 )
         return [d for d in found if d in allowed]
 
-    def dearer(self, one: Design, other: Design) -> Estimate:
+    def dearer(self, one: Design, other: Design, most: int = 0) -> Estimate:
         """How much more `one` costs a year than `other`, on the same trucks.
 
-        Takes replications until it is certain which is dearer, at most as many as one of them has.
+        Takes replications until it is certain which is dearer, at most `most` or as many as one of them has.
         """
         trials = (self.trial(one), self.trial(other))
-        most = max(self.effort.first, *(len(trial.runs) for trial in trials))
+        most = max(self.effort.first, most, *(len(trial.runs) for trial in trials))
         count = self.effort.first
         while True:
             costs = []
