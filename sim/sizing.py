@@ -243,12 +243,11 @@ class Search:
         """Steps to cheaper neighbours, running cost included, until there is none; and the rivals met."""
         target = self.scenario.promise.target_share
         allowed = {d for d, b in zip(designs, bound, strict=True) if b >= target}
-        steps = {name: sorted({getattr(d, name) for d in designs}) for name in RESOURCES}
         best, rivals, seen = start, [], {start}
         moved = True
         while moved:
             moved = False
-            for design in self._neighbours(best, steps, allowed):
+            for design in self._neighbours(best, allowed):
                 if design in seen:
                     continue
                 seen.add(design)
@@ -265,26 +264,33 @@ class Search:
         return best, [design for design in [start, *rivals] if design != best]
 
     @staticmethod
-    def _neighbours(design: Design, steps: Mapping[str, list[float]], allowed: set[Design]) -> list[Design]:
+    def _neighbours(design: Design, allowed: set[Design]) -> list[Design]:
+        """The nearest designs below and above in each resource, and with more or fewer packs and chargers at once.
+
+        The nearest that the grid has: chargers are capped by the bays, so small racks have levels that large lack.
+        """
+
+        def nearest(name: str, among: list[Design]) -> list[Design]:
+            level = getattr(design, name)
+            lower = max((getattr(d, name) for d in among if getattr(d, name) < level), default=None)
+            higher = min((getattr(d, name) for d in among if getattr(d, name) > level), default=None)
+            return [d for at in (lower, higher) for d in among if getattr(d, name) == at]
+
+        def others_equal(*names: str) -> list[Design]:
+            fixed = [name for name in RESOURCES if name not in names]
+            return sorted(d for d in allowed if all(getattr(d, name) == getattr(design, name) for name in fixed))
+
         found = []
         for name in RESOURCES:
-            levels = steps[name]
-            at = levels.index(getattr(design, name))
-            for other in (at - 1, at + 1):
-                if 0 <= other < len(levels):
-                    found.append(design.with_level(name, levels[other]))
+            found += nearest(name, others_equal(name))
         # One pack more often comes with one charger more.
-        at_packs, at_chargers = steps["packs"].index(design.packs), steps["chargers"].index(design.chargers)
-        for step in (-1, 1):
-            if 0 <= at_packs + step < len(steps["packs"]) and 0 <= at_chargers + step < len(steps["chargers"]):
-                found.append(
-                    replace(
-                        design,
-                        packs=int(steps["packs"][at_packs + step]),
-                        chargers=int(steps["chargers"][at_chargers + step]),
-                    )
-                )
-        return [d for d in found if d in allowed]
+        both = nearest("packs", others_equal("packs", "chargers"))
+        for sign in (-1, 1):
+            side = [
+                d for d in both if (d.packs - design.packs) * sign > 0 and (d.chargers - design.chargers) * sign > 0
+            ]
+            found += nearest("chargers", side)
+        return found
 
     def dearer(self, one: Design, other: Design, most: int = 0) -> Estimate:
         """How much more `one` costs a year than `other`, on the same trucks.

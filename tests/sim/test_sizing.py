@@ -73,6 +73,15 @@ def test_brute_force_agrees_with_the_search_and_finds_a_wrong_answer() -> None:
     assert right.brute_force_days == right.grid_days, "all of so small a grid"
 
 
+def test_the_search_steps_to_levels_that_the_grid_has() -> None:
+    """Small racks cap the chargers at their bays: the levels 5 and 7 of small racks must not hide 4 of a large one."""
+    grid = set(grid_of(small(sizing={"packs": [4, 6, 20, 24], "chargers": [4, 8, 12], "lanes": [1]})))
+    assert {d.chargers for d in grid} == {4, 5, 7, 8, 12}
+    kva = next(iter(grid)).transformer_kva
+    near = Search._neighbours(Design(20, 8, kva, 1), grid)
+    assert [(d.packs, d.chargers) for d in near] == [(24, 8), (20, 4), (20, 12), (6, 7), (24, 12)]
+
+
 def test_one_lane_at_two_shift_peaks_cannot_be_helped_by_packs() -> None:
     peaks = [3.0] * 24
     for hour in (6, 7, 16, 17):
