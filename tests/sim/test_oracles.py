@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 import sim.engine_bays
-import sim.engine_station
+import sim.engine_swaps
 from sim.engine_curve import KindCurve
 from sim.engine_plan import SwapPlan, swap_plan
 from sim.network import simulate_network_once
@@ -303,7 +303,7 @@ def slow_lane() -> Iterator[None]:
         return SwapPlan(plan.nominal_s * 1.04, plan.moves)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sim.engine_station, "swap_plan", wrong)
+        patch.setattr(sim.engine_swaps, "swap_plan", wrong)
         yield
 
 

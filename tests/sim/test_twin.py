@@ -15,7 +15,7 @@ from api.cli import app
 from robotics.port import CommandCode, Location, LocationKind, RobotCommand
 from scheduler.queueing import next_dispatch
 from scheduler.types import ChargingPolicy, Dispatch, StationView
-from sim import engine_station
+from sim import engine_station, engine_swaps
 from sim.direct import DirectMeter, DirectRack, DirectRobot
 from sim.engine import Call
 from sim.engine_given import StationMismatch
@@ -161,7 +161,7 @@ def test_another_decision_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         packs = type(found.packs)((last.bay_id,), (last.pack.pack_id,))
         return Dispatch(found.swap_id, found.lane_id, packs, found.empty_bay_ids)
 
-    monkeypatch.setattr(engine_station, "next_dispatch", last_first)
+    monkeypatch.setattr(engine_swaps, "next_dispatch", last_first)
     config = twin_station()
     report = run_twin(twin_scenario(config, 12), config, 0.2, seed=1)
     assert report.difference is not None
