@@ -90,11 +90,15 @@ def capital_yuan_per_year(scenario: Scenario, design: Design) -> float:
 
 
 def running_parts(scenario: Scenario, run: RunResult) -> dict[str, float]:
-    """Energy, lost swaps and waiting of one replication, yuan a year."""
+    """Energy, lost swaps and waiting of one replication, yuan a year.
+
+    Energy is what was paid less what the packs of the rack have gained meanwhile, so that a large rack that begins
+    full is no cheaper for being drained in a short replication.
+    """
     costs = scenario.costs
     waiting_h = float(run.waits_min.sum()) / 60 / run.days
     return {
-        "energy": YEAR_DAYS * run.means["energy_yuan_per_day"],
+        "energy": YEAR_DAYS * (run.means["energy_yuan_per_day"] - run.means["stock_yuan_per_day"]),
         "lost swaps": YEAR_DAYS * costs.lost_swap_yuan * run.means["lost_per_day"],
         "waiting": YEAR_DAYS * costs.wait_yuan_per_h * waiting_h,
     }

@@ -80,6 +80,8 @@ class StationFlow(SwapFlow):
             self.staff = StaffHours(scenario, start_s)
             self.time.at(self.staff.next_change_s(start_s), self._on_staff)
         self._fill_rack()
+        self.first_kwh = self.stock_kwh()
+        """Energy in the packs of the rack when counting began."""
         self._hour_s = start_s
         self._apply_world()
         self._start_failures()
@@ -272,6 +274,12 @@ class StationFlow(SwapFlow):
         self.arrival_s, self.lost_s = [], []
         self.stockouts = 0
         self.handed_kwh = self.taken_kwh = 0.0
+        self.first_kwh = self.stock_kwh()
+
+    def stock_kwh(self) -> float:
+        """Energy in the packs of the rack now."""
+        self.rack.settle_all()
+        return sum(bay.pack.energy_kwh for bay in self.rack.bays if bay.pack is not None)
 
     def close(self) -> None:
         """Complete the last hour."""

@@ -131,6 +131,7 @@ def read_run(
         "charged_kwh_per_day": charged_kwh / days,
         "import_kwh_per_day": import_kwh / days,
         "energy_yuan_per_day": sum(yuan.values()),
+        "stock_yuan_per_day": _stock_yuan(flow, import_kwh, days * sum(yuan.values()), efficiency) / days,
         "pv_used_kwh_per_day": pv_used_kwh / days,
         "pv_self_use_share": pv_used_kwh / pv_kwh if pv_kwh > 0 else 0.0,
         "kwh_per_swap": charged_kwh / max(len(flow.waits), 1),
@@ -153,6 +154,15 @@ def read_run(
         site_kw_by_hour=site_kw / counts,
         storage=storage,
     )
+
+
+def _stock_yuan(flow: StationFlow, import_kwh: float, yuan: float, efficiency: float) -> float:
+    """What the energy gained by the packs of the rack is worth at the mean price paid; below zero when they lost some.
+
+    A rack that begins full and ends half empty has not saved that energy: the next day buys it.
+    """
+    gained_kwh = (flow.stock_kwh() - flow.first_kwh) / efficiency
+    return gained_kwh * yuan / import_kwh if import_kwh > 0 else 0.0
 
 
 @dataclass(frozen=True)

@@ -383,3 +383,21 @@ def test_two_packs_a_truck_and_two_kinds() -> None:
     flow.time.run_until(5 * 86_400.0)
     assert flow.started > 250
     assert len(flow.queue) < 20
+
+
+def test_a_large_rack_that_is_drained_has_saved_nothing() -> None:
+    """One that buys almost nothing for a day owes what its packs have lost; one that charges owes nothing."""
+
+    def day(packs: int, kva: float) -> tuple[float, float]:
+        equipment = {"packs": {"lfp-282": packs}, "charger_kw": 240, "transformer_kva": kva, "swap_cv": 0.1}
+        demand = {"trucks_per_hour_by_hour": [2.0] * 24, "follows_cold": False}
+        flat = {"profile": "flat"}
+        run = simulate_once(scenario(equipment=equipment, demand=demand, tariff=flat), 1, days=1, warmup_days=0)
+        assert run.lost == 0
+        paid = run.means["energy_yuan_per_day"]
+        return paid, paid - run.means["stock_yuan_per_day"]
+
+    small_paid, small_cost = day(12, 2500)
+    drained_paid, drained_cost = day(60, 150)
+    assert drained_paid < 0.5 * small_paid
+    assert drained_cost == pytest.approx(small_cost, rel=0.04)
