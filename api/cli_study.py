@@ -204,8 +204,8 @@ def size(
 
     read = _read_scenario(scenario)
     wanted = ReportWanted(report, tables, lang)
-    length = days or (7.0 if quick else float(read.study.days))
-    effort = Effort(length, first=4, step=4, most=12 if quick else 24)
+    length = days or (3.0 if quick else float(read.study.days))
+    effort = Effort(length, first=4, step=4, most=8 if quick else 24)
     with worker_pool(processes, cluster) as pool:
         with progress(text("packs"), quiet=as_json) as on_done:
             table = pack_table(read, pool, effort, seed=seed, on_done=on_done)

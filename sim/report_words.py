@@ -37,6 +37,7 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "charged_kwh_per_day": (N_("Energy into packs a day"), "kWh"),
     "import_kwh_per_day": (N_("Energy imported a day"), "kWh"),
     "energy_yuan_per_day": (N_("Price of the energy a day"), "yuan"),
+    "stock_yuan_per_day": (N_("Worth of the energy that the rack gained a day"), "yuan"),
     "pv_used_kwh_per_day": (N_("PV energy used on site a day"), "kWh"),
     "pv_self_use_share": (N_("PV used on site"), "%"),
     "kwh_per_swap": (N_("Energy a swap"), "kWh"),

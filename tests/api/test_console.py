@@ -141,7 +141,7 @@ async def test_a_fault_of_the_cell_offers_a_reset(client: httpx.AsyncClient) -> 
 
 def answered(store: Store, kind: str, arguments: dict[str, str], *parts: Answer) -> None:
     with store.transaction() as db:
-        asked = make_request(db, station_id="yangquan-mine", kind=kind, arguments=arguments, name="Li Wei", at=NOW)
+        asked = make_request(db, station_id="yangquan-mine", kind=kind, arguments=arguments, name="Operator A", at=NOW)
         row = db.get_one(ControlRequest, asked.request_id)
         row.status, row.answered_at = "refused", NOW
         row.answer, row.answer_parts = say(parts), [part.stored() for part in parts]

@@ -97,7 +97,7 @@ async def test_packs_and_bills(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_request_is_a_row_with_a_name(client: httpx.AsyncClient) -> None:
-    body = {"kind": "decide", "arguments": {"swap_id": "sw-0004", "decision": "continue"}, "name": " Li  Wei "}
+    body = {"kind": "decide", "arguments": {"swap_id": "sw-0004", "decision": "continue"}, "name": " Operator  A "}
     asked = await client.post("/api/v1/requests", json=body)
     assert asked.status_code == 202
     record = (await client.get(f"/api/v1/requests/{asked.json()['request_id']}")).json()

@@ -81,10 +81,14 @@ def chosen_tasks() -> list[Task]:
 
 def walk(task: Task) -> tuple[Task, Report, float]:
     """Walk one task; also the processor time it took."""
-    logging.disable(logging.CRITICAL)
     begin_s = time.process_time()
     table = load_recipe(task.recipe).table(task.packs, task.order)
-    report = Walk(table, mishaps_most=task.mishaps_most, names=task.only, deaths=task.deaths).run()
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        report = Walk(table, mishaps_most=task.mishaps_most, names=task.only, deaths=task.deaths).run()
+    finally:
+        logging.disable(before)
     return task, report, time.process_time() - begin_s
 
 

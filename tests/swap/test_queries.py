@@ -42,11 +42,11 @@ def test_the_mark_moves_with_what_is_shown(store: Store) -> None:
         before = live_mark(db, STATION)
     busy = load_station(STATION_FILE)
     with store.transaction() as db:
-        make_request(db, station_id=busy.station.id, kind="hold", arguments={}, name="Li Wei", at=NOW)
+        make_request(db, station_id=busy.station.id, kind="hold", arguments={}, name="Operator A", at=NOW)
     with store.reading() as db:
         after = live_mark(db, STATION)
         assert latest_requests(db, STATION)[0].kind == "hold"
-        assert get_request(db, STATION, 1).requested_by == "Li Wei"
+        assert get_request(db, STATION, 1).requested_by == "Operator A"
     assert after > before
 
 

@@ -38,7 +38,7 @@ def test_to_continue_begins_the_row_anew_with_its_tries_and_its_time() -> None:
     swap.now += timedelta(hours=1)
     effects = swap.step(decide="continue")
     assert effects == (Resumed(of(effects, Resumed).decision, "unlocking", "unlocking"),)
-    assert of(effects, Resumed).decision.by == "Li Wei"
+    assert of(effects, Resumed).decision.by == "Person on shift"
     assert (swap.session.phase, swap.session.tries, swap.session.resumed) == (Phase.PENDING, 0, True)
     assert (swap.session.hold_reason, swap.session.hold_detail) == (None, {})
     assert swap.session.deadline_at == swap.now + timedelta(seconds=60)
