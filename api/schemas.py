@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 VehicleId = Annotated[str, Field(min_length=1, max_length=20, examples=["YQ-001"])]
 StationId = Annotated[str, Field(min_length=1, max_length=32, examples=["yangquan-mine"])]
-PersonName = Annotated[str, Field(min_length=1, max_length=64, examples=["Li Wei"])]
+PersonName = Annotated[str, Field(min_length=1, max_length=64, examples=["Operator A"])]
 
 
 class Input(BaseModel):

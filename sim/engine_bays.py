@@ -7,6 +7,7 @@ Who gets how much power is decided in `engine_charging.py`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import inf
 
@@ -22,7 +23,7 @@ ACTIVE = (READY, CHARGING, WAITING)
 """States in which a pack may be charged."""
 
 
-class Bays:
+class Bays(ABC):
     """Bays, their chargers and the packs in them."""
 
     def __init__(
@@ -220,6 +221,6 @@ class Bays:
         ]
         return max(min(times_s) + 0.5, self.temperature_step_s)
 
+    @abstractmethod
     def _on_bay(self, call: Call) -> None:
         """A pack is ready or full, or its temperature has crossed a limit."""
-        raise NotImplementedError

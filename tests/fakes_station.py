@@ -25,7 +25,7 @@ from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
 from swap.store import Store
-from swap.tables import ControlRequest, FaultRow, Pack, StationEvent, Swap
+from swap.tables import Bay, ControlRequest, FaultRow, Pack, Station, StationEvent, Swap
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 
@@ -301,3 +301,15 @@ def _plant_place(pack: Pack, prefix: str) -> str:
 
 
 __all__ = ["START_AT", "Bench", "timedelta"]
+
+
+def mode(bench: Bench) -> str:
+    """Mode of the station as stored."""
+    with bench.store.reading() as db:
+        return db.exec(select(Station.mode)).one()
+
+
+def blocked(bench: Bench) -> dict[str, str]:
+    """Reason by bay that is blocked."""
+    with bench.store.reading() as db:
+        return {b.name: b.blocked_reason for b in db.exec(select(Bay)).all() if b.blocked}

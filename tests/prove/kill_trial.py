@@ -47,7 +47,7 @@ STILL_S = 0.4
 POLL_S = 0.1
 DECISIONS = 5
 """So often the person lets a swap go on that waits for a decision of its own."""
-PERSON = "Zhang Wei"
+PERSON = "Operator A"
 VEHICLE = "V1"
 
 

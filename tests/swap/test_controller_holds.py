@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
-from sqlmodel import select
 
 from robotics.port import CommandCode, Signal
 from sim.plant_yard import Head
 from swap.events import EventKind
 from swap.station.session import HoldReason, Phase
-from swap.tables import Station
-from tests.fakes_plant import code, station
-from tests.fakes_station import Bench
+from tests.fakes_plant import code
+from tests.fakes_station import Bench, mode
 
 SPENT = code(11)
 FRESH = code(1)
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(tmp_path, station(), speed=20.0)
-    await bench.start()
-    await bench.run(5)
-    yield bench
-    bench.close()
-
-
-def mode(bench: Bench) -> str:
-    with bench.store.reading() as db:
-        return db.exec(select(Station.mode)).one()
 
 
 async def under_way(bench: Bench, state: str, share: float = 0.5) -> str:
@@ -70,13 +51,13 @@ async def test_an_emergency_stop_holds_everything_until_reset_and_confirmed(benc
     )
     bench.plant.clear("estop", "L1")
     await bench.run_while_still(60)  # the reset alone starts nothing
-    status, answer = await bench.settled(bench.ask("confirm", "Li Lei"))
+    status, answer = await bench.settled(bench.ask("confirm", "Operator A"))
     assert (status, answer) == ("done", "going on")
     assert mode(bench) == "automatic"
     await completes(bench, swap_id)
     assert "estop_pressed" not in bench.open_faults()
     resumed = next(e for e in bench.events() if e.kind == EventKind.SWAP_RESUMED)
-    assert resumed.actor == "Li Lei"
+    assert resumed.actor == "Operator A"
 
 
 async def test_an_emergency_stop_without_a_swap_lets_no_truck_in(bench: Bench) -> None:

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import select
 
 from robotics.port import CommandCode
 from swap.config import StationConfig
 from swap.events import EventKind
 from swap.station.thermal import EVACUATE_WITHIN_S, Stage
-from swap.tables import Bay, Station
 from tests.fakes_plant import code, station
-from tests.fakes_station import Bench
+from tests.fakes_station import Bench, blocked, mode
 
 SPENT = code(11)
 HOT = code(2)
@@ -36,17 +34,6 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await bench.run(10)
     yield bench
     bench.close()
-
-
-def blocked(bench: Bench) -> dict[str, str]:
-    """Reason by bay that is blocked."""
-    with bench.store.reading() as db:
-        return {b.name: b.blocked_reason for b in db.exec(select(Bay)).all() if b.blocked}
-
-
-def mode(bench: Bench) -> str:
-    with bench.store.reading() as db:
-        return db.exec(select(Station.mode)).one()
 
 
 def stages(bench: Bench) -> dict[str, dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,26 +13,12 @@ from swap.commerce.errors import SwapOpen
 from swap.errors import SwapError
 from swap.events import EventKind
 from swap.station.session import HoldReason, Phase
-from swap.tables import Bay, Swap
-from tests.fakes_plant import code, station
-from tests.fakes_station import Bench
+from swap.tables import Swap
+from tests.fakes_plant import code
+from tests.fakes_station import Bench, blocked
 
 SPENT = code(11)
 FRESH = code(1)
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(tmp_path, station(), speed=20.0)
-    await bench.start()
-    await bench.run(5)
-    yield bench
-    bench.close()
-
-
-def blocked(bench: Bench) -> dict[str, str]:
-    with bench.store.reading() as db:
-        return {b.name: b.blocked_reason for b in db.exec(select(Bay)).all() if b.blocked}
 
 
 def bay(position: int) -> int:
@@ -151,13 +135,13 @@ async def test_a_person_may_ask_for_the_way_back(bench: Bench, state: str) -> No
 async def test_manual_work_without_a_difference_goes_on(bench: Bench) -> None:
     swap_id = bench.arrive("V1", 30)
     await bench.run_until(EventKind.SWAP_STEP_DONE, step_s=None, state="storing_old")
-    assert (await bench.settled(bench.ask("manual", "Wang Fang")))[0] == "done"
+    assert (await bench.settled(bench.ask("manual", "Operator A")))[0] == "done"
     await bench.run(60)
     assert bench.swap(swap_id).hold_reason == HoldReason.MODE
     bench.plant.inject("local_mode", "L1")
     await bench.run_while_still(60)
     bench.plant.clear("local_mode", "L1")
-    assert (await bench.settled(bench.ask("confirm", "Wang Fang"))) == ("done", "going on")
+    assert (await bench.settled(bench.ask("confirm", "Operator A"))) == ("done", "going on")
     ended = await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
     assert ended.swap_id == swap_id
     await bench.run(5)
@@ -170,7 +154,7 @@ async def test_a_pack_moved_by_hand_is_found_and_quarantined_not_guessed(bench: 
     bench.plant.inject("local_move", "L1", source=bay(2), target=bay(6))
     await bench.run(5)
     bench.plant.clear("local_mode", "L1")
-    status, answer = await bench.settled(bench.ask("confirm", "Wang Fang"))
+    status, answer = await bench.settled(bench.ask("confirm", "Operator A"))
     assert status == "done"
     assert answer.startswith("going on; blocked: ")
     assert "bay:A2" in answer
@@ -178,7 +162,7 @@ async def test_a_pack_moved_by_hand_is_found_and_quarantined_not_guessed(bench: 
     assert bench.pack(code(2)).state == "quarantined"
     assert bench.pack(code(2)).bay_id == "test:A2"  # the record is not changed by a guess
     reconciled = [e for e in bench.events() if e.kind == EventKind.RECONCILED][-1]
-    assert reconciled.actor == "Wang Fang"
+    assert reconciled.actor == "Operator A"
     # The rest of the station works on, and leaves both bays alone.
     for vehicle in ("V1", "V2"):
         bench.arrive(vehicle, 30)

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlmodel import select
 
 from robotics.port import CommandCode
 from swap.events import EventKind
 from swap.station.controller import CellOwned
 from swap.station.session import HoldReason, Phase
-from swap.tables import Station
 from tests.fakes_plant import station
-from tests.fakes_station import Bench
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(tmp_path, station(), speed=20.0)
-    await bench.start()
-    await bench.run(5)
-    yield bench
-    bench.close()
-
-
-def mode(bench: Bench) -> str:
-    with bench.store.reading() as db:
-        return db.exec(select(Station.mode)).one()
+from tests.fakes_station import Bench, mode
 
 
 async def at_step(bench: Bench, state: str, seconds: float = 10.0) -> str:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlmodel import select
 
 from battery_bms.port import ChargerState, PackReading
 from swap.events import EventKind
 from swap.station.reconcile import BayRecord, Mismatch, compare
-from swap.tables import Bay
-from tests.fakes_plant import START_AT, code, station
-from tests.fakes_station import Bench
+from tests.fakes_plant import START_AT, code
+from tests.fakes_station import Bench, blocked
 
 
 def reading(bay: str, pack_id: str | None, present: bool = True) -> PackReading:
@@ -102,20 +99,6 @@ def test_a_difference_is_found_where_and_only_where_a_known_sensor_differs(
         if seen is not None and seen != full and not moving
     }
     assert found == differing
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(tmp_path, station(), speed=20.0)
-    await bench.start()
-    await bench.run(5)
-    yield bench
-    bench.close()
-
-
-def blocked(bench: Bench) -> dict[str, str]:
-    with bench.store.reading() as db:
-        return {b.name: b.blocked_reason for b in db.exec(select(Bay)).all() if b.blocked}
 
 
 def reconciled(bench: Bench) -> Iterable[list[str]]:
