@@ -23,7 +23,7 @@ find_python = for p in $(PYTHON) python3.11 python3 python3.12 python3.13 python
 	  echo "If it has another name: make setup PYTHON=/path/to/python" >&2; exit 1; \
 	fi
 
-.PHONY: help setup run test check prove bench clean
+.PHONY: help setup compiled run test check prove bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ $(VENV_READY): constraints.txt pyproject.toml
 $(ASSETS_READY): package-lock.json package.json .npmrc deploy/vendor_assets.py | $(VENV_READY)
 	$(PY) deploy/vendor_assets.py
 	@touch $@
+
+compiled: setup ## build/compiled/bin/swap: the study as machine code, same results, faster; needs a C compiler
+	@$(PY) deploy/compiled.py
 
 run: setup ## run a simulated station with its console; STATION=file.toml ARGS='...'
 	@exec $(VENV)/bin/swap run $(STATION) $(ARGS)

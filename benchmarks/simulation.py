@@ -3,7 +3,8 @@
 The simple model: one lane of 5 minutes, 10 packs, 8 chargers, every charge takes an hour, trucks come as a
 Poisson stream of 7 an hour and wait first come first served. All programs get the same arrivals and must
 give the same waits before any time counts. `full` is the whole station of the Yangquan example: recipe,
-bays, pack physics, tariff, failures, with the live station's decisions at every event.
+bays, pack physics, tariff, failures, with the live station's decisions at every event; `full_compiled` is the
+same source compiled (`make compiled`), and must give the same waits too. Without a C compiler it is left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -19,16 +19,17 @@ import ciw
 import salabim
 import simpy
 
+from benchmarks.full_station import EXAMPLE, OtherProcess, run_station
+from deploy.compiled import build, has_compiler
 from sim.engine import Flow, FlowRules, StudyTime, Truck
 from sim.engine_simple import FixedPowerRack
-from sim.engine_station import StationFlow
 from sim.scenario_file import load_scenario
 from sim.screening import fifo_starts
 
 LANES, PACKS, CHARGERS = 1, 10, 8
 SWAP_S, CHARGE_S, PER_HOUR = 300.0, 3600.0, 7.0
-ROUNDS = 3
-EXAMPLE = Path(__file__).parents[1] / "examples" / "yangquan_mine" / "scenario.toml"
+ROUNDS = 5
+DAYS = 60.0
 
 
 def arrivals(count: int) -> list[float]:
@@ -174,18 +175,6 @@ def salabim_components(at_s: Sequence[float]) -> list[float]:
     return waits
 
 
-def full_station(days: float) -> Callable[[], int]:
-    """The whole station; gives the number of trucks."""
-    scenario = load_scenario(EXAMPLE)
-
-    def run_it() -> int:
-        flow = StationFlow(scenario, 1)
-        flow.time.run_until(days * 86_400)
-        return flow.started
-
-    return run_it
-
-
 PROGRAMS: tuple[tuple[str, Callable[[Sequence[float]], list[float]], int], ...] = (
     ("naive_simpy", naive_simpy, 20_000),
     ("ours_simple", ours_simple, 20_000),
@@ -204,15 +193,22 @@ def run() -> dict[str, object]:
         if any(abs(a - b) > 1e-6 for a, b in zip(waits, reference[:count], strict=True)):
             raise AssertionError(f"{name} gives other waits than naive SimPy")
     best: dict[str, float] = {}
-    whole = full_station(60)
+    scenario = load_scenario(EXAMPLE)
+    compiled = OtherProcess(build()) if has_compiler() else None
+    if compiled is not None and run_station(scenario, DAYS)[:2] != compiled.run_station(DAYS)[:2]:
+        raise AssertionError("the compiled station gives other waits than its source")
     for _ in range(ROUNDS):
         for name, program, count in PROGRAMS:
             start = process_time()
             program(at_s[:count])
             best[name] = max(best.get(name, 0.0), count / (process_time() - start))
-        start = process_time()
-        trucks = whole()
-        best["full"] = max(best.get("full", 0.0), trucks / (process_time() - start))
+        full = run_station(scenario, DAYS)
+        best["full"] = max(best.get("full", 0.0), full.trucks / full.took_s)
+        if compiled is not None:
+            full = compiled.run_station(DAYS)
+            best["full_compiled"] = max(best.get("full_compiled", 0.0), full.trucks / full.took_s)
+    if compiled is not None:
+        compiled.close()
     results: dict[str, object] = {"waits_equal": "yes, all programs, to 1e-6 s"}
     for name, rate in best.items():
         results[f"{name}_trucks_per_s"] = rate

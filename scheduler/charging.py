@@ -23,6 +23,7 @@ from typing import Protocol
 
 from scheduler.choice import HIGHEST_SAFE_ALARM, SOC_TOLERANCE_PCT, is_offerable
 from scheduler.config import ChargingSection
+from scheduler.facts import StationFacts
 from scheduler.types import (
     BayRole,
     ChargingPolicy,
@@ -30,7 +31,6 @@ from scheduler.types import (
     Setpoint,
     SiteLimits,
     StationMode,
-    StationView,
     TariffSlice,
 )
 
@@ -155,7 +155,7 @@ def policy_from_section(
 
 
 def plan_charging(
-    view: StationView,
+    view: StationFacts,
     policy: ChargingPolicy,
     kinds: Mapping[str, PackLimits],
     tariff: Sequence[TariffSlice] = (),
@@ -182,7 +182,7 @@ def plan_charging(
 
 
 def _claims(
-    view: StationView, policy: ChargingPolicy, kinds: Mapping[str, PackLimits]
+    view: StationFacts, policy: ChargingPolicy, kinds: Mapping[str, PackLimits]
 ) -> tuple[dict[str, Setpoint], list[Claim]]:
     """The plan with 0 kW and its cause where nothing may flow, and the bays where power may.
 
@@ -350,7 +350,7 @@ def is_dear(tariff: Sequence[TariffSlice], at: datetime) -> bool:
 
 
 def _without_held_back(
-    view: StationView, policy: ChargingPolicy, claims: list[Claim], plan: dict[str, Setpoint]
+    view: StationFacts, policy: ChargingPolicy, claims: list[Claim], plan: dict[str, Setpoint]
 ) -> list[Claim]:
     """The claims of kinds short of their reserve; the others are set to 0 kW."""
     spare: dict[str, int] = {}

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from scheduler.facts import BayFacts, PackFacts, StationFacts, TruckFacts
 from scheduler.types import (
     BayRole,
-    BayView,
     ChargingPolicy,
     NoPack,
     NoPackReason,
     PackChoice,
     PackState,
-    PackView,
-    QueueEntry,
-    StationView,
 )
 
 SOC_TOLERANCE_PCT = 1e-6
@@ -31,14 +28,14 @@ _RACK = BayRole.RACK
 _READY = PackState.READY
 _GONE = (PackState.QUARANTINED, PackState.EVACUATED, PackState.ON_VEHICLE, PackState.PICKED)
 
-Offer = tuple[float, int, str, PackView]
+Offer = tuple[float, int, str, PackFacts]
 """One pack that may be handed out: minus its ranked energy, position, bay id, pack; sorts fullest first."""
 
 _EmptyBay = tuple[float, bool, int, int, str, frozenset[str]]
 """Minus the charger's power in kW, whether every kind fits, number of kinds, position, bay id, kinds."""
 
 
-def is_offerable(bay: BayView, policy: ChargingPolicy) -> bool:
+def is_offerable(bay: BayFacts, policy: ChargingPolicy) -> bool:
     """Whether the pack of this bay may be handed out at all; kind, energy and lane are the truck's side."""
     pack = bay.pack
     return (
@@ -52,7 +49,7 @@ def is_offerable(bay: BayView, policy: ChargingPolicy) -> bool:
     )
 
 
-def _is_safe(bay: BayView, pack: PackView, policy: ChargingPolicy) -> bool:
+def _is_safe(bay: BayFacts, pack: PackFacts, policy: ChargingPolicy) -> bool:
     """Nothing but state of charge and promises speaks against handing the pack out. NaN is never safe."""
     age_s = pack.reading_age_s
     hot_c = pack.temp_max_c
@@ -70,7 +67,7 @@ def _is_safe(bay: BayView, pack: PackView, policy: ChargingPolicy) -> bool:
     )
 
 
-def energy_of(pack: PackView) -> float:
+def energy_of(pack: PackFacts) -> float:
     """Energy in the pack in kWh: as read, else from the state of charge; 0 when neither is known."""
     if pack.energy_kwh is not None:
         return pack.energy_kwh
@@ -79,14 +76,14 @@ def energy_of(pack: PackView) -> float:
     return pack.soc_pct * pack.rated_kwh * pack.soh_pct / 10_000.0
 
 
-def ranked_kwh(pack: PackView, energy_kwh: float) -> float:
+def ranked_kwh(pack: PackFacts, energy_kwh: float) -> float:
     """Energy in kWh to a tenth of a per cent of the pack: a BMS knows no more, and equally full packs are equal."""
     per_pct_kwh = pack.rated_kwh * pack.soh_pct / 10_000.0
     return round(energy_kwh / per_pct_kwh, 1) * per_pct_kwh
 
 
 def offers(
-    view: StationView,
+    view: StationFacts,
     policy: ChargingPolicy,
     accepts: Collection[str],
     min_energy_kwh: float = 0.0,
@@ -150,7 +147,7 @@ def _by_soc_then_position(offer: Offer) -> tuple[float, int]:
 
 
 def choose_packs(
-    view: StationView, entry: QueueEntry, policy: ChargingPolicy, lane_id: str | None = None
+    view: StationFacts, entry: TruckFacts, policy: ChargingPolicy, lane_id: str | None = None
 ) -> PackChoice | NoPack:
     """The packs to hand out to one truck, or the reason why there are none.
 
@@ -162,7 +159,7 @@ def choose_packs(
 
 
 def why_no_pack(
-    view: StationView, entry: QueueEntry, policy: ChargingPolicy, lane_id: str | None = None
+    view: StationFacts, entry: TruckFacts, policy: ChargingPolicy, lane_id: str | None = None
 ) -> NoPackReason:
     """Why `choose_packs` found too few packs: the nearest thing that would have to change.
 
@@ -206,19 +203,19 @@ _REASONS: tuple[tuple[NoPackReason, tuple[int, ...]], ...] = (
 )
 
 
-def _is_charged(pack: PackView, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
+def _is_charged(pack: PackFacts, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
     """Full enough as far as anyone knows; a ready pack whose reading is lost still counts as charged."""
     if pack.soc_pct is None:
         return pack.state is _READY
     return pack.soc_pct + SOC_TOLERANCE_PCT >= policy.offer_soc_pct and energy_of(pack) >= min_energy_kwh
 
 
-def _can_ever_hold(pack: PackView, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
+def _can_ever_hold(pack: PackFacts, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
     return pack.rated_kwh * pack.soh_pct * policy.target_soc_pct / 10_000.0 >= min_energy_kwh
 
 
 def choose_empty_bays(
-    view: StationView, kinds: tuple[str, ...], lane_id: str | None = None, exclude: Collection[str] = ()
+    view: StationFacts, kinds: tuple[str, ...], lane_id: str | None = None, exclude: Collection[str] = ()
 ) -> tuple[str, ...] | NoPack:
     """One bay for each pack that comes off the vehicle, in the order of `kinds`.
 
@@ -230,7 +227,7 @@ def choose_empty_bays(
 
 
 def find_empty_bays(
-    view: StationView,
+    view: StationFacts,
     seats: Sequence[Collection[str]],
     lane_id: str | None = None,
     exclude: Collection[str] = (),

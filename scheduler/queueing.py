@@ -10,47 +10,42 @@ truck may use another lane with what is left.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 
 from scheduler.charging import PackLimits
 from scheduler.choice import find_empty_bays, is_offerable, offers, pick, why_no_pack
+from scheduler.facts import BayFacts, LaneFacts, StationFacts, TruckFacts
 from scheduler.types import (
     BayRole,
-    BayView,
     ChargingPolicy,
     Dispatch,
     LaneView,
     NoPackReason,
     PackChoice,
     PackState,
-    QueueEntry,
     Setpoints,
     StationMode,
-    StationView,
 )
 
 
-def has_open_booking(entry: QueueEntry, view: StationView) -> bool:
-    """Whether the truck came inside the window it booked, [from, until). Early and late it is a walk-in."""
-    start = entry.booked_from_at
-    if start is None or view.at < start:
-        return False
-    return entry.booked_until_at is None or view.at < entry.booked_until_at
+def is_walk_in(entry: TruckFacts, at: datetime) -> bool:
+    """Whether the truck has no booking whose window, [from, until), is open. Early and late it is a walk-in."""
+    start, end = entry.booked_from_at, entry.booked_until_at
+    return start is None or at < start or (end is not None and at >= end)
 
 
-def in_order(view: StationView) -> list[QueueEntry]:
+def in_order(view: StationFacts) -> list[TruckFacts]:
     """The queue in the order in which trucks are served."""
     at = view.at
     ranked = []
     for place, entry in enumerate(view.queue):
-        start = entry.booked_from_at
-        walk_in = start is None or at < start or not has_open_booking(entry, view)
         # The place keeps entries, which have no order, from being compared.
-        ranked.append((-entry.priority, walk_in, entry.arrived_at, entry.swap_id, place, entry))
+        ranked.append((-entry.priority, is_walk_in(entry, at), entry.arrived_at, entry.swap_id, place, entry))
     ranked.sort()
     return [item[5] for item in ranked]
 
 
-def next_dispatch(view: StationView, policy: ChargingPolicy) -> Dispatch | None:
+def next_dispatch(view: StationFacts, policy: ChargingPolicy) -> Dispatch | None:
     """The truck to call now with its lane, packs and bays; None when no truck can be called.
 
     Only an automatic station calls trucks. One call gives one truck: apply it to the view, then ask again.
@@ -86,10 +81,10 @@ def next_dispatch(view: StationView, policy: ChargingPolicy) -> Dispatch | None:
 
 
 def _serve(
-    view: StationView,
-    entry: QueueEntry,
+    view: StationFacts,
+    entry: TruckFacts,
     policy: ChargingPolicy,
-    lane: LaneView,
+    lane: LaneFacts,
     accepts: Collection[str],
     kept: Collection[str],
 ) -> tuple[PackChoice, tuple[str, ...]] | None:
@@ -102,7 +97,7 @@ def _serve(
 
 
 def _bays_for(
-    view: StationView, entry: QueueEntry, lane: LaneView, packs: PackChoice, kept: Collection[str]
+    view: StationFacts, entry: TruckFacts, lane: LaneFacts, packs: PackChoice, kept: Collection[str]
 ) -> tuple[str, ...] | None:
     """Bays for the packs that come off.
 
@@ -125,11 +120,11 @@ def _bays_for(
     return find_empty_bays(view, seats, lane.lane_id, kept)
 
 
-def _fits(bay: BayView, kinds: Collection[str]) -> bool:
+def _fits(bay: BayFacts, kinds: Collection[str]) -> bool:
     return not bay.kinds or bay.kinds.issuperset(kinds)
 
 
-def _transfer_is_free(view: StationView, lane_id: str) -> bool:
+def _transfer_is_free(view: StationFacts, lane_id: str) -> bool:
     """One transfer bay in reach is empty. Where the view lists none, the cell's own sensor decides."""
     listed = False
     for bay in view.bays:
@@ -140,7 +135,7 @@ def _transfer_is_free(view: StationView, lane_id: str) -> bool:
     return not listed
 
 
-def explain_wait(view: StationView, entry: QueueEntry, policy: ChargingPolicy) -> NoPackReason | None:
+def explain_wait(view: StationFacts, entry: TruckFacts, policy: ChargingPolicy) -> NoPackReason | None:
     """What keeps this truck waiting apart from its turn and its lane; None when only those do.
 
     Trucks ahead are not counted: the answer says what the stock holds for this truck now.
@@ -163,8 +158,8 @@ def explain_wait(view: StationView, entry: QueueEntry, policy: ChargingPolicy) -
 
 
 def estimate_ready_s(
-    view: StationView,
-    entry: QueueEntry,
+    view: StationFacts,
+    entry: TruckFacts,
     policy: ChargingPolicy,
     kinds: Mapping[str, PackLimits],
     setpoints: Setpoints,

@@ -52,32 +52,50 @@ class Call:
         """SimPy's own loop marks an event as done with this."""
 
 
-class StudyTime(simpy.Environment):
-    """SimPy's environment with calls at absolute instants."""
+class StudyTime:
+    """Calls at absolute instants, on the event list of a SimPy environment.
+
+    `env` is that environment: processes and events made with it run between the calls, in order of time.
+    """
+
+    def __init__(self, start_s: float = 0.0) -> None:
+        self.env = simpy.Environment(start_s)
+        self.now = start_s
+        """The present instant, s."""
+        self._queue: list[Any] = self.env._queue
+        self._numbers = self.env._eid
+        """Numbers of the entries: those of one instant come in the order in which they were made."""
 
     def at(self, time_s: float, fn: Callable[[Call], None], payload: Any = None) -> Call:
         """Have `fn(call)` called at `time_s`."""
         call = Call(fn, payload)
         # What Environment.schedule does, with an absolute instant: a sum of delays would drift.
-        heappush(self._queue, (time_s, NORMAL, next(self._eid), call))  # type: ignore[misc]
+        heappush(self._queue, (time_s, NORMAL, next(self._numbers), call))
         return call
 
     def again(self, time_s: float, call: Call) -> None:
         """Put a call that has been made on the list again."""
-        heappush(self._queue, (time_s, NORMAL, next(self._eid), call))  # type: ignore[misc]
+        heappush(self._queue, (time_s, NORMAL, next(self._numbers), call))
 
     def run_until(self, time_s: float) -> None:
         """Run all events before `time_s`, and stand there."""
-        queue = self._queue
-        while queue and queue[0][0] < time_s:
-            event: Any = queue[0][3]
+        queue, env = self._queue, self.env
+        while queue:
+            entry = heappop(queue)
+            at_s: float = entry[0]
+            if at_s >= time_s:
+                heappush(queue, entry)
+                break
+            self.now = env._now = at_s
+            event = entry[3]
             if type(event) is Call:
-                self._now = heappop(queue)[0]
-                if event.fn is not None:
-                    event.fn(event)
+                call: Call = event
+                if call.fn is not None:
+                    call.fn(call)
             else:
-                self.step()
-        self._now = time_s
+                heappush(queue, entry)
+                env.step()
+        self.now = env._now = time_s
 
 
 class Truck:
@@ -143,10 +161,6 @@ class FlowRules:
     """Finite fleet: draws the time from the end of a swap to the truck's next arrival."""
 
 
-def _nothing() -> None:
-    """In place of what is not wanted."""
-
-
 class Flow:
     """Trucks through queue and lanes, with a counting rack.
 
@@ -156,7 +170,7 @@ class Flow:
 
     def __init__(self, time: StudyTime, rack: Rack, rules: FlowRules, trucks: Iterator[Truck] | None = None) -> None:
         self.time = time
-        self.rack = rack
+        self.packs = rack
         self.rules = rules
         self.queue: deque[Truck] = deque()
         self._lanes = rules.lanes or 0
@@ -178,8 +192,9 @@ class Flow:
         self._lane_area = 0.0
         self._stockout_area = 0.0
         self._since_s = self._last_s = time.now
+        """Start of the count, and the instant up to which the averages are kept; NEVER where they are not."""
         if not rules.averages:
-            self.accumulate = _nothing  # type: ignore[method-assign]
+            self._last_s = NEVER
         if trucks is not None:
             self._schedule_next()
 
@@ -202,7 +217,7 @@ class Flow:
         """A truck stands at the gate."""
         self.accumulate()
         rules = self.rules
-        rack = self.rack
+        rack = self.packs
         self.arrived += 1
         if self._refuses and self._turns_away():
             self.lost += 1
@@ -223,13 +238,13 @@ class Flow:
         else:
             queue.append(truck)
         if rules.patience_s is not None:
-            truck.give_up = self.time.at(self.time._now + rules.patience_s(), self._on_give_up, truck)
+            truck.give_up = self.time.at(self.time.now + rules.patience_s(), self._on_give_up, truck)
 
     def _turns_away(self) -> bool:
         """Whether a truck that comes now leaves at once."""
         rules = self.rules
         return (
-            (rules.lose_when_none and (self.rack.charged == 0 or self.free_lanes == 0))
+            (rules.lose_when_none and (self.packs.charged == 0 or self.free_lanes == 0))
             or (rules.truck_places is not None and self.trucks_here >= rules.truck_places)
             or (rules.balk_at is not None and len(self.queue) >= rules.balk_at)
         )
@@ -240,7 +255,7 @@ class Flow:
         self.queue.remove(truck)
         self.gave_up += 1
         self.trucks_here -= 1
-        self.queue_time_s += self.time._now - truck.at_s
+        self.queue_time_s += self.time.now - truck.at_s
         self._lose(truck)
 
     def _lose(self, truck: Truck) -> None:
@@ -251,11 +266,11 @@ class Flow:
     def start_swaps(self) -> None:
         """Start what can be started; call after `accumulate()` whenever a pack or a lane has come free."""
         queue = self.queue
-        while queue and self.free_lanes and self.rack.charged:
+        while queue and self.free_lanes and self.packs.charged:
             self._start(queue.popleft())
 
     def _start(self, truck: Truck) -> None:
-        now_s = self.time._now
+        now_s = self.time.now
         truck.start_s = now_s
         if truck.give_up is not None:
             truck.give_up.drop()
@@ -265,7 +280,7 @@ class Flow:
         self.queue_time_s += waited_s
         if self.trace is not None:
             self.trace.append(truck)
-        self.rack.take()
+        self.packs.take()
         if self.rules.lanes is None:
             self._leave(truck)
         else:
@@ -282,13 +297,13 @@ class Flow:
     def _leave(self, truck: Truck) -> None:
         self.trucks_here -= 1
         if not self.rules.exchange_on_arrival:
-            self.rack.put(truck.need)
+            self.packs.put(truck.need)
         if self.rules.away_s is not None:
-            self.time.at(self.time._now + self.rules.away_s(), self._on_return, truck)
+            self.time.at(self.time.now + self.rules.away_s(), self._on_return, truck)
 
     def _on_return(self, call: Call) -> None:
         truck: Truck = call.payload
-        again = Truck(self.time._now, truck.need, truck.swap_s, truck.priority)
+        again = Truck(self.time.now, truck.need, truck.swap_s, truck.priority)
         again.vehicle = truck.vehicle
         again.details = truck.details
         if callable(truck.details):
@@ -299,17 +314,17 @@ class Flow:
 
     def accumulate(self) -> None:
         """Add the time since the last change to the averages; call before any change."""
-        now_s = self.time._now
+        now_s = self.time.now
         dt_s = now_s - self._last_s
         if dt_s > 0:
             self._last_s = now_s
             if self.queue:
                 self._waiting_area += len(self.queue) * dt_s
-            if self.rack.charged == 0:
+            if self.packs.charged == 0:
                 self._stockout_area += dt_s
             if self._lanes:
                 self._lane_area += (self._lanes - self.free_lanes) * dt_s
-            self.rack.accumulate(dt_s)
+            self.packs.accumulate(dt_s)
 
     def reset(self) -> None:
         """Forget all that was counted (end of the warm-up); trucks and packs stay where they are."""
@@ -318,13 +333,15 @@ class Flow:
         self.waits = []
         self.queue_time_s = 0.0
         self._waiting_area = self._lane_area = self._stockout_area = 0.0
-        self._since_s = self._last_s = self.time._now
-        self.rack.reset()
+        self._since_s = self.time.now
+        if self.rules.averages:
+            self._last_s = self._since_s
+        self.packs.reset()
 
     @property
     def observed_s(self) -> float:
         """Seconds since the start or the last reset."""
-        return self.time._now - self._since_s
+        return self.time.now - self._since_s
 
     @property
     def mean_waiting(self) -> float:

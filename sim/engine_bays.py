@@ -70,13 +70,13 @@ class Bays(ABC):
     @property
     def active_area(self) -> float:
         """Time integral of `active` since the last reset, s."""
-        return self.active * self.time._now + self._active_moment
+        return self.active * self.time.now + self._active_moment
 
     # -- the pack of a bay
 
     def settle(self, bay: BayNow) -> None:
         """Bring the pack of a bay up to the present instant."""
-        now_s = self.time._now
+        now_s = self.time.now
         pack = bay.pack
         if pack is None or now_s <= bay.since_s:
             return
@@ -151,7 +151,7 @@ class Bays(ABC):
             bay.power_kw = 0.0
             bay.charge = None
             self.active -= 1
-            self._active_moment += self.time._now
+            self._active_moment += self.time.now
             if self.on_power is not None:
                 self.on_power()
 
@@ -164,7 +164,7 @@ class Bays(ABC):
             return  # full at this very instant: its own event says so
         if power_kw != before_kw:
             self.settle(bay)
-            now_s = self.time._now
+            now_s = self.time.now
             bay.power_kw = power_kw
             if power_kw > 0:
                 if before_kw <= 0:
@@ -198,7 +198,7 @@ class Bays(ABC):
         bay.goal_s = next_s
         if not pack.temp_safe:
             self.settle(bay)
-            next_s = min(next_s, self.time._now + self._to_next_temperature_s(pack, bay.power_kw))
+            next_s = min(next_s, self.time.now + self._to_next_temperature_s(pack, bay.power_kw))
         if next_s < inf:
             bay.call = self.time.at(next_s, self._on_bay, bay)
 

@@ -16,17 +16,20 @@ packs in their taper set power free little by little: the plan is renewed each t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from typing import cast
+from datetime import datetime
 
 from battery_bms.pack import PackSpec, allowed_charge_kw
 from scheduler.charging import DEAR_PERIODS, Limit, plan_charging
-from scheduler.types import ChargingPolicy, PackState, SiteLimits, StationView, TariffSlice
+from scheduler.types import ChargingPolicy, PackState, SiteLimits, TariffSlice
 from sim.engine import NEVER, Call, StudyTime
 from sim.engine_bays import ACTIVE, READY, WAITING, Bays
 from sim.engine_view import BayNow, PackNow, StationNow
 
 _SHORT = frozenset({Limit.GRID, Limit.DEMAND_RESPONSE, Limit.RACK, Limit.MEASURED_IMPORT})
+
+
+def _nothing() -> None:
+    """Where nobody wants to be told."""
 
 
 class ChargingRack(Bays):
@@ -51,8 +54,10 @@ class ChargingRack(Bays):
         self.modules = modules
         self.switched = modules < len(view.bays)
         """Fewer modules than bays: they are switched to the packs in the order in which those came."""
-        self.on_ready: Callable[[], None] = lambda: None
+        self.on_ready: Callable[[], None] = _nothing
         """Called when a pack has become ready."""
+        self.on_change: Callable[[], None] = _nothing
+        """Called before the state changes; the flow adds up its time averages."""
         self.charged = 0
         """Packs that may be handed out."""
         self.empty = 0
@@ -88,7 +93,7 @@ class ChargingRack(Bays):
     def reset(self) -> None:
         """Begin the time averages anew."""
         self.charged_area = 0.0
-        self._active_moment = -self.active * self.time._now
+        self._active_moment = -self.active * self.time.now
 
     # -- packs come and go
 
@@ -97,7 +102,7 @@ class ChargingRack(Bays):
         bay.pack = pack
         bay.occupied = True
         bay.reserved_by = None
-        bay.put_s = bay.since_s = self.time._now
+        bay.put_s = bay.since_s = self.time.now
         bay.power_kw = 0.0
         bay.charge = None
         self._judge_temperature(pack)
@@ -152,7 +157,7 @@ class ChargingRack(Bays):
             self.charged -= 1
             self.ready_by_kind[pack.kind] -= 1
         pack.state = PackState.QUARANTINED
-        self.time.at(self.time._now + hours * 3600, self._on_inspected, (bay, pack))
+        self.time.at(self.time.now + hours * 3600, self._on_inspected, (bay, pack))
         self._repacked(None)
 
     def _on_inspected(self, call: Call) -> None:
@@ -236,7 +241,6 @@ class ChargingRack(Bays):
         """Ask the live station's decision about the whole rack, and apply it."""
         self.plans += 1
         view = self.view
-        view.at = self.start_at + timedelta(seconds=self.time._now)
         claiming = []
         for bay in self.bays:
             pack = bay.pack
@@ -259,7 +263,7 @@ class ChargingRack(Bays):
         elif self._any_held:
             self._held = dict.fromkeys(self._held, False)
         self._any_held = self.dear
-        setpoints = plan_charging(cast("StationView", view), self.policy, self.specs, self.slices)
+        setpoints = plan_charging(view, self.policy, self.specs, self.slices)
         self._short = False
         for bay in claiming:
             pack = bay.pack
@@ -285,7 +289,7 @@ class ChargingRack(Bays):
             self._replan_call = None
         if not self._short:
             return
-        now_s = self.time._now
+        now_s = self.time.now
         soonest_s = NEVER
         for bay in claiming:
             charge = bay.charge
@@ -312,7 +316,7 @@ class ChargingRack(Bays):
         self.settle(bay)
         if not pack.temp_safe:
             self._judge_temperature(pack)
-        if self.time._now < bay.goal_s:
+        if self.time.now < bay.goal_s:
             self.changed(bay)
             return
         share = self._target_share if pack.state is READY else self._offer_share
@@ -328,9 +332,6 @@ class ChargingRack(Bays):
             self._stop(bay)
         self._repacked(bay)
         self.on_ready()
-
-    def on_change(self) -> None:
-        """Called before the state changes; the flow adds up its time averages."""
 
     # -- fewer modules than bays
 

@@ -70,7 +70,6 @@ class GivenFlow(StationFlow):
 
     def __init__(self, scenario: Scenario, given: Given, seed: int = 0) -> None:
         self.given = given
-        self.row_s = given.row_s
         self.on_row: Callable[[float, str, StationTruck], None] | None = None
         """Told of the end of each row of a swap: seconds, state, truck."""
         self.trucks: dict[int, StationTruck] = {}
@@ -124,8 +123,11 @@ class GivenFlow(StationFlow):
 
     # -- trucks
 
+    def row_s(self, row: StepRow) -> float:
+        """As given."""
+        return self.given.row_s(row)
+
     def _start_demand(self) -> None:
-        self._fleet_demand = None
         self._trucks = iter(enumerate(self.given.arrivals))
         self._await_given()
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from sim.engine import NEVER, Call, Flow, StudyTime
+from sim.engine import Call, Flow, StudyTime
 
 
 class FixedPowerRack:
@@ -42,7 +42,7 @@ class FixedPowerRack:
             self.depleted.append(need)
 
     def _begin(self, need: float, call: Call | None = None) -> None:
-        now_s = self.time._now
+        now_s = self.time.now
         if call is None:
             self.time.at(now_s + need, self._on_charged)
         else:
@@ -105,7 +105,7 @@ class FailingRack(FixedPowerRack):
         while self._free and self.depleted:
             charger = self._free.pop()
             self.charging += 1
-            self._jobs[charger] = self.time.at(self.time._now + self.depleted.popleft(), self._on_charged, charger)
+            self._jobs[charger] = self.time.at(self.time.now + self.depleted.popleft(), self._on_charged, charger)
 
     def _on_charged(self, call: Call) -> None:
         flow = self.flow
@@ -131,7 +131,7 @@ class FailingRack(FixedPowerRack):
             self.charging -= 1
             self.depleted.appendleft(self.redraw())
             self._fill()
-        self.time.at(self.time._now + self.repair_s(), self._on_repair, charger)
+        self.time.at(self.time.now + self.repair_s(), self._on_repair, charger)
 
     def _on_repair(self, call: Call) -> None:
         assert self.flow is not None
@@ -139,7 +139,7 @@ class FailingRack(FixedPowerRack):
         self.up += 1
         self._free.append(call.payload)
         self._fill()
-        self.time.at(self.time._now + self.up_s(), self._on_failure, call.payload)
+        self.time.at(self.time.now + self.up_s(), self._on_failure, call.payload)
 
     def accumulate(self, dt_s: float) -> None:
         super().accumulate(dt_s)
@@ -182,7 +182,7 @@ class SharedPowerRack:
         return min(self.charger_kw, self.grid_kw / max(len(self._full_at), 1))
 
     def _advance(self) -> None:
-        now_s = self.time._now
+        now_s = self.time.now
         if self._full_at:
             self._given_kwh += self.power_kw * (now_s - self._given_at_s) / 3600.0
         self._given_at_s = now_s
@@ -193,7 +193,7 @@ class SharedPowerRack:
             self._call = None
         if self._full_at:
             hours = max(self._full_at[0] - self._given_kwh, 0.0) / self.power_kw
-            self._call = self.time.at(self.time._now + 3600.0 * hours, self._on_charged)
+            self._call = self.time.at(self.time.now + 3600.0 * hours, self._on_charged)
 
     def take(self) -> None:
         self.charged -= 1
@@ -225,5 +225,5 @@ class SharedPowerRack:
         self.charged_area = self.charging_area = self.energy_kwh = self.limited_area = 0.0
 
 
-AMPLE = NEVER
+AMPLE = 10**12
 """Number of chargers where there are always enough."""

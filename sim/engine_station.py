@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from datetime import UTC
 from random import Random
-from typing import cast
 
 from battery_bms.pack import PackSpec, spec_from_section
 from scheduler.charging import policy_from_section
@@ -58,7 +57,7 @@ class StationFlow(SwapFlow):
             patience_s=None if patience_min is None else lambda: patience.expovariate(1 / (patience_min * 60)),
         )
         limits = SiteLimits(equipment.grid_limit_kw, equipment.base_load_kw)
-        self.view = StationNow(self.start_at, bays, self.lanes, cast("deque[Truck]", None), limits)
+        self.view = StationNow(time, self.start_at, bays, self.lanes, deque(), limits)
         rack = ChargingRack(
             time,
             self.view,
@@ -115,7 +114,6 @@ class StationFlow(SwapFlow):
             for arrival in demand.first():
                 self.time.at(arrival.at_s, self._on_gate, arrival)
             return
-        self._fleet_demand = None
         self._coming = arrivals(self.scenario, self.scenario.start_at, self.seed, self.replication)
         self._await_next()
 
@@ -148,7 +146,7 @@ class StationFlow(SwapFlow):
         if self._fleet_demand is None:
             return
         fleet = self.scenario.fleet(truck.details.fleet)
-        now_s = self.time._now
+        now_s = self.time.now
         if soc_pct is truck.soc_pct:
             again = truck.details._replace(at_s=now_s + 1800.0)
         else:
@@ -170,7 +168,7 @@ class StationFlow(SwapFlow):
 
     def _fail_later(self, lane: LaneNow, draw: Random) -> None:
         up_s = draw.expovariate(1 / (self.scenario.failures.robot_mtbf_h * 3600))
-        self.time.at(self.time._now + up_s, self._on_robot, (lane, draw))
+        self.time.at(self.time.now + up_s, self._on_robot, (lane, draw))
 
     def _on_robot(self, call: Call) -> None:
         lane, draw = call.payload
@@ -181,7 +179,7 @@ class StationFlow(SwapFlow):
             lane.lost_s += repair_s
         else:
             self.free_lanes -= 1
-        self.time.at(self.time._now + repair_s, self._on_robot_repaired, (lane, draw, lane.open_swap_id is None))
+        self.time.at(self.time.now + repair_s, self._on_robot_repaired, (lane, draw, lane.open_swap_id is None))
 
     def _on_robot_repaired(self, call: Call) -> None:
         lane, draw, was_idle = call.payload
@@ -197,7 +195,7 @@ class StationFlow(SwapFlow):
         failures = self.scenario.failures
         self.rack.module_changes(number, bay)
         hours = failures.charger_repair_h if number < 0 else failures.charger_mtbf_h
-        next_s = self.time._now + draw.expovariate(1 / (hours * 3600))
+        next_s = self.time.now + draw.expovariate(1 / (hours * 3600))
         if number < 0:
             next_s += self._until_staffed_s()
         self.time.at(next_s, self._on_charger, (bay, draw, -number))
@@ -206,14 +204,14 @@ class StationFlow(SwapFlow):
 
     def _until_staffed_s(self) -> float:
         """Until somebody is there who can repair."""
-        return 0.0 if self.staff is None else self.staff.next_staffed_s(self.time._now) - self.time._now
+        return 0.0 if self.staff is None else self.staff.next_staffed_s(self.time.now) - self.time.now
 
     def _on_staff(self, call: Call) -> None:
         """A shift begins or ends. Running swaps end whoever is there."""
         assert self.staff is not None
         self.accumulate()
-        self.staff.at(self.time._now)
-        self.time.again(self.staff.next_change_s(self.time._now), call)
+        self.staff.at(self.time.now)
+        self.time.again(self.staff.next_change_s(self.time.now), call)
         if self.queue:
             self.start_swaps()
 
@@ -228,7 +226,7 @@ class StationFlow(SwapFlow):
 
     def _apply_world(self) -> None:
         """Set what holds until the next full hour, price or limit; put that on the list."""
-        now_s = self.time._now
+        now_s = self.time.now
         self._now = self.world.at(now_s)
         climate = self.scenario.climate
         self._spent_c = max(self._now.outside_c + climate.pack_above_ambient_c, climate.pack_min_c)
@@ -237,7 +235,7 @@ class StationFlow(SwapFlow):
         self.time.at(self._now.until_s, self._on_hour)
 
     def _record_hour(self) -> None:
-        now_s = self.time._now
+        now_s = self.time.now
         hours = (now_s - self._hour_s) / 3600
         if hours <= 0:
             return
@@ -284,5 +282,5 @@ class StationFlow(SwapFlow):
     def close(self) -> None:
         """Complete the last hour."""
         self.accumulate()
-        if self.time._now > self._hour_s:
+        if self.time.now > self._hour_s:
             self._record_hour()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from scheduler.queueing import next_dispatch
-from scheduler.types import ChargingPolicy, Dispatch, PackState, StationView
+from scheduler.types import ChargingPolicy, Dispatch, PackState
 from sim.demand import Arrival, FleetDemand
 from sim.engine import Call, Flow, FlowRules, StudyTime, Truck
 from sim.engine_charging import ChargingRack
@@ -49,13 +49,6 @@ class _Model:
 class SwapFlow(Flow):
     """Trucks from the gate to the end of their swap."""
 
-    rack: ChargingRack
-    row_s: Callable[[StepRow], float] = staticmethod(nominal_row_s)
-    staff: StaffHours | None = None
-    """Who attends the lanes; None: all are attended at any time."""
-    _fleet_demand: FleetDemand | None = None
-    """Trucks that come again when they have driven their trips."""
-
     def __init__(
         self,
         scenario: Scenario,
@@ -67,21 +60,26 @@ class SwapFlow(Flow):
         start_at: datetime,
     ) -> None:
         super().__init__(time, rack, rules)
+        self.rack = rack
+        self.staff: StaffHours | None = None
+        """Who attends the lanes; None: all are attended at any time."""
+        self._fleet_demand: FleetDemand | None = None
+        """Trucks that come again when they have driven their trips."""
         self.scenario = scenario
         self.start_at = start_at
         self.view: StationNow = rack.view
         self.policy: ChargingPolicy = rack.policy
         self.specs = rack.specs
-        # The queue of the flow is the queue that the decisions see.
-        self.view.queue = self.queue
         self._waiting = cast("deque[StationTruck]", self.queue)
+        # The queue of the flow is the queue that the decisions see.
+        self.view.queue = self._waiting
         self.lanes: tuple[LaneNow, ...] = self.view.lanes
         self._lane_by_id = {lane.lane_id: lane for lane in self.lanes}
         self._in_out = scenario.equipment.swap_order == "in_out"
         """In-out needs no empty bay: the spent pack goes where the charged one came from."""
         self._failures = scenario.failures
         rack.on_ready = self.start_swaps
-        rack.on_change = self.accumulate  # type: ignore[method-assign]
+        rack.on_change = self.accumulate
         self.models = self._load_models()
         self._swap_cv = scenario.equipment.swap_cv
         self._swap_time = stream(seed, replication, Purpose.SWAP_TIME)
@@ -116,6 +114,10 @@ class SwapFlow(Flow):
             )
         return found
 
+    def row_s(self, row: StepRow) -> float:
+        """Time that a row of the recipe takes."""
+        return nominal_row_s(row)
+
     def _depart(self, truck: StationTruck, soc_pct: tuple[float, ...]) -> None:
         """A truck leaves with packs at these states of charge; those it came with when it was lost."""
 
@@ -124,12 +126,11 @@ class SwapFlow(Flow):
     def _truck(self, arrival: Arrival) -> StationTruck:
         model = self.models[arrival.model]
         self._number = number = self._number + 1
-        at_s, start_at = arrival.at_s, self.start_at
+        start_at = self.start_at
         swap_s = model.plan.nominal_s * stretch_of(self._swap_time, self._swap_cv)
-        truck = StationTruck(at_s, 0.0, swap_s, arrival.priority)
+        truck = StationTruck(start_at, arrival.at_s, swap_s, arrival.priority)
         truck.swap_id = f"S{number:08d}"
         truck.vehicle_id = vehicle = arrival.vehicle_id or ""
-        truck.arrived_at = start_at + timedelta(0, at_s)
         truck.accepts = model.accepts
         truck.packs_needed = model.packs
         truck.swap_mode = model.swap_mode
@@ -161,11 +162,11 @@ class SwapFlow(Flow):
         self.start_swaps()
         patience_s = self.rules.patience_s
         if patience_s is not None and truck.start_s < 0:
-            truck.give_up = self.time.at(self.time._now + patience_s(), self._on_give_up, truck)
+            truck.give_up = self.time.at(self.time.now + patience_s(), self._on_give_up, truck)
 
     def accumulate(self) -> None:
         """Add the time since the last change to the averages; call before any change of queue, lanes or stock."""
-        now_s = self.time._now
+        now_s = self.time.now
         dt_s = now_s - self._last_s
         if dt_s > 0:
             self._last_s = now_s
@@ -200,9 +201,7 @@ class SwapFlow(Flow):
                 pack = bay.pack
                 if pack is not None and pack.state is READY and bay.power_kw > 0:
                     rack.settle(bay)
-            view = self.view
-            view.at = self.start_at + timedelta(0, self.time._now)
-            dispatch = next_dispatch(cast("StationView", view), self.policy)
+            dispatch = next_dispatch(self.view, self.policy)
             if dispatch is None:
                 return
             self._dispatch(dispatch)
@@ -214,7 +213,7 @@ class SwapFlow(Flow):
             truck = next(truck for truck in waiting if truck.swap_id == dispatch.swap_id)
         waiting.remove(truck)
         self._ask(truck, -1)
-        truck.start_s = now_s = time._now
+        truck.start_s = now_s = time.now
         if truck.give_up is not None:
             truck.give_up.drop()
         self.started += 1
@@ -260,7 +259,7 @@ class SwapFlow(Flow):
             return False
         truck.lost_s = truck.lane.lost_s
         truck.late_s += later_s
-        self.time.again(self.time._now + later_s, call)
+        self.time.again(self.time.now + later_s, call)
         return True
 
     def _spent_pack(self, truck: StationTruck, seat: int) -> PackNow:
@@ -321,7 +320,7 @@ class SwapFlow(Flow):
         self.free_lanes += 1
         self.trucks_here -= 1
         if self.on_event is not None:
-            self.on_event(self.time._now, "completed", truck)
+            self.on_event(self.time.now, "completed", truck)
         if truck.vehicle_id and len(truck.accepts) > 1:
             self._installed[truck.vehicle_id] = tuple(pack.kind for pack in truck.taken)
         if self._fleet_demand is not None:

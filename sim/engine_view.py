@@ -9,7 +9,7 @@ test compares the decisions on both, and the fields of both.
 from __future__ import annotations
 
 from collections import deque
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
@@ -25,7 +25,7 @@ from scheduler.types import (
     StationMode,
     StationView,
 )
-from sim.engine import Call, Truck
+from sim.engine import Call, StudyTime, Truck
 from sim.engine_curve import Charge
 
 
@@ -158,11 +158,12 @@ class StationTruck(Truck):
     """A truck with the fields of `scheduler.types.QueueEntry`."""
 
     __slots__ = (
+        "_arrived_at",
         "accepts",
-        "arrived_at",
         "booked_from_at",
         "booked_until_at",
         "dispatch",
+        "epoch_at",
         "installed_kinds",
         "lane",
         "late_s",
@@ -181,7 +182,6 @@ class StationTruck(Truck):
 
     swap_id: str
     vehicle_id: str
-    arrived_at: datetime
     accepts: frozenset[str]
     packs_needed: int
     swap_mode: str
@@ -204,6 +204,20 @@ class StationTruck(Truck):
     spent: list[PackNow]
     taken: list[PackNow]
 
+    def __init__(self, epoch_at: datetime, at_s: float, swap_s: float, priority: int) -> None:
+        super().__init__(at_s, 0.0, swap_s, priority)
+        self.epoch_at = epoch_at
+        """Start of the study."""
+        self._arrived_at: datetime | None = None
+
+    @property
+    def arrived_at(self) -> datetime:
+        """Worked out when a decision asks."""
+        at = self._arrived_at
+        if at is None:
+            at = self._arrived_at = self.epoch_at + timedelta(0, self.at_s)
+        return at
+
     def frozen(self) -> QueueEntry:
         """As the live controller would show it."""
         return QueueEntry(**{name: getattr(self, name) for name in QueueEntry.__dataclass_fields__})
@@ -212,23 +226,31 @@ class StationTruck(Truck):
 class StationNow:
     """Everything a decision may know."""
 
-    __slots__ = ("at", "bays", "held_empty_bays", "lanes", "limits", "mode", "queue")
+    __slots__ = ("bays", "epoch_at", "held_empty_bays", "lanes", "limits", "mode", "queue", "time")
 
     def __init__(
         self,
-        at: datetime,
+        time: StudyTime,
+        epoch_at: datetime,
         bays: tuple[BayNow, ...],
         lanes: tuple[LaneNow, ...],
-        queue: deque[Truck],
+        queue: deque[StationTruck],
         limits: SiteLimits,
     ) -> None:
-        self.at = at
+        self.time = time
+        self.epoch_at = epoch_at
+        """Start of the study."""
         self.mode = StationMode.AUTOMATIC
         self.bays = bays
         self.lanes = lanes
         self.queue = queue
         self.limits = limits
         self.held_empty_bays = 0
+
+    @property
+    def at(self) -> datetime:
+        """The present instant."""
+        return self.epoch_at + timedelta(0, self.time.now)
 
     def frozen(self) -> StationView:
         """The view that the live controller would build."""
@@ -237,7 +259,7 @@ class StationNow:
             mode=self.mode,
             bays=tuple(bay.frozen() for bay in self.bays),
             lanes=tuple(lane.frozen() for lane in self.lanes),
-            queue=tuple(truck.frozen() for truck in self.queue if isinstance(truck, StationTruck)),
+            queue=tuple(truck.frozen() for truck in self.queue),
             limits=self.limits,
             held_empty_bays=self.held_empty_bays,
         )

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 from math import cos, pi, sin
 from pathlib import Path
 from random import Random
+from zoneinfo import ZoneInfo
 
-from scheduler.tariff import load_tariff
+from scheduler.config import TariffSection
+from scheduler.tariff import Tariff, load_tariff
 from scheduler.types import SiteLimits, TariffSlice
 from sim.scenario import Scenario
 from sim.scenario_site import DrEventSection
@@ -31,13 +34,19 @@ class WorldNow:
     until_s: float
 
 
+@lru_cache(maxsize=16)
+def _tariff(section: str, timezone: str, folder: str) -> Tariff:
+    """Every replication asks for the same days: the tariff, and with it what it has worked out, is kept."""
+    return load_tariff(TariffSection.model_validate_json(section), ZoneInfo(timezone), Path(folder))
+
+
 class World:
     """The surroundings of a scenario's station by seconds from its start."""
 
     def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
         self._scenario = scenario
         self._start_at = scenario.start_at.astimezone(UTC)
-        self._tariff = load_tariff(scenario.tariff, scenario.zone, Path(scenario.folder))
+        self._tariff = _tariff(scenario.tariff.model_dump_json(), scenario.timezone, scenario.folder)
         self._draw = seed * 31 + replication
         equipment = scenario.equipment
         self._limits = SiteLimits(equipment.grid_limit_kw, equipment.base_load_kw)

@@ -39,8 +39,7 @@ SPEC = PackSpec(rated_kwh=282, max_charge_kw=282)
     ],
 )
 def test_the_present_state_has_every_field_of_the_view(now: type, view: type) -> None:
-    slots = {name for base in now.__mro__ for name in getattr(base, "__slots__", ())}
-    assert {field.name for field in fields(view)} <= slots
+    assert [field.name for field in fields(view) if not hasattr(now, field.name)] == []
 
 
 @pytest.mark.parametrize("power_kw", [0.5, 60.0, 84.6, 150.0, 240.0, 282.0, 400.0])
@@ -85,13 +84,12 @@ def test_decisions_on_the_present_state_are_those_on_the_frozen_view() -> None:
     asked = dispatched = 0
     for instant in range(300, 3 * 86_400, 300):
         flow.time.run_until(float(instant))
-        flow.view.at = flow.view.frozen().at
         frozen = flow.view.frozen()
-        assert plan_charging(flow.view, flow.policy, flow.specs, flow.rack.slices) == plan_charging(  # type: ignore[arg-type]
+        assert plan_charging(flow.view, flow.policy, flow.specs, flow.rack.slices) == plan_charging(
             frozen, flow.policy, flow.specs, flow.rack.slices
         )
         found = next_dispatch(frozen, flow.policy)
-        assert next_dispatch(flow.view, flow.policy) == found  # type: ignore[arg-type]
+        assert next_dispatch(flow.view, flow.policy) == found
         asked += bool(flow.queue)
         dispatched += found is not None
     assert asked > 100
@@ -180,7 +178,7 @@ def test_no_event_leaves_out_a_plan_that_would_change_anything(
     time, rack = flow.time, flow.rack
     time.run_until(seed % 12 * 3600.0)
     for _ in range(80):
-        plans, until_s = rack.plans, time.peek()
+        plans, until_s = rack.plans, time.env.peek()
         time.run_until(nextafter(until_s, inf))
         planned = rack.plans > plans
         assert rack.plans - plans <= 12, "a few for each event, not one for each bay"
@@ -223,7 +221,7 @@ def test_use_of_the_chargers_is_added_up_over_every_change(made: Callable[[], Sc
     charger_s = 0.0
     while time.now < 86_400:
         before_s, active = time.now, rack.active
-        time.run_until(nextafter(time.peek(), inf))
+        time.run_until(nextafter(time.env.peek(), inf))
         charger_s += active * (time.now - before_s)
         assert rack.active_area == pytest.approx(charger_s, rel=1e-9, abs=1e-6)
 
