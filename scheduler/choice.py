@@ -7,6 +7,7 @@ silent is not set down in. The same view always gives the same answer.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from math import floor, inf
 
 from scheduler.facts import BayFacts, PackFacts, StationFacts, TruckFacts
 from scheduler.types import (
@@ -78,8 +79,8 @@ def energy_of(pack: PackFacts) -> float:
 
 def ranked_kwh(pack: PackFacts, energy_kwh: float) -> float:
     """Energy in kWh to a tenth of a per cent of the pack: a BMS knows no more, and equally full packs are equal."""
-    per_pct_kwh = pack.rated_kwh * pack.soh_pct / 10_000.0
-    return round(energy_kwh / per_pct_kwh, 1) * per_pct_kwh
+    step_kwh = pack.rated_kwh * pack.soh_pct / 100_000.0
+    return floor(energy_kwh / step_kwh + 0.5) * step_kwh
 
 
 def offers(
@@ -106,7 +107,7 @@ def offers(
         energy_kwh = pack.energy_kwh
         if energy_kwh is None:
             energy_kwh = energy_of(pack)
-        if energy_kwh >= min_energy_kwh:
+        if min_energy_kwh <= energy_kwh < inf:
             found.append((-ranked_kwh(pack, energy_kwh), bay.position, bay.bay_id, pack))
     if len(found) > 1:
         found.sort()  # bay ids are unique, so packs are never compared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -99,6 +100,7 @@ def test_fullest_pack_first_then_lowest_position() -> None:
     assert chosen([pack(92), pack(95), pack(95), pack(91)]) == ("A2",)
     assert chosen([pack(95, soh_pct=80), pack(92)]) == ("A2",)  # more energy at a lower state of charge
     assert chosen([pack(92, energy_kwh=270.0), pack(95, energy_kwh=260.0)]) == ("A1",)
+    assert chosen([pack(92), pack(95, energy_kwh=inf), pack(95, energy_kwh=nan)]) == ("A1",)  # nonsense is unfit
 
 
 @pytest.mark.parametrize(
