@@ -76,6 +76,7 @@ RESOURCE_NAMES = {
     "transformer_kva": N_("transformer (kVA)"),
     "lanes": N_("lanes"),
     "storage_kwh": N_("storage (kWh)"),
+    "staff": N_("staff hours"),
 }
 PART_NAMES = {
     "packs": N_("Packs"),

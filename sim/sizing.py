@@ -25,6 +25,7 @@ from sim.design import (
 )
 from sim.parallel import Workers
 from sim.scenario import Scenario
+from sim.scenario_site import StaffSection
 from sim.screening import Screen
 from sim.stats import Estimate, difference, estimate
 from sim.study import RunResult, RunTask, StudyResult, run_task
@@ -95,7 +96,8 @@ class Sizing:
     """Resource that limits the next-cheaper design."""
     next_cheaper: Trial | None
     gains: Mapping[str, Estimate]
-    """Gain in the share within the promise from one step more of each resource, at the next-cheaper design."""
+    """Gain in the share within the promise from one step more of each resource, at the next-cheaper design; "staff":
+    from people at all hours."""
     rivals: tuple[tuple[Design, Estimate], ...]
     """Designs compared with the answer pair by pair: how much dearer a year."""
     sensitivity: tuple[tuple[str, Estimate, Estimate], ...]
@@ -193,6 +195,12 @@ class Search:
             scenario = applied(self.scenario, design)
             self.trials[design] = Trial(design, scenario, capital_yuan_per_year(self.scenario, design))
         return self.trials[design]
+
+    def runs_of(self, scenario: Scenario) -> tuple[RunResult, ...]:
+        """As many replications as a first verdict takes, of something that is no design."""
+        effort = self.effort
+        tasks = [RunTask(scenario, self.seed, n, effort.days, effort.warmup_days) for n in range(effort.first)]
+        return tuple(self.pool.map(run_task, tasks))
 
     def extend(self, trial: Trial, count: int) -> None:
         """Give a trial replications until it has `count`."""
@@ -383,13 +391,21 @@ def _why_not_cheaper(
         if more.scenario == trial.scenario:
             continue
         search.extend(more, search.effort.first)
-        count = search.effort.first
-        gains[name] = difference(
-            [run.within / max(run.arrived, 1) for run in more.runs[:count]],
-            [run.within / max(run.arrived, 1) for run in trial.runs[:count]],
-            scenario.promise.confidence,
-        )
+        gains[name] = _gain(search, more.runs, trial)
+    if scenario.staff.shifts:
+        attended = trial.scenario.model_copy(update={"staff": StaffSection()})
+        gains["staff"] = _gain(search, search.runs_of(attended), trial)
     return trial, gains
+
+
+def _gain(search: Search, runs: Sequence[RunResult], trial: Trial) -> Estimate:
+    """How much more is served within the promise by `runs` than by those of the trial with the same numbers."""
+    count = search.effort.first
+    return difference(
+        [run.within / max(run.arrived, 1) for run in runs[:count]],
+        [run.within / max(run.arrived, 1) for run in trial.runs[:count]],
+        search.scenario.promise.confidence,
+    )
 
 
 def _sensitivity(search: Search, answer: Design) -> tuple[tuple[str, Estimate, Estimate], ...]:
@@ -415,8 +431,7 @@ def _sensitivity(search: Search, answer: Design) -> tuple[tuple[str, Estimate, E
     found = []
     effort = search.effort
     for text, scenario in cases:
-        tasks = [RunTask(scenario, search.seed, n, effort.days, effort.warmup_days) for n in range(effort.first)]
-        runs = tuple(search.pool.map(run_task, tasks))
+        runs = search.runs_of(scenario)
         result = StudyResult(scenario, search.seed, effort.days, effort.warmup_days, runs, base.promise.confidence)
         found.append((text, result.share_within, result.wait_quantile_min(0.95)))
     return tuple(found)

@@ -8,6 +8,7 @@ from benchmarks.sizing import check
 from sim.design import Design, applied, capital_yuan_per_year
 from sim.parallel import workers
 from sim.scenario import Scenario
+from sim.scenario_site import StaffSection
 from sim.screening import Screen, fifo_starts
 from sim.sizing import Effort, Search, find_size, grid_of, pack_table
 from tests.fakes_study import scenario
@@ -103,6 +104,20 @@ def test_a_short_transformer_binds() -> None:
         found = find_size(read, pool, EFFORT, sensitivity=False)
     assert found.answer is None
     assert found.binding == "transformer_kva"
+
+
+def test_where_nobody_is_there_at_night_staff_hours_bind() -> None:
+    read = small(
+        sizing={"packs": [8, 12], "transformer_kva": [6000], "lanes": [2]},
+        staff={"shifts": [{"from_hour": 8, "hours": 12}]},
+    )
+    with workers(2) as pool:
+        found = find_size(read, pool, EFFORT, sensitivity=False)
+        attended = find_size(read.model_copy(update={"staff": StaffSection()}), pool, EFFORT, sensitivity=False)
+    assert found.answer is None
+    assert found.binding == "staff"
+    assert found.gains["staff"].low > 0.3
+    assert "staff" not in attended.gains
 
 
 def test_the_pack_table_names_the_smallest_stock() -> None:
