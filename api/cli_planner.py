@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sim.parallel import Workers
     from sim.report_tables import Table
     from sim.report_words import Words
+    from sim.scenario import Scenario
     from sim.stats import Estimate
 
 Processes = Annotated[
@@ -25,10 +27,22 @@ Cluster = Annotated[
     str | None,
     typer.Option("--cluster", help="Scheduler of a running cluster, tcp://HOST:PORT, instead of local processes."),
 ]
+ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (scenario.toml).", show_default=False)]
 Quick = Annotated[bool, typer.Option("--quick", help="Shorter runs, wider intervals.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The scenario's when not given.")]
 
 Progress = Callable[[int, int], None]
+
+
+def read_scenario(path: Path) -> Scenario:
+    """A scenario file; a message and exit code 2 where it is not valid."""
+    from sim.scenario_file import load_scenario
+    from swap.config import ConfigError
+
+    try:
+        return load_scenario(path)
+    except ConfigError as error:
+        fail(str(error))
 
 
 def words() -> Words:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -21,29 +20,16 @@ from api.cli_common import (
     read_station,
 )
 from api.cli_data import existing_store
-from api.cli_planner import words
+from api.cli_planner import ScenarioFile, read_scenario, words
 from api.console.words import N_
 from api.terminal import text
 
 if TYPE_CHECKING:
     from sim.replay import ReplayReport
-    from sim.scenario import Scenario
     from sim.twin import TwinReport
     from sim.twin_live import TwinEvent
 
 commands = typer.Typer()
-
-ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (scenario.toml).", show_default=False)]
-
-
-def _read_scenario(path: Path) -> Scenario:
-    from sim.scenario_file import load_scenario
-    from swap.config import ConfigError
-
-    try:
-        return load_scenario(path)
-    except ConfigError as error:
-        fail(str(error))
 
 
 @commands.command(
@@ -79,7 +65,7 @@ def twin(
     from sim.twin import run_twin
 
     config = read_station(station)
-    read = _read_scenario(scenario)
+    read = read_scenario(scenario)
     try:
         report = run_twin(read, config, hours, seed, poll_s=poll_s, tolerance_s=tolerance_s, from_hour=from_hour)
     except StationMismatch as error:
@@ -236,7 +222,7 @@ def replay(
     from swap.recorded import recording
 
     config = read_station(station)
-    read = _read_scenario(scenario)
+    read = read_scenario(scenario)
     zone = config.station.zone
     midnight = datetime.combine(day.date(), time(), zone)
     begin = midnight if from_time is None else datetime.combine(day.date(), from_time.time(), zone)

@@ -13,11 +13,13 @@ from api.cli_planner import (
     Cluster,
     Processes,
     Quick,
+    ScenarioFile,
     Seed,
     finite,
     number,
     print_report_table,
     progress,
+    read_scenario,
     words,
     worker_pool,
 )
@@ -30,18 +32,6 @@ if TYPE_CHECKING:
     from sim.study import StudyResult
 
 commands = typer.Typer()
-
-ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (scenario.toml).", show_default=False)]
-
-
-def _read_scenario(path: Path) -> Scenario:
-    from sim.scenario_file import load_scenario
-    from swap.config import ConfigError
-
-    try:
-        return load_scenario(path)
-    except ConfigError as error:
-        fail(str(error))
 
 
 @commands.command(
@@ -138,7 +128,7 @@ def simulate(
     from sim.results import study_values
     from sim.study import run_study
 
-    read = _read_scenario(scenario)
+    read = read_scenario(scenario)
     wanted = ReportWanted(report, tables, lang)
     if quick:
         days, replications = days or 7.0, replications or 4
@@ -202,7 +192,7 @@ def size(
     from sim.results import size_values
     from sim.sizing import Effort, find_size, pack_table
 
-    read = _read_scenario(scenario)
+    read = read_scenario(scenario)
     wanted = ReportWanted(report, tables, lang)
     length = days or (3.0 if quick else float(read.study.days))
     effort = Effort(length, first=4, step=4, most=8 if quick else 24)

@@ -6,7 +6,6 @@ loses on a detour, and what the carriers do.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -17,8 +16,8 @@ from sim.network_engine import NetworkFlow, station_seed
 from sim.network_file import Network
 from sim.notes import Note, warmup_note
 from sim.parallel import Workers
-from sim.stats import Estimate, estimate, mser5, quantile_estimate, ratio_estimate
-from sim.study import DAY_S, RunResult, StudyResult, read_run
+from sim.stats import Estimate, estimate, quantile_estimate, ratio_estimate
+from sim.study import DAY_S, RunResult, StudyResult, longest_warmup_days, read_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +153,7 @@ def find_network_warmup_days(network: Network, seed: int, pool: Workers) -> floa
     """Warm-up in whole days by MSER-5 on the waits of three pilot runs: the longest of any station and run."""
     days = max(float(network.study.days), 14.0)
     pilots = pool.map(run_network_task, [NetworkTask(network, seed, 1_000_000 + n, days, 0.0) for n in range(3)])
-    cut = 0.0
-    for pilot in pilots:
-        for station in pilot.stations:
-            if station.waits_min.size:
-                cut = max(cut, mser5(station.waits_min) / station.waits_min.size * days)
-    return float(min(max(math.ceil(cut), 1), math.ceil(days / 2)))
+    return longest_warmup_days((station.waits_min for pilot in pilots for station in pilot.stations), days)
 
 
 def run_network(

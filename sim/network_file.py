@@ -7,7 +7,6 @@ every problem is listed at once. `docs/networks.md` is the user's guide.
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import combinations, permutations
@@ -21,7 +20,7 @@ from robotics.modbus_link.config import Identifier
 from sim.scenario import Scenario, StudySection
 from sim.scenario_base import Factor, Section
 from sim.scenario_file import field_problems, load_scenario
-from swap.config import ConfigError
+from swap.config import ConfigError, read_toml
 
 
 class NetworkStationSection(Section):
@@ -133,13 +132,7 @@ def load_network(path: Path) -> Network:
     Raises:
         ConfigError: a file is missing, no TOML, or not valid; every problem is listed.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), [f"is no valid TOML: {error}"]) from error
-    file = parse_network(data, source=str(path))
+    file = parse_network(read_toml(path), source=str(path))
     problems: list[str] = []
     scenarios: list[Scenario] = []
     for station in file.stations:

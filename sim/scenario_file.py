@@ -5,14 +5,13 @@ Raises `swap.config.ConfigError` with every problem at once, like the station fi
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from sim.scenario import Scenario
-from swap.config import ConfigError, StationConfig, load_station
+from swap.config import ConfigError, StationConfig, load_station, read_toml
 
 _FROM_STATION = ("pack_kinds", "vehicle_models", "charging", "tariff", "timezone")
 
@@ -23,13 +22,7 @@ def load_scenario(path: Path) -> Scenario:
     Raises:
         ConfigError: the file or its station file is missing, no TOML, or not valid; every problem is listed.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), [f"is no valid TOML: {error}"]) from error
-    return parse_scenario(data, source=str(path), folder=path.parent)
+    return parse_scenario(read_toml(path), source=str(path), folder=path.parent)
 
 
 def parse_scenario(data: dict[str, Any], *, source: str = "scenario", folder: Path | None = None) -> Scenario:

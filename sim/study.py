@@ -7,7 +7,7 @@ processes, and two stations under one seed see the same trucks (common random nu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -246,11 +246,13 @@ def find_warmup_days(scenario: Scenario, seed: int, pool: Workers) -> float:
     """Warm-up in whole days by MSER-5 on the waits of three pilot runs, the longest of them."""
     days = max(float(scenario.study.days), 14.0)
     pilots = pool.map(run_task, [RunTask(scenario, seed, 1_000_000 + n, days, 0.0) for n in range(3)])
-    cut = 0.0
-    for pilot in pilots:
-        if pilot.waits_min.size:
-            cut = max(cut, mser5(pilot.waits_min) / pilot.waits_min.size * days)
-    return float(min(max(math.ceil(cut), 1), math.ceil(days / 2)))
+    return longest_warmup_days((pilot.waits_min for pilot in pilots), days)
+
+
+def longest_warmup_days(waits_min: Iterable[NDArray[np.float32]], days: float) -> float:
+    """Warm-up in whole days by MSER-5: the longest that any of these runs of `days` needs, at most half of them."""
+    cuts = (mser5(waits) / waits.size * days for waits in waits_min if waits.size)
+    return float(min(max(math.ceil(max(cuts, default=0.0)), 1), math.ceil(days / 2)))
 
 
 def run_study(

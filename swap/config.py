@@ -206,19 +206,29 @@ class StationConfig(Section):
         raise KeyError(device_id)
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a file that a person writes.
+
+    Raises:
+        ConfigError: it is missing, not UTF-8 or no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), [f"is not UTF-8 from byte {error.start} on: save it as UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), [f"is no valid TOML: {error}"]) from error
+
+
 def load_station(path: Path) -> StationConfig:
     """Read and check a station file.
 
     Raises:
         ConfigError: the file is missing, no TOML, or not valid; every problem is listed.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), [f"is no valid TOML: {error}"]) from error
-    return parse_station(data, source=str(path), folder=path.parent)
+    return parse_station(read_toml(path), source=str(path), folder=path.parent)
 
 
 def parse_station(data: dict[str, Any], *, source: str = "station file", folder: Path | None = None) -> StationConfig:

@@ -11,6 +11,20 @@ from sim.scenario_file import load_scenario, parse_scenario
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+SMALL_FILE = """
+id = "small-yard"
+name_zh = "小站"
+name_en = "Small yard"
+fleets = [{ id = "f1", model = "tractor", vehicles = 30 }]
+pack_kinds = [{ id = "lfp-282", rated_kwh = 282, max_charge_kw = 282 }]
+vehicle_models = [{ id = "tractor", pack_kinds = ["lfp-282"] }]
+demand = { trucks_per_hour_by_hour = [5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5] }
+equipment = { packs = { "lfp-282" = 8 }, transformer_kva = 2000 }
+promise = { target_share = 0.6 }
+"""
+"""A scenario file that a test adds its `[sizing]` to."""
+
+
 def yangquan() -> Scenario:
     """The example with a station file."""
     return load_scenario(EXAMPLES / "yangquan_mine" / "scenario.toml")

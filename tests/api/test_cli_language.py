@@ -23,6 +23,7 @@ from swap.config import load_station
 from swap.events import EventKind, append_event
 from swap.store import Store
 from tests.fakes_api import STATION_FILE
+from tests.fakes_study import SMALL_FILE
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = str(STATION_FILE.with_name("scenario.toml"))
@@ -31,18 +32,7 @@ CASES = str(ROOT / "tests" / "vectors" / "queueing_cases.json")
 SHORT = ("--days", "1", "--quick", "-p", "1")
 ENGLISH_SENTENCE = re.compile(r"[A-Za-z’']{2,}(?: [A-Za-z’']{2,}){2,}")
 """Three words in a row."""
-SMALL = """
-id = "small-yard"
-name_zh = "小站"
-name_en = "Small yard"
-fleets = [{ id = "f1", model = "tractor", vehicles = 30 }]
-pack_kinds = [{ id = "lfp-282", rated_kwh = 282, max_charge_kw = 282 }]
-vehicle_models = [{ id = "tractor", pack_kinds = ["lfp-282"] }]
-demand = { trucks_per_hour_by_hour = [5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5] }
-equipment = { packs = { "lfp-282" = 8 }, transformer_kva = 2000 }
-promise = { target_share = 0.6 }
-sizing = { packs = [7, 8, 9], transformer_kva = [1250, 2000] }
-"""
+SMALL = SMALL_FILE + "sizing = { packs = [7, 8, 9], transformer_kva = [1250, 2000] }\n"
 
 
 def swap(*arguments: str) -> str:

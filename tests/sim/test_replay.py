@@ -192,7 +192,7 @@ def test_nothing_recorded_is_said(recorded: Recorded, sqlite_url: str) -> None:
 
 def test_the_command_line_replays_a_day(recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.cli_replay.read_station", lambda path: recorded.config)
-    monkeypatch.setattr("api.cli_replay._read_scenario", lambda path: recorded.scenario)
+    monkeypatch.setattr("api.cli_replay.read_scenario", lambda path: recorded.scenario)
     arguments = ["replay", "station.toml", "scenario.toml", "--day", "2026-06-01", "--database-url", recorded.url]
     found = CliRunner().invoke(app, arguments)
     assert found.exit_code == 0, found.output
@@ -202,7 +202,7 @@ def test_the_command_line_replays_a_day(recorded: Recorded, tmp_path: Path, monk
     assert answer["from_at"] == recorded.at(8.6).isoformat()
     assert answer["swaps_compared"] > 5
     slow = recorded.scenario.with_equipment(swap_s=400.0)
-    monkeypatch.setattr("api.cli_replay._read_scenario", lambda path: slow)
+    monkeypatch.setattr("api.cli_replay.read_scenario", lambda path: slow)
     found = CliRunner().invoke(app, arguments)
     assert found.exit_code == 1
     assert "too large" in found.output

@@ -106,3 +106,6 @@ def test_no_toml_and_no_file(tmp_path: Path) -> None:
     path.write_text("a = ", encoding="utf-8")
     with pytest.raises(ConfigError, match="no valid TOML"):
         load_station(path)
+    path.write_bytes('name_zh = "矿"'.encode("gb18030"))
+    with pytest.raises(ConfigError, match="not UTF-8 from byte 11 on: save it as UTF-8"):
+        load_station(path)

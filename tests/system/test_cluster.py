@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from api.cli import app
 from sim import parallel
 from sim.parallel import ClusterError, workers
+from tests.fakes_study import SMALL_FILE
 from tests.ports import own_ports
 
 pytestmark = [pytest.mark.system]
@@ -27,19 +28,13 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
 LIMIT_S = 60.0
 """Longest wait for anything; many times what it takes on an idle machine."""
-SCENARIO = """
-id = "small-yard"
-name_zh = "小站"
-name_en = "Small yard"
-fleets = [{ id = "f1", model = "tractor", vehicles = 30 }]
-pack_kinds = [{ id = "lfp-282", rated_kwh = 282, max_charge_kw = 282 }]
-vehicle_models = [{ id = "tractor", pack_kinds = ["lfp-282"] }]
-demand = { trucks_per_hour_by_hour = [5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5] }
-equipment = { packs = { "lfp-282" = 8 }, transformer_kva = 2000 }
-promise = { target_share = 0.6 }
+SCENARIO = (
+    SMALL_FILE
+    + """
 study = { warmup_days = 1 }
 sizing = { packs = [8], transformer_kva = [1250, 2000] }
 """
+)
 
 
 def _process(stack: ExitStack, module: str, *arguments: str) -> subprocess.Popen[bytes]:
