@@ -29,4 +29,4 @@ class HourRecord:
     """Trucks waiting at its end."""
     lost: int = 0
     flows: SiteFlows | None = None
-    """Of a site with storage."""
+    """Of a site with sun or storage."""

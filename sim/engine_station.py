@@ -73,7 +73,8 @@ class StationFlow(SwapFlow):
         """Arrival of each truck lost."""
         self._last_kwh = 0.0
         self.storage: SiteStorage | None = None
-        if scenario.storage.power_kw > 0:
+        """Balances sun, storage and load at each instant; None where there is only load."""
+        if scenario.storage.power_kw > 0 or scenario.pv.peak_kw > 0:
             self.storage = SiteStorage(time, rack, scenario.storage, self.start_at, self.world.tariff_from)
         if scenario.staff.shifts:
             self.staff = StaffHours(scenario, start_s)
@@ -244,7 +245,6 @@ class StationFlow(SwapFlow):
         self._last_kwh = drawn_kwh
         limits, tariff = self._now.limits, self._now.tariff
         site_kwh = charge_kwh + limits.base_load_kw * hours
-        pv_kwh = limits.pv_kw * hours
         flows = None if self.storage is None else self.storage.take_flows()
         self.hours.append(
             HourRecord(
@@ -252,8 +252,8 @@ class StationFlow(SwapFlow):
                 hours=hours,
                 charge_kwh=charge_kwh,
                 site_kwh=site_kwh,
-                import_kwh=max(site_kwh - pv_kwh, 0.0) if flows is None else flows.import_kwh,
-                pv_kwh=pv_kwh,
+                import_kwh=site_kwh if flows is None else flows.import_kwh,
+                pv_kwh=limits.pv_kw * hours,
                 price_yuan_per_kwh=tariff.price_yuan_per_kwh,
                 period=tariff.period,
                 limit_kw=limits.grid_limit_kw,

@@ -103,12 +103,9 @@ def read_run(
         waiting[at] += hour.waiting * lasts_h
     counts[counts == 0] = 1
     charged_kwh = sum(hour.charge_kwh for hour in flow.hours)
-    site_kwh = sum(hour.site_kwh for hour in flow.hours)
     import_kwh = sum(hour.import_kwh for hour in flow.hours)
     pv_kwh = sum(hour.pv_kwh for hour in flow.hours)
-    pv_used_kwh = site_kwh - import_kwh
-    if flow.storage is not None:
-        pv_used_kwh = sum(hour.flows.pv_used_kwh for hour in flow.hours if hour.flows is not None)
+    pv_used_kwh = sum(hour.flows.pv_used_kwh for hour in flow.hours if hour.flows is not None)
     storage, storage_means = read_storage(flow.hours, scenario.storage, first.hour, days, PERIODS)
     seconds = flow.observed_s
     efficiency = min(spec.charge_efficiency for spec in flow.specs.values())

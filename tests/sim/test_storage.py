@@ -125,6 +125,26 @@ def test_prices_too_close_for_the_loss_are_not_used(tmp_path: Path) -> None:
     assert run.means["storage_charged_kwh_per_day"] == 0.0
 
 
+def test_sun_is_used_only_while_something_draws_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 kW of sun from 10 to 12 h; one pack draws 282 kW from 10:30 to 11:30: 200 kWh of 400, not 282."""
+
+    def square(world: World, local: datetime) -> float:
+        return 200.0 if 10 <= local.hour < 12 else 0.0
+
+    monkeypatch.setattr(World, "_pv_kw", square)
+    made = quiet(pv={"peak_kw": 200})
+    flow = StationFlow(made, 1)
+    put_empty(flow, 1, 10.5 * HOUR_S)
+    flow.time.run_until(DAY_S)
+    flow.close()
+    means = read_run(flow, made, 1, 0, 1.0, 0.0).means
+    assert means["charged_kwh_per_day"] == pytest.approx(282, abs=1e-6)
+    assert means["pv_used_kwh_per_day"] == pytest.approx(200, abs=1e-6)
+    assert means["pv_self_use_share"] == pytest.approx(0.5, abs=1e-9)
+    assert means["import_kwh_per_day"] == pytest.approx(82, abs=1e-6)
+    assert means["storage_charged_kwh_per_day"] == 0.0
+
+
 def test_sun_is_shifted_into_the_afternoon(monkeypatch: pytest.MonkeyPatch) -> None:
     """500 kW of sun from 10 to 12 h, 100 kW of load, one price; 360 kWh, 250 kW, 0.9 each way.
 
