@@ -19,21 +19,19 @@ from scheduler.types import PackState, StationMode
 from sim.direct import DirectRobot
 from sim.plant import Draws, Plant
 from sim.plant_rack import US_PER_S, bay_place, tank_place
-from swap.config import StationConfig, parse_station
 from swap.station.answers import Denied
 from swap.station.modes import IllegalMode, ModeTrigger
 from swap.station.pack_states import PackTrigger, may, next_pack_state, trigger_for_reading
-from swap.station.permissives import SeatPlan
 from swap.station.rack import BLOCK_LEVEL, STOP_LEVEL, THERMAL_BITS
-from swap.station.recipe import TERMINAL, StepRow, StepTable, load_recipe
+from swap.station.recipe import TERMINAL, StepRow, StepTable
 from swap.station.sequencer import CHECK_RETRY_S, MOVING_MODES, RESEND_S, begin
 from swap.station.session import Phase, Session
 from swap.station.thermal import evacuation_bars
+from tests.prove.explore_layout import TAG, explored_station, seat_plans
 from tests.prove.explore_plant import Keeper
-from tests.prove.explore_station import LANE, TRANSFER_BAY, VEHICLE, MemoryController, StationClock, Stored, Violation
+from tests.prove.explore_station import LANE, VEHICLE, MemoryController, StationClock, Stored, Violation
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
-TAG = 101
 PERSON = "Person on shift"
 _MOMENT_S = 0.001
 _NEVER_OLD_AT = START_AT + timedelta(days=36500)
@@ -42,75 +40,6 @@ _NEVER_OLD_AT = START_AT + timedelta(days=36500)
 
 class ControllerDied(BaseException):
     """The process is killed here."""
-
-
-def pack_code(number: int) -> str:
-    return f"0SXPB171000YQ1G51{number:07d}"
-
-
-def explored_station(table: StepTable) -> StationConfig:
-    """One lane, a charged pack and an empty bay for each seat; packs of 171 kWh, two on one truck where asked."""
-    seats = table.pack_count
-    bays: list[dict[str, Any]] = [
-        {"id": f"A{n}", "position": n, "charger_kw": 240, "point": {"device": "rack-1", "base_address": 100 * n}}
-        for n in range(1, 2 * seats + 1)
-    ]
-    bays.append({"id": TRANSFER_BAY, "position": 9, "role": "transfer"})
-    packs = [
-        {"id": pack_code(n), "kind": "lfp-171", "owner": "owner", "bay": f"A{n}", "soc_pct": 95}
-        for n in range(1, seats + 1)
-    ]
-    packs += [{"id": pack_code(10 + n), "kind": "lfp-171", "owner": "owner", "soc_pct": 30} for n in range(seats)]
-    return parse_station(
-        {
-            "station": {"id": "explored", "name_zh": "验证站", "name_en": "Explored", "operator": "op"},
-            "site": {"transformer_kva": 2000, "base_load_kw": 20},
-            "pack_kinds": [{"id": "lfp-171", "rated_kwh": 171, "max_charge_kw": 171}],
-            "vehicle_models": [
-                {
-                    "id": "truck",
-                    "pack_kinds": ["lfp-171"],
-                    "packs_per_vehicle": seats,
-                    "swap_mode": load_recipe(table.recipe).swap_mode,
-                }
-            ],
-            "rack_devices": [{"id": "rack-1", "port": 15801}],
-            "lanes": [
-                {
-                    "id": LANE,
-                    "recipe": table.recipe,
-                    "swap_order": table.swap_order,
-                    "cell": {"address": {"port": 15802}},
-                }
-            ],
-            "bays": bays,
-            "parties": [
-                {"id": "op", "name_zh": "运营", "name_en": "Operator", "kind": "station_operator"},
-                {"id": "owner", "name_zh": "资产", "name_en": "Owner", "kind": "battery_owner"},
-                {"id": "fleet", "name_zh": "车队", "name_en": "Fleet", "kind": "fleet"},
-            ],
-            "vehicles": [
-                {
-                    "id": VEHICLE,
-                    "tag": TAG,
-                    "model": "truck",
-                    "fleet": "fleet",
-                    "packs": [pack_code(10 + n) for n in range(seats)],
-                }
-            ],
-            "packs": packs,
-        }
-    )
-
-
-def seat_plans(table: StepTable) -> tuple[SeatPlan, ...]:
-    """Out-In: the spent pack goes to an empty bay; In-Out: into the bay that the charged one has left."""
-    plans = []
-    for seat in range(1, table.pack_count + 1):
-        old = seat if table.swap_order == "in_out" else table.pack_count + seat
-        new_bay, old_bay = f"explored:A{seat}", f"explored:A{old}"
-        plans.append(SeatPlan(seat, pack_code(9 + seat), pack_code(seat), old_bay, old, new_bay, seat))
-    return tuple(plans)
 
 
 class Nominal(Draws):

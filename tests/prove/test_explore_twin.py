@@ -20,10 +20,11 @@ from swap.station.records import load_session
 from swap.station.session import Phase
 from swap.tables import Swap
 from tests.fakes_station import Bench
+from tests.prove.explore_layout import explored_station
 from tests.prove.explore_mishaps import happen, mishaps
 from tests.prove.explore_rules import Rules
 from tests.prove.explore_station import LANE, VEHICLE
-from tests.prove.explore_world import World, explored_station
+from tests.prove.explore_world import World
 
 Journal = list[tuple[str, str, str]]
 
