@@ -203,10 +203,6 @@ class StationFlow(SwapFlow):
 
     # -- staff
 
-    def _until_staffed_s(self) -> float:
-        """Until somebody is there who can repair."""
-        return 0.0 if self.staff is None else self.staff.next_staffed_s(self.time.now) - self.time.now
-
     def _on_staff(self, call: Call) -> None:
         """A shift begins or ends. Running swaps end whoever is there."""
         assert self.staff is not None

@@ -193,6 +193,10 @@ class SwapFlow(Flow):
         """Whether somebody is there for one lane more."""
         return self.staff is None or sum(lane.open_swap_id is not None for lane in self.lanes) < self.staff.lanes
 
+    def _until_staffed_s(self) -> float:
+        """Until somebody is there who can repair or inspect."""
+        return 0.0 if self.staff is None else self.staff.next_staffed_s(self.time.now) - self.time.now
+
     def start_swaps(self) -> None:
         """Call trucks as long as the live station's decision finds one."""
         rack, queue = self.rack, self.queue
@@ -285,7 +289,8 @@ class SwapFlow(Flow):
         bay.reserved_by = truck.swap_id
         failures = self._failures
         if failures.pack_fault_share > 0 and self._faults.random() < failures.pack_fault_share:
-            rack.set_aside(bay, self._faults.expovariate(1 / failures.pack_inspection_h))
+            lasts_h = self._faults.expovariate(1 / failures.pack_inspection_h)
+            rack.set_aside(bay, self._until_staffed_s() / 3600 + lasts_h)
         if spent.state is READY and self.queue:
             self.start_swaps()
 

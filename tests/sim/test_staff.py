@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from scheduler.types import PackState
 from sim.design import Design, capital_parts
 from sim.engine_staff import StaffHours
 from sim.engine_station import StationFlow
@@ -116,8 +118,11 @@ def test_overlapping_shifts_add_up() -> None:
     assert hours.next_staffed_s(7 * HOUR_S + 1.5) == 7 * HOUR_S + 1.5
 
 
-class Fixed:
-    """In place of a stream: every time is its mean."""
+class Fixed(Random):
+    """In place of a stream: every time is its mean, everything that can happen does."""
+
+    def random(self) -> float:
+        return 0.0
 
     def expovariate(self, rate: float) -> float:
         return 1 / rate
@@ -133,6 +138,21 @@ def test_a_repair_begins_when_somebody_is_there() -> None:
     for hour, robot, charger in ((3.0, False, False), (9.99, False, False), (10.01, True, False), (20.01, True, True)):
         flow.time.run_until(hour * HOUR_S + 1)
         assert (lane.ready, bay.charger_ok) == (robot, charger)
+
+
+def test_an_inspection_begins_when_somebody_is_there(tmp_path: Path) -> None:
+    """The pack of a truck called at 19:59 is set down after the shift: 2 h from 8 h the next day."""
+    made = recorded(
+        tmp_path,
+        [19 + 59 / 60],
+        staff={"shifts": [DAY_SHIFT]},
+        failures={"pack_fault_share": 0.5, "pack_inspection_h": 2},
+    )
+    flow = StationFlow(made, 1)
+    flow._faults = Fixed()
+    for hour, seen in ((20.1, True), (33.99, True), (34.01, False)):
+        flow.time.run_until(hour * HOUR_S)
+        assert any(b.pack is not None and b.pack.state is PackState.QUARANTINED for b in flow.rack.bays) is seen
 
 
 def test_people_for_every_lane_all_the_time_change_nothing() -> None:
