@@ -31,4 +31,6 @@ class LaneSection(Section):
     recipe: str = "top_lift"
     """Name of a shipped recipe, or path of a TOML file relative to the station file."""
     swap_order: Literal["out_in", "in_out"] = "out_in"
+    swap_mode: Literal["top_lift", "side_grab", "chassis"] | None = None
+    """Vehicles it serves. Taken from the recipe when left out; where given it must agree with the recipe."""
     cell: CellSection

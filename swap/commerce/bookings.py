@@ -27,7 +27,7 @@ from swap.commerce.errors import (
     SwapOpen,
     WindowNotAllowed,
 )
-from swap.commerce.slots import SlotGrid, SlotRange
+from swap.commerce.slots import Room, SlotGrid, SlotRange, can_add, next_free
 from swap.config import StationConfig, VehicleModelSection
 from swap.errors import NotFound
 from swap.events import EventKind, append_event
@@ -97,7 +97,7 @@ def make_booking(
             if same != (station_id, vehicle_id, window_start_at, window_end_at):
                 raise KeyReused(f"key {idempotency_key!r} belongs to booking {known.id}", booking_id=known.id)
             return get_booking(db, station_id, known.id)
-    _served_model(db, config, vehicle_id)
+    model = _served_model(db, config, vehicle_id)
     _check_window(config, window_start_at, window_end_at, at)
     tend_bookings(db, config, at)
     other = _open_booking(db, vehicle_id)
@@ -105,7 +105,7 @@ def make_booking(
         raise BookingOpen(
             f"vehicle {vehicle_id} has booking {other.id} at station {other.station_id}", booking_id=other.id
         )
-    _check_capacity(db, config, window_start_at, window_end_at)
+    _check_capacity(db, config, model.swap_mode, window_start_at, window_end_at)
     booking = Booking(
         id=new_id("bk", at),
         station_id=station_id,
@@ -189,13 +189,15 @@ def tend_bookings(db: Session, config: StationConfig, at: datetime) -> tuple[str
     return settle_arrived(db, config.station.id, at) + expire_bookings(db, config, at)
 
 
-def slot_loads(db: Session, config: StationConfig, from_at: datetime, until_at: datetime) -> tuple[SlotLoad, ...]:
-    """The grid over a time, for a page that offers windows. Reads only."""
-    grid = _grid(config)
-    held = [r for _, r in _held(db, config, grid)]
+def slot_loads(
+    db: Session, config: StationConfig, swap_mode: str, from_at: datetime, until_at: datetime
+) -> tuple[SlotLoad, ...]:
+    """The grid over a time, for a page that offers windows to vehicles of a swap mode. Reads only."""
+    rooms = _rooms(db, config, swap_mode)
+    grid = rooms[-1][0]
     wanted = grid.slots_of(from_at, until_at)
     return tuple(
-        SlotLoad(grid.start_of(slot), grid.capacity(slot), grid.can_add(held, SlotRange(slot, slot)))
+        SlotLoad(grid.start_of(slot), grid.capacity(slot), can_add(rooms, SlotRange(slot, slot)))
         for slot in range(wanted.first, wanted.last + 1)
     )
 
@@ -346,24 +348,37 @@ def _check_window(config: StationConfig, start_at: datetime, end_at: datetime, a
         raise WindowNotAllowed("window_end_at", end_at.isoformat(), f"up to {latest_at.isoformat()}")
 
 
-def _grid(config: StationConfig) -> SlotGrid:
-    return SlotGrid.of(config.bookings, len(config.lanes))
+def _rooms(db: Session, config: StationConfig, swap_mode: str) -> list[Room]:
+    """All lanes with all open bookings; where not every lane serves the mode, also those that do with its bookings.
+
+    Each lane serves one mode, so bookings that fit into both have a plan.
+    """
+    rules = config.bookings
+    grid = SlotGrid.of(rules, len(config.lanes))
+    mode_of = {model.id: model.swap_mode for model in config.vehicle_models}
+    query = (
+        select(Booking, VehicleRow.model)
+        .join(VehicleRow, col(VehicleRow.id) == Booking.vehicle_id)
+        .where(Booking.station_id == config.station.id, col(Booking.status).in_(OPEN))
+    )
+    held = [(grid.slots_of(b.window_start_at, b.window_end_at), mode_of.get(model)) for b, model in db.exec(query)]
+    rooms: list[Room] = [(grid, [wanted for wanted, _ in held])]
+    serving = [lane for lane in config.lanes if lane.swap_mode in (None, swap_mode)]
+    if len(serving) < len(config.lanes):
+        own = SlotGrid.of(rules.model_copy(update={"capacity_per_slot": None}), len(serving))
+        rooms.append((own, [wanted for wanted, mode in held if mode == swap_mode]))
+    return rooms
 
 
-def _held(db: Session, config: StationConfig, grid: SlotGrid) -> list[tuple[Booking, SlotRange]]:
-    query = select(Booking).where(Booking.station_id == config.station.id, col(Booking.status).in_(OPEN))
-    return [(b, grid.slots_of(b.window_start_at, b.window_end_at)) for b in db.exec(query)]
-
-
-def _check_capacity(db: Session, config: StationConfig, start_at: datetime, end_at: datetime) -> None:
-    grid = _grid(config)
-    held = [r for _, r in _held(db, config, grid)]
+def _check_capacity(db: Session, config: StationConfig, swap_mode: str, start_at: datetime, end_at: datetime) -> None:
+    rooms = _rooms(db, config, swap_mode)
+    grid = rooms[0][0]
     wanted = grid.slots_of(start_at, end_at)
-    if grid.can_add(held, wanted):
+    if can_add(rooms, wanted):
         return
     length = wanted.last - wanted.first + 1
     until = wanted.first + 24 * 3600 // grid.slot_s
-    free = grid.next_free(held, length, wanted.first + 1, until)
+    free = next_free(rooms, length, wanted.first + 1, until)
     detail = {}
     if free is not None:
         detail = {

@@ -8,7 +8,7 @@ first at each slot finds such a plan whenever there is one (earliest deadline fi
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -92,10 +92,20 @@ class SlotGrid:
             last = max(last, *(r.last for r in near))
         return self.fits(group)
 
-    def next_free(self, held: list[SlotRange], length: int, from_slot: int, until_slot: int) -> SlotRange | None:
-        """The earliest range of `length` slots from `from_slot` on that fits beside those held."""
-        for first in range(from_slot, until_slot - length + 2):
-            wanted = SlotRange(first, first + length - 1)
-            if self.can_add(held, wanted):
-                return wanted
-        return None
+
+Room = tuple[SlotGrid, Sequence[SlotRange]]
+"""What some lanes can serve, and the ranges promised to those that need them."""
+
+
+def can_add(rooms: Iterable[Room], wanted: SlotRange) -> bool:
+    """Whether a range fits into every one of the rooms that it needs."""
+    return all(grid.can_add(held, wanted) for grid, held in rooms)
+
+
+def next_free(rooms: Sequence[Room], length: int, from_slot: int, until_slot: int) -> SlotRange | None:
+    """The earliest range of `length` slots from `from_slot` on that fits into all rooms."""
+    for first in range(from_slot, until_slot - length + 2):
+        wanted = SlotRange(first, first + length - 1)
+        if can_add(rooms, wanted):
+            return wanted
+    return None

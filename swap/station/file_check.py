@@ -20,6 +20,11 @@ def recipe_problems(config: StationConfig) -> list[str]:
             problems.append(f"lanes.{lane.id}.recipe: {error}")
             continue
         modes.add(recipe.swap_mode)
+        if lane.swap_mode not in (None, recipe.swap_mode):
+            problems.append(
+                f"lanes.{lane.id}.swap_mode = {lane.swap_mode!r}: recipe {recipe.name} serves {recipe.swap_mode!r}; "
+                "leave it out or use another recipe"
+            )
         if lane.swap_order not in carried_orders(recipe):
             problems.append(
                 f"lanes.{lane.id}.swap_order = {lane.swap_order!r}: recipe {recipe.name} carries "
@@ -66,7 +71,7 @@ def _signal_problems(config: StationConfig, lane: LaneSection, recipe: Recipe) -
 
 
 def check_recipes(config: StationConfig, source: str = "station file") -> StationConfig:
-    """The same configuration.
+    """The same configuration, each lane with the swap mode of its recipe.
 
     Raises:
         ConfigError: with every problem of `recipe_problems`.
@@ -74,4 +79,8 @@ def check_recipes(config: StationConfig, source: str = "station file") -> Statio
     problems = recipe_problems(config)
     if problems:
         raise ConfigError(source, problems)
-    return config
+    lanes = tuple(
+        lane.model_copy(update={"swap_mode": load_recipe(lane.recipe, config.folder).swap_mode})
+        for lane in config.lanes
+    )
+    return config.model_copy(update={"lanes": lanes})

@@ -32,12 +32,13 @@ from swap.commerce.errors import (
     WindowNotAllowed,
 )
 from swap.commerce.slots import SlotGrid, SlotRange
-from swap.config import BookingSection, StationConfig
+from swap.config import BookingSection, ConfigError, StationConfig, parse_station
 from swap.errors import NotFound
 from swap.history import BookingRecord
+from swap.station.file_check import check_recipes
 from swap.store import Store
 from swap.tables import Booking, Pack, Station, StationEvent, Swap, SwapSeat
-from tests.fakes_commerce import AT, arrive, code, exchange, filled_store, finish, station
+from tests.fakes_commerce import AT, arrive, code, exchange, filled_store, finish, station, station_data
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -255,9 +256,48 @@ def test_a_full_window_names_the_next_free_one(sqlite_url: str) -> None:
         offered = datetime.fromisoformat(caught.value.detail["next_start_at"])
         assert book(store, config, "V5", offered, 30 * MINUTE).status == "booked"
         with store.reading() as db:
-            loads = slot_loads(db, config, start_at, start_at + HOUR)
+            loads = slot_loads(db, config, "top_lift", start_at, start_at + HOUR)
         assert [load.free for load in loads][:2] == [False, False]
         assert sum(load.capacity for load in loads) == 10
+
+
+def test_only_lanes_of_its_swap_mode_serve_a_truck(sqlite_url: str) -> None:
+    """One lane lifts from the top, one grabs at the side; 5 swaps in half an hour each, whatever the other has left."""
+    data = station_data(trucks=14, lanes=2)
+    data["vehicle_models"].append({"id": "side", "pack_kinds": ["lfp"], "swap_mode": "side_grab"})
+    data["lanes"][1]["recipe"] = "side_grab"
+    for vehicle in data["vehicles"][7:]:
+        vehicle["model"] = "side"
+    config = check_recipes(parse_station(data))
+    assert [lane.swap_mode for lane in config.lanes] == ["top_lift", "side_grab"]
+    start_at = AT + HOUR
+    with filled_store(sqlite_url, config) as store:
+        for n in range(5):
+            book(store, config, f"V{n}", start_at, 30 * MINUTE)
+        with pytest.raises(SlotsFull) as caught:
+            book(store, config, "V5", start_at, 30 * MINUTE)
+        assert caught.value.detail["next_start_at"] == (start_at + 15 * MINUTE).isoformat()
+        for n in range(7, 12):
+            book(store, config, f"V{n}", start_at, 30 * MINUTE)
+        with pytest.raises(SlotsFull):
+            book(store, config, "V12", start_at, 30 * MINUTE)
+        with store.reading() as db:
+            loads = slot_loads(db, config, "side_grab", start_at, start_at + HOUR)
+        assert sum(load.capacity for load in loads) == 10
+    # A cap on the whole station counts for both modes together.
+    capped = config.model_copy(update={"bookings": capacity_rules(capacity_per_slot=3)})
+    with filled_store(f"{sqlite_url}-capped", capped) as store:
+        for n in (0, 1, 2, 7, 8, 9):
+            book(store, capped, f"V{n}", start_at, 30 * MINUTE)
+        with pytest.raises(SlotsFull):
+            book(store, capped, "V10", start_at, 30 * MINUTE)
+
+
+def test_a_lane_does_not_serve_another_mode_than_its_recipe() -> None:
+    data = station_data()
+    data["lanes"][0]["swap_mode"] = "side_grab"
+    with pytest.raises(ConfigError, match=r"lanes.L1.swap_mode = 'side_grab': recipe top_lift serves 'top_lift'"):
+        check_recipes(parse_station(data))
 
 
 def test_the_grid_carries_fractions_over() -> None:
