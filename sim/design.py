@@ -32,6 +32,10 @@ class Design:
         whole = name in ("packs", "chargers", "lanes")
         return Design(**(asdict(self) | {name: int(level) if whole else level}))
 
+    def differs_in(self, other: Design, name: str) -> bool:
+        """Whether the amounts of one resource differ."""
+        return bool(getattr(self, name) != getattr(other, name))
+
     def no_larger_than(self, other: Design) -> bool:
         """Whether no resource exceeds the other's."""
         return all(getattr(self, name) <= getattr(other, name) for name in RESOURCES)

@@ -10,9 +10,9 @@ because a larger stock can pay for itself by charging in cheaper hours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import chain, combinations, product
 
 import numpy as np
 
@@ -29,6 +29,10 @@ from sim.scenario_site import StaffSection
 from sim.screening import Screen
 from sim.stats import Estimate, difference, estimate
 from sim.study import RunResult, RunTask, StudyResult, run_task
+
+PAIR_SLACK = 0.02
+"""A change of two resources is simulated where the changes one by one promise a cost up to this share of the capital
+cost above the best: they do not add up exactly."""
 
 
 @dataclass
@@ -248,21 +252,25 @@ class Search:
         return int(found[best][np.argmax(bound[found][best])])
 
     def improve(self, start: Design, designs: Sequence[Design], bound: np.ndarray) -> tuple[Design, list[Design]]:
-        """Steps to cheaper neighbours, running cost included, until there is none; and the rivals met."""
+        """Steps to cheaper neighbours, running cost included, until there is none; and the rivals met.
+
+        One resource changes at a time, and where that leads no further two: packs may buy off kVA, a lane chargers.
+        """
         target = self.scenario.promise.target_share
-        allowed = {d for d, b in zip(designs, bound, strict=True) if b >= target}
+        allowed = [d for d, b in zip(designs, bound, strict=True) if b >= target]
         best, rivals, seen = start, [], {start}
         moved = True
         while moved:
             moved = False
-            for design in self._neighbours(best, allowed):
+            # The pairs are ranked by what the neighbours before them have shown.
+            for design in chain(self._neighbours(best, allowed, 1), self._pairs(best, allowed)):
                 if design in seen:
                     continue
                 seen.add(design)
                 if any(t.verdict is False and design.fails_with(d) for d, t in self.trials.items() if t.runs):
                     continue
                 # The cost first: most neighbours are dearer, and that shows in fewer replications than the promise.
-                cheaper = self.dearer(design, best, self.effort.most).mean < 0
+                cheaper = self.dearer(design, best, self.effort.most, only_cheaper=True).mean < 0
                 if not (self.judge(design) if cheaper else self.trial(design).verdict):
                     continue
                 rivals.append(design)
@@ -271,39 +279,51 @@ class Search:
                     break
         return best, [design for design in [start, *rivals] if design != best]
 
+    def _pairs(self, best: Design, allowed: Sequence[Design]) -> Iterator[Design]:
+        """Neighbours by two resources that may be cheaper, the most promising first.
+
+        Two steps cost about what both cost alone: the neighbours by one resource tell. One that was not simulated,
+        because it breaks the promise for certain, counts with its capital alone.
+        """
+        base = self.trial(best)
+        alone: dict[tuple[str, float], float] = {}
+        for design in self._neighbours(best, allowed, 1):
+            trial = self.trial(design)
+            yuan = self.dearer(design, best).mean if trial.runs else trial.capital_yuan - base.capital_yuan
+            alone.update({(name, getattr(design, name)): yuan for name in RESOURCES if design.differs_in(best, name)})
+        ranked = []
+        for design in self._neighbours(best, allowed, 2):
+            steps = [alone.get((name, getattr(design, name))) for name in RESOURCES if design.differs_in(best, name)]
+            known = [yuan for yuan in steps if yuan is not None]
+            yuan = sum(known) if len(known) == len(steps) else self.trial(design).capital_yuan - base.capital_yuan
+            if yuan < PAIR_SLACK * base.capital_yuan:
+                ranked.append((yuan, design))
+        yield from (design for _, design in sorted(ranked))
+
     @staticmethod
-    def _neighbours(design: Design, allowed: set[Design]) -> list[Design]:
-        """The nearest designs below and above in each resource, and with more or fewer packs and chargers at once.
+    def _neighbours(design: Design, allowed: Sequence[Design], count: int) -> list[Design]:
+        """The nearest designs that differ in `count` resources, each below and above.
 
         The nearest that the grid has: chargers are capped by the bays, so small racks have levels that large lack.
         """
-
-        def nearest(name: str, among: list[Design]) -> list[Design]:
-            level = getattr(design, name)
-            lower = max((getattr(d, name) for d in among if getattr(d, name) < level), default=None)
-            higher = min((getattr(d, name) for d in among if getattr(d, name) > level), default=None)
-            return [d for at in (lower, higher) for d in among if getattr(d, name) == at]
-
-        def others_equal(*names: str) -> list[Design]:
-            fixed = [name for name in RESOURCES if name not in names]
-            return sorted(d for d in allowed if all(getattr(d, name) == getattr(design, name) for name in fixed))
-
         found = []
-        for name in RESOURCES:
-            found += nearest(name, others_equal(name))
-        # One pack more often comes with one charger more.
-        both = nearest("packs", others_equal("packs", "chargers"))
-        for sign in (-1, 1):
-            side = [
-                d for d in both if (d.packs - design.packs) * sign > 0 and (d.chargers - design.chargers) * sign > 0
-            ]
-            found += nearest("chargers", side)
+        for names in combinations(RESOURCES, count):
+            same = [d for d in allowed if all(d.differs_in(design, n) is (n in names) for n in RESOURCES)]
+            for signs in product((-1, 1), repeat=count):
+                side = [
+                    d
+                    for d in same
+                    if all((getattr(d, n) - getattr(design, n)) * s > 0 for n, s in zip(names, signs, strict=True))
+                ]
+                if side:
+                    found.append(min(side, key=lambda d: [abs(getattr(d, n) - getattr(design, n)) for n in names]))
         return found
 
-    def dearer(self, one: Design, other: Design, most: int = 0) -> Estimate:
+    def dearer(self, one: Design, other: Design, most: int = 0, *, only_cheaper: bool = False) -> Estimate:
         """How much more `one` costs a year than `other`, on the same trucks.
 
-        Takes replications until it is certain which is dearer, at most `most` or as many as one of them has.
+        Takes replications until it is certain which is dearer, at most `most` or as many as one of them has; with
+        `only_cheaper` no more than two rounds for one that looks dearer.
         """
         trials = (self.trial(one), self.trial(other))
         most = max(self.effort.first, most, *(len(trial.runs) for trial in trials))
@@ -315,7 +335,8 @@ class Search:
                 runs = trial.runs[:count]
                 costs.append([trial.capital_yuan + running_yuan_per_year(self.scenario, run) for run in runs])
             found = difference(costs[0], costs[1], self.scenario.promise.confidence)
-            if count >= most or found.low > 0 or found.high < 0:
+            enough = only_cheaper and count > self.effort.first and found.mean > 0
+            if enough or count >= most or found.low > 0 or found.high < 0:
                 return found
             count = min(count + self.effort.step, most)
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import cast
 
+import numpy as np
 import pytest
 
 from benchmarks.sizing import check
@@ -10,7 +12,8 @@ from sim.parallel import workers
 from sim.scenario import Scenario
 from sim.scenario_site import StaffSection
 from sim.screening import Screen, fifo_starts
-from sim.sizing import Effort, Search, find_size, grid_of, pack_table
+from sim.sizing import Effort, Search, Trial, find_size, grid_of, pack_table
+from sim.stats import Estimate
 from tests.fakes_study import scenario
 
 EFFORT = Effort(days=4, warmup_days=0.5, first=4, step=4, most=8)
@@ -74,13 +77,59 @@ def test_brute_force_agrees_with_the_search_and_finds_a_wrong_answer() -> None:
     assert right.brute_force_days == right.grid_days, "all of so small a grid"
 
 
+@dataclass
+class Sketch:
+    """A trial of which only verdict and cost are known."""
+
+    capital_yuan: float
+    verdict: bool | None = None
+    runs: tuple[int, ...] = ()
+
+
+class SketchSearch(Search):
+    """Service and cost as given functions: a pack and a MVA serve as much as each other, a MVA costs twice as much."""
+
+    def __init__(self) -> None:
+        self.scenario, self.effort = small(), EFFORT
+        self.sketches: dict[Design, Sketch] = {}
+        self.trials = cast("dict[Design, Trial]", self.sketches)
+
+    def trial(self, design: Design) -> Trial:
+        yuan = design.packs + 2 * design.transformer_kva / 1000
+        return cast("Trial", self.sketches.setdefault(design, Sketch(yuan)))
+
+    def judge(self, design: Design) -> bool:
+        self.trial(design)
+        passes = design.packs + design.transformer_kva / 1000 >= 7
+        self.sketches[design] = replace(self.sketches[design], verdict=passes, runs=(1,))
+        return passes
+
+    def dearer(self, one: Design, other: Design, most: int = 0, *, only_cheaper: bool = False) -> Estimate:
+        yuan = self.trial(one).capital_yuan - self.trial(other).capital_yuan
+        return Estimate(yuan, 0.0, 4, 0.95)
+
+
+def test_the_search_trades_one_resource_for_another() -> None:
+    """No single step helps: a pack more costs more, a MVA less breaks the promise. Both together are cheaper."""
+    designs = [Design(packs, 4, 1000.0 * mva, 1) for packs in range(1, 7) for mva in range(1, 7)]
+    search = SketchSearch()
+    start = Design(1, 4, 6000, 1)
+    assert search.judge(start)
+    best, rivals = search.improve(start, designs, np.ones(len(designs)))
+    assert best == Design(6, 4, 1000, 1)
+    assert Design(3, 4, 4000, 1) in rivals
+    # What no change of two resources promises to make cheaper is not looked at.
+    assert Design(6, 4, 6000, 1) not in search.trials
+
+
 def test_the_search_steps_to_levels_that_the_grid_has() -> None:
     """Small racks cap the chargers at their bays: the levels 5 and 7 of small racks must not hide 4 of a large one."""
     grid = set(grid_of(small(sizing={"packs": [4, 6, 20, 24], "chargers": [4, 8, 12], "lanes": [1]})))
     assert {d.chargers for d in grid} == {4, 5, 7, 8, 12}
     kva = next(iter(grid)).transformer_kva
-    near = Search._neighbours(Design(20, 8, kva, 1), grid)
-    assert [(d.packs, d.chargers) for d in near] == [(24, 8), (20, 4), (20, 12), (6, 7), (24, 12)]
+    near = [Search._neighbours(Design(20, 8, kva, 1), sorted(grid), count) for count in (1, 2)]
+    assert [(d.packs, d.chargers) for d in near[0]] == [(24, 8), (20, 4), (20, 12)]
+    assert [(d.packs, d.chargers) for d in near[1]] == [(6, 7), (24, 4), (24, 12)]
 
 
 def test_one_lane_at_two_shift_peaks_cannot_be_helped_by_packs() -> None:
