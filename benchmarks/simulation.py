@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import pairwise
+from statistics import median
 from time import process_time
 from typing import Any
 
@@ -28,7 +29,7 @@ from sim.screening import fifo_starts
 
 LANES, PACKS, CHARGERS = 1, 10, 8
 SWAP_S, CHARGE_S, PER_HOUR = 300.0, 3600.0, 7.0
-ROUNDS = 5
+ROUNDS = 9
 DAYS = 60.0
 
 
@@ -185,14 +186,14 @@ PROGRAMS: tuple[tuple[str, Callable[[Sequence[float]], list[float]], int], ...] 
 
 
 def run() -> dict[str, object]:
-    """Trucks a second, and times naive SimPy."""
+    """Trucks a second, the best round; and times naive SimPy, the median of the rounds."""
     at_s = arrivals(20_000)
     reference = naive_simpy(at_s)
     for name, program, count in PROGRAMS:
         waits = program(at_s[:count])
         if any(abs(a - b) > 1e-6 for a, b in zip(waits, reference[:count], strict=True)):
             raise AssertionError(f"{name} gives other waits than naive SimPy")
-    best: dict[str, float] = {}
+    rates: dict[str, list[float]] = {}
     scenario = load_scenario(EXAMPLE)
     compiled = OtherProcess(build()) if has_compiler() else None
     if compiled is not None and run_station(scenario, DAYS)[:2] != compiled.run_station(DAYS)[:2]:
@@ -201,16 +202,19 @@ def run() -> dict[str, object]:
         for name, program, count in PROGRAMS:
             start = process_time()
             program(at_s[:count])
-            best[name] = max(best.get(name, 0.0), count / (process_time() - start))
+            rates.setdefault(name, []).append(count / (process_time() - start))
         full = run_station(scenario, DAYS)
-        best["full"] = max(best.get("full", 0.0), full.trucks / full.took_s)
+        rates.setdefault("full", []).append(full.trucks / full.took_s)
         if compiled is not None:
             full = compiled.run_station(DAYS)
-            best["full_compiled"] = max(best.get("full_compiled", 0.0), full.trucks / full.took_s)
+            rates.setdefault("full_compiled", []).append(full.trucks / full.took_s)
     if compiled is not None:
         compiled.close()
     results: dict[str, object] = {"waits_equal": "yes, all programs, to 1e-6 s"}
-    for name, rate in best.items():
-        results[f"{name}_trucks_per_s"] = rate
-        results[f"{name}_times_naive_simpy"] = rate / best["naive_simpy"]
+    for name, found in rates.items():
+        results[f"{name}_trucks_per_s"] = max(found)
+        # Round by round: what slows the machine for a while slows both.
+        results[f"{name}_times_naive_simpy"] = median(
+            rate / naive for rate, naive in zip(found, rates["naive_simpy"], strict=True)
+        )
     return results
