@@ -4,8 +4,8 @@ Service never gets worse with one more pack, charger, kVA or lane (tested), so d
 fails takes all smaller ones with the same storage with it, one that passes makes all dearer ones pointless. The
 search always simulates the design whose verdict settles the most others, after `screening.py` has struck out
 what no station of that size could do. Each design gets replications, on the same trucks as all others, only
-until its interval lies on one side of the target. Then neighbours of the cheapest are compared pair by pair,
-because a larger stock can pay for itself by charging in cheaper hours.
+until its interval lies on one side of the target. Then the cheapest is compared with its neighbours, which
+differ in one resource or two, because a larger stock can pay for itself by charging in cheaper hours.
 """
 
 from __future__ import annotations

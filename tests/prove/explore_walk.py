@@ -18,9 +18,10 @@ from swap.station.recipe import TERMINAL, StepTable
 from swap.station.sequencer import MOVING_MODES
 from swap.station.session import Phase
 from tests.prove.explore_mishaps import Mishap, happen, may_end, mishaps, over
+from tests.prove.explore_robot import ControllerDied
 from tests.prove.explore_rules import Rules
 from tests.prove.explore_station import Violation
-from tests.prove.explore_world import ControllerDied, Snapshot, World
+from tests.prove.explore_world import Snapshot, World
 
 GO, HELP, MISHAP = 0, 1, 2
 """Kinds of transitions: by itself; a fault goes, a person decides, the process comes back; something goes wrong."""

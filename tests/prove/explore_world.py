@@ -16,7 +16,6 @@ from battery_bms.limits import judge
 from battery_bms.port import PackReading
 from robotics.port import CellStatus, CommandCode, LinkLost, Location, LocationKind, ResultCode, RobotCommand, Signal
 from scheduler.types import PackState, StationMode
-from sim.direct import DirectRobot
 from sim.plant import Draws, Plant
 from sim.plant_rack import US_PER_S, bay_place, tank_place
 from swap.station.answers import Denied
@@ -29,17 +28,14 @@ from swap.station.session import Phase, Session
 from swap.station.thermal import evacuation_bars
 from tests.prove.explore_layout import TAG, explored_station, seat_plans
 from tests.prove.explore_plant import Keeper
-from tests.prove.explore_station import LANE, VEHICLE, MemoryController, StationClock, Stored, Violation
+from tests.prove.explore_robot import WorldRobot
+from tests.prove.explore_station import LANE, VEHICLE, MemoryController, StationClock, Stored
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 PERSON = "Person on shift"
 _MOMENT_S = 0.001
 _NEVER_OLD_AT = START_AT + timedelta(days=36500)
 """The rack's link never fails here; a silent BMS gives no code."""
-
-
-class ControllerDied(BaseException):
-    """The process is killed here."""
 
 
 class Nominal(Draws):
@@ -78,65 +74,6 @@ class Env:
 
 
 _ENV_PARTS = attrgetter(*(n for n in Env.__slots__ if n not in ("accepted_seq", "moved_seq", "evacuation")))
-
-
-class WorldRobot(DirectRobot):
-    """The cell behind a link that can fail, watched."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world.plant, LANE, 0, world.clock.now)
-        self.world = world
-        self.last: CellStatus | None = None
-        self.die_at: int | None = None
-        self.resumed = False
-        self.person_acts = False
-
-    async def status(self) -> CellStatus:
-        if self.world.env.link_down:
-            return self.last or CellStatus(LANE, None, None)
-        self.last = self.plant.cell_status(LANE)
-        return self.last
-
-    def _call(self) -> None:
-        if self.die_at is not None:
-            if self.die_at == 0:
-                raise ControllerDied
-            self.die_at -= 1
-
-    async def send(self, command: RobotCommand) -> None:
-        self._call()
-        env = self.world.env
-        if env.link_down:
-            raise LinkLost("no answer")  # asked on what was seen a moment ago; it reaches nobody
-        self.world.rules.asked(self.world, command)
-        if env.drop_sends:
-            self.world.env = replace(env, drop_sends=env.drop_sends - 1)
-            raise LinkLost("no answer")
-        self.plant.command(LANE, command)
-
-    async def acknowledge(self, seq: int) -> None:
-        self._call()
-        env = self.world.env
-        if env.link_down:
-            raise LinkLost("no answer")
-        if env.drop_acks:
-            self.world.env = replace(env, drop_acks=env.drop_acks - 1)
-            raise LinkLost("no answer")
-        self.plant.done_ack(LANE, seq)
-
-    async def hold(self, reason: str) -> None:
-        self._call()
-        if not self.world.env.link_down:
-            self.plant.set_hold(LANE, True)
-
-    async def resume(self) -> None:
-        self._call()
-        if not self.person_acts:
-            raise Violation("the cell's hold is withdrawn and no person has decided")
-        if self.world.env.link_down:
-            raise LinkLost("no answer")
-        self.resumed = True
-        self.plant.set_hold(LANE, False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import fields
 from math import inf, nextafter
 
 import pytest
+import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from battery_bms.pack import PackSpec, advance_energy, time_to_soc_s
 from scheduler.charging import plan_charging
 from scheduler.queueing import next_dispatch
 from scheduler.types import BayView, LaneView, PackState, PackView, QueueEntry, StationView
-from sim.engine import Flow, FlowRules, StudyTime, Truck
+from sim.engine import Call, Flow, FlowRules, StudyTime, Truck
 from sim.engine_curve import Charge, KindCurve
 from sim.engine_simple import FixedPowerRack
 from sim.engine_station import StationFlow
@@ -325,6 +326,26 @@ def test_the_recursion_is_the_engine_truck_by_truck(lanes: int, packs: int, char
     store = trace.store_share
     starts = fifo_starts(at_s, trace.swap_s, charge_s, lanes=lanes, packs=packs, chargers=chargers, store_share=store)
     assert station == pytest.approx(starts[: len(station)], abs=1e-6)
+
+
+def test_processes_of_simpy_run_between_the_calls() -> None:
+    time, seen = StudyTime(), []
+
+    def process() -> Generator[simpy.Event, None, None]:
+        for _ in range(3):
+            yield time.env.timeout(10)
+            seen.append(("process", time.env.now))
+
+    def called(call: Call) -> None:
+        seen.append(("call", time.now))
+        assert time.env.now == time.now
+
+    time.env.process(process())
+    for at_s in (5.0, 15.0, 40.0):
+        time.at(at_s, called)
+    time.run_until(40.0)
+    assert seen == [("call", 5), ("process", 10), ("call", 15), ("process", 20), ("process", 30)]
+    assert time.now == time.env.now == 40.0
 
 
 def test_trucks_lose_patience_drive_on_and_find_no_place() -> None:
