@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from api.console.view import reason_words
 from api.console.words import Language
-from swap.config import StationConfig
-from swap.history import EventRecord, latest_event_id, list_events, swap_detail
+from swap.config.station_file import StationConfig
+from swap.reading.lists import EventRecord, latest_event_id, list_events, swap_detail
 from swap.store import Store
 
 

@@ -15,7 +15,7 @@ from api.deps import Doors, StationClock
 from api.routes import bookings, health, records, requests, stations, swaps
 from api.schemas import Problem
 from api.settings import Settings
-from swap.config import StationConfig
+from swap.config.station_file import StationConfig
 from swap.store import Store
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]

@@ -11,7 +11,7 @@ from fastapi import Depends, Header
 from starlette.requests import HTTPConnection
 
 from api.settings import Settings
-from swap.config import StationConfig
+from swap.config.station_file import StationConfig
 from swap.errors import NotFound
 from swap.store import Store
 

@@ -12,7 +12,7 @@ from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.link import ModbusLink
 from robotics.modbus_link.registers import RegisterMap, load_map
 from robotics.port import LinkLost, Refused
-from swap.config import StationConfig
+from swap.config.station_file import StationConfig
 
 
 @dataclass(frozen=True, slots=True)

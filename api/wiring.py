@@ -27,9 +27,9 @@ from robotics.modbus_link.registers import load_map
 from robotics.plc_robot import PlcRobot
 from scheduler.tariff import Tariff, load_tariff
 from swap.commerce.billing import run_commerce
-from swap.config import StationConfig
-from swap.history import latest_event_at
-from swap.seed import SyncError, sync_station
+from swap.config.seed import SyncError, sync_station
+from swap.config.station_file import StationConfig
+from swap.reading.lists import latest_event_at
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import CellOwned, StationController
@@ -38,7 +38,7 @@ from swap.station.lease import ControllerRunning, Lease
 from swap.store import Store
 
 if TYPE_CHECKING:
-    from sim.plant import Plant
+    from sim.plant.plant import Plant
 
 REFUSED = 2
 
@@ -115,13 +115,13 @@ class Station:
         if self.config.devices == "real":
             yield None
             return
-        from sim.devices import DeviceError, DeviceServers
-        from sim.plant import Plant
+        from sim.devices.servers import DeviceError, DeviceServers
+        from sim.plant.plant import Plant
 
         if self.config.scenario is not None:
             # What the fleet needs is imported now: a second of importing later would stop every link's answers.
-            import sim.fleet
-            import sim.scenario_file  # noqa: F401
+            import sim.live.fleet
+            import sim.scenario.load  # noqa: F401
         if self.first_start:
             self.snapshot_path.unlink(missing_ok=True)
         plant = Plant(self.config, seed=1, start_at=self.clock.now())
@@ -144,7 +144,7 @@ class Station:
 
     async def simulate(self, servers: object, base_url: str) -> None:
         """Watch the simulated devices, and let trucks of the scenario come, over HTTP; raises what fails."""
-        from sim.devices import DeviceServers
+        from sim.devices.servers import DeviceServers
 
         assert isinstance(servers, DeviceServers)
         async with asyncio.TaskGroup() as group:
@@ -152,9 +152,9 @@ class Station:
             group.create_task(self._fleet(servers.plant, base_url))
 
     async def _fleet(self, plant: Plant, base_url: str) -> None:
-        from sim.demand import arrivals
-        from sim.fleet import SimulatedFleet
-        from sim.scenario_file import load_scenario
+        from sim.live.fleet import SimulatedFleet
+        from sim.scenario.demand import arrivals
+        from sim.scenario.load import load_scenario
 
         if self.config.scenario is None:
             return

@@ -12,9 +12,9 @@ from pathlib import Path
 from time import process_time
 from typing import NamedTuple
 
-from sim.engine_station import StationFlow
-from sim.scenario import Scenario
-from sim.scenario_file import load_scenario
+from sim.scenario.file import Scenario
+from sim.scenario.load import load_scenario
+from sim.study.station import StationFlow
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "yangquan_mine" / "scenario.toml"
 

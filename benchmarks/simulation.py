@@ -22,10 +22,10 @@ import simpy
 
 from benchmarks.full_station import EXAMPLE, OtherProcess, run_station
 from deploy.compiled import build, has_compiler
-from sim.engine import Flow, FlowRules, StudyTime, Truck
-from sim.engine_simple import FixedPowerRack
-from sim.scenario_file import load_scenario
-from sim.screening import fifo_starts
+from sim.scenario.load import load_scenario
+from sim.sizing.screening import fifo_starts
+from sim.study.counted_racks import FixedPowerRack
+from sim.study.engine import Flow, FlowRules, StudyTime, Truck
 
 LANES, PACKS, CHARGERS = 1, 10, 8
 SWAP_S, CHARGE_S, PER_HOUR = 300.0, 3600.0, 7.0

@@ -1,7 +1,7 @@
 """Whether `swap size` finds what brute force finds, and how many days each of them simulates.
 
-For each example the search of `sim.sizing` is run as `swap size` runs it, with fewer days. Brute force then takes
-the designs of the same grid in the order of their capital cost, one by one, without bounds and without conclusions
+For each example the search of `sim.sizing.search` is run as `swap size` runs it, with fewer days. Brute force then
+takes the designs of the same grid in the order of their capital cost, one by one, without bounds and without conclusions
 from one design to another: each gets replications on the same trucks until its interval lies on one side of the
 target. It stops where a design could not be cheaper than the search's answer even if it ran for `MARGIN` less than
 the cheapest running cost met so far (energy, lost swaps, waiting), and beyond that takes the designs one step from
@@ -19,12 +19,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.design import RESOURCES, Design, capital_yuan_per_year, running_yuan_per_year
-from sim.parallel import Workers, workers
-from sim.scenario import Scenario
-from sim.scenario_file import load_scenario
-from sim.sizing import Effort, Search, Sizing, find_size, grid_of
-from sim.stats import Estimate, difference
+from sim.scenario.file import Scenario
+from sim.scenario.load import load_scenario
+from sim.sizing.search import Effort, Search, Sizing, find_size, grid_of
+from sim.study.design import RESOURCES, Design, capital_yuan_per_year, running_yuan_per_year
+from sim.study.parallel import Workers, workers
+from sim.study.stats import Estimate, difference
 
 EXAMPLES = ("yangquan_mine", "shuozhou_open_pit", "zezhou_transfer")
 FOLDER = Path(__file__).parents[1] / "examples"

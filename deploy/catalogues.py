@@ -47,7 +47,7 @@ CONSOLE = Domain(
     "Texts of the console and the command line",
     docstrings=("swap/audit/packs.py", "swap/audit/swaps.py", "swap/audit/money.py"),
 )
-REPORT = Domain("report", ("sim/*.py",), (), "sim/locale", "Texts of the planner's reports")
+REPORT = Domain("report", ("sim/**/*.py",), (), "sim/report/locale", "Texts of the planner's reports")
 DOMAINS = (CONSOLE, REPORT)
 
 

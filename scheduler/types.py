@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class PackState(StrEnum):
-    """State of a pack, driven by readings and moves; the table is `swap/station/pack_states.py`."""
+    """State of a pack, driven by readings and moves; the table is `swap/station/states/pack_states.py`."""
 
     ON_VEHICLE = "on_vehicle"
     """Installed on a truck, or away from the station."""

@@ -11,8 +11,8 @@ import pytest
 from _pytest.terminal import TerminalReporter
 from hypothesis import settings
 
-from tests.postgres import PostgresMissingError, PostgresServer, postgres_server
-from tests.tools import in_ci, skip_or_fail
+from tests.support.postgres import PostgresMissingError, PostgresServer, postgres_server
+from tests.support.tools import in_ci, skip_or_fail
 
 # Neither UTC nor any station's zone, and half an hour off: code that leans on the machine's zone fails here.
 MACHINE_ZONE = "America/St_Johns"

@@ -16,9 +16,9 @@ from typing import Any
 from api.console.view import PageView, page_view
 from api.console.words import Language
 from api.deps import Doors
-from swap.history import latest_ended
-from swap.queries import SiteRecord, live_mark, site_history, station_state
-from swap.requests import latest_requests
+from swap.reading.lists import latest_ended
+from swap.reading.now import SiteRecord, live_mark, site_history, station_state
+from swap.station.requests import latest_requests
 
 LOOK_S = 0.3
 """How often the database is asked whether something has changed (real seconds)."""

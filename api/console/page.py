@@ -21,7 +21,7 @@ from api.console.view import PageView
 from api.console.words import DEFAULT_LANGUAGE, LANGUAGES, Language, language_of, load_language
 from api.deps import AnyDoors, Doors, get_doors
 from swap.errors import SwapError
-from swap.requests import acknowledge_fault, make_request
+from swap.station.requests import acknowledge_fault, make_request
 
 COOKIE = "lang"
 STATIC = Path(__file__).with_name("static")

@@ -9,12 +9,12 @@ from pathlib import Path
 from api.console.words import WORDS, Language, duration, kilowatts, short_code
 from robotics.faults import fault_by_code, fault_by_name
 from scheduler.types import BayRole, PackState
-from swap.config import StationConfig
-from swap.history import SwapSummary
-from swap.queries import BayRecord, FaultRecord, LaneRecord, QueueRecord, SiteRecord, StationState, SwapRecord
-from swap.requests import RequestRecord
+from swap.config.station_file import StationConfig
+from swap.reading.lists import SwapSummary
+from swap.reading.now import BayRecord, FaultRecord, LaneRecord, QueueRecord, SiteRecord, StationState, SwapRecord
 from swap.station.answer_words import say
-from swap.station.recipe import QUEUED, RecipeError, StepTable, load_recipe
+from swap.station.requests import RequestRecord
+from swap.station.sequence.recipe import QUEUED, RecipeError, StepTable, load_recipe
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from api.deps import AnyDoors, IdempotencyKey
 from api.problems import declared
 from api.schemas import BookingIn, BookingOut, PageOut
 from swap.commerce.bookings import cancel_booking, make_booking
-from swap.history import get_booking, list_bookings
+from swap.reading.lists import get_booking, list_bookings
 
 router = APIRouter(prefix="/bookings", tags=["bookings"])
 

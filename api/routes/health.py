@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from api.deps import AnyDoors
 from api.schemas import Health
 from swap.errors import NotFound
-from swap.queries import get_station
+from swap.reading.now import get_station
 
 router = APIRouter(tags=["health"])
 _log = logging.getLogger(__name__)

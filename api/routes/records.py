@@ -9,9 +9,9 @@ from fastapi import APIRouter, Path, Query
 from api.deps import AnyDoors
 from api.problems import declared
 from api.schemas import AcknowledgeIn, BillOut, EventOut, FaultOut, PackOut, PageOut
-from swap.history import get_bill, list_bills, list_events, list_faults
-from swap.queries import get_pack, list_packs
-from swap.requests import acknowledge_fault
+from swap.reading.lists import get_bill, list_bills, list_events, list_faults
+from swap.reading.now import get_pack, list_packs
+from swap.station.requests import acknowledge_fault
 
 router = APIRouter()
 DB_ID = Annotated[int, Query(ge=0, le=2**63 - 1)]

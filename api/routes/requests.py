@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from api.deps import AnyDoors
 from api.problems import declared
 from api.schemas import RequestIn, RequestOut
-from swap.requests import get_request, make_request
+from swap.station.requests import get_request, make_request
 
 router = APIRouter(prefix="/requests", tags=["requests"])
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from api.deps import AnyDoors
 from api.problems import declared
 from api.schemas import PageOut, SiteOut, StateOut, StationOut
-from swap.queries import get_station, list_stations, live_mark, site_history, station_state
+from swap.reading.now import get_station, list_stations, live_mark, site_history, station_state
 
 router = APIRouter(prefix="/stations", tags=["stations"])
 

@@ -19,7 +19,7 @@ from api.schemas import (
     SwapOut,
 )
 from swap.commerce.bookings import check_in
-from swap.history import SwapDetail, SwapSummary, get_swap, list_swaps, swap_detail
+from swap.reading.lists import SwapDetail, SwapSummary, get_swap, list_swaps, swap_detail
 
 router = APIRouter(prefix="/swaps", tags=["swaps"])
 

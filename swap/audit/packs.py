@@ -8,7 +8,7 @@ from itertools import pairwise
 from swap.audit.records import Finding, Records, grouped
 from swap.events import EventKind
 from swap.places import OFF_SITE, place_of
-from swap.station.pack_states import PACK_TRANSITIONS
+from swap.station.states.pack_states import PACK_TRANSITIONS
 from swap.tables import Pack
 
 _IN_PLACE = {

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from swap.audit.records import Finding, Legality, Records, grouped
 from swap.events import EventKind
 from swap.places import vehicle_place
-from swap.station.machine import legal
-from swap.station.recipe import CANCELLED, QUEUED, TERMINAL, RecipeError, carried_orders, load_recipe
-from swap.station.session import Phase
+from swap.station.sequence.machine import legal
+from swap.station.sequence.recipe import CANCELLED, QUEUED, TERMINAL, RecipeError, carried_orders, load_recipe
+from swap.station.sequence.session import Phase
 from swap.tables import StationEvent, Swap
 
 __all__ = ["SWAP_CHECKS", "Legality", "legal_by_recipe"]

@@ -22,10 +22,10 @@ from sqlmodel import Session, col, select
 from swap.commerce.bookings import new_id, tend_bookings
 from swap.commerce.errors import BillNotReversible
 from swap.commerce.pricing import CENTI_KWH, FEN, UNIT_PRICE, PricedSwap, SeatEnergy, price_swap, to_decimal
-from swap.config import StationConfig
+from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
 from swap.events import EventKind, append_event
-from swap.history import BillRecord, get_bill
+from swap.reading.lists import BillRecord, get_bill
 from swap.store import Store
 from swap.tables import Bill, BillLine, Pack, Station, StationEvent, Swap, SwapSeat, VehicleRow
 

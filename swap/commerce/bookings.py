@@ -28,10 +28,10 @@ from swap.commerce.errors import (
     WindowNotAllowed,
 )
 from swap.commerce.slots import Room, SlotGrid, SlotRange, can_add, next_free
-from swap.config import StationConfig, VehicleModelSection
+from swap.config.station_file import StationConfig, VehicleModelSection
 from swap.errors import NotFound
 from swap.events import EventKind, append_event
-from swap.history import BookingRecord, get_booking
+from swap.reading.lists import BookingRecord, get_booking
 from swap.tables import Booking, Pack, Station, Swap, SwapSeat, VehicleRow
 
 BOOKED, ARRIVED, FULFILLED, FAILED = "booked", "arrived", "fulfilled", "failed"

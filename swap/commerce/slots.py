@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
-from swap.config import BookingSection
+from swap.config.station_file import BookingSection
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from swap.events import EventKind, append_event
 from swap.station.answer_words import Answer, say
 from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
-from swap.station.modes import IllegalMode, ModeTrigger
-from swap.station.pack_states import IllegalPackStep, PackTrigger
-from swap.station.permissives import tripped
-from swap.station.recipe import CANCELLED, QUEUED
-from swap.station.session import Decision, DecisionKind, Phase
+from swap.station.sequence.permissives import tripped
+from swap.station.sequence.recipe import CANCELLED, QUEUED
+from swap.station.sequence.session import Decision, DecisionKind, Phase
+from swap.station.states.modes import IllegalMode, ModeTrigger
+from swap.station.states.pack_states import IllegalPackStep, PackTrigger
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Swap
 
 if TYPE_CHECKING:

@@ -29,10 +29,10 @@ from scheduler.types import (
     StationView,
     TariffSlice,
 )
-from swap.config import StationConfig
+from swap.config.station_file import StationConfig
 from swap.station.clock import Clock
-from swap.station.recipe import QUEUED, load_recipe
 from swap.station.records import qualified
+from swap.station.sequence.recipe import QUEUED, load_recipe
 from swap.store import Store
 from swap.tables import Bay, Booking, Pack, Station, Swap, SwapSeat, VehicleRow
 

@@ -22,14 +22,14 @@ from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.lanes import LaneRunner
 from swap.station.lease import Lease
-from swap.station.modes import ModeTrigger
-from swap.station.permissives import tripped
 from swap.station.rack import RackRunner
-from swap.station.recipe import QUEUED
 from swap.station.reconcile import Mismatch, reconcile
 from swap.station.records import change_mode
-from swap.station.sequencer import MOVING_MODES
-from swap.station.session import Decision, DecisionKind, Phase
+from swap.station.sequence.permissives import tripped
+from swap.station.sequence.recipe import QUEUED
+from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station.sequence.session import Decision, DecisionKind, Phase
+from swap.station.states.modes import ModeTrigger
 from swap.station.thermal import ThermalRunner
 from swap.tables import Station, StationEvent, Swap
 

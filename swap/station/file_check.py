@@ -5,8 +5,8 @@ from __future__ import annotations
 from robotics.config import LaneSection
 from robotics.modbus_link.registers import load_map
 from robotics.port import Signal
-from swap.config import ConfigError, StationConfig
-from swap.station.recipe import Recipe, RecipeError, carried_orders, load_recipe
+from swap.config.station_file import ConfigError, StationConfig
+from swap.station.sequence.recipe import Recipe, RecipeError, carried_orders, load_recipe
 
 
 def recipe_problems(config: StationConfig) -> list[str]:

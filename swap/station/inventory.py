@@ -14,10 +14,10 @@ from sqlmodel import col, select
 
 from scheduler.types import PackState
 from swap.events import EventKind, append_event
-from swap.station.pack_states import PackTrigger, next_pack_state
-from swap.station.permissives import SeatPlan
-from swap.station.recipe import Move, Place
 from swap.station.records import qualified
+from swap.station.sequence.permissives import SeatPlan
+from swap.station.sequence.recipe import Move, Place
+from swap.station.states.pack_states import PackTrigger, next_pack_state
 from swap.tables import Bay, ChargeSession, Pack, Swap, SwapSeat
 
 

@@ -14,7 +14,7 @@ from swap.station.context import StationContext
 from swap.station.faults import raise_fault
 from swap.station.inventory import apply_move, unreserve_packs
 from swap.station.records import end_command, store_command
-from swap.station.session import (
+from swap.station.sequence.session import (
     CheckChanged,
     Effect,
     Ended,

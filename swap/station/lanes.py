@@ -17,11 +17,11 @@ from swap.station.cell_watch import CellWatch
 from swap.station.context import StationContext
 from swap.station.inventory import reserve_packs
 from swap.station.lane_journal import LaneJournal
-from swap.station.permissives import BayFact, CellFacts, SeatPlan, tripped
-from swap.station.recipe import TERMINAL, Check, StepTable
 from swap.station.records import load_session, next_seq, qualified, store_session, table_for
-from swap.station.sequencer import MOVING_MODES, begin, interrupted, step
-from swap.station.session import (
+from swap.station.sequence.permissives import BayFact, CellFacts, SeatPlan, tripped
+from swap.station.sequence.recipe import TERMINAL, Check, StepTable
+from swap.station.sequence.sequencer import MOVING_MODES, begin, interrupted, step
+from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,
     Decision,

@@ -20,7 +20,7 @@ from swap.events import EventKind, append_event
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.inventory import block_bay, close_charge, end_charge, quarantine, set_pack_state, start_charge
-from swap.station.pack_states import PackTrigger, may, trigger_for_reading
+from swap.station.states.pack_states import PackTrigger, may, trigger_for_reading
 from swap.tables import Bay, ChargeSession, Pack, SiteSample, Station, Swap, SwapSeat
 
 BLOCK_LEVEL = 2

@@ -9,12 +9,12 @@ from sqlmodel import select
 
 from robotics.port import RobotCommand
 from scheduler.types import StationMode
-from swap.config import StationConfig
+from swap.config.station_file import StationConfig
 from swap.events import EventKind, append_event
-from swap.station.modes import ModeTrigger, next_mode
-from swap.station.permissives import SeatPlan
-from swap.station.recipe import TERMINAL, StepTable, SwapOrder, load_recipe
-from swap.station.session import HoldReason, Phase, Session
+from swap.station.sequence.permissives import SeatPlan
+from swap.station.sequence.recipe import TERMINAL, StepTable, SwapOrder, load_recipe
+from swap.station.sequence.session import HoldReason, Phase, Session
+from swap.station.states.modes import ModeTrigger, next_mode
 from swap.tables import Bay, RobotCommandRow, Station, Swap, SwapSeat, VehicleRow
 
 SEQ_MAX = 65535

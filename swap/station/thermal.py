@@ -33,10 +33,10 @@ from swap.events import EventKind, append_event
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
 from swap.station.inventory import block_bay, close_charge, place_of, quarantine, set_pack_state
-from swap.station.modes import ModeTrigger
-from swap.station.pack_states import PackTrigger, may
-from swap.station.permissives import CellFacts
 from swap.station.records import change_mode, end_command, next_seq, store_command
+from swap.station.sequence.permissives import CellFacts
+from swap.station.states.modes import ModeTrigger
+from swap.station.states.pack_states import PackTrigger, may
 from swap.tables import Pack, Station, StationEvent
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from swap.store import Store
-from tests.fakes_api import StoppedClock, busy_day, filled_store, make_app
+from tests.support.api.doors import StoppedClock, busy_day, filled_store, make_app
 
 
 @pytest.fixture

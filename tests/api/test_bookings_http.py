@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from swap.store import Store
-from tests.fakes_api import NOW, StoppedClock
+from tests.support.api.doors import NOW, StoppedClock
 
 
 def booking(vehicle_id: str = "YQ-001", after_min: int = 60, length_min: int = 60) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from swap.events import EventKind, append_event
 from swap.store import Store
 from swap.tables import Bay, Pack
-from tests.fakes_api import NOW, busy_day
-from tests.tools import require_tool
+from tests.support.api.doors import NOW, busy_day
+from tests.support.tools import require_tool
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,11 +14,11 @@ from deploy.catalogues import extracted, po_path
 from robotics.port import Signal
 from scheduler.charging import Limit
 from scheduler.types import BayRole, NoPackReason, PackState, StationMode
-from swap.requests import REQUEST_KINDS
-from swap.station.modes import ModeTrigger
-from swap.station.recipe import DERIVED_FACTS, TERMINAL, Check
-from swap.station.session import DecisionKind, HoldReason, Phase
-from swap.station.step_table import CELL_FACTS
+from swap.station.requests import REQUEST_KINDS
+from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
+from swap.station.sequence.session import DecisionKind, HoldReason, Phase
+from swap.station.sequence.step_table import CELL_FACTS
+from swap.station.states.modes import ModeTrigger
 
 
 def texts(language: str, suffix: str) -> dict[str, str]:

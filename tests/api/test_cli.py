@@ -12,9 +12,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from api.cli import app
+from api.cli.__main__ import app
 from swap.store import Store
-from tests.fakes_api import STATION_FILE
+from tests.support.api.doors import STATION_FILE
 
 runner = CliRunner()
 
@@ -54,7 +54,7 @@ def test_every_command_helps_with_an_example(path: tuple[str, ...]) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     heavy = ["fastapi", "sqlmodel", "sqlalchemy", "pymodbus", "numpy", "simpy", "uvicorn"]
-    program = f"import sys, api.cli; print([m for m in {heavy} if m in sys.modules])"
+    program = f"import sys, api.cli.__main__; print([m for m in {heavy} if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 

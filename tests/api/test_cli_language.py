@@ -14,16 +14,16 @@ from typer.testing import CliRunner
 
 from api import terminal
 from api.announce import Announcer
-from api.cli import app
+from api.cli.__main__ import app
 from api.console.words import Language
 from deploy.catalogues import CONSOLE, DOMAINS, extracted
-from sim.report_words import Words
+from sim.report.words import Words
 from swap.audit import CHECKS
-from swap.config import load_station
+from swap.config.station_file import load_station
 from swap.events import EventKind, append_event
 from swap.store import Store
-from tests.fakes_api import STATION_FILE
-from tests.fakes_study import SMALL_FILE
+from tests.support.api.doors import STATION_FILE
+from tests.support.sim.study import SMALL_FILE
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = str(STATION_FILE.with_name("scenario.toml"))

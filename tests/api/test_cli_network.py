@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
-from api.cli import app
+from api.cli.__main__ import app
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "network" / "network.toml"
 SHORT = ("--days", "1", "-n", "2", "-p", "1", "--quick")

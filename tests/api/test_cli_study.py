@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from api.cli import app
+from api.cli.__main__ import app
 
 ROOT = Path(__file__).parents[2]
 CASES = str(ROOT / "tests" / "vectors" / "queueing_cases.json")

@@ -14,11 +14,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from scheduler.types import StationMode
 from swap.events import EventKind, append_event
-from swap.requests import make_request
 from swap.station.answer_words import Answer, say
+from swap.station.requests import make_request
 from swap.store import Store
 from swap.tables import ControlRequest, SiteSample, Station, Swap
-from tests.fakes_api import NOW, busy_day
+from tests.support.api.doors import NOW, busy_day
 
 
 @pytest.fixture(autouse=True)

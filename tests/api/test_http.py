@@ -9,9 +9,9 @@ import pytest
 from fastapi import FastAPI
 
 from api.schemas import Problem
-from swap.config import load_station
+from swap.config.station_file import load_station
 from swap.store import Store
-from tests.fakes_api import STATION_FILE, busy_day, take_lease
+from tests.support.api.doors import STATION_FILE, busy_day, take_lease
 
 STATE = "/api/v1/stations/yangquan-mine/state"
 

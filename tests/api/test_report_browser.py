@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 from typer.testing import CliRunner
 
-from api.cli import app
-from api.cli_report import CHARTS
-from tests.tools import require_tool
+from api.cli.__main__ import app
+from api.cli.report import CHARTS
+from tests.support.tools import require_tool
 
 pytestmark = [pytest.mark.browser]
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +84,7 @@ def test_the_charts_are_drawn(browser: Browser, command: str, language: str, cha
 
 
 def test_a_missing_chart_library_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.cli_report.CHARTS", tmp_path / "none.js")
+    monkeypatch.setattr("api.cli.report.CHARTS", tmp_path / "none.js")
     (tmp_path / "scenario.toml").write_text(SMALL, encoding="utf-8")
     arguments = ["simulate", str(tmp_path / "scenario.toml"), "--report", str(tmp_path / "out.html")]
     result = CliRunner().invoke(app, arguments)

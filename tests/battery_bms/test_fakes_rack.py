@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from battery_bms.port import ChargerBank, ChargerState, PackMonitor, SiteMeter
-from tests.fakes_rack import START_AT, FakeBay, FakeMeter, FakeRack
+from tests.support.battery_bms.rack import START_AT, FakeBay, FakeMeter, FakeRack
 
 CODE = "0SXPB280000YQ1G510000001"
 

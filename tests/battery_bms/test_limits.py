@@ -24,7 +24,7 @@ from battery_bms.limits import (
     watch_thermal,
 )
 from battery_bms.port import ChargerState, PackReading
-from tests.fakes_rack import START_AT
+from tests.support.battery_bms.rack import START_AT
 
 RULE = ThermalRule()
 CODE = "0SXPB280000YQ1G510000001"

@@ -10,8 +10,8 @@ from battery_bms.modbus_meter import ModbusMeter
 from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.registers import load_map
 from robotics.port import LinkLost
-from tests.fakes_charger import FakeClock
-from tests.fakes_rack import START_AT
+from tests.support.battery_bms.charger import FakeClock
+from tests.support.battery_bms.rack import START_AT
 
 
 class MeterLink:

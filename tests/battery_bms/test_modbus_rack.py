@@ -21,8 +21,8 @@ from battery_bms.rack_device import safe_setpoint_kw
 from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.registers import MapError
 from robotics.port import LinkLost
-from tests.fakes_charger import PACK, ChargeController, FakeClock, FakeLink
-from tests.fakes_rack import START_AT
+from tests.support.battery_bms.charger import PACK, ChargeController, FakeClock, FakeLink
+from tests.support.battery_bms.rack import START_AT
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,8 +12,8 @@ import pytest
 from battery_bms.config import BayPointSection, BaySection, RackDeviceSection
 from battery_bms.modbus_rack import ModbusRack
 from robotics.modbus_link.registers import load_map
-from tests.fakes_charger import PACK, ChargeController, modbus_server
-from tests.fakes_rack import START_AT
+from tests.support.battery_bms.charger import PACK, ChargeController, modbus_server
+from tests.support.battery_bms.rack import START_AT
 
 FAR = (100, 200)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from tests import tools
-from tests.postgres import PostgresServer
+from tests.support import tools
+from tests.support.postgres import PostgresServer
 
 
 @pytest.mark.parametrize("turn", [1, 2])

@@ -35,8 +35,8 @@ from swap.audit import audit
 from swap.events import EventKind
 from swap.station.controller import CellOwned
 from swap.tables import Bill, FaultRow, RobotCommandRow, Swap
-from tests.fakes_peer import FULL_BAYS, LIMIT_S, PROGRAM, Peer, Run, Wire, powered, until
-from tests.fakes_plant import code, station
+from tests.support.robotics.peer import FULL_BAYS, LIMIT_S, PROGRAM, Peer, Run, Wire, powered, until
+from tests.support.sim.plant import code, station
 
 pytestmark = pytest.mark.system
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from swap.station.recipe import SwapOrder, carried_orders, load_recipe, shipped_recipes
+from swap.station.sequence.recipe import SwapOrder, carried_orders, load_recipe, shipped_recipes
 from tests.prove.explore_mishaps import mishaps
 from tests.prove.explore_walk import Report, Walk
 

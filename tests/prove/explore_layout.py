@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from swap.config import StationConfig, parse_station
-from swap.station.permissives import SeatPlan
-from swap.station.recipe import StepTable, load_recipe
+from swap.config.station_file import StationConfig, parse_station
+from swap.station.sequence.permissives import SeatPlan
+from swap.station.sequence.recipe import StepTable, load_recipe
 from tests.prove.explore_station import LANE, TRANSFER_BAY, VEHICLE
 
 TAG = 101

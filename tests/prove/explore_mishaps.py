@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from robotics.port import AckCode, ControlMode, Location, LocationKind, ResultCode
-from sim.plant_rack import bay_place, gripper_place
-from sim.plant_yard import Head, TruckPlace
-from swap.station.recipe import Place
+from sim.plant.rack import bay_place, gripper_place
+from sim.plant.yard import Head, TruckPlace
+from swap.station.sequence.recipe import Place
 from tests.prove.explore_rules import INTRUSIONS, TRIPS
 from tests.prove.explore_station import LANE, VEHICLE
 from tests.prove.explore_world import Env, World

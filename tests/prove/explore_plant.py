@@ -11,9 +11,11 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from sim import plant_cell_state, plant_rack, plant_yard
-from sim.plant import Plant
-from sim.plant_cell_state import ActiveCommand, CellFaults
+from sim.plant import cell_state as plant_cell_state
+from sim.plant import rack as plant_rack
+from sim.plant import yard as plant_yard
+from sim.plant.cell_state import ActiveCommand, CellFaults
+from sim.plant.plant import Plant
 
 _PACK = plant_rack._PACK_FIELDS
 _BAY = plant_rack._BAY_FIELDS

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from robotics.port import CellStatus, LinkLost, RobotCommand
-from sim.direct import DirectRobot
+from sim.live.direct import DirectRobot
 from tests.prove.explore_station import LANE, Violation
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from battery_bms.port import PackReading
 from robotics.port import CommandCode, LocationKind, RobotCommand
 from scheduler.charging import plan_charging
 from scheduler.types import BayRole, BayView, PackState, PackView, SiteLimits, StationMode, StationView
-from sim.plant_rack import bay_place, seat_place
-from sim.plant_yard import Head, TruckPlace
-from swap.station.recipe import StepRow
-from swap.station.sequencer import MOVING_MODES
-from swap.station.session import Phase
+from sim.plant.rack import bay_place, seat_place
+from sim.plant.yard import Head, TruckPlace
+from swap.station.sequence.recipe import StepRow
+from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station.sequence.session import Phase
 from tests.prove.explore_station import LANE, VEHICLE, Violation
 
 if TYPE_CHECKING:

@@ -16,21 +16,32 @@ from typing import Any, cast
 
 from robotics.port import CellStatus, CommandCode, RobotCommand, SwapRobot
 from scheduler.types import PackState, StationMode
-from swap.config import StationConfig
+from swap.config.station_file import StationConfig
 from swap.station.cell_watch import CellWatch
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lanes import LaneRunner
 from swap.station.lease import Lease
-from swap.station.modes import ModeTrigger, next_mode
-from swap.station.pack_states import PackTrigger, next_pack_state
-from swap.station.permissives import CellFacts, SeatPlan
-from swap.station.recipe import TERMINAL, Check, Move, Place
 from swap.station.reconcile import Mismatch
 from swap.station.records import next_seq
-from swap.station.sequencer import interrupted, step
-from swap.station.session import Effect, Ended, Held, Phase, Resumed, Send, Session, StepDone, StepFacts, StepFailed
+from swap.station.sequence.permissives import CellFacts, SeatPlan
+from swap.station.sequence.recipe import TERMINAL, Check, Move, Place
+from swap.station.sequence.sequencer import interrupted, step
+from swap.station.sequence.session import (
+    Effect,
+    Ended,
+    Held,
+    Phase,
+    Resumed,
+    Send,
+    Session,
+    StepDone,
+    StepFacts,
+    StepFailed,
+)
+from swap.station.states.modes import ModeTrigger, next_mode
+from swap.station.states.pack_states import PackTrigger, next_pack_state
 from swap.store import Store
 
 LANE = "L1"

@@ -11,12 +11,12 @@ from typing import Any
 
 from robotics.port import CellState
 from scheduler.types import StationMode
-from sim.plant import PlantError
-from swap.station.machine import IllegalStep
-from swap.station.pack_states import IllegalPackStep
-from swap.station.recipe import TERMINAL, StepTable
-from swap.station.sequencer import MOVING_MODES
-from swap.station.session import Phase
+from sim.plant.plant import PlantError
+from swap.station.sequence.machine import IllegalStep
+from swap.station.sequence.recipe import TERMINAL, StepTable
+from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station.sequence.session import Phase
+from swap.station.states.pack_states import IllegalPackStep
 from tests.prove.explore_mishaps import Mishap, happen, may_end, mishaps, over
 from tests.prove.explore_robot import ControllerDied
 from tests.prove.explore_rules import Rules

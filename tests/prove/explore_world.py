@@ -16,15 +16,15 @@ from battery_bms.limits import judge
 from battery_bms.port import PackReading
 from robotics.port import CellStatus, CommandCode, LinkLost, Location, LocationKind, ResultCode, RobotCommand, Signal
 from scheduler.types import PackState, StationMode
-from sim.plant import Draws, Plant
-from sim.plant_rack import US_PER_S, bay_place, tank_place
+from sim.plant.plant import Draws, Plant
+from sim.plant.rack import US_PER_S, bay_place, tank_place
 from swap.station.answers import Denied
-from swap.station.modes import IllegalMode, ModeTrigger
-from swap.station.pack_states import PackTrigger, may, next_pack_state, trigger_for_reading
 from swap.station.rack import BLOCK_LEVEL, STOP_LEVEL, THERMAL_BITS
-from swap.station.recipe import TERMINAL, StepRow, StepTable
-from swap.station.sequencer import CHECK_RETRY_S, MOVING_MODES, RESEND_S, begin
-from swap.station.session import Phase, Session
+from swap.station.sequence.recipe import TERMINAL, StepRow, StepTable
+from swap.station.sequence.sequencer import CHECK_RETRY_S, MOVING_MODES, RESEND_S, begin
+from swap.station.sequence.session import Phase, Session
+from swap.station.states.modes import IllegalMode, ModeTrigger
+from swap.station.states.pack_states import PackTrigger, may, next_pack_state, trigger_for_reading
 from swap.station.thermal import evacuation_bars
 from tests.prove.explore_layout import TAG, explored_station, seat_plans
 from tests.prove.explore_plant import Keeper

@@ -15,10 +15,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from robotics.port import RobotCommand
-from sim.devices import DeviceServers
-from sim.plant import Plant
-from swap.config import parse_station
-from tests.fakes_plant import START_AT
+from sim.devices.servers import DeviceServers
+from sim.plant.plant import Plant
+from swap.config.station_file import parse_station
+from tests.support.sim.plant import START_AT
 
 
 @dataclass(frozen=True)

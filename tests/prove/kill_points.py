@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from swap.station.recipe import QUEUED, TERMINAL, StepRow, StepTable
+from swap.station.sequence.recipe import QUEUED, TERMINAL, StepRow, StepTable
 
 
 class Moment(StrEnum):

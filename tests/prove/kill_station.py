@@ -21,17 +21,17 @@ from sqlmodel import Session as Db
 
 import api.wiring as wiring
 import swap.station.lanes as lanes
-import swap.station.sequencer as sequencer
+import swap.station.sequence.sequencer as sequencer
 from api.settings import Settings
 from robotics.plc_robot import PlcRobot
 from robotics.port import CellStatus, RobotCommand
-from swap.config import StationConfig, parse_station
+from swap.config.station_file import StationConfig, parse_station
 from swap.events import EventKind, append_event
 from swap.station.controller import CellOwned, StationController
 from swap.station.lease import ControllerRunning
-from swap.station.permissives import SeatPlan
-from swap.station.recipe import QUEUED, StepTable
-from swap.station.session import Result, Send, Session, StepDone, StepFacts
+from swap.station.sequence.permissives import SeatPlan
+from swap.station.sequence.recipe import QUEUED, StepTable
+from swap.station.sequence.session import Result, Send, Session, StepDone, StepFacts
 from swap.store import Store
 from tests.prove.kill_points import KillPoint, Moment
 

@@ -25,17 +25,17 @@ from sqlmodel import col, select
 from scheduler.types import StationMode
 from swap.audit import audit
 from swap.commerce.bookings import check_in
-from swap.config import StationConfig, parse_station
+from swap.config.station_file import StationConfig, parse_station
 from swap.events import EventKind
-from swap.requests import make_request
-from swap.station.session import STATION_REASONS, Phase
+from swap.station.requests import make_request
+from swap.station.sequence.session import STATION_REASONS, Phase
 from swap.store import Store
 from swap.tables import ControlRequest, Pack, Station, StationEvent, Swap
-from tests.fakes_plant import station_data
-from tests.ports import own_ports
 from tests.prove.kill_devices import Look, run_devices
 from tests.prove.kill_points import KillPoint
 from tests.prove.kill_station import run_controller
+from tests.support.ports import own_ports
+from tests.support.sim.plant import station_data
 
 SPEED = 20.0
 MOTION_SHARE = 0.2

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from swap.station.recipe import TERMINAL, StepRow, StepTable, load_recipe
-from swap.station.session import Phase
+from swap.station.sequence.recipe import TERMINAL, StepRow, StepTable, load_recipe
+from swap.station.sequence.session import Phase
 from tests.prove.explore import Task, all_tables, chosen_tasks, ci_tasks, line, prove_tasks, walk
 from tests.prove.explore_mishaps import Mishap, happen, mishaps
 from tests.prove.explore_rules import Rules
@@ -127,20 +127,20 @@ def test_finds_a_restart_that_waits_for_nobody() -> None:
 
 
 def test_finds_a_trip_that_nobody_holds_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swap.station.sequencer.tripped", lambda facts: None)
+    monkeypatch.setattr("swap.station.sequence.sequencer.tripped", lambda facts: None)
     monkeypatch.setattr("swap.station.lanes.tripped", lambda facts: None)
     assert "the swap is not held although estop was seen" in _broken(_table(lambda row: row), "estop")
 
 
 def test_finds_a_withdrawn_motion_that_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """An e-stop comes and goes while the link is lost for a moment; the row's own retry is taken after it."""
-    monkeypatch.setattr("swap.station.sequencer.recovery_for", lambda row, fault, tries: row.on_fault[0])
+    monkeypatch.setattr("swap.station.sequence.sequencer.recovery_for", lambda row, fault, tries: row.on_fault[0])
     text = _broken(_table(lambda row: row), "link_down", "estop", mishaps_most=2, deaths=False)
     assert "asked after estop" in text
 
 
 def test_finds_a_curtain_that_resumes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swap.station.sequencer.broken_guards", lambda *_: [])
+    monkeypatch.setattr("swap.station.sequence.sequencer.broken_guards", lambda *_: [])
     assert "although curtain was seen" in _broken(_table(lambda row: row), "curtain")
 
 
@@ -152,7 +152,7 @@ def test_finds_a_number_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_finds_a_step_that_no_person_can_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swap.station.sequencer._continue", lambda table, session, row, facts: (session, ()))
+    monkeypatch.setattr("swap.station.sequence.sequencer._continue", lambda table, session, row, facts: (session, ()))
     assert "no way to an end" in _broken(_table(lambda row: row), "gripper_jam_lasting", deaths=False)
 
 

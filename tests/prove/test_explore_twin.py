@@ -15,16 +15,16 @@ import pytest
 from sqlmodel import select
 
 from swap.events import EventKind
-from swap.station.recipe import TERMINAL, StepTable, load_recipe
 from swap.station.records import load_session
-from swap.station.session import Phase
+from swap.station.sequence.recipe import TERMINAL, StepTable, load_recipe
+from swap.station.sequence.session import Phase
 from swap.tables import Swap
-from tests.fakes_station import Bench
 from tests.prove.explore_layout import explored_station
 from tests.prove.explore_mishaps import happen, mishaps
 from tests.prove.explore_rules import Rules
 from tests.prove.explore_station import LANE, VEHICLE
 from tests.prove.explore_world import World
+from tests.support.swap.station import Bench
 
 Journal = list[tuple[str, str, str]]
 

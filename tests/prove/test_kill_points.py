@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from swap.station.recipe import load_recipe
+from swap.station.sequence.recipe import load_recipe
 from swap.store import Store
 from tests.prove.kill_points import KillPoint, Moment, chains, kill_points, way_back_points
 from tests.prove.kill_trial import Outcome, Trial

@@ -17,13 +17,13 @@ import pytest
 from sqlmodel import select
 
 from scheduler.types import StationMode
-from sim.plant_rack import PlantError
-from sim.plant_yard import TruckPlace
+from sim.plant.rack import PlantError
+from sim.plant.yard import TruckPlace
 from swap.events import EventKind
-from swap.station.session import STATION_REASONS, Phase
+from swap.station.sequence.session import STATION_REASONS, Phase
 from swap.tables import Bay, Pack, Station, Swap
-from tests.fakes_plant import station
-from tests.fakes_station import Bench
+from tests.support.sim.plant import station
+from tests.support.swap.station import Bench
 
 HOURS = 12
 TRUCKS = 40

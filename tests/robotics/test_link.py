@@ -11,7 +11,7 @@ from pymodbus.constants import ExcCodes
 
 from robotics.modbus_link.link import LinkLost, ModbusLink, ModbusRefused, Refused
 from robotics.modbus_link.registers import load_map
-from tests.fakes_robotics_plc import MiniPlc
+from tests.support.robotics.plc import MiniPlc
 
 pytestmark = pytest.mark.system
 QUICK = (0.02, 0.1)

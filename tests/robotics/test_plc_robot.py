@@ -18,8 +18,8 @@ from robotics.modbus_link.registers import MapError, load_map, parse_map
 from robotics.modbus_link.schema import LocationsSection
 from robotics.plc_robot import PlcRobot
 from robotics.port import AckCode, CommandCode, Location, LocationKind, ResultCode, RobotCommand, Signal
-from tests.fakes_robotics_plc import MiniPlc
 from tests.robotics.test_registers import cell_data, change
+from tests.support.robotics.plc import MiniPlc
 
 pytestmark = pytest.mark.system
 OURS, OTHER = 77, 99

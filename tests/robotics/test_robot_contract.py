@@ -25,8 +25,8 @@ from robotics.port import (
     Signal,
     SwapRobot,
 )
-from tests.fakes_robotics import FakeRobot, MiniCell
-from tests.fakes_robotics_plc import MiniPlc
+from tests.support.robotics.fakes import FakeRobot, MiniCell
+from tests.support.robotics.plc import MiniPlc
 
 TOKEN = 77
 BAY_3 = Location(LocationKind.BAY, 3)

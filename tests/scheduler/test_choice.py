@@ -23,7 +23,7 @@ from scheduler.types import (
     PackView,
     QueueEntry,
 )
-from tests.fakes_scheduler import KIND, OTHER, charging, lane_lists, pack, queues, rack, racks, station, truck
+from tests.support.scheduler.views import KIND, OTHER, charging, lane_lists, pack, queues, rack, racks, station, truck
 
 POLICY = ChargingPolicy()
 NAN = float("nan")

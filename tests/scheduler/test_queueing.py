@@ -25,7 +25,7 @@ from scheduler.types import (
     StationMode,
     StationView,
 )
-from tests.fakes_scheduler import (
+from tests.support.scheduler.views import (
     AT,
     KIND,
     KINDS,

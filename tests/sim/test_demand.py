@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sim.demand import DAY_S, Arrival, DemandError, FleetDemand, arrivals, read_trace
-from sim.scenario import Scenario
-from tests.fakes_study import scenario, yangquan
+from sim.scenario.demand import DAY_S, Arrival, DemandError, FleetDemand, arrivals, read_trace
+from sim.scenario.file import Scenario
+from tests.support.sim.study import scenario, yangquan
 
 
 def first_days(read: Scenario, days: float, seed: int = 1) -> list[Arrival]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from sim.engine import Call
-from sim.engine_station import StationFlow
-from sim.engine_view import PackNow
-from sim.engine_world import World, event_on
-from sim.scenario import Scenario
-from sim.scenario_site import DrEventSection
-from tests.fakes_study import plain_scenario, scenario
+from sim.scenario.file import Scenario
+from sim.scenario.site import DrEventSection
+from sim.study.engine import Call
+from sim.study.station import StationFlow
+from sim.study.view import PackNow
+from sim.world.world import World, event_on
+from tests.support.sim.study import plain_scenario, scenario
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 EVENING = {"from_hour": 18.25, "hours": 1.5, "limit_kw": 100}

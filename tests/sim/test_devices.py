@@ -20,10 +20,10 @@ from robotics.port import (
     RobotCommand,
     Signal,
 )
-from sim.plant_rack import bay_place, seat_place
-from tests.fakes_devices import running, until_done
-from tests.fakes_plant import bay, code, free_ports, seat, station
-from tests.tools import require_tool
+from sim.plant.rack import bay_place, seat_place
+from tests.support.sim.devices import running, until_done
+from tests.support.sim.plant import bay, code, free_ports, seat, station
+from tests.support.tools import require_tool
 
 pytestmark = pytest.mark.system
 

@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from robotics.port import CommandCode, ResultCode, RobotCommand
-from sim.devices import DeviceServers, run_devices
-from sim.devices_control import create_control_app
-from sim.devices_server import DeviceError
-from sim.plant import PlantError
-from tests.fakes_devices import running
-from tests.fakes_plant import bay, code, free_ports, station
+from sim.devices.control import create_control_app
+from sim.devices.server import DeviceError
+from sim.devices.servers import DeviceServers, run_devices
+from sim.plant.plant import PlantError
+from tests.support.sim.devices import running
+from tests.support.sim.plant import bay, code, free_ports, station
 
 pytestmark = pytest.mark.system
 

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from api.cli import app
+from api.cli.__main__ import app
 from battery_bms.code34014 import parse_code
-from sim.network_file import load_network
-from sim.plant import Plant
-from sim.scenario import Scenario
-from sim.scenario_file import load_scenario
-from sim.study import simulate_once
-from swap.config import load_station
+from sim.network.file import load_network
+from sim.plant.plant import Plant
+from sim.scenario.file import Scenario
+from sim.scenario.load import load_scenario
+from sim.study.study import simulate_once
+from swap.config.station_file import load_station
 from swap.station.file_check import check_recipes
-from tests.fakes_study import EXAMPLES
+from tests.support.sim.study import EXAMPLES
 
 SCENARIOS = sorted(path.parent.name for path in EXAMPLES.glob("*/scenario.toml"))
 STATIONS = sorted(path.parent.name for path in EXAMPLES.glob("*/station.toml"))

@@ -11,15 +11,15 @@ from typing import Any
 import httpx
 import pytest
 
-from sim.demand import Arrival
-from sim.fleet import PATIENCE_S, SimulatedFleet
-from sim.plant import Plant
-from sim.plant_rack import bay_place
-from sim.plant_yard import TruckPlace
+from sim.live.fleet import PATIENCE_S, SimulatedFleet
+from sim.plant.plant import Plant
+from sim.plant.rack import bay_place
+from sim.plant.yard import TruckPlace
+from sim.scenario.demand import Arrival
 from swap.store import Store
 from swap.tables import Station
-from tests.fakes_api import NOW, StoppedClock, filled_store, make_app
-from tests.fakes_plant import START_AT, Hand, code, plant
+from tests.support.api.doors import NOW, StoppedClock, filled_store, make_app
+from tests.support.sim.plant import START_AT, Hand, code, plant
 
 
 class Hands:

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sim.demand import Arrival, arrivals
-from sim.network import NetworkResult, run_network, simulate_network_once
-from sim.network_engine import NetworkFlow, station_seed
-from sim.network_file import Network, build_network, load_network, parse_network
-from sim.parallel import workers
-from sim.scenario import Scenario
-from sim.scenario_file import parse_scenario
-from sim.stats import difference
-from sim.study import RunResult, run_study, simulate_once
-from swap.config import ConfigError
-from tests.fakes_study import EXAMPLES, scenario, scenario_data, yangquan
+from sim.network.engine import NetworkFlow, station_seed
+from sim.network.file import Network, build_network, load_network, parse_network
+from sim.network.network import NetworkResult, run_network, simulate_network_once
+from sim.scenario.demand import Arrival, arrivals
+from sim.scenario.file import Scenario
+from sim.scenario.load import parse_scenario
+from sim.study.parallel import workers
+from sim.study.stats import difference
+from sim.study.study import RunResult, run_study, simulate_once
+from swap.config.station_file import ConfigError
+from tests.support.sim.study import EXAMPLES, scenario, scenario_data, yangquan
 
 TRIPS = {
     "km_loaded": 20,

@@ -17,17 +17,17 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-import sim.engine_bays
-import sim.engine_swaps
-from sim.engine_curve import KindCurve
-from sim.engine_plan import SwapPlan, swap_plan
-from sim.network import simulate_network_once
-from sim.network_file import build_network, parse_network
-from sim.scenario import EquipmentSection, Scenario
-from sim.scenario_file import parse_scenario
-from sim.study import RunResult, simulate_once
-from swap.station.recipe import load_recipe
-from tests.fakes_study import scenario_data
+import sim.study.bays
+import sim.study.swaps
+from sim.network.file import build_network, parse_network
+from sim.network.network import simulate_network_once
+from sim.scenario.file import EquipmentSection, Scenario
+from sim.scenario.load import parse_scenario
+from sim.study.curve import KindCurve
+from sim.study.study import RunResult, simulate_once
+from sim.study.swap_times import SwapPlan, swap_plan
+from swap.station.sequence.recipe import load_recipe
+from tests.support.sim.study import scenario_data
 
 DAYS = 4.0
 
@@ -289,7 +289,7 @@ def charging_at(share: float) -> Iterator[None]:
             self.decay_per_s *= share
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sim.engine_bays, "KindCurve", Wrong)
+        patch.setattr(sim.study.bays, "KindCurve", Wrong)
         yield
 
 
@@ -303,7 +303,7 @@ def slow_lane() -> Iterator[None]:
         return SwapPlan(plan.nominal_s * 1.04, plan.moves)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sim.engine_swaps, "swap_plan", wrong)
+        patch.setattr(sim.study.swaps, "swap_plan", wrong)
         yield
 
 

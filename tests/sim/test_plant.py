@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from robotics.faults import FaultSource, fault_by_name, load_faults
 from robotics.port import AckCode, CommandCode, Location, RobotCommand
-from sim.plant import OFF_SITE, Plant
-from sim.plant_faults import catalogue, find_fault, parse_fault
-from sim.plant_rack import CHARGER_EFFICIENCY, PlantError, bay_place
-from tests.fakes_plant import START_AT, Hand, code, plant, station
+from sim.plant.faults import catalogue, find_fault, parse_fault
+from sim.plant.plant import OFF_SITE, Plant
+from sim.plant.rack import CHARGER_EFFICIENCY, PlantError, bay_place
+from tests.support.sim.plant import START_AT, Hand, code, plant, station
 
 CODES = st.sampled_from(list(CommandCode))
 PLACES = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 101, 102, 201, 301])

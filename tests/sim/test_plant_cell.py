@@ -16,10 +16,10 @@ from robotics.port import (
     RunMode,
     Signal,
 )
-from sim.plant import Plant
-from sim.plant_rack import PlantError, bay_place, gripper_place, seat_place, tank_place
-from sim.plant_yard import TruckPlace
-from tests.fakes_plant import Hand, bay, code, plant, seat, station
+from sim.plant.plant import Plant
+from sim.plant.rack import PlantError, bay_place, gripper_place, seat_place, tank_place
+from sim.plant.yard import TruckPlace
+from tests.support.sim.plant import Hand, bay, code, plant, seat, station
 
 C, A, R = CommandCode, AckCode, ResultCode
 TRANSFER = Location(LocationKind.TRANSFER, 1)

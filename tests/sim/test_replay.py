@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from api.cli import app
-from sim.demand import arrivals
-from sim.engine_given import StationMismatch
-from sim.plant import Plant
-from sim.replay import NothingToReplay, ReplayReport, replay
-from sim.scenario import Scenario
-from sim.virtual_station import VirtualStation
-from swap.config import StationConfig
+from api.cli.__main__ import app
+from sim.live.virtual_station import VirtualStation
+from sim.plant.plant import Plant
+from sim.scenario.demand import arrivals
+from sim.scenario.file import Scenario
+from sim.study.given import StationMismatch
+from sim.twin.replay import NothingToReplay, ReplayReport, replay
+from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
-from swap.recorded import Recording, covered, recording
+from swap.reading.recording import Recording, covered, recording
 from swap.store import Store
-from tests.fakes_twin import twin_scenario, twin_station
+from tests.support.sim.twin import twin_scenario, twin_station
 
 pytestmark = pytest.mark.twin
 
@@ -191,8 +191,8 @@ def test_nothing_recorded_is_said(recorded: Recorded, sqlite_url: str) -> None:
 
 
 def test_the_command_line_replays_a_day(recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.cli_replay.read_station", lambda path: recorded.config)
-    monkeypatch.setattr("api.cli_replay.read_scenario", lambda path: recorded.scenario)
+    monkeypatch.setattr("api.cli.replay.read_station", lambda path: recorded.config)
+    monkeypatch.setattr("api.cli.replay.read_scenario", lambda path: recorded.scenario)
     arguments = ["replay", "station.toml", "scenario.toml", "--day", "2026-06-01", "--database-url", recorded.url]
     found = CliRunner().invoke(app, arguments)
     assert found.exit_code == 0, found.output
@@ -202,7 +202,7 @@ def test_the_command_line_replays_a_day(recorded: Recorded, tmp_path: Path, monk
     assert answer["from_at"] == recorded.at(8.6).isoformat()
     assert answer["swaps_compared"] > 5
     slow = recorded.scenario.with_equipment(swap_s=400.0)
-    monkeypatch.setattr("api.cli_replay.read_scenario", lambda path: slow)
+    monkeypatch.setattr("api.cli.replay.read_scenario", lambda path: slow)
     found = CliRunner().invoke(app, arguments)
     assert found.exit_code == 1
     assert "too large" in found.output

@@ -17,16 +17,16 @@ from openpyxl import load_workbook
 from pydantic import BaseModel
 
 from deploy.catalogues import REPORT, extracted, po_path
-from sim.parallel import workers
-from sim.report import Report, size_report, study_report
-from sim.report_assumptions import CHOICES, FIELDS, UNSEEN, choices_of, section_types
-from sim.report_tables import assumption_table, limit_kw_by_hour, number, unit_of, wait_bins, write_tables
-from sim.report_words import CHANGES, LANGUAGES, PART_NAMES, QUANTITIES, SECTIONS, UNITS, load_words
-from sim.results import cost_parts, size_values, study_values
-from sim.scenario import Scenario
-from sim.sizing import Effort, Sizing, Trial, find_size, pack_table
-from sim.study import StudyResult, run_study
-from tests.fakes_study import scenario
+from sim.report.assumptions import CHOICES, FIELDS, UNSEEN, choices_of, section_types
+from sim.report.report import Report, size_report, study_report
+from sim.report.results import cost_parts, size_values, study_values
+from sim.report.tables import assumption_table, limit_kw_by_hour, number, unit_of, wait_bins, write_tables
+from sim.report.words import CHANGES, LANGUAGES, PART_NAMES, QUANTITIES, SECTIONS, UNITS, load_words
+from sim.scenario.file import Scenario
+from sim.sizing.search import Effort, Sizing, Trial, find_size, pack_table
+from sim.study.parallel import workers
+from sim.study.study import StudyResult, run_study
+from tests.support.sim.study import scenario
 
 CHARTS = "window.echarts = {}; // no </script> in here, see https://example.org"
 

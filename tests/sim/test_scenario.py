@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-import sim.scenario
-from sim.scenario import split_packs
-from sim.scenario_base import Section
-from sim.scenario_file import parse_scenario
-from swap.config import ConfigError
-from tests.fakes_study import scenario, scenario_data, yangquan
+import sim.scenario.file
+from sim.scenario.base import Section
+from sim.scenario.file import split_packs
+from sim.scenario.load import parse_scenario
+from swap.config.station_file import ConfigError
+from tests.support.sim.study import scenario, scenario_data, yangquan
 
 
 def problems(data: dict[str, Any]) -> str:
@@ -82,7 +82,7 @@ PLAIN = {
 
 
 def sections() -> list[type[Section]]:
-    return [item for item in vars(sim.scenario).values() if isinstance(item, type) and issubclass(item, Section)]
+    return [item for item in vars(sim.scenario.file).values() if isinstance(item, type) and issubclass(item, Section)]
 
 
 def test_every_field_has_a_unit_or_a_description() -> None:

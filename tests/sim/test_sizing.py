@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from benchmarks.sizing import check
-from sim.design import Design, applied, capital_yuan_per_year
-from sim.parallel import workers
-from sim.scenario import Scenario
-from sim.scenario_site import StaffSection
-from sim.screening import Screen, fifo_starts
-from sim.sizing import Effort, Search, Trial, find_size, grid_of, pack_table
-from sim.stats import Estimate
-from tests.fakes_study import scenario
+from sim.scenario.file import Scenario
+from sim.scenario.site import StaffSection
+from sim.sizing.screening import Screen, fifo_starts
+from sim.sizing.search import Effort, Search, Trial, find_size, grid_of, pack_table
+from sim.study.design import Design, applied, capital_yuan_per_year
+from sim.study.parallel import workers
+from sim.study.stats import Estimate
+from tests.support.sim.study import scenario
 
 EFFORT = Effort(days=4, warmup_days=0.5, first=4, step=4, most=8)
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from scheduler.types import PackState
-from sim.design import Design, capital_parts
-from sim.engine_staff import StaffHours
-from sim.engine_station import StationFlow
-from sim.scenario import Scenario
-from sim.scenario_file import parse_scenario
-from sim.study import simulate_once
-from swap.config import ConfigError
-from tests.fakes_study import plain_scenario, scenario, scenario_data
+from sim.scenario.file import Scenario
+from sim.scenario.load import parse_scenario
+from sim.study.design import Design, capital_parts
+from sim.study.station import StationFlow
+from sim.study.study import simulate_once
+from sim.world.staff import StaffHours
+from swap.config.station_file import ConfigError
+from tests.support.sim.study import plain_scenario, scenario, scenario_data
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 DAY_SHIFT = {"from_hour": 8, "hours": 12}

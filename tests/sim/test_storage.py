@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.engine import Call
-from sim.engine_station import StationFlow
-from sim.engine_view import PackNow
-from sim.engine_world import World
-from sim.scenario import Scenario
-from sim.scenario_file import parse_scenario
-from sim.study import RunResult, read_run, simulate_once
-from swap.config import ConfigError
-from tests.fakes_study import plain_scenario, scenario, scenario_data
+from sim.scenario.file import Scenario
+from sim.scenario.load import parse_scenario
+from sim.study.engine import Call
+from sim.study.station import StationFlow
+from sim.study.study import RunResult, read_run, simulate_once
+from sim.study.view import PackNow
+from sim.world.world import World
+from swap.config.station_file import ConfigError
+from tests.support.sim.study import plain_scenario, scenario, scenario_data
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 

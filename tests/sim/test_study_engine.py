@@ -13,17 +13,17 @@ from battery_bms.pack import PackSpec, advance_energy, time_to_soc_s
 from scheduler.charging import plan_charging
 from scheduler.queueing import next_dispatch
 from scheduler.types import BayView, LaneView, PackState, PackView, QueueEntry, StationView
-from sim.engine import Call, Flow, FlowRules, StudyTime, Truck
-from sim.engine_curve import Charge, KindCurve
-from sim.engine_simple import FixedPowerRack
-from sim.engine_station import StationFlow
-from sim.engine_view import BayNow, LaneNow, PackNow, StationNow, StationTruck
-from sim.parallel import workers
-from sim.scenario import Scenario
-from sim.scenario_site import StorageSection
-from sim.screening import fifo_starts, trace_of
-from sim.study import run_study, simulate_once
-from tests.fakes_study import plain_scenario, scenario, yangquan
+from sim.scenario.file import Scenario
+from sim.scenario.site import StorageSection
+from sim.sizing.screening import fifo_starts, trace_of
+from sim.study.counted_racks import FixedPowerRack
+from sim.study.curve import Charge, KindCurve
+from sim.study.engine import Call, Flow, FlowRules, StudyTime, Truck
+from sim.study.parallel import workers
+from sim.study.station import StationFlow
+from sim.study.study import run_study, simulate_once
+from sim.study.view import BayNow, LaneNow, PackNow, StationNow, StationTruck
+from tests.support.sim.study import plain_scenario, scenario, yangquan
 
 ACTIVE = (PackState.WAITING, PackState.CHARGING, PackState.READY)
 SPEC = PackSpec(rated_kwh=282, max_charge_kw=282)

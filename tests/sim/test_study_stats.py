@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from sim.stats import (
+from sim.study.stats import (
     batch_means,
     difference,
     estimate,

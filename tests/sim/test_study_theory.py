@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sim.parallel import workers
-from sim.stats import estimate
-from sim.validate import Case, CaseFileError, load_cases, validate
-from sim.validate_models import Length, run
+from sim.study.parallel import workers
+from sim.study.stats import estimate
+from sim.validation.models import Length, run
+from sim.validation.validate import Case, CaseFileError, load_cases, validate
 
 CASES = Path(__file__).parents[1] / "vectors" / "queueing_cases.json"
 

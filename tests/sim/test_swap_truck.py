@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sim.engine_swap_truck import SwapTruckFlow
-from sim.scenario import Scenario
-from sim.study import simulate_once
-from swap.config import ConfigError
-from tests.fakes_study import scenario
+from sim.scenario.file import Scenario
+from sim.study.study import simulate_once
+from sim.study.swap_truck import SwapTruckFlow
+from swap.config.station_file import ConfigError
+from tests.support.sim.study import scenario
 
 DAY_S = 86_400.0
 EXACT = {

@@ -11,32 +11,33 @@ import async_solipsism
 import pytest
 from typer.testing import CliRunner
 
-from api.cli import app
+from api.cli.__main__ import app
 from robotics.port import CommandCode, Location, LocationKind, RobotCommand
 from scheduler.queueing import next_dispatch
 from scheduler.types import ChargingPolicy, Dispatch, StationView
-from sim import engine_station, engine_swaps
-from sim.direct import DirectMeter, DirectRack, DirectRobot
-from sim.engine import Call
-from sim.engine_given import StationMismatch
-from sim.engine_station import StationFlow
-from sim.plant import Plant
-from sim.scenario_file import load_scenario
-from sim.twin import TwinReport, first_difference, run_twin
-from sim.twin_live import COMPLETED, DISPATCHED, TwinEvent, step_times
-from sim.virtual_station import VirtualStation
+from sim.live.direct import DirectMeter, DirectRack, DirectRobot
+from sim.live.virtual_station import VirtualStation
+from sim.plant.plant import Plant
+from sim.scenario.load import load_scenario
+from sim.study import station as engine_station
+from sim.study import swaps as engine_swaps
+from sim.study.engine import Call
+from sim.study.given import StationMismatch
+from sim.study.station import StationFlow
+from sim.twin.live_side import COMPLETED, DISPATCHED, TwinEvent, step_times
+from sim.twin.twin import TwinReport, first_difference, run_twin
 from swap.commerce.bookings import check_in
-from swap.config import StationConfig
-from swap.recorded import swap_entries
-from swap.seed import sync_station
+from swap.config.seed import sync_station
+from swap.config.station_file import StationConfig
+from swap.reading.recording import swap_entries
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
-from swap.station.recipe import load_recipe
+from swap.station.sequence.recipe import load_recipe
 from swap.store import Store
-from tests.fakes_plant import START_AT
-from tests.fakes_twin import twin_scenario, twin_station
+from tests.support.sim.plant import START_AT
+from tests.support.sim.twin import twin_scenario, twin_station
 
 pytestmark = pytest.mark.twin
 
@@ -244,7 +245,7 @@ UNTIL_S = 620.0
 
 
 def _example_station() -> StationConfig:
-    from swap.config import load_station
+    from swap.config.station_file import load_station
 
     return load_station(EXAMPLE / "station.toml")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes_plant import station
-from tests.fakes_station import Bench
+from tests.support.sim.plant import station
+from tests.support.swap.station import Bench
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from string import Formatter
 from scheduler.types import PackState, StationMode
 from swap.station import answers
 from swap.station.answer_words import ANSWERS, Answer, say
-from swap.station.modes import IllegalMode, ModeTrigger
-from swap.station.pack_states import IllegalPackStep, PackTrigger
+from swap.station.states.modes import IllegalMode, ModeTrigger
+from swap.station.states.pack_states import IllegalPackStep, PackTrigger
 
 
 def given() -> Iterator[tuple[str, set[str] | None]]:

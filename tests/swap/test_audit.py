@@ -21,12 +21,12 @@ from swap.commerce.billing import correct_bill
 from swap.commerce.bookings import cancel_booking, make_booking
 from swap.commerce.pricing import CENTI_KWH
 from swap.events import EventKind
-from swap.history import list_bills
+from swap.reading.lists import list_bills
 from swap.store import Store
-from tests.fakes_commerce import filled_store
-from tests.fakes_commerce import station as fresh_station
-from tests.fakes_plant import station
-from tests.fakes_station import Bench
+from tests.support.sim.plant import station
+from tests.support.swap.commerce import filled_store
+from tests.support.swap.commerce import station as fresh_station
+from tests.support.swap.station import Bench
 
 
 def examine(url: str) -> AuditReport:

@@ -26,12 +26,12 @@ from swap.commerce.billing import (
 )
 from swap.commerce.errors import BillNotReversible
 from swap.commerce.pricing import Flag, SeatEnergy, price_swap, to_decimal, two_part_rent
-from swap.config import StationConfig
+from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
-from swap.history import BillRecord, list_bills
+from swap.reading.lists import BillRecord, list_bills
 from swap.store import Store
 from swap.tables import Bill, BillLine, StationEvent, Swap
-from tests.fakes_commerce import AT, FlatTariff, arrive, code, exchange, filled_store, finish, station
+from tests.support.swap.commerce import AT, FlatTariff, arrive, code, exchange, filled_store, finish, station
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "swap_billing.json").read_text(encoding="utf-8")

@@ -32,13 +32,13 @@ from swap.commerce.errors import (
     WindowNotAllowed,
 )
 from swap.commerce.slots import SlotGrid, SlotRange
-from swap.config import BookingSection, ConfigError, StationConfig, parse_station
+from swap.config.station_file import BookingSection, ConfigError, StationConfig, parse_station
 from swap.errors import NotFound
-from swap.history import BookingRecord
+from swap.reading.lists import BookingRecord
 from swap.station.file_check import check_recipes
 from swap.store import Store
 from swap.tables import Booking, Pack, Station, StationEvent, Swap, SwapSeat
-from tests.fakes_commerce import AT, arrive, code, exchange, filled_store, finish, station, station_data
+from tests.support.swap.commerce import AT, arrive, code, exchange, filled_store, finish, station, station_data
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)

@@ -11,8 +11,8 @@ from sqlmodel import select
 from swap.audit import audit
 from swap.events import EventKind
 from swap.tables import Bill, Pack
-from tests.fakes_plant import station
-from tests.fakes_station import Bench
+from tests.support.sim.plant import station
+from tests.support.swap.station import Bench
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from robotics.port import CommandCode, Signal
-from sim.plant_yard import Head
+from sim.plant.yard import Head
 from swap.events import EventKind
-from swap.station.session import HoldReason, Phase
-from tests.fakes_plant import code
-from tests.fakes_station import Bench, mode
+from swap.station.sequence.session import HoldReason, Phase
+from tests.support.sim.plant import code
+from tests.support.swap.station import Bench, mode
 
 SPENT = code(11)
 FRESH = code(1)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from robotics.port import CommandCode
-from swap.config import StationConfig
+from swap.config.station_file import StationConfig
 from swap.events import EventKind
 from swap.station.thermal import EVACUATE_WITHIN_S, Stage
-from tests.fakes_plant import code, station
-from tests.fakes_station import Bench, blocked, mode
+from tests.support.sim.plant import code, station
+from tests.support.swap.station import Bench, blocked, mode
 
 SPENT = code(11)
 HOT = code(2)

@@ -12,10 +12,10 @@ from swap.commerce.bookings import check_in
 from swap.commerce.errors import SwapOpen
 from swap.errors import SwapError
 from swap.events import EventKind
-from swap.station.session import HoldReason, Phase
+from swap.station.sequence.session import HoldReason, Phase
 from swap.tables import Swap
-from tests.fakes_plant import code
-from tests.fakes_station import Bench, blocked
+from tests.support.sim.plant import code
+from tests.support.swap.station import Bench, blocked
 
 SPENT = code(11)
 FRESH = code(1)

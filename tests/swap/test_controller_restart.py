@@ -11,9 +11,9 @@ import pytest
 from robotics.port import CommandCode
 from swap.events import EventKind
 from swap.station.controller import CellOwned
-from swap.station.session import HoldReason, Phase
-from tests.fakes_plant import station
-from tests.fakes_station import Bench, mode
+from swap.station.sequence.session import HoldReason, Phase
+from tests.support.sim.plant import station
+from tests.support.swap.station import Bench, mode
 
 
 async def at_step(bench: Bench, state: str, seconds: float = 10.0) -> str:

@@ -11,11 +11,11 @@ from datetime import timedelta
 
 import pytest
 
-from swap.seed import sync_station
+from swap.config.seed import sync_station
 from swap.station.lease import ControllerRunning, Lease, LeaseLost
 from swap.store import Store
 from swap.tables import LEASE_EXPIRES_S, ControllerLease
-from tests.fakes_plant import START_AT, station
+from tests.support.sim.plant import START_AT, station
 
 NOW = START_AT
 LATER = NOW + timedelta(seconds=LEASE_EXPIRES_S + 1)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from robotics.port import Signal
-from swap.station.permissives import CellFacts, broken_guards, fact, missing, seat_heads, tripped
-from swap.station.recipe import StepRow, load_recipe
-from tests.fakes_sequence import Cycle, heads
+from swap.station.sequence.permissives import CellFacts, broken_guards, fact, missing, seat_heads, tripped
+from swap.station.sequence.recipe import StepRow, load_recipe
+from tests.support.swap.sequence import Cycle, heads
 
 
 def of(state: str, *, packs: int = 1) -> tuple[StepRow, Cycle]:

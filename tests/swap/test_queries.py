@@ -7,13 +7,13 @@ from decimal import Decimal
 
 import pytest
 
-from swap.config import load_station
+from swap.config.station_file import load_station
 from swap.errors import InvalidInput, NotFound
-from swap.history import get_bill, latest_ended, list_bills, list_events, list_swaps, read_cursor, swap_detail
-from swap.queries import get_station, list_packs, live_mark, site_history, station_state
-from swap.requests import get_request, latest_requests, make_request
+from swap.reading.lists import get_bill, latest_ended, list_bills, list_events, list_swaps, read_cursor, swap_detail
+from swap.reading.now import get_station, list_packs, live_mark, site_history, station_state
+from swap.station.requests import get_request, latest_requests, make_request
 from swap.store import Store
-from tests.fakes_api import NOW, STATION_FILE, busy_day, filled_store
+from tests.support.api.doors import NOW, STATION_FILE, busy_day, filled_store
 
 STATION = "yangquan-mine"
 

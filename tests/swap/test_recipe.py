@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from robotics.port import CommandCode, Signal
-from swap.station.machine import IllegalStep, Trigger, fire, legal, mermaid
-from swap.station.permissives import location
-from swap.station.recipe import (
+from swap.station.sequence.docs import PAGES, Language, fact_words, render
+from swap.station.sequence.machine import IllegalStep, Trigger, fire, legal, mermaid
+from swap.station.sequence.permissives import location
+from swap.station.sequence.recipe import (
     COMPLETED,
     QUEUED,
     RETURNED,
@@ -27,9 +28,8 @@ from swap.station.recipe import (
     markdown,
     shipped_recipes,
 )
-from swap.station.recipe_docs import PAGES, Language, fact_words, render
-from swap.station.recipe_rules import needed, table_problems
-from swap.station.step_table import DERIVED_FACTS
+from swap.station.sequence.rules import needed, table_problems
+from swap.station.sequence.step_table import DERIVED_FACTS
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "swap/station/recipes"
@@ -196,7 +196,7 @@ def test_every_row_asks_for_what_its_command_needs(name: str, packs: int, order:
 
 
 def test_places_become_locations_of_the_robot() -> None:
-    from swap.station.permissives import SeatPlan
+    from swap.station.sequence.permissives import SeatPlan
 
     plan = SeatPlan(2, "O", "N", "s:A4", 4, "s:A2", 2)
     codes = {place: where.code if (where := location(place, plan)) else None for place in Place}
@@ -341,7 +341,7 @@ def test_the_diagram_has_every_transition(name: str, packs: int, order: str) -> 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_page_is_what_the_recipes_say(language: Language) -> None:
     committed = (ROOT / "docs" / PAGES[language]).read_text(encoding="utf-8")
-    assert committed == render(language), "run: python -m swap.station.recipe_docs"
+    assert committed == render(language), "run: python -m swap.station.sequence.docs"
 
 
 def test_every_fact_has_words_in_both_languages() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from battery_bms.port import ChargerState, PackReading
 from swap.events import EventKind
 from swap.station.reconcile import BayRecord, Mismatch, compare
-from tests.fakes_plant import START_AT, code
-from tests.fakes_station import Bench, blocked
+from tests.support.sim.plant import START_AT, code
+from tests.support.swap.station import Bench, blocked
 
 
 def reading(bay: str, pack_id: str | None, present: bool = True) -> PackReading:

@@ -9,8 +9,8 @@ import pytest
 
 from robotics.faults import load_faults
 from robotics.port import CommandCode
-from swap.station.recipe import FaultAction, StepRow, load_recipe
-from swap.station.recovery import StepFault, head_action, recovery_for
+from swap.station.sequence.recipe import FaultAction, StepRow, load_recipe
+from swap.station.sequence.recovery import StepFault, head_action, recovery_for
 
 RETRY, UNWIND, PERSON, STOP = FaultAction.RETRY, FaultAction.UNWIND, FaultAction.PERSON, FaultAction.STOP
 

@@ -9,8 +9,8 @@ import pytest
 
 from robotics.port import CellState, CommandCode, ControlMode, ResultCode, RunMode
 from scheduler.types import StationMode
-from swap.station.recipe import FaultAction
-from swap.station.session import (
+from swap.station.sequence.recipe import FaultAction
+from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,
     Ended,
@@ -23,7 +23,7 @@ from swap.station.session import (
     StepDone,
     StepFailed,
 )
-from tests.fakes_sequence import Cycle, kinds, of
+from tests.support.swap.sequence import Cycle, kinds, of
 
 ALL_GUARDS = ("curtain_clear", "doors_closed", "handbrake_on", "gear_neutral", "key_off", "hv_off")
 

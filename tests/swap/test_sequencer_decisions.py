@@ -9,9 +9,9 @@ import pytest
 
 from robotics.port import ResultCode, Signal
 from scheduler.types import StationMode
-from swap.station.recipe import FaultAction
-from swap.station.sequencer import interrupted
-from swap.station.session import (
+from swap.station.sequence.recipe import FaultAction
+from swap.station.sequence.sequencer import interrupted
+from swap.station.sequence.session import (
     Acknowledge,
     Ended,
     HoldReason,
@@ -21,7 +21,7 @@ from swap.station.session import (
     StepDone,
     StepFailed,
 )
-from tests.fakes_sequence import Cycle, heads, kinds, of
+from tests.support.swap.sequence import Cycle, heads, kinds, of
 
 ALL_GUARDS = ("curtain_clear", "doors_closed", "handbrake_on", "gear_neutral", "key_off", "hv_off")
 

@@ -8,9 +8,9 @@ import pytest
 
 from robotics.faults import fault_by_name
 from robotics.port import AckCode, ResultCode
-from swap.station.recipe import Check, FaultAction
-from swap.station.sequencer import CHECK_RETRY_S, RESEND_S
-from swap.station.session import (
+from swap.station.sequence.recipe import Check, FaultAction
+from swap.station.sequence.sequencer import CHECK_RETRY_S, RESEND_S
+from swap.station.sequence.session import (
     Acknowledge,
     CheckChanged,
     HoldReason,
@@ -20,7 +20,7 @@ from swap.station.session import (
     StepDone,
     StepFailed,
 )
-from tests.fakes_sequence import Cycle, heads, kinds, of
+from tests.support.swap.sequence import Cycle, heads, kinds, of
 
 ALL_GUARDS = ("curtain_clear", "doors_closed", "handbrake_on", "gear_neutral", "key_off", "hv_off")
 

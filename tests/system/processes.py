@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from tests.ports import own_ports
+from tests.support.ports import own_ports
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "yangquan_mine"
 SPEED = 60.0

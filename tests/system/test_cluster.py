@@ -16,11 +16,11 @@ import pytest
 from distributed import Client
 from typer.testing import CliRunner
 
-from api.cli import app
-from sim import parallel
-from sim.parallel import ClusterError, workers
-from tests.fakes_study import SMALL_FILE
-from tests.ports import own_ports
+from api.cli.__main__ import app
+from sim.study import parallel
+from sim.study.parallel import ClusterError, workers
+from tests.support.ports import own_ports
+from tests.support.sim.study import SMALL_FILE
 
 pytestmark = [pytest.mark.system]
 

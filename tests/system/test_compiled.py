@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.compiled import CompileError, build, has_compiler
-from tests.tools import skip_or_fail
+from tests.support.tools import skip_or_fail
 
 pytestmark = [pytest.mark.tool, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sim.devices import DeviceServers
-from sim.plant import Plant
-from swap.config import load_station
-from tests.ports import own_ports
+from sim.devices.servers import DeviceServers
+from sim.plant.plant import Plant
+from swap.config.station_file import load_station
+from tests.support.ports import own_ports
 from tests.system.processes import LIMIT_S, StationProcess, example_station, swap
 
 

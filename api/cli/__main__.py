@@ -1,0 +1,40 @@
+"""The command line: `swap COMMAND`. Exit codes: 0 all well, 1 something was found, 2 wrong usage or invalid input.
+
+Commands import what they need when they run, so that `swap --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from api import terminal
+from api.cli import data, network, replay, run, station, study
+
+app = typer.Typer(
+    name="swap",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Battery-swap stations for heavy trucks, from the PLC to the invoice.",
+    epilog="Exit codes: 0 all well, 1 something was found, 2 wrong usage or invalid input.",
+)
+
+
+@app.callback()
+def begin(lang: terminal.LangOption = None) -> None:
+    """Take what holds for every command."""
+    terminal.choose(lang)
+
+
+for part in (run, station, data, study, replay, network):
+    app.add_typer(part.commands)
+
+
+def main() -> None:
+    """Entry point of the `swap` program."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

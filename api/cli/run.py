@@ -1,0 +1,145 @@
+"""`swap run` and `swap devices`: a station with its console, or its simulated equipment alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.common import (
+    DatabaseUrl,
+    Json,
+    Station,
+    fail,
+    print_json,
+    print_table,
+    read_settings,
+    read_station,
+)
+from api.terminal import language, text
+
+commands = typer.Typer()
+
+Speed = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        max=1000,
+        help="Station seconds per real second. With real devices only 1. [env: SWAP_SPEED]",
+        show_default=False,
+    ),
+]
+
+
+@commands.command(epilog="Example: `swap run examples/yangquan_mine/station.toml --speed 20 --port 8080`")
+def run(
+    station: Station,
+    speed: Speed = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="HTTP port, 0 takes a free one. [env: SWAP_PORT]", show_default=False),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [env: SWAP_HOST]", show_default=False)] = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Run a station: controller, HTTP interface and console; simulated devices unless the file names real ones.
+
+    Ctrl-C stops safely: the robot is held, charging goes to 0 kW. The next start resumes from the database.
+    """
+    settings = read_settings(station_file=station, speed=speed, port=port, host=host, database_url=database_url)
+    config = read_station(station)
+    try:
+        settings.speed_for(config.devices)
+    except ValueError as error:
+        fail(str(error))
+    from api.wiring import run_station
+
+    raise typer.Exit(run_station(settings, config))
+
+
+@commands.command(
+    epilog="Example: `swap devices examples/yangquan_mine/station.toml --fault estop_pressed:L1 --control-port 15099`. "
+    "`--fault list` prints every fault."
+)
+def devices(
+    station: Station,
+    speed: Speed = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Begin with this fault: NAME:ID[,argument=value]; may be repeated. `list` prints them all.",
+            show_default=False,
+        ),
+    ] = None,
+    control_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Loopback port of the interface that puts faults in at run time.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all variation.")] = 1,
+    snapshot: Annotated[
+        Path | None,
+        typer.Option(help="File in which the plant is kept over restarts; none keeps nothing.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the simulated PLC, chargers, BMS and meter of a station alone, as Modbus TCP servers, until Ctrl-C.
+
+    Point your own controller at them, or `swap run` with `devices = "real"`.
+    """
+    if fault and "list" in fault:
+        _list_faults(as_json)
+        return
+    config = read_station(station)
+    import asyncio
+    from functools import partial
+
+    from sim.devices.servers import DeviceError, DeviceServers, run_devices
+    from sim.plant.plant import PlantError
+
+    def ready(servers: DeviceServers) -> None:
+        if as_json:
+            print_json({name: f"{host}:{port}" for name, (host, port) in servers.addresses.items()})
+        else:
+            for name, (host, port) in servers.addresses.items():
+                typer.echo(f"{name:<12} Modbus TCP {host}:{port}")
+            typer.echo(text("{speed:g} station seconds a second; Ctrl-C stops.", speed=servers.speed))
+
+    run = partial(
+        run_devices,
+        config,
+        speed=1.0 if speed is None else speed,
+        seed=seed,
+        snapshot_path=snapshot,
+        folder=station.parent,
+        faults=fault or (),
+        control_port=control_port,
+        on_ready=ready,
+    )
+    try:
+        asyncio.run(run())
+    except KeyboardInterrupt:
+        typer.echo(text("stopped"))
+    except (DeviceError, PlantError) as error:
+        fail(str(error))
+
+
+def _list_faults(as_json: bool) -> None:
+    from sim.plant.faults import catalogue
+
+    faults = catalogue().values()
+    if as_json:
+        print_json(
+            [
+                {"name": f.name, "usage": f.usage, "target": f.text.target, "zh": f.text.zh, "en": f.text.en}
+                for f in faults
+            ]
+        )
+    else:
+        pick = language().pick
+        print_table((text("fault"), text("what happens")), [(f.usage, pick(f.text.zh, f.text.en)) for f in faults])

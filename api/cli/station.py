@@ -1,0 +1,202 @@
+"""`swap check`, `swap charge-plan`, `swap recipe`: look at a station before it runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from api.cli.common import FOUND, INVALID, OK, Json, Station, fail, print_json, print_table, read_station
+from api.terminal import LangOption, choose, language, text
+from api.terminal import lang as terminal_lang
+
+if TYPE_CHECKING:
+    from api.device_check import DeviceAnswer
+    from swap.config.station_file import StationConfig
+    from swap.reading.charge_plan import PlanStep
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog="Example: `swap check examples/yangquan_mine/station.toml --devices`. "
+    "Exit codes: 0 all well, 1 a device does not answer, 2 the file is not valid."
+)
+def check(
+    station: Station,
+    devices: Annotated[
+        bool, typer.Option("--devices", help="Also read every device named in the file; nothing is written.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Is the station file valid (every problem is printed), and do its devices answer?"""
+    from swap.config.station_file import ConfigError, load_station
+
+    try:
+        config = load_station(station)
+    except ConfigError as error:
+        if as_json:
+            print_json({"file": str(station), "valid": False, "problems": list(error.problems)})
+            raise typer.Exit(INVALID) from None
+        fail(str(error))
+    answers = _ask_devices(config, station.parent) if devices else ()
+    if as_json:
+        devices_json = [{"device": a.device, "address": a.address, "ok": a.ok, "detail": a.detail} for a in answers]
+        print_json({"file": str(station), "valid": True, "problems": [], "devices": devices_json})
+    else:
+        bays = sum(bay.role == "rack" for bay in config.bays)
+        charger_kw = sum(bay.charger_kw for bay in config.bays)
+        typer.echo(
+            text(
+                "{file}: valid. {id}: {lanes} lane(s), {bays} charging bays, {charger_kw:g} kW of chargers, "
+                "grid limit {grid_kw:g} kW, {trucks} trucks, {packs} packs, {devices}",
+                file=station,
+                id=config.station.id,
+                lanes=len(config.lanes),
+                bays=bays,
+                charger_kw=charger_kw,
+                grid_kw=config.site.grid_limit_kw,
+                trucks=len(config.vehicles),
+                packs=len(config.packs),
+                devices=language().word("devices", config.devices),
+            )
+        )
+        if answers:
+            print_table(
+                (text("device"), text("address"), text("answers"), text("what it says")),
+                [(a.device, a.address, text("yes") if a.ok else text("NO"), text(a.said, **a.values)) for a in answers],
+            )
+    raise typer.Exit(OK if all(answer.ok for answer in answers) else FOUND)
+
+
+def _ask_devices(config: StationConfig, folder: Path) -> tuple[DeviceAnswer, ...]:
+    import asyncio
+    import logging
+
+    from api.device_check import ask_devices
+
+    # The table says which devices are silent; the links' own log lines would say it again.
+    links = logging.getLogger("robotics")
+    level = links.level
+    links.setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(ask_devices(config, folder))
+    finally:
+        links.setLevel(level)
+
+
+@commands.command(
+    "charge-plan",
+    epilog="Example: `swap charge-plan examples/yangquan_mine/station.toml --soc A1=20 --soc A2=35 --hours 6`",
+)
+def charge_plan(
+    station: Station,
+    soc: Annotated[
+        list[str] | None,
+        typer.Option(help="Start the pack of a bay at this state of charge: BAY=PERCENT; may be repeated."),
+    ] = None,
+    at: Annotated[datetime | None, typer.Option(help="Start, station local time.", show_default="now")] = None,
+    hours: Annotated[float, typer.Option(min=0.25, max=168)] = 12,
+    step_min: Annotated[int, typer.Option(min=1, max=60, help="Length of one step, minutes.")] = 15,
+    as_json: Json = False,
+) -> None:
+    """Carry the charging plan forward for the packs in the rack: power by bay, price period, energy and cost.
+
+    The decisions are those of the running station. No truck comes and packs stay at 25 °C.
+    """
+    from datetime import UTC
+
+    from scheduler.tariff import TariffError, load_tariff
+    from swap.errors import InvalidInput
+    from swap.reading.charge_plan import project_charging, set_soc, stock_of_file
+
+    config = read_station(station)
+    zone = config.station.zone
+    start_at = datetime.now(UTC) if at is None else at.replace(tzinfo=at.tzinfo or zone).astimezone(UTC)
+    start_at = start_at.replace(second=0, microsecond=0)
+    stock = stock_of_file(config)
+    try:
+        for item in soc or ():
+            bay_id, _, percent = item.partition("=")
+            try:
+                value = float(percent)
+            except ValueError:
+                raise InvalidInput("--soc", item, "BAY=PERCENT, such as A1=20") from None
+            set_soc(config, stock, bay_id, value)
+        tariff = load_tariff(config.tariff, zone, station.parent)
+    except (InvalidInput, TariffError) as error:
+        fail(str(error))
+    steps = project_charging(config, stock, tariff, start_at=start_at, hours=hours, step_min=step_min)
+    cost_yuan = sum((float(s.price_yuan_per_kwh) * s.energy_kwh for s in steps), 0.0)
+    energy_kwh = sum(s.energy_kwh for s in steps)
+    if as_json:
+        print_json(
+            {
+                "station": config.station.id,
+                "grid_limit_kw": config.site.grid_limit_kw,
+                "energy_kwh": round(energy_kwh, 2),
+                "cost_yuan": round(cost_yuan, 2),
+                "steps": [asdict(step) for step in steps],
+            }
+        )
+        return
+    _print_plan(config, steps)
+    typer.echo(
+        text(
+            "{energy_kwh:,.1f} kWh for {cost_yuan:,.2f} yuan; grid limit {grid_kw:g} kW, "
+            "of which the station itself {base_kw:g} kW",
+            energy_kwh=energy_kwh,
+            cost_yuan=cost_yuan,
+            grid_kw=config.site.grid_limit_kw,
+            base_kw=config.site.base_load_kw,
+        )
+    )
+
+
+def _print_plan(config: StationConfig, steps: tuple[PlanStep, ...]) -> None:
+    bays = [bay.bay_id for bay in steps[0].bays] if steps else []
+    word = language().word
+    rows = []
+    for step in steps:
+        cells = [f"{b.power_kw:.0f} kW" if b.power_kw else word("limit", b.limited_by) for b in step.bays]
+        socs = [f"{b.soc_pct:.0f}%" for b in step.bays]
+        rows.append(
+            (
+                step.at.astimezone(config.station.zone).strftime("%m-%d %H:%M"),
+                word("period", step.period),
+                f"{step.price_yuan_per_kwh:.4f}",
+                f"{step.setpoint_kw:.0f}",
+                *(f"{soc} {cell}" for soc, cell in zip(socs, cells, strict=True)),
+            )
+        )
+    print_table((text("time"), text("period"), text("yuan/kWh"), "kW", *bays), rows, right=(2, 3))
+
+
+@commands.command(epilog="Example: `swap recipe top_lift --packs 2 --order in_out`")
+def recipe(
+    name: Annotated[str, typer.Argument(help="A shipped recipe, or a TOML file.", show_default=False)],
+    packs: Annotated[int, typer.Option(min=1, max=2, help="Packs per vehicle.")] = 1,
+    order: Annotated[Literal["out_in", "in_out"], typer.Option(help="Spent pack out first, or in first.")] = "out_in",
+    lang: LangOption = None,
+    diagram: Annotated[bool, typer.Option("--mermaid", help="Print the state diagram instead.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print a recipe's table: each state with its command, permissives, confirmations, time limit and way back."""
+    if lang is not None:
+        choose(lang)
+    from swap.station.sequence.machine import mermaid
+    from swap.station.sequence.recipe import RecipeError, load_recipe, markdown
+
+    try:
+        table = load_recipe(name, Path()).table(packs, order)
+    except RecipeError as error:
+        fail(str(error))
+    if as_json:
+        print_json([asdict(row) for row in table.rows])
+    elif diagram:
+        typer.echo(mermaid(table))
+    else:
+        typer.echo(markdown(table, terminal_lang().value))

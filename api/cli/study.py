@@ -1,0 +1,254 @@
+"""`swap simulate`, `swap size`, `swap validate`: the planner's commands."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.common import FOUND, OK, Json, fail, print_json, print_table
+from api.cli.planner import (
+    Cluster,
+    Processes,
+    Quick,
+    ScenarioFile,
+    Seed,
+    finite,
+    number,
+    print_report_table,
+    progress,
+    read_scenario,
+    words,
+    worker_pool,
+)
+from api.cli.report import ReportFile, ReportLang, ReportWanted, Tables
+from api.terminal import text
+
+if TYPE_CHECKING:
+    from sim.scenario.file import Scenario
+    from sim.sizing.search import Sizing, Trial
+    from sim.study.study import StudyResult
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog="Example: `swap validate tests/vectors/queueing_cases.json`. "
+    "Exit codes: 0 every value agrees, 1 one does not, 2 the file cannot be used."
+)
+def validate(
+    cases: Annotated[Path, typer.Argument(help="Case file (JSON).", show_default=False)],
+    limit: Annotated[
+        float, typer.Option("--standard-errors", min=0.1, help="Largest deviation allowed, in standard errors.")
+    ] = 4.0,
+    only: Annotated[str | None, typer.Option("--only", help="Cases whose id or model contains this.")] = None,
+    quick: Quick = False,
+    seed: Seed = None,
+    processes: Processes = None,
+    cluster: Cluster = None,
+    as_json: Json = False,
+) -> None:
+    """Run the simulator on every case of a file of exact queueing results, and compare."""
+    from dataclasses import asdict
+
+    from sim.validation.validate import SEED, CaseFileError, load_cases
+    from sim.validation.validate import validate as run
+
+    try:
+        wanted = [case for case in load_cases(cases) if only is None or only in case.id or only in case.model]
+    except CaseFileError as error:
+        fail(str(error))
+    if not wanted:
+        fail(text("{file}: no case contains {part!r}", file=cases, part=only))
+    with worker_pool(processes, cluster) as pool, progress(text("validating"), quiet=as_json) as on_done:
+        report = run(wanted, pool, quick=quick, limit=limit, seed=SEED if seed is None else seed, on_done=on_done)
+    failed = [check for check in report.checks if not check.passed]
+    if as_json:
+        values = [asdict(check) for check in report.checks]
+        print_json({"cases": report.cases, "passed": report.passed, "limit": limit, "checks": finite(values)})
+    else:
+        print_table(
+            (text("case"), text("value"), text("exact"), text("simulated"), "± 95 %", text("std. errors"), ""),
+            [
+                (
+                    check.case,
+                    check.value,
+                    number(check.exact, 6),
+                    number(check.simulated, 6),
+                    number(check.half_width, 2) if check.half_width else text("exact"),
+                    f"{check.deviation:+.2f}" if math.isfinite(check.deviation) else "–",
+                    text("pass") if check.passed else text("FAIL"),
+                )
+                for check in report.checks
+            ],
+            right=(2, 3, 4, 5),
+        )
+        typer.echo(
+            "\n"
+            + text(
+                "{passed} of {cases} cases passed, {values} values compared at {limit:g} standard errors, "
+                "{failed} failed, {trucks:,} trucks simulated.",
+                passed=report.cases_passed,
+                cases=report.cases,
+                values=len(report.checks),
+                limit=limit,
+                failed=len(failed),
+                trucks=report.trucks,
+            )
+        )
+    raise typer.Exit(OK if report.passed else FOUND)
+
+
+@commands.command(
+    epilog="Example: `swap simulate examples/yangquan_mine/scenario.toml --days 14`. "
+    "With a report: `--report out.html --tables out.xlsx --lang en`. "
+    "Exit codes: 0 done, 2 the file is not valid, or the report cannot be written."
+)
+def simulate(
+    scenario: ScenarioFile,
+    days: Annotated[float | None, typer.Option("--days", min=0.5, help="Length of a replication.")] = None,
+    replications: Annotated[int | None, typer.Option("--replications", "-n", min=2)] = None,
+    half_width: Annotated[
+        float | None,
+        typer.Option("--half-width", help="Add replications until the share within the promise is known to this."),
+    ] = None,
+    seed: Seed = None,
+    quick: Quick = False,
+    processes: Processes = None,
+    cluster: Cluster = None,
+    as_json: Json = False,
+    report: ReportFile = None,
+    tables: Tables = None,
+    lang: ReportLang = None,
+) -> None:
+    """Simulate a station under a scenario's demand: waits, service, utilisation, energy and cost, with intervals."""
+    from sim.report.report import study_report
+    from sim.report.results import study_values
+    from sim.study.study import run_study
+
+    read = read_scenario(scenario)
+    wanted = ReportWanted(report, tables, lang)
+    if quick:
+        days, replications = days or 7.0, replications or 4
+    with worker_pool(processes, cluster) as pool, progress(text("simulating"), quiet=as_json) as on_done:
+        result = run_study(
+            read,
+            pool,
+            days=days,
+            replications=replications,
+            seed=seed,
+            warmup_days=1.0 if quick else None,
+            half_width=half_width,
+            on_done=on_done,
+        )
+    if as_json:
+        print_json(finite(study_values(result)))
+    else:
+        _print_study(result)
+    if wanted:
+        wanted.write(study_report(result, wanted.words))
+
+
+def _print_study(result: StudyResult) -> None:
+    from sim.report.report import runs_line, station_line, study_report, warmup_line
+
+    report = study_report(result, words())
+    typer.echo(station_line(result.scenario, report.words))
+    runs = runs_line(len(result.runs), result.days, result.scenario.study.start_on, result.seed, report.words)
+    typer.echo(f"{runs}; {warmup_line(result.notes, result.warmup_days, report.words)}")
+    typer.echo(f"{report.words.text('Confidence of the intervals')}: {result.confidence:.0%}\n")
+    for table in report.tables:
+        if table.id in ("key_numbers", "periods"):
+            print_report_table(table)
+            typer.echo()
+    for line in report.answer:
+        typer.echo(line)
+
+
+@commands.command(
+    epilog="Example: `swap size examples/yangquan_mine/scenario.toml --quick`. "
+    "Exit codes: 0 a design keeps the promise, 1 none of the grid does, 2 the file is not valid, "
+    "or the report cannot be written."
+)
+def size(
+    scenario: ScenarioFile,
+    days: Annotated[float | None, typer.Option("--days", min=0.5, help="Length of a replication.")] = None,
+    packs_only: Annotated[
+        bool, typer.Option("--packs-only", help="Only the number of packs, everything else as it is.")
+    ] = False,
+    seed: Seed = None,
+    quick: Quick = False,
+    processes: Processes = None,
+    cluster: Cluster = None,
+    as_json: Json = False,
+    report: ReportFile = None,
+    tables: Tables = None,
+    lang: ReportLang = None,
+) -> None:
+    """Find the cheapest packs, chargers, kVA and lanes that keep the promise; say what binds and how sure it is."""
+    from sim.report.report import size_report
+    from sim.report.results import size_values
+    from sim.sizing.search import Effort, find_size, pack_table
+
+    read = read_scenario(scenario)
+    wanted = ReportWanted(report, tables, lang)
+    length = days or (3.0 if quick else float(read.study.days))
+    effort = Effort(length, first=4, step=4, most=8 if quick else 24)
+    with worker_pool(processes, cluster) as pool:
+        with progress(text("packs"), quiet=as_json) as on_done:
+            table = pack_table(read, pool, effort, seed=seed, on_done=on_done)
+        if not as_json:
+            _print_pack_table(read, table)
+        found = None
+        if not packs_only:
+            found = find_size(read, pool, effort, seed=seed, on_trial=None if as_json else _say_trial)
+    stock = next((trial for trial in table if trial.verdict), None)
+    if as_json:
+        print_json(finite(size_values(table, found)))
+    elif found is not None:
+        _print_sizing(table, found)
+    if wanted:
+        wanted.write(size_report(table, found, wanted.words, read))
+    answered = stock is not None if found is None else found.answer is not None
+    raise typer.Exit(OK if answered else FOUND)
+
+
+def _say_trial(trial: Trial) -> None:
+    share = f"{trial.share.mean:.1%} ± {trial.share.half_width:.1%}"
+    design = words().design(trial.design)
+    said = text("tried {design}: {share} ({runs} runs)", design=design, share=share, runs=len(trial.runs))
+    typer.echo(f"  {said}", err=True)
+
+
+def _print_pack_table(scenario: Scenario, trials: list[Trial]) -> None:
+    from sim.report.report import runs_line, station_line, stock_line
+    from sim.report.tables import size_tables
+
+    said, runs = words(), trials[0].runs
+    typer.echo(station_line(scenario, said))
+    typer.echo(runs_line(len(runs), runs[0].days, scenario.study.start_on, runs[0].seed, said) + "\n")
+    print_report_table(size_tables(trials, None, said)[0], columns=BY_PACKS)
+    typer.echo("\n" + stock_line(trials, said))
+
+
+BY_PACKS = (0, 6, 7, 5, 8, 9, 11)
+"""Columns of the report's table of designs that tell one number of packs from another."""
+FRONT = (0, 1, 2, 3, 10, 7, 5)
+"""Columns that tell the designs of the front apart."""
+
+
+def _print_sizing(trials: list[Trial], found: Sizing) -> None:
+    from sim.report.report import size_report
+
+    report = size_report(trials, found, words(), found.scenario)
+    typer.echo()
+    for line in (*report.answer, *report.warnings):
+        typer.echo(line)
+    shown = {"gains": None, "rivals": None, "front": FRONT, "sensitivity": None}
+    for table in report.tables:
+        if table.id in shown:
+            typer.echo(f"\n{table.title}:")
+            print_report_table(table, columns=shown[table.id])
+    typer.echo("\n" + "; ".join(f"{name}: {value}" for name, value in report.made[-1:]))

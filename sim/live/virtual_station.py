@@ -1,0 +1,298 @@
+"""A live station on virtual time: the controller's own code over the plant in memory. Nothing waits.
+
+The live controller calls its steps at fixed periods, and most calls find nothing new. Here time stands still
+during a round of steps and then jumps to the next instant at which a round can find something: a motion or a
+driver's act ends, a truck comes, a pack is charged or full, the price changes, a check is to be tried again;
+one poll later after each change, and never more than `idle_s` later. What is called is
+`swap.station.controller`, unchanged; a test compares with its own loops (`StationController.run`).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from battery_bms.pack import PackSpec, time_to_soc_s, time_to_temp_s
+from scheduler.charging import Limit
+from scheduler.tariff import Tariff, load_tariff
+from sim.live.direct import DirectMeter, DirectRack, DirectRobot
+from sim.plant.plant import Plant
+from sim.plant.rack import US_PER_S, bay_place
+from swap.commerce.bookings import check_in
+from swap.config.seed import sync_station
+from swap.config.station_file import StationConfig
+from swap.station.clock import Clock
+from swap.station.context import StationContext
+from swap.station.controller import StationController
+from swap.station.lanes import LaneRunner
+from swap.station.lease import Lease
+from swap.station.sequence.session import Phase, Session
+from swap.station.sequence.step_table import Place
+from swap.station.states.pack_states import HYSTERESIS_C
+from swap.store import Store
+
+WAIT_POLL_S = 1.0
+"""A swap that waits for something other than the end of a motion is looked at this often."""
+IDLE_S = 60.0
+"""Longest jump. Site samples are stored this often."""
+AFTER_US = 10
+"""A pack is looked at so long after it has reached a level, for rounding."""
+_SHORT = frozenset({Limit.GRID, Limit.RACK, Limit.MEASURED_IMPORT, Limit.DEMAND_RESPONSE})
+
+
+class VirtualStation:
+    """One station, its plant and its clock.
+
+    Args:
+        config: the station file.
+        store: a migrated database; filled from the station file where it is empty.
+        plant: the truth; its time is the station's.
+        poll_s: time from one look at a cell to the next while something changes.
+        idle_s: longest time between two rounds.
+    """
+
+    def __init__(
+        self, config: StationConfig, store: Store, plant: Plant, *, poll_s: float | None = None, idle_s: float = IDLE_S
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.plant = plant
+        self.poll_s = min(lane.cell.poll_s for lane in config.lanes) if poll_s is None else poll_s
+        self.tariff: Tariff = load_tariff(config.tariff, config.station.zone, config.folder)
+        self.clock = Clock(plant.now_at, 1.0, monotonic=lambda: self.plant.now_us / US_PER_S)
+        sync_station(store, config, self.clock.now())
+        context = StationContext.build(store, config, self.clock, self.tariff)
+        lease = Lease(store, config.station.id)
+        lease.acquire()
+        rack = DirectRack(plant, self.clock.now)
+        self.controller = StationController(
+            context,
+            [DirectRobot(plant, lane.id, lease.token, self.clock.now) for lane in config.lanes],
+            rack,
+            rack,
+            DirectMeter(plant, self.clock.now) if config.site.meter is not None else None,
+            lease,
+        )
+        self.rounds = 0
+        self._calls: list[tuple[int, int, Callable[[], object]]] = []
+        self._numbers = itertools.count()
+        self._idle_us = round(idle_s * US_PER_S)
+        self._poll_us = max(round(self.poll_s * US_PER_S), 1)
+        self._read_us = self._planned_us = -self._idle_us
+        # Readings are renewed before they are half as old as they may become.
+        self._renew_us = round(self.controller.context.policy.max_reading_age_s / 2 * US_PER_S)
+        self._not_before_us = dict.fromkeys(self.controller.lanes, 0)
+        """A lane is looked at again one poll after it changed."""
+        self._mark_us = 0
+        self._again_us = 0
+        """Look at everything until then: something was moved, promised or set."""
+
+    # -- time
+
+    @property
+    def now_at(self) -> datetime:
+        """Station time, aware UTC."""
+        return self.clock.now()
+
+    def at(self, at: datetime, act: Callable[[], object]) -> None:
+        """Have `act` called when station time comes to an instant; at once where that has passed."""
+        due_us = round((at.astimezone(UTC) - self.plant.start_at) / timedelta(microseconds=1))
+        heapq.heappush(self._calls, (due_us, next(self._numbers), act))
+
+    async def start(self) -> None:
+        """Start the controller and let it see everything once."""
+        await self.controller.start(claim_wait_s=0.0)
+        await self.run(self.now_at + timedelta(seconds=5 * self.poll_s))
+
+    async def run(self, until: datetime) -> None:
+        """Let station time pass."""
+        until_us = round((until.astimezone(UTC) - self.plant.start_at) / timedelta(microseconds=1))
+        while self.plant.now_us < until_us:
+            changed = await self._round()
+            next_us = self._next_us(changed)
+            self.plant.advance((min(next_us, until_us) - self.plant.now_us) / US_PER_S)
+
+    async def stop(self) -> None:
+        """Stop the controller as a clean end does."""
+        await self.controller.stop()
+
+    # -- one round
+
+    async def _round(self) -> bool:
+        """Every step that could find something, at one instant; whether the station changed."""
+        self.rounds += 1
+        changed = await self._do_due()
+        controller = self.controller
+        now_us = self.plant.now_us
+        if now_us >= self._mark_us:
+            self._look_again()
+        plans = now_us - self._planned_us >= self._plan_us()
+        if plans or now_us <= self._again_us or now_us - self._read_us >= self._renew_us:
+            self._read_us = now_us
+            await controller.rack_cycle()
+        stepped = False
+        for lane_id, lane in controller.lanes.items():
+            if now_us < self._not_before_us[lane_id]:
+                continue
+            before = lane.session
+            await lane.cycle()
+            if lane.session != before:
+                stepped = True
+                self._not_before_us[lane_id] = now_us + self._poll_us
+                if _moved(lane, before, lane.session):
+                    self._look_again()
+        if plans or now_us <= self._again_us:
+            self._planned_us = now_us
+            running = self._running()
+            await controller.rack.charge_cycle()
+            if self._running() != running:
+                self._look_again()
+        while free := [lane_id for lane_id, lane in controller.lanes.items() if lane.session is None]:
+            await controller.dispatch_cycle()
+            called = [lane_id for lane_id in free if controller.lanes[lane_id].session is not None]
+            if not called:
+                break
+            stepped = True
+            self._not_before_us |= dict.fromkeys(called, now_us + self._poll_us)
+            self._look_again()
+        return changed or stepped or now_us < self._again_us
+
+    async def _do_due(self) -> bool:
+        done = False
+        while self._calls and self._calls[0][0] <= self.plant.now_us:
+            heapq.heappop(self._calls)[2]()
+            self._look_again()
+            done = True
+        return done
+
+    def _running(self) -> list[str]:
+        """Bays that the charging plan gives power."""
+        return [bay for bay, setpoint in self.controller.context.plan.items() if setpoint.power_kw > 0]
+
+    def _plan_us(self) -> int:
+        """Longest time from one plan to the next; while power is short, packs in their taper give some back."""
+        plan = self.controller.context.plan.values()
+        short = any(setpoint.limited_by in _SHORT for setpoint in plan)
+        return round(self.config.charging.cycle_s * US_PER_S) if short else self._idle_us
+
+    def _look_again(self) -> None:
+        """Read the rack and plan charging now and one poll later."""
+        self._again_us = self.plant.now_us + self._poll_us
+
+    # -- when to look next
+
+    def _next_us(self, changed: bool) -> int:
+        now_us = self.plant.now_us
+        times = [now_us + self._idle_us, max(self._planned_us + self._plan_us(), now_us + self._poll_us)]
+        if changed:
+            times.append(now_us + self._poll_us)
+        if any(_waits(lane.session) for lane in self.controller.lanes.values()):
+            times.append(now_us + round(WAIT_POLL_S * US_PER_S))
+        if self._calls:
+            times.append(self._calls[0][0])
+        times += self._motions_us()
+        self._mark_us = min(self._pack_marks_us(), default=now_us + 2 * self._idle_us)
+        times.append(self._mark_us)
+        change_at = self.tariff.next_change_at(self.now_at)
+        if change_at is not None:
+            times.append(round((change_at - self.plant.start_at) / timedelta(microseconds=1)))
+        return max(min(times), now_us + 1)
+
+    def _motions_us(self) -> list[int]:
+        """When trucks stop, drivers act and commands end. In the midst of a command there is nothing to see."""
+        found = []
+        driver_us = self.plant.yard.next_us()
+        if driver_us is not None:
+            found.append(driver_us)
+        for cell in self.plant.cells.values():
+            active = cell.active
+            if active is not None and active.due_us is not None:
+                found.append(active.due_us + round(sum(active.phase_s[active.phase + 1 :]) * US_PER_S))
+        return found
+
+    def _pack_marks_us(self) -> list[int]:
+        """When packs on a running charger will be ready or full, and when any will be too warm or warm enough."""
+        rack, now_us, policy = self.plant.rack, self.plant.now_us, self.controller.context.policy
+        found = []
+        for bay_id, bay in rack.bays.items():
+            truth = rack.at(bay_place(bay_id)) if bay.section.charger_kw > 0 else None
+            if truth is None:
+                continue
+            now = rack.now(truth, now_us)
+            found += self._temperature_marks_us(truth.spec, now.temp_c, now.charge_kw)
+            if bay.held_kw <= 0:
+                continue
+            energy_kwh, level_pct = now.energy_kwh, now.soc_pct
+            for goal_pct in (policy.offer_soc_pct, policy.target_soc_pct):
+                if level_pct < goal_pct:
+                    left_s = time_to_soc_s(truth.spec, truth.soh_pct, energy_kwh, bay.held_kw, goal_pct)
+                    if left_s < self._idle_us / US_PER_S:
+                        found.append(now_us + round(left_s * US_PER_S) + AFTER_US)
+        return found
+
+    def _temperature_marks_us(self, spec: PackSpec, temp_c: float, charge_kw: float) -> list[int]:
+        """When a pack crosses a temperature that changes what it may draw; a plan's period away at least."""
+        policy = self.controller.context.policy
+        heat_kw = (1 - spec.charge_efficiency) * charge_kw
+        limits_c = (
+            policy.reduce_below_c,
+            policy.reduce_above_c,
+            policy.charge_temp_max_c,
+            policy.charge_temp_max_c - HYSTERESIS_C,
+            policy.charge_temp_min_c,
+            policy.charge_temp_min_c + HYSTERESIS_C,
+        )
+        spread_c = self.plant.temp_spread_c
+        found = []
+        for limit_c in {*limits_c, *(c + spread_c for c in limits_c)}:
+            left_s = time_to_temp_s(spec, temp_c, limit_c, heat_kw, self.plant.rack.ambient_c)
+            if 0 < left_s < self._idle_us / US_PER_S:
+                found.append(self.plant.now_us + round(max(left_s, self.config.charging.cycle_s) * US_PER_S))
+        return found
+
+    # -- trucks
+
+    def arrive(
+        self,
+        vehicle_id: str,
+        soc_pct: Sequence[float],
+        *,
+        temp_c: float | None = None,
+        booking_id: str | None = None,
+        priority: int = 0,
+    ) -> str:
+        """A truck drives into the yard and checks in; returns its swap.
+
+        Raises:
+            PlantError: the truck is not away.
+        """
+        self.plant.arrive(vehicle_id, soc_pct, temp_c)
+        with self.store.transaction() as db:
+            return check_in(
+                db,
+                self.config,
+                vehicle_id=vehicle_id,
+                at=self.now_at,
+                booking_id=booking_id,
+                priority=priority,
+                actor="simulated fleet",
+            ).swap_id
+
+
+def _waits(session: Session | None) -> bool:
+    """For a check, a permissive or a sensor, not for a motion or a person."""
+    return session is not None and session.phase not in (Phase.SENT, Phase.HELD)
+
+
+def _moved(lane: LaneRunner, before: Session | None, after: Session | None) -> bool:
+    """A step that fills or empties a bay has ended, or the swap has."""
+    if before is None or lane.table is None:
+        return False
+    if after is None:
+        return True
+    row = lane.table.by_state.get(before.state)
+    if before.state == after.state or row is None or row.move is None:
+        return False
+    return not {row.move.source, row.move.target} <= {Place.SEAT, Place.GRIPPER}

@@ -1,0 +1,1 @@
+"""Several stations that share trucks and carriers of packs, over simulated days."""

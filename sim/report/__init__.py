@@ -1,0 +1,1 @@
+"""What a run leaves to read: records, tables, plots, words in both languages, one HTML page."""

@@ -1,0 +1,286 @@
+"""What each field of a scenario means, for the report's table of assumptions: a phrase by section and field.
+
+The phrases are marked for the catalogue (`sim/locale`). "–" stands for a field that is not set.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from sim.scenario.file import Scenario
+from sim.scenario.notes import N_
+
+UNSEEN = frozenset({"folder", "vehicle_ids"})
+"""Fields of `Scenario` that the loader sets; they are no assumptions."""
+
+FIELDS: dict[str, dict[str, str]] = {
+    "Scenario": {
+        "id": N_("Id of the scenario"),
+        "name_zh": N_("Name in Chinese"),
+        "name_en": N_("Name in English"),
+        "timezone": N_("Time zone"),
+        "station": N_("Station file whose equipment is studied"),
+    },
+    "FleetSection": {
+        "id": N_("Id of the fleet"),
+        "model": N_("Vehicle model"),
+        "vehicles": N_("Number of trucks"),
+        "weight": N_("Weight in the arrivals of the profile; –: by the number of trucks"),
+        "shifts": N_("Shifts; –: round the clock"),
+        "trips": N_("Trips"),
+        "priority": N_("Priority; higher is served first"),
+    },
+    "SocSection": {
+        "min_pct": N_("State of charge at arrival, lowest"),
+        "max_pct": N_("State of charge at arrival, highest"),
+        "mode_pct": N_("State of charge at arrival, most frequent; –: the middle"),
+    },
+    "TripsSection": {
+        "km_loaded": N_("Loaded distance of a round trip"),
+        "km_empty": N_("Empty distance of a round trip"),
+        "kwh_per_km_loaded": N_("Energy use loaded"),
+        "kwh_per_km_empty": N_("Energy use empty; below 0: recovered downhill"),
+        "speed_kmh": N_("Mean speed of a round trip"),
+        "load_unload_min": N_("Loading and unloading of a round trip, waiting included"),
+        "cv": N_("Coefficient of variation of energy and time of a trip"),
+        "swap_below_pct": N_("State of charge below which no trip may end"),
+    },
+    "ShiftSection": {
+        "from_hour": N_("Shift begins"),
+        "hours": N_("Length of the shift"),
+    },
+    "DemandSection": {
+        "mode": N_("How trucks come"),
+        "trucks_per_hour_by_hour": N_("Mean arrivals by local hour"),
+        "factor_by_weekday": N_("Factor by weekday, Monday first"),
+        "factor_by_month": N_("Factor by month, January first"),
+        "factor": N_("Factor on all arrivals"),
+        "follows_cold": N_("More trucks in the cold, by the extra energy use"),
+        "trace": N_("File of recorded arrivals"),
+        "repeat_trace": N_("Begin the record anew when it ends"),
+    },
+    "ConvoySection": {
+        "share": N_("Share of arrivals that are convoys"),
+        "sizes": N_("Probability by number of trucks in a convoy"),
+        "headway_s": N_("Time between two trucks of a convoy"),
+    },
+    "ClimateSection": {
+        "mean_c_by_month": N_("Mean outside temperature by month, January first"),
+        "swing_c": N_("Half the difference between afternoon and early morning"),
+        "design_min_c": N_("Coldest day of a winter run"),
+        "design_max_c": N_("Warmest day of a summer run"),
+        "energy_use": N_("Energy use by temperature; –: no effect"),
+        "rack_min_c": N_("The rack's room is heated to; –: not heated"),
+        "rack_max_c": N_("The rack's coolant is cooled to; –: not cooled"),
+        "pack_above_ambient_c": N_("A pack that comes off a truck is warmer than outside by"),
+        "pack_min_c": N_("A truck keeps its pack at least at"),
+    },
+    "EnergyUsePoint": {
+        "temp_c": N_("Outside temperature"),
+        "factor": N_("Energy use relative to mild weather"),
+    },
+    "EquipmentSection": {
+        "lanes": N_("Lanes, each with its robot"),
+        "recipe": N_("Recipe of the swap"),
+        "swap_order": N_("Order of the packs in a swap"),
+        "swap_s": N_("Lane time of a swap; –: sum of the recipe's steps"),
+        "swap_cv": N_("Coefficient of variation of the lane time"),
+        "packs": N_("Packs in the rack by kind"),
+        "spare_bays": N_("Bays more than packs; –: one for each lane"),
+        "chargers": N_("Charging modules; –: one at each bay"),
+        "charger_kw": N_("Power of a charging module"),
+        "transformer_kva": N_("Transformer"),
+        "power_factor": N_("Power factor"),
+        "contracted_kw": N_("Contracted power; –: the transformer alone limits"),
+        "base_load_kw": N_("Load of the station itself"),
+        "swap_truck": N_("Swap truck; –: a fixed station"),
+    },
+    "SwapTruckSection": {
+        "packs": N_("Charged packs of a full load"),
+        "drive_min": N_("Drive between rack and vehicles, one way"),
+        "exchange_min": N_("Change of the whole load at the rack"),
+        "go_below": N_("Drives to the rack with fewer charged packs than"),
+    },
+    "PackKindSection": {
+        "id": N_("Id of the kind"),
+        "name_zh": N_("Name in Chinese"),
+        "name_en": N_("Name in English"),
+        "rated_kwh": N_("Rated energy"),
+        "max_charge_kw": N_("Highest charging power"),
+        "nominal_v": N_("Nominal voltage"),
+        "taper_from_soc_pct": N_("State of charge from which the charging power tapers"),
+        "taper_end_share": N_("Share of the charging power left at full charge"),
+        "charge_efficiency": N_("Charging efficiency"),
+        "charge_temp_min_c": N_("Lowest temperature for charging"),
+        "charge_temp_max_c": N_("Highest temperature for charging"),
+    },
+    "PackLimits": {
+        "cell_high_v": N_("Cell voltage high: warn, limit, stop"),
+        "cell_low_v": N_("Cell voltage low: warn, limit, stop"),
+        "cell_spread_v": N_("Cell voltage spread: warn, limit, stop"),
+        "temp_high_c": N_("Temperature high: warn, limit, stop"),
+        "temp_low_charging_c": N_("Temperature low in charging: warn, limit, stop"),
+        "temp_spread_c": N_("Temperature spread: warn, limit, stop"),
+        "insulation_ohm_per_v": N_("Insulation resistance low: warn, limit, stop"),
+    },
+    "VehicleModelSection": {
+        "id": N_("Id of the model"),
+        "pack_kinds": N_("Kinds of packs that fit"),
+        "packs_per_vehicle": N_("Packs on a vehicle"),
+        "swap_mode": N_("Way of swapping"),
+    },
+    "ChargingSection": {
+        "offer_soc_pct": N_("A pack is given out from this state of charge"),
+        "target_soc_pct": N_("Packs are charged to"),
+        "max_power_kw": N_("Highest charging power of the rack; –: no limit of its own"),
+        "min_setpoint_kw": N_("Lowest power that a charger is set to"),
+        "sharing": N_("How power is shared when it is short"),
+        "tariff_aware": N_("Charging waits for cheaper hours"),
+        "reserve_ready": N_("Ready packs of each kind kept in dear hours too"),
+        "cycle_s": N_("Time between two charging plans"),
+    },
+    "TariffSection": {
+        "profile": N_("Profile of tariff periods"),
+        "energy_price_yuan_per_kwh": N_("Energy price of the flat period"),
+        "adders_yuan_per_kwh": N_("Adders that do not vary by period"),
+        "months": N_("Prices of single months"),
+        "holidays": N_("Deep-valley days in place of the profile's; –: those of the profile"),
+    },
+    "MonthPrice": {
+        "energy_price_yuan_per_kwh": N_("Energy price of the month"),
+        "adders_yuan_per_kwh": N_("Adders of the month"),
+    },
+    "FailureSection": {
+        "robot_mtbf_h": N_("Mean time between failures of a robot; 0: none"),
+        "robot_repair_h": N_("Mean repair time of a robot"),
+        "charger_mtbf_h": N_("Mean time between failures of a charger; 0: none"),
+        "charger_repair_h": N_("Mean repair time of a charger"),
+        "pack_fault_share": N_("Share of returned packs set aside for inspection"),
+        "pack_inspection_h": N_("Mean time of an inspection"),
+    },
+    "BookingSection": {
+        "share": N_("Share of trucks that book"),
+        "no_show_share": N_("Share of bookings whose truck never comes"),
+        "lead_min": N_("Booked so long before the window"),
+        "window_min": N_("Length of the booked window"),
+    },
+    "PatienceSection": {
+        "balk_at": N_("Drives on when so many wait; –: never"),
+        "mean_patience_min": N_("Mean patience; –: waits until served"),
+        "truck_places": N_("Places for trucks; –: no limit"),
+    },
+    "PromiseSection": {
+        "wait_limit_min": N_("Longest wait promised"),
+        "target_share": N_("Share of the trucks to be served within it"),
+        "confidence": N_("Confidence of the intervals"),
+    },
+    "PvSection": {
+        "peak_kw": N_("Peak power"),
+        "yield_h": N_("Full-load hours a year"),
+    },
+    "StorageSection": {
+        "energy_kwh": N_("Energy of the storage"),
+        "power_kw": N_("Power of the storage"),
+        "efficiency": N_("Efficiency of a round trip"),
+        "reserve_share": N_("Share of the energy kept for times when the import limit binds"),
+    },
+    "StaffSection": {
+        "shifts": N_("Shifts; –: attended round the clock"),
+        "lanes_per_person": N_("Lanes that one person attends"),
+    },
+    "StaffShiftSection": {
+        "from_hour": N_("Shift begins"),
+        "hours": N_("Length of the shift"),
+        "weekdays": N_("Weekdays, 1 is Monday"),
+        "people": N_("People on the shift"),
+    },
+    "DrEventSection": {
+        "from_hour": N_("Event begins"),
+        "hours": N_("Length of the event"),
+        "limit_kw": N_("Import is limited to"),
+        "months": N_("Months with the event"),
+    },
+    "CostSection": {
+        "interest": N_("Interest rate a year"),
+        "pack_yuan_per_kwh": N_("Price of packs"),
+        "pack_life_years": N_("Life of packs"),
+        "charger_yuan_per_kw": N_("Price of chargers"),
+        "charger_life_years": N_("Life of chargers"),
+        "transformer_yuan_per_kva": N_("Price of transformer, switchgear and line"),
+        "kva_yuan_per_year": N_("Capacity charge"),
+        "lane_yuan": N_("Price of a lane with robot and enclosure"),
+        "bay_yuan": N_("Price of a bay with its land"),
+        "storage_yuan_per_kwh": N_("Price of storage"),
+        "plant_life_years": N_("Life of transformer, lanes, bays and storage"),
+        "lost_swap_yuan": N_("Loss by a swap that is not made"),
+        "wait_yuan_per_h": N_("Price of a truck's waiting"),
+        "staff_yuan_per_year": N_("Staff"),
+        "staff_yuan_per_h": N_("Pay of a person on shift"),
+    },
+    "StudySection": {
+        "start_on": N_("First simulated day"),
+        "days": N_("Length of a replication"),
+        "warmup_days": N_("Warm-up; –: found by MSER-5"),
+        "replications": N_("Replications"),
+        "seed": N_("Seed"),
+    },
+    "SizingSection": {
+        "packs": N_("Numbers of packs tried"),
+        "chargers": N_("Numbers of chargers tried; –: one at each bay"),
+        "transformer_kva": N_("Transformers tried"),
+        "lanes": N_("Numbers of lanes tried"),
+        "storage_kwh": N_("Storage tried"),
+    },
+}
+"""Phrase by the name of the section's class and of its field."""
+
+CHOICES: dict[str, dict[str, str]] = {
+    "DemandSection.mode": {
+        "profile": N_("rate by hour"),
+        "fleet": N_("trucks drive their trips"),
+        "trace": N_("recorded arrivals"),
+    },
+    "EquipmentSection.swap_order": {
+        "out_in": N_("spent pack out first"),
+        "in_out": N_("charged pack in first"),
+    },
+    "VehicleModelSection.swap_mode": {
+        "top_lift": N_("top lift"),
+        "side_grab": N_("side"),
+        "chassis": N_("chassis"),
+    },
+    "ChargingSection.sharing": {
+        "order": N_("one pack after another, fullest first"),
+        "equal": N_("the same for each"),
+    },
+}
+"""Words for the values of fields that take one of a few."""
+
+YES_NO = {True: N_("yes"), False: N_("no")}
+
+
+def section_types(of: type[BaseModel] = Scenario) -> Iterator[type[BaseModel]]:
+    """The classes of all sections of a scenario, each once, `of` first."""
+    seen: list[type[BaseModel]] = [of]
+    for section in seen:
+        yield section
+        for field in section.model_fields.values():
+            seen += [found for found in _models(field.annotation) if found not in seen]
+
+
+def choices_of(section: type[BaseModel], name: str) -> tuple[str, ...]:
+    """The texts that a field may hold when these are listed in its type; else none."""
+    annotation = section.model_fields[name].annotation
+    return tuple(str(value) for value in get_args(annotation)) if get_origin(annotation) is Literal else ()
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (tuple, dict, Annotated, Union, types.UnionType):
+        return [found for part in get_args(annotation) for found in _models(part)]
+    return []

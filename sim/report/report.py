@@ -1,0 +1,346 @@
+"""The planner's report: one HTML file that needs nothing else, the answer first, in Chinese or English.
+
+The charts are drawn by ECharts, whose code the caller passes in, because this folder ships no browser files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from sim.report.plots import Option, size_plots, study_plots
+from sim.report.results import size_values, study_values
+from sim.report.tables import Table, assumption_table, number, size_tables, study_tables, table_html
+from sim.report.words import HTML_TAGS, RESOURCE_NAMES, Words
+from sim.scenario.file import Scenario
+from sim.scenario.notes import N_, Note
+from sim.sizing.search import Sizing, Trial
+from sim.study.stats import Estimate
+from sim.study.study import StudyResult
+
+FOLDED = {"assumptions", "simulated", "hours", "waits"}
+"""Long tables that stand at the end, closed."""
+
+PLOTS = {
+    "front": (
+        N_("Cost against wait"),
+        N_("Each point is a design that was simulated. Bars: intervals. Down and left is better."),
+    ),
+    "cost": (N_("Cost a year by part"), N_("Equipment as annuities. Bars: interval of the sum.")),
+    "waits": (
+        N_("Waits of the trucks served"),
+        N_("Blue: within the promise. Amber: longer. Lost trucks are not shown here. Bars: intervals."),
+    ),
+    "stock": (N_("Packs ready over the day"), N_("Mean of all days by local hour. Band: interval.")),
+    "power": (
+        N_("Power against limit over the day"),
+        N_(
+            "Import from the grid, mean of all days by local hour. Band: interval. "
+            "Limit: transformer or contract, with the first month's demand response."
+        ),
+    ),
+    "storage": (
+        N_("Storage over the day"),
+        N_("Mean of all days by local hour: energy at its end, power over it. Band: interval."),
+    ),
+}
+
+
+@dataclass
+class Report:
+    """What a report says, before it is written."""
+
+    words: Words
+    scenario: Scenario
+    values: dict[str, Any]
+    """The document that `--json` prints."""
+    answer: list[str]
+    """The first line is the answer, the others say why and how sure it is."""
+    mood: str
+    """good, bad or unsure."""
+    made: list[tuple[str, str]]
+    tables: list[Table]
+    plots: dict[str, Option]
+    warnings: list[str] = field(default_factory=list)
+    shown: str = ""
+    """Which design the charts of waits, packs and power show, when it is not the answer."""
+
+    def html(self, charts_code: str) -> str:
+        """The whole page; `charts_code` is the text of `echarts.min.js`."""
+        words, scenario = self.words, self.scenario
+        kinds = Environment(
+            loader=FileSystemLoader(Path(__file__).parent),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        shown = [{"id": t.id, "title": t.title, "html": Markup(table_html(t))} for t in self.tables]
+        name = scenario.name_zh if words.language == "zh" else scenario.name_en
+        return kinds.get_template("report.html").render(
+            tag=HTML_TAGS[words.language],
+            title=name,
+            station=station_line(scenario, words),
+            answer=[*self.answer, self.shown] if self.shown else self.answer,
+            mood=self.mood,
+            warnings=self.warnings,
+            plots=[
+                {"id": plot, "title": words.text(PLOTS[plot][0]), "note": words.text(PLOTS[plot][1])}
+                for plot in self.plots
+            ],
+            tables=[table for table in shown if table["id"] not in FOLDED],
+            folded=[table for table in shown if table["id"] in FOLDED],
+            minutes=words.unit("min"),
+            made_title=words.text("How these numbers were made"),
+            made=self.made,
+            values=_script_json(self.values),
+            options=_script_json(self.plots),
+            charts_code=Markup(charts_code.replace("</script", "<\\/script")),
+        )
+
+
+def study_report(result: StudyResult, words: Words) -> Report:
+    """Report of `swap simulate`."""
+    text, promise = words.text, result.scenario.promise
+    share, values = (
+        result.share_within,
+        {"limit": f"{promise.wait_limit_min:g}", "target": _percent(promise.target_share)},
+    )
+    values["share"] = _percent_of(share)
+    if share.low >= promise.target_share:
+        mood = "good"
+        first = text(
+            "The station keeps the promise: {share} of the trucks are served within {limit} min, wanted {target}.",
+            **values,
+        )
+    elif share.high < promise.target_share:
+        mood = "bad"
+        first = text(
+            "The station breaks the promise: {share} of the trucks are served within {limit} min, wanted {target}.",
+            **values,
+        )
+    else:
+        mood = "unsure"
+        first = text(
+            "Too close to call: {share} of the trucks are served within {limit} min, wanted {target}.", **values
+        )
+    answer = [first, _waits_line(result, words)]
+    return Report(
+        words=words,
+        scenario=result.scenario,
+        values=study_values(result),
+        answer=answer,
+        mood=mood,
+        made=_made(result, words),
+        tables=[*study_tables(result, words), assumption_table(result.scenario, words)],
+        plots=study_plots(result, words),
+    )
+
+
+def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, scenario: Scenario) -> Report:
+    """Report of `swap size`; `found` is None when only the number of packs was asked for."""
+    text, promise = words.text, scenario.promise
+    limit, target = f"{promise.wait_limit_min:g}", _percent(promise.target_share)
+    best = max(by_packs, key=lambda trial: trial.share.mean)
+    stock = next((trial for trial in by_packs if trial.verdict), None)
+    chosen: Trial | None = stock if found is None else found.answer
+    if found is None:
+        answer = [stock_line(by_packs, words)]
+    elif found.answer is None:
+        share = _percent(found.lane_share)
+        answer = [
+            text(
+                "Not reachable: no design of the grid serves {target} of the trucks within {limit} min.",
+                target=target,
+                limit=limit,
+            ),
+            text("With packs that never run out, the most lanes of the grid serve {share}.", share=share),
+        ]
+    else:
+        cost = found.answer.cost
+        answer = [
+            text(
+                "Cheapest station that keeps the promise: {design}, at {cost} yuan a year.",
+                design=words.design(found.answer.design),
+                cost=_plus_minus(cost),
+            ),
+            text(
+                "{share} of the trucks are served within {limit} min, wanted {target}; "
+                "of the cost {capital} yuan is equipment.",
+                share=_percent_of(found.answer.share),
+                limit=limit,
+                target=target,
+                capital=number(found.answer.capital_yuan),
+            ),
+        ]
+    if found is not None and found.next_cheaper is not None and found.binding is not None:
+        message = N_("The next-cheaper design ({design}) serves {share}. What binds there: {resource}.")
+        if found.answer is None:
+            message = N_("The largest design ({design}) serves {share}. What binds there: {resource}.")
+        cheaper = found.next_cheaper
+        resource = text(RESOURCE_NAMES[found.binding])
+        answer.append(
+            text(message, design=words.design(cheaper.design), share=_percent_of(cheaper.share), resource=resource)
+        )
+    shown = chosen or (best if found is None else found.next_cheaper or best)
+    result = shown.result()
+    answer.append(_waits_line(result, words))
+    tables = [*size_tables(by_packs, found, words), *study_tables(result, words), assumption_table(scenario, words)]
+    made = _made(result, words)
+    if found is not None:
+        made.append(
+            (
+                text("Search"),
+                text(
+                    "{grid} designs in the grid: {screened} struck out by bounds, {simulated} simulated; "
+                    "{days} station days, the whole grid would take {grid_days}",
+                    grid=found.grid,
+                    screened=found.screened,
+                    simulated=len(found.trials),
+                    days=f"{found.days_simulated:,.0f}",
+                    grid_days=f"{found.grid_days:,.0f}",
+                ),
+            )
+        )
+    return Report(
+        words=words,
+        scenario=scenario,
+        values=size_values(by_packs, found),
+        answer=answer,
+        mood="good" if chosen is not None else "bad",
+        made=made,
+        tables=tables,
+        plots=({} if found is None else size_plots(found, words)) | study_plots(result, words),
+        shown="" if chosen is not None else text("The charts show: {design}.", design=words.design(shown.design)),
+        warnings=[] if found is None else edge_warnings(found, words),
+    )
+
+
+def stock_line(by_packs: Sequence[Trial], words: Words) -> str:
+    """The smallest number of packs that keeps the promise, everything else as it stands; or that none does."""
+    promise = by_packs[0].scenario.promise
+    stock = next((trial for trial in by_packs if trial.verdict), None)
+    looked_at = stock or max(by_packs, key=lambda trial: trial.share.mean)
+    message = N_("Not reachable with packs alone: {packs} packs serve {share} within {limit} min, wanted {target}.")
+    if stock is not None:
+        message = N_(
+            "Smallest stock that keeps the promise: {packs} packs; "
+            "{share} of the trucks are served within {limit} min, wanted {target}."
+        )
+    return words.text(
+        message,
+        packs=looked_at.design.packs,
+        share=_percent_of(looked_at.share),
+        limit=f"{promise.wait_limit_min:g}",
+        target=_percent(promise.target_share),
+    )
+
+
+def runs_line(runs: int, days: float, start_on: date, seed: int, words: Words) -> str:
+    """What was simulated, in a line."""
+    message = N_("{runs} replications of {days:g} days from {start_on}, seed {seed}")
+    return words.text(message, runs=runs, days=days, start_on=start_on.isoformat(), seed=seed)
+
+
+def warmup_line(notes: Sequence[Note], warmup_days: float, words: Words) -> str:
+    """How the warm-up was chosen and what else is to be said, in a line."""
+    found = [words.note(note) for note in notes]
+    return "; ".join(found) if found else words.text("warm-up {days:g} day(s)", days=warmup_days)
+
+
+def edge_warnings(found: Sizing, words: Words) -> list[str]:
+    """One line for each resource of which the answer has the least or the most of the grid."""
+    lines = []
+    for name, end in found.edges.items():
+        message = N_(
+            "The answer has the lowest {resource} that [sizing] lists: add lower ones, a cheaper station may be there."
+        )
+        if end == "highest":
+            message = N_(
+                "The answer has the highest {resource} that [sizing] lists: "
+                "add higher ones, a cheaper station may be there."
+            )
+        lines.append(words.text(message, resource=words.text(RESOURCE_NAMES[name])))
+    return lines
+
+
+def station_line(scenario: Scenario, words: Words) -> str:
+    """What stands there now, in a line."""
+    equipment = scenario.equipment
+    return words.text(
+        "{id}: {packs} packs, {bays} bays, {chargers} chargers of {kw} kW, {kva} kVA, {lanes} lane(s)",
+        id=scenario.id,
+        packs=equipment.pack_total,
+        bays=equipment.bay_count,
+        chargers=equipment.charger_count,
+        kw=f"{equipment.charger_kw:g}",
+        kva=f"{equipment.transformer_kva:g}",
+        lanes=equipment.lanes,
+    )
+
+
+def _waits_line(result: StudyResult, words: Words) -> str:
+    return words.text(
+        "Wait: mean {mean}, P95 {p95} min; {swaps} swaps a day.",
+        mean=_plus_minus(result.mean_wait_min),
+        p95=_plus_minus(result.wait_quantile_min(0.95)),
+        swaps=_plus_minus(result.mean("swaps_per_day")),
+    )
+
+
+def _made(result: StudyResult, words: Words) -> list[tuple[str, str]]:
+    text = words.text
+    try:
+        own = version("swapstation")
+    except PackageNotFoundError:
+        own = "–"
+    return [
+        (text("Replications"), str(len(result.runs))),
+        (text("Days each, after the warm-up"), f"{result.days:g}"),
+        (text("Warm-up, days"), f"{result.warmup_days:g}"),
+        (text("First simulated day"), result.scenario.study.start_on.isoformat()),
+        (text("Seed"), str(result.seed)),
+        (text("Confidence of the intervals"), _percent(result.confidence)),
+        (
+            text("Intervals"),
+            text("from independent replications by Student's t; quantiles by sectioning. ± is half the width"),
+        ),
+        (text("Versions"), f"swapstation {own}, NumPy {np.__version__}, Python {platform.python_version()}"),
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}".replace(".0%", "%")
+
+
+def _percent_of(share: Estimate) -> str:
+    return f"{share.mean:.1%} ± {share.half_width:.1%}" if math.isfinite(share.half_width) else f"{share.mean:.1%}"
+
+
+def _plus_minus(found: Estimate) -> str:
+    return f"{number(found.mean)} ± {number(found.half_width, 2)}"
+
+
+def _script_json(value: Any) -> Markup:
+    """JSON that may stand inside a script element; what is not finite becomes null."""
+    written = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+    return Markup(written.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,138 @@
+"""What a study or a search found, as plain values: the document of `--json`, and the report's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sim.sizing.search import Sizing, Trial
+from sim.study.design import capital_parts, running_parts
+from sim.study.stats import Estimate, estimate
+from sim.study.study import StudyResult
+
+
+def study_values(result: StudyResult) -> dict[str, Any]:
+    """Every number of a study by name."""
+    return {
+        "scenario": result.scenario.id,
+        "seed": result.seed,
+        "days": result.days,
+        "warmup_days": result.warmup_days,
+        "replications": len(result.runs),
+        "confidence": result.confidence,
+        "notes": [str(note) for note in result.notes],
+        "values": {name: _interval(found) for name, found in result.estimates().items()},
+        "kwh_per_day_by_period": {name: found.mean for name, found in by_period(result, "kwh_by_period").items()},
+        "yuan_per_day_by_period": {name: found.mean for name, found in by_period(result, "yuan_by_period").items()},
+        "storage_per_day_by_period": {
+            period: dict(zip(("charged_kwh", "discharged_kwh", "saved_yuan"), (v.mean for v in values), strict=True))
+            for period, values in storage_by_period(result).items()
+        },
+        "stored_kwh_by_hour": [found.mean for found in storage_by_hour(result)[0]],
+        "storage_kw_by_hour": [found.mean for found in storage_by_hour(result)[1]],
+        "ready_by_hour": [found.mean for found in by_hour(result, "ready_by_hour")],
+        "waiting_by_hour": [found.mean for found in by_hour(result, "waiting_by_hour")],
+        "site_kw_by_hour": [found.mean for found in by_hour(result, "site_kw_by_hour")],
+    }
+
+
+def size_values(table: Sequence[Trial], found: Sizing | None) -> dict[str, Any]:
+    """Every number of a search by name: the table by packs and, unless only that was wanted, the search."""
+    stock = next((trial for trial in table if trial.verdict), None)
+    values: dict[str, Any] = {
+        "smallest_stock": None if stock is None else stock.design.packs,
+        "by_packs": [trial_values(trial) for trial in table],
+    }
+    if found is not None:
+        values["search"] = {
+            "seed": found.seed,
+            "answer": None if found.answer is None else trial_values(found.answer),
+            "edges": found.edges,
+            "binding": found.binding,
+            "next_cheaper": None if found.next_cheaper is None else trial_values(found.next_cheaper),
+            "gains": {name: _interval(gain) for name, gain in found.gains.items()},
+            "pareto_front": [trial_values(trial) for trial in found.front],
+            "sensitivity": [
+                {"change": text, "share_within_promise": share.mean, "p95_wait_min": p95.mean}
+                for text, share, p95 in found.sensitivity
+            ],
+            "designs_in_grid": found.grid,
+            "screened_out": found.screened,
+            "simulated": len(found.trials),
+            "days_simulated": found.days_simulated,
+            "days_of_the_whole_grid": found.grid_days,
+        }
+    return values
+
+
+def trial_values(trial: Trial) -> dict[str, Any]:
+    """One design and what its replications say."""
+    result = trial.result()
+    values = {
+        "share_within_promise": result.share_within,
+        "mean_wait_min": result.mean_wait_min,
+        "p95_wait_min": result.wait_quantile_min(0.95),
+        "stockout_share": result.stockout_share,
+        "import_kwh_per_day": result.mean("import_kwh_per_day"),
+        "yuan_per_year": trial.cost,
+    }
+    return {
+        "design": asdict(trial.design),
+        "keeps_promise": trial.verdict,
+        "replications": len(trial.runs),
+        "capital_yuan_per_year": trial.capital_yuan,
+        "yuan_per_year_by_part": {name: part.mean for name, part in cost_parts(trial).items()},
+        "values": {name: _interval(value) for name, value in values.items()},
+    }
+
+
+def cost_parts(trial: Trial) -> dict[str, Estimate]:
+    """Yearly cost of a design by part, yuan; parts of the equipment are certain."""
+    count, confidence = len(trial.runs), trial.scenario.promise.confidence
+    parts = {
+        name: Estimate(yuan, 0.0, count, confidence)
+        for name, yuan in capital_parts(trial.scenario, trial.design).items()
+    }
+    runs = [running_parts(trial.scenario, run) for run in trial.runs]
+    return parts | {name: estimate([run[name] for run in runs], confidence) for name in runs[0]}
+
+
+def by_period(result: StudyResult, name: str) -> dict[str, Estimate]:
+    """`kwh_by_period` or `yuan_by_period`, a day."""
+    runs = result.runs
+    return {
+        period: estimate([getattr(run, name)[period] for run in runs], result.confidence)
+        for period in getattr(runs[0], name)
+    }
+
+
+def by_hour(result: StudyResult, name: str) -> list[Estimate]:
+    """`ready_by_hour`, `waiting_by_hour` or `site_kw_by_hour`."""
+    return [estimate([getattr(run, name)[hour] for run in result.runs], result.confidence) for hour in range(24)]
+
+
+def storage_by_period(result: StudyResult) -> dict[str, tuple[Estimate, Estimate, Estimate]]:
+    """Charged and discharged kWh and yuan saved a day, by tariff period."""
+    runs, confidence = [run.storage for run in result.runs], result.confidence
+    return {
+        period: (
+            estimate([run.in_kwh_by_period[period] for run in runs], confidence),
+            estimate([run.out_kwh_by_period[period] for run in runs], confidence),
+            estimate([run.saved_yuan_by_period[period] for run in runs], confidence),
+        )
+        for period in runs[0].in_kwh_by_period
+    }
+
+
+def storage_by_hour(result: StudyResult) -> tuple[list[Estimate], list[Estimate]]:
+    """Energy stored at the end of each local hour, kWh, and charge less discharge in it, kW."""
+    runs, confidence = [run.storage for run in result.runs], result.confidence
+    return (
+        [estimate([run.kwh_by_hour[hour] for run in runs], confidence) for hour in range(24)],
+        [estimate([run.kw_by_hour[hour] for run in runs], confidence) for hour in range(24)],
+    )
+
+
+def _interval(found: Estimate) -> dict[str, float]:
+    return {"mean": found.mean, "low": found.low, "high": found.high}

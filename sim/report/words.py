@@ -1,0 +1,161 @@
+"""The report's texts in Chinese and English, from gettext catalogues (`sim/locale`)."""
+
+from __future__ import annotations
+
+import gettext
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from sim.scenario.notes import N_, Note
+from sim.study.design import Design
+
+LOCALE = Path(__file__).parent / "locale"
+DOMAIN = "report"
+LANGUAGES = {"zh": "zh_CN", "en": "en"}
+HTML_TAGS = {"zh": "zh-CN", "en": "en"}
+
+
+QUANTITIES: dict[str, tuple[str, str]] = {
+    "share_within_promise": (N_("Served within the promise"), "%"),
+    "mean_wait_min": (N_("Wait, mean"), "min"),
+    "p50_wait_min": (N_("Wait, P50"), "min"),
+    "p95_wait_min": (N_("Wait, P95"), "min"),
+    "p99_wait_min": (N_("Wait, P99"), "min"),
+    "lost_share": (N_("Lost: trucks that left without a swap"), "%"),
+    "stockout_share": (N_("Lane free, but no pack ready"), "%"),
+    "swaps_per_day": (N_("Swaps a day"), ""),
+    "lost_per_day": (N_("Lost swaps a day"), ""),
+    "mean_waiting_trucks": (N_("Trucks waiting, mean"), ""),
+    "mean_ready_packs": (N_("Packs ready, mean"), ""),
+    "lane_utilisation": (N_("Lane utilisation"), "%"),
+    "charger_utilisation": (N_("Charger utilisation"), "%"),
+    "pack_utilisation": (N_("Packs not ready"), "%"),
+    "transformer_utilisation": (N_("Transformer, mean load"), "%"),
+    "peak_hour_kw": (N_("Highest hourly import"), "kW"),
+    "stockout_time_share": (N_("Time without a ready pack"), "%"),
+    "charged_kwh_per_day": (N_("Energy into packs a day"), "kWh"),
+    "import_kwh_per_day": (N_("Energy imported a day"), "kWh"),
+    "energy_yuan_per_day": (N_("Price of the energy a day"), "yuan"),
+    "stock_yuan_per_day": (N_("Worth of the energy that the rack gained a day"), "yuan"),
+    "pv_used_kwh_per_day": (N_("PV energy used on site a day"), "kWh"),
+    "pv_self_use_share": (N_("PV used on site"), "%"),
+    "kwh_per_swap": (N_("Energy a swap"), "kWh"),
+    "cycles_per_pack_year": (N_("Full cycles a pack and year"), ""),
+    "storage_charged_kwh_per_day": (N_("Into the storage a day"), "kWh"),
+    "storage_discharged_kwh_per_day": (N_("Out of the storage a day"), "kWh"),
+    "storage_losses_kwh_per_day": (N_("Lost in the storage a day"), "kWh"),
+    "storage_cycles_per_day": (N_("Full cycles of the storage a day"), ""),
+    "storage_saved_yuan_per_day": (N_("Saved by the storage a day"), "yuan"),
+}
+"""Heading and unit by the name in `StudyResult.estimates`; "%" stands for a share of 0…1."""
+
+UNITS = {
+    "min": N_("min"),
+    "yuan": N_("yuan"),
+    "yuan/year": N_("yuan/year"),
+    "yuan/h": N_("yuan/h"),
+    "yuan/kWh": N_("yuan/kWh"),
+    "yuan/kW": N_("yuan/kW"),
+    "yuan/kVA": N_("yuan/kVA"),
+    "yuan/(kVA·year)": N_("yuan/(kVA·year)"),
+    "days": N_("days"),
+    "years": N_("years"),
+}
+"""Units with a word in them; all others are written the same in both languages."""
+PERIOD_NAMES = {
+    "critical": N_("critical peak"),
+    "peak": N_("peak"),
+    "flat": N_("flat"),
+    "valley": N_("valley"),
+    "deep_valley": N_("deep valley"),
+}
+RESOURCE_NAMES = {
+    "packs": N_("packs"),
+    "chargers": N_("chargers"),
+    "transformer_kva": N_("transformer (kVA)"),
+    "lanes": N_("lanes"),
+    "storage_kwh": N_("storage (kWh)"),
+    "staff": N_("staff hours"),
+}
+PART_NAMES = {
+    "packs": N_("Packs"),
+    "chargers": N_("Chargers"),
+    "transformer": N_("Transformer and capacity charge"),
+    "lanes": N_("Lanes and robots"),
+    "bays": N_("Bays and land"),
+    "storage": N_("Storage"),
+    "staff": N_("Staff"),
+    "energy": N_("Energy"),
+    "lost swaps": N_("Lost swaps"),
+    "waiting": N_("Waiting time"),
+}
+CHANGES = {
+    "demand +20 %": N_("demand +20 %"),
+    "demand −20 %": N_("demand −20 %"),
+    "coldest January": N_("coldest January"),
+    "one charger out": N_("one charger out"),
+}
+VERDICTS = {True: N_("keeps"), False: N_("breaks"), None: N_("too close to call")}
+SECTIONS = {
+    "": N_("Scenario"),
+    "fleets": N_("Fleets"),
+    "demand": N_("Demand"),
+    "climate": N_("Climate"),
+    "equipment": N_("Station"),
+    "pack_kinds": N_("Pack kinds"),
+    "vehicle_models": N_("Vehicle models"),
+    "charging": N_("Charging policy"),
+    "tariff": N_("Tariff"),
+    "failures": N_("Failures and repair"),
+    "staff": N_("People on shift"),
+    "bookings": N_("Bookings"),
+    "patience": N_("Patience"),
+    "promise": N_("Service promise"),
+    "pv": N_("Photovoltaics"),
+    "storage": N_("Stationary storage"),
+    "dr_events": N_("Demand response"),
+    "costs": N_("Costs"),
+    "study": N_("Study"),
+    "sizing": N_("Where the search looks"),
+}
+
+
+@dataclass(frozen=True)
+class Words:
+    """The texts of one language."""
+
+    language: str
+    texts: gettext.NullTranslations
+
+    def text(self, message: str, **values: object) -> str:
+        """A text in this language with its values filled in."""
+        found = self.texts.gettext(message) if message else ""
+        return found.format(**values) if values else found
+
+    def note(self, note: Note) -> str:
+        """A remark in this language."""
+        return self.text(note.text, **note.values)
+
+    def unit(self, unit: str) -> str:
+        """A unit as it is written in this language."""
+        return self.text(UNITS.get(unit, "")) or unit
+
+    def design(self, design: Design) -> str:
+        """A size of the station in words."""
+        words = self.text(
+            "{packs} packs, {chargers} chargers, {kva} kVA, {lanes} lane(s)",
+            packs=design.packs,
+            chargers=design.chargers,
+            kva=f"{design.transformer_kva:g}",
+            lanes=design.lanes,
+        )
+        if design.storage_kwh:
+            words += self.text(", {kwh} kWh storage", kwh=f"{design.storage_kwh:g}")
+        return words
+
+
+@lru_cache
+def load_words(language: str) -> Words:
+    """The texts of "zh" or "en". Raises KeyError for another language."""
+    return Words(language, gettext.translation(DOMAIN, LOCALE, [LANGUAGES[language]]))

@@ -1,0 +1,320 @@
+"""Who comes for a swap, and when: the same trucks for the study and for the simulated fleet of a live run.
+
+`arrivals` gives the trucks of a scenario one after another, without end, in order of time. Profile: a
+Poisson process whose rate is constant within each local hour; the next instant is found by inverting the
+summed rate, so more demand under the same seed means the same trucks earlier. Trace: the rows of a file.
+Fleet: each truck drives its trips (`FleetDemand`), which needs to know when its swap ended; `arrivals`
+then assumes a nominal time at the station.
+"""
+
+from __future__ import annotations
+
+import csv
+import heapq
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from math import log
+from pathlib import Path
+from typing import NamedTuple
+
+from sim.scenario.file import FleetSection, Scenario
+from sim.scenario.streams import Purpose, stream
+
+HOUR_S = 3600.0
+DAY_S = 86_400.0
+NOMINAL_STATION_S = 600.0
+"""Time at the station assumed where nobody tells when a swap ended."""
+
+
+class Arrival(NamedTuple):
+    """One truck at the gate, or one booking whose truck stays away. Immutable."""
+
+    at_s: float
+    """Seconds from the start."""
+    fleet: str
+    model: str
+    vehicle_id: str | None
+    soc_pct: tuple[float, ...]
+    """State of charge of each installed pack, in seat order."""
+    booked: bool = False
+    comes: bool = True
+    """False: booked and never seen."""
+    booked_from_s: float = 0.0
+    """Start of the booked window, seconds from the start; only with `booked`."""
+    booked_until_s: float = 0.0
+    convoy: int | None = None
+    """Number of the convoy it came in."""
+    priority: int = 0
+
+
+class DemandError(Exception):
+    """A trace file cannot be used."""
+
+
+def arrivals(scenario: Scenario, start_at: datetime, seed: int, replication: int = 0) -> Iterator[Arrival]:
+    """All arrivals from `start_at` (aware) on, in order of time; only a trace that is not repeated ends."""
+    if start_at.tzinfo is None:
+        raise ValueError("start_at has no time zone")
+    if scenario.demand.mode == "trace":
+        return _trace_arrivals(scenario, seed, replication)
+    if scenario.demand.mode == "fleet":
+        return _fleet_arrivals(scenario, start_at, seed, replication)
+    return _profile_arrivals(scenario, start_at, seed, replication)
+
+
+class HourlyRates:
+    """Trucks per hour in each hour from the start on, worked out as it is asked for."""
+
+    def __init__(self, scenario: Scenario, start_at: datetime) -> None:
+        self._scenario = scenario
+        local = start_at.astimezone(scenario.zone)
+        self._first = local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+        self.offset_s = (start_at.astimezone(UTC) - self._first).total_seconds()
+        """How far into its hour the start lies."""
+        self._rates: list[float] = []
+
+    def __getitem__(self, hour: int) -> float:
+        while hour >= len(self._rates):
+            self._rates.append(self._rate(len(self._rates)))
+        return self._rates[hour]
+
+    def _rate(self, hour: int) -> float:
+        scenario, demand = self._scenario, self._scenario.demand
+        local = (self._first + timedelta(hours=hour)).astimezone(scenario.zone)
+        rate = demand.trucks_per_hour_by_hour[local.hour] * demand.factor
+        rate *= demand.factor_by_weekday[local.weekday()] * demand.factor_by_month[local.month - 1]
+        if demand.follows_cold:
+            rate *= scenario.energy_factor(scenario.outside_c(local.month, local.hour + 0.5))
+        return rate
+
+
+class _Trucks:
+    """Gives each arrival its fleet, truck, state of charge and booking."""
+
+    def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
+        self._pick = stream(seed, replication, Purpose.VEHICLES).random
+        self._soc = stream(seed, replication, Purpose.SOC).triangular
+        self._book = stream(seed, replication, Purpose.BOOKINGS).random
+        weights = [float(f.vehicles) if f.weight is None else f.weight for f in scenario.fleets]
+        total = sum(weights) or 1.0
+        self._bounds = [sum(weights[: i + 1]) / total for i in range(len(weights) - 1)]
+        """Up to which draw each fleet but the last is meant."""
+        self._facts = []
+        for f in scenario.fleets:
+            soc, away = f.arrive_soc, list(scenario.vehicles_of(f))
+            packs = scenario.vehicle_model(f.model).packs_per_vehicle
+            longest = (len(away) + 3) // 4
+            self._facts.append(
+                (f.id, f.model, f.priority, soc.min_pct, soc.max_pct, soc.peak_pct, packs, away, longest)
+            )
+        self._book_share = scenario.bookings.share
+        self._no_show_share = scenario.bookings.no_show_share
+        self._window_s = scenario.bookings.window_min * 60
+
+    def next(self, at_s: float, convoy: int | None) -> Arrival:
+        """The truck that comes at `at_s`: one of the quarter of its fleet that has been away longest."""
+        index = bisect_right(self._bounds, self._pick()) if self._bounds else 0
+        fleet, model, priority, low, high, peak, packs, away, longest = self._facts[index]
+        vehicle = away.pop(int(self._pick() * longest))
+        away.append(vehicle)
+        draw = self._soc
+        soc = (draw(low, high, peak),) if packs == 1 else tuple(draw(low, high, peak) for _ in range(packs))
+        if self._book_share <= 0 or self._book() >= self._book_share:
+            return Arrival(at_s, fleet, model, vehicle, soc, False, True, 0.0, 0.0, convoy, priority)
+        from_s = at_s - self._book() * self._window_s
+        comes = self._book() >= self._no_show_share
+        until_s = from_s + self._window_s
+        return Arrival(at_s, fleet, model, vehicle, soc, True, comes, from_s, until_s, convoy, priority)
+
+    def with_booking(self, arrival: Arrival) -> Arrival:
+        """The arrival, booked or not by the share that books."""
+        if self._book_share <= 0 or self._book() >= self._book_share:
+            return arrival
+        from_s = arrival.at_s - self._book() * self._window_s
+        return arrival._replace(
+            booked=True,
+            comes=self._book() >= self._no_show_share,
+            booked_from_s=from_s,
+            booked_until_s=from_s + self._window_s,
+        )
+
+
+def _profile_arrivals(scenario: Scenario, start_at: datetime, seed: int, replication: int) -> Iterator[Arrival]:
+    rates = HourlyRates(scenario, start_at)
+    draw = stream(seed, replication, Purpose.ARRIVALS).random
+    trucks = _Trucks(scenario, seed, replication)
+    convoys = scenario.demand.convoys
+    group = convoys.mean_size
+    sizes = sorted((int(size), p) for size, p in convoys.sizes.items())
+    draw_group = stream(seed, replication, Purpose.CONVOYS).random
+    late: list[tuple[float, int]] = []
+    """Trucks of convoys that have begun to come: instant, convoy."""
+    hour = 0
+    rate = rates[0] / group
+    at_h = rates.offset_s / HOUR_S
+    convoy = 0
+    while True:
+        need = -log(1.0 - draw())
+        while (left := (hour + 1 - at_h) * rate) < need:
+            need -= left
+            hour += 1
+            at_h = float(hour)
+            rate = rates[hour] / group
+        at_h += need / rate
+        at_s = at_h * HOUR_S - rates.offset_s
+        while late and late[0][0] <= at_s:
+            late_s, number = heapq.heappop(late)
+            yield trucks.next(late_s, number)
+        if convoys.share > 0 and draw_group() < convoys.share:
+            convoy += 1
+            size = _draw_size(draw_group(), sizes)
+            yield trucks.next(at_s, convoy)
+            for place in range(1, size):
+                heapq.heappush(late, (at_s + place * convoys.headway_s, convoy))
+        else:
+            yield trucks.next(at_s, None)
+
+
+def _draw_size(drawn: float, sizes: list[tuple[int, float]]) -> int:
+    for size, p in sizes:
+        drawn -= p
+        if drawn < 0:
+            return size
+    return sizes[-1][0]
+
+
+class FleetDemand:
+    """Trucks that drive their trips between swaps.
+
+    A truck makes round trips while its pack lasts: it comes for a swap before the trip that would end
+    below `swap_below_pct`. Outside its shifts it stands. Cold raises the energy of a trip.
+    """
+
+    def __init__(self, scenario: Scenario, start_at: datetime, seed: int, replication: int = 0) -> None:
+        self._scenario = scenario
+        self._start = start_at.astimezone(scenario.zone)
+        self._draw = stream(seed, replication, Purpose.TRIPS)
+        self._trucks = _Trucks(scenario, seed, replication)
+
+    def first(self) -> list[Arrival]:
+        """The first arrival of each truck; at the start packs stand anywhere between full and the swap."""
+        found = []
+        for fleet in self._scenario.fleets:
+            trips = fleet.trips
+            if trips is None:
+                continue
+            model = self._scenario.vehicle_model(fleet.model)
+            for vehicle in self._scenario.vehicles_of(fleet):
+                full = tuple(self._draw.uniform(trips.swap_below_pct, 95.0) for _ in range(model.packs_per_vehicle))
+                found.append(self.after_swap(fleet, vehicle, 0.0, full))
+        return sorted(found)
+
+    def after_swap(self, fleet: FleetSection, vehicle: str, at_s: float, soc_pct: tuple[float, ...]) -> Arrival:
+        """The next arrival of a truck that left the station at `at_s` with these states of charge."""
+        trips = fleet.trips
+        if trips is None:
+            raise ValueError(f"fleet {fleet.id} has no trips")
+        model = self._scenario.vehicle_model(fleet.model)
+        rated_kwh = self._scenario.pack_kind(model.pack_kinds[0]).rated_kwh * model.packs_per_vehicle
+        mean_s = (trips.km_loaded + trips.km_empty) / trips.speed_kmh * HOUR_S + trips.load_unload_min * 60
+        soc = list(soc_pct)
+        while True:
+            at_s = self._into_shift(fleet, at_s)
+            local = self._start + timedelta(seconds=at_s)
+            cold = self._scenario.energy_factor(self._scenario.outside_c(local.month, local.hour + local.minute / 60))
+            energy_kwh = trips.km_loaded * trips.kwh_per_km_loaded + trips.km_empty * trips.kwh_per_km_empty
+            used_pct = 100 * energy_kwh * cold * self._varied(trips.cv) / rated_kwh
+            if min(soc) - used_pct < trips.swap_below_pct and min(soc) < 94.0:
+                break
+            soc = [max(level - used_pct, 1.0) for level in soc]
+            at_s += mean_s * self._varied(trips.cv)
+            if min(soc) <= trips.swap_below_pct:
+                break
+        arrival = Arrival(at_s, fleet.id, fleet.model, vehicle, tuple(soc), priority=fleet.priority)
+        return self._trucks.with_booking(arrival)
+
+    def _varied(self, cv: float) -> float:
+        return max(0.2, self._draw.gauss(1.0, cv)) if cv > 0 else 1.0
+
+    def _into_shift(self, fleet: FleetSection, at_s: float) -> float:
+        """`at_s`, or the next start of a shift when it lies outside of all."""
+        if not fleet.shifts:
+            return at_s
+        local = self._start + timedelta(seconds=at_s)
+        hour = local.hour + local.minute / 60 + local.second / 3600
+        if any((hour - shift.from_hour) % 24 < shift.hours for shift in fleet.shifts):
+            return at_s
+        return at_s + min((shift.from_hour - hour) % 24 for shift in fleet.shifts) * HOUR_S
+
+
+def _fleet_arrivals(scenario: Scenario, start_at: datetime, seed: int, replication: int) -> Iterator[Arrival]:
+    fleets = {fleet.id: fleet for fleet in scenario.fleets}
+    demand = FleetDemand(scenario, start_at, seed, replication)
+    coming = demand.first()
+    heapq.heapify(coming)
+    full = scenario.charging.target_soc_pct
+    while coming:
+        arrival = heapq.heappop(coming)
+        yield arrival
+        fleet = fleets[arrival.fleet]
+        left_s = arrival.at_s + NOMINAL_STATION_S
+        again = demand.after_swap(fleet, str(arrival.vehicle_id), left_s, (full,) * len(arrival.soc_pct))
+        heapq.heappush(coming, again)
+
+
+def _trace_arrivals(scenario: Scenario, seed: int, replication: int) -> Iterator[Arrival]:
+    path = Path(scenario.folder) / str(scenario.demand.trace)
+    rows = read_trace(path)
+    trucks = _Trucks(scenario, seed, replication)
+    known = {fleet.id: fleet for fleet in scenario.fleets}
+    shift_s = 0.0
+    period_s = DAY_S * (int(rows[-1][0] // DAY_S) + 1)
+    while True:
+        for at_s, row in rows:
+            arrival = trucks.next(shift_s + at_s, None)
+            fleet = known.get(row.get("fleet", "") or arrival.fleet)
+            if fleet is None:
+                raise DemandError(f"{path}: fleet {row['fleet']!r} is not in the scenario")
+            soc = row.get("soc_pct")
+            yield arrival._replace(
+                fleet=fleet.id,
+                model=fleet.model,
+                vehicle_id=row.get("vehicle") or arrival.vehicle_id,
+                soc_pct=(float(soc),) * len(arrival.soc_pct) if soc else arrival.soc_pct,
+                booked=row.get("booked", "").lower() in ("1", "true", "yes") or arrival.booked,
+                priority=fleet.priority,
+            )
+        if not scenario.demand.repeat_trace:
+            return
+        shift_s += period_s
+
+
+def read_trace(path: Path) -> list[tuple[float, dict[str, str]]]:
+    """Rows of a trace with their seconds: from the midnight before the first row (instants), or as given.
+
+    Raises:
+        DemandError: no column `at`, no row, or an instant that cannot be read or goes back in time.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = list(csv.DictReader(file))
+    if not table or "at" not in table[0]:
+        raise DemandError(f"{path}: needs a header with the column 'at' and at least one row")
+    rows: list[tuple[float, dict[str, str]]] = []
+    midnight: datetime | None = None
+    for number, row in enumerate(table, start=2):
+        text = row["at"].strip()
+        try:
+            at_s = float(text)
+        except ValueError:
+            try:
+                instant = datetime.fromisoformat(text)
+            except ValueError:
+                raise DemandError(f"{path}: line {number}: {text!r} is neither seconds nor an ISO instant") from None
+            if midnight is None:
+                midnight = instant.replace(hour=0, minute=0, second=0, microsecond=0)
+            at_s = (instant - midnight).total_seconds()
+        if rows and at_s < rows[-1][0]:
+            raise DemandError(f"{path}: line {number}: {text!r} is before the row above it")
+        rows.append((at_s, {key: (value or "").strip() for key, value in row.items() if key is not None}))
+    return rows

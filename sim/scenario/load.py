@@ -1,0 +1,180 @@
+"""Reads a scenario file and merges the station file it names.
+
+Raises `swap.config.station_file.ConfigError` with every problem at once, like the station file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sim.scenario.file import Scenario
+from swap.config.station_file import ConfigError, StationConfig, load_station, read_toml
+
+_FROM_STATION = ("pack_kinds", "vehicle_models", "charging", "tariff", "timezone")
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read and check a scenario file.
+
+    Raises:
+        ConfigError: the file or its station file is missing, no TOML, or not valid; every problem is listed.
+    """
+    return parse_scenario(read_toml(path), source=str(path), folder=path.parent)
+
+
+def parse_scenario(data: dict[str, Any], *, source: str = "scenario", folder: Path | None = None) -> Scenario:
+    """Check the content of a scenario file; `folder` is where relative paths start.
+
+    Raises:
+        ConfigError: with every field problem, else every cross-check problem.
+    """
+    base = folder or Path()
+    problems = [f"{name}: is set by the program, remove it" for name in ("folder", "vehicle_ids") if name in data]
+    merged = dict(data)
+    if isinstance(data.get("station"), str):
+        both = [name for name in _FROM_STATION if name in data]
+        problems += [f"{name}: comes from the station file {data['station']!r}; remove it here" for name in both]
+        config = load_station(base / data["station"])
+        merged |= _station_parts(config, data.get("equipment", {}), base / data["station"])
+    if problems:
+        raise ConfigError(source, problems)
+    try:
+        scenario = Scenario.model_validate(merged | {"folder": str(base)})
+    except ValidationError as error:
+        raise ConfigError(source, field_problems(error)) from error
+    problems = cross_check(scenario)
+    if problems:
+        raise ConfigError(source, problems)
+    return scenario
+
+
+def _station_parts(config: StationConfig, over: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What the station file gives: kinds, models, policy, tariff, equipment, trucks; `over` wins."""
+    rack = [bay for bay in config.bays if bay.role == "rack"]
+    in_rack = {bay.id for bay in rack}
+    packs: dict[str, int] = {}
+    for pack in config.packs:
+        if pack.bay in in_rack:
+            packs[pack.kind] = packs.get(pack.kind, 0) + 1
+    charged = [bay.charger_kw for bay in rack if bay.charger_kw > 0]
+    lane = config.lanes[0]
+    recipe = lane.recipe
+    if recipe.endswith(".toml") and not Path(recipe).is_absolute():
+        recipe = str(path.parent / recipe)
+    equipment: dict[str, Any] = {
+        "lanes": len(config.lanes),
+        "recipe": recipe,
+        "swap_order": lane.swap_order,
+        "packs": packs,
+        "spare_bays": len(rack) - sum(packs.values()),
+        "charger_kw": max(charged, default=0.0),
+        "transformer_kva": config.site.transformer_kva,
+        "power_factor": config.site.power_factor,
+        "contracted_kw": config.site.contracted_kw,
+        "base_load_kw": config.site.base_load_kw,
+    }
+    if len(charged) < len(rack):
+        equipment["chargers"] = len(charged)
+    trucks: dict[str, list[str]] = {}
+    for vehicle in config.vehicles:
+        trucks.setdefault(vehicle.fleet, []).append(vehicle.id)
+    return {
+        "pack_kinds": [kind.model_dump() for kind in config.pack_kinds],
+        "vehicle_models": [model.model_dump() for model in config.vehicle_models],
+        "charging": config.charging.model_dump(),
+        "tariff": config.tariff.model_dump(),
+        "timezone": config.station.timezone,
+        "equipment": equipment | over,
+        "vehicle_ids": {fleet: tuple(ids) for fleet, ids in trucks.items()},
+    }
+
+
+def field_problems(error: ValidationError) -> list[str]:
+    """One line for each field that is wrong: where, its value, what is allowed."""
+    problems = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"]) or "file"
+        value = item["input"]
+        shown = f" = {value!r}" if not isinstance(value, dict | list | tuple) and item["type"] != "missing" else ""
+        unknown = item["type"] == "extra_forbidden"
+        message = "is no known field: remove it or mend its spelling" if unknown else item["msg"]
+        problems.append(f"{where}{shown}: {message}")
+    return problems
+
+
+def cross_check(scenario: Scenario) -> list[str]:
+    """Every contradiction between sections, one line each."""
+    kinds = {kind.id for kind in scenario.pack_kinds}
+    known_kinds = ", ".join(sorted(kinds))
+    models = {model.id: model for model in scenario.vehicle_models}
+    known_models = ", ".join(sorted(models))
+    problems: list[str] = []
+    for name, ids in (
+        ("fleets.id", [f.id for f in scenario.fleets]),
+        ("pack_kinds.id", [k.id for k in scenario.pack_kinds]),
+        ("vehicle_models.id", [m.id for m in scenario.vehicle_models]),
+    ):
+        problems += [f"{name}: {i!r} is given more than once" for i in sorted({i for i in ids if ids.count(i) > 1})]
+    for model in scenario.vehicle_models:
+        problems += [
+            f"vehicle_models.{model.id}.pack_kinds = {kind!r}: no such pack kind; known: {known_kinds}"
+            for kind in model.pack_kinds
+            if kind not in kinds
+        ]
+    for kind, count in scenario.equipment.packs.items():
+        if kind not in kinds:
+            problems.append(f"equipment.packs.{kind}: no such pack kind; known: {known_kinds}")
+        if count < 0:
+            problems.append(f"equipment.packs.{kind} = {count}: allowed 0 or more")
+    if scenario.equipment.pack_total == 0:
+        problems.append("equipment.packs: the rack holds no pack; give at least one of a kind")
+    if scenario.equipment.bay_count > 99:
+        problems.append(f"equipment: {scenario.equipment.bay_count} bays; one rack has at most 99")
+    problems += _swap_truck_problems(scenario)
+    for fleet in scenario.fleets:
+        if fleet.model not in models:
+            problems.append(f"fleets.{fleet.id}.model = {fleet.model!r}: no such vehicle model; known: {known_models}")
+        if scenario.demand.mode == "fleet" and fleet.trips is None:
+            problems.append(f"fleets.{fleet.id}.trips: missing; demand.mode = 'fleet' needs it")
+    demand = scenario.demand
+    if demand.mode == "profile" and sum(demand.trucks_per_hour_by_hour) <= 0:
+        problems.append("demand.trucks_per_hour_by_hour: no truck ever comes; give 24 rates, at least one above 0")
+    if demand.mode == "profile" and min(demand.trucks_per_hour_by_hour) < 0:
+        problems.append("demand.trucks_per_hour_by_hour: a rate is below 0 trucks per hour")
+    if demand.mode == "trace" and (demand.trace is None or not (Path(scenario.folder) / demand.trace).is_file()):
+        problems.append(f"demand.trace = {demand.trace!r}: no such file beside the scenario")
+    if scenario.equipment.base_load_kw >= scenario.equipment.grid_limit_kw:
+        problems.append(
+            f"equipment.base_load_kw = {scenario.equipment.base_load_kw:g}: nothing is left to charge with; "
+            f"allowed 0…{scenario.equipment.grid_limit_kw:g} kW"
+        )
+    storage = scenario.storage
+    if storage.power_kw <= 0 and (storage.energy_kwh > 0 or any(scenario.sizing.storage_kwh)):
+        problems.append("storage.power_kw = 0: storage without power does nothing; give its rating in kW, above 0")
+    problems += [
+        f"sizing.storage_kwh = {kwh:g}: allowed 0…1000000 kWh"
+        for kwh in scenario.sizing.storage_kwh
+        if not 0 <= kwh <= 1_000_000
+    ]
+    if scenario.staff.shifts and scenario.equipment.swap_truck is not None:
+        problems.append("staff.shifts: not simulated for swap trucks; leave it out where equipment.swap_truck is set")
+    if scenario.charging.target_soc_pct < scenario.charging.offer_soc_pct:
+        problems.append("charging.target_soc_pct: below offer_soc_pct; packs would never be offered")
+    return problems
+
+
+def _swap_truck_problems(scenario: Scenario) -> list[str]:
+    truck, packs = scenario.equipment.swap_truck, scenario.equipment.packs
+    if truck is None:
+        return []
+    problems = []
+    if len(packs) != 1:
+        problems.append(f"equipment.swap_truck: needs one kind in equipment.packs, which has {len(packs)}")
+    if truck.go_below > truck.packs:
+        problems.append(f"equipment.swap_truck.go_below = {truck.go_below}: allowed 1…{truck.packs} (its packs)")
+    if scenario.equipment.swap_order != "out_in":
+        problems.append("equipment.swap_truck: needs equipment.swap_order = 'out_in'")
+    return problems

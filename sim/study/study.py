@@ -1,0 +1,302 @@
+"""Runs a scenario: one replication, many of them, and what they say together.
+
+A replication depends on scenario, seed and its number alone; so results are the same for any number of
+processes, and two stations under one seed see the same trucks (common random numbers).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.scenario.file import Scenario
+from sim.scenario.notes import N_, Note, warmup_note
+from sim.study.parallel import Workers
+from sim.study.station import StationFlow
+from sim.study.stats import Estimate, estimate, mser5, quantile_estimate, ratio_estimate, replications_needed
+from sim.study.storage_results import StorageResult, read_storage
+from sim.study.swap_truck import SwapTruckFlow
+
+DAY_S = 86_400.0
+PERIODS = ("critical", "peak", "flat", "valley", "deep_valley")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One replication after its warm-up."""
+
+    seed: int
+    replication: int
+    days: float
+    waits_min: NDArray[np.float32]
+    """Wait of each truck served, in the order of service."""
+    arrived: int
+    """Trucks whose outcome is known: served, lost, or waiting longer than promised."""
+    within: int
+    """Of these, served within the promise."""
+    lost: int
+    stockouts: int
+    """Trucks that found a free lane and no pack ready."""
+    means: Mapping[str, float]
+    """Time averages and sums by name; units in the names."""
+    kwh_by_period: Mapping[str, float]
+    """Imported energy a day."""
+    yuan_by_period: Mapping[str, float]
+    """Its price a day."""
+    ready_by_hour: NDArray[np.float64]
+    """Packs ready at the end of each local hour of the day, mean."""
+    waiting_by_hour: NDArray[np.float64]
+    site_kw_by_hour: NDArray[np.float64]
+    """Import, mean over the hour."""
+    storage: StorageResult = field(default_factory=StorageResult)
+
+
+def simulate_once(
+    scenario: Scenario,
+    seed: int,
+    replication: int = 0,
+    *,
+    days: float | None = None,
+    warmup_days: float = 1.0,
+) -> RunResult:
+    """One replication of `days` (the scenario's when not given) after `warmup_days`."""
+    length = float(scenario.study.days if days is None else days)
+    mobile = scenario.equipment.swap_truck is not None
+    flow = (SwapTruckFlow if mobile else StationFlow)(scenario, seed, replication)
+    if warmup_days > 0:
+        flow.time.run_until(warmup_days * DAY_S)
+        flow.reset()
+    flow.time.run_until((warmup_days + length) * DAY_S)
+    flow.close()
+    return read_run(flow, scenario, seed, replication, length, warmup_days * DAY_S)
+
+
+def read_run(
+    flow: StationFlow, scenario: Scenario, seed: int, replication: int, days: float, since_s: float
+) -> RunResult:
+    """What a flow has counted since its reset at `since_s`."""
+    rack, equipment = flow.rack, scenario.equipment
+    limit_min = scenario.promise.wait_limit_min
+    new = np.asarray(flow.arrival_s) >= since_s
+    waits_min = (np.asarray(flow.waits) / 60)[new] if flow.waits else np.zeros(0)
+    now_s = flow.time.now
+    # A truck still waiting is late for certain once it has waited longer than promised.
+    late = sum(1 for truck in flow.queue if truck.at_s >= since_s and now_s - truck.at_s > limit_min * 60)
+    lost = sum(1 for at_s in flow.lost_s if at_s >= since_s)
+    kwh, yuan = dict.fromkeys(PERIODS, 0.0), dict.fromkeys(PERIODS, 0.0)
+    ready, waiting, site_kw, counts = (np.zeros(24) for _ in range(4))
+    first = scenario.start_at
+    peak_kw = 0.0
+    for hour in flow.hours:
+        kwh[hour.period] += hour.import_kwh / days
+        yuan[hour.period] += hour.import_kwh * hour.price_yuan_per_kwh / days
+        lasts_h = hour.hours
+        at = int((first.hour + hour.start_s / 3600) % 24)
+        peak_kw = max(peak_kw, hour.import_kwh / lasts_h)
+        counts[at] += lasts_h
+        site_kw[at] += hour.import_kwh
+        ready[at] += hour.ready * lasts_h
+        waiting[at] += hour.waiting * lasts_h
+    counts[counts == 0] = 1
+    charged_kwh = sum(hour.charge_kwh for hour in flow.hours)
+    import_kwh = sum(hour.import_kwh for hour in flow.hours)
+    pv_kwh = sum(hour.pv_kwh for hour in flow.hours)
+    pv_used_kwh = sum(hour.flows.pv_used_kwh for hour in flow.hours if hour.flows is not None)
+    storage, storage_means = read_storage(flow.hours, scenario.storage, first.hour, days, PERIODS)
+    seconds = flow.observed_s
+    efficiency = min(spec.charge_efficiency for spec in flow.specs.values())
+    # Packs go round between rack and trucks, so the wear is shared by all of them.
+    rated_kwh = sum(flow.specs[kind].rated_kwh * count for kind, count in equipment.packs.items())
+    for fleet in scenario.fleets:
+        model = scenario.vehicle_model(fleet.model)
+        rated_kwh += fleet.vehicles * model.packs_per_vehicle * flow.specs[model.pack_kinds[0]].rated_kwh
+    means = {
+        "swaps_per_day": len(flow.waits) / days,
+        "lost_per_day": lost / days,
+        "mean_waiting_trucks": flow.mean_waiting,
+        "mean_ready_packs": rack.charged_area / seconds,
+        "lane_utilisation": flow.lane_utilisation,
+        "charger_utilisation": rack.active_area / seconds / equipment.charger_count,
+        "pack_utilisation": 1 - rack.charged_area / seconds / equipment.pack_total,
+        "transformer_utilisation": import_kwh / (seconds / 3600) / equipment.grid_limit_kw,
+        "peak_hour_kw": peak_kw,
+        "stockout_time_share": flow.stockout_share,
+        "charged_kwh_per_day": charged_kwh / days,
+        "import_kwh_per_day": import_kwh / days,
+        "energy_yuan_per_day": sum(yuan.values()),
+        "stock_yuan_per_day": _stock_yuan(flow, import_kwh, days * sum(yuan.values()), efficiency) / days,
+        "pv_used_kwh_per_day": pv_used_kwh / days,
+        "pv_self_use_share": pv_used_kwh / pv_kwh if pv_kwh > 0 else 0.0,
+        "kwh_per_swap": charged_kwh / max(len(flow.waits), 1),
+        "cycles_per_pack_year": charged_kwh * efficiency / rated_kwh / days * 365,
+    } | storage_means
+    return RunResult(
+        seed=seed,
+        replication=replication,
+        days=days,
+        waits_min=waits_min.astype(np.float32),
+        arrived=int(waits_min.size) + late + lost,
+        within=int(np.count_nonzero(waits_min <= limit_min)),
+        lost=lost,
+        stockouts=flow.stockouts,
+        means=means,
+        kwh_by_period=kwh,
+        yuan_by_period=yuan,
+        ready_by_hour=ready / counts,
+        waiting_by_hour=waiting / counts,
+        site_kw_by_hour=site_kw / counts,
+        storage=storage,
+    )
+
+
+def _stock_yuan(flow: StationFlow, import_kwh: float, yuan: float, efficiency: float) -> float:
+    """What the energy gained by the packs of the rack is worth at the mean price paid; below zero when they lost some.
+
+    A rack that begins full and ends half empty has not saved that energy: the next day buys it.
+    """
+    gained_kwh = (flow.stock_kwh() - flow.first_kwh) / efficiency
+    return gained_kwh * yuan / import_kwh if import_kwh > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What the replications of one scenario say together."""
+
+    scenario: Scenario
+    seed: int
+    days: float
+    warmup_days: float
+    runs: tuple[RunResult, ...]
+    confidence: float = 0.95
+    notes: tuple[Note, ...] = field(default=())
+
+    def mean(self, name: str) -> Estimate:
+        """Estimate of a time average or sum by its name in `RunResult.means`."""
+        return estimate([run.means[name] for run in self.runs], self.confidence)
+
+    @property
+    def mean_wait_min(self) -> Estimate:
+        """Mean wait of the trucks served."""
+        sums = [float(run.waits_min.sum(dtype=np.float64)) for run in self.runs]
+        return ratio_estimate(sums, [float(run.waits_min.size) for run in self.runs], self.confidence)
+
+    def wait_quantile_min(self, p: float) -> Estimate:
+        """Quantile of the wait of the trucks served."""
+        return quantile_estimate([run.waits_min for run in self.runs], p, self.confidence)
+
+    @property
+    def share_within(self) -> Estimate:
+        """Share of all trucks served within the promise."""
+        return ratio_estimate(
+            [float(run.within) for run in self.runs], [float(run.arrived) for run in self.runs], self.confidence
+        )
+
+    @property
+    def lost_share(self) -> Estimate:
+        """Share of the trucks that left without a swap."""
+        return ratio_estimate(
+            [float(run.lost) for run in self.runs], [float(run.arrived) for run in self.runs], self.confidence
+        )
+
+    @property
+    def stockout_share(self) -> Estimate:
+        """Share of the trucks that found a free lane and no pack."""
+        return ratio_estimate(
+            [float(run.stockouts) for run in self.runs], [float(run.arrived) for run in self.runs], self.confidence
+        )
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Every number of the study by name."""
+        found = {
+            "mean_wait_min": self.mean_wait_min,
+            "p50_wait_min": self.wait_quantile_min(0.50),
+            "p95_wait_min": self.wait_quantile_min(0.95),
+            "p99_wait_min": self.wait_quantile_min(0.99),
+            "share_within_promise": self.share_within,
+            "lost_share": self.lost_share,
+            "stockout_share": self.stockout_share,
+        }
+        return found | {name: self.mean(name) for name in self.runs[0].means}
+
+
+@dataclass(frozen=True, slots=True)
+class RunTask:
+    """One replication to run, picklable."""
+
+    scenario: Scenario
+    seed: int
+    replication: int
+    days: float
+    warmup_days: float
+
+
+def run_task(task: RunTask) -> RunResult:
+    """Run one task."""
+    return simulate_once(task.scenario, task.seed, task.replication, days=task.days, warmup_days=task.warmup_days)
+
+
+def find_warmup_days(scenario: Scenario, seed: int, pool: Workers) -> float:
+    """Warm-up in whole days by MSER-5 on the waits of three pilot runs, the longest of them."""
+    days = max(float(scenario.study.days), 14.0)
+    pilots = pool.map(run_task, [RunTask(scenario, seed, 1_000_000 + n, days, 0.0) for n in range(3)])
+    return longest_warmup_days((pilot.waits_min for pilot in pilots), days)
+
+
+def longest_warmup_days(waits_min: Iterable[NDArray[np.float32]], days: float) -> float:
+    """Warm-up in whole days by MSER-5: the longest that any of these runs of `days` needs, at most half of them."""
+    cuts = (mser5(waits) / waits.size * days for waits in waits_min if waits.size)
+    return float(min(max(math.ceil(max(cuts, default=0.0)), 1), math.ceil(days / 2)))
+
+
+def run_study(
+    scenario: Scenario,
+    pool: Workers,
+    *,
+    replications: int | None = None,
+    days: float | None = None,
+    warmup_days: float | None = None,
+    seed: int | None = None,
+    half_width: float | None = None,
+    max_replications: int = 400,
+    on_done: Callable[[int, int], None] | None = None,
+) -> StudyResult:
+    """Run independent replications; what is not given is the scenario's.
+
+    Args:
+        half_width: adds replications until the share within the promise is known to this half-width.
+    """
+    study = scenario.study
+    used_seed = study.seed if seed is None else seed
+    length = float(study.days if days is None else days)
+    warmup = study.warmup_days if warmup_days is None else warmup_days
+    notes: list[Note] = []
+    if warmup is None:
+        warmup = find_warmup_days(scenario, used_seed, pool)
+        notes.append(warmup_note(warmup))
+    count = study.replications if replications is None else replications
+
+    def run(first: int, until: int, total: int) -> list[RunResult]:
+        tasks = [RunTask(scenario, used_seed, n, length, warmup) for n in range(first, until)]
+        return pool.map(run_task, tasks, None if on_done is None else lambda done: on_done(first + done, total))
+
+    runs = run(0, count, count)
+    confidence = scenario.promise.confidence
+    while half_width is not None and len(runs) < max_replications:
+        found = StudyResult(scenario, used_seed, length, warmup, tuple(runs), confidence).share_within
+        if found.half_width <= half_width:
+            break
+        needed = min(max(replications_needed(found, half_width), len(runs) + 1), max_replications)
+        runs += run(len(runs), needed, needed)
+    if half_width is not None:
+        values = {"count": len(runs), "half_width": half_width}
+        notes.append(Note(N_("{count} replications for a half-width of {half_width:g}"), values))
+    return StudyResult(scenario, used_seed, length, warmup, tuple(runs), confidence, tuple(notes))
+
+
+def pooled_waits_min(results: Sequence[RunResult]) -> NDArray[np.float32]:
+    """Waits of all replications, sorted."""
+    return np.sort(np.concatenate([run.waits_min for run in results]))

@@ -1,0 +1,1 @@
+"""The study held against queueing theory and published stations."""

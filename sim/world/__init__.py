@@ -1,0 +1,4 @@
+"""What surrounds a station and cannot be commanded: weather, sun, prices, demand response, people at work.
+
+Plant and study share it.
+"""

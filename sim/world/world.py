@@ -1,0 +1,113 @@
+"""What the station cannot choose: weather, prices, sun, demand response.
+
+Constant between full hours, changes of price, and the ends of demand-response events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
+from math import cos, pi, sin
+from pathlib import Path
+from random import Random
+from zoneinfo import ZoneInfo
+
+from scheduler.config import TariffSection
+from scheduler.tariff import Tariff, load_tariff
+from scheduler.types import SiteLimits, TariffSlice
+from sim.scenario.file import Scenario
+from sim.scenario.site import DrEventSection
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class WorldNow:
+    """The world from an instant until `until_s`."""
+
+    limits: SiteLimits
+    tariff: TariffSlice
+    outside_c: float
+    rack_c: float
+    """Room and coolant of the rack."""
+    until_s: float
+
+
+@lru_cache(maxsize=16)
+def _tariff(section: str, timezone: str, folder: str) -> Tariff:
+    """Every replication asks for the same days: the tariff, and with it what it has worked out, is kept."""
+    return load_tariff(TariffSection.model_validate_json(section), ZoneInfo(timezone), Path(folder))
+
+
+class World:
+    """The surroundings of a scenario's station by seconds from its start."""
+
+    def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
+        self._scenario = scenario
+        self._start_at = scenario.start_at.astimezone(UTC)
+        self._tariff = _tariff(scenario.tariff.model_dump_json(), scenario.timezone, scenario.folder)
+        self._draw = seed * 31 + replication
+        equipment = scenario.equipment
+        self._limits = SiteLimits(equipment.grid_limit_kw, equipment.base_load_kw)
+
+    def at(self, at_s: float) -> WorldNow:
+        """What holds from `at_s` on."""
+        scenario, climate = self._scenario, self._scenario.climate
+        at = self._start_at + timedelta(seconds=at_s)
+        local = at.astimezone(scenario.zone)
+        tariff = self._tariff.slice_at(at)
+        outside_c = scenario.outside_c(local.month, local.hour + local.minute / 60)
+        rack_c = outside_c if climate.rack_min_c is None else max(outside_c, climate.rack_min_c)
+        rack_c = rack_c if climate.rack_max_c is None else min(rack_c, climate.rack_max_c)
+        until_s = (at_s // 3600 + 1) * 3600
+        change_s = (tariff.until_at - self._start_at).total_seconds()
+        if at_s < change_s < until_s:
+            until_s = change_s
+        base = self._limits
+        if not scenario.dr_events and scenario.pv.peak_kw <= 0:
+            return WorldNow(base, tariff, outside_c, rack_c, until_s)
+        dr_limit_kw, change_s = self._demand_response(at, local)
+        limits = SiteLimits(base.grid_limit_kw, base.base_load_kw, pv_kw=self._pv_kw(local), dr_limit_kw=dr_limit_kw)
+        return WorldNow(limits, tariff, outside_c, rack_c, min(until_s, change_s))
+
+    def tariff_from(self, at_s: float) -> tuple[TariffSlice, ...]:
+        """Prices of the day that begins at `at_s`."""
+        at = self._start_at + timedelta(seconds=at_s)
+        return self._tariff.slices(at, at + _DAY)
+
+    def _demand_response(self, at: datetime, local: datetime) -> tuple[float | None, float]:
+        """The lowest limit of the events that run, and when the next of them begins or ends."""
+        limits_kw, change_at = [], at + _DAY
+        for event in self._scenario.dr_events:
+            # An event of yesterday may still run, one of tomorrow may be the next to begin.
+            for days in (-1, 0, 1):
+                begin_at, end_at = event_on(event, local + days * _DAY)
+                if (local + days * _DAY).month not in event.months or end_at <= at:
+                    continue
+                if begin_at <= at:
+                    limits_kw.append(event.limit_kw)
+                change_at = min(change_at, end_at if begin_at <= at else begin_at)
+        return min(limits_kw, default=None), (change_at - self._start_at).total_seconds()
+
+    def _pv_kw(self, local: datetime) -> float:
+        """Half a sine over the day, longer and higher in summer, times a draw for the day's clouds."""
+        pv = self._scenario.pv
+        if pv.peak_kw <= 0:
+            return 0.0
+        season = cos((local.timetuple().tm_yday - 172) / 365 * 2 * pi)
+        day_h = 12 + 2.5 * season
+        phase = (local.hour + 0.5 - 12.5 + day_h / 2) / day_h
+        if not 0 < phase < 1:
+            return 0.0
+        clouds = Random(local.toordinal() * 7919 + self._draw).betavariate(4, 1.5)
+        # The half sine's mean is 2/π of its top, the clouds' mean 4/5.5; scaled to the stated full-load hours.
+        whole_h = 2 / pi * 12 / 24 * 8760 * 4 / 5.5
+        return pv.peak_kw * min(sin(pi * phase) * (1 + 0.25 * season) * clouds * pv.yield_h / whole_h, 1.0)
+
+
+def event_on(event: DrEventSection, day: datetime) -> tuple[datetime, datetime]:
+    """Begin and end, in UTC, of a demand-response event on a local day."""
+    begin = datetime.combine(day.date(), time(), day.tzinfo) + timedelta(minutes=round(event.from_hour * 60))
+    begin_at = begin.astimezone(UTC)
+    return begin_at, begin_at + timedelta(minutes=max(round(event.hours * 60), 1))

@@ -1,0 +1,1 @@
+"""The station file: its sections, what must agree in it, and how it comes into the database."""

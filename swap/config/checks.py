@@ -1,0 +1,216 @@
+"""Contradictions between the sections of a station file; one line each, with what is allowed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robotics.modbus_link.registers import MapError, RegisterMap, load_map
+
+if TYPE_CHECKING:
+    from swap.config.station_file import StationConfig
+
+
+def cross_check(config: StationConfig, folder: Path) -> list[str]:
+    """Every contradiction between sections, one line each."""
+    return [
+        *_unique(config),
+        *_references(config),
+        *_register_overlaps(config, folder),
+        *_power(config),
+        *_initial_packs(config),
+    ]
+
+
+def _unique(config: StationConfig) -> list[str]:
+    lists: list[tuple[str, list[object]]] = [
+        ("pack_kinds.id", [x.id for x in config.pack_kinds]),
+        ("vehicle_models.id", [x.id for x in config.vehicle_models]),
+        ("rack_devices.id", [x.id for x in config.rack_devices]),
+        ("lanes.id", [x.id for x in config.lanes]),
+        ("bays.id", [x.id for x in config.bays]),
+        ("bays.position", [x.position for x in config.bays]),
+        ("parties.id", [x.id for x in config.parties]),
+        ("vehicles.id", [x.id for x in config.vehicles]),
+        ("vehicles.tag", [x.tag for x in config.vehicles]),
+        ("packs.id", [x.id for x in config.packs]),
+    ]
+    return [
+        f"{name}: {value!r} is given {count} times; each must be unique"
+        for name, values in lists
+        for value, count in Counter(values).items()
+        if count > 1
+    ]
+
+
+def _references(config: StationConfig) -> list[str]:
+    kinds = {x.id for x in config.pack_kinds}
+    lanes = {x.id for x in config.lanes}
+    bays = {x.id for x in config.bays}
+    parties = {x.id: x.kind for x in config.parties}
+    models = {x.id for x in config.vehicle_models}
+    devices = {x.id for x in config.rack_devices}
+    packs = {x.id for x in config.packs}
+    problems: list[str] = []
+
+    def known(where: str, value: str, allowed: Iterable[str], what: str) -> None:
+        if value not in allowed:
+            problems.append(f"{where} = {value!r}: no such {what}; known: {', '.join(sorted(allowed)) or 'none'}")
+
+    known(
+        "station.operator",
+        config.station.operator,
+        [p for p, k in parties.items() if k == "station_operator"],
+        "station operator",
+    )
+    for model in config.vehicle_models:
+        for kind in model.pack_kinds:
+            known(f"vehicle_models.{model.id}.pack_kinds", kind, kinds, "pack kind")
+    for bay in config.bays:
+        for kind in bay.kinds:
+            known(f"bays.{bay.id}.kinds", kind, kinds, "pack kind")
+        for lane in bay.lanes:
+            known(f"bays.{bay.id}.lanes", lane, lanes, "lane")
+        for neighbour in bay.neighbours:
+            known(f"bays.{bay.id}.neighbours", neighbour, bays, "bay")
+        if bay.point is not None:
+            known(f"bays.{bay.id}.point.device", bay.point.device, devices, "rack device")
+        elif bay.role == "rack":
+            problems.append(f"bays.{bay.id}.point: missing; a rack bay needs the address of its charger")
+    for vehicle in config.vehicles:
+        known(f"vehicles.{vehicle.id}.model", vehicle.model, models, "vehicle model")
+        known(f"vehicles.{vehicle.id}.fleet", vehicle.fleet, [p for p, k in parties.items() if k == "fleet"], "fleet")
+        for pack in vehicle.packs:
+            known(f"vehicles.{vehicle.id}.packs", pack, packs, "pack")
+    for item in config.packs:
+        known(f"packs.{item.id}.kind", item.kind, kinds, "pack kind")
+        known(
+            f"packs.{item.id}.owner",
+            item.owner,
+            [p for p, k in parties.items() if k == "battery_owner"],
+            "battery owner",
+        )
+        if item.bay is not None:
+            known(f"packs.{item.id}.bay", item.bay, bays, "bay")
+    return problems
+
+
+def _register_overlaps(config: StationConfig, folder: Path) -> list[str]:
+    problems: list[str] = []
+    spans: dict[tuple[str, int, int], list[tuple[int, int, str]]] = {}
+
+    def add(where: str, map_name: str, host: str, port: int, device_id: int, base: int) -> None:
+        try:
+            register_map: RegisterMap = load_map(map_name, folder)
+        except MapError as error:
+            problems.append(f"{where}.register_map = {map_name!r}: {error}")
+            return
+        first, last = register_map.span
+        if base + last > 65535:
+            problems.append(f"{where}.base_address = {base}: the map ends at {base + last}, allowed 0…65535")
+        spans.setdefault((host, port, device_id), []).append((base + first, base + last, where))
+
+    for lane in config.lanes:
+        a = lane.cell.address
+        add(f"lanes.{lane.id}.cell", lane.cell.register_map, a.host, a.port, a.device_id, a.base_address)
+    if config.site.meter is not None:
+        a = config.site.meter.address
+        add("site.meter", config.site.meter.register_map, a.host, a.port, a.device_id, a.base_address)
+    devices = {d.id: d for d in config.rack_devices}
+    for bay in config.bays:
+        if bay.point is not None and bay.point.device in devices:
+            d = devices[bay.point.device]
+            add(f"bays.{bay.id}.point", d.register_map, d.host, d.port, d.device_id, bay.point.base_address)
+    for (host, port, device_id), blocks in spans.items():
+        blocks.sort()
+        for (_, end, one), (start, _, other) in pairwise(blocks):
+            if start <= end:
+                problems.append(
+                    f"{other}: registers from {start} overlap {one}, which ends at {end}, "
+                    f"on {host}:{port} device {device_id}; give it a base_address above {end}"
+                )
+    return problems
+
+
+def _power(config: StationConfig) -> list[str]:
+    problems = []
+    if config.charging.target_soc_pct < config.charging.offer_soc_pct:
+        problems.append(
+            f"charging.target_soc_pct = {config.charging.target_soc_pct}: below offer_soc_pct "
+            f"{config.charging.offer_soc_pct} %; packs would never be offered. "
+            f"Allowed {config.charging.offer_soc_pct}…100 %"
+        )
+    if config.site.base_load_kw >= config.site.grid_limit_kw:
+        problems.append(
+            f"site.base_load_kw = {config.site.base_load_kw}: nothing is left to charge with; "
+            f"allowed 0…{config.site.grid_limit_kw:g} kW (the grid limit)"
+        )
+    for kind in config.pack_kinds:
+        fitting = [b.charger_kw for b in config.bays if b.role == "rack" and (not b.kinds or kind.id in b.kinds)]
+        if not fitting:
+            problems.append(f"pack_kinds.{kind.id}: no rack bay takes it; add one or list it in bays.kinds")
+        elif max(fitting) <= 0:
+            problems.append(f"pack_kinds.{kind.id}: none of the bays that take it has charger_kw above 0 kW")
+    charger_kw = sum(b.charger_kw for b in config.bays)
+    cap = config.charging.max_power_kw
+    if cap is not None and cap > charger_kw:
+        problems.append(
+            f"charging.max_power_kw = {cap:g}: the chargers have {charger_kw:g} kW together; allowed up to that"
+        )
+    for device in config.rack_devices:
+        behind_kw = sum(b.charger_kw for b in config.bays if b.point is not None and b.point.device == device.id)
+        if device.rated_kw is not None and behind_kw > device.rated_kw:
+            problems.append(
+                f"rack_devices.{device.id}.rated_kw = {device.rated_kw:g}: its bays are given {behind_kw:g} kW of "
+                f"charger_kw together; lower them to {device.rated_kw:g} kW or less in all"
+            )
+    contracted = config.site.contracted_kw
+    if contracted is not None and contracted > config.site.transformer_kva * config.site.power_factor:
+        problems.append(
+            f"site.contracted_kw = {contracted:g}: above what the transformer carries; "
+            f"allowed up to {config.site.transformer_kva * config.site.power_factor:g} kW"
+        )
+    if config.charging.min_setpoint_kw > 0 and 0 < charger_kw < config.charging.min_setpoint_kw:
+        problems.append(
+            f"charging.min_setpoint_kw = {config.charging.min_setpoint_kw:g}: more than all chargers have together; "
+            f"allowed 0…{charger_kw:g} kW"
+        )
+    return problems
+
+
+def _initial_packs(config: StationConfig) -> list[str]:
+    problems = []
+    bays = {b.id: b for b in config.bays}
+    by_bay = Counter(p.bay for p in config.packs if p.bay is not None)
+    problems += [
+        f"packs.bay: {n} packs start in bay {bay!r}; a bay holds at most one" for bay, n in by_bay.items() if n > 1
+    ]
+    kind_of = {p.id: p.kind for p in config.packs}
+    installed = Counter(p for v in config.vehicles for p in v.packs)
+    for pack in config.packs:
+        places = installed[pack.id] + (pack.bay is not None)
+        if places > 1:
+            problems.append(f"packs.{pack.id}: starts in {places} places; a pack is in one")
+        bay = bays.get(pack.bay or "")
+        if bay is not None and bay.kinds and pack.kind not in bay.kinds:
+            problems.append(f"packs.{pack.id}.bay = {bay.id!r}: takes only {', '.join(bay.kinds)}, not {pack.kind}")
+    models = {m.id: m for m in config.vehicle_models}
+    for vehicle in config.vehicles:
+        model = models.get(vehicle.model)
+        if model is None:
+            continue
+        if len(vehicle.packs) > model.packs_per_vehicle:
+            problems.append(
+                f"vehicles.{vehicle.id}.packs: {len(vehicle.packs)} given, "
+                f"the model has {model.packs_per_vehicle} seat(s)"
+            )
+        for code in vehicle.packs:
+            if code in kind_of and kind_of[code] not in model.pack_kinds:
+                problems.append(
+                    f"vehicles.{vehicle.id}.packs: {code} is {kind_of[code]}, "
+                    f"the model takes {', '.join(model.pack_kinds)}"
+                )
+    return problems

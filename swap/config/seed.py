@@ -1,0 +1,311 @@
+"""The station file into the database: first fill, and changes of the file later on.
+
+Names, owners and models follow the file at each start. Places do not: from the first fill on, where a pack
+is is known from moves only, so the file never moves a pack that the database knows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from scheduler.types import PackState, StationMode
+from swap.config.station_file import PackSection, StationConfig
+from swap.errors import SwapError
+from swap.events import EventKind, append_event
+from swap.places import OFF_SITE, bay_place, place_of, vehicle_place
+from swap.store import Store
+from swap.tables import Bay, ChargeSession, Pack, Party, Station, Swap, SwapSeat, VehicleRow
+
+ACTOR = "station_file"
+"""Actor of the events of the first fill."""
+RETIRED_REASON = "not in the station file"
+"""Reason by which a bay that left the file is blocked."""
+
+
+class SyncError(SwapError):
+    """The station file contradicts the database. `problems` holds one line for each; nothing was written."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            f"station file and database disagree in {len(self.problems)} point(s)\n"
+            + "\n".join(f"  - {p}" for p in self.problems)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What `sync_station` wrote."""
+
+    first: bool
+    """The station was not in the database before."""
+    added: dict[str, int]
+    """New rows by table."""
+    changed: dict[str, int]
+    """Rows that took a new value, by table."""
+
+
+def bay_key(station_id: str, bay_id: str) -> str:
+    """Key of a bay's row: station id, a colon, bay id."""
+    return f"{station_id}:{bay_id}"
+
+
+def handover_soe_kwh(soc_pct: float, rated_kwh: float, soh_pct: float) -> float:
+    """Energy on the handover record of a pack: SoC × rated energy × state of health (standards.md 8.3)."""
+    return soc_pct / 100 * rated_kwh * soh_pct / 100
+
+
+def sync_station(
+    store: Store,
+    config: StationConfig,
+    now_at: datetime,
+    *,
+    first_mode: StationMode = StationMode.AUTOMATIC,
+) -> SyncReport:
+    """Bring parties, station, vehicles, bays and packs of the file into the database. Repeatable.
+
+    Args:
+        store: a migrated database.
+        config: the checked station file.
+        now_at: instant written to new rows.
+        first_mode: mode of a station that is new; there is nothing to recover, so it may start by itself.
+
+    Raises:
+        SyncError: something that left the file still holds packs or has an open swap, or a new pack's place
+            is taken. Every problem is listed.
+    """
+    with store.transaction() as db:
+        sync = _Sync(db, config, now_at)
+        first = db.get(Station, config.station.id) is None
+        sync.parties()
+        sync.station(first_mode)
+        sync.vehicles()
+        sync.bays()
+        sync.packs()
+        if sync.problems:
+            raise SyncError(sync.problems)
+        return SyncReport(first, dict(sync.added), dict(sync.changed))
+
+
+class _Sync:
+    def __init__(self, db: Session, config: StationConfig, now_at: datetime) -> None:
+        self.db = db
+        self.config = config
+        self.station_id = config.station.id
+        self.now_at = now_at
+        self.added: Counter[str] = Counter()
+        self.changed: Counter[str] = Counter()
+        self.problems: list[str] = []
+
+    def add(self, row: Party | Station | VehicleRow | Bay | Pack) -> None:
+        self.db.add(row)
+        self.added[row.__tablename__] += 1
+
+    def update(self, row: Party | Station | VehicleRow | Bay | Pack, **values: object) -> None:
+        different = {name: value for name, value in values.items() if getattr(row, name) != value}
+        if different:
+            for name, value in different.items():
+                setattr(row, name, value)
+            self.changed[row.__tablename__] += 1
+
+    def parties(self) -> None:
+        for party in self.config.parties:
+            values = {"kind": party.kind, "name_zh": party.name_zh, "name_en": party.name_en}
+            row = self.db.get(Party, party.id)
+            if row is None:
+                self.add(Party(id=party.id, **values))
+            else:
+                self.update(row, **values)
+        self.db.flush()
+
+    def station(self, first_mode: StationMode) -> None:
+        section = self.config.station
+        values: dict[str, Any] = {
+            "name_zh": section.name_zh,
+            "name_en": section.name_en,
+            "timezone": section.timezone,
+            "operator_id": section.operator,
+        }
+        row = self.db.get(Station, section.id)
+        if row is not None:
+            self.update(row, **values)
+            self.db.flush()
+            return
+        reason = "first start"
+        self.add(
+            Station(
+                id=section.id,
+                mode=first_mode.value,
+                mode_reason=reason,
+                mode_since_at=self.now_at,
+                **values,
+            )
+        )
+        self.db.flush()
+        append_event(
+            self.db,
+            station_id=section.id,
+            at=self.now_at,
+            kind=EventKind.STATION_MODE,
+            actor=ACTOR,
+            data={"from": None, "to": first_mode.value, "reason": reason},
+        )
+
+    def vehicles(self) -> None:
+        rows = {row.id: row for row in self.db.exec(select(VehicleRow))}
+        known = {vehicle.id for vehicle in self.config.vehicles}
+        others = {row.tag: row.id for row in rows.values() if row.id not in known}
+        # Two trucks may exchange their tags: take the old ones off before any new one is put on.
+        for number, vehicle in enumerate(self.config.vehicles, start=1):
+            row = rows.get(vehicle.id)
+            if row is not None and row.tag != vehicle.tag:
+                row.tag = -number
+        self.db.flush()
+        for vehicle in self.config.vehicles:
+            if vehicle.tag in others:
+                self.problems.append(
+                    f"vehicle {vehicle.id}: tag {vehicle.tag} is that of {others[vehicle.tag]}, which left the file"
+                )
+                continue
+            values = {"tag": vehicle.tag, "model": vehicle.model, "fleet_id": vehicle.fleet}
+            row = rows.get(vehicle.id)
+            if row is None:
+                self.add(VehicleRow(id=vehicle.id, tag=vehicle.tag, model=vehicle.model, fleet_id=vehicle.fleet))
+            else:
+                self.update(row, **values)
+        self.db.flush()
+        if self.db.exec(select(func.count()).select_from(Station)).one() > 1:
+            return  # a truck that this file does not name may be another station's
+        for row in rows.values():
+            if row.id not in known:
+                self.removed(f"vehicle {row.id}", col(Pack.vehicle_id) == row.id, Swap.open_vehicle_id == row.id)
+
+    def bays(self) -> None:
+        rows = {row.id: row for row in self.db.exec(select(Bay).where(col(Bay.station_id) == self.station_id))}
+        keys = {bay_key(self.station_id, bay.id): bay for bay in self.config.bays}
+        for key in rows.keys() - keys.keys():
+            self.retire(rows[key])
+        for number, (key, bay) in enumerate(keys.items(), start=1):
+            if key in rows and rows[key].position != bay.position:
+                rows[key].position = -1000 - number  # bays may exchange their positions, as tags above
+        self.db.flush()
+        for key, bay in keys.items():
+            row = rows.get(key)
+            if row is None:
+                self.add(Bay(id=key, station_id=self.station_id, name=bay.id, position=bay.position, role=bay.role))
+                continue
+            self.update(row, name=bay.id, position=bay.position, role=bay.role)
+            if row.blocked and row.blocked_reason == RETIRED_REASON:
+                self.update(row, blocked=False, blocked_reason="")
+        self.db.flush()
+
+    def retire(self, bay: Bay) -> None:
+        """Take a bay out of the rack: remove its row, or keep it blocked where charging records name it."""
+        in_use = select(SwapSeat).join(Swap, col(Swap.id) == SwapSeat.swap_id)
+        in_use = in_use.where(
+            col(Swap.ended_at).is_(None), (SwapSeat.old_bay_id == bay.id) | (SwapSeat.new_bay_id == bay.id)
+        )
+        if self.db.exec(in_use).first() is not None:
+            self.problems.append(f"bay {bay.id} left the file, but an open swap uses it; end the swap first")
+            return
+        if self.removed(f"bay {bay.id}", col(Pack.bay_id) == bay.id):
+            return
+        if self.db.exec(select(ChargeSession.id).where(ChargeSession.bay_id == bay.id)).first() is None:
+            self.db.delete(bay)
+        else:
+            lowest = self.db.exec(select(func.min(Bay.position))).one()
+            self.update(
+                bay,
+                position=min(lowest, 0) - 1,  # its number is free for another bay
+                blocked=True,
+                blocked_reason=RETIRED_REASON,
+            )
+        self.db.flush()
+
+    def removed(self, what: str, holds: object, open_swap: object = None) -> bool:
+        """Note a problem when something that left the file still matters; whether there was one."""
+        packs = self.db.exec(select(Pack.id).where(holds)).all()  # type: ignore[arg-type]
+        if packs:
+            self.problems.append(
+                f"{what} left the file, but holds {', '.join(sorted(packs))}; put it back, or move them first"
+            )
+        swap = None
+        if open_swap is not None:
+            swap = self.db.exec(select(Swap.id).where(open_swap)).first()  # type: ignore[arg-type]
+            if swap is not None:
+                self.problems.append(f"{what} left the file, but swap {swap} is open; end it first")
+        return bool(packs) or swap is not None
+
+    def packs(self) -> None:
+        seat_of = {
+            code: (vehicle.id, seat)
+            for vehicle in self.config.vehicles
+            for seat, code in enumerate(vehicle.packs, start=1)
+        }
+        taken = {place_of(row): row.id for row in self.db.exec(select(Pack)) if not row.off_site}
+        for pack in self.config.packs:
+            rated_kwh = self.config.pack_kind(pack.kind).rated_kwh
+            row = self.db.get(Pack, pack.id)
+            if row is not None:
+                self.update(row, owner_id=pack.owner, rated_kwh=rated_kwh)
+                if row.kind != pack.kind:
+                    self.problems.append(
+                        f"pack {pack.id}: kind {pack.kind!r} in the file, {row.kind!r} in the database; "
+                        "a pack keeps its kind, give the new one its own code"
+                    )
+                continue
+            self.new_pack(pack, rated_kwh, seat_of.get(pack.id), taken)
+        self.db.flush()
+
+    def new_pack(
+        self, pack: PackSection, rated_kwh: float, seat: tuple[str, int] | None, taken: dict[str, str]
+    ) -> None:
+        row = Pack(
+            id=pack.id,
+            kind=pack.kind,
+            owner_id=pack.owner,
+            rated_kwh=rated_kwh,
+            soh_pct=pack.soh_pct,
+            state=PackState.ON_VEHICLE.value,
+            state_since_at=self.now_at,
+        )
+        if pack.bay is not None:
+            row.bay_id = bay_key(self.station_id, pack.bay)
+            row.state = PackState.RECEIVED.value  # until its BMS has told who it is
+            place = bay_place(row.bay_id)
+        elif seat is not None:
+            row.vehicle_id, row.seat = seat
+            row.settled_soe_kwh = handover_soe_kwh(pack.soc_pct, rated_kwh, pack.soh_pct)
+            place = vehicle_place(*seat)
+        else:
+            row.off_site = True
+            place = OFF_SITE
+        if place in taken:
+            self.problems.append(
+                f"pack {pack.id} is new and starts at {place}, where {taken[place]} is; give it a free place, or none"
+            )
+            return
+        if self.problems:
+            return  # nothing will be kept, and what the row points at may be missing
+        self.add(row)
+        if place == OFF_SITE:
+            return
+        taken[place] = pack.id
+        self.db.flush()
+        append_event(
+            self.db,
+            station_id=self.station_id,
+            at=self.now_at,
+            kind=EventKind.PACK_MOVED,
+            actor=ACTOR,
+            pack_id=pack.id,
+            bay_id=row.bay_id,
+            data={"from": OFF_SITE, "to": place},
+        )

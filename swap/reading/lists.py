@@ -1,0 +1,475 @@
+"""Lists over time, page by page: swaps, events, bookings, bills, faults. Rows do not leave this room."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+from sqlmodel import Session, and_, col, func, or_, select
+
+from swap.errors import InvalidInput, NotFound
+from swap.reading.now import FaultRecord, SwapRecord, fault_record, local_name, swap_record
+from swap.store import Store
+from swap.tables import (
+    Bill,
+    BillLine,
+    Booking,
+    FaultRow,
+    StationEvent,
+    Swap,
+    SwapSeat,
+    VehicleRow,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some items and where the next page starts; None when this is the last."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One entry of the journal."""
+
+    event_id: int
+    at: datetime
+    kind: str
+    actor: str
+    swap_id: str | None
+    pack_id: str | None
+    bay_id: str | None
+    lane_id: str | None
+    cause_id: int | None
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SeatRecord:
+    """The packs exchanged in one seat."""
+
+    seat: int
+    old_pack_id: str | None
+    new_pack_id: str | None
+    old_bay_id: str | None
+    """Where the pack taken off went."""
+    new_bay_id: str | None
+    """Where the pack put on came from."""
+    last_settled_soe_kwh: float | None
+    returned_soe_kwh: float | None
+    returned_soc_pct: float | None
+    installed_soe_kwh: float | None
+    installed_soc_pct: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BillLineRecord:
+    """One line of a bill."""
+
+    line_no: int
+    kind: str
+    seat: int | None
+    pack_id: str | None
+    payee_id: str
+    energy_kwh: Decimal
+    unit_price_yuan_per_kwh: Decimal
+    amount_yuan: Decimal
+    basis: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BillRecord:
+    """One bill."""
+
+    bill_id: str
+    swap_id: str
+    kind: str
+    payer_id: str
+    issued_at: datetime
+    total_yuan: Decimal
+    flags: tuple[str, ...]
+    lines: tuple[BillLineRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SwapDetail:
+    """One swap with everything that is known of it."""
+
+    swap: SwapRecord
+    seats: tuple[SeatRecord, ...]
+    timeline: tuple[EventRecord, ...]
+    bills: tuple[BillRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SwapSummary:
+    """One swap in a list."""
+
+    swap: SwapRecord
+    seats: tuple[SeatRecord, ...]
+    bills: tuple[BillRecord, ...]
+    timeline: tuple[EventRecord, ...] = ()
+    """Empty where the list does not ask for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookingRecord:
+    """One booking."""
+
+    booking_id: str
+    station_id: str
+    vehicle_id: str
+    window_start_at: datetime
+    window_end_at: datetime
+    status: str
+    created_at: datetime
+
+
+def make_cursor(at: datetime, key: str) -> str:
+    """An opaque position in a list ordered by time and id."""
+    return base64.urlsafe_b64encode(f"{at.isoformat()}|{key}".encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[datetime, str]:
+    """The time and id of a cursor. Raises InvalidInput for one that this program did not make."""
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        at, _, key = text.partition("|")
+        moment = datetime.fromisoformat(at)
+    except (binascii.Error, ValueError):
+        moment, key = None, ""
+    if moment is None or moment.tzinfo is None:
+        raise InvalidInput("cursor", cursor, "the next_cursor of an earlier answer")
+    return moment, key
+
+
+def list_swaps(
+    db: Session,
+    station_id: str,
+    *,
+    state: str | None = None,
+    vehicle_id: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[SwapSummary]:
+    """Swaps, the newest arrival first. `state` is a state of the session table, or "open" or "ended"."""
+    query = (
+        select(Swap, VehicleRow.fleet_id)
+        .join(VehicleRow, col(VehicleRow.id) == col(Swap.vehicle_id))
+        .where(Swap.station_id == station_id)
+        .order_by(col(Swap.arrived_at).desc(), col(Swap.id).desc())
+        .limit(limit + 1)
+    )
+    if state == "open":
+        query = query.where(col(Swap.ended_at).is_(None))
+    elif state == "ended":
+        query = query.where(col(Swap.ended_at).is_not(None))
+    elif state is not None:
+        query = query.where(Swap.state == state)
+    if vehicle_id is not None:
+        query = query.where(Swap.vehicle_id == vehicle_id)
+    if cursor is not None:
+        at, key = read_cursor(cursor)
+        query = query.where(or_(col(Swap.arrived_at) < at, and_(col(Swap.arrived_at) == at, col(Swap.id) < key)))
+    rows = db.exec(query).all()
+    more = len(rows) > limit
+    rows = rows[:limit]
+    last = rows[-1][0] if rows else None
+    return Page(
+        _summaries(db, station_id, [(swap, fleet) for swap, fleet in rows], timelines=True),
+        make_cursor(last.arrived_at, last.id) if more and last is not None else None,
+    )
+
+
+def latest_ended(db: Session, station_id: str, limit: int = 8) -> tuple[SwapSummary, ...]:
+    """The swaps that ended last, newest first."""
+    rows = db.exec(
+        select(Swap, VehicleRow.fleet_id)
+        .join(VehicleRow, col(VehicleRow.id) == col(Swap.vehicle_id))
+        .where(Swap.station_id == station_id, col(Swap.ended_at).is_not(None))
+        .order_by(col(Swap.ended_at).desc(), col(Swap.id).desc())
+        .limit(limit)
+    ).all()
+    return _summaries(db, station_id, [(swap, fleet) for swap, fleet in rows])
+
+
+def _summaries(
+    db: Session, station_id: str, rows: list[tuple[Swap, str]], *, timelines: bool = False
+) -> tuple[SwapSummary, ...]:
+    ids = [swap.id for swap, _ in rows]
+    seats = _seats(db, station_id, ids)
+    bills = _bills_by_swap(db, ids)
+    told = _timelines(db, ids) if timelines else {}
+    return tuple(
+        SwapSummary(
+            swap_record(swap, fleet),
+            seats.get(swap.id, ()),
+            bills.get(swap.id, ()),
+            tuple(told.get(swap.id, ())),
+        )
+        for swap, fleet in rows
+    )
+
+
+def _timelines(db: Session, swap_ids: list[str]) -> dict[str, list[EventRecord]]:
+    query = select(StationEvent).where(col(StationEvent.swap_id).in_(swap_ids)).order_by(col(StationEvent.id))
+    told: dict[str, list[EventRecord]] = {}
+    for row in db.exec(query):
+        told.setdefault(row.swap_id or "", []).append(_event(row))
+    return told
+
+
+def get_swap(db: Session, station_id: str, swap_id: str) -> SwapSummary:
+    """One swap without its timeline. Raises NotFound."""
+    row = db.exec(
+        select(Swap, VehicleRow.fleet_id)
+        .join(VehicleRow, col(VehicleRow.id) == col(Swap.vehicle_id))
+        .where(Swap.station_id == station_id, Swap.id == swap_id)
+    ).first()
+    if row is None:
+        raise NotFound("swap", swap_id)
+    return _summaries(db, station_id, [(row[0], row[1])])[0]
+
+
+def swap_detail(db: Session, station_id: str, swap_id: str) -> SwapDetail:
+    """One swap with its timeline. Raises NotFound."""
+    summary = get_swap(db, station_id, swap_id)
+    events = db.exec(select(StationEvent).where(StationEvent.swap_id == swap_id).order_by(col(StationEvent.id)))
+    return SwapDetail(summary.swap, summary.seats, tuple(_event(row) for row in events), summary.bills)
+
+
+def _seats(db: Session, station_id: str, swap_ids: list[str]) -> dict[str, tuple[SeatRecord, ...]]:
+    found: dict[str, tuple[SeatRecord, ...]] = {}
+    rows = db.exec(
+        select(SwapSeat).where(col(SwapSeat.swap_id).in_(swap_ids)).order_by(SwapSeat.swap_id, col(SwapSeat.seat))
+    )
+    for row in rows:
+        record = SeatRecord(
+            seat=row.seat,
+            old_pack_id=row.old_pack_id,
+            new_pack_id=row.new_pack_id,
+            old_bay_id=None if row.old_bay_id is None else local_name(station_id, row.old_bay_id),
+            new_bay_id=None if row.new_bay_id is None else local_name(station_id, row.new_bay_id),
+            last_settled_soe_kwh=row.last_settled_soe_kwh,
+            returned_soe_kwh=row.returned_soe_kwh,
+            returned_soc_pct=row.returned_soc_pct,
+            installed_soe_kwh=row.installed_soe_kwh,
+            installed_soc_pct=row.installed_soc_pct,
+        )
+        found[row.swap_id] = (*found.get(row.swap_id, ()), record)
+    return found
+
+
+def _bills_by_swap(db: Session, swap_ids: list[str]) -> dict[str, tuple[BillRecord, ...]]:
+    found: dict[str, tuple[BillRecord, ...]] = {}
+    rows = db.exec(select(Bill).where(col(Bill.swap_id).in_(swap_ids)).order_by(col(Bill.issued_at), Bill.id)).all()
+    lines = _lines(db, [row.id for row in rows])
+    for row in rows:
+        found[row.swap_id] = (*found.get(row.swap_id, ()), _bill(row, lines.get(row.id, ())))
+    return found
+
+
+def _lines(db: Session, bill_ids: list[str]) -> dict[str, tuple[BillLineRecord, ...]]:
+    found: dict[str, tuple[BillLineRecord, ...]] = {}
+    rows = db.exec(
+        select(BillLine).where(col(BillLine.bill_id).in_(bill_ids)).order_by(BillLine.bill_id, col(BillLine.line_no))
+    )
+    for row in rows:
+        record = BillLineRecord(
+            line_no=row.line_no,
+            kind=row.kind,
+            seat=row.seat,
+            pack_id=row.pack_id,
+            payee_id=row.payee_id,
+            energy_kwh=Decimal(row.energy_centi_kwh).scaleb(-2),
+            unit_price_yuan_per_kwh=Decimal(row.unit_price_1e4_yuan).scaleb(-4),
+            amount_yuan=Decimal(row.amount_fen).scaleb(-2),
+            basis=dict(row.basis),
+        )
+        found[row.bill_id] = (*found.get(row.bill_id, ()), record)
+    return found
+
+
+def _bill(row: Bill, lines: tuple[BillLineRecord, ...]) -> BillRecord:
+    return BillRecord(
+        bill_id=row.id,
+        swap_id=row.swap_id,
+        kind=row.kind,
+        payer_id=row.payer_id,
+        issued_at=row.issued_at,
+        total_yuan=Decimal(row.total_fen).scaleb(-2),
+        flags=tuple(flag for flag in row.flags.split(",") if flag),
+        lines=lines,
+    )
+
+
+def list_bills(
+    db: Session, station_id: str, *, payer_id: str | None = None, limit: int = 50, cursor: str | None = None
+) -> Page[BillRecord]:
+    """Bills, newest first, all or those of one payer."""
+    query = (
+        select(Bill)
+        .join(Swap, col(Swap.id) == col(Bill.swap_id))
+        .where(Swap.station_id == station_id)
+        .order_by(col(Bill.issued_at).desc(), col(Bill.id).desc())
+        .limit(limit + 1)
+    )
+    if payer_id is not None:
+        query = query.where(Bill.payer_id == payer_id)
+    if cursor is not None:
+        at, key = read_cursor(cursor)
+        query = query.where(or_(col(Bill.issued_at) < at, and_(col(Bill.issued_at) == at, col(Bill.id) < key)))
+    rows = list(db.exec(query))
+    more = len(rows) > limit
+    rows = rows[:limit]
+    lines = _lines(db, [row.id for row in rows])
+    return Page(
+        tuple(_bill(row, lines.get(row.id, ())) for row in rows),
+        make_cursor(rows[-1].issued_at, rows[-1].id) if more else None,
+    )
+
+
+def get_bill(db: Session, station_id: str, bill_id: str) -> BillRecord:
+    """One bill. Raises NotFound."""
+    row = db.exec(
+        select(Bill)
+        .join(Swap, col(Swap.id) == col(Bill.swap_id))
+        .where(Swap.station_id == station_id, Bill.id == bill_id)
+    ).first()
+    if row is None:
+        raise NotFound("bill", bill_id)
+    return _bill(row, _lines(db, [bill_id]).get(bill_id, ()))
+
+
+def _event(row: StationEvent) -> EventRecord:
+    return EventRecord(
+        event_id=row.id,
+        at=row.at,
+        kind=row.kind,
+        actor=row.actor,
+        swap_id=row.swap_id,
+        pack_id=row.pack_id,
+        bay_id=None if row.bay_id is None else local_name(row.station_id, row.bay_id),
+        lane_id=row.lane_id,
+        cause_id=row.cause_id,
+        data=dict(row.data),
+    )
+
+
+def latest_event_at(store: Store, station_id: str) -> datetime | None:
+    """Instant of the newest event of a station; None where there is none."""
+    with store.reading() as db:
+        query = select(func.max(StationEvent.at)).where(StationEvent.station_id == station_id)
+        at: datetime | None = db.exec(query).one()
+    return at
+
+
+def latest_event_id(store: Store, station_id: str) -> int:
+    """Id of the newest event of a station, 0 where there is none."""
+    with store.reading() as db:
+        query = select(func.max(StationEvent.id)).where(StationEvent.station_id == station_id)
+        return db.exec(query).one() or 0
+
+
+def list_events(
+    db: Session,
+    station_id: str,
+    *,
+    after: int = 0,
+    limit: int = 100,
+    kind: str | None = None,
+    swap_id: str | None = None,
+    pack_id: str | None = None,
+) -> Page[EventRecord]:
+    """Events in their order, from the one after id `after`; the cursor is the last id given."""
+    query = (
+        select(StationEvent)
+        .where(StationEvent.station_id == station_id, col(StationEvent.id) > after)
+        .order_by(col(StationEvent.id))
+        .limit(limit + 1)
+    )
+    for column, value in (
+        (StationEvent.kind, kind),
+        (StationEvent.swap_id, swap_id),
+        (StationEvent.pack_id, pack_id),
+    ):
+        if value is not None:
+            query = query.where(col(column) == value)
+    rows = list(db.exec(query))
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(tuple(_event(row) for row in rows), str(rows[-1].id) if more else None)
+
+
+def _booking(row: Booking) -> BookingRecord:
+    return BookingRecord(
+        booking_id=row.id,
+        station_id=row.station_id,
+        vehicle_id=row.vehicle_id,
+        window_start_at=row.window_start_at,
+        window_end_at=row.window_end_at,
+        status=row.status,
+        created_at=row.created_at,
+    )
+
+
+def list_bookings(
+    db: Session,
+    station_id: str,
+    *,
+    status: str | None = None,
+    vehicle_id: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[BookingRecord]:
+    """Bookings by the start of their window, latest first."""
+    query = (
+        select(Booking)
+        .where(Booking.station_id == station_id)
+        .order_by(col(Booking.window_start_at).desc(), col(Booking.id).desc())
+        .limit(limit + 1)
+    )
+    if status is not None:
+        query = query.where(Booking.status == status)
+    if vehicle_id is not None:
+        query = query.where(Booking.vehicle_id == vehicle_id)
+    if cursor is not None:
+        at, key = read_cursor(cursor)
+        start = col(Booking.window_start_at)
+        query = query.where(or_(start < at, and_(start == at, col(Booking.id) < key)))
+    rows = list(db.exec(query))
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(
+        tuple(_booking(row) for row in rows),
+        make_cursor(rows[-1].window_start_at, rows[-1].id) if more else None,
+    )
+
+
+def get_booking(db: Session, station_id: str, booking_id: str) -> BookingRecord:
+    """One booking. Raises NotFound."""
+    row = db.get(Booking, booking_id)
+    if row is None or row.station_id != station_id:
+        raise NotFound("booking", booking_id)
+    return _booking(row)
+
+
+def list_faults(db: Session, station_id: str, *, only_open: bool = False, limit: int = 100) -> tuple[FaultRecord, ...]:
+    """Faults, newest first; all or those not cleared."""
+    query = (
+        select(FaultRow)
+        .where(FaultRow.station_id == station_id)
+        .order_by(col(FaultRow.raised_at).desc(), col(FaultRow.id).desc())
+        .limit(limit)
+    )
+    if only_open:
+        query = query.where(col(FaultRow.cleared_at).is_(None))
+    return tuple(fault_record(row) for row in db.exec(query))

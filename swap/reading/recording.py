@@ -1,0 +1,482 @@
+"""What a station's record says of a span of time, for replay in the study: who came, what was in the rack,
+when nobody was served, how much was charged. Instants are station time. Rows do not leave this room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlmodel import Session as Db
+from sqlmodel import and_, col, func, or_, select
+
+from scheduler.types import StationMode
+from swap.errors import InvalidInput, NotFound
+from swap.events import EventKind
+from swap.reading.now import local_name
+from swap.tables import (
+    Booking,
+    ChargeSession,
+    Pack,
+    SiteSample,
+    Station,
+    StationEvent,
+    Swap,
+    SwapSeat,
+    VehicleRow,
+)
+
+SWAP_KINDS = (
+    EventKind.SWAP_QUEUED,
+    EventKind.SWAP_DISPATCHED,
+    EventKind.SWAP_STEP_DONE,
+    EventKind.SWAP_STEP_FAILED,
+    EventKind.SWAP_HELD,
+    EventKind.SWAP_RESUMED,
+    EventKind.SWAP_COMPLETED,
+    EventKind.SWAP_RETURNED,
+    EventKind.SWAP_CANCELLED,
+)
+"""Events that say how a swap went; checks and refusals on the way are left out."""
+SAMPLE_GAP_S = 600.0
+"""A site sample stands for at most this long: beyond, nothing was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwapEntry:
+    """One event of a swap."""
+
+    at: datetime
+    kind: str
+    swap_id: str
+    vehicle_id: str
+    lane_id: str | None
+    data: dict[str, Any]
+
+
+def swap_entries(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tuple[SwapEntry, ...]:
+    """The journal of all swaps in [from_at, until_at), in its order."""
+    rows = db.exec(
+        select(StationEvent, Swap.vehicle_id)
+        .join(Swap, col(Swap.id) == StationEvent.swap_id)
+        .where(StationEvent.station_id == station_id, col(StationEvent.kind).in_([k.value for k in SWAP_KINDS]))
+        .where(col(StationEvent.at) >= from_at, col(StationEvent.at) < until_at)
+        .order_by(col(StationEvent.id))
+    )
+    return tuple(
+        SwapEntry(row.at, row.kind, str(row.swap_id), vehicle, row.lane_id, dict(row.data)) for row, vehicle in rows
+    )
+
+
+def handed_by_swap(db: Db, station_id: str) -> dict[str, float]:
+    """Energy in kWh of the packs that each truck has left with or will leave with."""
+    found: dict[str, float] = {}
+    seats = (
+        select(SwapSeat)
+        .join(Swap, col(Swap.id) == SwapSeat.swap_id)
+        .where(Swap.station_id == station_id, col(SwapSeat.exchanged))
+    )
+    for seat in db.exec(seats):
+        found[seat.swap_id] = found.get(seat.swap_id, 0.0) + (seat.installed_soe_kwh or 0.0)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSwap:
+    """One truck that checked in."""
+
+    swap_id: str
+    vehicle_id: str
+    model: str
+    fleet_id: str
+    priority: int
+    arrived_at: datetime
+    dispatched_at: datetime | None
+    ended_at: datetime | None
+    state: str
+    lane_id: str | None
+    soc_pct: tuple[float | None, ...]
+    """Of the packs that came off, by seat; None where no reading came."""
+    temp_c: tuple[float | None, ...]
+    """The warmest probe of each, at the same reading."""
+    booked_from_at: datetime | None
+    booked_until_at: datetime | None
+
+    @property
+    def wait_s(self) -> float | None:
+        """From check-in until the lane called; None where it never did."""
+        return None if self.dispatched_at is None else (self.dispatched_at - self.arrived_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPack:
+    """One pack in a bay at the beginning."""
+
+    bay_id: str
+    pack_id: str
+    kind: str
+    energy_kwh: float | None
+    """Between two readings of a charge by proportion; None where nothing is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A lane did not serve."""
+
+    lane_id: str
+    from_at: datetime
+    until_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A station over [from_at, until_at)."""
+
+    station_id: str
+    from_at: datetime
+    until_at: datetime
+    swaps: tuple[RecordedSwap, ...]
+    """All that were in the station in the span, in the order of check-in."""
+    rack: tuple[RecordedPack, ...]
+    stops: tuple[Stop, ...]
+    """In order of time; those of one lane do not overlap."""
+    charged_kwh: float
+    """Energy stored in packs by charging."""
+    import_kwh: float | None
+    """By the samples of the site meter; None without a meter."""
+    sampled_s: float
+    """Time for which the meter was sampled."""
+
+
+def covered(db: Db, station_id: str) -> tuple[datetime, datetime]:
+    """From the first start of a controller to the newest event. Raises NotFound where nothing is recorded."""
+    if db.get(Station, station_id) is None:
+        raise NotFound("station", station_id)
+    first: datetime | None = db.exec(
+        select(func.min(StationEvent.at)).where(
+            StationEvent.station_id == station_id, StationEvent.kind == EventKind.CONTROLLER_STARTED.value
+        )
+    ).one()
+    last: datetime | None = db.exec(
+        select(func.max(StationEvent.at)).where(StationEvent.station_id == station_id)
+    ).one()
+    sampled: datetime | None = db.exec(select(func.max(SiteSample.at)).where(SiteSample.station_id == station_id)).one()
+    if first is None or last is None:
+        raise NotFound("record of station", station_id)
+    return first, last if sampled is None else max(last, sampled)
+
+
+def recording(db: Db, station_id: str, from_at: datetime, until_at: datetime, lanes: Sequence[str]) -> Recording:
+    """What is recorded of a span, narrowed to the time in which there was a record.
+
+    Args:
+        lanes: the station's lanes.
+
+    Raises:
+        NotFound: nothing is recorded of the station.
+        InvalidInput: nothing is recorded of the span.
+    """
+    first_at, last_at = covered(db, station_id)
+    begin_at, end_at = max(from_at, first_at).astimezone(UTC), min(until_at, last_at).astimezone(UTC)
+    if begin_at >= end_at:
+        raise InvalidInput(
+            "day", f"{from_at.isoformat()}…{until_at.isoformat()}", f"{first_at.isoformat()}…{last_at.isoformat()}"
+        )
+    swaps = _swaps(db, station_id, begin_at, end_at)
+    charges = list(db.exec(select(ChargeSession).where(ChargeSession.station_id == station_id)))
+    packs = {pack.id: pack for pack in db.exec(select(Pack))}
+    import_kwh, sampled_s = _imported(db, station_id, begin_at, end_at)
+    return Recording(
+        station_id,
+        begin_at,
+        end_at,
+        swaps,
+        _rack(db, station_id, begin_at, swaps, charges, packs),
+        _stops(db, station_id, begin_at, end_at, swaps, lanes),
+        sum(_gained_kwh(row, packs, begin_at, end_at) for row in charges),
+        import_kwh,
+        sampled_s,
+    )
+
+
+# Swaps
+
+
+def _swaps(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tuple[RecordedSwap, ...]:
+    rows: Sequence[tuple[Swap, VehicleRow, Booking | None]] = db.exec(
+        select(Swap, VehicleRow, Booking)
+        .join(VehicleRow, col(VehicleRow.id) == Swap.vehicle_id)
+        .join(Booking, col(Booking.id) == Swap.booking_id, isouter=True)
+        .where(Swap.station_id == station_id, Swap.arrived_at < until_at)
+        .where(or_(col(Swap.ended_at).is_(None), col(Swap.ended_at) > from_at))
+        .order_by(col(Swap.arrived_at), Swap.id)
+    ).all()
+    soc: dict[str, list[float | None]] = {}
+    temp: dict[str, list[float | None]] = {}
+    ids = [swap.id for swap, _, _ in rows]
+    read = {
+        (event.swap_id, event.pack_id): event.data.get("temp_max_c")
+        for event in db.exec(
+            select(StationEvent)
+            .where(StationEvent.kind == EventKind.PACK_READING.value)
+            .where(col(StationEvent.swap_id).in_(ids))
+        )
+    }
+    seats = select(SwapSeat).where(col(SwapSeat.swap_id).in_(ids))
+    for seat in db.exec(seats.order_by(SwapSeat.swap_id, col(SwapSeat.seat))):
+        soc.setdefault(seat.swap_id, []).append(seat.returned_soc_pct)
+        temp.setdefault(seat.swap_id, []).append(read.get((seat.swap_id, seat.old_pack_id)))
+    return tuple(
+        RecordedSwap(
+            swap.id,
+            swap.vehicle_id,
+            vehicle.model,
+            vehicle.fleet_id,
+            swap.priority,
+            swap.arrived_at,
+            swap.dispatched_at,
+            swap.ended_at,
+            swap.state,
+            swap.lane_id,
+            tuple(soc.get(swap.id, ())),
+            tuple(temp.get(swap.id, ())),
+            booking.window_start_at if booking is not None else None,
+            booking.window_end_at if booking is not None else None,
+        )
+        for swap, vehicle, booking in rows
+    )
+
+
+# Packs and energy
+
+
+def _energy_at(row: ChargeSession, pack: Pack, at: datetime) -> float:
+    """Energy of the pack of a charge at an instant: linear between the readings at its ends."""
+    end_at, end_kwh = row.ended_at, row.end_energy_kwh
+    if end_at is None:
+        end_at, end_kwh = pack.reading_at, pack.energy_kwh
+    if end_at is None or end_kwh is None or at <= row.started_at or end_at <= row.started_at:
+        return row.start_energy_kwh
+    share = min((at - row.started_at) / (end_at - row.started_at), 1.0)
+    return row.start_energy_kwh + share * (end_kwh - row.start_energy_kwh)
+
+
+def _gained_kwh(row: ChargeSession, packs: dict[str, Pack], from_at: datetime, until_at: datetime) -> float:
+    pack = packs[row.pack_id]
+    return max(0.0, _energy_at(row, pack, until_at) - _energy_at(row, pack, from_at))
+
+
+def _imported(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tuple[float | None, float]:
+    """Each sample stands until the next one."""
+    rows = db.exec(
+        select(SiteSample)
+        .where(SiteSample.station_id == station_id)
+        .where(col(SiteSample.at) >= from_at - timedelta(seconds=SAMPLE_GAP_S), col(SiteSample.at) < until_at)
+        .order_by(col(SiteSample.at))
+    ).all()
+    kwh = seconds = 0.0
+    for row, next_at in zip(rows, [*(r.at for r in rows[1:]), until_at], strict=True):
+        if row.import_kw is None:
+            continue
+        begin_at = max(row.at, from_at)
+        lasts_s = (min(next_at, row.at + timedelta(seconds=SAMPLE_GAP_S)) - begin_at).total_seconds()
+        if lasts_s > 0:
+            kwh += row.import_kw * lasts_s / 3600
+            seconds += lasts_s
+    return (kwh if seconds else None), seconds
+
+
+def _rack(
+    db: Db,
+    station_id: str,
+    at: datetime,
+    swaps: Iterable[RecordedSwap],
+    charges: Sequence[ChargeSession],
+    packs: dict[str, Pack],
+) -> tuple[RecordedPack, ...]:
+    """Packs by bay at an instant. Of a swap under way the spent packs count as set down, the new ones as gone."""
+    place: dict[str, tuple[str, datetime]] = {}
+    moves = (
+        select(StationEvent)
+        .where(StationEvent.kind == EventKind.PACK_MOVED.value, col(StationEvent.at) <= at)
+        .order_by(col(StationEvent.id))
+    )
+    for event in db.exec(moves):
+        place[str(event.pack_id)] = (str(event.data["to"]), event.at)
+    prefix = f"bay:{station_id}:"
+    found = {
+        to.removeprefix(prefix): (pack_id, since_at)
+        for pack_id, (to, since_at) in place.items()
+        if to.startswith(prefix)
+    }
+    read: dict[str, tuple[datetime, float]] = {}
+    under_way = [s.swap_id for s in swaps if s.dispatched_at is not None and s.dispatched_at <= at]
+    for seat in db.exec(select(SwapSeat).where(col(SwapSeat.swap_id).in_(under_way))):
+        if seat.new_bay_id is not None:
+            found.pop(local_name(station_id, seat.new_bay_id), None)
+    for seat in db.exec(select(SwapSeat).where(col(SwapSeat.swap_id).in_(under_way))):
+        if seat.old_bay_id is not None and seat.old_pack_id is not None:
+            found[local_name(station_id, seat.old_bay_id)] = (seat.old_pack_id, at)
+            if seat.returned_soe_kwh is not None:
+                read[seat.old_pack_id] = (at, seat.returned_soe_kwh)
+    readings = (
+        select(StationEvent)
+        .where(StationEvent.kind == EventKind.PACK_READING.value, col(StationEvent.at) <= at)
+        .order_by(col(StationEvent.id))
+    )
+    for event in db.exec(readings):
+        pack_id = str(event.pack_id)
+        if pack_id not in read or read[pack_id][0] < at:
+            read[pack_id] = (event.at, float(event.data["energy_kwh"]))
+    left = _left_with(db, station_id, at)
+    return tuple(
+        RecordedPack(
+            bay,
+            pack_id,
+            packs[pack_id].kind,
+            _stock_kwh(packs[pack_id], charges, read.get(pack_id), left.get(pack_id), since_at, at),
+        )
+        for bay, (pack_id, since_at) in sorted(found.items())
+    )
+
+
+def _left_with(db: Db, station_id: str, at: datetime) -> dict[str, tuple[datetime, float | None]]:
+    """When each pack first left its place after an instant, and its energy where it was handed out then."""
+    found: dict[str, tuple[datetime, float | None]] = {}
+    moves = (
+        select(StationEvent, SwapSeat)
+        .join(
+            SwapSeat,
+            and_(
+                col(SwapSeat.swap_id) == StationEvent.swap_id,
+                col(SwapSeat.new_pack_id) == StationEvent.pack_id,
+                col(SwapSeat.exchanged),
+            ),
+            isouter=True,
+        )
+        .where(StationEvent.station_id == station_id, StationEvent.kind == EventKind.PACK_MOVED.value)
+        .where(col(StationEvent.at) > at)
+        .order_by(col(StationEvent.id))
+    )
+    rows: Iterable[tuple[StationEvent, SwapSeat | None]] = db.exec(moves)
+    for event, seat in rows:
+        found.setdefault(str(event.pack_id), (event.at, None if seat is None else seat.installed_soe_kwh))
+    return found
+
+
+def _stock_kwh(
+    pack: Pack,
+    charges: Sequence[ChargeSession],
+    reading: tuple[datetime, float] | None,
+    left: tuple[datetime, float | None] | None,
+    since_at: datetime,
+    at: datetime,
+) -> float | None:
+    """Energy of a pack that has lain in its bay since `since_at` and left it with what `left` says.
+
+    What was last known of it there; else what it began its next charge there with, or left with.
+    """
+    newest = reading if reading is not None and reading[0] >= since_at else None
+    for row in sorted((c for c in charges if c.pack_id == pack.id), key=lambda c: c.started_at):
+        if row.started_at > at:
+            if newest is None and (left is None or row.started_at < left[0]):
+                return row.start_energy_kwh
+            break
+        if row.started_at >= since_at and (newest is None or row.started_at >= newest[0]):
+            newest = (row.started_at, _energy_at(row, pack, at))
+    if newest is not None:
+        return newest[1]
+    return pack.energy_kwh if left is None else left[1]
+
+
+# When nobody was served
+
+
+def _stops(
+    db: Db, station_id: str, from_at: datetime, until_at: datetime, swaps: Iterable[RecordedSwap], lanes: Sequence[str]
+) -> tuple[Stop, ...]:
+    found = [
+        Stop(lane, begin_at, end_at, reason)
+        for begin_at, end_at, reason in _station_stops(db, station_id, until_at)
+        for lane in lanes
+    ]
+    found += _lane_holds(db, station_id, until_at)
+    for swap in swaps:
+        if swap.lane_id is None or swap.dispatched_at is None:
+            continue
+        ended_at = swap.ended_at or until_at
+        if swap.dispatched_at < from_at:
+            found.append(Stop(swap.lane_id, from_at, ended_at, "swap under way"))
+        elif swap.state in ("returned", "cancelled"):
+            found.append(Stop(swap.lane_id, swap.dispatched_at, ended_at, f"swap {swap.state}"))
+    return tuple(sorted(_joined(found, from_at, until_at), key=lambda s: (s.from_at, s.lane_id)))
+
+
+def _station_stops(db: Db, station_id: str, until_at: datetime) -> list[tuple[datetime, datetime, str]]:
+    """Spans in which the station called no truck: no controller ran, or the mode was not automatic."""
+    kinds = (EventKind.STATION_MODE, EventKind.CONTROLLER_STARTED, EventKind.CONTROLLER_STOPPED)
+    events = db.exec(
+        select(StationEvent)
+        .where(StationEvent.station_id == station_id, col(StationEvent.kind).in_([k.value for k in kinds]))
+        .where(col(StationEvent.at) < until_at)
+        .order_by(col(StationEvent.id))
+    )
+    mode, running = StationMode.AUTOMATIC.value, False
+    since_at: datetime | None = None
+    reason = ""
+    found: list[tuple[datetime, datetime, str]] = []
+    for event in events:
+        if event.kind == EventKind.STATION_MODE:
+            mode = str(event.data["to"])
+        else:
+            running = event.kind == EventKind.CONTROLLER_STARTED
+        serves = running and mode == StationMode.AUTOMATIC
+        if serves and since_at is not None:
+            found.append((since_at, event.at, reason))
+            since_at = None
+        elif not serves and since_at is None:
+            since_at, reason = event.at, mode if running else "controller stopped"
+    if since_at is not None:
+        found.append((since_at, until_at, reason))
+    return found
+
+
+def _lane_holds(db: Db, station_id: str, until_at: datetime) -> list[Stop]:
+    ends = (EventKind.SWAP_RESUMED, EventKind.SWAP_COMPLETED, EventKind.SWAP_RETURNED, EventKind.SWAP_CANCELLED)
+    kinds = [EventKind.SWAP_HELD.value, *(kind.value for kind in ends)]
+    held: dict[str, tuple[datetime, str]] = {}
+    found = []
+    events = db.exec(
+        select(StationEvent)
+        .where(StationEvent.station_id == station_id, col(StationEvent.kind).in_(kinds))
+        .where(col(StationEvent.at) < until_at)
+        .order_by(col(StationEvent.id))
+    )
+    for event in events:
+        lane = event.lane_id
+        if lane is None:
+            continue
+        if event.kind == EventKind.SWAP_HELD:
+            held.setdefault(lane, (event.at, f"held: {event.data.get('reason', '')}"))
+        elif lane in held:
+            since_at, reason = held.pop(lane)
+            found.append(Stop(lane, since_at, event.at, reason))
+    return found + [Stop(lane, since_at, until_at, reason) for lane, (since_at, reason) in held.items()]
+
+
+def _joined(stops: Iterable[Stop], from_at: datetime, until_at: datetime) -> list[Stop]:
+    """Cut to the span, overlapping ones of a lane made one."""
+    found: list[Stop] = []
+    for stop in sorted(stops, key=lambda s: (s.lane_id, s.from_at)):
+        begin_at, end_at = max(stop.from_at, from_at), min(stop.until_at, until_at)
+        if begin_at >= end_at:
+            continue
+        last = found[-1] if found and found[-1].lane_id == stop.lane_id else None
+        if last is not None and begin_at <= last.until_at:
+            found[-1] = Stop(stop.lane_id, last.from_at, max(last.until_at, end_at), last.reason)
+        else:
+            found.append(Stop(stop.lane_id, begin_at, end_at, stop.reason))
+    return found

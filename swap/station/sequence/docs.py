@@ -1,0 +1,215 @@
+"""The page on recipes, made from the recipes themselves.
+
+`python -m swap.station.sequence.docs` writes `docs/recipes.md` and `docs/recipes.zh-CN.md`; a test keeps them equal to
+what this program makes.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from robotics.port import CommandCode
+from swap.station.sequence.machine import mermaid
+from swap.station.sequence.recipe import Recipe, carried_orders, load_recipe, markdown, shipped_recipes
+from swap.station.sequence.rules import CONFIRMED, NEEDED, PACK_NEEDED, SEAT_NEEDED
+from swap.station.sequence.step_table import DERIVED_FACTS, Check
+
+Language = Literal["en", "zh"]
+PAGES: Mapping[Language, str] = {"en": "recipes.md", "zh": "recipes.zh-CN.md"}
+
+_INTRO: Mapping[Language, str] = {
+    "en": """# Recipes: the swap as a table
+
+A swap is carried out by a table, not by code. Each row is one state: the command it sends, what must hold before,
+what the sensors must confirm after, and what follows a fault. The live controller, the planner's study and the
+exhaustive exploration (`make prove`) read the same table. This page is made from the recipes
+(`python -m swap.station.sequence.docs`), so it cannot differ from them; `swap recipe NAME` prints one of them.
+
+Safety lives in the PLC. The permissives below repeat its interlocks on purpose: the station does not even ask for
+what must not be done.
+
+## How a row is carried out
+
+1. **Pending.** The controller reads the cell afresh. A permissive that does not hold, or is older than its limit, is
+   named and the row waits; after its time limit the row has failed. Once the exchange has begun, a guard that is
+   lost (curtain, door, handbrake, gear, key, high voltage, position) holds the swap until a named person decides.
+2. **Sent.** State and command number are stored, then the command leaves. The same number never moves twice. A guard
+   that is lost or unknown meanwhile holds the swap.
+3. **Confirming.** The cell says done; the row is done when the sensors say so too. Only then is the move of a pack
+   stored, and only then is the cell told that its result is stored.
+4. **On fault** gives what follows the first, second… failure; the last repeats. *retry* sends the row's command again
+   with a new number, *unwind* takes the way back, *person* holds the swap until a named person decides, *stop* holds
+   the station. A motion that the cell withdrew (trip, local mode) is never begun again without a person. Locking
+   heads that fail decide by number and position: two on one side or one axle are not tried again.
+5. **A person** may let a held swap go on, take the way back where the table has one, or, before the vehicle stands in
+   the lane, call it off. What the sensors show carried out counts as done, whatever became of the command.
+
+Names: a leading `!` asks for the opposite. A word such as `cell` or `vehicle` in a table stands for all permissives of
+that group; the groups are listed above each table. The steps of a vehicle with two packs are those of the middle part
+twice, seat by seat; their states end in `_1` and `_2`.
+""",
+    "zh": """# 换电流程表
+
+换电由一张表执行，而不是由代码执行。每一行是一个状态：发出什么指令、之前须满足什么、之后传感器须确认什么、出现故障
+怎么办。现场控制器、规划仿真与穷举验证（`make prove`）读的是同一张表。本页由流程文件生成
+（`python -m swap.station.sequence.docs`），不会与软件不一致；`swap recipe 名称` 可打印其中一张。
+
+安全由 PLC 负责。下列许可条件有意重复其联锁：不允许做的事，站控根本不提出。
+
+## 一行怎样执行
+
+1. **等待（pending）**：控制器重新读取单元。不满足或超过时限未更新的条件会被逐一指明，该行等待；超时即失败。换电开始
+   之后，防护条件（光幕、门、手刹、挡位、钥匙、高压、车位）一旦丧失，换电保持，由实名人员决定。
+2. **已发出（sent）**：先保存状态与命令号，再发出指令。同一命令号绝不动作两次。此间防护条件丧失或未知，换电保持。
+3. **确认（confirming）**：单元报告完成，且传感器一致，才算完成；此时才记录电池包的移动，并告知单元结果已保存。
+4. **故障处理**列出第 1、2……次失败后的做法，最后一项重复：*retry* 以新命令号重发，*unwind* 回退，*person* 保持并等待
+   实名人员决定，*stop* 全站保持。被单元撤回的动作（跳闸、就地方式）没有人员确认绝不重新开始。锁止头故障按数量和位置
+   决定：同侧或同轴两个失败不再重试。
+5. **人员**可让保持中的换电继续、在表中有回退时回退、在车辆入位之前取消。传感器表明已完成的动作即视为完成。
+
+名称前的 `!` 表示相反。表中 `cell`、`vehicle` 等词代表该组全部许可条件，各组列在表前。装两个电池包的车辆，中间部分按座
+各执行一遍，状态名以 `_1`、`_2` 结尾。
+""",
+}
+_WORDS: Mapping[str, Mapping[Language, str]] = {
+    "rules": {"en": "What every recipe must ask for", "zh": "任何流程必须要求的条件"},
+    "rules_text": {
+        "en": "A recipe of your own is refused when a row asks for less.",
+        "zh": "自定义流程中任何一行少于此要求，即被拒绝加载。",
+    },
+    "command": {"en": "command", "zh": "指令"},
+    "before": {"en": "before", "zh": "之前"},
+    "after": {"en": "after", "zh": "之后"},
+    "at_seat": {"en": "at a seat also", "zh": "在车上作业另需"},
+    "new_pack": {"en": "of a charged pack also", "zh": "取满电包另需"},
+    "facts": {"en": "Facts", "zh": "条件含义"},
+    "fact": {"en": "fact", "zh": "条件"},
+    "meaning": {"en": "meaning", "zh": "含义"},
+    "from": {"en": "from", "zh": "来源"},
+    "signal": {"en": "register of the cell", "zh": "单元寄存器"},
+    "derived": {"en": "worked out for the row", "zh": "按该行推导"},
+    "checks": {"en": "Pre-checks, in order", "zh": "换电前检查（按顺序）"},
+    "checks_text": {
+        "en": "Each is none, checking, pass, fail, waiting for a person, or cancelled with the way back; three tries, "
+        "ten for the position.",
+        "zh": "每项为 未开始、检查中、通过、失败、等待人员，或随回退取消；各 3 次，定位 10 次。",
+    },
+    "times": {"en": "nominal time, s", "zh": "标称时间 s"},
+    "packs": {"en": "packs", "zh": "包数"},
+    "order": {"en": "order", "zh": "顺序"},
+    "transfer": {"en": "transfer bay", "zh": "中转位"},
+    "needed": {"en": "needed", "zh": "需要"},
+    "not_needed": {"en": "not needed", "zh": "不需要"},
+    "assumed": {
+        "en": "Times are **assumed** until they are measured at a station.",
+        "zh": "所列时间为**假定值**，待现场实测。",
+    },
+    "measured": {"en": "Times were measured at a station.", "zh": "所列时间为现场实测值。"},
+    "groups": {"en": "Groups", "zh": "条件组"},
+    "one_pack": {"en": "One pack", "zh": "单包"},
+    "out_in": {"en": "spent pack out first (out_in)", "zh": "先出后入（out_in）"},
+    "in_out": {
+        "en": "charged pack ready in the transfer bay first (in_out)",
+        "zh": "满电包先到中转位（in_out）",
+    },
+}
+
+
+def _word(name: str, language: Language) -> str:
+    return _WORDS[name][language]
+
+
+@cache
+def fact_words() -> Mapping[str, Mapping[Language, str]]:
+    """What each fact means, in both languages."""
+    words: Mapping[str, Mapping[Language, str]] = tomllib.loads(
+        Path(__file__).with_name("fact_words.toml").read_text(encoding="utf-8")
+    )
+    return words
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    heads = list(heads)
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "–"
+
+
+def _rules(language: Language) -> str:
+    heads = [_word(name, language) for name in ("command", "before", "after")]
+    rows = []
+    for command, names in NEEDED.items():
+        before = _names(names)
+        if command in (CommandCode.PICK, CommandCode.PUT):
+            before += f"; {_word('at_seat', language)} {_names(SEAT_NEEDED)}"
+        if command is CommandCode.PICK:
+            before += f"; {_word('new_pack', language)} {_names(PACK_NEEDED)}"
+        rows.append((command.name, before, _names(CONFIRMED[command])))
+    return _table(heads, rows)
+
+
+def _facts(language: Language) -> str:
+    rows = [
+        (f"`{name}`", words[language], _word("derived" if name in DERIVED_FACTS else "signal", language))
+        for name, words in fact_words().items()
+    ]
+    return _table([_word(name, language) for name in ("fact", "meaning", "from")], rows)
+
+
+def _recipe(recipe: Recipe, language: Language) -> Iterable[str]:
+    yield f"## {recipe.name_en if language == 'en' else recipe.name_zh} (`{recipe.name}`)"
+    yield _word(recipe.file.times, language)
+    rows = []
+    for order in carried_orders(recipe):
+        for packs in (1, 2):
+            table = recipe.table(packs, order)
+            transfer = _word("needed" if table.needs_transfer else "not_needed", language)
+            rows.append((_word(order, language), str(packs), transfer, f"{table.nominal_s:g}"))
+    yield _table([_word(name, language) for name in ("order", "packs", "transfer", "times")], rows)
+    groups = "; ".join(f"**{name}**: {_names(names)}" for name, names in recipe.file.groups.items())
+    yield f"{_word('groups', language)}: {groups}."
+    for order in carried_orders(recipe):
+        table = recipe.table(1, order)
+        yield f"### {_word('one_pack', language)}, {_word(order, language)}"
+        yield markdown(table, language)
+        yield f"```mermaid\n{mermaid(table)}\n```"
+
+
+def render(language: Language) -> str:
+    """The page in one language."""
+    parts = [
+        _INTRO[language].rstrip(),
+        f"## {_word('rules', language)}",
+        _word("rules_text", language),
+        _rules(language),
+        f"## {_word('checks', language)}",
+        _word("checks_text", language),
+        _names(check.value for check in Check),
+        f"## {_word('facts', language)}",
+        _facts(language),
+    ]
+    for name in shipped_recipes():
+        parts += _recipe(load_recipe(name), language)
+    return "\n\n".join(parts) + "\n"
+
+
+def write_pages(folder: Path) -> list[Path]:
+    """Write both pages into a folder."""
+    paths = []
+    for language, name in PAGES.items():
+        path = folder / name
+        path.write_text(render(language), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+if __name__ == "__main__":
+    for page in write_pages(Path(__file__).parents[3] / "docs"):
+        print(page)

@@ -1,0 +1,137 @@
+"""What every recipe must ask for, whoever wrote it: the least a row's command needs before and after it.
+
+A station may load its own recipe. These rules refuse one that would leave a safety permissive out; the
+simulated PLC repeats most of them, a real one must (standards.md 6.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from robotics.port import CommandCode
+from swap.station.sequence.step_table import QUEUED, TERMINAL, Check, FaultAction, Place, StepRow, StepTable
+
+_CELL = ("estop_ok", "curtain_clear", "doors_closed", "fire_ok", "smoke_ok", "power_ok", "homed")
+_VEHICLE = (
+    "vehicle_present",
+    "vehicle_in_position",
+    "vehicle_link",
+    "handbrake_on",
+    "gear_neutral",
+    "key_off",
+    "hv_off",
+)
+"""The vehicle stands where it was measured and cannot move or be live."""
+
+NEEDED: dict[CommandCode, tuple[str, ...]] = {
+    CommandCode.ADMIT: (*_CELL, "at_home", "!gripper_loaded", "!vehicle_present"),
+    CommandCode.LOCATE: (*_CELL, "vehicle_present"),
+    CommandCode.UNLOCK: (*_CELL, *_VEHICLE, "!gripper_loaded"),
+    CommandCode.LOCK: (*_CELL, "vehicle_present", "handbrake_on", "target_occupied", "!gripper_loaded"),
+    CommandCode.PICK: (*_CELL, "!gripper_loaded", "source_occupied"),
+    CommandCode.PUT: (*_CELL, "gripper_loaded", "!target_occupied"),
+    CommandCode.HOME: (*_CELL, "!gripper_loaded"),
+    CommandCode.RELEASE: (
+        *("estop_ok", "fire_ok", "curtain_clear", "doors_closed"),
+        *("at_home", "!gripper_loaded", "all_locks_closed", "exit_clear"),
+    ),
+}
+CONFIRMED: dict[CommandCode, tuple[str, ...]] = {
+    CommandCode.ADMIT: ("vehicle_present",),
+    CommandCode.LOCATE: ("vehicle_in_position",),
+    CommandCode.UNLOCK: ("locks_open",),
+    CommandCode.LOCK: ("locks_closed",),
+    CommandCode.PICK: ("gripper_loaded", "!source_occupied"),
+    CommandCode.PUT: ("!gripper_loaded", "target_occupied"),
+    CommandCode.HOME: ("at_home",),
+    CommandCode.RELEASE: ("!vehicle_present",),
+}
+SEAT_NEEDED = (*_VEHICLE, "locks_open")
+"""Further permissives of PICK and PUT at the vehicle."""
+PACK_NEEDED = ("pack_safe",)
+"""Further permissives of PICK of a charged pack out of its bay, on the way forward."""
+_PLACED = frozenset({CommandCode.UNLOCK, CommandCode.LOCK, CommandCode.PUT})
+"""Commands with a target and no source."""
+
+
+def needed(row: StepRow) -> tuple[str, ...]:
+    """Permissives that a row's command must ask for."""
+    if row.command is None:
+        return ()
+    names = NEEDED.get(row.command, ())
+    at_seat = Place.SEAT in (row.source, row.target)
+    if at_seat and row.command in (CommandCode.PICK, CommandCode.PUT):
+        names = (*names, *SEAT_NEEDED)
+    if row.command is CommandCode.PICK and row.source is Place.NEW_BAY and not row.unwinding:
+        names = (*names, *PACK_NEEDED)
+    if row.command is CommandCode.PICK and row.source is Place.OLD_BAY:
+        names = (*names, "source_power_off")
+    return names
+
+
+def table_problems(table: StepTable) -> list[str]:
+    """Everything wrong with an expanded recipe, one line each."""
+    problems: list[str] = []
+    for row in table.rows:
+        problems += [f"state {row.state} ({table.swap_order}): {text}" for text in _row_problems(row)]
+    problems += _path_problems(table)
+    done = {check for row in table.forward for check in row.checks}
+    problems += [f"order {table.swap_order}: check {check} is made in no row" for check in Check if check not in done]
+    return problems
+
+
+def _row_problems(row: StepRow) -> Iterable[str]:
+    lacking = [name for name in needed(row) if name not in row.permissives]
+    if lacking and row.command is not None:
+        yield f"permissives lack {', '.join(lacking)}, which {row.command.name} needs"
+    if row.command is not None:
+        lacking = [name for name in CONFIRMED.get(row.command, ()) if name not in row.confirm]
+        if lacking:
+            yield f"confirm lacks {', '.join(lacking)}: {row.command.name} is not over before the sensors say so"
+        if row.command not in NEEDED:
+            yield f"command {row.command.name} is no step of a swap"
+        if row.checks:
+            yield "has a command and checks; make two rows of it"
+        if (row.source is not None) is not (row.command is CommandCode.PICK):
+            yield "PICK, and no other command, has a source"
+        if (row.target is not None) is not (row.command in _PLACED):
+            yield "UNLOCK, LOCK and PUT, and no other command, have a target"
+    elif not row.checks and not row.confirm:
+        yield "has neither a command, nor checks, nor anything to confirm"
+    if row.command in (CommandCode.PICK, CommandCode.PUT):
+        ends = (row.source or Place.GRIPPER, row.target or Place.GRIPPER)
+        if row.move is None or (row.move.source, row.move.target) != ends:
+            yield f"move must say which pack goes from {ends[0]} to {ends[1]}"
+    elif row.move is not None:
+        yield "move belongs to PICK and PUT"
+    if row.on_fault[-1] is FaultAction.RETRY:
+        yield "on_fault ends with retry: it would be tried for ever; end with person, unwind or stop"
+    if row.timeout_s < row.nominal_s * (1 + row.spread_share):
+        yield f"timeout_s = {row.timeout_s:g} is shorter than the step itself"
+
+
+def _path_problems(table: StepTable) -> Iterable[str]:
+    """Rows that nothing leads to, and rows from which no end is reached."""
+    by_state = table.by_state
+    reached: set[str] = set()
+    waiting = [table.first_state]
+    while waiting:
+        state = waiting.pop()
+        if state in reached:
+            continue
+        reached.add(state)
+        row = by_state.get(state)
+        if row is not None:
+            waiting += [row.next_state, *((row.unwind_state,) if row.unwind_state else ())]
+    for row in table.rows:
+        if row.state not in reached:
+            yield f"state {row.state} ({table.swap_order}): no row leads there"
+        seen: list[str] = []
+        state = row.state
+        while state not in TERMINAL and state not in seen and state in by_state:
+            seen.append(state)
+            state = by_state[state].next_state
+        if state not in TERMINAL:
+            yield f"state {row.state} ({table.swap_order}): no end is reached; it goes {' → '.join([*seen, state])}"
+        if row.state in TERMINAL or row.state == QUEUED:
+            yield f"state {row.state}: the name is taken"

@@ -1,0 +1,458 @@
+"""The step function of a swap: stored session and fresh facts in, session to store and effects out.
+
+It does no I/O and reads no clock. The live controller and the simulation both drive it; effects are carried
+out only after the returned session is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from robotics.faults import fault_by_code
+from robotics.port import (
+    AckCode,
+    CellState,
+    CellStatus,
+    CommandCode,
+    ControlMode,
+    ResultCode,
+    RobotCommand,
+    RunMode,
+    Signal,
+)
+from scheduler.types import StationMode
+from swap.station.sequence.machine import Trigger, fire
+from swap.station.sequence.permissives import Missing, SeatPlan, broken_guards, location, missing, seat_heads, tripped
+from swap.station.sequence.recipe import QUEUED, RETURNED, TERMINAL, Check, FaultAction, Place, StepRow, StepTable
+from swap.station.sequence.recovery import StepFault, recovery_for
+from swap.station.sequence.session import (
+    STATION_REASONS,
+    Acknowledge,
+    CheckChanged,
+    DecisionKind,
+    Effect,
+    Ended,
+    Held,
+    HoldReason,
+    HoldRobot,
+    Phase,
+    Refusal,
+    Result,
+    Resumed,
+    Send,
+    Session,
+    StationHold,
+    StepDone,
+    StepFacts,
+    StepFailed,
+)
+
+CHECK_RETRY_S = 2.0
+"""Station seconds between two tries of one pre-check."""
+CHECK_TRIES = {Check.POSITION: 10}
+"""Tries of a pre-check before a person is asked; 3 where not named (standards.md 5.2)."""
+RESEND_S = 1.0
+"""Real seconds without any echo after which the same number is sent again."""
+MOVING_MODES = frozenset({StationMode.AUTOMATIC, StationMode.CLOSED})
+"""Modes in which a session may send commands."""
+_LOADS = frozenset({"gripper_loaded", "source_occupied", "target_occupied"})
+"""Facts that say where the packs are."""
+
+
+def begin(table: StepTable, swap_id: str, vehicle_tag: int, seats: tuple[SeatPlan, ...], now: datetime) -> Session:
+    """The session of a swap that has been given a lane and packs."""
+    state = fire(table, QUEUED, Trigger.DISPATCH)
+    row = table.by_state[state]
+    return Session(swap_id, vehicle_tag, state, seats, now, deadline_at=now + timedelta(seconds=row.timeout_s))
+
+
+def interrupted(session: Session) -> Session:
+    """The session as it is taken up after a controller that ended without saying so: held until a person confirms."""
+    return replace(
+        session,
+        phase=Phase.HELD,
+        hold_reason=HoldReason.RESTART,
+        hold_detail={},
+    )
+
+
+def step(table: StepTable, session: Session, facts: StepFacts) -> Result:
+    """One step: the session to store and the effects to carry out after storing it."""
+    if session.state in TERMINAL or session.state == QUEUED:
+        return session, ()
+    row = table.by_state[session.state]
+    if session.phase is Phase.HELD:
+        return _held(table, session, row, facts)
+    if facts.mode not in MOVING_MODES:
+        return _hold(session, HoldReason.MODE, {"mode": facts.mode.value})
+    if not facts.cell.fresh:
+        return _stale(session, row, facts)
+    trip = tripped(facts.cell)
+    if trip is not None:
+        held, effects = _hold(session, HoldReason.TRIP, {"signal": trip.value})
+        return held, (*effects, StationHold(trip.value))
+    if _taken_over(facts.cell.cell):
+        cell = facts.cell.cell
+        local = cell.control_mode is ControlMode.LOCAL
+        return _hold(session, HoldReason.MODE, {"mode": "local" if local else cell.run_mode.name.lower()})
+    lost = _lost_guards(table, session, row, facts)
+    if lost:
+        return _hold(session, HoldReason.GUARD_LOST, {"missing": [m.as_data() for m in lost]})
+    if session.phase is Phase.SENT:
+        return _sent(table, session, row, facts)
+    if session.phase is Phase.CONFIRMING:
+        return _confirming(table, session, row, facts)
+    return _pending(table, session, row, facts)
+
+
+def plan_of(session: Session, row: StepRow) -> SeatPlan:
+    """The plan of the seat a row works on."""
+    return session.seats[row.seat - 1]
+
+
+def _taken_over(cell: CellStatus) -> bool:
+    """A person at the cell, or the fire panel, has taken the cell away from the station."""
+    return cell.control_mode is ControlMode.LOCAL or cell.run_mode in (RunMode.MAINTENANCE, RunMode.FIRE)
+
+
+def _missing(
+    table: StepTable, session: Session, row: StepRow, facts: StepFacts, names: tuple[str, ...]
+) -> list[Missing]:
+    return missing(names, row, plan_of(session, row), facts.cell, table.pack_count)
+
+
+def _lost_guards(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> list[Missing]:
+    """Guards whose loss holds the swap: those of a running command, known or unknown; those of the exchange, once
+    it has begun, as soon as they are seen lost. The driver undoes his own when he is let go."""
+    released = row.command is CommandCode.RELEASE and session.phase is not Phase.PENDING
+    if released or not (row.working or session.phase is Phase.SENT):
+        return []
+    lost = broken_guards(row, plan_of(session, row), facts.cell, table.pack_count)
+    return lost if session.phase is Phase.SENT else [item for item in lost if item.value is False]
+
+
+def _confirmed(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> bool:
+    return not _missing(table, session, row, facts, row.confirm)
+
+
+def _hold(session: Session, reason: HoldReason, detail: Mapping[str, Any]) -> Result:
+    held = replace(session, phase=Phase.HELD, hold_reason=reason, hold_detail=dict(detail), refused=())
+    stop = (HoldRobot(reason.value),) if session.seq is not None else ()
+    return held, (*stop, Held(reason, detail))
+
+
+def _stale(session: Session, row: StepRow, facts: StepFacts) -> Result:
+    age_s = facts.cell.fast_age_s
+    if age_s is None or age_s > facts.link_lost_s or not facts.cell.cell.heartbeat_ok:
+        return _hold(session, HoldReason.LINK_LOST, {"age_s": None if age_s is None else round(age_s, 1)})
+    if session.phase is Phase.PENDING and row.command is not None:
+        return _refuse(session, row, [Missing("fresh_status", None, age_s)])
+    return session, ()
+
+
+def _refuse(session: Session, row: StepRow, lacking: list[Missing]) -> Result:
+    names = tuple(item.name for item in lacking)
+    if names == session.refused:
+        return session, ()
+    return replace(session, refused=names), (Refusal(row, tuple(lacking)),)
+
+
+def _enter(table: StepTable, session: Session, state: str, now: datetime) -> tuple[Session, tuple[Effect, ...]]:
+    row = table.by_state.get(state)
+    entered = replace(
+        session,
+        state=state,
+        phase=Phase.PENDING,
+        entered_at=now,
+        deadline_at=now + timedelta(seconds=row.timeout_s) if row else None,
+        seq=None,
+        tries=0,
+        hold_reason=None,
+        hold_detail={},
+        resumed=False,
+        refused=(),
+        checked_at=None,
+    )
+    return (entered, (Ended(state, entered.exchanged),)) if state in TERMINAL else (entered, ())
+
+
+def _again(session: Session, row: StepRow, now: datetime) -> Session:
+    """The same row from its beginning, with a new command; what its sensors show done counts."""
+    return replace(
+        session,
+        phase=Phase.PENDING,
+        seq=None,
+        deadline_at=now + timedelta(seconds=row.timeout_s),
+        resumed=True,
+        refused=(),
+    )
+
+
+def _done(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
+    trigger = Trigger.DONE
+    if row.next_state == RETURNED and session.exchanged:
+        trigger = Trigger.PARTIAL
+    following = fire(table, session.state, trigger)
+    exchanged = session.exchanged
+    if row.move is not None and row.move.pack == "new" and row.move.target is Place.SEAT:
+        exchanged = exchanged | {row.seat}
+    if row.move is not None and row.move.pack == "new" and row.move.source is Place.SEAT:
+        exchanged = exchanged - {row.seat}
+    entered, ended = _enter(table, replace(session, exchanged=exchanged), following, facts.now)
+    done = StepDone(row, plan_of(session, row), row.move, session.seq, following)
+    acknowledge = (Acknowledge(session.seq),) if session.seq is not None else ()
+    return entered, (done, *ended, *acknowledge)
+
+
+def _way_back(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> str | None:
+    """Where the way back begins, if the packs lie so that it can; None where a person must look."""
+    if row.unwind_state is None:
+        return None
+    first = table.by_state[row.unwind_state]
+    loads = tuple(name for name in first.permissives if name.removeprefix("!") in _LOADS)
+    possible = not _missing(table, session, first, facts, loads) or _confirmed(table, session, first, facts)
+    return fire(table, row.state, Trigger.UNWIND) if possible else None
+
+
+def _fail(table: StepTable, session: Session, row: StepRow, facts: StepFacts, fault: StepFault) -> Result:
+    action = recovery_for(row, fault, session.tries)
+    following = _way_back(table, session, row, facts) if action is FaultAction.UNWIND else None
+    if action is FaultAction.UNWIND and following is None:
+        action = FaultAction.PERSON
+    acknowledge = (
+        (Acknowledge(session.seq),) if session.seq is not None and facts.cell.cell.done_seq == session.seq else ()
+    )
+    if action is FaultAction.RETRY:
+        again = replace(_again(session, row, facts.now), tries=session.tries + 1)
+        return again, (StepFailed(row, fault, action, session.seq, row.state), *acknowledge)
+    if following is not None:
+        entered, ended = _enter(table, session, following, facts.now)
+        failed = StepFailed(row, fault, action, session.seq, following)
+        return replace(entered, resumed=True), (failed, *ended, *acknowledge)
+    failed = StepFailed(row, fault, action, session.seq, row.state)
+    rest = replace(session, seq=None, phase=Phase.PENDING)
+    held, effects = _hold(rest, HoldReason.FAULT, {"fault": fault.name, **fault.detail})
+    stop = (StationHold(fault.name),) if action is FaultAction.STOP else ()
+    return held, (failed, *effects, *stop, *acknowledge)
+
+
+def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
+    """A person's decision. Going on needs a station that may move; the way back, or calling the swap off, may be
+    decided while the station is held and then waits for its confirmation."""
+    decision, cell = facts.decision, facts.cell.cell
+    if decision is None or not facts.cell.fresh or tripped(facts.cell) is not None:
+        return session, ()
+    moving = facts.mode in MOVING_MODES and not _taken_over(cell)
+    if decision.kind is DecisionKind.CONTINUE:
+        return _continue(table, session, row, facts) if moving else (session, ())
+    waiting = facts.mode in (*MOVING_MODES, StationMode.HELD, StationMode.MANUAL)
+    if not waiting or cell.active_seq != 0:
+        return session, ()  # the cell still moves, for this swap or for the fire procedure
+    if decision.kind is DecisionKind.CANCEL:
+        if session.state != table.first_state or facts.cell.signal(Signal.VEHICLE_PRESENT) is not False:
+            return session, ()
+        following = fire(table, session.state, Trigger.CANCEL)
+        entered, ended = _enter(table, session, following, facts.now)
+        return entered, (Resumed(decision, session.state, following), *ended)
+    # What the sensors show carried out is so, whatever became of the command: the way back begins after it.
+    before = session
+    done: tuple[Effect, ...] = ()
+    if row.move is not None and _confirmed(table, session, row, facts):
+        before, done = _done(table, session, row, facts)
+        row = table.by_state[before.state]
+    back = _way_back(table, before, row, facts)
+    if back is None:
+        return session, ()
+    open_checks = [check for check in row.checks if before.checks.get(check, {}).get("result") != "pass"]
+    tries = {check.value: int(before.checks.get(check, {}).get("tries", 0)) for check in open_checks}
+    cancelled = {name: {"result": "cancelled", "tries": count} for name, count in tries.items()}
+    before = replace(before, checks={**before.checks, **cancelled})
+    done = (*done, *(CheckChanged(check, "cancelled", tries[check]) for check in open_checks))
+    entered, ended = _enter(table, before, back, facts.now)
+    entered = replace(entered, resumed=True)
+    if not moving:
+        reason = session.hold_reason if session.hold_reason in STATION_REASONS else HoldReason.MODE
+        entered = replace(entered, phase=Phase.HELD, hold_reason=reason, hold_detail={"decided": decision.kind.value})
+    return entered, (*done, Resumed(decision, before.state, back), *ended)
+
+
+def _continue(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
+    cell, seq = facts.cell.cell, session.seq
+    resumed = replace(
+        session,
+        phase=Phase.PENDING if seq is None else Phase.SENT,
+        deadline_at=facts.now + timedelta(seconds=row.timeout_s),
+        hold_reason=None,
+        hold_detail={},
+        resumed=True,
+        tries=0,
+        checked_at=None,
+        checks={k: v for k, v in session.checks.items() if v.get("result") == "pass"},
+    )
+    decided = Resumed(facts.decision, session.state, session.state) if facts.decision else None
+    effects: tuple[Effect, ...] = (decided,) if decided else ()
+    if seq is not None and not _seen(cell, seq):
+        # The cell knows nothing of the number: it never came, or the cell lost it. The row begins anew.
+        return _again(resumed, row, facts.now), effects
+    broken_off = seq is not None and cell.done_seq == seq and cell.result in (ResultCode.FAILED, ResultCode.ABORTED)
+    if seq is None or not broken_off or _confirmed(table, session, row, facts):
+        return resumed, effects
+    fault = _cell_fault(row, facts, "command_aborted" if cell.result is ResultCode.ABORTED else "command_failed")
+    failed = StepFailed(row, fault, FaultAction.RETRY, seq, row.state)
+    return _again(resumed, row, facts.now), (*effects, failed, Acknowledge(seq))
+
+
+def _seen(cell: CellStatus, seq: int) -> bool:
+    return seq in (cell.ack_seq, cell.active_seq, cell.done_seq)
+
+
+def _due_again(facts: StepFacts) -> bool:
+    """No echo of the number for `RESEND_S`."""
+    if facts.last_sent_at is None:
+        return True
+    return (facts.now - facts.last_sent_at).total_seconds() / facts.speed >= RESEND_S
+
+
+def _refused_by_cell(cell: CellStatus, seq: int) -> StepFault | None:
+    if cell.ack_seq != seq or cell.ack_code in (AckCode.NONE, AckCode.ACCEPTED):
+        return None
+    return StepFault(
+        f"command_{cell.ack_code.name.lower()}",
+        retry_may_help=cell.ack_code in (AckCode.REFUSED_INTERLOCK, AckCode.BUSY),
+        withdrawn=cell.ack_code in (AckCode.REFUSED_MODE, AckCode.REFUSED_OWNER),
+        detail={"fault_code": cell.fault_code},
+    )
+
+
+def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
+    cell, seq = facts.cell.cell, session.seq
+    assert seq is not None
+    if cell.done_seq == seq and cell.active_seq != seq:
+        if cell.result in (ResultCode.DONE, ResultCode.NONE):
+            # NONE: a result that was acknowledged before the stored state was taken back to an older one.
+            deadline_at = facts.now + timedelta(seconds=row.confirm_s * max(1.0, facts.speed / 10))
+            return _confirming(table, replace(session, phase=Phase.CONFIRMING, deadline_at=deadline_at), row, facts)
+        # A motion that was broken off tells of a trip or of a person at the cell, seen or not: that waits for a person
+        # even where the sensors already show it carried out.
+        decided = cell.result is not ResultCode.ABORTED or session.resumed
+        if decided and _confirmed(table, session, row, facts):
+            return _done(table, session, row, facts)
+        name = "command_aborted" if cell.result is ResultCode.ABORTED else "command_failed"
+        return _fail(table, session, row, facts, _cell_fault(row, facts, name))
+    refusal = _refused_by_cell(cell, seq)
+    if refusal is not None:
+        return _fail(table, session, row, facts, refusal)
+    if session.deadline_at is not None and facts.now > session.deadline_at:
+        return _hold(session, HoldReason.TIMEOUT, {"seq": seq, "active": cell.active_seq == seq})
+    if not _seen(cell, seq) and session.resumed and _confirmed(table, session, row, facts):
+        return _done(table, session, row, facts)  # carried out by a cell that has lost its numbers since
+    if not _seen(cell, seq) and _due_again(facts):
+        lacking = _missing(table, session, row, facts, row.permissives)
+        if lacking:
+            return _refuse(session, row, lacking)
+        return session, (Send(_command(session, row, seq), repeated=True),)
+    return session, ()
+
+
+def _cell_fault(row: StepRow, facts: StepFacts, name: str) -> StepFault:
+    cell = facts.cell.cell
+    heads: tuple[int, ...] = ()
+    count = 0
+    if row.command in (CommandCode.LOCK, CommandCode.UNLOCK):
+        values = cell.heads_closed if row.command is CommandCode.LOCK else cell.heads_open
+        seat = seat_heads(values, row.seat)
+        heads, count = tuple(i for i, v in enumerate(seat) if v is False), sum(v is not None for v in seat)
+    known = fault_by_code(cell.fault_code) if cell.fault_code else None
+    return StepFault(
+        name,
+        safety_trip=known is not None and known.safety_trip,
+        retry_may_help=known is None or known.retry_may_help,
+        withdrawn=cell.result is ResultCode.ABORTED,
+        failed_heads=heads,
+        head_count=count,
+        detail={"fault_code": cell.fault_code, "fault_level": cell.fault_level},
+    )
+
+
+def _confirming(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
+    lacking = _missing(table, session, row, facts, row.confirm)
+    if not lacking:
+        return _done(table, session, row, facts)
+    if session.deadline_at is not None and facts.now > session.deadline_at:
+        fault = _cell_fault(row, facts, "not_confirmed")
+        detail = {**fault.detail, "missing": [m.as_data() for m in lacking]}
+        return _fail(table, session, row, facts, replace(fault, detail=detail))
+    return session, ()
+
+
+def _pending(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
+    if row.checks:
+        return _checking(table, session, row, facts)
+    overdue = session.deadline_at is not None and facts.now > session.deadline_at
+    cell = facts.cell.cell
+    looked_at = row.command is None or (session.resumed and cell.active_seq == 0)
+    if looked_at and _confirmed(table, session, row, facts):
+        return _done(table, session, row, facts)
+    if row.command is None:
+        return _fail(table, session, row, facts, StepFault("not_confirmed")) if overdue else (session, ())
+    if cell.result is not ResultCode.NONE and cell.active_seq == 0:
+        # A result that nobody waits for any more; the cell takes no command, not even homing, while it shows one.
+        return session, (Acknowledge(cell.done_seq),)
+    lacking = _missing(table, session, row, facts, row.permissives)
+    busy = cell.active_seq != 0 or cell.state is CellState.ALARM
+    if busy:
+        name = "cell_idle" if cell.active_seq != 0 else "no_cell_alarm"
+        lacking = [Missing(name, False, facts.cell.fast_age_s), *lacking]
+    if lacking:
+        if overdue:
+            detail = {"missing": [m.as_data() for m in lacking]}
+            fault = StepFault("permissive_missing", retry_may_help=False, withdrawn=busy, detail=detail)
+            return _fail(table, session, row, facts, fault)
+        return _refuse(session, row, lacking)
+    seq = facts.next_seq
+    sent = replace(session, phase=Phase.SENT, seq=seq, refused=(), resumed=False)
+    return sent, (Send(_command(session, row, seq)),)
+
+
+def _command(session: Session, row: StepRow, seq: int) -> RobotCommand:
+    assert row.command is not None
+    plan = plan_of(session, row)
+    return RobotCommand(
+        seq=seq,
+        code=row.command,
+        source=location(row.source, plan) if row.source else None,
+        target=location(row.target, plan) if row.target else None,
+        vehicle_tag=session.vehicle_tag,
+    )
+
+
+def _checking(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
+    if session.checked_at is not None and (facts.now - session.checked_at).total_seconds() < CHECK_RETRY_S:
+        return session, ()
+    checks = {k: dict(v) for k, v in session.checks.items()}
+    effects: list[Effect] = []
+    for check in row.checks:
+        entry = checks.get(check.value, {"result": "none", "tries": 0})
+        if entry["result"] == "pass":
+            continue
+        value = facts.checks.get(check)
+        tries = entry["tries"] + (value is False)
+        limit = CHECK_TRIES.get(check, 3)
+        overdue = session.deadline_at is not None and facts.now > session.deadline_at
+        exhausted = tries >= limit or (value is None and overdue)
+        result = "pass" if value else "waiting_person" if exhausted else "fail" if value is False else "checking"
+        if (result, tries) != (entry["result"], entry["tries"]):
+            effects.append(CheckChanged(check, result, tries))
+        checks[check.value] = {"result": result, "tries": tries}
+        if result == "pass":
+            continue
+        waiting = replace(session, checks=checks, checked_at=facts.now)
+        if exhausted:
+            held, more = _hold(waiting, HoldReason.CHECK_FAILED, {"check": check.value, "tries": tries})
+            return held, (*effects, *more)
+        return waiting, tuple(effects)
+    done, more = _done(table, replace(session, checks=checks), row, facts)
+    return done, (*effects, *more)
