@@ -1,15 +1,16 @@
 """Whether `swap size` finds what brute force finds, and how many days each of them simulates.
 
 For each example the search of `sim.sizing.search` is run as `swap size` runs it, with fewer days. Brute force then
-takes the designs of the same grid in the order of their capital cost, one by one, without bounds and without conclusions
-from one design to another: each gets replications on the same trucks until its interval lies on one side of the
-target. It stops where a design could not be cheaper than the search's answer even if it ran for `MARGIN` less than
-the cheapest running cost met so far (energy, lost swaps, waiting), and beyond that takes the designs one step from
-the answer. The two agree when the answer keeps the promise and no design that keeps it certainly costs less a
-year: with the most replications for both, on the same trucks, the interval of the difference lies below nothing.
+takes the designs of the same grid in the order of their capital cost, one by one, without bounds and without
+conclusions from one design to another: each gets replications on the same trucks until its interval lies on one
+side of the target. It stops where a design could not be cheaper than the search's answer even if it ran for
+`MARGIN` less than the cheapest running cost met so far (energy, lost swaps, waiting), and beyond that takes the
+designs one step from the answer. The two agree when the answer keeps the promise and no design that keeps it
+certainly costs less a year: with the most replications for both, on the same trucks, the interval of the difference
+lies below nothing.
 
-A whole-grid search needs every design simulated: those that brute force left out count with the replications
-before the search's first verdict. To compare costs as surely as the search does, a whole-grid search needs the
+A whole-grid search needs every design simulated: those that brute force left out count with the replications before
+the search's first verdict. To compare costs as surely as the search does, a whole-grid search needs the
 replications of the answer for each design; that is stated beside it.
 """
 
