@@ -99,7 +99,8 @@ def devices(
     import asyncio
     from functools import partial
 
-    from sim.devices.servers import DeviceError, DeviceServers, run_devices
+    from sim.devices.program import run_devices
+    from sim.devices.servers import DeviceError, DeviceServers
     from sim.plant.plant import PlantError
 
     def ready(servers: DeviceServers) -> None:

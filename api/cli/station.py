@@ -33,7 +33,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Is the station file valid (every problem is printed), and do its devices answer?"""
-    from swap.config.station_file import ConfigError, load_station
+    from swap.config.loading import ConfigError, load_station
 
     try:
         config = load_station(station)
