@@ -109,7 +109,7 @@ def charge_plan(
     """
     from datetime import UTC
 
-    from scheduler.tariff import TariffError, load_tariff
+    from scheduler.tariff_files import TariffError, load_tariff
     from swap.errors import InvalidInput
     from swap.reading.charge_plan import project_charging, set_soc, stock_of_file
 
