@@ -72,6 +72,7 @@ def test_nothing_generated_is_tracked() -> None:
     names = {str(p.relative_to(ROOT)) for p in tracked()}
     assert "uv.lock" not in names
     assert not [n for n in names if n.startswith(("var/", "node_modules/", "api/console/static/vendor/"))]
+    assert not [n for n in names if n.endswith(".mo")]
 
 
 def test_every_dependency_is_pinned() -> None:
