@@ -1,6 +1,7 @@
 """Show the house as its imports draw it: rooms, floors and arrows of each package.
 
-`python deploy/house.py` prints the table of this checkout, `python deploy/house.py DIR` that of another.
+`python deploy/house.py` prints the table of this checkout, `python deploy/house.py DIR` that of another;
+`python deploy/house.py --pages` draws the pictures of `docs/house*.md` anew.
 
 A *room* is what lies directly in a folder: a subfolder or a module. An *arrow* goes from one room to another as soon
 as one module of the first imports one of the second. A *floor* is a step of the longest way down along the arrows.
@@ -20,6 +21,8 @@ import grimp
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("api", "sim", "swap", "robotics", "battery_bms", "scheduler")
+PAGES = (ROOT / "docs" / "house.md", ROOT / "docs" / "house.zh-CN.md")
+MARK = "<!-- drawn by deploy/house.py -->"
 SHOWN = ("sim", "swap", "api")
 """Packages with rooms inside; the siblings below are rooms themselves."""
 
@@ -159,7 +162,38 @@ def report(house: House) -> Iterator[str]:
     yield from (f"  {' <-> '.join(circle)}" for circle in circles)
 
 
+def picture(house: House) -> str:
+    """Mermaid drawings of the rooms; arrows that follow from others are left out."""
+    drawn = []
+    for name in SHOWN:
+        folder = house.folder(name)
+        below: dict[str, set[str]] = {room: set() for room in folder.rooms}
+        for high, low in folder.arrows:
+            below[high].add(low)
+        lines = [f"**`{name}/`**\n", "```mermaid", "flowchart TD"]
+        for high in reversed(folder.rooms):
+            implied = {
+                end for low in below[high] for end in _reachable(below, low) if low not in _reachable(below, end)
+            }
+            lines += [f"    {high} --> {low}" for low in sorted(below[high] - implied)] or [f"    {high}"]
+        drawn.append("\n".join([*lines, "```"]))
+    return "\n\n".join(drawn)
+
+
+def with_picture(page: str, drawn: str) -> str:
+    """A page with the drawings between its two marks."""
+    before, _, rest = page.partition(MARK)
+    _, _, after = rest.partition(MARK)
+    return f"{before}{MARK}\n\n{drawn}\n\n{MARK}{after}"
+
+
 def main(arguments: list[str]) -> int:
+    if arguments == ["--pages"]:
+        sys.path.insert(0, str(ROOT))
+        drawn = picture(read_house())
+        for page in PAGES:
+            page.write_text(with_picture(page.read_text(encoding="utf-8"), drawn), encoding="utf-8")
+        return 0
     root = Path(arguments[0]).resolve() if arguments else ROOT
     sys.path.insert(0, str(root))
     print("\n".join(report(read_house(root))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from deploy.house import SHOWN, House, read_house, report
+from deploy.house import PACKAGES, PAGES, ROOT, SHOWN, House, picture, read_house, report, with_picture
 
 MAX_MODULES = 20
 STILL_CLOSED = ("swap.station.answers", "swap.station.controller")
@@ -37,6 +39,30 @@ def test_no_two_rooms_import_each_other(house: House) -> None:
 
 def test_no_folder_is_a_shelf(house: House) -> None:
     assert {name: count for name, count in house.modules_in().items() if count > MAX_MODULES} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_page_is_the_house(page: Path, house: House) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert with_picture(text, picture(house)) == text, "run: python deploy/house.py --pages"
+    named = set(re.findall(rf"`((?:{'|'.join(PACKAGES)})/[^` ]*)`", text))
+    assert len(named) > 60
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    rooms = {room.replace(".", "/") + "/" for room in house.folders - {"sim", "swap"}}
+    beside = {f"{name}/{room}.py" for name in ("api", "swap") for room in house.folder(name).rooms}
+    files = {name for name in beside if (ROOT / name).is_file()}
+    assert (rooms | files) - named == set(), "a room that is not on the page"
+    changes = text.split("\n## ")[2].splitlines()
+    assert len([line for line in changes if line.startswith("| ")]) > 30
+
+
+def test_every_room_says_what_it_holds(house: House) -> None:
+    short = []
+    for room in house.folders:
+        said = ast.get_docstring(ast.parse(ROOT.joinpath(*room.split("."), "__init__.py").read_text("utf-8"))) or ""
+        if len(re.findall(r"[.](?:\s|$)", said)) < 2:
+            short.append(room)
+    assert short == []
 
 
 def test_a_house_with_every_fault_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
