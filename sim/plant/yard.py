@@ -18,7 +18,6 @@ from swap.config.station_file import StationConfig
 HEADS_PER_SEAT = 4
 POSITION_TOLERANCE_MM = 50.0
 """The gantry's guides take up this much; assumed."""
-ROLL_MM = 150.0
 
 SECURE_AFTER_S = {"gear_neutral": 1.0, "handbrake_on": 2.0, "key_off": 3.0, "hv_off": 4.0}
 """What the driver does after stopping, in seconds; assumed."""
