@@ -9,10 +9,11 @@ truck may use another lane with what is left.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from scheduler.choice import find_empty_bays, offers, pick, why_no_pack
+from scheduler.charging import PackLimits
+from scheduler.choice import find_empty_bays, is_offerable, offers, pick, why_no_pack
 from scheduler.facts import BayFacts, LaneFacts, StationFacts, TruckFacts
 from scheduler.types import (
     BayRole,
@@ -21,6 +22,8 @@ from scheduler.types import (
     LaneView,
     NoPackReason,
     PackChoice,
+    PackState,
+    Setpoints,
     StationMode,
 )
 
@@ -152,3 +155,39 @@ def explain_wait(view: StationFacts, entry: TruckFacts, policy: ChargingPolicy) 
             reason = NoPackReason.NO_EMPTY_BAY
         first = first or reason
     return first
+
+
+def estimate_ready_s(
+    view: StationFacts,
+    entry: TruckFacts,
+    policy: ChargingPolicy,
+    kinds: Mapping[str, PackLimits],
+    setpoints: Setpoints,
+) -> float | None:
+    """Seconds until enough packs for this truck are charged, at the present set-points.
+
+    A rough figure for a page: the taper near the top and trucks ahead are left out. None when no end is in
+    sight.
+    """
+    waits_s: dict[str, list[float]] = {}
+    for bay in view.bays:
+        pack = bay.pack
+        if pack is None or pack.kind not in entry.accepts or pack.kind not in kinds:
+            continue
+        if is_offerable(bay, policy):
+            waits_s.setdefault(pack.kind, []).append(0.0)
+            continue
+        setpoint = setpoints.get(bay.bay_id)
+        if (
+            setpoint is None
+            or setpoint.power_kw <= 0.0
+            or pack.soc_pct is None
+            or bay.reserved_by is not None
+            or pack.state not in (PackState.WAITING, PackState.CHARGING)
+        ):
+            continue
+        missing_kwh = max(0.0, policy.offer_soc_pct - pack.soc_pct) * pack.rated_kwh * pack.soh_pct / 10_000.0
+        stored_kw = setpoint.power_kw * kinds[pack.kind].charge_efficiency
+        waits_s.setdefault(pack.kind, []).append(missing_kwh / stored_kw * 3600.0)
+    ends_s = [sorted(times)[entry.packs_needed - 1] for times in waits_s.values() if len(times) >= entry.packs_needed]
+    return min(ends_s, default=None)

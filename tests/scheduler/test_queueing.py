@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from scheduler.choice import choose_packs, is_offerable
-from scheduler.queueing import explain_wait, in_order, next_dispatch
+from scheduler.queueing import estimate_ready_s, explain_wait, in_order, next_dispatch
 from scheduler.types import (
     BayRole,
     BayView,
@@ -21,12 +21,14 @@ from scheduler.types import (
     PackChoice,
     PackState,
     QueueEntry,
+    Setpoint,
     StationMode,
     StationView,
 )
 from tests.support.scheduler.views import (
     AT,
     KIND,
+    KINDS,
     LANE,
     OTHER,
     charging,
@@ -230,6 +232,22 @@ def test_explanation_where_one_of_two_lanes_could_serve() -> None:
     view = station([replace(full, lanes=frozenset({"L2"})), free], lanes=[LANE, LaneView("L2", ready=False)])
     assert explain_wait(view, truck(1), POLICY) is None
     assert explain_wait(station([full, free], lanes=()), truck(1), POLICY) is None
+
+
+def test_estimate_of_the_time_left() -> None:
+    view = station(rack(charging(50), charging(80), charging(85), pack(89, PackState.COOLING)))
+    setpoints = {
+        "A1": Setpoint(240.0, "charger"),
+        "A2": Setpoint(240.0, "charger"),
+        "A3": Setpoint(0.0, "grid"),
+        "A4": Setpoint(0.0, "pack_state"),
+    }
+    ten_percent_s = 28.2 / (240 * 0.96) * 3600
+    assert estimate_ready_s(view, truck(1), POLICY, KINDS, setpoints) == pytest.approx(ten_percent_s)
+    two = truck(1, packs_needed=2)
+    assert estimate_ready_s(view, two, POLICY, KINDS, setpoints) == pytest.approx(4 * ten_percent_s)
+    assert estimate_ready_s(view, replace(two, packs_needed=3), POLICY, KINDS, setpoints) is None
+    assert estimate_ready_s(station(rack(pack())), truck(1), POLICY, KINDS, {}) == 0.0
 
 
 @given(racks(), queues, lane_lists)
