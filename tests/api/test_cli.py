@@ -124,6 +124,12 @@ def test_recipe_prints_table_diagram_and_rows() -> None:
     assert "| `unlocking` |" in swap("recipe", "top_lift")[1]
     assert "解锁" in swap("recipe", "top_lift", "--lang", "zh")[1]
     assert "admitting --> checking" in swap("recipe", "top_lift", "--mermaid")[1]
+    states = swap("recipe", "top_lift", "--states")[1]
+    titles = [line for line in states.splitlines() if line.startswith("## ")]
+    assert len(titles) == 5
+    assert "| `booked` | arrive | `arrived` |" in states
+    assert "| `charging_stopped` | begin | `evacuation_started` |" in states
+    assert swap("recipe", "top_lift", "--states", "--mermaid")[1].count("stateDiagram-v2") == 5
     assert json.loads(swap("recipe", "top_lift", "--packs", "2", "--json")[1])[0]["state"] == "admitting"
     code, _, err = swap("recipe", "nothing_like_it")
     assert code == 2
