@@ -33,7 +33,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Is the station file valid (every problem is printed), and do its devices answer?"""
-    from swap.config.station_file import ConfigError, load_station
+    from swap.config.loading import ConfigError, load_station
 
     try:
         config = load_station(station)
@@ -109,7 +109,7 @@ def charge_plan(
     """
     from datetime import UTC
 
-    from scheduler.tariff import TariffError, load_tariff
+    from scheduler.tariff_files import TariffError, load_tariff
     from swap.errors import InvalidInput
     from swap.reading.charge_plan import project_charging, set_soc, stock_of_file
 
