@@ -41,7 +41,7 @@ class Domain:
 
 CONSOLE = Domain(
     "console",
-    ("api/**/*.py", "swap/station/answer_words.py"),
+    ("api/**/*.py", "swap/messages/answers.py"),
     ("api/console/templates/*.html",),
     "api/locale",
     "Texts of the console and the command line",

@@ -44,3 +44,16 @@ def place_of(pack: Pack) -> str:
     if pack.off_site:
         return OFF_SITE
     raise ValueError(f"pack {pack.id} is in no place")
+
+
+def local_name(station_id: str, key: str) -> str:
+    """The id in the station file of a bay or lane whose key is `station:id`."""
+    return key.removeprefix(f"{station_id}:")
+
+
+def place_within(place: str, station_id: str) -> str:
+    """A place as it is called inside a station: `bay:A3`, `gripper:L1`, `tank`; one elsewhere stays as it is."""
+    sort, _, key = place.partition(":")
+    if sort == "tank" and key == station_id:
+        return sort
+    return f"{sort}:{local_name(station_id, key)}" if sort in ("bay", "gripper") else place

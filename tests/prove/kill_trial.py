@@ -27,6 +27,7 @@ from swap.audit import audit
 from swap.commerce.bookings import check_in
 from swap.config.station_file import StationConfig, parse_station
 from swap.events import EventKind
+from swap.messages.requests import Confirm, Decide, Request
 from swap.station.requests import make_request
 from swap.station.sequence.session import STATION_REASONS, Phase
 from swap.store import Store
@@ -223,8 +224,8 @@ class Trial:
         if (await devices.look()).begun != self._begun:
             self._wrong(f"after kill {self._lives - 1} something began before a person confirmed")
         if self.way_back and self._lives == 2:
-            await self._ask(process, "decide", swap_id=self._swap_id, decision="unwind")
-        await self._ask(process, "confirm")
+            await self._ask(process, Decide(swap_id=self._swap_id, decision="unwind"))
+        await self._ask(process, Confirm())
 
     async def _end(self, process: Any) -> str:
         """Until the swap has ended, or waits for a person who has decided often enough."""
@@ -254,23 +255,22 @@ class Trial:
             reason = swap.hold_reason
             held = db.get_one(Station, self.config.station.id).mode == StationMode.HELD
         if held or reason in STATION_REASONS:
-            await self._ask(process, "confirm")
+            await self._ask(process, Confirm())
         else:
-            await self._ask(process, "decide", swap_id=self._swap_id, decision="continue")
+            await self._ask(process, Decide(swap_id=self._swap_id, decision="continue"))
 
-    async def _ask(self, process: Any, kind: str, **arguments: Any) -> None:
+    async def _ask(self, process: Any, request: Request) -> None:
         """Ask until it is done; a refusal tells the person to look again, which takes a moment."""
         for _ in range(20):
             with self.store.transaction() as db:
                 made = make_request(
                     db,
                     station_id=self.config.station.id,
-                    kind=kind,
-                    arguments=arguments,
+                    request=request,
                     name=PERSON,
                     at=self._station_time(db),
                 )
-            await self._until(self._answered, process, f"the answer to {kind}")
+            await self._until(self._answered, process, f"the answer to {request.kind}")
             with self.store.reading() as db:
                 row = db.get_one(ControlRequest, made.request_id)
                 if row.status == "done":
@@ -279,7 +279,7 @@ class Trial:
             if not process.is_alive():
                 return
             await asyncio.sleep(0.5)
-        self._wrong(f"{kind} is refused: {answer}")
+        self._wrong(f"{request.kind} is refused: {answer}")
 
     def _station_time(self, db: Db) -> Any:
         """Station time as the record has it."""

@@ -9,7 +9,7 @@ from typing import Any
 from transitions import Machine, MachineError
 
 from scheduler.types import StationMode
-from swap.station.answer_words import ANSWERS
+from swap.messages.answers import ANSWERS
 
 
 class ModeTrigger(StrEnum):

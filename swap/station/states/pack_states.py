@@ -12,7 +12,7 @@ from typing import Any
 from transitions import Machine, MachineError
 
 from scheduler.types import ChargingPolicy, PackState
-from swap.station.answer_words import ANSWERS
+from swap.messages.answers import ANSWERS
 
 
 class PackTrigger(StrEnum):
