@@ -35,7 +35,7 @@ def test_every_decision_of_the_sequence_may_be_asked_for() -> None:
 
 
 def test_what_is_not_allowed_is_named() -> None:
-    with pytest.raises(InvalidInput, match="kind = 'dance'.*confirm, hold"):
+    with pytest.raises(InvalidInput, match=r"kind = 'dance'.*confirm, hold"):
         read_request("dance", {})
     with pytest.raises(InvalidInput, match=r"arguments\.lane_id.*Field required"):
         read_request("reset", {})
