@@ -28,6 +28,7 @@ from swap.commerce.bookings import check_in
 from swap.config.station_file import StationConfig, parse_station
 from swap.events import EventKind
 from swap.messages.requests import Confirm, Decide, Request
+from swap.places import place_of, place_within
 from swap.station.requests import make_request
 from swap.station.sequence.session import STATION_REASONS, Phase
 from swap.store import Store
@@ -298,7 +299,8 @@ class Trial:
             if self.outcome.ended == "completed" and look.moved != 4:
                 self._wrong(f"{look.moved} motions of packs in one swap, not 4")
             if self.outcome.ended in ("completed", "returned"):
-                recorded = {pack.id: _place(pack) for pack in db.exec(select(Pack)).all()}
+                packs = db.exec(select(Pack)).all()
+                recorded = {pack.id: place_within(place_of(pack), self.config.station.id) for pack in packs}
                 differing = {k: (recorded.get(k), place) for k, place in look.places.items() if recorded[k] != place}
                 if differing:
                     self._wrong(f"record and truth differ: {differing}")
@@ -333,13 +335,3 @@ class Trial:
                 raise AssertionError(f"{self.outcome.points}: {what}: the process ended with code {process.exitcode}")
             await asyncio.sleep(POLL_S)
         raise AssertionError(f"{self.outcome.points}: {what}: not within {LIMIT_S} s")
-
-
-def _place(pack: Pack) -> str:
-    if pack.bay_id is not None:
-        return f"bay:{pack.bay_id.split(':', 1)[1]}"
-    if pack.vehicle_id is not None:
-        return f"seat:{pack.vehicle_id}:{pack.seat}"
-    if pack.gripper_lane_id is not None:
-        return f"gripper:{pack.gripper_lane_id.split(':', 1)[1]}"
-    return "tank:1" if pack.tank_station_id is not None else "off_site"
