@@ -74,7 +74,7 @@ class BookingIn(Input):
     window_end_at: AwareDatetime
 
 
-class ArrivalIn(Input):
+class TruckAtGate(Input):
     """A truck at the gate."""
 
     vehicle_id: VehicleId

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import AnyDoors, IdempotencyKey
 from api.problems import declared
-from api.schemas import ArrivalIn, SwapAccepted
+from api.schemas import SwapAccepted, TruckAtGate
 from swap.commerce.bookings import check_in
 from swap.reading.lists import get_swap, list_swaps
 from swap.reading.records import Page, SwapStory
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/swaps", tags=["swaps"])
 
 @router.post("", status_code=202, responses=declared(400, 404, 409, 422))
 def arrive(
-    body: ArrivalIn, doors: AnyDoors, response: Response, idempotency_key: IdempotencyKey = None
+    body: TruckAtGate, doors: AnyDoors, response: Response, idempotency_key: IdempotencyKey = None
 ) -> SwapAccepted:
     """Check a truck in at the gate: it joins the queue. 409 while an earlier swap of it is open."""
     doors.own_station(body.station_id)

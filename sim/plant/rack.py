@@ -83,7 +83,7 @@ class BayTruth:
 
 
 @dataclass(frozen=True, slots=True)
-class PackNow:
+class TruthNow:
     """A pack at one instant."""
 
     energy_kwh: float
@@ -181,7 +181,7 @@ class Rack:
 
     # Energy and temperature
 
-    def now(self, truth: PackTruth, now_us: int) -> PackNow:
+    def now(self, truth: PackTruth, now_us: int) -> TruthNow:
         """A pack at an instant at or after its last change; changes nothing."""
         dt_s = (now_us - truth.since_us) / US_PER_S
         bay = self._bay_at(truth.place)
@@ -189,7 +189,7 @@ class Rack:
         step = physics.advance(truth.spec, truth.soh_pct, truth.energy_kwh, truth.temp_c, held_kw, self.ambient_c, dt_s)
         temp_c = min(step.temp_c + truth.heat_c_per_s * dt_s, TEMP_MAX_C)
         level, bits = self._alarm(truth, temp_c, now_us)
-        return PackNow(
+        return TruthNow(
             energy_kwh=step.energy_kwh,
             soc_pct=physics.soc_pct(step.energy_kwh, truth.spec, truth.soh_pct),
             temp_c=temp_c,
@@ -293,7 +293,7 @@ class Rack:
     def _bay_at(self, place: str) -> BayTruth | None:
         return self.bays.get(place.removeprefix("bay:")) if place.startswith("bay:") else None
 
-    def _held_kw(self, bay: BayTruth, truth: PackTruth, now: PackNow) -> float:
+    def _held_kw(self, bay: BayTruth, truth: PackTruth, now: TruthNow) -> float:
         """What the charger gives from now on: nothing without its BMS, outside the pack's limits or at level 3."""
         if bay.setpoint_kw <= 0.0 or bay.charger_fault or bay.bms_silent or now.alarm_level >= 3:
             return 0.0

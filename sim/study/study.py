@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.tariff import PERIODS
 from sim.scenario.file import Scenario
 from sim.scenario.notes import N_, Note, warmup_note
 from sim.study.parallel import Workers
@@ -22,7 +23,6 @@ from sim.study.storage_results import StorageResult, read_storage
 from sim.study.swap_truck import SwapTruckFlow
 
 DAY_S = 86_400.0
-PERIODS = ("critical", "peak", "flat", "valley", "deep_valley")
 
 
 @dataclass(frozen=True, slots=True)
