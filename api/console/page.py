@@ -21,6 +21,7 @@ from api.console.view import PageView
 from api.console.words import Language, load_language
 from api.deps import AnyDoors, Doors, get_doors
 from swap.errors import SwapError
+from swap.messages.requests import read_request
 from swap.station.requests import acknowledge_fault, make_request
 from swap.words import DEFAULT_LANGUAGE, LANGUAGES, language_of
 
@@ -141,15 +142,13 @@ def ask(
         "pack_id": pack_id,
         "lane_id": lane_id,
     }
-    arguments = {key: value for key, value in given.items() if value}
 
     def store() -> str:
         with doors.store.transaction() as db:
             record = make_request(
                 db,
                 station_id=doors.station_id,
-                kind=kind,
-                arguments=arguments,
+                request=read_request(kind, {key: value for key, value in given.items() if value}),
                 name=name,
                 at=doors.clock.now(),
             )

@@ -25,7 +25,8 @@ from swap.commerce.pricing import CENTI_KWH, FEN, UNIT_PRICE, PricedSwap, SeatEn
 from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
 from swap.events import EventKind, append_event
-from swap.reading.lists import BillRecord, get_bill
+from swap.reading.lists import get_bill
+from swap.reading.records import BillRecord
 from swap.store import Store
 from swap.tables import Bill, BillLine, Pack, Station, StationEvent, Swap, SwapSeat, VehicleRow
 

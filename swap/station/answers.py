@@ -10,7 +10,7 @@ from sqlmodel import select
 from robotics.port import CommandCode, LinkLost, Refused, ResultCode
 from scheduler.types import PackState
 from swap.events import EventKind, append_event
-from swap.station.answer_words import Answer, say
+from swap.messages.answers import STORED, Answer, say
 from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
 from swap.station.sequence.permissives import tripped
@@ -63,7 +63,7 @@ class Answerer:
                 parts = (Answer("pack_forbids", codes),)
             except (LinkLost, Refused) as error:
                 parts = (Answer("device_refused", {"error": str(error)}),)
-            answer, stored = say(parts), [part.stored() for part in parts]
+            answer, stored = say(parts), STORED.dump_python(parts, mode="json")
             with context.store.transaction() as db:
                 row = db.get_one(ControlRequest, request_id)
                 row.status, row.answer, row.answer_parts, row.answered_at = status, answer, stored, context.clock.now()

@@ -30,9 +30,10 @@ from robotics.port import (
 )
 from scheduler.types import PackState, StationMode
 from swap.events import EventKind, append_event
+from swap.places import place_of
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
-from swap.station.inventory import block_bay, close_charge, place_of, quarantine, set_pack_state
+from swap.station.inventory import block_bay, close_charge, quarantine, set_pack_state
 from swap.station.records import change_mode, end_command, next_seq, store_command
 from swap.station.sequence.permissives import CellFacts
 from swap.station.states.modes import ModeTrigger

@@ -19,7 +19,7 @@ from robotics.port import Signal
 from scheduler.charging import Limit
 from scheduler.tariff import PERIODS
 from scheduler.types import BayRole, NoPackReason, PackState, StationMode
-from swap.station.requests import REQUEST_KINDS
+from swap.messages.requests import REQUESTS
 from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.sequence.session import DecisionKind, HoldReason, Phase
 from swap.station.sequence.step_table import CELL_FACTS
@@ -85,7 +85,7 @@ def test_every_permissive_has_words() -> None:
 
 
 def test_requests_and_ends_have_words() -> None:
-    assert set(WORDS["request"]) == set(REQUEST_KINDS)
+    assert set(WORDS["request"]) == set(REQUESTS)
     assert set(WORDS["swap_end"]) == TERMINAL
 
 

@@ -28,7 +28,8 @@ from swap.commerce.errors import BillNotReversible
 from swap.commerce.pricing import Flag, SeatEnergy, price_swap, to_decimal, two_part_rent
 from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
-from swap.reading.lists import BillRecord, list_bills
+from swap.reading.lists import list_bills
+from swap.reading.records import BillRecord
 from swap.store import Store
 from swap.tables import Bill, BillLine, StationEvent, Swap
 from tests.support.swap.commerce import AT, FlatTariff, arrive, code, exchange, filled_store, finish, station

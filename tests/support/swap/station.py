@@ -20,6 +20,7 @@ from swap.commerce.bookings import check_in
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.events import EventKind
+from swap.places import place_of, place_within
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
@@ -191,10 +192,10 @@ class Bench:
         return report
 
     def recorded_places(self) -> dict[str, str]:
-        """Where the record says each pack is, in the plant's words."""
+        """Where the record says each pack is, as within the station."""
         with self.store.reading() as db:
-            prefix = f"{self.config.station.id}:"
-            return {pack.id: _plant_place(pack, prefix) for pack in db.exec(select(Pack)).all()}
+            station_id = self.config.station.id
+            return {pack.id: place_within(place_of(pack), station_id) for pack in db.exec(select(Pack)).all()}
 
     def pack(self, pack_id: str) -> Pack:
         """A pack's row."""
@@ -288,16 +289,6 @@ class Bench:
     def close(self) -> None:
         """Release the database."""
         self.store.close()
-
-
-def _plant_place(pack: Pack, prefix: str) -> str:
-    if pack.bay_id is not None:
-        return f"bay:{pack.bay_id.removeprefix(prefix)}"
-    if pack.vehicle_id is not None:
-        return f"seat:{pack.vehicle_id}:{pack.seat}"
-    if pack.gripper_lane_id is not None:
-        return f"gripper:{pack.gripper_lane_id.removeprefix(prefix)}"
-    return "tank:1" if pack.tank_station_id is not None else "off_site"
 
 
 __all__ = ["START_AT", "Bench", "timedelta"]
