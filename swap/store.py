@@ -102,23 +102,18 @@ class Store:
         Raises:
             DatabaseAway: the database cannot be used now; nothing is stored unless the outcome is unknown.
         """
-        committing = False
-        try:
-            with (
-                self._turns.turn(first=self._first, wait_s=self._wait_s),
-                Session(self.engine, expire_on_commit=False) as db,
-                db.begin(),
-            ):
-                db.connection()  # begins now: what is in the way is met before the work is done
-                if not self.is_sqlite:
-                    db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_LOCK_KEY})
-                yield db
-                db.flush()
-                committing = True
-        except Exception as error:
-            if is_away(error):
-                raise DatabaseAway(_first_line(error), outcome_unknown=committing) from error
-            raise
+        with (
+            _told() as progress,
+            self._turns.turn(first=self._first, wait_s=self._wait_s),
+            Session(self.engine, expire_on_commit=False) as db,
+            db.begin(),
+        ):
+            db.connection()  # begins now: what is in the way is met before the work is done
+            if not self.is_sqlite:
+                db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_LOCK_KEY})
+            yield db
+            db.flush()
+            progress.committing = True
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -127,14 +122,9 @@ class Store:
         Raises:
             DatabaseAway: the database cannot be used now.
         """
-        try:
-            with Session(self._read_engine, expire_on_commit=False) as db:
-                yield db
-                db.rollback()
-        except Exception as error:
-            if is_away(error):
-                raise DatabaseAway(_first_line(error)) from error
-            raise
+        with _told(), Session(self._read_engine, expire_on_commit=False) as db:
+            yield db
+            db.rollback()
 
     def alembic_config(self) -> Config:
         """Alembic's configuration for this database; needs no ini file."""
@@ -143,9 +133,15 @@ class Store:
         config.attributes["engine"] = self.engine
         return config
 
+    @property
+    def shown_url(self) -> str:
+        """The URL without its password."""
+        return make_url(self.url).render_as_string(hide_password=True)
+
     def upgrade(self) -> None:
-        """Bring the schema to the newest migration."""
-        command.upgrade(self.alembic_config(), "head")
+        """Bring the schema to the newest migration. Raises DatabaseAway."""
+        with _told():
+            command.upgrade(self.alembic_config(), "head")
 
     def check(self) -> None:
         """Raise alembic's `CommandError` when tables and migrations differ."""
@@ -157,6 +153,21 @@ class Store:
         self._read_engine.dispose()
 
 
-def _first_line(error: Exception) -> str:
-    cause = getattr(error, "orig", None) or error
-    return (str(cause).strip() or type(cause).__name__).splitlines()[0]
+class _Progress:
+    """How far a transaction is."""
+
+    committing = False
+
+
+@contextmanager
+def _told() -> Iterator[_Progress]:
+    """Turns the errors of a database that is away into one of ours."""
+    progress = _Progress()
+    try:
+        yield progress
+    except Exception as error:
+        if not is_away(error):
+            raise
+        cause = getattr(error, "orig", None) or error
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        raise DatabaseAway(reason, outcome_unknown=progress.committing) from error

@@ -16,7 +16,7 @@ from swap.station.sequence.session import Phase
 from tests.prove.explore import Task, all_tables, chosen_tasks, ci_tasks, line, prove_tasks, walk
 from tests.prove.explore_mishaps import Mishap, happen, mishaps
 from tests.prove.explore_rules import Rules
-from tests.prove.explore_station import MemoryLane
+from tests.prove.explore_station import MemoryLane, at_once
 from tests.prove.explore_walk import Report, Walk
 from tests.prove.explore_world import World
 
@@ -119,7 +119,7 @@ def test_finds_a_pack_put_on_another() -> None:
 def test_finds_a_restart_that_waits_for_nobody() -> None:
     def goes_on(lane: MemoryLane) -> None:
         def load() -> None:
-            MemoryLane.load(lane, restarted=False)
+            at_once(MemoryLane.load(lane, restarted=False))
 
         lane.owner.restart = load  # type: ignore[method-assign]
 
