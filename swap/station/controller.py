@@ -188,9 +188,17 @@ class StationController:
         Raises:
             CellOwned: another controller keeps a cell; nothing was done.
         """
-        await self.start()
-        database, context = self.context.database, self.context
+        try:
+            await self.start()
+            await self._run()
+        finally:
+            self.board.stop()
+            self.context.database.close()
+
+    async def _run(self) -> None:
+        context, database = self.context, self.context.database
         guard = DatabaseGuard(database, context.clock, self.robots, self.rack.chargers, self._take_up, self._idle)
+        database.watch()
         try:
             async with asyncio.TaskGroup() as group:
                 for lane in self.lanes.values():
@@ -210,11 +218,7 @@ class StationController:
                 group.create_task(self._watch(), name="watchdog")
                 self.started.set()
         finally:
-            try:
-                await asyncio.shield(self.stop())
-            finally:
-                self.board.stop()
-                database.close()
+            await asyncio.shield(self.stop())
 
     async def stop(self) -> None:
         """Hold every robot, set charging to 0 kW, say so in the journal, and give the station up."""

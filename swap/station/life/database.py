@@ -32,6 +32,8 @@ SLOW_AFTER_S = 1.0
 """Real seconds that a commit is waited for without a word."""
 LOST_AFTER_S = 2.5
 """Real seconds after which the controller holds by its own act: before a PLC gives a silent owner up, at 3 s."""
+START_S = 30.0
+"""The same while the controller only begins and nothing moves."""
 RETRY_S = 0.05
 """Pause between two tries of one transaction."""
 
@@ -89,6 +91,9 @@ class DirectDatabase:
     def slow_s(self) -> float | None:
         """Longest wait of a slow time that has just ended, told once; None when there was none."""
         return None
+
+    def watch(self) -> None:
+        """The loops begin: from here on a late commit is a loss."""
 
     def try_again(self) -> None:
         """Let transactions through after a loss; the loops stay where they are until `reopen`."""
@@ -175,13 +180,14 @@ class ApartDatabase(DirectDatabase):
 
     Args:
         store: of the controller alone (`Store.for_control`).
-        slow_after_s, lost_after_s: real seconds.
     """
 
-    def __init__(self, store: Store, *, slow_after_s: float = SLOW_AFTER_S, lost_after_s: float = LOST_AFTER_S) -> None:
+    slow_after_s = SLOW_AFTER_S
+    lost_after_s = LOST_AFTER_S
+
+    def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self._slow_after_s = slow_after_s
-        self._lost_after_s = lost_after_s
+        self._watched = False
         self._writer = _Line("station writer", self._write_now)
         self._reader = _Line("station reader", self._read_now)
         self._writing: set[_Job] = set()
@@ -207,7 +213,7 @@ class ApartDatabase(DirectDatabase):
         finally:
             self._writing.discard(job)
             waited_s = time.monotonic() - job.asked_s
-            if waited_s > self._slow_after_s:
+            if waited_s > self.slow_after_s:
                 self._slow_s = max(self._slow_s, waited_s)
         return done
 
@@ -222,9 +228,10 @@ class ApartDatabase(DirectDatabase):
         self._under_way.add(job)
         line.put(job)
         try:
-            await asyncio.wait({job.future}, timeout=self._lost_after_s)
+            limit_s = self.lost_after_s if self._watched else START_S
+            await asyncio.wait({job.future}, timeout=limit_s)
             if not job.future.done() and not job.finished:
-                self._lose(f"no commit within {self._lost_after_s:g} s")
+                self._lose(f"no commit within {limit_s:g} s")
             return await job.future
         except DatabaseAway as error:
             self._lose(str(error))
@@ -250,7 +257,7 @@ class ApartDatabase(DirectDatabase):
         if not self.opened.is_set():
             return DatabaseState.LOST
         oldest_s = self.oldest_write_s()
-        slow = oldest_s is not None and oldest_s > self._slow_after_s
+        slow = oldest_s is not None and oldest_s > self.slow_after_s
         return DatabaseState.SLOW if slow else DatabaseState.OK
 
     @property
@@ -269,6 +276,10 @@ class ApartDatabase(DirectDatabase):
             return None
         slow_s, self._slow_s = self._slow_s, 0.0
         return slow_s
+
+    def watch(self) -> None:
+        """The loops begin: from here on a late commit is a loss."""
+        self._watched = True
 
     def try_again(self) -> None:
         """Let transactions through after a loss; the loops stay where they are until `reopen`."""
