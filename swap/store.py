@@ -79,7 +79,7 @@ class Store:
                     "options": f"-c lock_timeout={wait_ms}",
                 },
             )
-        engine = create_engine(self.url, connect_args={"timeout": self._wait_s}, pool_timeout=self._wait_s)
+        engine = create_engine(self.url, connect_args={"timeout": self._wait_s})
 
         @event.listens_for(engine, "connect")
         def _on_connect(dbapi: Any, _record: object) -> None:

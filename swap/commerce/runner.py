@@ -33,6 +33,11 @@ Tell = Callable[[str | None], object]
 """Called with what fails now, once, and with None when nothing fails any more."""
 
 
+async def wait(real_s: float) -> None:
+    """Let real seconds pass."""
+    await asyncio.sleep(real_s)
+
+
 @dataclass(slots=True)
 class _Failed:
     """A swap that could not be billed."""
@@ -80,11 +85,13 @@ class Commerce:
         """Work until cancelled; never ends by a failure."""
         while True:
             async for attempt in AsyncRetrying(
-                wait=wait_exponential(multiplier=1.0, max=LONGEST_WAIT_S), before_sleep=self._failed
+                wait=wait_exponential(multiplier=1.0, max=LONGEST_WAIT_S),
+                sleep=wait,
+                before_sleep=self._failed,
             ):
                 with attempt:
                     await asyncio.to_thread(self.cycle)
-            await asyncio.sleep(PERIOD_S)
+            await wait(PERIOD_S)
 
     def cycle(self) -> None:
         """One look at the journal. Raises what kept it from looking; a single bill that fails is only kept."""
