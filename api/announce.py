@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from api.console.view import reason_words
-from api.console.words import Language
+from api.words import Language
 from swap.config.station_file import StationConfig
 from swap.reading.lists import get_swap, latest_event_id, list_events
 from swap.reading.records import EventRecord

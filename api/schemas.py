@@ -6,7 +6,7 @@ decimal strings in yuan.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticKnownError
@@ -50,18 +50,6 @@ class Problem(Output):
     problems: list[FieldProblem] = []
     related: dict[str, str] = {}
     """Records in the way, by what they are: an open swap, the next free window."""
-
-
-class Health(Output):
-    """Is the station run, and does the database answer?"""
-
-    status: Literal["ok", "failing"]
-    station_id: str
-    database: Literal["ok", "failing"]
-    controller: str | None
-    """Who runs the station; None when nobody has said so lately."""
-    mode: str | None
-    version: int | None
 
 
 class BookingIn(Input):

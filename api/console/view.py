@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from api.console.words import WORDS, Language, duration, kilowatts, short_code
+from api.words import WORDS, Language, duration, kilowatts, short_code
 from robotics.faults import fault_by_code, fault_by_name
 from scheduler.types import BayRole, PackState
 from swap.config.station_file import StationConfig

@@ -13,7 +13,7 @@ from babel.messages.pofile import read_po
 
 import api.terminal
 from api.cli.__main__ import main
-from api.console.words import WORDS, load_language, short_code
+from api.words import WORDS, load_language, short_code
 from deploy.catalogues import extracted, po_path
 from robotics.port import Signal
 from scheduler.charging import Limit
@@ -90,7 +90,7 @@ def test_requests_and_ends_have_words() -> None:
 
 
 def test_a_missing_catalogue_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("api.console.words.LOCALE", tmp_path)
+    monkeypatch.setattr("api.words.LOCALE", tmp_path)
     monkeypatch.setattr("sys.argv", ["swap", "--lang", "en", "db", "upgrade", "--database-url", "sqlite:///none.db"])
     monkeypatch.setattr("api.terminal._load", api.terminal._load.__wrapped__)
     said = io.StringIO()
