@@ -1,9 +1,11 @@
 """The database: engine, migrations, and the only place that commits.
 
-Write transactions take turns on both engines, since each appends to the one journal whose ids have no gaps.
-SQLite needs `BEGIN IMMEDIATE` (the default engine oversells) and a process-wide lock, because its busy wait
-is unfair. PostgreSQL takes an advisory lock first of all: taken later, with rows already locked, two writers
-could wait for each other, and a row read before would be old.
+`station()` writes to one station, `transaction()` to all of them and to the register. Writers of one station take
+turns, since each appends to its journal, whose numbers have no gaps and whose events are chained.
+SQLite has one writer at a time: it needs `BEGIN IMMEDIATE` (the default engine oversells) and a process-wide lock,
+because its busy wait is unfair. PostgreSQL takes advisory locks first of all: taken later, with rows already locked,
+two writers could wait for each other, and a row read before would be old. A writer of one station shares the lock
+of the whole and takes the station's own; `transaction()` takes the whole.
 """
 
 from __future__ import annotations
@@ -18,15 +20,25 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlmodel import Session
+from sqlmodel import Session, select
 
-from swap.events import WRITE_LOCK_KEY
+from swap.errors import NotFound
+from swap.station_db import StationDb
+from swap.tables import ControllerLease, Station
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
+_WHOLE = 7_310_421
+"""Advisory lock number of the whole database."""
+_STATION = 7_310_422
+"""Advisory lock class of the stations; the second number is the station's own."""
+
+
+class LeaseLost(Exception):
+    """Another controller has taken the station; this one must stop, and nothing was written."""
 
 
 class Store:
-    """Sessions on one database. `transaction()` is the only commit in the program."""
+    """Sessions on one database. Its write sessions are the only commits in the program."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -64,15 +76,54 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A write session: committed on leaving, rolled back on any exception. Never await inside."""
+        """A write session on every station: committed on leaving, rolled back on any exception. Never await inside."""
         with (
             self._write_lock if self.is_sqlite else nullcontext(),
             Session(self.engine, expire_on_commit=False) as db,
             db.begin(),
         ):
             if not self.is_sqlite:
-                db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_LOCK_KEY})
+                db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WHOLE})
             yield db
+
+    @contextmanager
+    def station(self, station_id: str, holder: str | None = None) -> Iterator[StationDb]:
+        """A write session on one station: committed on leaving, rolled back on any exception. Never await inside.
+
+        Args:
+            holder: the controller that writes; None for writers that need no lease.
+
+        Raises:
+            NotFound: there is no such station.
+            LeaseLost: another controller, or nobody, holds the station.
+        """
+        with (
+            self._write_lock if self.is_sqlite else nullcontext(),
+            StationDb(self.engine, expire_on_commit=False) as db,
+            db.begin(),
+        ):
+            db.station_id = station_id
+            if not self.is_sqlite:
+                db.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _WHOLE})
+            number = db.exec(select(Station.number).where(Station.id == station_id)).first()
+            if number is None:
+                raise NotFound("station", station_id)
+            if not self.is_sqlite:
+                keys = {"kind": _STATION, "number": number}
+                db.execute(text("SELECT pg_advisory_xact_lock(:kind, :number)"), keys)
+            if holder is not None:
+                running = db.exec(select(ControllerLease.holder)).first()
+                if running != holder:
+                    raise LeaseLost(f"station {station_id} is run by {running or 'nobody'}, no longer by {holder}")
+            yield db
+
+    @contextmanager
+    def reading_station(self, station_id: str) -> Iterator[StationDb]:
+        """A read session on one station with a stable snapshot; writes in it are rolled back."""
+        with StationDb(self._read_engine, expire_on_commit=False) as db:
+            db.station_id = station_id
+            yield db
+            db.rollback()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

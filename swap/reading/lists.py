@@ -220,7 +220,7 @@ def _summaries(
 
 
 def _timelines(db: Session, swap_ids: list[str]) -> dict[str, list[EventRecord]]:
-    query = select(StationEvent).where(col(StationEvent.swap_id).in_(swap_ids)).order_by(col(StationEvent.id))
+    query = select(StationEvent).where(col(StationEvent.swap_id).in_(swap_ids)).order_by(col(StationEvent.seq))
     told: dict[str, list[EventRecord]] = {}
     for row in db.exec(query):
         told.setdefault(row.swap_id or "", []).append(_event(row))
@@ -242,7 +242,7 @@ def get_swap(db: Session, station_id: str, swap_id: str) -> SwapSummary:
 def swap_detail(db: Session, station_id: str, swap_id: str) -> SwapDetail:
     """One swap with its timeline. Raises NotFound."""
     summary = get_swap(db, station_id, swap_id)
-    events = db.exec(select(StationEvent).where(StationEvent.swap_id == swap_id).order_by(col(StationEvent.id)))
+    events = db.exec(select(StationEvent).where(StationEvent.swap_id == swap_id).order_by(col(StationEvent.seq)))
     return SwapDetail(summary.swap, summary.seats, tuple(_event(row) for row in events), summary.bills)
 
 
@@ -351,7 +351,7 @@ def get_bill(db: Session, station_id: str, bill_id: str) -> BillRecord:
 
 def _event(row: StationEvent) -> EventRecord:
     return EventRecord(
-        event_id=row.id,
+        event_id=row.seq,
         at=row.at,
         kind=row.kind,
         actor=row.actor,
@@ -359,7 +359,7 @@ def _event(row: StationEvent) -> EventRecord:
         pack_id=row.pack_id,
         bay_id=None if row.bay_id is None else local_name(row.station_id, row.bay_id),
         lane_id=row.lane_id,
-        cause_id=row.cause_id,
+        cause_id=row.cause_seq,
         data=dict(row.data),
     )
 
@@ -375,7 +375,7 @@ def latest_event_at(store: Store, station_id: str) -> datetime | None:
 def latest_event_id(store: Store, station_id: str) -> int:
     """Id of the newest event of a station, 0 where there is none."""
     with store.reading() as db:
-        query = select(func.max(StationEvent.id)).where(StationEvent.station_id == station_id)
+        query = select(func.max(StationEvent.seq)).where(StationEvent.station_id == station_id)
         return db.exec(query).one() or 0
 
 
@@ -392,8 +392,8 @@ def list_events(
     """Events in their order, from the one after id `after`; the cursor is the last id given."""
     query = (
         select(StationEvent)
-        .where(StationEvent.station_id == station_id, col(StationEvent.id) > after)
-        .order_by(col(StationEvent.id))
+        .where(StationEvent.station_id == station_id, col(StationEvent.seq) > after)
+        .order_by(col(StationEvent.seq))
         .limit(limit + 1)
     )
     for column, value in (
@@ -406,7 +406,7 @@ def list_events(
     rows = list(db.exec(query))
     more = len(rows) > limit
     rows = rows[:limit]
-    return Page(tuple(_event(row) for row in rows), str(rows[-1].id) if more else None)
+    return Page(tuple(_event(row) for row in rows), str(rows[-1].seq) if more else None)
 
 
 def _booking(row: Booking) -> BookingRecord:

@@ -98,7 +98,7 @@ class StationController:
                 .where(
                     col(StationEvent.kind).in_([EventKind.CONTROLLER_STARTED.value, EventKind.CONTROLLER_STOPPED.value])
                 )
-                .order_by(col(StationEvent.id).desc())
+                .order_by(col(StationEvent.seq).desc())
             ).first()
             unclean = last is not None and last.kind == EventKind.CONTROLLER_STARTED
             append_event(
