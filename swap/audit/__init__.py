@@ -49,15 +49,18 @@ class AuditReport:
         return not any(i.violations for i in self.invariants)
 
 
-def audit(db: Session, *, legal: Legality = legal_by_recipe, heads: Sequence[Head] = ()) -> AuditReport:
+def audit(
+    db: Session, *, legal: Legality = legal_by_recipe, heads: Sequence[Head] = (), unreadable_heads: Sequence[str] = ()
+) -> AuditReport:
     """Check every invariant. Take the session from `store.reading()`: it sees one instant, writers go on.
 
     Args:
         legal: whether a swap of a recipe, with a number of packs, may go from one state to another; the
             tables of the shipped recipes when not given.
         heads: what was written down of the journals outside of the database (`swap.journal.heads`).
+        unreadable_heads: lines of such files that are none.
     """
-    records = Records.load(db, legal, heads)
+    records = Records.load(db, legal, heads, unreadable_heads)
     found = []
     for check in CHECKS:
         finding = Finding()

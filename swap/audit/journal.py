@@ -26,6 +26,7 @@ def journal_reaches_heads(records: Records, found: Finding) -> None:
             else compare(head, outline)
         )
         found.look(problem is None, problem or "")
+    found.violations += records.unreadable_heads
 
 
 JOURNAL_CHECKS = (journal_chained, journal_reaches_heads)

@@ -71,6 +71,7 @@ class Records:
     legal: Legality
     heads: Sequence[Head]
     """Heads that were written down outside of the database."""
+    unreadable_heads: Sequence[str]
     stations: dict[str, Station]
     vehicles: dict[str, VehicleRow]
     bays: dict[str, Bay]
@@ -96,7 +97,9 @@ class Records:
     by_pack: dict[str, list[StationEvent]]
 
     @classmethod
-    def load(cls, db: Session, legal: Legality, heads: Sequence[Head] = ()) -> Records:
+    def load(
+        cls, db: Session, legal: Legality, heads: Sequence[Head] = (), unreadable_heads: Sequence[str] = ()
+    ) -> Records:
         """Read every row once."""
 
         def rows(table: type[Row], *order: object) -> list[Row]:
@@ -114,6 +117,7 @@ class Records:
         return cls(
             legal=legal,
             heads=heads,
+            unreadable_heads=unreadable_heads,
             stations=stations,
             vehicles={row.id: row for row in rows(VehicleRow)},
             bays={row.id: row for row in rows(Bay)},
