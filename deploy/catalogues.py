@@ -45,7 +45,7 @@ CONSOLE = Domain(
     ("api/console/templates/*.html",),
     "api/locale",
     "Texts of the console and the command line",
-    docstrings=("swap/audit/packs.py", "swap/audit/swaps.py", "swap/audit/money.py"),
+    docstrings=("swap/audit/journal.py", "swap/audit/packs.py", "swap/audit/swaps.py", "swap/audit/money.py"),
 )
 REPORT = Domain("report", ("sim/**/*.py",), (), "sim/report/locale", "Texts of the planner's reports")
 DOMAINS = (CONSOLE, REPORT)

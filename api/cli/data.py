@@ -244,7 +244,7 @@ def _begin_epoch(url: str, heads_file: Path, by: str, copy: str) -> None:
     for head in new:
         typer.echo(
             text(
-                "station {station}: epoch {epoch} begins with event {seq}",
+                "station {station}: epoch {epoch} has begun, {seq} events are kept",
                 station=head.station_id,
                 epoch=head.epoch,
                 seq=head.seq,

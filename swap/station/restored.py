@@ -77,9 +77,8 @@ def running_controllers(store: Store) -> tuple[str, ...]:
     """Holders of leases with a fresh heartbeat: their stations must be stopped before the database is replaced."""
     now = datetime.now(UTC)
     with store.reading() as db:
-        leases = db.exec(select(ControllerLease).order_by(col(ControllerLease.station_id))).all()
-    return tuple(
-        f"{lease.station_id} ({lease.holder})"
-        for lease in leases
-        if abs((now - lease.heartbeat_at).total_seconds()) <= LEASE_EXPIRES_S
-    )
+        return tuple(
+            f"{lease.station_id} ({lease.holder})"
+            for lease in db.exec(select(ControllerLease).order_by(col(ControllerLease.station_id)))
+            if abs((now - lease.heartbeat_at).total_seconds()) <= LEASE_EXPIRES_S
+        )
