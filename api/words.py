@@ -195,6 +195,7 @@ WORDS: dict[str, dict[str, str]] = {
     "reason": {
         "first start": N_("first start"),
         "restart": N_("the controller was restarted"),
+        "restored": N_("the database was put back from a copy"),
         "asked": N_("asked by a person"),
         "manual work": N_("manual work"),
         "closed": N_("closed by a person"),

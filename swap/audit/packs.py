@@ -135,13 +135,6 @@ def charge_sessions_apart(records: Records, found: Finding) -> None:
                 found.violations.append(f"charging {one.id} and {other.id} of pack {pack_id} overlap")
 
 
-def event_ids_without_gaps(records: Records, found: Finding) -> None:
-    """Ids of the journal count up from 1 without a gap."""
-    for expected, event in enumerate(records.events, start=1):
-        if not found.look(event.id == expected, f"event {event.id} follows event {expected - 1}"):
-            return
-
-
 def fault_open_once(records: Records, found: Finding) -> None:
     """A fault is open at most once for a station and source, and marked open until it is cleared."""
     still_open = Counter((f.station_id, f.source, f.code) for f in records.faults if f.cleared_at is None)
@@ -164,6 +157,5 @@ PACK_CHECKS = (
     pack_states_legal,
     reserved_pack_is_promised,
     charge_sessions_apart,
-    event_ids_without_gaps,
     fault_open_once,
 )

@@ -61,7 +61,7 @@ def _steps(swap: Swap, events: Sequence[StationEvent]) -> tuple[list[tuple[str, 
             steps.append((QUEUED, source))  # the dispatch
             state = source
         if source != state:
-            broken.append(f"event {event.id} starts in {source}, the swap was in {state}")
+            broken.append(f"event {event.seq} starts in {source}, the swap was in {state}")
         steps.append((source, following))
         state = following
     dispatched = swap.dispatched_at is not None

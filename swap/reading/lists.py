@@ -124,7 +124,7 @@ def _stories(
 
 
 def _timelines(db: Session, swap_ids: list[str]) -> dict[str, list[EventRecord]]:
-    query = select(StationEvent).where(col(StationEvent.swap_id).in_(swap_ids)).order_by(col(StationEvent.id))
+    query = select(StationEvent).where(col(StationEvent.swap_id).in_(swap_ids)).order_by(col(StationEvent.seq))
     told: dict[str, list[EventRecord]] = {}
     for row in db.exec(query):
         told.setdefault(row.swap_id or "", []).append(_event(row))
@@ -233,7 +233,7 @@ def get_bill(db: Session, station_id: str, bill_id: str) -> BillRecord:
 
 def _event(row: StationEvent) -> EventRecord:
     bay_id = None if row.bay_id is None else local_name(row.station_id, row.bay_id)
-    return EventRecord.of(row, event_id=row.id, bay_id=bay_id)
+    return EventRecord.of(row, event_id=row.seq, cause_id=row.cause_seq, bay_id=bay_id)
 
 
 def latest_event_at(store: Store, station_id: str) -> datetime | None:
@@ -247,7 +247,7 @@ def latest_event_at(store: Store, station_id: str) -> datetime | None:
 def latest_event_id(store: Store, station_id: str) -> int:
     """Id of the newest event of a station, 0 where there is none."""
     with store.reading() as db:
-        query = select(func.max(StationEvent.id)).where(StationEvent.station_id == station_id)
+        query = select(func.max(StationEvent.seq)).where(StationEvent.station_id == station_id)
         return db.exec(query).one() or 0
 
 
@@ -264,8 +264,8 @@ def list_events(
     """Events in their order, from the one after id `after`; the cursor is the last id given."""
     query = (
         select(StationEvent)
-        .where(StationEvent.station_id == station_id, col(StationEvent.id) > after)
-        .order_by(col(StationEvent.id))
+        .where(StationEvent.station_id == station_id, col(StationEvent.seq) > after)
+        .order_by(col(StationEvent.seq))
         .limit(limit + 1)
     )
     for column, value in (
@@ -278,7 +278,7 @@ def list_events(
     rows = list(db.exec(query))
     more = len(rows) > limit
     rows = rows[:limit]
-    return Page(items=tuple(_event(row) for row in rows), next_cursor=str(rows[-1].id) if more else None)
+    return Page(items=tuple(_event(row) for row in rows), next_cursor=str(rows[-1].seq) if more else None)
 
 
 def _booking(row: Booking) -> BookingRecord:

@@ -153,7 +153,7 @@ def _refused(db: Session, swap: SwapRecord | None) -> tuple[str, ...]:
     if swap is None or swap.phase != "pending":
         return ()
     event = db.exec(
-        select(StationEvent).where(StationEvent.swap_id == swap.swap_id).order_by(col(StationEvent.id).desc()).limit(1)
+        select(StationEvent).where(StationEvent.swap_id == swap.swap_id).order_by(col(StationEvent.seq).desc()).limit(1)
     ).first()
     if event is None or event.kind != EventKind.SWAP_REFUSED:
         return ()

@@ -137,7 +137,7 @@ class ThermalRunner:
                 StationEvent.station_id == self.context.station_id,
                 StationEvent.kind == EventKind.THERMAL.value,
             )
-            .order_by(col(StationEvent.id))
+            .order_by(col(StationEvent.seq))
         ).all()
         for event in events:
             bay, stage = str(event.data["bay"]), Stage(event.data["stage"])

@@ -189,7 +189,7 @@ class Trial:
             self._begun = (await devices.look()).begun
             return True
         with self.store.reading() as db:
-            events = db.exec(select(StationEvent).order_by(col(StationEvent.id).desc()).limit(4)).all()
+            events = db.exec(select(StationEvent).order_by(col(StationEvent.seq).desc()).limit(4)).all()
             last = "; ".join(f"{e.kind} {e.data}" for e in reversed(events))
         self._wrong(f"not killed at {point}; exit code {process.exitcode}; {last}")
         return False
@@ -285,7 +285,7 @@ class Trial:
 
     def _station_time(self, db: Db) -> Any:
         """Station time as the record has it."""
-        return db.exec(select(StationEvent.at).order_by(col(StationEvent.id).desc()).limit(1)).one()
+        return db.exec(select(StationEvent.at).order_by(col(StationEvent.seq).desc()).limit(1)).one()
 
     def _judge(self, look: Look) -> None:
         for (what, seq), count in look.counts.items():
@@ -306,7 +306,7 @@ class Trial:
                 if differing:
                     self._wrong(f"record and truth differ: {differing}")
             self.outcome.wrong += [f"audit {i.name}: {v}" for i in audit(db).invariants for v in i.violations]
-            if db.exec(select(StationEvent.id).where(StationEvent.actor == PERSON)).first() is None:
+            if db.exec(select(StationEvent.seq).where(StationEvent.actor == PERSON)).first() is None:
                 self._wrong("no event names the person who confirmed")
 
     def _start(self, point: KillPoint | None) -> Any:
@@ -322,7 +322,7 @@ class Trial:
     @staticmethod
     def _starts(db: Db) -> Sequence[Mapping[str, Any]]:
         kind = EventKind.CONTROLLER_STARTED.value
-        query = select(StationEvent.data).where(StationEvent.kind == kind).order_by(col(StationEvent.id))
+        query = select(StationEvent.data).where(StationEvent.kind == kind).order_by(col(StationEvent.seq))
         return db.exec(query).all()
 
     async def _until(self, true: Callable[[Db], bool], process: Any, what: str) -> None:

@@ -185,7 +185,7 @@ def test_a_completed_swap_is_billed_at_the_tariff_of_its_instant(database_url: s
         assert bill.lines[0].basis["lsoe_kwh"] == "262.26"
         with store.reading() as db:
             event = db.exec(select(StationEvent).where(StationEvent.kind == "bill.issued")).one()
-            cause = db.get_one(StationEvent, event.cause_id)
+            cause = db.get_one(StationEvent, (event.station_id, event.cause_seq))
             assert (event.swap_id, event.data["total_fen"], cause.kind) == (swap_id, 17414, "swap.completed")
         assert run_commerce(store, config, tariff, LATER).bills_issued == ()
 

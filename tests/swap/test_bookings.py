@@ -84,7 +84,7 @@ def status_of(store: Store, booking_id: str) -> str:
 
 def ends(store: Store) -> list[tuple[str, str]]:
     with store.reading() as db:
-        query = select(StationEvent).where(StationEvent.kind == "booking.ended").order_by(col(StationEvent.id))
+        query = select(StationEvent).where(StationEvent.kind == "booking.ended").order_by(col(StationEvent.seq))
         return [(e.data["booking_id"], e.data["status"]) for e in db.exec(query)]
 
 

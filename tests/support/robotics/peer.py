@@ -277,7 +277,7 @@ class Run:
 
     def events(self, kind: EventKind | None = None) -> list[StationEvent]:
         with self.store.reading() as db:
-            rows = db.exec(select(StationEvent).order_by(col(StationEvent.id))).all()
+            rows = db.exec(select(StationEvent).order_by(col(StationEvent.seq))).all()
             db.expunge_all()
         return [row for row in rows if kind is None or row.kind == kind]
 

@@ -214,7 +214,7 @@ class Running:
     def told(self, kind: EventKind | None = None) -> list[tuple[str, dict[str, Any]]]:
         """Kind and data of the events, in order."""
         with self.people.reading() as db:
-            rows = db.exec(select(StationEvent).order_by(col(StationEvent.id))).all()
+            rows = db.exec(select(StationEvent).order_by(col(StationEvent.seq))).all()
             return [(row.kind, dict(row.data)) for row in rows if kind is None or row.kind == kind]
 
     def begun(self) -> int:

@@ -229,7 +229,7 @@ class Bench:
         while self.seconds < until_s:
             await self.tick(step_s or self.hop_s())
             for event in self.events(after=last):
-                last = event.id
+                last = event.seq
                 if event.kind == kind and all(event.data.get(k) == v for k, v in data.items()):
                     return event
         seen = [(e.kind, e.data) for e in self.events(after=first)][-6:]
@@ -274,12 +274,12 @@ class Bench:
     def last_event_id(self) -> int:
         """Newest event id, 0 when there is none."""
         with self.store.reading() as db:
-            return db.exec(select(func.max(StationEvent.id))).one() or 0
+            return db.exec(select(func.max(StationEvent.seq))).one() or 0
 
     def events(self, after: int = 0) -> list[StationEvent]:
         """Events in order."""
         with self.store.reading() as db:
-            rows = db.exec(select(StationEvent).where(StationEvent.id > after).order_by(col(StationEvent.id))).all()
+            rows = db.exec(select(StationEvent).where(StationEvent.seq > after).order_by(col(StationEvent.seq))).all()
             db.expunge_all()
             return list(rows)
 
