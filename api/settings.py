@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SWAP_", extra="forbid", frozen=True)
 
     database_url: str = "sqlite:///var/swap.db"
+    heads_file: Path | None = None
+    """Append-only file that keeps the heads of the journals outside of the database; None stands beside it.
+    Put it on another disk or machine than the database."""
     station_file: Path = Path("examples/yangquan_mine/station.toml")
     environment: Literal["development", "production"] = "development"
     host: str = "127.0.0.1"
@@ -45,6 +48,13 @@ class Settings(BaseSettings):
                 "characters (python -c 'import secrets; print(secrets.token_urlsafe(48))')"
             )
         return self
+
+    @property
+    def heads_path(self) -> Path:
+        """Where the heads of the journals are kept."""
+        from swap.journal.heads import heads_path
+
+        return self.heads_file or heads_path(self.database_url)
 
     def speed_for(self, devices: Literal["simulated", "real"]) -> float:
         """Speed of the station clock.
