@@ -256,7 +256,8 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
             app,
             host=settings.host,
             port=settings.port,
-            log_level="warning",
+            log_config=None,  # the process has one form of logging
+            access_log=False,
             timeout_graceful_shutdown=2,
             lifespan="off",
         )
