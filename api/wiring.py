@@ -199,10 +199,7 @@ class Station:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to `run_station`, which must hold the robots before the process ends."""
-
-    def install_signal_handlers(self) -> None:
-        """Nothing to install."""
+    """Served inside another task; takes no signals, since the robots must be held before the process ends."""
 
     @asynccontextmanager
     async def serving(self, announce: Callable[[int], None]) -> AsyncIterator[int]:

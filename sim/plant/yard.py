@@ -36,7 +36,7 @@ class TruckPlace(StrEnum):
     LANE = "lane"
 
 
-class Head(StrEnum):
+class LockHead(StrEnum):
     """True state of one locking head."""
 
     OPEN = "open"
@@ -62,7 +62,7 @@ class Truck:
     secure_us: dict[str, int] = field(default_factory=dict)
     """When the driver will have done each thing that he has still to do."""
     offset_mm: float = 0.0
-    heads: list[Head] = field(default_factory=list)
+    heads: list[LockHead] = field(default_factory=list)
     """Locking heads, seat 1 first."""
     link_ok: bool = True
     comes_when_called: bool = True
@@ -96,7 +96,7 @@ class Yard:
                 tag=item.tag,
                 kinds=frozenset(model.pack_kinds),
                 seats=model.packs_per_vehicle,
-                heads=[Head.CLOSED] * (heads_per_seat * model.packs_per_vehicle),
+                heads=[LockHead.CLOSED] * (heads_per_seat * model.packs_per_vehicle),
             )
         return cls(trucks, rack)
 
@@ -241,7 +241,7 @@ class Yard:
             truck.secured = dict(values["secured"])
             truck.secure_us = dict(values["secure_us"])
             if len(values["heads"]) == len(truck.heads):
-                truck.heads = [Head(head) for head in values["heads"]]
+                truck.heads = [LockHead(head) for head in values["heads"]]
 
 
 _TRUCK_FIELDS = (

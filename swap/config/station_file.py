@@ -138,8 +138,6 @@ class OperationSection(Section):
 
     vehicle_wait_s: float = Field(default=300.0, gt=0, le=7200)
     """A truck called into the lane and not in position after this long gives its place up."""
-    person_names: tuple[str, ...] = ()
-    """Unused until roles exist; confirmations carry the name given with the request."""
     max_identify_s: float = Field(default=60.0, gt=0, le=600)
     """A pack set down whose BMS does not answer within this is quarantined."""
 
