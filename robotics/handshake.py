@@ -12,9 +12,12 @@ the station raises `done_ack`, and the station lowers it when the flags are gone
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import cache
+from pathlib import Path
+from typing import Literal, Protocol
 
 from robotics.modbus_link.registers import RegisterMap, Value
 from robotics.modbus_link.schema import LocationsSection
@@ -175,6 +178,16 @@ def limits_of(register_map: RegisterMap) -> tuple[LinkLimit, ...]:
     elif style == "sequence":
         limits.append(LinkLimit.ANSWER_OVERWRITTEN)
     return tuple(limits)
+
+
+def limit_sentence(limit: LinkLimit, language: Literal["en", "zh"]) -> str:
+    """What a limit means, in a sentence for people."""
+    return _limit_sentences()[limit.value][language]
+
+
+@cache
+def _limit_sentences() -> dict[str, dict[str, str]]:
+    return tomllib.loads((Path(__file__).parent / "link_limits.toml").read_text(encoding="utf-8"))
 
 
 def encode_location(bases: LocationsSection, location: Location | None) -> int:
