@@ -234,9 +234,13 @@ class ModbusLink:
             self._failed("no connection", silent=False)
             client.close()
             return False
+        try:
+            _end_hard(client)
+        except OSError as error:
+            self._failed(f"connection gone again: {error}", silent=False)
+            client.close()
+            return False
         self._client = client
-        if client.ctx.transport is not None:
-            _end_hard(client.ctx.transport.get_extra_info("socket"))
         self._silent = 0
         self._down.clear()
         self._up.set()
@@ -263,8 +267,15 @@ class ModbusLink:
                 wait_s = min(wait_s * 2, max_s)
 
 
-def _end_hard(connection: socket.socket) -> None:
-    """Whoever closes this connection, the process or the kernel after its death, throws away what is not delivered."""
+def _end_hard(client: AsyncModbusTcpClient) -> None:
+    """Whoever closes the connection, the process or the kernel after its death, throws away what is not delivered.
+
+    Raises OSError when the connection has ended already.
+    """
+    transport: asyncio.BaseTransport | None = client.ctx.transport
+    if transport is None:
+        raise OSError("closed by the device")
+    connection = transport.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere the silence of the device ends the connection
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(SEND_LIMIT_S * 1000))

@@ -17,7 +17,11 @@ Each addition of v2 has a switch that leaves it out, and so has each rule of the
     TOKEN_REUSE     a new life takes the token of the dead one over
     STALE_CONFIRM   a confirmation outlives a gap, and is written with the epoch of the writing
 
-NOT_RETENTIVE: the cell forgets everything but its epoch with the power. ONLY=n checks property n alone.
+NOT_RETENTIVE: the cell forgets everything but its epoch with the power. ONLY=n checks property n alone. REACHED fails
+when every command has ended: the model is not empty.
+
+Not in it: seconds (a silence is an event), RESET, FIRE, chargers, fault words; a person who resets, homes and confirms
+is one act; what the owner wrote before the cell noticed its silence is good.
 */
 
 #ifndef FAULTS
@@ -47,6 +51,7 @@ NOT_RETENTIVE: the cell forgets everything but its epoch with the power. ONLY=n 
 #define OWNER_GIVES_UP 9   /* only the owner gives the cell up */
 #define OWN_ANSWER 10      /* a command never gets another command's answer */
 #define HEARD 11           /* a command of the owner in the present epoch is answered */
+#define RESULT_WAITS 12    /* a result waits for an acknowledgement that was decided on it */
 
 #ifdef ONLY
 #define must(property, condition) if :: (condition) || property != ONLY :: else -> bad = property fi
@@ -75,10 +80,11 @@ byte faults = FAULTS;
 byte owner, epoch = 1, last = CELL_START, running, done, result, done_result, ack, ack_code, hold_seq;
 bool first_command = true, first_hold = true, hold, paused, trip;
 byte own_life, gen, ack_of, running_of, done_of, moved; /* ghost: life that owns; loss, power, trip counted; decisions */
-byte truth[8];                                          /* ghost: by decision: 0 not begun, 1 runs, 2 done, 3 aborted */
-byte newest_hold;                                       /* ghost: newest hold request taken of the owner's life */
+byte truth[8]; /* ghost: by decision: 0 not begun, 1 runs, 2 done, 3 aborted */
+byte moved_last; /* the decision that moved last: its sensors show it, and what it did cannot be done again */
+byte newest_hold; /* ghost: newest hold request taken of the owner's life */
 #ifdef ACK_LEVEL
-byte ack_register;
+byte ack_register = (DB_START % NUMBERS) + 1; /* left over from before */
 #endif
 
 /* Two places for a controller; one has the lease. */
@@ -90,8 +96,8 @@ bool held[2], owns[2], again[2];
 byte lease, lives, confirmed_gen = 255;
 
 /* The record, and what it was before the last commit. */
-byte phase, number, decision, used_last = DB_START, made, recorded;
-byte phase_0, number_0, decision_0, used_last_0 = DB_START, made_0, recorded_0;
+byte phase, number, decision, sent_in, used_last = DB_START, made, recorded;
+byte phase_0, number_0, decision_0, sent_in_0, used_last_0 = DB_START, made_0, recorded_0;
 byte decisions; /* ghost */
 #define IDLE 0
 #define SENT 1
@@ -115,7 +121,7 @@ inline end_motion(how)
     done = running; done_of = running_of; running = 0; running_of = 0; paused = false;
     result = how; done_result = how; truth[done_of] = (how == DONE -> 2 : 3);
 #ifdef ACK_LEVEL
-    if :: ack_register == done -> result = 0 :: else fi
+    if :: ack_register == done -> must(RESULT_WAITS, false); result = 0 :: else fi
 #endif
 }
 
@@ -142,12 +148,13 @@ inline arrives()
                 last = w_seq; first_command = false; ack = w_seq; ack_of = w_of;
                 if
                 :: running != 0 || result != 0 || hold || trip || paused -> ack_code = 2
+                :: w_of == moved_last && truth[w_of] == 2 -> ack_code = 2 /* interlock */
                 :: else ->
                     must(ONE_MOTION, !(moved & bit_of(w_of)));
                     must(OWN_LIFE, w_life == own_life);
                     must(PERSON, w_gen == gen && confirmed_gen == gen);
                     must(RESULT_KEPT, done_of == 0 || (recorded & bit_of(done_of)));
-                    ack_code = 1; moved = moved | bit_of(w_of); truth[w_of] = 1;
+                    ack_code = 1; moved_last = w_of; moved = moved | bit_of(w_of); truth[w_of] = 1;
                     running = w_seq; running_of = w_of; done_result = 0
                 fi
             fi
@@ -158,6 +165,7 @@ inline arrives()
 #endif
         if
         :: of_now(w_epoch) && w_seq == done && result != 0 ->
+            must(RESULT_WAITS, w_of == done_of);
             result = 0;
 #ifdef NO_DONE_RESULT
             must(RESULT_KEPT, recorded & bit_of(done_of));
@@ -205,19 +213,37 @@ inline forget()
     w_kind = 0; w_epoch = 0; w_token = 0; w_value = 0; w_seq = 0; w_of = 0; w_gen = 0; w_life = 0
 }
 
+inline dies(p)
+{
+    place[p] = DEAD; held[p] = false; owns[p] = false; pressed[p] = 0; pressed_gen[p] = 0; asked[p] = 0;
+    again[p] = false; seen[p] = 0; life[p] = 0;
+#ifndef TOKEN_REUSE
+    token[p] = 0
+#endif
+}
+
+byte me;
 bool answered;
 
-/* A request leaves place p: it arrives, or it is late, or lost, or its writer is stopped in the write. */
-inline write(p)
+/* What place `me` has asked for leaves it: it arrives, or it is late, or lost, or its writer is stopped in the write. */
+inline leaves()
 {
-    w_life = life[p];
+    w_life = life[me];
     if
     :: arrives(); answered = true
-    :: faults > 0 -> faults--; answered = false
-    :: faults > 0 && kind[0] == 0 -> faults--; answered = false; keep(0)
-    :: faults > 0 && kind[0] != 0 && kind[1] == 0 -> faults--; answered = false; keep(1)
-    :: faults > 0 && kind[0] == 0 -> faults--; answered = false; keep(0); place[p] = STOPPED
-    :: faults > 0 && kind[0] != 0 && kind[1] == 0 -> faults--; answered = false; keep(1); place[p] = STOPPED
+    :: faults > 0 -> faults--
+    :: faults > 0 && kind[0] == 0 -> faults--; keep(0)
+    :: faults > 0 && kind[0] != 0 && kind[1] == 0 -> faults--; keep(1)
+    :: faults > 0 && kind[0] == 0 -> faults--; keep(0); place[me] = STOPPED
+    :: faults > 0 && kind[0] != 0 && kind[1] == 0 -> faults--; keep(1); place[me] = STOPPED
+    fi;
+    if
+    :: w_kind == HOLD && w_value == 1 -> again[me] = !answered
+    :: w_kind == HOLD && w_value == 0 && answered && !hold -> held[me] = false
+    :: w_kind == HOLD && w_value == 0 && !(answered && !hold) -> again[me] = true
+    :: w_kind == COMMAND && answered -> must(HEARD, ack == number)
+    :: w_kind == BEAT && w_value == 0 -> dies(me)
+    :: else
     fi;
     forget()
 }
@@ -225,13 +251,13 @@ inline write(p)
 inline commit()
 {
     phase_0 = phase; number_0 = number; decision_0 = decision; used_last_0 = used_last; made_0 = made;
-    recorded_0 = recorded
+    recorded_0 = recorded; sent_in_0 = sent_in
 }
 
 inline roll_back()
 {
     phase = phase_0; number = number_0; decision = decision_0; used_last = used_last_0; made = made_0;
-    recorded = recorded_0
+    recorded = recorded_0; sent_in = sent_in_0
 }
 
 inline born(p)
@@ -246,18 +272,17 @@ inline born(p)
     again[p] = false; seen[p] = 0
 }
 
-inline dies(p)
-{
-    place[p] = DEAD; held[p] = false; owns[p] = false; pressed[p] = 0; pressed_gen[p] = 0; asked[p] = 0;
-    again[p] = false; seen[p] = 0; life[p] = 0;
-#ifndef TOKEN_REUSE
-    token[p] = 0
+/* The record has no result for the command that ended last: also when its result has been acknowledged. */
+#ifdef NO_DONE_RESULT
+#define shown_result result
+#else
+#define shown_result done_result
 #endif
-}
-
-#define unknown_result (result != 0 && running == 0 && (phase == IDLE || done != number))
+#define unknown_result \
+    (shown_result != 0 && running == 0 && !(recorded & bit_of(done_of)) && !(phase == SENT && done == number))
 #define works(p) (place[p] == RUNS && lease == p)
 #define sees(p) (works(p) && owns[p] && owner == token[p] && epoch == seen[p])
+#define unheard (running == 0 && result == 0 && last != number && done != number)
 #define may_go(p) (sees(p) && !held[p] && !hold && !trip && !unknown_result)
 #ifdef NO_DONE_RESULT
 #define ended (done == number && running != number && truth[decision] != 0)
@@ -277,45 +302,29 @@ inline looks(p)
 #endif
 }
 
-inline asks_hold(p, wanted)
+inline asks_hold(p, wanted, seen_in, known)
 {
-    asked[p]++;
-    w_kind = HOLD; w_value = wanted; w_seq = asked[p]
+    me = p; asked[p]++;
+    w_kind = HOLD; w_value = wanted; w_seq = asked[p]; w_epoch = seen_in; w_gen = known
 }
 
-inline new_command(p)
+inline new_command()
 {
     commit();
     used_last = next((ahead(last, used_last) -> last : used_last));
     decisions++;
-    number = used_last; decision = decisions; phase = SENT
+    number = used_last; decision = decisions; phase = SENT; sent_in = epoch
 }
 
-inline sends_command(p)
+inline asks_command(p)
 {
-    w_kind = COMMAND; w_epoch = epoch; w_token = token[p]; w_seq = number; w_of = decision; w_gen = gen;
-    write(p);
-    if
-    :: answered -> must(HEARD, ack == number)
-    :: else
-    fi
+    me = p; w_kind = COMMAND; w_epoch = epoch; w_token = token[p]; w_seq = number; w_of = decision; w_gen = gen
 }
 
-inline records(p)
+inline stores(p, how)
 {
-    commit();
-    must(OWN_ANSWER, done_of == decision);
-#ifdef NO_DONE_RESULT
-    /* A result that is gone is judged by the sensors, and they agree. */
-    must(TRUE_RECORD, truth[decision] == (result == 0 || result == DONE -> 2 : 3));
-#else
-    must(TRUE_RECORD, truth[decision] == (done_result == DONE -> 2 : 3));
-#endif
-    phase = STORED; recorded = recorded | bit_of(decision);
-    if
-    :: truth[decision] == 2 -> made++
-    :: else -> held[p] = true
-    fi
+    phase = STORED; recorded = recorded | bit_of(decision); held[p] = (held[p] || how != 2);
+    made = (how == 2 -> made + 1 : made)
 }
 
 inline controller(p)
@@ -326,40 +335,44 @@ inline controller(p)
     :: works(p) && ((owner == token[p]) != owns[p] || epoch != seen[p] || ((trip || unknown_result) && !held[p])) ->
         looks(p)
     :: works(p) && owner == 0 && !owns[p] && seen[p] == epoch ->
-        w_kind = BEAT; w_epoch = epoch; w_value = token[p]; write(p)
-    :: sees(p) && held[p] && pressed[p] == 0 && (!hold || again[p]) ->
-        again[p] = false; asks_hold(p, 1); w_epoch = epoch; w_gen = gen; write(p);
-        if :: !answered -> again[p] = true :: else fi
+        me = p; w_kind = BEAT; w_epoch = epoch; w_value = token[p]
+    :: sees(p) && held[p] && pressed[p] == 0 && (!hold || again[p]) -> asks_hold(p, 1, epoch, gen)
     /* A person sees the cell as it is and confirms; the withdrawal follows. */
     :: sees(p) && held[p] && hold && !trip && !again[p] && pressed[p] == 0 && !unknown_result ->
         pressed[p] = epoch; pressed_gen[p] = gen; confirmed_gen = gen
 #ifdef STALE_CONFIRM
-    :: works(p) && owns[p] && pressed[p] != 0 && owner == token[p] ->
-        w_epoch = epoch; w_gen = pressed_gen[p];
+    :: works(p) && owns[p] && pressed[p] != 0 && owner == token[p] -> asks_hold(p, 0, epoch, pressed_gen[p]);
 #else
-    :: sees(p) && pressed[p] != 0 ->
-        w_epoch = pressed[p]; w_gen = pressed_gen[p];
+    :: sees(p) && pressed[p] != 0 -> asks_hold(p, 0, pressed[p], pressed_gen[p]);
 #endif
-        pressed[p] = 0; pressed_gen[p] = 0; asks_hold(p, 0); write(p);
-        if
-        :: answered && !hold -> held[p] = false
-        :: else -> again[p] = true
-        fi
+        pressed[p] = 0; pressed_gen[p] = 0
     /* A result that no record knows: a named person takes it over. */
     :: sees(p) && held[p] && unknown_result ->
         commit(); recorded = recorded | bit_of(done_of); number = done; decision = done_of; phase = STORED
-    :: may_go(p) && running == 0 && result == 0 && phase != SENT && made < COMMANDS ->
-        new_command(p); sends_command(p)
-    :: may_go(p) && phase == SENT && last != number && running != number && done != number && running == 0 && result == 0 ->
-        sends_command(p)
-    :: works(p) && phase == SENT && running != number && ended -> records(p)
+    :: may_go(p) && running == 0 && result == 0 && phase != SENT && made < COMMANDS -> new_command(); asks_command(p)
+    /* Unheard: the same number again within its epoch; in a later one it is given up, and its copies are dead. */
+    :: may_go(p) && phase == SENT && unheard && epoch == sent_in -> asks_command(p)
+    :: sees(p) && phase == SENT && unheard && epoch != sent_in -> commit(); phase = IDLE; sent_in = 0
+    :: works(p) && phase == SENT && running != number && ended ->
+        commit();
+        must(OWN_ANSWER, done_of == decision);
+#ifdef NO_DONE_RESULT
+        /* A result that is gone is judged by the sensors, and they agree. */
+        must(TRUE_RECORD, truth[decision] == (result == 0 || result == DONE -> 2 : 3));
+#else
+        must(TRUE_RECORD, truth[decision] == (done_result == DONE -> 2 : 3));
+#endif
+        stores(p, truth[decision])
     :: works(p) && phase == SENT && running != number && !ended && ack == number && last == number && ack_code == 2 ->
         commit();
         must(OWN_ANSWER, ack_of == decision);
-        must(TRUE_RECORD, truth[decision] == 0);
-        phase = IDLE; held[p] = true
+        if
+        :: moved_last == decision && truth[decision] == 2 -> stores(p, 2) /* the sensors show it done */
+        :: else -> must(TRUE_RECORD, truth[decision] == 0); phase = IDLE
+        fi;
+        held[p] = true
     :: sees(p) && phase == STORED && done == number && result != 0 ->
-        w_kind = ACK; w_epoch = epoch; w_seq = number; w_of = decision; write(p)
+        me = p; w_kind = ACK; w_epoch = epoch; w_seq = number; w_of = decision
     /* What happens to a controller. */
     :: place[p] == RUNS && lease != p -> dies(p)
     :: place[p] == RUNS && faults > 0 -> faults--; place[p] = STOPPED
@@ -369,9 +382,8 @@ inline controller(p)
         pressed[p] = 0; pressed_gen[p] = 0
 #endif
     :: place[p] != DEAD && faults > 0 -> faults--; dies(p)
-    :: place[p] != DEAD && lease == p && faults > 1 -> faults = faults - 2; dies(p); roll_back()
-    :: sees(p) && faults > 0 -> /* a clean stop */
-        faults--; w_kind = BEAT; w_epoch = epoch; w_value = 0; write(p); dies(p)
+    :: place[p] != DEAD && lease == p && faults > 0 -> faults--; dies(p); roll_back()
+    :: sees(p) && faults > 0 -> faults--; me = p; w_kind = BEAT; w_epoch = epoch; w_value = 0 /* a clean stop */
     :: sees(p) && faults > 0 && kind[0] == 0 -> /* a copy of its heartbeat stays in a buffer */
         faults--; w_kind = BEAT; w_epoch = epoch; w_value = token[p]; w_life = life[p]; keep(0); forget()
     :: place[p] == DEAD && lease == p -> born(p)
@@ -381,6 +393,15 @@ inline controller(p)
 
 #define heard_of_owner ((place[0] == RUNS && life[0] == own_life) || (place[1] == RUNS && life[1] == own_life))
 #define finished (made >= COMMANDS && phase == STORED && result == 0)
+
+byte at;
+
+inline delivers()
+{
+    w_kind = kind[at]; w_epoch = m_epoch[at]; w_token = m_token[at]; w_value = m_value[at]; w_seq = m_seq[at];
+    w_of = m_of[at]; w_gen = m_gen[at]; w_life = m_life[at];
+    arrives(); forget(); keep(at); at = 0
+}
 
 inline cell()
 {
@@ -407,31 +428,33 @@ inline cell()
         last = 0; done = 0; done_of = 0; result = 0; done_result = 0; ack = 0; ack_code = 0; ack_of = 0; hold = false;
         hold_seq = 0;
 #endif
-    :: kind[0] != 0 ->
-        w_kind = kind[0]; w_epoch = m_epoch[0]; w_token = m_token[0]; w_value = m_value[0]; w_seq = m_seq[0];
-        w_of = m_of[0]; w_gen = m_gen[0]; w_life = m_life[0];
-        arrives(); forget(); keep(0)
-    :: kind[1] != 0 ->
-        w_kind = kind[1]; w_epoch = m_epoch[1]; w_token = m_token[1]; w_value = m_value[1]; w_seq = m_seq[1];
-        w_of = m_of[1]; w_gen = m_gen[1]; w_life = m_life[1];
-        arrives(); forget(); keep(1)
+    :: kind[0] != 0 || kind[1] != 0 ->
+        if :: kind[0] != 0 -> at = 0 :: kind[1] != 0 -> at = 1 fi;
+        delivers()
     fi
 }
 
 inline judged()
 {
-    answered = false;
+    answered = false; me = 0;
     assert(bad != ONE_MOTION); assert(bad != OWN_LIFE); assert(bad != PERSON); assert(bad != RESULT_KEPT);
     assert(bad != TRUE_RECORD); assert(bad != NO_STALE_RELEASE); assert(bad != NO_STALE_HOLD);
-    assert(bad != PAUSE_PERSON); assert(bad != OWNER_GIVES_UP); assert(bad != OWN_ANSWER); assert(bad != HEARD)
+    assert(bad != PAUSE_PERSON); assert(bad != OWNER_GIVES_UP); assert(bad != OWN_ANSWER); assert(bad != HEARD);
+    assert(bad != RESULT_WAITS);
+#ifdef REACHED
+    assert(!finished)
+#endif
 }
 
 /* It ends when every command is done, recorded and acknowledged; where nothing can happen before, spin tells it. */
 active proctype world()
 {
     do
-    :: atomic { controller(0); judged() }
-    :: atomic { controller(1); judged() }
+    :: atomic {
+        if :: controller(0) :: controller(1) fi;
+        if :: w_kind != 0 -> leaves() :: else fi;
+        judged()
+    }
     :: atomic { cell(); judged() }
     :: finished -> break
     od
