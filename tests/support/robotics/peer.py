@@ -37,6 +37,7 @@ from swap.store import Store
 from swap.tables import ControlRequest, StationEvent
 from tests.support.battery_bms.rack import LFP_282, FakeBay, FakeMeter, FakePack, FakeRack
 from tests.support.sim.plant import code, free_ports, station
+from tests.support.swap.databases import migrated_sqlite
 
 PROGRAM = Path(__file__).parents[2] / "peer" / "plc_peer.py"
 LIMIT_S = 30.0
@@ -216,10 +217,8 @@ class Run:
     """A real controller on a real database."""
 
     def __init__(self, folder: Path, peer: Peer, *, lane_port: int = 0) -> None:
-        folder.mkdir(exist_ok=True)
         self.config = station(ports=(1, 2, lane_port or peer.port), map_name=peer.map.name)
-        self.store = Store(f"sqlite:///{folder / 'station.db'}")
-        self.store.upgrade()
+        self.store = Store(migrated_sqlite(folder / "station.db"))
         self.clock = Clock()
         sync_station(self.store, self.config, self.clock.now())
         self.lease = Lease(self.store, self.config.station.id)
