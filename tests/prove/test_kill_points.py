@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from swap.station.sequence.recipe import load_recipe
-from swap.store import Store
 from tests.prove.kill_points import KillPoint, Moment, chains, kill_points, way_back_points
 from tests.prove.kill_trial import Outcome, Trial
+from tests.support.swap.databases import migrated_sqlite
 
 TABLE = load_recipe("top_lift").table(1, "out_in")
 KILLS = 6
@@ -33,9 +33,7 @@ TURNING = KillPoint("placing_new", Moment.SENT)
 def template(tmp_path: Path) -> Path:
     """An empty database of the newest migration."""
     path = tmp_path / "template.db"
-    store = Store(f"sqlite:///{path}")
-    store.upgrade()
-    store.close()
+    migrated_sqlite(path)
     return path
 
 
