@@ -86,6 +86,7 @@ async def test_killed_at_every_step_a_swap_completes_or_waits_by_name(
 
 
 @pytest.mark.system
+@pytest.mark.timeout(900)
 async def test_a_controller_that_goes_on_by_itself_is_found_out(tmp_path: Path, template: Path) -> None:
     points = (KillPoint("unlocking", Moment.DONE),)
     outcome = await Trial(points, tmp_path / "flawed", template, flawed=True).run()
