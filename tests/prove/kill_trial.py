@@ -36,10 +36,12 @@ from tests.prove.kill_points import KillPoint
 from tests.prove.kill_station import run_controller
 from tests.support.ports import own_ports
 from tests.support.sim.plant import station_data
+from tests.support.swap.station import plant_place
 
 SPEED = 1.0
 MOTION_SHARE = 0.01
-"""Motions take this share of their time. Time limits stay as they are, in real seconds: that a busy machine meets them."""
+"""Motions take this share of their time. Time limits stay as they are in real seconds, so that a busy machine meets
+them."""
 LIMIT_S = 300.0
 """Real seconds after which a trial is given up; a whole one takes ten on an idle machine."""
 STILL_ROUNDS = 8
@@ -306,7 +308,7 @@ class Trial:
             if self.outcome.ended == "completed" and look.moved != 4:
                 self._wrong(f"{look.moved} motions of packs in one swap, not 4")
             if self.outcome.ended in ("completed", "returned"):
-                recorded = {pack.id: _place(pack) for pack in db.exec(select(Pack)).all()}
+                recorded = {pack.id: plant_place(pack) for pack in db.exec(select(Pack)).all()}
                 differing = {k: (recorded.get(k), place) for k, place in look.places.items() if recorded[k] != place}
                 if differing:
                     self._wrong(f"record and truth differ: {differing}")
@@ -342,13 +344,3 @@ class Trial:
                 raise AssertionError(f"{self.outcome.points}: {what}: the process ended with code {process.exitcode}")
             await asyncio.sleep(POLL_S)
         raise AssertionError(f"{self.outcome.points}: {what}: not within {LIMIT_S} s")
-
-
-def _place(pack: Pack) -> str:
-    if pack.bay_id is not None:
-        return f"bay:{pack.bay_id.split(':', 1)[1]}"
-    if pack.vehicle_id is not None:
-        return f"seat:{pack.vehicle_id}:{pack.seat}"
-    if pack.gripper_lane_id is not None:
-        return f"gripper:{pack.gripper_lane_id.split(':', 1)[1]}"
-    return "tank:1" if pack.tank_station_id is not None else "off_site"

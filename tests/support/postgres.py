@@ -11,7 +11,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,8 @@ from typing import LiteralString
 
 import psycopg
 from psycopg import sql
+
+from tests.support.ports import own_ports
 
 START_LIMIT_S = 30.0
 START_TRIES = 3
@@ -118,13 +119,6 @@ def as_user(user: pwd.struct_passwd | None) -> list[str]:
     return [*prefix, "--"]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """Make a cluster, start it, yield it, stop it and remove it.
@@ -169,7 +163,7 @@ def _start(
     options = [word for name, value in SERVER_OPTIONS.items() for word in ("-c", f"{name}={value}")]
     log = home / "log"
     for _ in range(START_TRIES):  # between choosing a port and using it, another program may take it
-        port = free_port()
+        (port,) = own_ports(1)
         command = [str(binaries / "postgres"), "-D", str(home / "data"), "-k", str(home)]
         command += ["-h", "127.0.0.1", "-p", str(port), *options]
         with log.open("wb") as output:

@@ -36,7 +36,8 @@ from swap.station.lease import Lease
 from swap.store import Store
 from swap.tables import ControlRequest, StationEvent
 from tests.support.battery_bms.rack import LFP_282, FakeBay, FakeMeter, FakePack, FakeRack
-from tests.support.sim.plant import code, free_ports, station
+from tests.support.ports import own_ports
+from tests.support.sim.plant import code, station
 from tests.support.swap.databases import migrated_sqlite
 
 PROGRAM = Path(__file__).parents[2] / "peer" / "plc_peer.py"
@@ -58,7 +59,7 @@ class Peer:
     """The PLC's process and what it says."""
 
     def __init__(self, log: Path, map_name: str, *options: str, port: int = 0) -> None:
-        self.port = port or free_ports(1)[0]
+        self.port = port or own_ports(1)[0]
         self.map = load_map(map_name)
         self.log = log
         arguments = ["--port", str(self.port), "--map", map_name, "--bays", "6", "--occupied", "1,2,3", *options]

@@ -197,8 +197,7 @@ class Bench:
     def recorded_places(self) -> dict[str, str]:
         """Where the record says each pack is, in the plant's words."""
         with self.store.reading() as db:
-            prefix = f"{self.config.station.id}:"
-            return {pack.id: _plant_place(pack, prefix) for pack in db.exec(select(Pack)).all()}
+            return {pack.id: plant_place(pack) for pack in db.exec(select(Pack)).all()}
 
     def pack(self, pack_id: str) -> Pack:
         """A pack's row."""
@@ -294,13 +293,14 @@ class Bench:
         self.store.close()
 
 
-def _plant_place(pack: Pack, prefix: str) -> str:
+def plant_place(pack: Pack) -> str:
+    """Where the record says a pack is, in the plant's words."""
     if pack.bay_id is not None:
-        return f"bay:{pack.bay_id.removeprefix(prefix)}"
+        return f"bay:{pack.bay_id.partition(':')[2]}"
     if pack.vehicle_id is not None:
         return f"seat:{pack.vehicle_id}:{pack.seat}"
     if pack.gripper_lane_id is not None:
-        return f"gripper:{pack.gripper_lane_id.removeprefix(prefix)}"
+        return f"gripper:{pack.gripper_lane_id.partition(':')[2]}"
     return "tank:1" if pack.tank_station_id is not None else "off_site"
 
 
