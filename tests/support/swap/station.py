@@ -28,6 +28,7 @@ from swap.station.lease import Lease
 from swap.station.life.database import DirectDatabase
 from swap.store import Store
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Station, StationEvent, Swap
+from tests.support.swap.databases import fill
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 
@@ -48,20 +49,20 @@ class CuttableRobot(DirectRobot):
             self._last = await super().status()
         return self._last
 
-    async def send(self, command: RobotCommand) -> None:
+    async def send(self, command: RobotCommand, epoch: int | None = None) -> None:
         """Give the command. Raises LinkLost while the link is cut."""
         self._need_link()
-        await super().send(command)
+        await super().send(command, epoch)
 
-    async def acknowledge(self, seq: int) -> None:
+    async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
         """Raises LinkLost while the link is cut."""
         self._need_link()
-        await super().acknowledge(seq)
+        await super().acknowledge(seq, epoch)
 
-    async def resume(self) -> None:
+    async def resume(self, epoch: int | None = None) -> None:
         """Raises LinkLost while the link is cut."""
         self._need_link()
-        await super().resume()
+        await super().resume(epoch)
 
     async def hold(self, reason: str) -> None:
         """Lost while the link is cut."""
@@ -78,6 +79,7 @@ class Bench:
 
     Args:
         speed: station seconds for each "real" second, by which links and readings age.
+        url: a database of the newest migration, with or without the station; None makes an SQLite file in the folder.
         seconds: station seconds since `START_AT`, where a plant goes on that has been run before.
     """
 
@@ -94,8 +96,10 @@ class Bench:
         self.config = config
         self.speed = speed
         self.seconds = seconds
-        self.store = Store(url or f"sqlite:///{folder / 'swap.db'}")
-        self.store.upgrade()
+        if url is None:
+            url = f"sqlite:///{folder / 'swap.db'}"
+            fill(url, config, START_AT)
+        self.store = Store(url)
         self.plant = plant or Plant(config, seed=5, start_at=START_AT)
         self.motions: list[tuple[str, int, CommandCode]] = []
         """What the cells did: "accepted", "moved", "done", "failed" or "aborted", number and command."""
