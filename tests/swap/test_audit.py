@@ -165,6 +165,14 @@ DAMAGE: dict[str, tuple[str, ...]] = {
         "INSERT INTO charge_session SELECT id + 1000, station_id, pack_id, bay_id, open_pack_id, started_at, ended_at, "
         "start_energy_kwh, end_energy_kwh, start_meter_kwh, end_meter_kwh FROM charge_session",
     ),
+    "journal_understood": (
+        "UPDATE station_event SET data = json_set(data, '$.by', 'x') WHERE kind = 'pack.moved'",
+        "UPDATE station_event SET data = json_remove(data, '$.seats') WHERE kind = 'swap.completed'",
+        "UPDATE station_event SET data = json_set(data, '$.seats', '1') WHERE kind = 'swap.completed'",
+        "UPDATE station_event SET kind = 'swap.danced' WHERE seq = 3",
+        "UPDATE station_event SET data = '[1]' WHERE seq = 3",
+        "UPDATE station_event SET data = '{' WHERE seq = 3",
+    ),
     "journal_chained": (
         "DELETE FROM station_event WHERE seq = 20",
         "DELETE FROM station_event WHERE seq = 1",
