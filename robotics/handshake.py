@@ -23,7 +23,7 @@ class BadWord(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Echo:
+class CommandEcho:
     """What a cell says about commands."""
 
     ack_seq: int
@@ -39,7 +39,7 @@ class Handshake(Protocol):
     needs_reset: bool
     """`done_ack` is a level that must be lowered again."""
 
-    def echo(self, values: Mapping[str, Value]) -> Echo:
+    def echo(self, values: Mapping[str, Value]) -> CommandEcho:
         """What the fast block says. Raises BadWord."""
 
     def acknowledgement(self, seq: int) -> int:
@@ -70,9 +70,9 @@ class SequenceHandshake:
     def __init__(self, register_map: RegisterMap) -> None:
         self._map = register_map
 
-    def echo(self, values: Mapping[str, Value]) -> Echo:
+    def echo(self, values: Mapping[str, Value]) -> CommandEcho:
         """What the fast block says. Raises BadWord."""
-        return Echo(
+        return CommandEcho(
             ack_seq=whole(values, "ack_seq"),
             ack_code=AckCode[meaning(self._map, values, "ack_code").upper()],
             active_seq=whole(values, "active_seq"),
@@ -98,7 +98,7 @@ class FlagHandshake:
     def __init__(self, register_map: RegisterMap) -> None:
         self._map = register_map
 
-    def echo(self, values: Mapping[str, Value]) -> Echo:
+    def echo(self, values: Mapping[str, Value]) -> CommandEcho:
         """What the fast block says. Raises BadWord, also for flags that contradict each other."""
         task = whole(values, "task_echo")
         up = {name for name in values if name.startswith("flag_") and values[name] is True}
@@ -110,7 +110,7 @@ class FlagHandshake:
             ack = AckCode[meaning(self._map, values, "refusal").upper()]
         elif "flag_accepted" in up:
             ack = AckCode.ACCEPTED
-        return Echo(
+        return CommandEcho(
             ack_seq=task,
             ack_code=ack,
             active_seq=task if "flag_running" in up else 0,

@@ -28,7 +28,7 @@ from robotics.config import CellSection
 from robotics.faults import fault_by_code
 from robotics.handshake import (
     BadWord,
-    Echo,
+    CommandEcho,
     decode_location,
     encode_location,
     handshake_for,
@@ -74,7 +74,7 @@ class _Block:
 class _Words:
     """The decoded words of a good fast block."""
 
-    echo: Echo
+    echo: CommandEcho
     state: CellState
     control_mode: ControlMode
     run_mode: RunMode
@@ -86,7 +86,7 @@ class _Words:
 
 
 _NOTHING = _Words(
-    echo=Echo(0, AckCode.NONE, 0, 0, ResultCode.NONE),
+    echo=CommandEcho(0, AckCode.NONE, 0, 0, ResultCode.NONE),
     state=CellState.FREE,
     control_mode=ControlMode.ONLINE,
     run_mode=RunMode.AUTO,
