@@ -51,3 +51,168 @@ def test_the_sqlite_file_is_locked(tmp_path: Path, proved: Proved, seconds: int)
         else:
             assert row.faults == []
             assert set(row.words) <= {"running", "database_slow"}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    try:
+        with running_server() as found:
+            yield found
+    except PostgresMissingError as missing:
+        skip_or_fail(str(missing))
+
+
+@pytest.mark.parametrize("down_s", [0, 5])
+def test_postgresql_is_stopped_and_started(tmp_path: Path, proved: Proved, server: Server, down_s: float) -> None:
+    problems: list[tuple[int, str]] = []
+
+    with drilling(tmp_path, server.url) as drill:
+
+        def restart() -> None:
+            server.stop()
+            if down_s:
+                answer = drill.http.get("/packs")
+                problems.append((answer.status_code, answer.headers["content-type"]))
+            time.sleep(down_s)
+            server.start()
+
+        name = f"PostgreSQL down for {down_s} s" if down_s else "PostgreSQL restarted"
+        row = drill.trouble(name, restart, loses=down_s > 0, may_lose=True)
+        keep(proved, row)
+        assert row.silence_s < 3.0
+        assert set(row.faults) <= {"database_unavailable"}
+    assert problems == ([(503, "application/problem+json")] if down_s else [])
+
+
+def test_postgresql_ends_every_connection_three_times(tmp_path: Path, proved: Proved, server: Server) -> None:
+    ended = []
+
+    def terminate() -> None:
+        for _ in range(3):
+            ended.append(server.terminate_connections())
+            time.sleep(0.7)
+
+    with drilling(tmp_path, server.url) as drill:
+        row = drill.trouble("PostgreSQL ends connections 3 times", terminate, loses=False, may_lose=True)
+        keep(proved, row)
+        assert min(ended) > 0
+        assert set(row.faults) <= {"database_unavailable"}
+        assert row.silence_s < 3.0
+
+
+def test_the_controllers_loop_is_blocked(tmp_path: Path, proved: Proved) -> None:
+    with drilling(tmp_path, f"sqlite:///{tmp_path / 'swap.db'}") as drill:
+
+        def block() -> None:
+            drill.station.ask("block", 5.0)
+            time.sleep(5.5)
+
+        row = drill.trouble("control loop blocked for 5 s", block, loses=True, waits_for="control.gap")
+        keep(proved, row)
+        assert "loop_late" in row.words
+        assert row.faults == []
+
+
+def test_commerce_raises(tmp_path: Path, proved: Proved) -> None:
+    with drilling(tmp_path, f"sqlite:///{tmp_path / 'swap.db'}") as drill:
+
+        def fail() -> None:
+            drill.station.ask("commerce", True)
+            drill.until("the fault is told", lambda: "commerce_failing" in drill.faults())
+            time.sleep(3.0)
+            drill.station.ask("commerce", False)
+
+        row = drill.trouble("commerce raises", fail, loses=False)
+        drill.until("the fault is over", lambda: drill.get("/faults", open="true")["items"] == [])
+        keep(proved, row)
+        assert row.faults == ["commerce_failing"]
+        assert row.words == ["running"]
+
+
+CLIENTS, BILLS = 200, 1000
+
+
+def test_two_hundred_clients_and_a_thousand_bills(tmp_path: Path, proved: Proved) -> None:
+    url = f"sqlite:///{tmp_path / 'swap.db'}"
+    with drilling(tmp_path, url) as drill:
+        completed_swaps(Store(url), drill.config, BILLS)
+        stop = threading.Event()
+        asked: Counter[int] = Counter()
+
+        def client(number: int) -> None:
+            with httpx.Client(base_url=str(drill.http.base_url), timeout=30.0) as http:
+                while not stop.is_set():
+                    answer = http.post("/bookings", json=booking(drill.config, number % 4 + 1))
+                    asked[answer.status_code] += 1
+                    stop.wait(1.0)
+
+        def load() -> None:
+            threads = [threading.Thread(target=client, args=(n,)) for n in range(CLIENTS)]
+            for thread in threads:
+                thread.start()
+            drill.until("a thousand bills", lambda: bills(url) >= BILLS, limit_s=240)
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+        before = len(drill.station.ask("waits"))
+        row = drill.trouble(f"{CLIENTS} clients, {BILLS} bills", load, loses=False)
+        waits_ms = sorted(1000 * wait for wait in drill.station.ask("waits")[before:])
+        keep(proved, row)
+        middle, late, worst = (waits_ms[int(len(waits_ms) * share)] for share in (0.5, 0.99, 1 - 1e-9))
+        proved(
+            f"commit wait of the controller under load: median {middle:.0f} ms, p99 {late:.0f} ms, "
+            f"worst {worst:.0f} ms of {len(waits_ms)}; answers {dict(asked)}"
+        )
+        assert row.faults == []
+        assert asked.total() > CLIENTS
+        assert set(asked) <= {201, 409, 422}
+
+
+def test_a_power_cut_forgets_nothing_that_a_command_followed(tmp_path: Path, proved: Proved) -> None:
+    database, disk, copies = tmp_path / "swap.db", tmp_path / "disk", tmp_path / "copies"
+    with drilling(tmp_path, f"sqlite:///{database}", disk=disk, copies=copies) as drill:
+        drill.under_way()
+        look = drill.devices.ask("look")
+        taken = {seq for (what, seq), _ in look.counts.items() if what == "accepted"}
+        drill.station.kill()
+        after_the_cut = tmp_path / "after"
+        after_the_cut.mkdir()
+        for file in disk.iterdir():
+            shutil.copyfile(file, after_the_cut / file.name)
+        kept = commands(after_the_cut / database.name)
+        at_once = {int(folder.name): commands(folder / database.name) for folder in copies.iterdir()}
+        assert len(taken) >= 3
+        assert taken <= kept
+        assert all(seq in stored for seq, stored in at_once.items())
+        assert taken <= set(at_once)
+        proved(f"power cut: {len(taken)} commands had left, {len(kept)} are on the disk that forgets unsynced writes")
+
+
+def test_a_disk_that_forgets_is_noticed(tmp_path: Path) -> None:
+    """Without the sync at each commit the same cut loses what was committed last: the drill would find it."""
+    script = (
+        "import sqlite3, sys; from pathlib import Path; from tests.drill.power import shadow_disk\n"
+        "folder = Path(sys.argv[1]); shadow_disk(folder / 'disk')\n"
+        "for how in ('FULL', 'NORMAL'):\n"
+        "    db = sqlite3.connect(folder / f'{how}.db', isolation_level=None)\n"
+        "    db.execute('PRAGMA journal_mode=WAL'); db.execute(f'PRAGMA synchronous={how}')\n"
+        "    db.execute('CREATE TABLE robot_command (seq)'); db.execute('INSERT INTO robot_command VALUES (7)')\n"
+        "import os; os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, cwd=ROOT)
+    assert commands(tmp_path / "disk" / "FULL.db") == {7}
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        commands(tmp_path / "disk" / "NORMAL.db")
+
+
+def commands(database: Path) -> set[int]:
+    """Numbers of the commands that a database holds."""
+    with closing(sqlite3.connect(database)) as db:
+        return {row[0] for row in db.execute("SELECT seq FROM robot_command")}
+
+
+def bills(url: str) -> int:
+    """How many bills there are."""
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)) as db:
+        return int(db.execute("SELECT count(*) FROM bill").fetchone()[0])
