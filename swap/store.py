@@ -1,9 +1,11 @@
 """The database: engine, migrations, and the only place that commits.
 
-Write transactions take turns on both engines, since each appends to the one journal whose ids have no gaps:
-inside a process by `swap.turns`, between processes by the database. SQLite needs `BEGIN IMMEDIATE` (the default
-engine oversells). PostgreSQL takes an advisory lock first of all: taken later, with rows already locked, two
-writers could wait for each other, and a row read before would be old.
+`station()` writes to one station, `transaction()` to all of them and to the register. Writers of one station take
+turns, since each appends to its journal, whose numbers have no gaps and whose events are chained: inside a process
+by `swap.turns`, between processes by the database. SQLite has one writer at a time and needs `BEGIN IMMEDIATE` (the
+default engine oversells). PostgreSQL takes advisory locks first of all: taken later, with rows already locked, two
+writers could wait for each other, and a row read before would be old. A writer of one station shares the lock of the
+whole and takes the station's own; `transaction()` takes the whole.
 
 What is committed is on the disk (`synchronous=FULL`): a command leaves only after its commit, so a power cut must
 not take the commit back.
@@ -20,11 +22,12 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlmodel import Session
+from sqlmodel import Session, select
 
-from swap.errors import DatabaseAway
-from swap.events import WRITE_LOCK_KEY
+from swap.errors import DatabaseAway, NotFound
 from swap.outage import is_away
+from swap.station_db import StationDb
+from swap.tables import ControllerLease, Station
 from swap.turns import Turns
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
@@ -32,10 +35,18 @@ WAIT_S = 10.0
 """Longest wait for the turn to write, and for locks of other processes."""
 CONTROL_WAIT_S = 1.0
 """The same for a controller, which tries again by itself."""
+_WHOLE = 7_310_421
+"""Advisory lock number of the whole database."""
+_STATION = 7_310_422
+"""Advisory lock class of the stations; the second number is the station's own."""
+
+
+class LeaseLost(Exception):
+    """Another controller has taken the station; this one must stop, and nothing was written."""
 
 
 class Store:
-    """Sessions on one database. `transaction()` is the only commit in the program.
+    """Sessions on one database. Its write sessions are the only commits in the program.
 
     Args:
         url: SQLAlchemy URL.
@@ -100,7 +111,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A write session: committed on leaving, rolled back on any exception. Never await inside.
+        """A write session on every station: committed on leaving, rolled back on any exception. Never await inside.
 
         Raises:
             DatabaseAway: the database cannot be used now; nothing is stored unless the outcome is unknown.
@@ -113,10 +124,54 @@ class Store:
         ):
             db.connection()  # begins now: what is in the way is met before the work is done
             if not self.is_sqlite:
-                db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_LOCK_KEY})
+                db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WHOLE})
             yield db
             db.flush()
             progress.committing = True
+
+    @contextmanager
+    def station(self, station_id: str, holder: str | None = None) -> Iterator[StationDb]:
+        """A write session on one station: committed on leaving, rolled back on any exception. Never await inside.
+
+        Args:
+            holder: the controller that writes; None for writers that need no lease.
+
+        Raises:
+            NotFound: there is no such station.
+            LeaseLost: another controller, or nobody, holds the station.
+            DatabaseAway: the database cannot be used now; nothing is stored unless the outcome is unknown.
+        """
+        with (
+            _told() as progress,
+            self._turns.turn(first=self._first, wait_s=self._wait_s),
+            StationDb(self.engine, expire_on_commit=False) as db,
+            db.begin(),
+        ):
+            db.station_id = station_id
+            db.connection()  # begins now: what is in the way is met before the work is done
+            if not self.is_sqlite:
+                db.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _WHOLE})
+            number = db.exec(select(Station.number).where(Station.id == station_id)).first()
+            if number is None:
+                raise NotFound("station", station_id)
+            if not self.is_sqlite:
+                keys = {"kind": _STATION, "number": number}
+                db.execute(text("SELECT pg_advisory_xact_lock(:kind, :number)"), keys)
+            if holder is not None:
+                running = db.exec(select(ControllerLease.holder)).first()
+                if running != holder:
+                    raise LeaseLost(f"station {station_id} is run by {running or 'nobody'}, no longer by {holder}")
+            yield db
+            db.flush()
+            progress.committing = True
+
+    @contextmanager
+    def reading_station(self, station_id: str) -> Iterator[StationDb]:
+        """A read session on one station with a stable snapshot; writes in it are rolled back. Raises DatabaseAway."""
+        with _told(), StationDb(self._read_engine, expire_on_commit=False) as db:
+            db.station_id = station_id
+            yield db
+            db.rollback()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -18,10 +18,12 @@ from starlette.datastructures import Headers
 
 from api.console.live import LOOK_S, REPEAT_S, LiveFeed
 from api.console.view import PageView
-from api.console.words import DEFAULT_LANGUAGE, LANGUAGES, Language, language_of, load_language
 from api.deps import AnyDoors, Doors, get_doors
+from api.words import Language, load_language
 from swap.errors import DatabaseAway, SwapError
+from swap.messages.requests import read_request
 from swap.station.requests import acknowledge_fault, make_request
+from swap.words import DEFAULT_LANGUAGE, LANGUAGES, language_of
 
 COOKIE = "lang"
 STATIC = Path(__file__).with_name("static")
@@ -153,15 +155,13 @@ def ask(
         "pack_id": pack_id,
         "lane_id": lane_id,
     }
-    arguments = {key: value for key, value in given.items() if value}
 
     def store() -> str:
         with doors.store.transaction() as db:
             record = make_request(
                 db,
                 station_id=doors.station_id,
-                kind=kind,
-                arguments=arguments,
+                request=read_request(kind, {key: value for key, value in given.items() if value}),
                 name=name,
                 at=doors.clock.now(),
             )

@@ -7,12 +7,13 @@ from typing import Literal
 
 from fastapi import APIRouter, Response
 
-from api.console.words import LANGUAGES, WORDS, load_language
 from api.deps import AnyDoors, Doors
 from api.schemas import Output
+from api.words import WORDS, load_language
 from swap.errors import DatabaseAway, NotFound
 from swap.reading.now import get_station
 from swap.station.life.status import ControlBoard, ControlWord
+from swap.words import LANGUAGES
 
 router = APIRouter(tags=["health"])
 

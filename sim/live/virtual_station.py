@@ -16,13 +16,15 @@ from datetime import UTC, datetime, timedelta
 
 from battery_bms.pack import PackSpec, time_to_soc_s, time_to_temp_s
 from scheduler.charging import Limit
-from scheduler.tariff import Tariff, load_tariff
+from scheduler.tariff import Tariff
+from scheduler.tariff_files import load_tariff
 from sim.live.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant.plant import Plant
-from sim.plant.rack import US_PER_S, bay_place
+from sim.plant.rack import US_PER_S
 from swap.commerce.bookings import check_in
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
+from swap.places import bay_place
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController

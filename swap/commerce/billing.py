@@ -25,7 +25,8 @@ from swap.commerce.pricing import CENTI_KWH, FEN, UNIT_PRICE, PricedSwap, SeatEn
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway, InvalidInput, NotFound
 from swap.events import EventKind, append_event
-from swap.reading.lists import BillRecord, get_bill
+from swap.reading.lists import get_bill
+from swap.reading.records import BillRecord
 from swap.store import Store
 from swap.tables import Bill, BillLine, Pack, Station, StationEvent, Swap, SwapSeat, VehicleRow
 
@@ -88,7 +89,7 @@ def bill_completed_swaps(
             if item[0] not in leave_out
             and ((at - item[1]).total_seconds() >= config.billing.reading_wait_s or _measured(db, item[0]))
         ]
-    for swap_id, completed_at, event_id in pending:
+    for swap_id, completed_at, event_seq in pending:
         try:
             energy_price_yuan = tariff.price_at(completed_at)
             with store.transaction() as db:
@@ -97,7 +98,7 @@ def bill_completed_swaps(
                 priced = price_swap(
                     seat_energies(db, swap_id), energy_price_yuan, config.billing.service_price_yuan_per_kwh
                 )
-                issued.append(_issue(db, swap_id, SWAP, priced, at, "commerce", event_id, {}))
+                issued.append(_issue(db, swap_id, SWAP, priced, at, "commerce", event_seq, {}))
         except DatabaseAway:
             raise
         except Exception as error:
@@ -261,7 +262,7 @@ def _installed_by_swap(db: Session, swap: Swap, pack_id: str | None) -> bool:
 def _unbilled(db: Session, station_id: str) -> list[tuple[str, datetime, int]]:
     """Swap, instant and event of each completion without a bill, in the order of the journal."""
     query = (
-        select(StationEvent.swap_id, StationEvent.at, StationEvent.id)
+        select(StationEvent.swap_id, StationEvent.at, StationEvent.seq)
         .join(Bill, (col(Bill.swap_id) == StationEvent.swap_id) & (col(Bill.kind) == SWAP), isouter=True)
         .where(
             StationEvent.station_id == station_id,
@@ -269,9 +270,9 @@ def _unbilled(db: Session, station_id: str) -> list[tuple[str, datetime, int]]:
             col(StationEvent.swap_id).is_not(None),
             col(Bill.id).is_(None),
         )
-        .order_by(col(StationEvent.id))
+        .order_by(col(StationEvent.seq))
     )
-    return [(swap_id, at, event_id) for swap_id, at, event_id in db.exec(query) if swap_id is not None]
+    return [(swap_id, at, event_seq) for swap_id, at, event_seq in db.exec(query) if swap_id is not None]
 
 
 def _bill_of(db: Session, swap_id: str, kind: str) -> Bill | None:
@@ -291,7 +292,7 @@ def _issue(
     priced: PricedSwap,
     at: datetime,
     actor: str,
-    cause_id: int | None,
+    cause_seq: int | None,
     basis: Mapping[str, str],
 ) -> str:
     swap = db.get_one(Swap, swap_id)
@@ -330,7 +331,7 @@ def _issue(
         kind=EventKind.BILL_ISSUED,
         actor=actor,
         swap_id=swap_id,
-        cause_id=cause_id,
+        cause_seq=cause_seq,
         data={
             "bill_id": bill.id,
             "kind": kind,

@@ -13,7 +13,7 @@ from sqlmodel import col, select
 from robotics.port import CommandCode, LinkLost, Refused, ResultCode, SwapRobot
 from scheduler.types import PackState, StationMode
 from swap.events import EventKind, append_event
-from swap.station.answer_words import Answer, say
+from swap.messages.answers import STORED, Answer, say
 from swap.station.context import StationContext
 from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
@@ -75,7 +75,7 @@ def refuse_open(db: Db, station_id: str, reason: Answer, at: datetime) -> None:
 
 def _settle(db: Db, row: ControlRequest, status: str, parts: tuple[Answer, ...], at: datetime) -> None:
     row.status, row.answer, row.answered_at = status, say(parts), at
-    row.answer_parts = [part.stored() for part in parts]
+    row.answer_parts = STORED.dump_python(parts, mode="json")
     db.add(row)
     append_event(
         db,

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 
 from scheduler.types import StationMode
 from swap.events import EventKind, append_event
-from swap.station.answer_words import Answer
+from swap.messages.answers import Answer
 from swap.station.answers import refuse_open
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.life.guard import Outage
@@ -31,7 +31,7 @@ def begin_control(db: Db, station_id: str, holder: str, now: datetime) -> bool:
         select(StationEvent)
         .where(StationEvent.station_id == station_id)
         .where(col(StationEvent.kind).in_([EventKind.CONTROLLER_STARTED.value, EventKind.CONTROLLER_STOPPED.value]))
-        .order_by(col(StationEvent.id).desc())
+        .order_by(col(StationEvent.seq).desc())
     ).first()
     unclean = last is not None and last.kind == EventKind.CONTROLLER_STARTED
     append_event(

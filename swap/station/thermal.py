@@ -30,9 +30,10 @@ from robotics.port import (
 )
 from scheduler.types import PackState, StationMode
 from swap.events import EventKind, append_event
+from swap.places import place_of
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
-from swap.station.inventory import block_bay, close_charge, place_of, quarantine, set_pack_state
+from swap.station.inventory import block_bay, close_charge, quarantine, set_pack_state
 from swap.station.records import change_mode, end_command, next_seq, store_command
 from swap.station.sequence.permissives import CellFacts
 from swap.station.states.modes import ModeTrigger
@@ -136,7 +137,7 @@ class ThermalRunner:
                 StationEvent.station_id == self.context.station_id,
                 StationEvent.kind == EventKind.THERMAL.value,
             )
-            .order_by(col(StationEvent.id))
+            .order_by(col(StationEvent.seq))
         ).all()
         for event in events:
             bay, stage = str(event.data["bay"]), Stage(event.data["stage"])

@@ -11,7 +11,7 @@ import pytest
 from api.app import create_app
 from api.settings import Settings
 from scheduler.types import StationMode
-from swap.config.station_file import load_station
+from swap.config.loading import load_station
 from swap.errors import DatabaseAway
 from swap.station.life.database import DatabaseState
 from swap.station.life.status import ControlBoard, ControlStatus

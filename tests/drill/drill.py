@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from robotics.faults import fault_by_code
-from swap.config.station_file import parse_station
+from swap.config.loading import parse_station
 from tests.drill.station import run_station
 from tests.drill.watch import HEALTH_LIMIT_S, HealthWatch, PlcWatch
 from tests.prove.kill_devices import Look, run_devices
@@ -248,12 +248,13 @@ class Drill:
 
     # one trouble
 
-    def trouble(self, name: str, make: Callable[[], None], *, loses: bool, waits_for: str = "") -> Row:
+    def trouble(self, name: str, make: Callable[[], None], *, loses: bool | None, waits_for: str = "") -> Row:
         """Something goes wrong in the middle of a swap; what it showed.
 
         Args:
             make: makes the trouble and ends it.
-            loses: the station must be held for a person by it.
+            loses: whether the station must be held for a person by it; None where both are right, since the
+                outcome of a commit may be unknown.
             waits_for: kind of the event that tells of it.
         """
         swap_id = self.under_way()
@@ -266,6 +267,10 @@ class Drill:
             event = self.until(f"{waits_for} is told", lambda: self.events(waits_for))[-1]
             numbers = {k: v for k, v in event["data"].items() if isinstance(v, float)}
             row.told = f"{waits_for} " + " ".join(f"{k} {v}" for k, v in numbers.items())
+        if loses is None:
+            time.sleep(GAP_S)
+            self.until("the controller runs", lambda: self.health.answers[-1].word == "running")
+            loses = bool(self.events("database.lost"))
         if loses:
             self.until("held for a person", lambda: self.mode() == "held")
             self.until("the controller runs", lambda: self.health.answers[-1].word == "running")

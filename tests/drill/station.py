@@ -22,7 +22,7 @@ from api.settings import Settings
 from robotics.plc_robot import PlcRobot
 from robotics.port import RobotCommand
 from swap.commerce import runner
-from swap.config.station_file import parse_station
+from swap.config.loading import parse_station
 from swap.station.controller import StationController
 from swap.station.life.database import ApartDatabase
 from tests.drill.power import shadow_disk

@@ -205,7 +205,7 @@ class MemoryLane(LaneRunner):
         stored, plans = self.owner.stored, session.seats
         safe = [bay.pack_safe if (bay := facts.bays.get(plan.new_position)) else None for plan in plans]
         return {
-            Check.RECORD: all(stored.places[str(p.old_pack_id)].startswith(f"seat:{VEHICLE}:") for p in plans),
+            Check.RECORD: all(stored.places[str(p.old_pack_id)].startswith(f"vehicle:{VEHICLE}:") for p in plans),
             Check.PACK_AVAILABLE: all(stored.states[str(p.new_pack_id)] is PackState.RESERVED for p in plans),
             Check.NEW_PACK_ACCEPTED: True,
             Check.NEW_PACK_POWER_OFF: None if None in safe else all(safe),
@@ -275,7 +275,7 @@ def journal_entry(before: Session, effect: Effect) -> tuple[str, str, str] | Non
 def place_name(place: Place, plan: SeatPlan) -> str:
     """A row's place as the plant writes it."""
     if place is Place.SEAT:
-        return f"seat:{VEHICLE}:{plan.seat}"
+        return f"vehicle:{VEHICLE}:{plan.seat}"
     if place is Place.GRIPPER:
         return f"gripper:{LANE}"
     if place is Place.TRANSFER:

@@ -17,11 +17,13 @@ from battery_bms.port import PackReading
 from robotics.port import CellStatus, CommandCode, LinkLost, Location, LocationKind, ResultCode, RobotCommand, Signal
 from scheduler.types import PackState, StationMode
 from sim.plant.plant import Draws, Plant
-from sim.plant.rack import US_PER_S, bay_place, tank_place
+from sim.plant.rack import US_PER_S
+from swap.places import TANK, bay_place
 from swap.station.answers import Denied
 from swap.station.rack import BLOCK_LEVEL, STOP_LEVEL, THERMAL_BITS
+from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.recipe import TERMINAL, StepRow, StepTable
-from swap.station.sequence.sequencer import CHECK_RETRY_S, MOVING_MODES, RESEND_S, begin
+from swap.station.sequence.sequencer import CHECK_RETRY_S, MOVING_MODES, begin
 from swap.station.sequence.session import Phase, Session
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import PackTrigger, may, next_pack_state, trigger_for_reading
@@ -441,7 +443,7 @@ class World:
             stored = self.controller.stored
             state = next_pack_state(stored.states[code], PackTrigger.EVACUATE)
             self.controller.stored = replace(
-                stored, places={**stored.places, code: tank_place()}, states={**stored.states, code: state}
+                stored, places={**stored.places, code: TANK}, states={**stored.states, code: state}
             )
         self.plant.done_ack(LANE, seq)
         self.env = replace(self.env, evacuation=None)

@@ -22,7 +22,7 @@ from battery_bms.port import PackReading
 from robotics.modbus_link.registers import RegisterMap, load_map
 from robotics.plc_robot import PlcRobot
 from robotics.port import CommandCode, Signal
-from scheduler.tariff import load_tariff
+from scheduler.tariff_files import load_tariff
 from scheduler.types import StationMode
 from swap.commerce.bookings import check_in
 from swap.commerce.runner import Commerce
@@ -277,7 +277,7 @@ class Run:
 
     def events(self, kind: EventKind | None = None) -> list[StationEvent]:
         with self.store.reading() as db:
-            rows = db.exec(select(StationEvent).order_by(col(StationEvent.id))).all()
+            rows = db.exec(select(StationEvent).order_by(col(StationEvent.seq))).all()
             db.expunge_all()
         return [row for row in rows if kind is None or row.kind == kind]
 

@@ -16,8 +16,9 @@ from robotics.port import CommandCode, RobotCommand
 from sim.live.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant.plant import Plant
 from swap.commerce.bookings import check_in
+from swap.config.loading import parse_station
 from swap.config.seed import sync_station
-from swap.config.station_file import StationConfig, parse_station
+from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
 from swap.events import EventKind
 from swap.station.clock import Clock
@@ -213,7 +214,7 @@ class Running:
     def told(self, kind: EventKind | None = None) -> list[tuple[str, dict[str, Any]]]:
         """Kind and data of the events, in order."""
         with self.people.reading() as db:
-            rows = db.exec(select(StationEvent).order_by(col(StationEvent.id))).all()
+            rows = db.exec(select(StationEvent).order_by(col(StationEvent.seq))).all()
             return [(row.kind, dict(row.data)) for row in rows if kind is None or row.kind == kind]
 
     def begun(self) -> int:
