@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
 import httpx
 import uvicorn
 
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from sim.plant.plant import Plant
 
 REFUSED = 2
+DOOR_THREADS = 8
+"""Requests that work at the same time. More would not be faster, since writers take turns, and each is a thread that
+the controller shares the interpreter with."""
 _log = logging.getLogger(__name__)
 
 
@@ -244,6 +248,7 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     settings = station.settings
+    anyio.to_thread.current_default_thread_limiter().total_tokens = DOOR_THREADS
     app = create_app(station.store, station.config, station.clock, settings=settings, control=station.board)
     server = _Server(
         uvicorn.Config(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
+import time
+from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import httpx
 
 from swap.config.station_file import StationConfig
 from swap.events import EventKind, append_event
@@ -15,6 +21,39 @@ from tests.support.sim.plant import code
 
 BATCH = 10
 """Swaps in one transaction: short, as everybody's are."""
+PAUSE_S = 0.05
+"""Between two transactions: a writer that never lets go is no busy day but a locked database."""
+ASK_EVERY_S = 5.0
+
+
+class Clients:
+    """Many clients that book, each again and again; used as a context."""
+
+    def __init__(self, base_url: str, config: StationConfig, count: int) -> None:
+        self.answers: Counter[int] = Counter()
+        self._base_url, self._config, self._count = base_url, config, count
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="clients")
+        self._stop = threading.Event()
+
+    def __enter__(self) -> Clients:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    async def _run(self) -> None:
+        limits = httpx.Limits(max_connections=self._count)
+        async with httpx.AsyncClient(base_url=self._base_url, timeout=60.0, limits=limits) as http:
+            await asyncio.gather(*(self._client(http, number) for number in range(self._count)))
+
+    async def _client(self, http: httpx.AsyncClient, number: int) -> None:
+        await asyncio.sleep(ASK_EVERY_S * number / self._count)
+        while not self._stop.is_set():
+            answer = await http.post("/bookings", json=booking(self._config, number))
+            self.answers[answer.status_code] += 1
+            await asyncio.sleep(ASK_EVERY_S)
 
 
 def completed_swaps(url: str, config: StationConfig, count: int) -> None:
@@ -60,6 +99,7 @@ def completed_swaps(url: str, config: StationConfig, count: int) -> None:
                     lane_id="L1",
                     data={"seats": 1},
                 )
+        time.sleep(PAUSE_S)
     store.close()
 
 

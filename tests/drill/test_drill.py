@@ -9,19 +9,16 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
 from swap.station.life.database import LOST_AFTER_S
 from tests.drill.drill import HEAD, Row, drilling
-from tests.drill.load import bills, booking, completed_swaps
+from tests.drill.load import Clients, bills, completed_swaps
 from tests.drill.postgres import Server, running_server
 from tests.support.postgres import PostgresMissingError
 from tests.support.tools import skip_or_fail
@@ -147,25 +144,12 @@ CLIENTS, BILLS = 200, 1000
 def test_two_hundred_clients_and_a_thousand_bills(tmp_path: Path, proved: Proved) -> None:
     url = f"sqlite:///{tmp_path / 'swap.db'}"
     with drilling(tmp_path, url) as drill:
-        stop = threading.Event()
-        asked: Counter[int] = Counter()
-
-        def client(number: int) -> None:
-            with httpx.Client(base_url=str(drill.http.base_url), timeout=30.0) as http:
-                while not stop.is_set():
-                    answer = http.post("/bookings", json=booking(drill.config, number))
-                    asked[answer.status_code] += 1
-                    stop.wait(1.0)
+        clients = Clients(str(drill.http.base_url), drill.config, CLIENTS)
 
         def load() -> None:
-            threads = [threading.Thread(target=client, args=(n,)) for n in range(CLIENTS)]
-            for thread in threads:
-                thread.start()
-            completed_swaps(url, drill.config, BILLS)
-            drill.until("a thousand bills", lambda: bills(url) >= BILLS, limit_s=240)
-            stop.set()
-            for thread in threads:
-                thread.join()
+            with clients:
+                completed_swaps(url, drill.config, BILLS)
+                drill.until("a thousand bills", lambda: bills(url) >= BILLS, limit_s=240)
 
         before = len(drill.station.ask("waits"))
         row = drill.trouble(f"{CLIENTS} clients, {BILLS} bills", load, loses=False)
@@ -174,11 +158,11 @@ def test_two_hundred_clients_and_a_thousand_bills(tmp_path: Path, proved: Proved
         middle, late, worst = (waits_ms[int(len(waits_ms) * share)] for share in (0.5, 0.99, 1 - 1e-9))
         proved(
             f"commit wait of the controller under load: median {middle:.0f} ms, p99 {late:.0f} ms, "
-            f"worst {worst:.0f} ms of {len(waits_ms)}; answers {dict(asked)}"
+            f"worst {worst:.0f} ms of {len(waits_ms)}; answers {dict(clients.answers)}"
         )
         assert row.faults == []
-        assert asked.total() > CLIENTS
-        assert set(asked) <= {201, 409, 422}
+        assert clients.answers.total() > CLIENTS
+        assert set(clients.answers) <= {201, 409, 422}
 
 
 def test_a_power_cut_forgets_nothing_that_a_command_followed(tmp_path: Path, proved: Proved) -> None:
