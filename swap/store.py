@@ -14,7 +14,7 @@ not take the commit back.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -77,6 +77,10 @@ class Store:
     def for_control(self) -> Self:
         """The same database for a controller: connections of its own, first in line, short waits."""
         return type(self)(self.url, wait_s=CONTROL_WAIT_S, turns=self._turns)
+
+    def first_in_line(self) -> AbstractContextManager[None]:
+        """Nobody else of this process begins a write meanwhile; for a controller whose write is on its way."""
+        return self._turns.kept()
 
     def _engine(self, *, write: bool) -> Engine:
         wait_ms = round(self._wait_s * 1000)

@@ -24,6 +24,21 @@ class Turns:
         self._taken = False
         self._first: deque[threading.Event] = deque()
         self._others: deque[threading.Event] = deque()
+        self._kept = 0
+        """Transactions of a controller on their way: nobody else begins one meanwhile."""
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """A controller will ask for a turn: of several of its transactions none waits for one of somebody else."""
+        with self._lock:
+            self._kept += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._kept -= 1
+                if not self._taken:
+                    self._call_next()
 
     @contextmanager
     def turn(self, *, first: bool, wait_s: float) -> Iterator[None]:
@@ -40,7 +55,7 @@ class Turns:
 
     def _take(self, line: deque[threading.Event], wait_s: float) -> None:
         with self._lock:
-            if not self._taken:
+            if not self._taken and (line is self._first or not self._kept):
                 self._taken = True
                 return
             called = threading.Event()
@@ -55,8 +70,11 @@ class Turns:
 
     def _pass_on(self) -> None:
         with self._lock:
-            line = self._first or self._others
-            if line:
-                line.popleft().set()
-            else:
-                self._taken = False
+            self._taken = False
+            self._call_next()
+
+    def _call_next(self) -> None:
+        line = self._first or (deque() if self._kept else self._others)
+        if line:
+            self._taken = True
+            line.popleft().set()

@@ -24,6 +24,8 @@ BATCH = 10
 PAUSE_S = 0.05
 """Between two transactions: a writer that never lets go is no busy day but a locked database."""
 ASK_EVERY_S = 5.0
+NO_ANSWER = 0
+"""Counted instead of a status."""
 
 
 class Clients:
@@ -51,8 +53,11 @@ class Clients:
     async def _client(self, http: httpx.AsyncClient, number: int) -> None:
         await asyncio.sleep(ASK_EVERY_S * number / self._count)
         while not self._stop.is_set():
-            answer = await http.post("/bookings", json=booking(self._config, number))
-            self.answers[answer.status_code] += 1
+            try:
+                answer = await http.post("/bookings", json=booking(self._config, number))
+                self.answers[answer.status_code] += 1
+            except httpx.TransportError:
+                self.answers[NO_ANSWER] += 1
             await asyncio.sleep(ASK_EVERY_S)
 
 

@@ -9,8 +9,8 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from swap.commerce import runner
 from swap.config.loading import parse_station
 from swap.station.controller import StationController
 from swap.station.life.database import ApartDatabase
+from swap.turns import Turns
 from tests.drill.power import shadow_disk
 
 T = TypeVar("T")
@@ -37,6 +38,8 @@ class Hooks:
         self.control: asyncio.AbstractEventLoop | None = None
         self.waits_s: list[float] = []
         """What each commit of the controller was waited for."""
+        self.foreign: list[tuple[float, float]] = []
+        """How long each transaction of somebody else kept the others out: seconds on the wall, of the processor."""
         self.commerce_fails = False
 
     def block(self, seconds: float) -> None:
@@ -91,6 +94,16 @@ def _install(hooks: Hooks) -> None:
             hooks.waits_s.append(time.monotonic() - began_s)
             return done
 
+    real_turn = Turns.turn
+
+    @contextmanager
+    def turn(self: Turns, *, first: bool, wait_s: float) -> Iterator[None]:
+        with real_turn(self, first=first, wait_s=wait_s):
+            wall_s, processor_s = time.monotonic(), time.thread_time()
+            yield
+        if not first:
+            hooks.foreign.append((time.monotonic() - wall_s, time.thread_time() - processor_s))
+
     real_apart, real_commerce = wiring.run_apart, runner.run_commerce  # type: ignore[attr-defined]
 
     async def apart(controller: StationController) -> None:
@@ -109,6 +122,7 @@ def _install(hooks: Hooks) -> None:
         return real_commerce(*arguments, **options)
 
     for module, name, value in (
+        (Turns, "turn", turn),
         (wiring, "Station", Elsewhere),
         (wiring, "ApartDatabase", Measured),
         (wiring, "run_apart", apart),
@@ -143,4 +157,4 @@ def _listen(pipe: Connection, hooks: Hooks) -> None:
             hooks.block(*arguments)
         elif what == "commerce":
             (hooks.commerce_fails,) = arguments
-        pipe.send(list(hooks.waits_s))
+        pipe.send((list(hooks.waits_s), list(hooks.foreign)))

@@ -138,6 +138,43 @@ def _until_waiting(store: Store, count: int) -> None:
         threading.Event().wait(0.001)
 
 
+def test_nobody_begins_between_two_transactions_of_a_controller() -> None:
+    turns = Turns()
+    with turns.kept():
+        with turns.turn(first=True, wait_s=0):
+            pass
+        with pytest.raises(TurnNotReached), turns.turn(first=False, wait_s=0.01):
+            raise AssertionError("not reached")
+        with turns.turn(first=True, wait_s=0):
+            pass
+    with turns.turn(first=False, wait_s=0):
+        pass
+
+
+def test_who_waits_is_called_when_the_controller_has_nothing_more() -> None:
+    turns = Turns()
+    done = threading.Event()
+
+    def write() -> None:
+        with turns.turn(first=False, wait_s=10):
+            done.set()
+
+    with turns.kept():
+        thread = threading.Thread(target=write)
+        thread.start()
+        _until_others_wait(turns)
+        assert not done.is_set()
+    thread.join(10)
+    assert done.is_set()
+
+
+def _until_others_wait(turns: Turns) -> None:
+    until_s = time.monotonic() + 10
+    while not turns._others:
+        assert time.monotonic() < until_s
+        threading.Event().wait(0.001)
+
+
 def test_a_turn_that_does_not_come_is_told_and_given_up() -> None:
     turns = Turns()
     with (
