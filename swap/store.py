@@ -14,7 +14,7 @@ not take the commit back.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,8 +79,8 @@ class Store:
         return type(self)(self.url, wait_s=CONTROL_WAIT_S, turns=self._turns)
 
     def first_in_line(self) -> AbstractContextManager[None]:
-        """Nobody else of this process begins a write meanwhile; for a controller whose write is on its way."""
-        return self._turns.kept()
+        """A controller's write is on its way: nobody else of this process begins one. Of other stores, nothing."""
+        return self._turns.kept() if self._first else nullcontext()
 
     def _engine(self, *, write: bool) -> Engine:
         wait_ms = round(self._wait_s * 1000)
