@@ -124,11 +124,11 @@ class StationController:
 
     async def _take_up(self, outage: Outage) -> None:
         """The database is back: journal what was done without it, and read everything anew. Raises DatabaseLost."""
-        context, now = self.context, self.context.clock.now()
+        context = self.context
 
         def tell(db: Db) -> tuple[StationMode, str]:
             self.lease.renew(db)
-            journal_outage(db, context.station_id, outage, now, context.clock.speed)
+            journal_outage(db, context.station_id, outage, context.clock.now(), context.clock.speed)
             return stored_mode(db, context.station_id)
 
         await self._load(*await context.write(tell), restarted=True)
