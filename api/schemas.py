@@ -52,18 +52,6 @@ class Problem(Output):
     """Records in the way, by what they are: an open swap, the next free window."""
 
 
-class Health(Output):
-    """Is the station run, and does the database answer?"""
-
-    status: Literal["ok", "failing"]
-    station_id: str
-    database: Literal["ok", "failing"]
-    controller: str | None
-    """Who runs the station; None when nobody has said so lately."""
-    mode: str | None
-    version: int | None
-
-
 class PageOut(Output, Generic[T]):
     """Some items and where the next page starts."""
 

@@ -28,6 +28,7 @@ from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lanes import LaneRunner
 from swap.station.lease import Lease
+from swap.station.life.database import DirectDatabase
 from swap.station.sequence.session import Phase, Session
 from swap.station.sequence.step_table import Place
 from swap.station.states.pack_states import HYSTERESIS_C
@@ -63,7 +64,7 @@ class VirtualStation:
         self.tariff: Tariff = load_tariff(config.tariff, config.station.zone, config.folder)
         self.clock = Clock(plant.now_at, 1.0, monotonic=lambda: self.plant.now_us / US_PER_S)
         sync_station(store, config, self.clock.now())
-        context = StationContext.build(store, config, self.clock, self.tariff)
+        context = StationContext.build(DirectDatabase(store), config, self.clock, self.tariff)
         lease = Lease(store, config.station.id)
         lease.acquire()
         rack = DirectRack(plant, self.clock.now)

@@ -47,6 +47,7 @@ ANSWERS: dict[str, str] = {
     "not_queued": N_("swap {swap_id} is {swap_state}: only a queued one is cancelled this way; use decide"),
     "in_tank": N_("pack {pack_id} is in the tank: it is taken off site, not released"),
     "mode_forbids": N_("{mode_trigger} is not allowed while the station is {mode}"),
+    "asked_before": N_("asked before the station was held by itself: look again, then ask again"),
     "pack_forbids": N_("{pack_trigger} is not allowed for a pack that is {pack_state}"),
 }
 """English text by code; the names in braces are those of the values."""

@@ -128,7 +128,8 @@ async def test_health_needs_a_controller(client: httpx.AsyncClient, store: Store
         db.get_one(ControllerLease, config.station.id).heartbeat_at -= timedelta(minutes=1)
     answer = await client.get("/health")
     assert answer.status_code == 503
-    assert answer.json()["database"] == "ok"
+    assert answer.json()["word"] == "stopped"
+    assert answer.json()["words"]["en"] == "The controller has stopped: nobody runs this station."
     take_lease(store, config)
     assert (await client.get("/health")).json()["status"] == "ok"
 

@@ -24,6 +24,7 @@ from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
+from swap.station.life.database import DirectDatabase
 from swap.store import Store
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Station, StationEvent, Swap
 
@@ -112,7 +113,7 @@ class Bench:
         self.clock._origin_s = 0.0
         tariff = load_tariff(self.config.tariff, self.config.station.zone)
         self.tariff = tariff
-        context = StationContext.build(self.store, self.config, self.clock, tariff)
+        context = StationContext.build(DirectDatabase(self.store), self.config, self.clock, tariff)
         lease = Lease(self.store, self.config.station.id)
         lease.acquire(self.clock.now())
         for cell in self.plant.cells.values():
