@@ -173,6 +173,26 @@ class Booking(Base, table=True):
     created_at: datetime
 
 
+class HotPack(Base, table=True):
+    """The newest procedure for a hot pack in a bay; older ones are in the journal."""
+
+    __tablename__ = "hot_pack"
+    bay_id: str = Field(primary_key=True, foreign_key="bay.id", max_length=64)
+    station_id: str = Field(foreign_key="station.id", max_length=32, index=True)
+    pack_id: str | None = Field(default=None, max_length=24)
+    causes: list[str] = Field(default_factory=list, sa_type=JSON, nullable=False)
+    detected_at: datetime
+    stage: str = Field(max_length=32)
+    """A stage of the thermal table."""
+    lane_id: str | None = Field(default=None, max_length=32)
+    """Lane whose cell was asked to carry it."""
+    seq: int | None = None
+    """Number of the command in flight."""
+    deadline_at: datetime | None = None
+    confirming: bool = False
+    tries: int = 0
+
+
 class Swap(Base, table=True):
     """One truck's swap, from check-in to release. Terminal states are never left."""
 
