@@ -191,6 +191,8 @@ class HotPack(Base, table=True):
     deadline_at: datetime | None = None
     confirming: bool = False
     tries: int = 0
+    left: bool = False
+    """It may hang in the gripper, where a failed evacuation has left it."""
 
 
 class Swap(Base, table=True):

@@ -67,6 +67,7 @@ class ThermalRunner:
         unclean end of the controller no evacuation begins: nothing moves before a person has looked.
         """
         self.procedures, watches = await self.context.read(self._load)
+        self._loads()
         self.context.watches.clear()
         self.context.watches.update(watches)
         self._sent_at.clear()
@@ -91,6 +92,7 @@ class ThermalRunner:
                 deadline_at=row.deadline_at,
                 confirming=row.confirming,
                 tries=row.tries,
+                left=row.left,
             )
             if not procedure.over:
                 procedures[name] = procedure
@@ -192,6 +194,7 @@ class ThermalRunner:
             cell=lane.cell_facts(cell),
             row=load_recipe(lane.lane.recipe, self.context.config.folder).evacuation,
             next_seq=next_seq(self._last_seq(lane.lane.id), cell.ack_seq, cell.active_seq, cell.done_seq),
+            in_flight=lane.in_flight(cell),
             person_needed=held or lane.lane.id in self._persons_needed,
         )
 
@@ -208,11 +211,16 @@ class ThermalRunner:
             self.procedures.pop(after.bay, None)
         else:
             self.procedures[after.bay] = after
+        self._loads()
         if any(isinstance(effect, Send) for effect in effects):
             self._sent_at[after.bay] = self.context.clock.now()
         lane = self.lanes.get(after.lane_id or "")
         if lane is not None:
             await self._carry_out(effects, lane.robot, after)
+
+    def _loads(self) -> None:
+        """Name the lanes whose gripper may hold a hot pack: no swap sets it down."""
+        self.context.hot_loads = frozenset(p.lane_id for p in self.procedures.values() if p.left and p.lane_id)
 
     async def _store(self, before: Procedure, after: Procedure, effects: Sequence[Effect]) -> None:
         now = self.context.clock.now()
@@ -239,7 +247,7 @@ class ThermalRunner:
         )
         row.pack_id, row.detected_at, row.stage = procedure.pack_id, procedure.detected_at, procedure.stage.value
         row.lane_id, row.seq, row.tries = procedure.lane_id, procedure.seq, procedure.tries
-        row.deadline_at, row.confirming = procedure.deadline_at, procedure.confirming
+        row.deadline_at, row.confirming, row.left = procedure.deadline_at, procedure.confirming, procedure.left
         if causes is not None:
             row.causes = list(causes)
         db.add(row)

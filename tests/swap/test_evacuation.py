@@ -126,7 +126,7 @@ def test_a_charger_that_runs_on_is_waited_for_and_then_the_pack_is_isolated() ->
 
 
 def sound(**signals: bool | None) -> CellFacts:
-    shown = GOOD | {Signal(name): value for name, value in signals.items()}
+    shown: dict[Signal, bool | None] = {**GOOD, **{Signal(name): value for name, value in signals.items()}}
     cell = CellStatus("L1", START_AT, START_AT, heartbeat_ok=True, signals=shown)
     return CellFacts(cell, 0.1, 0.1, 2.0, {})
 

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("deadline_at", _AT, nullable=True),
         sa.Column("confirming", sa.Boolean(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("left", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["bay_id"], ["bay.id"], name="fk_hot_pack_bay_id"),
         sa.ForeignKeyConstraint(["station_id"], ["station.id"], name="fk_hot_pack_station_id"),
         sa.PrimaryKeyConstraint("bay_id", name="pk_hot_pack"),
@@ -67,6 +68,7 @@ def _newest_by_bay() -> list[dict[str, Any]]:
                 "detected_at": told.at,
                 "confirming": False,
                 "tries": 0,
+                "left": False,
             }
         if told.bay_id in newest:
             newest[told.bay_id] |= {"stage": data["stage"], "lane_id": told.lane_id, "seq": data.get("seq")}

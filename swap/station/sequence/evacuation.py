@@ -51,11 +51,13 @@ class Procedure:
     confirming: bool = False
     """The cell says done, the tank's sensor has to agree."""
     tries: int = 0
+    left: bool = False
+    """It may hang in the gripper: its evacuation failed, and the cell has not been seen at rest and empty since."""
 
     @property
     def over(self) -> bool:
         """Nothing is left to do for the controller."""
-        return self.stage in THERMAL_STAGE.ends
+        return self.stage in THERMAL_STAGE.ends and not self.left
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class LaneFacts:
     row: StepRow | None
     """The `[evacuate]` row of the lane's recipe; None where it has none."""
     next_seq: int
+    in_flight: bool = False
+    """A command of the lane's swap, or of the lane itself, is with the cell or on its way there."""
     person_needed: bool = False
     """A named person has to look at the lane first (`persons_needed`), or to decide on its swap."""
 
@@ -128,7 +132,14 @@ def step(procedure: Procedure, facts: EvacuationFacts) -> Result:
         return _begin(procedure, facts)
     if procedure.stage is Stage.EVACUATION_STARTED:
         return _carry(procedure, facts)
-    return procedure, ()
+    return _left(procedure, facts), ()
+
+
+def _left(procedure: Procedure, facts: EvacuationFacts) -> Procedure:
+    """A pack that may hang in the gripper does so until the cell is seen at rest with an empty one."""
+    lane = facts.lanes.get(procedure.lane_id or "")
+    gone = lane is not None and lane.cell.signal(Signal.GRIPPER_LOADED) is False and lane.cell.cell.active_seq == 0
+    return replace(procedure, left=False) if procedure.left and gone else procedure
 
 
 def persons_needed(before: frozenset[str], mode: StationMode, cells: Mapping[str, CellFacts]) -> frozenset[str]:
@@ -162,7 +173,7 @@ def bars(procedure: Procedure, lane: LaneFacts, facts: EvacuationFacts) -> tuple
     found = [item.name for item in missing(lane.row.permissives, lane.row, _NOWHERE, lane.cell, 1)]
     if not lane.cell.fresh:
         found.append("fresh_status")
-    if lane.cell.cell.active_seq != 0:
+    if lane.cell.cell.active_seq != 0 or (lane.in_flight and procedure.seq is None):
         found.append("cell_idle")
     if facts.mode is not StationMode.THERMAL:
         found.append("thermal_mode")
@@ -183,7 +194,7 @@ def _to(procedure: Procedure, trigger: StageTrigger, **changes: Any) -> Procedur
 
 def _isolate(procedure: Procedure, reasons: Mapping[str, tuple[str, ...]]) -> Result:
     """Leave the pack where it is, with the reasons by lane."""
-    isolated = _to(procedure, StageTrigger.ISOLATE)
+    isolated = _to(procedure, StageTrigger.ISOLATE, left=procedure.seq is not None)
     return isolated, (StageReached(isolated.stage, {"bars": {lane: list(names) for lane, names in reasons.items()}}),)
 
 
