@@ -104,7 +104,7 @@ def line(task: Task, report: Report, took_s: float) -> str:
     ends = ", ".join(f"{name} {report.ends[name]}" for name in ("completed", "returned", "cancelled"))
     return (
         f"explored {task.name:<62} {report.states:>8,} states {report.transitions:>9,} transitions  "
-        f"{report.commands:>7,} commands  ends: {ends}  {took_s:5.1f} s"
+        f"{report.commands:>7,} commands  {report.evacuations:>5,} evacuations  ends: {ends}  {took_s:5.1f} s"
     )
 
 

@@ -68,9 +68,9 @@ class WorldRobot(DirectRobot):
 
     async def resume(self) -> None:
         self._call()
-        if not self.person_acts:
+        if not self.person_acts and not self.world.carries_hot_pack:
             raise Violation("the cell's hold is withdrawn and no person has decided")
         if self.world.env.link_down:
             raise LinkLost("no answer")
-        self.resumed = True
+        self.resumed = self.person_acts
         self.plant.set_hold(LANE, False)

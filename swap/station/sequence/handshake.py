@@ -68,6 +68,16 @@ def due_again(echo: Echo, last_sent_at: datetime | None, now: datetime, *, speed
     return last_sent_at is None or (now - last_sent_at).total_seconds() / speed >= RESEND_S
 
 
+def believed(echo: Echo, last_sent_at: datetime | None, looked_at: datetime | None) -> bool:
+    """Whether a look tells what became of a number: one that shows nothing of it must be younger than the sending.
+
+    Args:
+        last_sent_at: last sending by this process; None where it has not sent the number.
+        looked_at: when the cell was looked at.
+    """
+    return echo is not Echo.UNHEARD or last_sent_at is None or (looked_at is not None and looked_at > last_sent_at)
+
+
 def overdue(deadline_at: datetime | None, now: datetime) -> bool:
     """Whether the time for an answer or a result is over."""
     return deadline_at is not None and now > deadline_at

@@ -22,7 +22,7 @@ from robotics.port import (
     Signal,
 )
 from scheduler.types import StationMode
-from swap.station.sequence.handshake import Echo, due_again, overdue, watch
+from swap.station.sequence.handshake import Echo, believed, due_again, overdue, watch
 from swap.station.sequence.machine import Trigger, session_states
 from swap.station.sequence.permissives import Missing, SeatPlan, broken_guards, location, missing, tripped
 from swap.station.sequence.recipe import QUEUED, RETURNED, TERMINAL, Check, FaultAction, Place, StepRow, StepTable
@@ -110,6 +110,11 @@ def step(table: StepTable, session: Session, facts: StepFacts) -> Result:
 def plan_of(session: Session, row: StepRow) -> SeatPlan:
     """The plan of the seat a row works on."""
     return session.seats[row.seat - 1]
+
+
+def in_flight(session: Session, cell: CellStatus, last_sent_at: datetime | None) -> bool:
+    """Whether the session's command may be on its way to the cell: sent, and not looked for since."""
+    return session.seq is not None and not believed(watch(cell, session.seq), last_sent_at, cell.fast_at)
 
 
 def _taken_over(cell: CellStatus) -> bool:
@@ -244,6 +249,8 @@ def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     decision, cell = facts.decision, facts.cell.cell
     if decision is None or not facts.cell.fresh or tripped(facts.cell) is not None:
         return session, ()
+    if facts.hot_load or in_flight(session, cell, facts.last_sent_at):
+        return session, ()  # a hot pack is not to be set down by a swap; a command may still be on its way
     moving = facts.mode in MOVING_MODES and not _taken_over(cell)
     if decision.kind is DecisionKind.CONTINUE:
         return _continue(table, session, row, facts) if moving else (session, ())
