@@ -25,7 +25,7 @@ from sim.plant.yard import HEADS_PER_SEAT, Head, Truck, TruckPlace, Yard
 from swap.config.station_file import StationConfig
 from swap.places import TANK, bay_place, vehicle_place
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 SEATS_MAX = 2
 HEADS_MAX = 8
 """Heads of one seat that a cell's registers have room for."""
@@ -148,19 +148,22 @@ class Plant:
             raise PlantError(f"no lane {lane_id!r}; known: {', '.join(self.cells)}")
         return self.cells[lane_id]
 
-    def command(self, lane_id: str, command: RobotCommand, token: int | None = None) -> AckCode:
-        """Give a cell a command; `token` is the claim that came with it (None: not checked)."""
-        code = self.cell(lane_id).command(command, self.now_us, token)
+    def command(
+        self, lane_id: str, command: RobotCommand, token: int | None = None, epoch: int | None = None
+    ) -> AckCode:
+        """Give a cell a command; `token` is the claim that came with it, `epoch` the one it was decided in (None: not
+        checked)."""
+        code = self.cell(lane_id).command(command, self.now_us, token, epoch)
         self._react()
         return code
 
-    def done_ack(self, lane_id: str, seq: int) -> None:
+    def done_ack(self, lane_id: str, seq: int, epoch: int | None = None) -> None:
         """Tell a cell that the result of a number has been stored."""
-        self.cell(lane_id).done_ack(seq)
+        self.cell(lane_id).done_ack(seq, epoch)
 
-    def set_hold(self, lane_id: str, hold: bool) -> None:
+    def set_hold(self, lane_id: str, hold: bool, epoch: int | None = None, seq: int = 0) -> None:
         """Ask a cell to hold after the running command, or withdraw that."""
-        self.cell(lane_id).set_hold(hold, self.now_us)
+        self.cell(lane_id).set_hold(hold, self.now_us, epoch, seq)
         self._react()
 
     def set_station_alive(self, lane_id: str, alive: bool) -> None:
@@ -253,6 +256,10 @@ class Plant:
             active_seq=cell.active_seq,
             done_seq=cell.done_seq,
             result=cell.result,
+            epoch=cell.epoch,
+            last_seq=cell.last_seq,
+            done_result=cell.done_result,
+            hold=cell.hold,
             fault_code=shown[0].code if shown else 0,
             fault_level=shown[0].level if shown else 0,
             fault_codes=tuple(fault.code for fault in shown),
