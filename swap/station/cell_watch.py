@@ -28,7 +28,7 @@ from robotics.port import (
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, close_fault, raise_fault
 from swap.station.records import end_command, next_seq, qualified, store_command
-from swap.station.sequence.handshake import Echo, due_again, overdue, watch
+from swap.station.sequence.handshake import Progress, due_again, overdue, watch
 from swap.station.sequence.permissives import CellFacts, tripped
 from swap.tables import FaultRow, RobotCommandRow, Station
 
@@ -213,7 +213,7 @@ class CellWatch:
 
     async def _watch(self, command: RobotCommand, cell: CellStatus, facts: CellFacts) -> bool:
         now, echo = self.context.clock.now(), watch(cell, command.seq)
-        if echo in (Echo.UNHEARD, Echo.RUNNING) and not overdue(self._deadline_at, now):
+        if echo in (Progress.UNHEARD, Progress.RUNNING) and not overdue(self._deadline_at, now):
             due = due_again(echo, self._sent_at, now, speed=self.context.clock.speed)
             if due and self._permitted(command.code, facts):
                 self._sent_at = now
@@ -222,7 +222,7 @@ class CellWatch:
                 except (LinkLost, Refused) as error:
                     log.warning("lane %s: %s", self.lane.id, error)
             return True
-        result = Echo.FAILED if echo in (Echo.UNHEARD, Echo.RUNNING) else echo
+        result = Progress.FAILED if echo in (Progress.UNHEARD, Progress.RUNNING) else echo
         await self.context.write(lambda db: self._end(db, command.seq, result.value))
         self._command = None
         if cell.done_seq == command.seq:
@@ -230,7 +230,7 @@ class CellWatch:
                 await self.robot.acknowledge(command.seq)
             except (LinkLost, Refused) as error:
                 log.warning("lane %s: %s", self.lane.id, error)
-        if command.code is CommandCode.HOME and result is not Echo.DONE:
+        if command.code is CommandCode.HOME and result is not Progress.DONE:
             self.home_by = None
             await self._hold_station("not_homed")
         return True

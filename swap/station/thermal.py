@@ -27,7 +27,7 @@ from swap.station.sequence.evacuation import (
     CommandEnded,
     Effect,
     EvacuationFacts,
-    LaneFacts,
+    EvacuationLane,
     Procedure,
     Result,
     StageReached,
@@ -188,10 +188,10 @@ class ThermalRunner:
             speed=context.clock.speed,
         )
 
-    def _lane_facts(self, lane: LaneRunner, cell: CellStatus) -> LaneFacts:
+    def _lane_facts(self, lane: LaneRunner, cell: CellStatus) -> EvacuationLane:
         session = lane.session
         held = session is not None and session.phase is Phase.HELD and session.hold_reason is not HoldReason.MODE
-        return LaneFacts(
+        return EvacuationLane(
             cell=lane.cell_facts(cell),
             row=load_recipe(lane.lane.recipe, self.context.config.folder).evacuation,
             next_seq=next_seq(self._last_seq(lane.lane.id), cell.ack_seq, cell.active_seq, cell.done_seq),

@@ -15,7 +15,7 @@ from swap.station.sequence.evacuation import (
     CommandEnded,
     Effect,
     EvacuationFacts,
-    LaneFacts,
+    EvacuationLane,
     Procedure,
     StageReached,
     WithdrawHold,
@@ -65,11 +65,11 @@ class Hot:
 
     def facts(self) -> EvacuationFacts:
         lanes = {
-            lane: LaneFacts(
+            lane: EvacuationLane(
                 CellFacts(replace(cell, signals=dict(self.signals[lane])), self.age_s, self.age_s, 2.0, {}),
                 self.rows[lane],
                 SEQ,
-                lane in self.waits,
+                person_needed=lane in self.waits,
             )
             for lane, cell in self.cells.items()
         }

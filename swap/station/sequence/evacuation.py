@@ -14,7 +14,7 @@ from typing import Any
 
 from robotics.port import CommandCode, ControlMode, Location, LocationKind, ResultCode, RobotCommand, RunMode, Signal
 from scheduler.types import StationMode
-from swap.station.sequence.handshake import Echo, due_again, overdue, watch
+from swap.station.sequence.handshake import Progress, due_again, overdue, watch
 from swap.station.sequence.permissives import TRIPS, CellFacts, SeatPlan, missing
 from swap.station.sequence.recovery import StepFault, cell_fault, recovery_for, refusal
 from swap.station.sequence.sequencer import MOVING_MODES
@@ -61,7 +61,7 @@ class Procedure:
 
 
 @dataclass(frozen=True, slots=True)
-class LaneFacts:
+class EvacuationLane:
     """One cell that reaches the bay."""
 
     cell: CellFacts
@@ -80,7 +80,7 @@ class EvacuationFacts:
 
     now: datetime
     mode: StationMode
-    lanes: Mapping[str, LaneFacts]
+    lanes: Mapping[str, EvacuationLane]
     charge_kw: float | None = None
     """What the charger of the bay gives; None when unknown."""
     last_sent_at: datetime | None = None
@@ -166,7 +166,7 @@ def _somebody_there(facts: CellFacts) -> bool:
     return lost or (facts.fresh and (cell.control_mode is ControlMode.LOCAL or cell.run_mode is RunMode.MAINTENANCE))
 
 
-def bars(procedure: Procedure, lane: LaneFacts, facts: EvacuationFacts) -> tuple[str, ...]:
+def bars(procedure: Procedure, lane: EvacuationLane, facts: EvacuationFacts) -> tuple[str, ...]:
     """Why a cell may not be asked to carry the pack now, by names of facts; empty when it may. Unknown bars."""
     if lane.row is None:
         return ("no_evacuation",)
@@ -218,14 +218,14 @@ def _begin(procedure: Procedure, facts: EvacuationFacts) -> Result:
     return _isolate(procedure, reasons)
 
 
-def _send(procedure: Procedure, lane: LaneFacts, facts: EvacuationFacts) -> Result:
+def _send(procedure: Procedure, lane: EvacuationLane, facts: EvacuationFacts) -> Result:
     assert lane.row is not None
     deadline_at = facts.now + timedelta(seconds=lane.row.timeout_s)
     sent = replace(procedure, seq=lane.next_seq, deadline_at=deadline_at, confirming=False)
     return sent, (*_free(lane), Send(_command(sent)))
 
 
-def _free(lane: LaneFacts) -> tuple[Effect, ...]:
+def _free(lane: EvacuationLane) -> tuple[Effect, ...]:
     """What makes the cell take a command: the result of a held swap is taken, its sensors tell the step later."""
     cell = lane.cell.cell
     shown = (Acknowledge(cell.done_seq),) if cell.result is not ResultCode.NONE else ()
@@ -248,15 +248,15 @@ def _carry(procedure: Procedure, facts: EvacuationFacts) -> Result:
         return _fail(procedure, lane, facts, StepFault("command_timeout", withdrawn=True)) if late else (procedure, ())
     cell = lane.cell.cell
     echo = watch(cell, seq)
-    if echo is Echo.DONE:
+    if echo is Progress.DONE:
         return _confirm(procedure, lane, lane.row, facts)
-    if echo in (Echo.FAILED, Echo.ABORTED):
+    if echo in (Progress.FAILED, Progress.ABORTED):
         return _fail(procedure, lane, facts, cell_fault(lane.row, cell, f"command_{echo}"))
-    if echo is Echo.REFUSED:
+    if echo is Progress.REFUSED:
         return _fail(procedure, lane, facts, refusal(cell))
     if overdue(procedure.deadline_at, facts.now):
         return _fail(procedure, lane, facts, StepFault("command_timeout", withdrawn=True))
-    if echo is Echo.UNHEARD:
+    if echo is Progress.UNHEARD:
         # Only the process that sent it sends it again: after a restart nothing moves by itself.
         lacking = ("restart",) if facts.last_sent_at is None else bars(procedure, lane, facts)
         if lacking:
@@ -266,7 +266,7 @@ def _carry(procedure: Procedure, facts: EvacuationFacts) -> Result:
     return procedure, ()
 
 
-def _confirm(procedure: Procedure, lane: LaneFacts, row: StepRow, facts: EvacuationFacts) -> Result:
+def _confirm(procedure: Procedure, lane: EvacuationLane, row: StepRow, facts: EvacuationFacts) -> Result:
     assert procedure.seq is not None
     if not missing(row.confirm, row, _NOWHERE, lane.cell, 1):
         arrived = _to(procedure, StageTrigger.ARRIVE)
@@ -288,7 +288,7 @@ _STAYS_HELD = HoldRobot("the evacuation has ended")
 """What was held for the procedure stays so: the swap waits for a person."""
 
 
-def _fail(procedure: Procedure, lane: LaneFacts, facts: EvacuationFacts, fault: StepFault) -> Result:
+def _fail(procedure: Procedure, lane: EvacuationLane, facts: EvacuationFacts, fault: StepFault) -> Result:
     """The command failed: once more with a new number where the row says so and the cell may, else the pack stays."""
     assert lane.row is not None
     assert procedure.seq is not None
@@ -298,7 +298,7 @@ def _fail(procedure: Procedure, lane: LaneFacts, facts: EvacuationFacts, fault: 
     return _end(procedure, lane, (fault.name,))
 
 
-def _end(procedure: Procedure, lane: LaneFacts, reasons: tuple[str, ...]) -> Result:
+def _end(procedure: Procedure, lane: EvacuationLane, reasons: tuple[str, ...]) -> Result:
     assert procedure.seq is not None
     isolated, reached = _isolate(procedure, {procedure.lane_id or "": reasons})
     shown = (Acknowledge(procedure.seq),) if lane.cell.cell.done_seq == procedure.seq else ()

@@ -22,7 +22,7 @@ from robotics.port import (
     Signal,
 )
 from scheduler.types import StationMode
-from swap.station.sequence.handshake import Echo, believed, due_again, overdue, watch
+from swap.station.sequence.handshake import Progress, believed, due_again, overdue, watch
 from swap.station.sequence.machine import Trigger, session_states
 from swap.station.sequence.permissives import Missing, SeatPlan, broken_guards, location, missing, tripped
 from swap.station.sequence.recipe import QUEUED, RETURNED, TERMINAL, Check, FaultAction, Place, StepRow, StepTable
@@ -57,7 +57,7 @@ MOVING_MODES = frozenset({StationMode.AUTOMATIC, StationMode.CLOSED})
 """Modes in which a session may send commands."""
 _LOADS = frozenset({"gripper_loaded", "source_occupied", "target_occupied"})
 """Facts that say where the packs are."""
-_BROKEN_OFF = {Echo.FAILED: "command_failed", Echo.ABORTED: "command_aborted"}
+_BROKEN_OFF = {Progress.FAILED: "command_failed", Progress.ABORTED: "command_aborted"}
 """Ends of a command that are no success, with their fault."""
 
 
@@ -301,7 +301,7 @@ def _continue(table: StepTable, session: Session, row: StepRow, facts: StepFacts
     decided = Resumed(facts.decision, session.state, session.state) if facts.decision else None
     effects: tuple[Effect, ...] = (decided,) if decided else ()
     echo = None if seq is None else watch(cell, seq)
-    if echo is Echo.UNHEARD:
+    if echo is Progress.UNHEARD:
         # The cell knows nothing of the number: it never came, or the cell lost it. The row begins anew.
         return _again(resumed, row, facts.now), effects
     if seq is None or echo not in _BROKEN_OFF or _confirmed(table, session, row, facts):
@@ -315,21 +315,21 @@ def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     cell, seq = facts.cell.cell, session.seq
     assert seq is not None
     echo = watch(cell, seq)
-    if echo is Echo.DONE:
+    if echo is Progress.DONE:
         deadline_at = facts.now + timedelta(seconds=row.confirm_s * max(1.0, facts.speed / 10))
         return _confirming(table, replace(session, phase=Phase.CONFIRMING, deadline_at=deadline_at), row, facts)
     if echo in _BROKEN_OFF:
         # A motion that was broken off tells of a trip or of a person at the cell, seen or not: that waits for a person
         # even where the sensors already show it carried out.
-        decided = echo is Echo.FAILED or session.resumed
+        decided = echo is Progress.FAILED or session.resumed
         if decided and _confirmed(table, session, row, facts):
             return _done(table, session, row, facts)
         return _fail(table, session, row, facts, cell_fault(row, cell, _BROKEN_OFF[echo]))
-    if echo is Echo.REFUSED:
+    if echo is Progress.REFUSED:
         return _fail(table, session, row, facts, refusal(cell))
     if overdue(session.deadline_at, facts.now):
         return _hold(session, HoldReason.TIMEOUT, {"seq": seq, "active": cell.active_seq == seq})
-    if echo is Echo.UNHEARD and session.resumed and _confirmed(table, session, row, facts):
+    if echo is Progress.UNHEARD and session.resumed and _confirmed(table, session, row, facts):
         return _done(table, session, row, facts)  # carried out by a cell that has lost its numbers since
     if due_again(echo, facts.last_sent_at, facts.now, speed=facts.speed):
         lacking = _missing(table, session, row, facts, row.permissives)
