@@ -46,6 +46,7 @@ class WorldRobot(DirectRobot):
         if env.link_down:
             raise LinkLost("no answer")  # asked on what was seen a moment ago; it reaches nobody
         self.world.rules.asked(self.world, command)
+        env = self.world.env
         if env.drop_sends:
             self.world.env = replace(env, drop_sends=env.drop_sends - 1)
             raise LinkLost("no answer")
