@@ -212,12 +212,18 @@ def _done(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
 
 
 def _way_back(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> str | None:
-    """Where the way back begins, if the packs lie so that it can; None where a person must look."""
+    """Where the way back begins, if the packs lie so that it can be gone to its end: what its first row moves, and the
+    vehicle's own pack in its bay. None where a person must look."""
     if row.unwind_state is None:
         return None
     first = table.by_state[row.unwind_state]
     loads = tuple(name for name in first.permissives if name.removeprefix("!") in _LOADS)
     possible = not _missing(table, session, first, facts, loads) or _confirmed(table, session, first, facts)
+    possible = possible and all(
+        not _missing(table, session, later, facts, ("source_occupied",))
+        for later in table.way(row.unwind_state)
+        if later.source is Place.OLD_BAY
+    )
     return session_states(table).next(row.state, Trigger.UNWIND) if possible else None
 
 
