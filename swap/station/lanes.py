@@ -27,7 +27,7 @@ from swap.station.lane_journal import LaneJournal
 from swap.station.records import load_session, next_seq, qualified, store_session, table_for
 from swap.station.sequence.permissives import BayFact, CellFacts, SeatPlan, tripped
 from swap.station.sequence.recipe import TERMINAL, Check, StepTable
-from swap.station.sequence.sequencer import MOVING_MODES, begin, interrupted, step
+from swap.station.sequence.sequencer import MOVING_MODES, begin, in_flight, interrupted, step
 from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,
@@ -135,6 +135,10 @@ class LaneRunner:
     def at_work(self) -> bool:
         """A swap runs here, or a reset or a homing is with the cell."""
         return self.watch.busy or (self.session is not None and self.session.phase is not Phase.HELD)
+
+    def in_flight(self, cell: CellStatus) -> bool:
+        """A command of the swap, a reset or a homing is with the cell, or on its way there."""
+        return self.watch.busy or (self.session is not None and in_flight(self.session, cell, self._last_sent_at))
 
     def go_on(self) -> None:
         """After a clean stop: the cell's hold of that stop is to be withdrawn as soon as the cell answers."""
@@ -340,6 +344,7 @@ class LaneRunner:
             checks=checks,
             decision=decision,
             last_sent_at=self._last_sent_at,
+            hot_load=self.lane.id in context.hot_loads,
         )
 
     def _next_seq(self, cell: CellStatus) -> int:

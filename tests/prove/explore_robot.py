@@ -46,6 +46,7 @@ class WorldRobot(DirectRobot):
         if env.link_down:
             raise LinkLost("no answer")  # asked on what was seen a moment ago; it reaches nobody
         self.world.rules.asked(self.world, command)
+        env = self.world.env
         if env.drop_sends:
             self.world.env = replace(env, drop_sends=env.drop_sends - 1)
             raise LinkLost("no answer")
@@ -68,9 +69,9 @@ class WorldRobot(DirectRobot):
 
     async def resume(self, epoch: int | None = None) -> None:
         self._call()
-        if not self.person_acts:
+        if not self.person_acts and not self.world.carries_hot_pack:
             raise Violation("the cell's hold is withdrawn and no person has decided")
         if self.world.env.link_down:
             raise LinkLost("no answer")
-        self.resumed = True
+        self.resumed = self.person_acts
         self.plant.set_hold(LANE, False)

@@ -96,6 +96,8 @@ class StepFacts:
     checks: Mapping[Check, bool | None] = field(default_factory=dict)
     decision: Decision | None = None
     last_sent_at: datetime | None = None
+    hot_load: bool = False
+    """A hot pack may hang in the gripper, where a failed evacuation has left it."""
 
 
 @dataclass(frozen=True, slots=True)
