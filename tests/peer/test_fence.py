@@ -17,9 +17,10 @@ from pymodbus.client import AsyncModbusTcpClient
 from robotics.modbus_link.registers import load_map
 from sim.devices.servers import DeviceServers
 from sim.plant.plant import Plant
+from tests.support.ports import own_ports
 from tests.support.robotics.fence import LateController
 from tests.support.robotics.peer import powered, until
-from tests.support.sim.plant import START_AT, free_ports, station
+from tests.support.sim.plant import START_AT, station
 
 pytestmark = pytest.mark.system
 MAP = "swap_cell_v2"
@@ -53,7 +54,7 @@ async def cell(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
             await until(lambda: peer.said("listening"))
             yield Cell(peer.port, lambda: len(peer.said("motion")), lambda _: peer.at_panel(signal.SIGHUP))
         return
-    config = station(ports=free_ports(), map_name=MAP)
+    config = station(ports=own_ports(4), map_name=MAP)
     plant = Plant(config, seed=3, start_at=START_AT)
     servers = DeviceServers(plant, config, speed=15.0)
     begun: list[int] = []
