@@ -13,7 +13,7 @@ from datetime import datetime
 
 from robotics.config import CellSection
 from robotics.faults import fault_by_code
-from robotics.handshake import BadWord, Echo, Handshake, decode_location, meaning, whole
+from robotics.handshake import BadWord, CommandEcho, Handshake, decode_location, meaning, whole
 from robotics.modbus_link.link import ModbusLink
 from robotics.modbus_link.registers import RegisterMap, Value
 from robotics.port import (
@@ -51,7 +51,7 @@ class _Block:
 class _Words:
     """The decoded words of a good fast block."""
 
-    echo: Echo
+    echo: CommandEcho
     state: CellState
     control_mode: ControlMode
     run_mode: RunMode
@@ -63,7 +63,7 @@ class _Words:
 
 
 _NOTHING = _Words(
-    echo=Echo(0, AckCode.NONE, 0, 0, ResultCode.NONE),
+    echo=CommandEcho(0, AckCode.NONE, 0, 0, ResultCode.NONE),
     state=CellState.FREE,
     control_mode=ControlMode.ONLINE,
     run_mode=RunMode.AUTO,

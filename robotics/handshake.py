@@ -29,7 +29,7 @@ class BadWord(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Echo:
+class CommandEcho:
     """What a cell says about commands; what its style does not carry is None, the epoch then 0."""
 
     ack_seq: int
@@ -51,7 +51,7 @@ class Handshake(Protocol):
     fenced: bool
     """The cell judges the epoch of every request."""
 
-    def echo(self, values: Mapping[str, Value]) -> Echo:
+    def echo(self, values: Mapping[str, Value]) -> CommandEcho:
         """What the fast block says. Raises BadWord."""
 
     def acknowledgement(self, seq: int) -> int:
@@ -83,9 +83,9 @@ class SequenceHandshake:
     def __init__(self, register_map: RegisterMap) -> None:
         self._map = register_map
 
-    def echo(self, values: Mapping[str, Value]) -> Echo:
+    def echo(self, values: Mapping[str, Value]) -> CommandEcho:
         """What the fast block says. Raises BadWord."""
-        return Echo(
+        return CommandEcho(
             ack_seq=whole(values, "ack_seq"),
             ack_code=AckCode[meaning(self._map, values, "ack_code").upper()],
             active_seq=whole(values, "active_seq"),
@@ -103,7 +103,7 @@ class FencedHandshake(SequenceHandshake):
 
     fenced = True
 
-    def echo(self, values: Mapping[str, Value]) -> Echo:
+    def echo(self, values: Mapping[str, Value]) -> CommandEcho:
         """What the fast block says. Raises BadWord, also for epoch 0, which no running cell shows."""
         epoch = whole(values, "epoch")
         if epoch == 0:
@@ -131,7 +131,7 @@ class FlagHandshake:
     def __init__(self, register_map: RegisterMap) -> None:
         self._map = register_map
 
-    def echo(self, values: Mapping[str, Value]) -> Echo:
+    def echo(self, values: Mapping[str, Value]) -> CommandEcho:
         """What the fast block says. Raises BadWord, also for flags that contradict each other."""
         task = whole(values, "task_echo")
         up = {name for name in values if name.startswith("flag_") and values[name] is True}
@@ -143,7 +143,7 @@ class FlagHandshake:
             ack = AckCode[meaning(self._map, values, "refusal").upper()]
         elif "flag_accepted" in up:
             ack = AckCode.ACCEPTED
-        return Echo(
+        return CommandEcho(
             ack_seq=task,
             ack_code=ack,
             active_seq=task if "flag_running" in up else 0,

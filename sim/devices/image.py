@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from battery_bms.config import RackDeviceSection
-from battery_bms.port import ChargerState
+from battery_bms.port import BMS_VALUES, ChargerState
 from robotics.handshake import decode_location, encode_location
 from robotics.modbus_link.registers import RegisterMap, Value
 from robotics.port import AckCode, CommandCode, Location, ResultCode, RobotCommand
@@ -366,21 +366,7 @@ class BayUnit(Image):
         return True
 
 
-_BMS_ENTRIES = (
-    "soc_pct",
-    "energy_kwh",
-    "soh_pct",
-    "voltage_v",
-    "current_a",
-    "temp_max_c",
-    "temp_min_c",
-    "cell_max_v",
-    "cell_min_v",
-    "insulation_ohm_per_v",
-    "max_charge_kw",
-    "alarm_level",
-    "alarm_bits",
-)
+_BMS_ENTRIES = (*BMS_VALUES, "alarm_level", "alarm_bits")
 
 
 class MeterUnit(Image):

@@ -31,7 +31,7 @@ from robotics.port import (
 )
 from sim.plant.cell_state import DRIVER_MOVES, PHASES, ActiveCommand, CellTruth
 from sim.plant.fault_codes import cell_fault
-from sim.plant.interlocks import Verdict, judge, vehicle_secured
+from sim.plant.interlocks import Ruling, judge, vehicle_secured
 from sim.plant.motion import effect
 from sim.plant.rack import US_PER_S
 
@@ -150,9 +150,9 @@ class Cell(CellTruth):
         if self.hold or not self.station_alive:
             return AckCode.REFUSED_MODE
         verdict = judge(self, command, now_us)
-        if verdict == Verdict.BAD_PARAMETER:
+        if verdict == Ruling.BAD_PARAMETER:
             return AckCode.REFUSED_PARAMETER
-        return AckCode.ACCEPTED if verdict == Verdict.FREE else AckCode.REFUSED_INTERLOCK
+        return AckCode.ACCEPTED if verdict == Ruling.FREE else AckCode.REFUSED_INTERLOCK
 
     def _start(self, command: RobotCommand, now_us: int) -> None:
         whole_s = self.draw(self._nominal_s(command), SPREAD_SHARE) * self.faults.slow_factor

@@ -24,7 +24,7 @@ from robotics.port import (
 )
 from sim.plant.fault_codes import cell_fault
 from sim.plant.rack import PackTruth, Rack
-from sim.plant.yard import Draw, Head, Truck, Yard
+from sim.plant.yard import Draw, LockHead, Truck, Yard
 from swap.places import TANK, bay_place, gripper_place, vehicle_place
 
 USED_NUMBERS = 256
@@ -239,12 +239,12 @@ class CellTruth:
 
     def head_reads_closed(self, truck: Truck, index: int) -> bool:
         """The limit switch of one head."""
-        return truck.heads[index] == Head.CLOSED or index in self.faults.head_lies
+        return truck.heads[index] == LockHead.CLOSED or index in self.faults.head_lies
 
     def head_agrees_closed(self, truck: Truck, index: int) -> bool:
         """Position, torque, limit switch and vision of one head agree on closed."""
         lies = index in self.faults.head_lies and self.faults.lie_agreed
-        return truck.heads[index] == Head.CLOSED or lies
+        return truck.heads[index] == LockHead.CLOSED or lies
 
     def locks_closed(self, truck: Truck) -> bool:
         """All sensors of all heads agree on closed."""

@@ -21,7 +21,7 @@ from sim.plant.cell import Cell
 from sim.plant.fault_codes import cell_fault
 from sim.plant.faults import checked, find_fault
 from sim.plant.rack import US_PER_S, PlantError, Rack
-from sim.plant.yard import HEADS_PER_SEAT, Head, Truck, TruckPlace, Yard
+from sim.plant.yard import HEADS_PER_SEAT, LockHead, Truck, TruckPlace, Yard
 from swap.config.station_file import StationConfig
 from swap.places import TANK, bay_place, vehicle_place
 
@@ -268,7 +268,7 @@ class Plant:
             vehicle_tag=0 if truck is None else cell.faults.tag_misread or truck.tag,
             signals=self.signals(lane_id),
             bays_occupied=self.bays_occupied(),
-            heads_open=_head_bits(truck, lambda t, head: t.heads[head] == Head.OPEN),
+            heads_open=_head_bits(truck, lambda t, head: t.heads[head] == LockHead.OPEN),
             heads_closed=_head_bits(truck, cell.head_reads_closed),
         )
 
@@ -300,7 +300,7 @@ class Plant:
             Signal.GEAR_NEUTRAL: secured.get("gear_neutral"),
             Signal.KEY_OFF: secured.get("key_off"),
             Signal.HV_OFF: secured.get("hv_off"),
-            Signal.LOCKS_OPEN: bool(heads) and all(head == Head.OPEN for head in heads),
+            Signal.LOCKS_OPEN: bool(heads) and all(head == LockHead.OPEN for head in heads),
             Signal.LOCKS_CLOSED: truck is not None and cell.locks_closed(truck),
             Signal.SEAT_1_OCCUPIED: seat(1),
             Signal.SEAT_2_OCCUPIED: seat(2),
