@@ -25,8 +25,11 @@ from sqlmodel import col, select
 from scheduler.types import StationMode
 from swap.audit import audit
 from swap.commerce.bookings import check_in
-from swap.config.station_file import StationConfig, parse_station
+from swap.config.loading import parse_station
+from swap.config.station_file import StationConfig
 from swap.events import EventKind
+from swap.messages.requests import Confirm, Decide, Request
+from swap.places import place_of, place_within
 from swap.station.requests import make_request
 from swap.station.sequence.session import STATION_REASONS, Phase
 from swap.store import Store
@@ -36,7 +39,6 @@ from tests.prove.kill_points import KillPoint
 from tests.prove.kill_station import run_controller
 from tests.support.ports import own_ports
 from tests.support.sim.plant import station_data
-from tests.support.swap.station import plant_place
 
 SPEED = 1.0
 MOTION_SHARE = 0.01
@@ -196,7 +198,7 @@ class Trial:
             self._begun = (await devices.look()).begun
             return True
         with self.store.reading() as db:
-            events = db.exec(select(StationEvent).order_by(col(StationEvent.id).desc()).limit(4)).all()
+            events = db.exec(select(StationEvent).order_by(col(StationEvent.seq).desc()).limit(4)).all()
             last = "; ".join(f"{e.kind} {e.data}" for e in reversed(events))
         self._wrong(f"not killed at {point}; exit code {process.exitcode}; {last}")
         return False
@@ -233,8 +235,8 @@ class Trial:
         if (await devices.look()).begun != self._begun:
             self._wrong(f"after kill {self._lives - 1} something began before a person confirmed")
         if self.way_back and self._lives == 2:
-            await self._ask(process, "decide", swap_id=self._swap_id, decision="unwind")
-        await self._ask(process, "confirm")
+            await self._ask(process, Decide(swap_id=self._swap_id, decision="unwind"))
+        await self._ask(process, Confirm())
 
     async def _end(self, process: Any) -> str:
         """Until the swap has ended, or waits for a person who has decided often enough."""
@@ -264,23 +266,22 @@ class Trial:
             reason = swap.hold_reason
             held = db.get_one(Station, self.config.station.id).mode == StationMode.HELD
         if held or reason in STATION_REASONS:
-            await self._ask(process, "confirm")
+            await self._ask(process, Confirm())
         else:
-            await self._ask(process, "decide", swap_id=self._swap_id, decision="continue")
+            await self._ask(process, Decide(swap_id=self._swap_id, decision="continue"))
 
-    async def _ask(self, process: Any, kind: str, **arguments: Any) -> None:
+    async def _ask(self, process: Any, request: Request) -> None:
         """Ask until it is done; a refusal tells the person to look again, which takes a moment."""
         for _ in range(20):
             with self.store.transaction() as db:
                 made = make_request(
                     db,
                     station_id=self.config.station.id,
-                    kind=kind,
-                    arguments=arguments,
+                    request=request,
                     name=PERSON,
                     at=self._station_time(db),
                 )
-            await self._until(self._answered, process, f"the answer to {kind}")
+            await self._until(self._answered, process, f"the answer to {request.kind}")
             with self.store.reading() as db:
                 row = db.get_one(ControlRequest, made.request_id)
                 if row.status == "done":
@@ -289,11 +290,11 @@ class Trial:
             if not process.is_alive():
                 return
             await asyncio.sleep(0.5)
-        self._wrong(f"{kind} is refused: {answer}")
+        self._wrong(f"{request.kind} is refused: {answer}")
 
     def _station_time(self, db: Db) -> Any:
         """Station time as the record has it."""
-        return db.exec(select(StationEvent.at).order_by(col(StationEvent.id).desc()).limit(1)).one()
+        return db.exec(select(StationEvent.at).order_by(col(StationEvent.seq).desc()).limit(1)).one()
 
     def _judge(self, look: Look) -> None:
         for (what, seq), count in look.counts.items():
@@ -308,12 +309,13 @@ class Trial:
             if self.outcome.ended == "completed" and look.moved != 4:
                 self._wrong(f"{look.moved} motions of packs in one swap, not 4")
             if self.outcome.ended in ("completed", "returned"):
-                recorded = {pack.id: plant_place(pack) for pack in db.exec(select(Pack)).all()}
+                packs = db.exec(select(Pack)).all()
+                recorded = {pack.id: place_within(place_of(pack), self.config.station.id) for pack in packs}
                 differing = {k: (recorded.get(k), place) for k, place in look.places.items() if recorded[k] != place}
                 if differing:
                     self._wrong(f"record and truth differ: {differing}")
             self.outcome.wrong += [f"audit {i.name}: {v}" for i in audit(db).invariants for v in i.violations]
-            if db.exec(select(StationEvent.id).where(StationEvent.actor == PERSON)).first() is None:
+            if db.exec(select(StationEvent.seq).where(StationEvent.actor == PERSON)).first() is None:
                 self._wrong("no event names the person who confirmed")
 
     def _start(self, point: KillPoint | None) -> Any:
@@ -330,7 +332,7 @@ class Trial:
     @staticmethod
     def _starts(db: Db) -> Sequence[Mapping[str, Any]]:
         kind = EventKind.CONTROLLER_STARTED.value
-        query = select(StationEvent.data).where(StationEvent.kind == kind).order_by(col(StationEvent.id))
+        query = select(StationEvent.data).where(StationEvent.kind == kind).order_by(col(StationEvent.seq))
         return db.exec(query).all()
 
     async def _until(self, true: Callable[[Db], bool], process: Any, what: str) -> None:

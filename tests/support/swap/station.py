@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from robotics.faults import fault_by_code
 from robotics.port import CellStatus, CommandCode, LinkLost, RobotCommand
-from scheduler.tariff import load_tariff
+from scheduler.tariff_files import load_tariff
 from sim.live.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant.plant import Plant
 from swap.audit import AuditReport, audit
@@ -20,10 +20,12 @@ from swap.commerce.bookings import check_in
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.events import EventKind
+from swap.places import place_of, place_within
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
+from swap.station.life.database import DirectDatabase
 from swap.store import Store
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Station, StationEvent, Swap
 from tests.support.swap.databases import fill
@@ -116,7 +118,7 @@ class Bench:
         self.clock._origin_s = 0.0
         tariff = load_tariff(self.config.tariff, self.config.station.zone)
         self.tariff = tariff
-        context = StationContext.build(self.store, self.config, self.clock, tariff)
+        context = StationContext.build(DirectDatabase(self.store), self.config, self.clock, tariff)
         lease = Lease(self.store, self.config.station.id)
         lease.acquire(self.clock.now())
         for cell in self.plant.cells.values():
@@ -195,9 +197,10 @@ class Bench:
         return report
 
     def recorded_places(self) -> dict[str, str]:
-        """Where the record says each pack is, in the plant's words."""
+        """Where the record says each pack is, as within the station."""
         with self.store.reading() as db:
-            return {pack.id: plant_place(pack) for pack in db.exec(select(Pack)).all()}
+            station_id = self.config.station.id
+            return {pack.id: place_within(place_of(pack), station_id) for pack in db.exec(select(Pack)).all()}
 
     def pack(self, pack_id: str) -> Pack:
         """A pack's row."""
@@ -230,7 +233,7 @@ class Bench:
         while self.seconds < until_s:
             await self.tick(step_s or self.hop_s())
             for event in self.events(after=last):
-                last = event.id
+                last = event.seq
                 if event.kind == kind and all(event.data.get(k) == v for k, v in data.items()):
                     return event
         seen = [(e.kind, e.data) for e in self.events(after=first)][-6:]
@@ -275,12 +278,12 @@ class Bench:
     def last_event_id(self) -> int:
         """Newest event id, 0 when there is none."""
         with self.store.reading() as db:
-            return db.exec(select(func.max(StationEvent.id))).one() or 0
+            return db.exec(select(func.max(StationEvent.seq))).one() or 0
 
     def events(self, after: int = 0) -> list[StationEvent]:
         """Events in order."""
         with self.store.reading() as db:
-            rows = db.exec(select(StationEvent).where(StationEvent.id > after).order_by(col(StationEvent.id))).all()
+            rows = db.exec(select(StationEvent).where(StationEvent.seq > after).order_by(col(StationEvent.seq))).all()
             db.expunge_all()
             return list(rows)
 
@@ -291,17 +294,6 @@ class Bench:
     def close(self) -> None:
         """Release the database."""
         self.store.close()
-
-
-def plant_place(pack: Pack) -> str:
-    """Where the record says a pack is, in the plant's words."""
-    if pack.bay_id is not None:
-        return f"bay:{pack.bay_id.partition(':')[2]}"
-    if pack.vehicle_id is not None:
-        return f"seat:{pack.vehicle_id}:{pack.seat}"
-    if pack.gripper_lane_id is not None:
-        return f"gripper:{pack.gripper_lane_id.partition(':')[2]}"
-    return "tank:1" if pack.tank_station_id is not None else "off_site"
 
 
 __all__ = ["START_AT", "Bench", "timedelta"]
