@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time
 from math import cos, pi
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
@@ -25,7 +25,7 @@ from robotics.modbus_link.config import Identifier
 from scheduler.config import ChargingSection, TariffSection
 from sim.scenario.base import DayHours, Factor, Section, Share
 from sim.scenario.site import DrEventSection, PvSection, StaffSection, StorageSection
-from swap.config.station_file import VehicleModelSection
+from swap.config.station_file import VehicleModelSection, ZoneName
 
 
 class SocSection(Section):
@@ -334,7 +334,7 @@ class Scenario(Section):
     id: Identifier
     name_zh: str
     name_en: str
-    timezone: str = "Asia/Shanghai"
+    timezone: ZoneName = "Asia/Shanghai"
     station: str | None = None
     """Station file, relative to the scenario; its equipment is the one studied."""
     fleets: tuple[FleetSection, ...] = Field(min_length=1)
@@ -360,13 +360,6 @@ class Scenario(Section):
     """Trucks by fleet. Taken from the station file; made up where it names none."""
     folder: str = "."
     """Where relative paths start; set by the loader."""
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError(f"{value!r} is no IANA time zone; use a name such as Asia/Shanghai")
-        return value
 
     @property
     def zone(self) -> ZoneInfo:

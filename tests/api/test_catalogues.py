@@ -91,7 +91,9 @@ def test_requests_and_ends_have_words() -> None:
 
 def test_a_missing_catalogue_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("api.words.LOCALE", tmp_path)
-    monkeypatch.setattr("sys.argv", ["swap", "--lang", "en", "db", "upgrade", "--database-url", "sqlite:///none.db"])
+    monkeypatch.setattr(
+        "sys.argv", ["swap", "--lang", "en", "db", "upgrade", "--database-url", f"sqlite:///{tmp_path}/none.db"]
+    )
     monkeypatch.setattr("api.terminal._load", api.terminal._load.__wrapped__)
     said = io.StringIO()
     monkeypatch.setattr("sys.stderr", said)
