@@ -15,6 +15,8 @@ import typer
 from typer.testing import CliRunner
 
 from api.cli.__main__ import app
+from robotics.handshake import limit_sentence, limits_of
+from robotics.modbus_link.registers import load_map
 from swap.config.loading import load_station
 from swap.config.seed import sync_station
 from swap.messages.events import Reconciled
@@ -268,6 +270,9 @@ def test_check_says_what_an_unfenced_layout_leaves_open(tmp_path: Path) -> None:
         _, out, _ = swap("check", str(path), "--lang", language)
         assert "swap_cell_v1" in out
         assert all(limit_sentence(limit, language) in out for limit in left)
-        assert all(limit_sentence(limit, language) not in swap("check", str(STATION_FILE), "--lang", language)[1] for limit in left)
+        assert all(
+            limit_sentence(limit, language) not in swap("check", str(STATION_FILE), "--lang", language)[1]
+            for limit in left
+        )
     _, out, _ = swap("check", str(path), "--json")
     assert {tuple(lane["limits"]) for lane in json.loads(out)["open_limits"].values()} == {tuple(left)}

@@ -318,7 +318,7 @@ async def test_a_cell_that_had_no_owner_between_two_looks_waits_for_a_person(ben
     owner = cell.owner
     cell.claim(0, owner_silent=True)  # the PLC has not heard its owner for 3 s, and then again
     cell.claim(owner, owner_silent=True)
-    held = await bench.run_until(EventKind.SWAP_HELD, 20, 1.0)
+    held = await bench.run_until(SwapHeld.kind, 20, 1.0)
     assert held.data["reason"] == HoldReason.CELL_CHANGED
     await bench.run(60)  # the motion under way ends
     await bench.run_while_still(60)
@@ -331,7 +331,7 @@ async def test_a_confirmation_that_is_older_than_a_trip_releases_nothing(
 ) -> None:
     swap_id = await under_way(bench, "lifting_old")
     bench.plant.inject("estop", "L1")
-    await bench.run_until(EventKind.SWAP_HELD, 20, 1.0)
+    await bench.run_until(SwapHeld.kind, 20, 1.0)
     bench.plant.clear("estop", "L1")
     await bench.run(5)
     reconciled = bench.controller.reconcile_now
@@ -357,7 +357,7 @@ async def test_a_result_that_is_not_on_record_waits_for_a_person(bench: Bench) -
     cell = bench.plant.cell("L1")
     cell.done_seq, cell.result = 60_000, ResultCode.DONE  # of a database that is no more
     bench.arrive("V1", 30)
-    held = await bench.run_until(EventKind.SWAP_HELD, step_s=None)
+    held = await bench.run_until(SwapHeld.kind, step_s=None)
     assert held.data["reason"] == HoldReason.UNKNOWN_RESULT
     await bench.run_while_still(30)
     assert cell.result is ResultCode.DONE
