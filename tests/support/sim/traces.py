@@ -134,8 +134,8 @@ def _demand(rate: float, **over: Any) -> dict[str, Any]:
     return {"trucks_per_hour_by_hour": [rate] * 24, "follows_cold": False} | over
 
 
-_SIZED = {"packs": 36, "chargers": 8, "transformer_kva": 2000, "lanes": 2}
-_TWO_PACKS = {
+_SIZED: dict[str, Any] = {"packs": 36, "chargers": 8, "transformer_kva": 2000, "lanes": 2}
+_TWO_PACKS: dict[str, Any] = {
     "vehicle_models": [{"id": "tractor", "pack_kinds": ["lfp-282"], "packs_per_vehicle": 2}],
     "demand": _demand(3.0),
 }
