@@ -10,9 +10,9 @@ from setuptools import setup
 
 COMPILED = [
     "battery_bms/pack.py",
-    "scheduler/charging.py",
-    "scheduler/choice.py",
-    "scheduler/queueing.py",
+    "sim/study/former_charging.py",
+    "sim/study/former_choice.py",
+    "sim/study/former_queueing.py",
     "scheduler/storage.py",
     "scheduler/types.py",
     "sim/scenario/demand.py",

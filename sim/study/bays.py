@@ -12,10 +12,10 @@ from collections.abc import Callable
 from math import inf
 
 from battery_bms.pack import PackSpec, advance, allowed_charge_kw, time_to_temp_s
-from scheduler.choice import SOC_TOLERANCE_PCT
 from scheduler.types import ChargingPolicy, PackState
 from sim.study.curve import Charge, KindCurve
 from sim.study.engine import Call, StudyTime
+from sim.study.former_choice import SOC_TOLERANCE_PCT
 from sim.study.view import BayNow, PackNow
 
 READY, CHARGING, WAITING = PackState.READY, PackState.CHARGING, PackState.WAITING

@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from battery_bms.pack import PackSpec, allowed_charge_kw
-from scheduler.charging import DEAR_PERIODS, Limit, plan_charging
 from scheduler.types import ChargingPolicy, PackState, SiteLimits, TariffSlice
 from sim.study.bays import ACTIVE, READY, WAITING, Bays
 from sim.study.engine import NEVER, Call, StudyTime
+from sim.study.former_charging import DEAR_PERIODS, Limit, plan_charging
 from sim.study.view import BayNow, PackNow, StationNow
 
 _SHORT = frozenset({Limit.GRID, Limit.DEMAND_RESPONSE, Limit.RACK, Limit.MEASURED_IMPORT})

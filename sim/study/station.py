@@ -11,12 +11,12 @@ from datetime import UTC
 from random import Random
 
 from battery_bms.pack import PackSpec, spec_from_section
-from scheduler.charging import policy_from_section
 from scheduler.types import SiteLimits
 from sim.scenario.demand import Arrival, FleetDemand, arrivals
 from sim.scenario.file import Scenario
 from sim.scenario.streams import Purpose, stream
 from sim.study.engine import Call, FlowRules, StudyTime, Truck
+from sim.study.former_charging import policy_from_section
 from sim.study.hours import HourRecord
 from sim.study.rack import ChargingRack
 from sim.study.storage import SiteStorage

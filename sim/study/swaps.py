@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
-from scheduler.queueing import next_dispatch
 from scheduler.types import ChargingPolicy, Dispatch, PackState
 from sim.scenario.demand import Arrival, FleetDemand
 from sim.scenario.file import Scenario
 from sim.scenario.streams import Purpose, stream
 from sim.study.engine import Call, Flow, FlowRules, StudyTime, Truck
+from sim.study.former_queueing import next_dispatch
 from sim.study.rack import ChargingRack
 from sim.study.swap_times import SwapPlan, nominal_row_s, stretch_of, swap_plan
 from sim.study.view import LaneNow, PackNow, StationNow, StationTruck

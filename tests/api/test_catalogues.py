@@ -12,8 +12,7 @@ from babel.messages.pofile import read_po
 from api.console.words import LANGUAGES, WORDS, language_of, load_language, short_code
 from deploy.catalogues import extracted, po_path
 from robotics.port import Signal
-from scheduler.charging import Limit
-from scheduler.types import BayRole, NoPackReason, PackState, StationMode
+from scheduler.types import BayRole, Limit, NoPackReason, PackState, StationMode
 from swap.station.requests import REQUEST_KINDS
 from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.sequence.session import DecisionKind, HoldReason, Phase

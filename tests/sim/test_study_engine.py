@@ -10,8 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from battery_bms.pack import PackSpec, advance_energy, time_to_soc_s
-from scheduler.charging import plan_charging
-from scheduler.queueing import next_dispatch
 from scheduler.types import BayView, LaneView, PackState, PackView, QueueEntry, StationView
 from sim.scenario.file import Scenario
 from sim.scenario.site import StorageSection
@@ -19,6 +17,8 @@ from sim.sizing.screening import fifo_starts, trace_of
 from sim.study.counted_racks import FixedPowerRack
 from sim.study.curve import Charge, KindCurve
 from sim.study.engine import Call, Flow, FlowRules, StudyTime, Truck
+from sim.study.former_charging import plan_charging
+from sim.study.former_queueing import next_dispatch
 from sim.study.parallel import workers
 from sim.study.station import StationFlow
 from sim.study.study import run_study, simulate_once
