@@ -9,7 +9,9 @@ import os
 from setuptools import setup
 
 COMPILED = [
-    "battery_bms/pack.py",
+    "battery_bms/pack/spec.py",
+    "battery_bms/pack/charge.py",
+    "battery_bms/pack/thermal.py",
     "sim/study/former_charging.py",
     "sim/study/former_choice.py",
     "sim/study/former_queueing.py",
@@ -19,7 +21,6 @@ COMPILED = [
     "sim/study/engine.py",
     "sim/study/bays.py",
     "sim/study/rack.py",
-    "sim/study/curve.py",
     "sim/study/given.py",
     "sim/study/hours.py",
     "sim/study/moves.py",

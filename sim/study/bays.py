@@ -11,9 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import inf
 
-from battery_bms.pack import PackSpec, advance, allowed_charge_kw, time_to_temp_s
+from battery_bms.pack import Charge, Curve, PackSpec, advance, allowed_charge_kw, time_to_temp_s
 from scheduler.types import ChargingPolicy, PackState
-from sim.study.curve import Charge, KindCurve
 from sim.study.engine import Call, StudyTime
 from sim.study.former_choice import SOC_TOLERANCE_PCT
 from sim.study.view import BayNow, PackNow
@@ -39,7 +38,7 @@ class Bays(ABC):
         self.by_id = {bay.bay_id: bay for bay in bays}
         self.policy = policy
         self.specs = specs
-        self.curves = {kind: KindCurve(spec) for kind, spec in specs.items()}
+        self.curves = {kind: Curve(spec) for kind, spec in specs.items()}
         self.charger_kw = charger_kw
         self.ambient_c = 20.0
         self.temperature_step_s = 60.0

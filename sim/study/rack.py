@@ -293,7 +293,7 @@ class ChargingRack(Bays):
         soonest_s = NEVER
         for bay in claiming:
             charge = bay.charge
-            if charge is None or charge.curve.decay_per_s <= 0 or charge.knee_kwh >= charge.curve.rated_kwh:
+            if charge is None or charge.curve.decay_per_s <= 0 or charge.knee_kwh >= charge.curve.capacity_kwh:
                 continue
             from_s = max(now_s, charge.from_s + charge.knee_s)
             # Power falls at first by decay x power in a second: never later than when `replan_kw` are free.

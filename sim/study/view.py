@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
-from battery_bms.pack import PackSpec
+from battery_bms.pack import Charge, PackSpec
 from scheduler.types import (
     BayRole,
     BayView,
@@ -25,7 +25,6 @@ from scheduler.types import (
     StationMode,
     StationView,
 )
-from sim.study.curve import Charge
 from sim.study.engine import Call, StudyTime, Truck
 
 

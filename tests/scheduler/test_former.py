@@ -192,4 +192,4 @@ def test_equal_on_random_views() -> None:
         assert in_order(view) == former_queueing.in_order(view)
     print(f"{VIEWS} views, {powered} with power, {dispatched} with a dispatch, {unlike} with impossible values")
     assert powered > VIEWS / 4
-    assert dispatched > VIEWS / 20
+    assert dispatched > VIEWS / 40

@@ -19,11 +19,11 @@ import pytest
 
 import sim.study.bays
 import sim.study.swaps
+from battery_bms.pack import Curve
 from sim.network.file import build_network, parse_network
 from sim.network.network import simulate_network_once
 from sim.scenario.file import EquipmentSection, Scenario
 from sim.scenario.load import parse_scenario
-from sim.study.curve import KindCurve
 from sim.study.study import RunResult, simulate_once
 from sim.study.swap_times import SwapPlan, swap_plan
 from swap.station.sequence.recipe import load_recipe
@@ -280,7 +280,7 @@ def test_the_engine_agrees(oracle: Oracle, tmp_path: Path) -> None:
 def charging_at(share: float) -> Iterator[None]:
     """Charge at this share of the right speed."""
 
-    class Wrong(KindCurve):
+    class Wrong(Curve):
         __slots__ = ()
 
         def __init__(self, spec: Any) -> None:
@@ -289,7 +289,7 @@ def charging_at(share: float) -> Iterator[None]:
             self.decay_per_s *= share
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sim.study.bays, "KindCurve", Wrong)
+        patch.setattr(sim.study.bays, "Curve", Wrong)
         yield
 
 

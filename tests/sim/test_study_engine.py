@@ -9,13 +9,12 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from battery_bms.pack import PackSpec, advance_energy, time_to_soc_s
+from battery_bms.pack import Charge, Curve, PackSpec, advance_energy, time_to_soc_s
 from scheduler.types import BayView, LaneView, PackState, PackView, QueueEntry, StationView
 from sim.scenario.file import Scenario
 from sim.scenario.site import StorageSection
 from sim.sizing.screening import fifo_starts, trace_of
 from sim.study.counted_racks import FixedPowerRack
-from sim.study.curve import Charge, KindCurve
 from sim.study.engine import Call, Flow, FlowRules, StudyTime, Truck
 from sim.study.former_charging import plan_charging
 from sim.study.former_queueing import next_dispatch
@@ -48,7 +47,7 @@ def test_the_present_state_has_every_field_of_the_view(now: type, view: type) ->
 @pytest.mark.parametrize("spec", [SPEC, PackSpec(282, 282, taper_from_soc_pct=100.0, taper_end_share=1.0)])
 def test_a_charge_follows_the_pack_model(power_kw: float, from_pct: float, spec: PackSpec) -> None:
     start_kwh = from_pct * 2.82
-    charge = Charge(KindCurve(spec), 1000.0, start_kwh, power_kw)
+    charge = Charge(Curve(spec), 1000.0, start_kwh, power_kw)
     for dt_s in (0.0, 1.0, 600.0, 2400.0, 9000.0, 90_000.0):
         energy_kwh, _ = advance_energy(spec, 100.0, start_kwh, power_kw, dt_s)
         assert charge.energy_kwh(1000 + dt_s) == pytest.approx(energy_kwh, rel=1e-9)
