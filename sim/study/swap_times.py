@@ -8,6 +8,8 @@ from random import Random
 
 from swap.station.sequence.recipe import StepRow, StepTable
 
+RowTime = Callable[[StepRow], float]
+
 
 @dataclass(frozen=True, slots=True)
 class SwapPlan:
@@ -23,7 +25,7 @@ def nominal_row_s(row: StepRow) -> float:
     return row.nominal_s
 
 
-def swap_plan(table: StepTable, swap_s: float | None, row_s: Callable[[StepRow], float] = nominal_row_s) -> SwapPlan:
+def swap_plan(table: StepTable, swap_s: float | None, row_s: RowTime = nominal_row_s) -> SwapPlan:
     """The moves of a recipe whose rows take `row_s`; `swap_s` stretches it to a given duration."""
     at_s = 0.0
     moves = []

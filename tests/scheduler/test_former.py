@@ -25,7 +25,8 @@ from scheduler.types import (
     StationView,
     TariffSlice,
 )
-from sim.study import former_charging, former_queueing
+from tests.support.scheduler.former import charging as former_charging
+from tests.support.scheduler.former import queueing as former_queueing
 from tests.support.scheduler.views import AT, KIND, KINDS, OTHER
 
 VIEWS = int(os.environ.get("FORMER_VIEWS", "4000"))

@@ -17,8 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-import sim.study.bays
-import sim.study.swaps
+import sim.study.layout
 from battery_bms.pack import Curve
 from sim.network.file import build_network, parse_network
 from sim.network.network import simulate_network_once
@@ -283,13 +282,13 @@ def charging_at(share: float) -> Iterator[None]:
     class Wrong(Curve):
         __slots__ = ()
 
-        def __init__(self, spec: Any) -> None:
-            super().__init__(spec)
+        def __init__(self, spec: Any, soh_pct: float) -> None:
+            super().__init__(spec, soh_pct)
             self.per_s *= share
             self.decay_per_s *= share
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sim.study.bays, "Curve", Wrong)
+        patch.setattr(sim.study.layout, "curve_of", Wrong)
         yield
 
 
@@ -303,7 +302,7 @@ def slow_lane() -> Iterator[None]:
         return SwapPlan(plan.nominal_s * 1.04, plan.moves)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sim.study.swaps, "swap_plan", wrong)
+        patch.setattr(sim.study.layout, "swap_plan", wrong)
         yield
 
 

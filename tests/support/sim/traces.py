@@ -20,9 +20,10 @@ from sim.network.file import Network, build_network, load_network, parse_network
 from sim.scenario.demand import Arrival, arrivals
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario, parse_scenario
-from sim.study.given import Given, GivenFlow, Outage, Stock
-from sim.study.station import StationFlow
-from sim.study.swap_truck import SwapTruckFlow
+from sim.study.given import Given, GivenStation, Outage, Stock
+from sim.study.rows import StudyTruck
+from sim.study.station import Station
+from sim.study.swap_truck import scenario_station
 from swap.config.station_file import load_station
 from tests.support.sim.study import EXAMPLES, scenario_data, yangquan
 
@@ -61,35 +62,30 @@ def _digest(rows: list[str]) -> str:
     return sha256("\n".join(rows).encode()).hexdigest()[:16]
 
 
-def _watch(flow: StationFlow, station: int, rows: list[str]) -> None:
-    before = flow.on_event
+def _watch(station: Station, number: int, rows: list[str]) -> None:
+    def told(at_s: float, event: str, truck: StudyTruck) -> None:
+        if event == "dispatched" and truck.lane is not None:
+            given, taken = (",".join(bay.bay_id for bay in bays) for bays in (truck.given, truck.homes))
+            rows.append(f"{at_s!r} {number} {truck.lane.lane_id} {given} {taken}")
 
-    def told(at_s: float, event: str, truck: Any) -> None:
-        if event == "dispatched":
-            dispatch = truck.dispatch
-            given, taken = ",".join(dispatch.packs.bay_ids), ",".join(dispatch.empty_bay_ids)
-            rows.append(f"{at_s!r} {station} {dispatch.lane_id} {given} {taken}")
-        if before is not None:
-            before(at_s, event, truck)
-
-    flow.on_event = told
+    station.listeners.append(told)
 
 
-def _hours(flow: StationFlow, station: int) -> list[str]:
+def _hours(station: Station, number: int) -> list[str]:
     return [
-        f"{h.start_s!r} {station} {h.charge_kwh!r} {h.import_kwh!r} {h.ready} {h.waiting}"
+        f"{h.start_s!r} {number} {h.charge_kwh!r} {h.import_kwh!r} {h.ready} {h.waiting}"
         + ("" if h.flows is None else f" {h.flows.in_kwh!r} {h.flows.out_kwh!r} {h.flows.pv_used_kwh!r}")
-        for h in flow.hours
+        for h in station.hours
     ]
 
 
-def run_station(flow: StationFlow, until_s: float) -> Trace:
+def run_station(station: Station, until_s: float) -> Trace:
     """The trace of one station up to an instant."""
     trace = Trace()
-    _watch(flow, 0, trace.trucks)
-    flow.time.run_until(until_s)
-    flow.close()
-    trace.hours = _hours(flow, 0)
+    _watch(station, 0, trace.trucks)
+    station.run_until(until_s)
+    station.close()
+    trace.hours = _hours(station, 0)
     return trace
 
 
@@ -97,12 +93,12 @@ def run_network(network: Network, seed: int, days: float) -> Trace:
     """The trace of all stations of a network."""
     flow = NetworkFlow(network, seed)
     trace = Trace()
-    for index, station in enumerate(flow.stations):
-        _watch(station, index, trace.trucks)
+    for index, member in enumerate(flow.stations):
+        _watch(member.station, index, trace.trucks)
     flow.run_until(days * DAY_S)
     flow.close()
-    for index, station in enumerate(flow.stations):
-        trace.hours += _hours(station, index)
+    for index, member in enumerate(flow.stations):
+        trace.hours += _hours(member.station, index)
     return trace
 
 
@@ -118,8 +114,7 @@ def _example(name: str, file: str = "scenario.toml", days: float = 7, **equipmen
 
 
 def _run(scenario: Scenario, seed: int, days: float) -> Trace:
-    flow = SwapTruckFlow if scenario.equipment.swap_truck is not None else StationFlow
-    return run_station(flow(scenario, seed), days * DAY_S)
+    return run_station(scenario_station(scenario, seed), days * DAY_S)
 
 
 def _made(days: float = 5, **sections: Any) -> Callable[[int], Trace]:
@@ -203,7 +198,7 @@ def _given(seed: int) -> Trace:
         temp_c=[(None if n % 4 else 43.0,) for n in range(len(coming) // 2)],
         swap_s=[None if n % 5 else 420.0 for n in range(len(coming))],
     )
-    return run_station(GivenFlow(scenario, given, seed), 40 * 3600.0)
+    return run_station(GivenStation(scenario, given, seed).station, 40 * 3600.0)
 
 
 def _network(seed: int) -> Trace:

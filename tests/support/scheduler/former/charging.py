@@ -31,8 +31,8 @@ from scheduler.types import (
     StationMode,
     TariffSlice,
 )
-from sim.study.former_choice import HIGHEST_SAFE_ALARM, SOC_TOLERANCE_PCT, is_offerable
-from sim.study.former_facts import StationFacts
+from tests.support.scheduler.former.choice import HIGHEST_SAFE_ALARM, SOC_TOLERANCE_PCT, is_offerable
+from tests.support.scheduler.former.facts import StationFacts
 
 
 class Limit(StrEnum):

@@ -23,9 +23,9 @@ from scheduler.types import (
     Setpoints,
     StationMode,
 )
-from sim.study.former_charging import PackLimits
-from sim.study.former_choice import find_empty_bays, is_offerable, offers, pick, why_no_pack
-from sim.study.former_facts import BayFacts, LaneFacts, StationFacts, TruckFacts
+from tests.support.scheduler.former.charging import PackLimits
+from tests.support.scheduler.former.choice import find_empty_bays, is_offerable, offers, pick, why_no_pack
+from tests.support.scheduler.former.facts import BayFacts, LaneFacts, StationFacts, TruckFacts
 
 
 def is_walk_in(entry: TruckFacts, at: datetime) -> bool:

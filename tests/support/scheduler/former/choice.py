@@ -17,7 +17,7 @@ from scheduler.types import (
     PackChoice,
     PackState,
 )
-from sim.study.former_facts import BayFacts, PackFacts, StationFacts, TruckFacts
+from tests.support.scheduler.former.facts import BayFacts, PackFacts, StationFacts, TruckFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,85 @@
+"""What a station is built of: lanes, bays, and the packs in them at the start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from battery_bms.pack.charge import curve_of
+from battery_bms.pack.spec import PackSpec, spec_from_section
+from sim.scenario.file import Scenario
+from sim.study.rows import StudyBay, StudyKind, StudyLane, StudyPack
+from sim.study.swap_times import RowTime, SwapPlan, nominal_row_s, swap_plan
+from swap.station.sequence.recipe import load_recipe
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a vehicle model asks for."""
+
+    accepts: frozenset[str]
+    packs: int
+    swap_mode: str
+    kind: str
+    """Kind it carries when nothing else is known."""
+    kinds: tuple[str, ...]
+    """The same by seat."""
+    one_kind: bool
+    """It takes no other kind."""
+    plan: SwapPlan
+    stores: tuple[tuple[float, int], ...]
+    """Share of the swap after which a spent pack is in its bay, and its seat; in order of time."""
+
+
+class Kinds:
+    """The kinds of pack of a scenario: their models, and the rows that decisions read."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.specs: dict[str, PackSpec] = {kind.id: spec_from_section(kind) for kind in scenario.pack_kinds}
+        self.rows = {
+            name: StudyKind(name, spec.max_charge_kw, spec.charge_temp_min_c, spec.charge_temp_max_c)
+            for name, spec in self.specs.items()
+        }
+
+    def pack(self, pack_id: str, kind: str, soc_pct: float, temp_c: float, soh_pct: float = 100.0) -> StudyPack:
+        """A pack as it is now."""
+        return StudyPack(pack_id, self.rows[kind], curve_of(self.specs[kind], soh_pct), soh_pct, soc_pct, temp_c)
+
+
+class Layout:
+    """Lanes, bays and stock of a station before its first event."""
+
+    def __init__(self, lanes: list[StudyLane], bays: list[StudyBay], stock: list[tuple[StudyBay, StudyPack]]) -> None:
+        self.lanes = lanes
+        self.bays = bays
+        self.stock = stock
+
+
+def scenario_layout(scenario: Scenario, kinds: Kinds, target_soc_pct: float, rack_c: float) -> Layout:
+    """The equipment of a scenario with a charged rack, as warm as its room."""
+    equipment = scenario.equipment
+    in_out = equipment.swap_order == "in_out"
+    lanes = [StudyLane(f"L{n}", in_out=in_out) for n in range(1, equipment.lanes + 1)]
+    bays = [StudyBay(f"A{n}", n, equipment.charger_kw) for n in range(1, equipment.bay_count + 1)]
+    packs = [
+        kinds.pack(f"{kind}-{number}", kind, target_soc_pct, rack_c)
+        for kind, count in equipment.packs.items()
+        for number in range(1, count + 1)
+    ]
+    return Layout(lanes, bays, list(zip(bays, packs, strict=False)))
+
+
+def load_models(scenario: Scenario, row_s: RowTime = nominal_row_s) -> dict[str, Model]:
+    """The vehicle models of a scenario by id; `row_s` is the time of each row of the recipe."""
+    equipment = scenario.equipment
+    recipe = load_recipe(equipment.recipe, Path(scenario.folder))
+    found = {}
+    for model in scenario.vehicle_models:
+        packs, kinds = model.packs_per_vehicle, model.pack_kinds
+        plan = swap_plan(recipe.table(packs, equipment.swap_order), equipment.swap_s, row_s)
+        stores = tuple((share, seat) for share, what, seat in plan.moves if what == "store")
+        seats = (kinds[0],) * packs
+        found[model.id] = Model(
+            frozenset(kinds), packs, model.swap_mode, kinds[0], seats, len(kinds) == 1, plan, stores
+        )
+    return found
