@@ -159,7 +159,7 @@ def budget(limits: SiteLimits, policy: ChargingPolicy) -> tuple[float, Limit]:
 
 
 def share_power(
-    bays: Sequence[Bay], policy: ChargingPolicy, budget_kw: float, cause: Limit, guide: Guide | None = None
+    bays: list[Bay], policy: ChargingPolicy, budget_kw: float, cause: Limit, guide: Guide | None = None
 ) -> bool:
     """Set the power of these bays; the caller knows that no other bay claims any.
 
@@ -196,7 +196,7 @@ def claim_alone(bay: Bay, policy: ChargingPolicy, guide: Guide | None) -> None:
         bay.limited_by = _TARIFF
 
 
-def _hold_back(line: Sequence[Bay], policy: ChargingPolicy, guide: Guide) -> float:
+def _hold_back(line: list[Bay], policy: ChargingPolicy, guide: Guide) -> float:
     """Keep the bays whose kind the guide binds to its power; gives what all claim together then."""
     left_kw, claims_kw = guide.most_kw, 0.0
     for bay in in_line(line) if left_kw > 0.0 else line:
@@ -221,7 +221,7 @@ def goes_first(bay: Bay, other: Bay) -> bool:
     return bay.bay_id < other.bay_id
 
 
-def in_line(bays: Sequence[Bay]) -> list[Bay]:
+def in_line(bays: list[Bay]) -> list[Bay]:
     """Bays that `claim` has judged, in the order in which they are served."""
     line: list[Bay] = []
     for bay in bays:

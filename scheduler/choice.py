@@ -6,7 +6,7 @@ silent is not set down in. The same rows always give the same answer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import floor
 from typing import Final
 
@@ -18,6 +18,9 @@ SOC_TOLERANCE_PCT: Final = 1e-6
 
 HIGHEST_SAFE_ALARM: Final = 1
 """Level 1 of GB/T 32960 does not affect driving; from level 2 on a pack is neither offered nor charged."""
+
+NOTHING: Final[set[str]] = set()
+"""Nothing is barred or kept; never changed."""
 
 _RACK: Final = BayRole.RACK
 _READY: Final = PackState.READY
@@ -84,8 +87,8 @@ def is_offered_to(
     truck: Truck,
     policy: ChargingPolicy,
     lane_id: str | None,
-    barred: Collection[str] = (),
-    kept: Collection[str] = (),
+    barred: set[str] = NOTHING,
+    kept: set[str] = NOTHING,
 ) -> bool:
     """Whether this truck may get the pack of this bay.
 
@@ -99,21 +102,21 @@ def is_offered_to(
         pack is not None
         and pack.state is _READY
         and pack.kind.name in truck.accepts
-        and not (barred and pack.kind.name in barred)
+        and pack.kind.name not in barred
         and (lane_id is None or not bay.lanes or lane_id in bay.lanes)
-        and not (kept and bay.bay_id in kept)
+        and bay.bay_id not in kept
         and is_offerable(bay, policy)
         and truck.min_energy_kwh <= energy_of(pack)
     )
 
 
 def pick_packs(
-    bays: Sequence[Bay],
+    bays: list[Bay],
     truck: Truck,
     policy: ChargingPolicy,
     lane_id: str | None = None,
-    barred: Collection[str] = (),
-    kept: Collection[str] = (),
+    barred: set[str] = NOTHING,
+    kept: set[str] = NOTHING,
 ) -> list[Bay] | None:
     """The bays whose packs the truck gets, in seat order; None when there are not enough of one kind.
 
@@ -226,10 +229,10 @@ def _can_ever_hold(pack: Pack, min_energy_kwh: float, policy: ChargingPolicy) ->
 
 
 def pick_empty_bays(
-    bays: Sequence[Bay],
-    seats: Sequence[Collection[str]],
+    bays: list[Bay],
+    seats: list[frozenset[str]],
     lane_id: str | None = None,
-    kept: Collection[str] = (),
+    kept: set[str] = NOTHING,
     held_empty_bays: int = 0,
 ) -> list[Bay] | None:
     """One bay for each pack that comes off; None when there are not enough.
@@ -250,7 +253,7 @@ def pick_empty_bays(
             and not bay.blocked
             and bay.reserved_by is None
             and (lane_id is None or not bay.lanes or lane_id in bay.lanes)
-            and not (kept and bay.bay_id in kept)
+            and bay.bay_id not in kept
         ):
             empty.append(bay)
     if len(empty) - held_empty_bays < len(seats):
@@ -264,7 +267,7 @@ def pick_empty_bays(
     return found
 
 
-def _assign(empty: Sequence[Bay], seats: Sequence[Collection[str]]) -> list[Bay] | None:
+def _assign(empty: list[Bay], seats: list[frozenset[str]]) -> list[Bay] | None:
     taken: list[Bay] = []
     for wanted in seats:
         best: Bay | None = None
@@ -277,9 +280,9 @@ def _assign(empty: Sequence[Bay], seats: Sequence[Collection[str]]) -> list[Bay]
     return taken
 
 
-def fits(bay: Bay, kinds: Collection[str]) -> bool:
+def fits(bay: Bay, kinds: frozenset[str]) -> bool:
     """Whether packs of all these kinds fit the bay."""
-    return not bay.kinds or bay.kinds.issuperset(kinds)
+    return not bay.kinds or kinds <= bay.kinds
 
 
 def _is_better_place(bay: Bay, other: Bay) -> bool:

@@ -34,7 +34,7 @@ class Guide:
         self.until_at = until_at
         self.most_kw = most_kw
         self.least_ready = dict(least_ready)
-        self.binds = most_kw < inf and bool(least_ready)
+        self.binds = most_kw < inf and len(least_ready) > 0
         """Whether it can hold anything back."""
 
 

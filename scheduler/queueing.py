@@ -9,7 +9,7 @@ truck may use another lane with what is left.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Final
 
@@ -104,11 +104,11 @@ class Called:
 
 
 def call_next(
-    line: Sequence[Truck],
+    line: list[Truck],
     lanes: Sequence[Lane],
-    charged: Sequence[Bay],
-    vacant: Sequence[Bay],
-    transfers: Sequence[Bay],
+    charged: list[Bay],
+    vacant: list[Bay],
+    transfers: list[Bay],
     policy: ChargingPolicy,
     held_empty_bays: int = 0,
 ) -> Called | None:
@@ -124,7 +124,7 @@ def call_next(
     barred: set[str] = set()  # kinds that a truck further ahead waits for
     kept: set[str] = set()  # bays kept for trucks further ahead that wait for a lane
     for truck in line:
-        if barred and truck.accepts <= barred:
+        if barred and barred.issuperset(truck.accepts):
             continue
         waits_for_lane = False
         for lane in lanes:
@@ -143,13 +143,13 @@ def call_next(
                     waits_for_lane = True
                     break
         if not waits_for_lane:
-            barred |= truck.accepts
+            barred.update(truck.accepts)
             if not _any_left(charged, barred):
                 return None
     return None
 
 
-def _any_left(charged: Sequence[Bay], barred: set[str]) -> bool:
+def _any_left(charged: list[Bay], barred: set[str]) -> bool:
     """Whether a truck further back could get a pack at all."""
     for bay in charged:  # noqa: SIM110 - a generator is slow in the compiled form
         if bay.pack is not None and bay.pack.kind.name not in barred:
@@ -160,9 +160,9 @@ def _any_left(charged: Sequence[Bay], barred: set[str]) -> bool:
 def _serve(
     truck: Truck,
     lane: Lane,
-    charged: Sequence[Bay],
-    vacant: Sequence[Bay],
-    transfers: Sequence[Bay],
+    charged: list[Bay],
+    vacant: list[Bay],
+    transfers: list[Bay],
     policy: ChargingPolicy,
     barred: set[str],
     kept: set[str],
@@ -182,8 +182,8 @@ def _bays_for(
     truck: Truck,
     lane: Lane,
     packs: list[Bay],
-    vacant: Sequence[Bay],
-    transfers: Sequence[Bay],
+    vacant: list[Bay],
+    transfers: list[Bay],
     kept: set[str],
     held_empty_bays: int,
 ) -> list[Bay] | None:
@@ -193,13 +193,9 @@ def _bays_for(
     spent pack goes where the charged one came from, if it fits there.
     """
     # For each pack that comes off, the kinds it may be of.
-    seats: list[Collection[str]] = []
-    if truck.installed_kinds is None:
-        for _ in range(truck.packs_needed):
-            seats.append(truck.accepts)
-    else:
-        for kind in truck.installed_kinds:
-            seats.append((kind,))
+    seats = truck.seats
+    if seats is None:
+        seats = [truck.accepts] * truck.packs_needed
     if lane.in_out:
         if not _transfer_is_free(transfers, lane.lane_id):
             return None
@@ -210,7 +206,7 @@ def _bays_for(
     return pick_empty_bays(vacant, seats, lane.lane_id, kept, held_empty_bays)
 
 
-def _transfer_is_free(transfers: Sequence[Bay], lane_id: str) -> bool:
+def _transfer_is_free(transfers: list[Bay], lane_id: str) -> bool:
     """One transfer bay in reach is empty. Where none is listed, the cell's own sensor decides."""
     listed = False
     for bay in transfers:

@@ -114,8 +114,8 @@ class Truck:
         """NaN: open end."""
         self.min_energy_kwh = 0.0
         """Least that it asks for in each pack."""
-        self.installed_kinds: tuple[str, ...] | None = None
-        """Kinds of the packs that come off, by seat; None: bays must fit all that it accepts."""
+        self.seats: list[frozenset[str]] | None = None
+        """Of each pack that comes off the kinds that it may be of; None: bays must fit all that it accepts."""
 
 
 def is_possible(pack: Pack) -> bool:

@@ -70,7 +70,9 @@ def truck_row(entry: QueueEntry) -> Truck:
     """One truck that waits."""
     truck = Truck(entry.swap_id, entry.vehicle_id, entry.arrived_at.timestamp(), entry.accepts)
     truck.packs_needed, truck.swap_mode, truck.priority = entry.packs_needed, entry.swap_mode, entry.priority
-    truck.min_energy_kwh, truck.installed_kinds = entry.min_energy_kwh, entry.installed_kinds
+    truck.min_energy_kwh = entry.min_energy_kwh
+    if entry.installed_kinds is not None:
+        truck.seats = [frozenset((kind,)) for kind in entry.installed_kinds]
     if entry.booked_from_at is not None:
         truck.booked_from_s = entry.booked_from_at.timestamp()
     if entry.booked_until_at is not None:

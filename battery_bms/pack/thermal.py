@@ -34,29 +34,33 @@ def advance(
     """
     check_power(power_kw)
     check_time(dt_s)
-    curve = curve_of(spec, soh_pct)
-    charge = Charge(curve, 0.0, energy_kwh, power_kw)
+    charge = Charge(curve_of(spec, soh_pct), 0.0, energy_kwh, power_kw)
     energy = charge.energy_kwh(dt_s)
-    lost_share = 1.0 - spec.charge_efficiency
-    left_s = dt_s
-    if charge.rate > 0.0:
-        lasts_s = min(left_s, charge.knee_s)
-        temp_c = advance_temp_c(spec, temp_c, lost_share * charge.rate / curve.per_s, ambient_c, lasts_s)
-        left_s -= lasts_s
-        if left_s > 0.0 and charge.knee_kwh < curve.capacity_kwh:
-            lasts_s = min(left_s, charge.instant_of(curve.capacity_kwh) - charge.knee_s)
-            temp_c = advance_temp_c(
-                spec,
-                temp_c,
-                lost_share * charge.taper_kw,
-                ambient_c,
-                lasts_s,
-                heat_decay_per_s=curve.decay_per_s,
-            )
-            left_s -= lasts_s
-    if left_s > 0.0:
-        temp_c = advance_temp_c(spec, temp_c, 0.0, ambient_c, left_s)
+    temp_c = temp_after_c(charge, temp_c, ambient_c, 0.0, dt_s)
     return PackAdvance(energy, (energy - energy_kwh) / spec.charge_efficiency, temp_c)
+
+
+def temp_after_c(charge: Charge, temp_c: float, ambient_c: float, from_s: float, until_s: float) -> float:
+    """Temperature at the end of a span of a charge: from the start of the charge on, at the earliest."""
+    curve = charge.curve
+    spec = curve.spec
+    lost_share = 1.0 - spec.charge_efficiency
+    if charge.rate > 0.0:
+        knee_s = charge.from_s + charge.knee_s
+        if from_s < knee_s:
+            lasts_s = min(until_s, knee_s) - from_s
+            temp_c = advance_temp_c(spec, temp_c, lost_share * charge.rate / curve.per_s, ambient_c, lasts_s)
+            from_s += lasts_s
+        if from_s < until_s and charge.knee_kwh < curve.capacity_kwh:
+            full_s = charge.instant_of(curve.capacity_kwh)
+            if from_s < full_s:
+                heat_kw = lost_share * charge.power_kw(from_s)
+                lasts_s = min(until_s, full_s) - from_s
+                temp_c = advance_temp_c(spec, temp_c, heat_kw, ambient_c, lasts_s, heat_decay_per_s=curve.decay_per_s)
+                from_s += lasts_s
+    if from_s < until_s:
+        temp_c = advance_temp_c(spec, temp_c, 0.0, ambient_c, until_s - from_s)
+    return temp_c
 
 
 def advance_temp_c(

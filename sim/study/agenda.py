@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
-from typing import Any
+from typing import Any, Final
 
-_NOT_ON_LIST = -1
+_NOT_ON_LIST: Final = -1
+_push: Final = heappush
+_pop: Final = heappop
 
 
 class Event:
@@ -70,7 +72,7 @@ class Agenda:
         ticket = self._tickets
         self._tickets = ticket + 1
         event.ticket = ticket
-        heappush(self._list, (at_s, ticket, event))
+        _push(self._list, (at_s, ticket, event))
 
     def at(self, at_s: float, fn: Callable[[Call], None], payload: Any = None) -> Call:
         """Have `fn(call)` called at `at_s`."""
@@ -103,7 +105,7 @@ class Agenda:
                 continue
             if at_s >= time_s:
                 break
-            entry = heappop(due)
+            entry = _pop(due)
             event = entry[2]
             if event.ticket == entry[1]:
                 event.ticket = _NOT_ON_LIST

@@ -12,7 +12,7 @@ from math import inf
 from typing import Final
 
 from battery_bms.pack.charge import Charge
-from battery_bms.pack.thermal import advance, time_to_temp_s
+from battery_bms.pack.thermal import advance_temp_c, temp_after_c, time_to_temp_s
 from scheduler.choice import SOC_TOLERANCE_PCT
 from scheduler.types import ChargingPolicy, PackState
 from sim.study.agenda import Agenda, Event
@@ -108,16 +108,11 @@ class Bays:
         if pack is None or now_s <= bay.since_s:
             return
         if not pack.temp_safe:
-            after = advance(
-                pack.curve.spec,
-                pack.soh_pct,
-                pack.energy_kwh,
-                pack.temp_max_c,
-                bay.power_kw,
-                self.ambient_c,
-                now_s - bay.since_s,
-            )
-            pack.temp_max_c = pack.temp_min_c = after.temp_c
+            if bay.charge is None:
+                temp_c = advance_temp_c(pack.curve.spec, pack.temp_max_c, 0.0, self.ambient_c, now_s - bay.since_s)
+            else:
+                temp_c = temp_after_c(bay.charge, pack.temp_max_c, self.ambient_c, bay.since_s, now_s)
+            pack.temp_max_c = pack.temp_min_c = temp_c
         bay.since_s = now_s
         charge = bay.charge
         if charge is not None:

@@ -40,10 +40,20 @@ class Kinds:
             name: StudyKind(name, spec.max_charge_kw, spec.charge_temp_min_c, spec.charge_temp_max_c)
             for name, spec in self.specs.items()
         }
+        self._healthy = {name: curve_of(spec, 100.0) for name, spec in self.specs.items()}
+        self._seats: dict[tuple[str, ...], list[frozenset[str]]] = {}
 
     def pack(self, pack_id: str, kind: str, soc_pct: float, temp_c: float, soh_pct: float = 100.0) -> StudyPack:
         """A pack as it is now."""
-        return StudyPack(pack_id, self.rows[kind], curve_of(self.specs[kind], soh_pct), soh_pct, soc_pct, temp_c)
+        curve = self._healthy[kind] if soh_pct == 100.0 else curve_of(self.specs[kind], soh_pct)
+        return StudyPack(pack_id, self.rows[kind], curve, soh_pct, soc_pct, temp_c)
+
+    def seats(self, kinds: tuple[str, ...]) -> list[frozenset[str]]:
+        """The kinds of a truck's packs, by seat, as the rules read them."""
+        found = self._seats.get(kinds)
+        if found is None:
+            found = self._seats[kinds] = [frozenset((kind,)) for kind in kinds]
+        return found
 
 
 class Layout:

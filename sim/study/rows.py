@@ -92,6 +92,8 @@ class StudyTruck(Truck):
     def __init__(self, swap_id: str, arrival: Arrival, at_s: float, accepts: frozenset[str], swap_s: float) -> None:
         super().__init__(swap_id, arrival.vehicle_id or "", at_s, accepts)
         self.details = arrival
+        self.kinds: tuple[str, ...] = ()
+        """Of the packs that come off, by seat."""
         self.soc_pct = arrival.soc_pct
         """Of the packs that come off."""
         self.swap_s = swap_s

@@ -240,7 +240,8 @@ class Station(Watcher):
         truck.priority = arrival.priority
         if arrival.booked:
             truck.booked_from_s, truck.booked_until_s = arrival.booked_from_s, arrival.booked_until_s
-        truck.installed_kinds = model.kinds if model.one_kind else self._installed.get(truck.vehicle_id, model.kinds)
+        truck.kinds = model.kinds if model.one_kind else self._installed.get(truck.vehicle_id, model.kinds)
+        truck.seats = self.kinds.seats(truck.kinds)
         truck.stores = model.stores
         return truck
 
@@ -355,12 +356,15 @@ class Station(Watcher):
         self._time_move(_Move(self, truck), truck)
 
     def _spent_pack(self, truck: StudyTruck, seat: int) -> StudyPack:
-        kinds, temps_c, healths_pct = truck.installed_kinds, truck.spent_c, truck.spent_soh_pct
-        kind = kinds[seat] if kinds is not None else min(truck.accepts)
+        temps_c, healths_pct = truck.spent_c, truck.spent_soh_pct
         temp_c = temps_c[seat] if seat < len(temps_c) else None
         soh_pct = healths_pct[seat] if seat < len(healths_pct) else 100.0
         return self.kinds.pack(
-            f"{truck.swap_id}-{seat}", kind, truck.soc_pct[seat], self._spent_c if temp_c is None else temp_c, soh_pct
+            f"{truck.swap_id}-{seat}",
+            truck.kinds[seat],
+            truck.soc_pct[seat],
+            self._spent_c if temp_c is None else temp_c,
+            soh_pct,
         )
 
     def _time_move(self, move: _Move, truck: StudyTruck) -> None:

@@ -12,6 +12,7 @@ from battery_bms.pack import Charge, Curve, PackSpec, advance_energy, time_to_so
 from scheduler.charging import share_power
 from scheduler.choice import count_spare
 from scheduler.queueing import call_next
+from scheduler.rows import Bay
 from scheduler.types import Limit, PackState
 from sim.scenario.file import Scenario
 from sim.scenario.site import StorageSection
@@ -85,7 +86,7 @@ def planned_anew(station: Station) -> dict[str, tuple[float, Limit]]:
     counted = [kind.spare for kind in rack.kinds.values()]
     count_spare(rack.kinds.values(), rack.bays, station.line.trucks, policy)
     assert [kind.spare for kind in rack.kinds.values()] == counted
-    share_power(rack.bays, policy, rack.budget_kw, Limit.GRID, rack.guide)
+    share_power(list[Bay](rack.bays), policy, rack.budget_kw, Limit.GRID, rack.guide)
     return {bay.bay_id: (bay.setpoint_kw, bay.limited_by) for bay in rack.bays}
 
 
@@ -95,8 +96,8 @@ def test_no_truck_that_could_be_called_is_left_waiting() -> None:
     for instant in range(300, 3 * 86_400, 300):
         station.run_until(float(instant))
         station.rack.settle_all()
-        line, bays = station.line, station.rack.bays
-        assert call_next(line.trucks, station.lanes, bays, bays, (), station.policy) is None
+        line, bays = station.line, list[Bay](station.rack.bays)
+        assert call_next(line.trucks, station.lanes, bays, bays, [], station.policy) is None
         waited += bool(line.trucks)
     assert waited > 100
 

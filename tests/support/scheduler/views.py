@@ -140,8 +140,8 @@ def choose_empty_bays(
     view: StationView, kinds: Sequence[str], lane_id: str | None = None, kept: Collection[str] = ()
 ) -> tuple[str, ...] | None:
     """Bays for packs of these kinds; None when there are not enough."""
-    seats = [(kind,) for kind in kinds]
-    found = choice.pick_empty_bays(rows_of(view, {}).bays, seats, lane_id, kept, view.held_empty_bays)
+    seats = [frozenset((kind,)) for kind in kinds]
+    found = choice.pick_empty_bays(rows_of(view, {}).bays, seats, lane_id, set(kept), view.held_empty_bays)
     return None if found is None else tuple(bay.bay_id for bay in found)
 
 
