@@ -32,6 +32,7 @@ COMPILED = [
     "sim/study/storage.py",
     "sim/study/engine.py",
     "sim/study/counted_racks.py",
+    "sim/study/swap_times.py",
 ]
 
 extensions = []

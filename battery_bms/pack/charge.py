@@ -7,7 +7,7 @@ energy approaches exponentially. Both are solved exactly.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import exp, inf, log
+from math import exp, expm1, inf, log1p
 
 from battery_bms.pack.spec import PackSpec, capacity_kwh
 
@@ -25,7 +25,6 @@ class Curve:
         "heat_k_per_kw",
         "max_kw",
         "per_s",
-        "phases",
         "slope",
         "spec",
         "taper_from_kwh",
@@ -48,25 +47,18 @@ class Curve:
         self.cool_per_s = spec.conductance_kw_per_k / spec.heat_capacity_kj_per_k
         self.heat_k_per_kw = (1 - spec.charge_efficiency) / spec.conductance_kw_per_k
         """Rise above the surroundings in the long run for each kW at the charger's output."""
-        self.phases: dict[float, tuple[float, float, float, float]] = {}
-        """By set-point, what `phase` gives: a rack has few of them."""
-
-    def phase(self, power_kw: float) -> tuple[float, float, float, float]:
-        """A charge from below the taper: energy at which its taper begins, kWh stored in a second before it, power
-        in kW at its beginning, and that in kWh stored in a second.
-        """
-        used_kw = min(power_kw, self.max_kw)
-        knee_kwh = self.capacity_kwh
-        if self.slope > 0:
-            knee_kwh = min(self.taper_from_kwh + (self.max_kw - used_kw) / self.slope, knee_kwh)
-        taper_kw = self.allowed_kw(knee_kwh)
-        found = self.phases[power_kw] = (knee_kwh, used_kw * self.per_s, taper_kw, taper_kw * self.per_s)
-        return found
 
     def allowed_kw(self, energy_kwh: float) -> float:
         """What the BMS allows by energy alone."""
         over_kwh = energy_kwh - self.taper_from_kwh
         return self.max_kw if over_kwh <= 0 else self.max_kw - self.slope * over_kwh
+
+    def allowed_at_kw(self, energy_kwh: float, temp_c: float) -> float:
+        """What the BMS allows at an energy and temperature; 0 when full or outside the window, also for NaN."""
+        spec = self.spec
+        if not spec.charge_temp_min_c <= temp_c <= spec.charge_temp_max_c or not energy_kwh < self.capacity_kwh:
+            return 0.0
+        return self.allowed_kw(energy_kwh)
 
     def warmest_c(self, temp_c: float, ambient_c: float, energy_kwh: float, goal_kwh: float, power_kw: float) -> float:
         """Highest temperature of a charge: no taper, so the same heat comes sooner than it will."""
@@ -96,20 +88,18 @@ class Charge:
         self.curve = curve
         self.from_s = from_s
         self.from_kwh = from_kwh
-        if from_kwh <= curve.taper_from_kwh:
-            phase = curve.phases.get(power_kw) or curve.phase(power_kw)
-            self.knee_kwh, self.rate, self.taper_kw, self.taper_rate = phase
-        else:
-            allowed_kw = curve.allowed_kw(from_kwh)
-            knee_kwh = from_kwh if curve.slope > 0 else curve.capacity_kwh
-            if power_kw >= allowed_kw:
-                power_kw = allowed_kw
-            elif curve.slope > 0:
-                knee_kwh = curve.taper_from_kwh + (curve.max_kw - power_kw) / curve.slope
-            self.knee_kwh = min(knee_kwh, curve.capacity_kwh)
-            self.rate = power_kw * curve.per_s
-            self.taper_kw = curve.allowed_kw(self.knee_kwh)
-            self.taper_rate = self.taper_kw * curve.per_s
+        allowed_kw = curve.allowed_kw(from_kwh)
+        knee_kwh = curve.capacity_kwh
+        if power_kw >= allowed_kw:
+            power_kw = allowed_kw
+            if curve.slope > 0:
+                knee_kwh = max(from_kwh, curve.taper_from_kwh)
+        elif curve.slope > 0:
+            knee_kwh = curve.taper_from_kwh + (curve.max_kw - power_kw) / curve.slope
+        self.knee_kwh = min(knee_kwh, curve.capacity_kwh)
+        self.rate = power_kw * curve.per_s
+        self.taper_kw = curve.allowed_kw(self.knee_kwh)
+        self.taper_rate = self.taper_kw * curve.per_s
         if from_kwh >= curve.capacity_kwh:
             self.rate = 0.0
         self.knee_s = (self.knee_kwh - from_kwh) / self.rate if self.rate > 0 else inf
@@ -123,7 +113,7 @@ class Charge:
         if curve.slope == 0.0 or self.knee_kwh >= curve.capacity_kwh:
             return curve.capacity_kwh
         decay = curve.decay_per_s
-        gained_kwh = self.taper_rate / decay * (1 - exp(-decay * (after_s - self.knee_s)))
+        gained_kwh = self.taper_rate / decay * -expm1(-decay * (after_s - self.knee_s))
         return min(self.knee_kwh + gained_kwh, curve.capacity_kwh)
 
     def instant_of(self, energy_kwh: float) -> float:
@@ -135,8 +125,8 @@ class Charge:
         curve = self.curve
         if energy_kwh > curve.capacity_kwh or curve.slope == 0.0:
             return inf
-        left = 1 - (energy_kwh - self.knee_kwh) * curve.decay_per_s / self.taper_rate
-        return self.from_s + self.knee_s - log(left) / curve.decay_per_s if left > 0.0 else inf
+        done = (energy_kwh - self.knee_kwh) * curve.decay_per_s / self.taper_rate
+        return self.from_s + self.knee_s - log1p(-done) / curve.decay_per_s if done < 1.0 else inf
 
     def power_kw(self, at_s: float) -> float:
         """Output of the charger at an instant."""
@@ -150,26 +140,15 @@ def allowed_charge_kw(spec: PackSpec, soc: float, temp_c: float) -> float:
 
     A temperature that is not a number allows nothing.
     """
-    if not spec.charge_temp_min_c <= temp_c <= spec.charge_temp_max_c or not soc < 100.0:
-        return 0.0
-    return _taper_kw(spec, soc)
-
-
-def _taper_kw(spec: PackSpec, soc: float) -> float:
-    """Allowed power by state of charge alone."""
-    if soc <= spec.taper_from_soc_pct:
-        return spec.max_charge_kw
-    done = min((soc - spec.taper_from_soc_pct) / (100.0 - spec.taper_from_soc_pct), 1.0)
-    return spec.max_charge_kw * (1.0 - (1.0 - spec.taper_end_share) * done)
+    curve = curve_of(spec, 100.0)
+    return curve.allowed_at_kw(soc * curve.capacity_kwh / 100, temp_c)
 
 
 def charge_kw(spec: PackSpec, soh_pct: float, energy_kwh: float, power_kw: float) -> float:
     """Output of the charger at this instant: the set-point, lowered to what the BMS allows; 0 when full."""
     check_power(power_kw)
-    capacity = capacity_kwh(spec, soh_pct)
-    if energy_kwh >= capacity:
-        return 0.0
-    return min(power_kw, _taper_kw(spec, 100.0 * energy_kwh / capacity))
+    curve = curve_of(spec, soh_pct)
+    return min(power_kw, curve.allowed_kw(energy_kwh)) if energy_kwh < curve.capacity_kwh else 0.0
 
 
 def advance_energy(

@@ -212,20 +212,18 @@ class Bays:
         """Until the pack crosses a limit that changes what it may draw."""
         spec, policy = pack.curve.spec, self.policy
         heat_kw = (1 - spec.charge_efficiency) * power_kw
-        limits_c = {
+        soonest_s = inf
+        for limit_c in (
             policy.charge_temp_min_c,
             policy.charge_temp_max_c,
             policy.reduce_above_c,
             policy.reduce_below_c,
             spec.charge_temp_min_c,
             spec.charge_temp_max_c,
-        }
-        times_s = [
-            time_to_temp_s(spec, pack.temp_max_c, limit_c, heat_kw, self.ambient_c)
-            for limit_c in limits_c
-            if limit_c != pack.temp_max_c
-        ]
-        return max(min(times_s) + 0.5, self.temperature_step_s)
+        ):
+            if limit_c != pack.temp_max_c:
+                soonest_s = min(soonest_s, time_to_temp_s(spec, pack.temp_max_c, limit_c, heat_kw, self.ambient_c))
+        return max(soonest_s + 0.5, self.temperature_step_s)
 
     def reached(self, bay: StudyBay) -> None:
         """The event of a bay."""

@@ -26,6 +26,8 @@ class Model:
     """The same by seat."""
     one_kind: bool
     """It takes no other kind."""
+    wants: tuple[StudyKind, ...]
+    """The kinds that it accepts, as the rack counts them."""
     plan: SwapPlan
     stores: tuple[tuple[float, int], ...]
     """Share of the swap after which a spent pack is in its bay, and its seat; in order of time."""
@@ -79,8 +81,13 @@ def scenario_layout(scenario: Scenario, kinds: Kinds, target_soc_pct: float, rac
     return Layout(lanes, bays, list(zip(bays, packs, strict=False)))
 
 
-def load_models(scenario: Scenario, row_s: RowTime = nominal_row_s) -> dict[str, Model]:
-    """The vehicle models of a scenario by id; `row_s` is the time of each row of the recipe."""
+def load_models(scenario: Scenario, rows: dict[str, StudyKind], row_s: RowTime = nominal_row_s) -> dict[str, Model]:
+    """The vehicle models of a scenario by id.
+
+    Args:
+        rows: the kinds of the station.
+        row_s: time of each row of the recipe.
+    """
     equipment = scenario.equipment
     recipe = load_recipe(equipment.recipe, Path(scenario.folder))
     found = {}
@@ -90,6 +97,14 @@ def load_models(scenario: Scenario, row_s: RowTime = nominal_row_s) -> dict[str,
         stores = tuple((share, seat) for share, what, seat in plan.moves if what == "store")
         seats = (kinds[0],) * packs
         found[model.id] = Model(
-            frozenset(kinds), packs, model.swap_mode, kinds[0], seats, len(kinds) == 1, plan, stores
+            frozenset(kinds),
+            packs,
+            model.swap_mode,
+            kinds[0],
+            seats,
+            len(kinds) == 1,
+            tuple(rows[kind] for kind in kinds),
+            plan,
+            stores,
         )
     return found

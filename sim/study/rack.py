@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
-from battery_bms.pack.charge import allowed_charge_kw
 from scheduler.charging import budget, claim_alone, share_power
 from scheduler.guide import Guide, is_bound
 from scheduler.rows import Bay
@@ -191,10 +190,6 @@ class Rack(Bays):
             if bay.power_kw > 0 and bay.content is not None and bay.content.state is READY:
                 self.settle(bay)
 
-    def ask(self, kind: StudyKind, packs: int) -> None:
-        """The queue asks for so many packs more."""
-        kind.spare -= packs
-
     # -- what a bay could draw
 
     def _begin_wanting(self, bay: StudyBay) -> None:
@@ -262,7 +257,7 @@ class Rack(Bays):
         """What the bay gets while nothing is short."""
         pack = bay.content
         if pack is not None and is_active(pack):
-            pack.max_charge_kw = allowed_charge_kw(pack.curve.spec, pack.soc_pct, pack.temp_max_c)
+            pack.max_charge_kw = pack.curve.allowed_at_kw(pack.energy_kwh, pack.temp_max_c)
             claim_alone(bay, self.policy, self.guide)
             self.set_power(bay, bay.setpoint_kw)
 
@@ -282,7 +277,7 @@ class Rack(Bays):
             assert pack is not None
             if not pack.temp_safe:
                 self.settle(bay)
-                pack.max_charge_kw = allowed_charge_kw(pack.curve.spec, pack.soc_pct, pack.temp_max_c)
+                pack.max_charge_kw = pack.curve.allowed_at_kw(pack.energy_kwh, pack.temp_max_c)
             elif bay.max_charge_kw > 0:
                 if bay.charge is not None:
                     self.settle(bay)

@@ -98,6 +98,8 @@ class StudyTruck(Truck):
         """Of the packs that come off."""
         self.swap_s = swap_s
         """Time it keeps the lane."""
+        self.wants: tuple[StudyKind, ...] = ()
+        """The kinds that it accepts, as the rack counts them."""
         self.start_s = -1.0
         """When its swap started; below 0 before."""
         self.give_up: Event | None = None

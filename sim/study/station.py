@@ -100,7 +100,7 @@ class Station(Watcher):
         self.policy = policy_from_section(scenario.charging, kinds=self.specs.values())
         self.planner: Planner = PriceRule(self.policy, tuple(self.specs)) if planner is None else planner
         self.world = World(scenario, seed, replication)
-        self.models = load_models(scenario, row_s)
+        self.models = load_models(scenario, self.kinds.rows, row_s)
         self.feed = scenario_feed(scenario, seed, replication) if feed is None else feed
         self.gate: Callable[[Arrival], None] = self.receive
         """Where the feed sends its trucks."""
@@ -243,6 +243,7 @@ class Station(Watcher):
         truck.kinds = model.kinds if model.one_kind else self._installed.get(truck.vehicle_id, model.kinds)
         truck.seats = self.kinds.seats(truck.kinds)
         truck.stores = model.stores
+        truck.wants = model.wants
         return truck
 
     def packs_of(self, vehicle: str) -> tuple[str, ...]:
@@ -296,8 +297,8 @@ class Station(Watcher):
     def _ask(self, truck: StudyTruck, sign: int) -> None:
         """The queue asks for a truck's packs (1) or no longer does (-1)."""
         rack = self.rack
-        for name in truck.accepts:
-            rack.ask(rack.kinds[name], sign * truck.packs_needed)
+        for kind in truck.wants:
+            kind.spare -= sign * truck.packs_needed
         if rack.guide is not None:
             rack.changed(None, frees=False, connected=None)
 
