@@ -1,12 +1,18 @@
-"""What `pyproject.toml` cannot say: the compiled form of the study and of the decisions.
+"""What `pyproject.toml` cannot say: catalogues that are compiled, and the compiled form of the study.
+
+The gettext catalogues (`*.mo`) are made from the `*.po` before the packages are collected, also for an editable
+install: they stand in no commit.
 
 `SWAPSTATION_COMPILE=1` turns the modules named here into one extension with mypyc: the same source, the same
 results, several times the speed. It needs a C compiler. Without it everything runs as plain Python.
 """
 
 import os
+import sys
+from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 COMPILED = [
     "battery_bms/pack/spec.py",
@@ -30,9 +36,10 @@ COMPILED = [
     "sim/world/world.py",
     "sim/study/hours.py",
     "sim/study/storage.py",
-    "sim/study/engine.py",
-    "sim/study/counted_racks.py",
     "sim/study/swap_times.py",
+    "sim/study/layout.py",
+    "sim/validation/flow.py",
+    "sim/validation/counted_racks.py",
 ]
 
 extensions = []
@@ -44,4 +51,16 @@ if os.environ.get("SWAPSTATION_COMPILE"):
         # A processor that fuses a product and a sum would give other last bits than the interpreter.
         extension.extra_compile_args.append("-ffp-contract=off")
 
-setup(ext_modules=extensions)
+
+class BuildWithCatalogues(build_py):  # type: ignore[misc]  # setuptools has no types
+    """Compiles the catalogues first."""
+
+    def run(self) -> None:
+        sys.path.insert(0, str(Path(__file__).parent))  # a build does not look beside setup.py by itself
+        from deploy.catalogues import compile_all
+
+        compile_all()
+        super().run()
+
+
+setup(ext_modules=extensions, cmdclass={"build_py": BuildWithCatalogues})

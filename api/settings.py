@@ -12,6 +12,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.logs import Level
+
 DEVELOPMENT_SECRET = "a development secret that every checkout knows"
 SIMULATED_SPEED = 20.0
 """Station seconds per real second of a simulated station: a swap of five minutes shows in a quarter of one."""
@@ -23,6 +25,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SWAP_", extra="forbid", frozen=True)
 
     database_url: str = "sqlite:///var/swap.db"
+    heads_file: Path | None = None
+    """Append-only file that keeps the heads of the journals outside of the database; None stands beside it.
+    Put it on another disk or machine than the database."""
     station_file: Path = Path("examples/yangquan_mine/station.toml")
     environment: Literal["development", "production"] = "development"
     host: str = "127.0.0.1"
@@ -30,6 +35,8 @@ class Settings(BaseSettings):
     """0 takes a free port."""
     secret: SecretStr = Field(default=SecretStr(DEVELOPMENT_SECRET), min_length=32)
     """Signs what leaves the process and comes back; at least 32 characters."""
+    log_level: Level = "info"
+    """The least that is logged; lines of other libraries come from warnings on."""
     speed: float | None = Field(default=None, gt=0, le=1000)
     """Station seconds per real second; None takes 1 with real devices and `SIMULATED_SPEED` with simulated ones."""
 
@@ -41,6 +48,13 @@ class Settings(BaseSettings):
                 "characters (python -c 'import secrets; print(secrets.token_urlsafe(48))')"
             )
         return self
+
+    @property
+    def heads_path(self) -> Path:
+        """Where the heads of the journals are kept."""
+        from swap.journal.heads import heads_path
+
+        return self.heads_file or heads_path(self.database_url)
 
     def speed_for(self, devices: Literal["simulated", "real"]) -> float:
         """Speed of the station clock.

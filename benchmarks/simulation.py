@@ -25,8 +25,8 @@ from deploy.compiled import build, has_compiler
 from sim.scenario.load import load_scenario
 from sim.sizing.screening import fifo_starts
 from sim.study.agenda import Agenda
-from sim.study.counted_racks import FixedPowerRack
-from sim.study.engine import Flow, FlowRules, Truck
+from sim.validation.counted_racks import FixedPowerRack
+from sim.validation.flow import Flow, FlowRules, Truck
 
 LANES, PACKS, CHARGERS = 1, 10, 8
 SWAP_S, CHARGE_S, PER_HOUR = 300.0, 3600.0, 7.0

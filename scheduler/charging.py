@@ -1,6 +1,6 @@
 """How much power each bay gets: hard limits first, wishes last, and a later rule may only narrow.
 
-1. **Bay and pack** (`claim`). A bay charges only with everything known, fresh and inside its limits; otherwise 0 kW.
+1. **BayRow and pack** (`claim`). A bay charges only with everything known, fresh and inside its limits; otherwise 0 kW.
 2. **Site** (`budget`). The grid gives min(grid, demand response) − base load + PV + storage; of that the chargers put
    out `charger_efficiency`, and never more than the rack's own cap. The budget is never negative: a deficit is 0 kW
    for charging, and the base load is never shed.
@@ -20,12 +20,12 @@ from typing import Final
 from scheduler.choice import HIGHEST_SAFE_ALARM, SOC_TOLERANCE_PCT, count_spare
 from scheduler.config import ChargingSection
 from scheduler.guide import Guide, PriceRule, is_bound
-from scheduler.rows import Bay, is_possible
+from scheduler.rows import BayRow, is_possible
 from scheduler.types import (
     BayRole,
     ChargingPolicy,
+    KindLimits,
     Limit,
-    PackLimits,
     PackState,
     Setpoint,
     SiteLimits,
@@ -69,7 +69,7 @@ def may_charge(state: PackState) -> bool:
     return state is _CHARGING or state is _WAITING or state is _READY
 
 
-def claim(bay: Bay, policy: ChargingPolicy) -> None:
+def claim(bay: BayRow, policy: ChargingPolicy) -> None:
     """Set the most that the bay may draw, kW, and what limits that: as if it had the site for itself.
 
     Every number is judged first: NaN or an impossible value is `unknown` and gives 0 kW.
@@ -159,7 +159,7 @@ def budget(limits: SiteLimits, policy: ChargingPolicy) -> tuple[float, Limit]:
 
 
 def share_power(
-    bays: list[Bay], policy: ChargingPolicy, budget_kw: float, cause: Limit, guide: Guide | None = None
+    bays: list[BayRow], policy: ChargingPolicy, budget_kw: float, cause: Limit, guide: Guide | None = None
 ) -> bool:
     """Set the power of these bays; the caller knows that no other bay claims any.
 
@@ -169,7 +169,7 @@ def share_power(
     Returns:
         Whether the budget was too short for all of it.
     """
-    line: list[Bay] = []
+    line: list[BayRow] = []
     claims_kw, bound_kw = 0.0, 0.0
     for bay in bays:
         claim(bay, policy)
@@ -188,7 +188,7 @@ def share_power(
     return _share_in_order(in_line(line), budget_kw, cause, policy.min_setpoint_kw)
 
 
-def claim_alone(bay: Bay, policy: ChargingPolicy, guide: Guide | None) -> None:
+def claim_alone(bay: BayRow, policy: ChargingPolicy, guide: Guide | None) -> None:
     """What `share_power` gives a bay where neither the budget nor a guide between nothing and all divides anything."""
     claim(bay, policy)
     if bay.setpoint_kw > 0.0 and guide is not None and bay.pack is not None and is_bound(bay.pack.kind, guide):
@@ -196,7 +196,7 @@ def claim_alone(bay: Bay, policy: ChargingPolicy, guide: Guide | None) -> None:
         bay.limited_by = _TARIFF
 
 
-def _hold_back(line: list[Bay], policy: ChargingPolicy, guide: Guide) -> float:
+def _hold_back(line: list[BayRow], policy: ChargingPolicy, guide: Guide) -> float:
     """Keep the bays whose kind the guide binds to its power; gives what all claim together then."""
     left_kw, claims_kw = guide.most_kw, 0.0
     for bay in in_line(line) if left_kw > 0.0 else line:
@@ -210,7 +210,7 @@ def _hold_back(line: list[Bay], policy: ChargingPolicy, guide: Guide) -> float:
     return claims_kw
 
 
-def goes_first(bay: Bay, other: Bay) -> bool:
+def goes_first(bay: BayRow, other: BayRow) -> bool:
     """Packs below the offer level before the others, then the least energy missing, then position."""
     if bay.at_offer != other.at_offer:
         return other.at_offer
@@ -221,9 +221,9 @@ def goes_first(bay: Bay, other: Bay) -> bool:
     return bay.bay_id < other.bay_id
 
 
-def in_line(bays: list[Bay]) -> list[Bay]:
+def in_line(bays: list[BayRow]) -> list[BayRow]:
     """Bays that `claim` has judged, in the order in which they are served."""
-    line: list[Bay] = []
+    line: list[BayRow] = []
     for bay in bays:
         low, high = 0, len(line)
         while low < high:
@@ -236,7 +236,7 @@ def in_line(bays: list[Bay]) -> list[Bay]:
     return line
 
 
-def _share_in_order(line: list[Bay], budget_kw: float, cause: Limit, min_setpoint_kw: float) -> bool:
+def _share_in_order(line: list[BayRow], budget_kw: float, cause: Limit, min_setpoint_kw: float) -> bool:
     """Full power to one pack after another until the budget ends."""
     left_kw = budget_kw
     short = False
@@ -254,7 +254,7 @@ def _share_in_order(line: list[Bay], budget_kw: float, cause: Limit, min_setpoin
     return short
 
 
-def _share_equally(line: list[Bay], budget_kw: float, cause: Limit, min_setpoint_kw: float) -> bool:
+def _share_equally(line: list[BayRow], budget_kw: float, cause: Limit, min_setpoint_kw: float) -> bool:
     """The same power to every pack; what one cannot take goes to the others.
 
     Where the share would be below what chargers run at, the packs furthest from ready get nothing.
@@ -279,12 +279,12 @@ def _share_equally(line: list[Bay], budget_kw: float, cause: Limit, min_setpoint
     return short
 
 
-def _by_claim(bay: Bay) -> tuple[float, int]:
+def _by_claim(bay: BayRow) -> tuple[float, int]:
     return bay.setpoint_kw, bay.position
 
 
 def policy_from_section(
-    section: ChargingSection, max_reading_age_s: float = 10.0, kinds: Iterable[PackLimits] = ()
+    section: ChargingSection, max_reading_age_s: float = 10.0, kinds: Iterable[KindLimits] = ()
 ) -> ChargingPolicy:
     """The policy of the station file.
 
@@ -310,7 +310,7 @@ def policy_from_section(
 def plan_charging(
     view: StationView,
     policy: ChargingPolicy,
-    kinds: Mapping[str, PackLimits],
+    kinds: Mapping[str, KindLimits],
     tariff: Sequence[TariffSlice] = (),
 ) -> dict[str, Setpoint]:
     """Power for every bay of the view, with what decided it.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from math import floor
 from typing import Final
 
-from scheduler.rows import Bay, Kind, Pack, Truck, is_possible
+from scheduler.rows import BayRow, KindRow, PackRow, TruckRow, is_possible
 from scheduler.types import BayRole, ChargingPolicy, NoPackReason, PackState
 
 SOC_TOLERANCE_PCT: Final = 1e-6
@@ -29,7 +29,7 @@ _BLOCKED: Final = PackState.BLOCKED
 _GONE: Final = (PackState.QUARANTINED, PackState.EVACUATED, PackState.ON_VEHICLE, PackState.PICKED)
 
 
-def is_offerable(bay: Bay, policy: ChargingPolicy) -> bool:
+def is_offerable(bay: BayRow, policy: ChargingPolicy) -> bool:
     """Whether the pack of this bay may be handed out at all; kind, energy and lane are the truck's side."""
     pack = bay.pack
     return (
@@ -42,7 +42,7 @@ def is_offerable(bay: Bay, policy: ChargingPolicy) -> bool:
     )
 
 
-def _is_safe(bay: Bay, pack: Pack, policy: ChargingPolicy) -> bool:
+def _is_safe(bay: BayRow, pack: PackRow, policy: ChargingPolicy) -> bool:
     """Nothing but state of charge and promises speaks against handing the pack out."""
     return (
         not bay.blocked
@@ -55,7 +55,9 @@ def _is_safe(bay: Bay, pack: Pack, policy: ChargingPolicy) -> bool:
     )
 
 
-def count_spare(kinds: Iterable[Kind], bays: Iterable[Bay], queue: Iterable[Truck], policy: ChargingPolicy) -> None:
+def count_spare(
+    kinds: Iterable[KindRow], bays: Iterable[BayRow], queue: Iterable[TruckRow], policy: ChargingPolicy
+) -> None:
     """Set of each kind how many packs may be handed out beyond what the queue asks for."""
     by_name = {kind.name: kind for kind in kinds}
     for kind in by_name.values():
@@ -69,22 +71,22 @@ def count_spare(kinds: Iterable[Kind], bays: Iterable[Bay], queue: Iterable[Truc
                 by_name[name].spare -= truck.packs_needed
 
 
-def energy_of(pack: Pack) -> float:
+def energy_of(pack: PackRow) -> float:
     """Energy in the pack in kWh: as read, else from the state of charge; NaN when neither is known."""
     if pack.energy_kwh == pack.energy_kwh:
         return pack.energy_kwh
     return pack.soc_pct * pack.rated_kwh * pack.soh_pct / 10_000.0
 
 
-def ranked_kwh(pack: Pack, energy_kwh: float) -> float:
+def ranked_kwh(pack: PackRow, energy_kwh: float) -> float:
     """Energy in kWh to a tenth of a per cent of the pack: a BMS knows no more, and equally full packs are equal."""
     step_kwh = pack.rated_kwh * pack.soh_pct / 100_000.0
     return floor(energy_kwh / step_kwh + 0.5) * step_kwh
 
 
 def is_offered_to(
-    bay: Bay,
-    truck: Truck,
+    bay: BayRow,
+    truck: TruckRow,
     policy: ChargingPolicy,
     lane_id: str | None,
     barred: set[str] = NOTHING,
@@ -111,13 +113,13 @@ def is_offered_to(
 
 
 def pick_packs(
-    bays: list[Bay],
-    truck: Truck,
+    bays: list[BayRow],
+    truck: TruckRow,
     policy: ChargingPolicy,
     lane_id: str | None = None,
     barred: set[str] = NOTHING,
     kept: set[str] = NOTHING,
-) -> list[Bay] | None:
+) -> list[BayRow] | None:
     """The bays whose packs the truck gets, in seat order; None when there are not enough of one kind.
 
     A single pack is the fullest, then that of the first position. Several on one vehicle are connected in parallel,
@@ -125,7 +127,7 @@ def pick_packs(
     as possible. The arguments are those of `is_offered_to`.
     """
     if truck.packs_needed == 1:
-        best: Bay | None = None
+        best: BayRow | None = None
         best_kwh = 0.0
         for bay in bays:
             if is_offered_to(bay, truck, policy, lane_id, barred, kept) and bay.pack is not None:
@@ -137,15 +139,15 @@ def pick_packs(
     return _most_alike(found, truck.packs_needed)
 
 
-def _is_before(bay: Bay, other: Bay) -> bool:
+def _is_before(bay: BayRow, other: BayRow) -> bool:
     return bay.position < other.position or (bay.position == other.position and bay.bay_id < other.bay_id)
 
 
-def _most_alike(found: list[Bay], packs_needed: int) -> list[Bay] | None:
+def _most_alike(found: list[BayRow], packs_needed: int) -> list[BayRow] | None:
     """Of several packs those of one kind that are nearest to each other in state of charge."""
     if packs_needed < 1 or len(found) < packs_needed:
         return None
-    by_kind: dict[str, list[tuple[float, float, int, Bay]]] = {}
+    by_kind: dict[str, list[tuple[float, float, int, BayRow]]] = {}
     found.sort(key=_fullest_first)
     for bay in found:
         pack = bay.pack
@@ -153,7 +155,7 @@ def _most_alike(found: list[Bay], packs_needed: int) -> list[Bay] | None:
             ranked = ranked_kwh(pack, energy_of(pack))
             by_kind.setdefault(pack.kind.name, []).append((pack.soc_pct, ranked, bay.position, bay))
     best_key: tuple[int, float, list[int]] | None = None
-    chosen: list[Bay] = []
+    chosen: list[BayRow] = []
     for group in by_kind.values():
         group.sort(key=_by_soc_then_position)
         for first in range(len(group) - packs_needed + 1):
@@ -165,16 +167,18 @@ def _most_alike(found: list[Bay], packs_needed: int) -> list[Bay] | None:
     return None if best_key is None else chosen
 
 
-def _fullest_first(bay: Bay) -> tuple[float, int, str]:
+def _fullest_first(bay: BayRow) -> tuple[float, int, str]:
     pack = bay.pack
     return (0.0 if pack is None else -ranked_kwh(pack, energy_of(pack))), bay.position, bay.bay_id
 
 
-def _by_soc_then_position(offer: tuple[float, float, int, Bay]) -> tuple[float, int]:
+def _by_soc_then_position(offer: tuple[float, float, int, BayRow]) -> tuple[float, int]:
     return -round(offer[0], 1), offer[2]
 
 
-def why_no_pack(bays: Sequence[Bay], truck: Truck, policy: ChargingPolicy, lane_id: str | None = None) -> NoPackReason:
+def why_no_pack(
+    bays: Sequence[BayRow], truck: TruckRow, policy: ChargingPolicy, lane_id: str | None = None
+) -> NoPackReason:
     """Why `pick_packs` found too few packs: the nearest thing that would have to change.
 
     In this order, for the accepted kind that comes closest: charged packs that are unsafe, packs still
@@ -217,24 +221,24 @@ _REASONS: tuple[tuple[NoPackReason, tuple[int, ...]], ...] = (
 )
 
 
-def _is_charged(pack: Pack, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
+def _is_charged(pack: PackRow, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
     """Full enough as far as anyone knows; a ready pack whose reading is lost still counts as charged."""
     if pack.soc_pct != pack.soc_pct:
         return pack.state is _READY
     return pack.soc_pct + SOC_TOLERANCE_PCT >= policy.offer_soc_pct and energy_of(pack) >= min_energy_kwh
 
 
-def _can_ever_hold(pack: Pack, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
+def _can_ever_hold(pack: PackRow, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
     return pack.rated_kwh * pack.soh_pct * policy.target_soc_pct / 10_000.0 >= min_energy_kwh
 
 
 def pick_empty_bays(
-    bays: list[Bay],
+    bays: list[BayRow],
     seats: list[frozenset[str]],
     lane_id: str | None = None,
     kept: set[str] = NOTHING,
     held_empty_bays: int = 0,
-) -> list[Bay] | None:
+) -> list[BayRow] | None:
     """One bay for each pack that comes off; None when there are not enough.
 
     A bay with the strongest working charger comes first, then one that few kinds fit, then by position.
@@ -244,7 +248,7 @@ def pick_empty_bays(
         kept: bays that are not set down in.
         held_empty_bays: so many are left over: promised to swaps under way, without a name.
     """
-    empty: list[Bay] = []
+    empty: list[BayRow] = []
     for bay in bays:
         if (
             bay.pack is None
@@ -267,10 +271,10 @@ def pick_empty_bays(
     return found
 
 
-def _assign(empty: list[Bay], seats: list[frozenset[str]]) -> list[Bay] | None:
-    taken: list[Bay] = []
+def _assign(empty: list[BayRow], seats: list[frozenset[str]]) -> list[BayRow] | None:
+    taken: list[BayRow] = []
     for wanted in seats:
-        best: Bay | None = None
+        best: BayRow | None = None
         for bay in empty:
             if fits(bay, wanted) and bay not in taken and (best is None or _is_better_place(bay, best)):
                 best = bay
@@ -280,12 +284,12 @@ def _assign(empty: list[Bay], seats: list[frozenset[str]]) -> list[Bay] | None:
     return taken
 
 
-def fits(bay: Bay, kinds: frozenset[str]) -> bool:
+def fits(bay: BayRow, kinds: frozenset[str]) -> bool:
     """Whether packs of all these kinds fit the bay."""
     return not bay.kinds or kinds <= bay.kinds
 
 
-def _is_better_place(bay: Bay, other: Bay) -> bool:
+def _is_better_place(bay: BayRow, other: BayRow) -> bool:
     power_kw = bay.max_charge_kw if bay.charger_ok and bay.max_charge_kw > 0.0 else 0.0
     other_kw = other.max_charge_kw if other.charger_ok and other.max_charge_kw > 0.0 else 0.0
     if power_kw != other_kw:

@@ -11,7 +11,7 @@ from datetime import datetime
 from math import inf
 from typing import Final, Protocol
 
-from scheduler.rows import Kind
+from scheduler.rows import KindRow
 from scheduler.types import ChargingPolicy, TariffSlice
 
 DEAR_PERIODS: Final = frozenset({"critical", "peak"})
@@ -38,7 +38,7 @@ class Guide:
         """Whether it can hold anything back."""
 
 
-def is_bound(kind: Kind, guide: Guide) -> bool:
+def is_bound(kind: KindRow, guide: Guide) -> bool:
     """Whether a kind has packs enough that the guide counts."""
     return guide.binds and kind.spare >= guide.least_ready.get(kind.name, _NEVER)
 

@@ -14,15 +14,15 @@ from math import inf
 from typing import Final
 
 from scheduler.choice import fits, is_offerable, pick_empty_bays, pick_packs, why_no_pack
-from scheduler.rows import Bay, Lane, Truck
+from scheduler.rows import BayRow, LaneRow, TruckRow
 from scheduler.types import (
     BayRole,
     ChargingPolicy,
     Dispatch,
+    KindLimits,
     LaneView,
     NoPackReason,
     PackChoice,
-    PackLimits,
     PackState,
     QueueEntry,
     Setpoints,
@@ -34,12 +34,12 @@ from scheduler.view_rows import lane_row, rows_of, truck_row
 _TRANSFER: Final = BayRole.TRANSFER
 
 
-def is_walk_in(truck: Truck, at_s: float) -> bool:
+def is_walk_in(truck: TruckRow, at_s: float) -> bool:
     """Whether the truck has no booking whose window, [from, until), is open. Early and late it is a walk-in."""
     return not truck.booked_from_s <= at_s or truck.booked_until_s <= at_s
 
 
-def goes_before(truck: Truck, other: Truck, at_s: float) -> bool:
+def goes_before(truck: TruckRow, other: TruckRow, at_s: float) -> bool:
     """Whether the first of two trucks that wait is served first."""
     if truck.priority != other.priority:
         return truck.priority > other.priority
@@ -55,12 +55,12 @@ class WaitingLine:
     """Trucks that wait, kept in the order in which they are served."""
 
     def __init__(self) -> None:
-        self.trucks: list[Truck] = []
+        self.trucks: list[TruckRow] = []
         """In the order that held when it was last put right."""
         self._holds_until_s = inf
         """When a window opens or closes next, and the order may change."""
 
-    def add(self, truck: Truck, at_s: float) -> None:
+    def add(self, truck: TruckRow, at_s: float) -> None:
         """A truck begins to wait."""
         self.put_right(at_s)
         low, high = 0, len(self.trucks)
@@ -73,7 +73,7 @@ class WaitingLine:
         self.trucks.insert(low, truck)
         self._note_window(truck, at_s)
 
-    def remove(self, truck: Truck) -> None:
+    def remove(self, truck: TruckRow) -> None:
         """A truck no longer waits."""
         self.trucks.remove(truck)
 
@@ -86,7 +86,7 @@ class WaitingLine:
             for truck in waiting:
                 self.add(truck, at_s)
 
-    def _note_window(self, truck: Truck, at_s: float) -> None:
+    def _note_window(self, truck: TruckRow, at_s: float) -> None:
         if at_s < truck.booked_from_s < self._holds_until_s:
             self._holds_until_s = truck.booked_from_s
         if truck.booked_from_s < inf and at_s < truck.booked_until_s < self._holds_until_s:
@@ -96,7 +96,7 @@ class WaitingLine:
 class Called:
     """The truck that is called, its lane, the bays whose packs it gets, and those its own packs go to."""
 
-    def __init__(self, truck: Truck, lane: Lane, packs: list[Bay], empty: list[Bay]) -> None:
+    def __init__(self, truck: TruckRow, lane: LaneRow, packs: list[BayRow], empty: list[BayRow]) -> None:
         self.truck = truck
         self.lane = lane
         self.packs = packs
@@ -104,11 +104,11 @@ class Called:
 
 
 def call_next(
-    line: list[Truck],
-    lanes: Sequence[Lane],
-    charged: list[Bay],
-    vacant: list[Bay],
-    transfers: list[Bay],
+    line: list[TruckRow],
+    lanes: Sequence[LaneRow],
+    charged: list[BayRow],
+    vacant: list[BayRow],
+    transfers: list[BayRow],
     policy: ChargingPolicy,
     held_empty_bays: int = 0,
 ) -> Called | None:
@@ -149,7 +149,7 @@ def call_next(
     return None
 
 
-def _any_left(charged: list[Bay], barred: set[str]) -> bool:
+def _any_left(charged: list[BayRow], barred: set[str]) -> bool:
     """Whether a truck further back could get a pack at all."""
     for bay in charged:  # noqa: SIM110 - a generator is slow in the compiled form
         if bay.pack is not None and bay.pack.kind.name not in barred:
@@ -158,11 +158,11 @@ def _any_left(charged: list[Bay], barred: set[str]) -> bool:
 
 
 def _serve(
-    truck: Truck,
-    lane: Lane,
-    charged: list[Bay],
-    vacant: list[Bay],
-    transfers: list[Bay],
+    truck: TruckRow,
+    lane: LaneRow,
+    charged: list[BayRow],
+    vacant: list[BayRow],
+    transfers: list[BayRow],
     policy: ChargingPolicy,
     barred: set[str],
     kept: set[str],
@@ -179,14 +179,14 @@ def _serve(
 
 
 def _bays_for(
-    truck: Truck,
-    lane: Lane,
-    packs: list[Bay],
-    vacant: list[Bay],
-    transfers: list[Bay],
+    truck: TruckRow,
+    lane: LaneRow,
+    packs: list[BayRow],
+    vacant: list[BayRow],
+    transfers: list[BayRow],
     kept: set[str],
     held_empty_bays: int,
-) -> list[Bay] | None:
+) -> list[BayRow] | None:
     """Bays for the packs that come off.
 
     Out-in needs them empty at the start. In-out parks each charged pack in the transfer bay first, so the
@@ -206,7 +206,7 @@ def _bays_for(
     return pick_empty_bays(vacant, seats, lane.lane_id, kept, held_empty_bays)
 
 
-def _transfer_is_free(transfers: list[Bay], lane_id: str) -> bool:
+def _transfer_is_free(transfers: list[BayRow], lane_id: str) -> bool:
     """One transfer bay in reach is empty. Where none is listed, the cell's own sensor decides."""
     listed = False
     for bay in transfers:
@@ -280,7 +280,7 @@ def estimate_ready_s(
     view: StationView,
     entry: QueueEntry,
     policy: ChargingPolicy,
-    kinds: Mapping[str, PackLimits],
+    kinds: Mapping[str, KindLimits],
     setpoints: Setpoints,
 ) -> float | None:
     """Seconds until enough packs for this truck are charged, at the present set-points.

@@ -21,7 +21,7 @@ _OVERFULL: Final = 1.05
 """Share of its capacity up to which the energy of a pack is believed: capacity is known by the state of health."""
 
 
-class Kind:
+class KindRow:
     """A kind of pack: its limits, and what the station has of it now."""
 
     def __init__(self, name: str, max_charge_kw: float = NAN, temp_min_c: float = NAN, temp_max_c: float = NAN) -> None:
@@ -35,10 +35,10 @@ class Kind:
         """Packs that may be handed out, less those that the queue asks for."""
 
 
-class Pack:
+class PackRow:
     """One pack in a bay."""
 
-    def __init__(self, pack_id: str, kind: Kind, state: PackState, rated_kwh: float, soh_pct: float = 100.0) -> None:
+    def __init__(self, pack_id: str, kind: KindRow, state: PackState, rated_kwh: float, soh_pct: float = 100.0) -> None:
         self.pack_id = pack_id
         self.kind = kind
         self.state = state
@@ -54,7 +54,7 @@ class Pack:
         self.reading_age_s = NAN
 
 
-class Bay:
+class BayRow:
     """One bay, its charger, and what was decided about it last."""
 
     def __init__(self, bay_id: str, position: int, role: BayRole = BayRole.RACK, max_charge_kw: float = 0.0) -> None:
@@ -63,7 +63,7 @@ class Bay:
         self.role = role
         self.max_charge_kw = max_charge_kw
         """Rating of the charger; 0 where none is connected."""
-        self.pack: Pack | None = None
+        self.pack: PackRow | None = None
         self.kinds: frozenset[str] = frozenset()
         """Kinds that fit; empty: every kind."""
         self.lanes: frozenset[str] = frozenset()
@@ -81,7 +81,7 @@ class Bay:
         """Set by `claim`: what the pack lacks to its next level; only compared with that of others."""
 
 
-class Lane:
+class LaneRow:
     """One lane with its robot."""
 
     def __init__(self, lane_id: str, *, in_out: bool = False) -> None:
@@ -95,7 +95,7 @@ class Lane:
         """The charged pack waits in the transfer bay, the spent one goes where that came from."""
 
 
-class Truck:
+class TruckRow:
     """One truck that waits for a lane."""
 
     def __init__(self, swap_id: str, vehicle_id: str, at_s: float, accepts: frozenset[str]) -> None:
@@ -118,7 +118,7 @@ class Truck:
         """Of each pack that comes off the kinds that it may be of; None: bays must fit all that it accepts."""
 
 
-def is_possible(pack: Pack) -> bool:
+def is_possible(pack: PackRow) -> bool:
     """Whether state of charge, energy and temperatures are known and such as a pack can have.
 
     The energy may be unknown: the state of charge then stands for it.

@@ -114,7 +114,7 @@ class Limit(StrEnum):
     TARIFF = "tariff"
 
 
-class PackLimits(Protocol):
+class KindLimits(Protocol):
     """What charging needs to know of a kind of pack."""
 
     @property

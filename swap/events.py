@@ -1,7 +1,7 @@
 """Kinds of station events and the one function that appends them.
 
-The event is written in the same transaction as the state it tells of. Ids count up without gaps: the
-next id is taken under the write lock of the transaction.
+The event is written in the same transaction as the state it tells of. Events of a station are numbered by `seq`
+from 1 without gaps, and each carries the hash of the one before it: both are taken under the station's lock.
 
 Keys of `data` that other code reads; an event may carry more:
 
@@ -21,6 +21,11 @@ booking.made           `booking_id`, `vehicle_id`, `window_start_at`, `window_en
 booking.ended          `booking_id`, `status` (fulfilled, failed, expired, cancelled), `reason`
 bill.issued            `bill_id`, `kind` (swap or correction), `total_fen`, `flags`
 bill.reversed          `bill_id` (the reversal), `reverses`, `total_fen`, `reason`
+database.slow          `waited_s`: longest wait for a commit, real seconds
+database.lost          `reason`, `lost_at`, `held_at`, `back_at`, `lost_s` (real), `chargers_not_confirmed`
+control.gap            `what` ("looking" or "commanding"), `gap_s` (real)
+journal.epoch          `from_epoch`, `from_seq`, `from_hash`: the head that the restored copy ended with; `lost`: the
+                       newest head known outside of it (`epoch`, `seq`, `hash`), None where none is known; `copy`
 =====================  ===========================================================================
 
 Places: `bay:STATION:BAY`, `vehicle:VEHICLE:SEAT`, `gripper:STATION:LANE`, `tank:STATION`, `off_site`.
@@ -33,9 +38,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, text
-from sqlmodel import Session, select
+from sqlmodel import Session, col, func, select
 
+from swap.journal.canonical import canonical_json, without_nan
+from swap.journal.chain import EPOCH_KIND, FIRST, Entry, entry_hash
+from swap.journal.heads import Head
 from swap.tables import Station, StationEvent
 
 
@@ -77,10 +84,25 @@ class EventKind(StrEnum):
     REQUEST_ANSWERED = "request.answered"
     THERMAL = "thermal.step"
     RECONCILED = "station.reconciled"
+    DATABASE_SLOW = "database.slow"
+    """Commits were waited for, and came."""
+    DATABASE_LOST = "database.lost"
+    """Written on return: when it was lost and back, and what was done without it."""
+    CONTROL_GAP = "control.gap"
+    """Nobody looked at a cell, or nothing could be commanded, while a swap went on."""
+    JOURNAL_EPOCH = EPOCH_KIND
+    """The database was restored from a copy by a named person; what the copy did not hold is gone."""
 
 
-WRITE_LOCK_KEY = 7_310_421
-"""Advisory lock number under which write transactions, and so event ids, take turns on PostgreSQL."""
+def newest_heads(db: Session, at: datetime) -> tuple[Head, ...]:
+    """The newest event of every station that has one; `at` is when they are looked at."""
+    newest = select(StationEvent.station_id, func.max(StationEvent.seq)).group_by(StationEvent.station_id).subquery()
+    query = (
+        select(StationEvent.station_id, StationEvent.epoch, StationEvent.seq, StationEvent.hash)
+        .join(newest, (newest.c[0] == StationEvent.station_id) & (newest.c[1] == StationEvent.seq))
+        .order_by(StationEvent.station_id)
+    )
+    return tuple(Head(*row, at) for row in db.exec(query))
 
 
 def append_event(
@@ -94,17 +116,28 @@ def append_event(
     pack_id: str | None = None,
     bay_id: str | None = None,
     lane_id: str | None = None,
-    cause_id: int | None = None,
+    cause_seq: int | None = None,
     data: dict[str, Any] | None = None,
+    epoch: int | None = None,
 ) -> StationEvent:
-    """Append one event and raise the station's version; call inside `store.transaction()`."""
-    if db.get_bind().dialect.name == "postgresql":
-        db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_LOCK_KEY})
+    """Append one event and raise the station's version; call inside a write transaction of the store.
+
+    Args:
+        epoch: begins a new epoch; only the event `journal.epoch` does.
+    """
     db.flush()
-    last = db.exec(select(func.max(StationEvent.id))).one()
-    event = StationEvent(
-        id=(last or 0) + 1,
+    last = db.exec(
+        select(StationEvent.seq, StationEvent.hash, StationEvent.epoch)
+        .where(StationEvent.station_id == station_id)
+        .order_by(col(StationEvent.seq).desc())
+        .limit(1)
+    ).first()
+    seq, prev_hash, last_epoch = last if last is not None else (0, FIRST, 1)
+    plain = without_nan(data or {})
+    entry = Entry(
         station_id=station_id,
+        seq=seq + 1,
+        epoch=last_epoch if epoch is None else epoch,
         at=at,
         kind=kind.value,
         actor=actor,
@@ -112,9 +145,12 @@ def append_event(
         pack_id=pack_id,
         bay_id=bay_id,
         lane_id=lane_id,
-        cause_id=cause_id,
-        data=data or {},
+        cause_seq=cause_seq,
+        data=canonical_json(plain),
+        prev_hash=prev_hash,
     )
+    fields = {name: getattr(entry, name) for name in Entry.__slots__} | {"data": plain}
+    event = StationEvent(**fields, hash=entry_hash(entry))
     db.add(event)
     station = db.get_one(Station, station_id)
     station.version += 1

@@ -15,7 +15,7 @@ from math import inf
 from scheduler.types import PackState
 from sim.network.file import RebalancingSection
 from sim.study.agenda import Agenda, Call
-from sim.study.moves import is_charged, is_free, put_in, take_charged, take_out
+from sim.study.rack import is_charged, is_free, put_in, take_charged, take_out
 from sim.study.rows import StudyBay, StudyPack
 from sim.study.station import Station
 

@@ -21,7 +21,7 @@ from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
 from sim.study.agenda import Agenda, Call
 from sim.study.feed import LOST_AGAIN_S, Feed, FleetFeed, scenario_feed
-from sim.study.moves import is_charged
+from sim.study.rack import is_charged
 from sim.study.rows import StudyTruck
 from sim.study.station import Station
 
@@ -93,14 +93,14 @@ class NetworkStation:
         """A truck is on its way here from another station; `arrival` says when it arrives, and how empty."""
         vehicle = f"{home.index}:{arrival.vehicle_id}"
         if arrival.vehicle_id is not None:
-            self.station.know_packs(vehicle, home.station.packs_of(arrival.vehicle_id))
+            self.station.trucks.know_packs(vehicle, home.station.trucks.packs_of(arrival.vehicle_id))
         self.coming.append(arrival.at_s)
         self.station.time.at(arrival.at_s, self._on_guest, (arrival._replace(vehicle_id=vehicle), home, drive_s))
 
     def _on_guest(self, call: Call) -> None:
         arrival, home, drive_s = call.payload
         self.coming.remove(arrival.at_s)
-        truck = self.station.truck_of(arrival)
+        truck = self.station.trucks.truck_of(arrival)
         self.feed.guests[truck.swap_id] = (home, drive_s)
         self.station.arrive(truck)
 
@@ -263,7 +263,7 @@ class NetworkFlow:
         arrival: Arrival = truck.details
         vehicle = str(arrival.vehicle_id).split(":", 1)[1]
         if soc_pct is not None and len(truck.accepts) > 1:
-            home.station.know_packs(vehicle, tuple([pack.kind.name for pack in truck.taken]))
+            home.station.trucks.know_packs(vehicle, tuple([pack.kind.name for pack in truck.taken]))
         own = home.feed.own
         if not isinstance(own, FleetFeed):
             return

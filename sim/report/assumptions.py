@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from sim.scenario.file import Scenario
-from sim.scenario.notes import N_
+from swap.words import N_
 
 UNSEEN = frozenset({"folder", "vehicle_ids"})
 """Fields of `Scenario` that the loader sets; they are no assumptions."""
@@ -162,7 +162,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "pack_fault_share": N_("Share of returned packs set aside for inspection"),
         "pack_inspection_h": N_("Mean time of an inspection"),
     },
-    "BookingSection": {
+    "BookingHabitSection": {
         "share": N_("Share of trucks that book"),
         "no_show_share": N_("Share of bookings whose truck never comes"),
         "lead_min": N_("Booked so long before the window"),

@@ -20,7 +20,7 @@ _push: Final = heappush
 _pop: Final = heappop
 
 
-class Event:
+class AgendaEvent:
     """Something that happens at an instant; it is on the list once at most."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Event:
         self.ticket = _NOT_ON_LIST
 
 
-class Call(Event):
+class Call(AgendaEvent):
     """A call of `fn` with itself, for what happens too seldom to deserve a class."""
 
     def __init__(self, fn: Callable[[Call], None], payload: Any = None) -> None:
@@ -64,10 +64,10 @@ class Agenda:
         """When SimPy's next event is due; its environment keeps it right."""
         self.environment: Any = None
         """The SimPy environment of `clock.processes`, once one is asked for."""
-        self._list: list[tuple[float, int, Event]] = []
+        self._list: list[tuple[float, int, AgendaEvent]] = []
         self._tickets = 0
 
-    def put(self, at_s: float, event: Event) -> None:
+    def put(self, at_s: float, event: AgendaEvent) -> None:
         """Have an event happen at `at_s`, instead of when it would have."""
         ticket = self._tickets
         self._tickets = ticket + 1

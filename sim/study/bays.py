@@ -15,7 +15,7 @@ from battery_bms.pack.charge import Charge
 from battery_bms.pack.thermal import advance_temp_c, temp_after_c, time_to_temp_s
 from scheduler.choice import SOC_TOLERANCE_PCT
 from scheduler.types import ChargingPolicy, PackState
-from sim.study.agenda import Agenda, Event
+from sim.study.agenda import Agenda, AgendaEvent
 from sim.study.rows import StudyBay, StudyKind, StudyPack
 
 READY: Final = PackState.READY
@@ -41,7 +41,7 @@ class Watcher:
         """A charger's power has changed."""
 
 
-class BayEvent(Event):
+class BayEvent(AgendaEvent):
     """A pack is ready or full, or its temperature has crossed a limit."""
 
     def __init__(self, bays: Bays, bay: StudyBay) -> None:

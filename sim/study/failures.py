@@ -12,7 +12,7 @@ from sim.scenario.file import FailureSection, Scenario
 from sim.scenario.streams import Purpose, stream
 from sim.study.agenda import Agenda
 from sim.study.clock import processes
-from sim.study.rack import Rack
+from sim.study.rack import StudyRack
 from sim.study.rows import StudyBay, StudyLane
 
 Process = Generator[simpy.Event, object, None]
@@ -26,7 +26,7 @@ class Repairable(Protocol):
     replication: int
     time: Agenda
     lanes: list[StudyLane]
-    rack: Rack
+    rack: StudyRack
 
     def lane_fails(self, lane: StudyLane, lasts_s: float) -> bool:
         """A lane serves nobody for this long."""

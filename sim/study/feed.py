@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from sim.scenario.demand import Arrival, FleetDemand, arrivals
 from sim.scenario.file import Scenario
-from sim.study.agenda import Agenda, Call, Event
+from sim.study.agenda import Agenda, AgendaEvent, Call
 from sim.study.rows import StudyTruck
 
 LOST_AGAIN_S = 1800.0
@@ -26,7 +26,7 @@ class Feed:
         """A truck leaves without a swap."""
 
 
-class _NextTruck(Event):
+class _NextTruck(AgendaEvent):
     """The next truck of a stream is at the gate."""
 
     def __init__(self, time: Agenda, coming: Iterator[Arrival], gate: Callable[[Arrival], None]) -> None:

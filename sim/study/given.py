@@ -41,7 +41,7 @@ class Stock:
 
 
 @dataclass(frozen=True, slots=True)
-class Outage:
+class LaneOutage:
     """A lane does not serve; a swap in it stands still. Seconds from the scenario's start."""
 
     lane_id: str
@@ -59,7 +59,7 @@ class Given:
     stock: dict[str, Stock]
     """By bay of the station file."""
     start_s: float = 0.0
-    outages: Sequence[Outage] = ()
+    outages: Sequence[LaneOutage] = ()
     temp_c: Sequence[tuple[float | None, ...]] = ()
     """Of the packs that come off, by place in `arrivals` and seat; the climate's where it is None or left out."""
     swap_s: Sequence[float | None] = ()
@@ -97,7 +97,7 @@ class _GivenFeed(Feed):
         self._await_next()
         if not arrival.comes:
             return
-        truck = station.truck_of(arrival)
+        truck = station.trucks.truck_of(arrival)
         self.trucks[number] = truck
         if number < len(given.temp_c):
             truck.spent_c = given.temp_c[number]
@@ -186,7 +186,7 @@ class GivenStation:
     # -- outages
 
     def _on_outage(self, call: Call) -> None:
-        outage: Outage = call.payload
+        outage: LaneOutage = call.payload
         time = self.station.time
         lane = next(lane for lane in self.station.lanes if lane.lane_id == outage.lane_id)
         was_idle = self.station.lane_fails(lane, outage.until_s - time.now)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from battery_bms.pack.charge import curve_of
 from battery_bms.pack.spec import PackSpec, spec_from_section
+from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
-from sim.study.rows import StudyBay, StudyKind, StudyLane, StudyPack
-from sim.study.swap_times import RowTime, SwapPlan, nominal_row_s, swap_plan
+from sim.scenario.streams import Purpose, stream
+from sim.study.rows import StudyBay, StudyKind, StudyLane, StudyPack, StudyTruck
+from sim.study.swap_times import RowTime, SwapPlan, nominal_row_s, stretch_of, swap_plan
 from swap.station.sequence.recipe import load_recipe
 
 
@@ -108,3 +110,57 @@ def load_models(scenario: Scenario, rows: dict[str, StudyKind], row_s: RowTime =
             stores,
         )
     return found
+
+
+class TruckMaker:
+    """Makes the trucks of arrivals and the packs that come off them, with the draws of a replication."""
+
+    def __init__(self, scenario: Scenario, seed: int, replication: int, kinds: Kinds, models: dict[str, Model]) -> None:
+        self.kinds = kinds
+        self.models = models
+        self.spent_c = 20.0
+        """Temperature of a pack that comes off a truck now."""
+        self._swap_cv = scenario.equipment.swap_cv
+        self._swap_time = stream(seed, replication, Purpose.SWAP_TIME)
+        self._installed: dict[str, tuple[str, ...]] = {}
+        """Kinds that a truck carries, where they are not told by its model."""
+        self._number = 0
+
+    def truck_of(self, arrival: Arrival) -> StudyTruck:
+        """The truck of an arrival; numbered in the order in which they come."""
+        model = self.models[arrival.model]
+        self._number += 1
+        swap_s = model.plan.nominal_s * stretch_of(self._swap_time, self._swap_cv)
+        truck = StudyTruck(f"S{self._number:08d}", arrival, arrival.at_s, model.accepts, swap_s)
+        truck.packs_needed = model.packs
+        truck.swap_mode = model.swap_mode
+        truck.priority = arrival.priority
+        if arrival.booked:
+            truck.booked_from_s, truck.booked_until_s = arrival.booked_from_s, arrival.booked_until_s
+        truck.kinds = model.kinds if model.one_kind else self._installed.get(truck.vehicle_id, model.kinds)
+        truck.seats = self.kinds.seats(truck.kinds)
+        truck.stores = model.stores
+        truck.wants = model.wants
+        return truck
+
+    def packs_of(self, vehicle: str) -> tuple[str, ...]:
+        """Kinds of the packs that a truck carries, by seat; empty where its model tells."""
+        return self._installed.get(vehicle, ())
+
+    def know_packs(self, vehicle: str, kinds: tuple[str, ...]) -> None:
+        """Note them; nothing is noted where there are none."""
+        if kinds:
+            self._installed[vehicle] = kinds
+
+    def spent_pack(self, truck: StudyTruck, seat: int) -> StudyPack:
+        """The pack that comes off a seat."""
+        temps_c, healths_pct = truck.spent_c, truck.spent_soh_pct
+        temp_c = temps_c[seat] if seat < len(temps_c) else None
+        soh_pct = healths_pct[seat] if seat < len(healths_pct) else 100.0
+        return self.kinds.pack(
+            f"{truck.swap_id}-{seat}",
+            truck.kinds[seat],
+            truck.soc_pct[seat],
+            self.spent_c if temp_c is None else temp_c,
+            soh_pct,
+        )

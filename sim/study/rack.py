@@ -15,9 +15,9 @@ from typing import Final
 
 from scheduler.charging import budget, claim_alone, share_power
 from scheduler.guide import Guide, is_bound
-from scheduler.rows import Bay
+from scheduler.rows import BayRow
 from scheduler.types import ChargingPolicy, Limit, PackState, SiteLimits
-from sim.study.agenda import Agenda, Call, Event
+from sim.study.agenda import Agenda, AgendaEvent, Call
 from sim.study.bays import READY, WAITING, Bays, is_active
 from sim.study.rows import StudyBay, StudyKind, StudyPack
 
@@ -26,10 +26,10 @@ QUARANTINED: Final = PackState.QUARANTINED
 _BMS: Final = Limit.BMS
 
 
-class _Replan(Event):
+class _Replan(AgendaEvent):
     """A pack in its taper has given power back."""
 
-    def __init__(self, rack: Rack) -> None:
+    def __init__(self, rack: StudyRack) -> None:
         super().__init__()
         self.rack = rack
 
@@ -38,7 +38,7 @@ class _Replan(Event):
         self.rack.plan()
 
 
-class Rack(Bays):
+class StudyRack(Bays):
     """Bays and chargers of one station."""
 
     def __init__(
@@ -57,9 +57,9 @@ class Rack(Bays):
         self.modules = modules
         self.switched = modules < len(bays)
         """Fewer modules than bays: they are switched to the packs in the order in which those came."""
-        self.charged: list[Bay] = []
+        self.charged: list[BayRow] = []
         """Bays whose pack may be handed out."""
-        self.vacant: list[Bay] = []
+        self.vacant: list[BayRow] = []
         """Bays without a pack."""
         self.empty = 0
         """Of these, not promised."""
@@ -271,7 +271,7 @@ class Rack(Bays):
     def plan(self) -> None:
         """Ask the live station's rule about the whole rack, and apply it."""
         self.plans += 1
-        claiming: list[Bay] = []
+        claiming: list[BayRow] = []
         for bay in self._wanting:
             pack = bay.content
             assert pack is not None
@@ -308,7 +308,7 @@ class Rack(Bays):
         else:
             self.set_power(bay, bay.setpoint_kw)
 
-    def _time_next_plan(self, claiming: list[Bay]) -> None:
+    def _time_next_plan(self, claiming: list[BayRow]) -> None:
         """While power is short, plan again when a pack in its taper has given some back."""
         self._replan.drop()
         if not self.short:
@@ -418,3 +418,35 @@ def _same(guide: Guide | None, other: Guide | None) -> bool:
     if guide is None or other is None:
         return guide is other
     return guide.most_kw == other.most_kw and guide.least_ready == other.least_ready
+
+
+# Packs that come and go other than by a swap: on a swap truck, or with a carrier between stations
+
+
+def take_out(rack: StudyRack, bay: StudyBay) -> StudyPack:
+    """Take the pack of a bay away, whatever its state."""
+    rack.set_aside(bay, 0.0)
+    return rack.pick(bay)
+
+
+def take_charged(rack: StudyRack, bay: StudyBay, who: str) -> StudyPack:
+    """Take the ready pack of a bay away."""
+    rack.reserve(bay, who)
+    return rack.pick(bay)
+
+
+def put_in(rack: StudyRack, bay: StudyBay, pack: StudyPack, who: str) -> None:
+    """Set a pack down in an empty bay that is promised to nobody."""
+    pack.kind = pack.sort = rack.kinds[pack.kind.name]  # it may come from another station, which counts its own
+    rack.promise_empty(bay, who)
+    rack.place(bay, pack)
+
+
+def is_free(bay: StudyBay) -> bool:
+    """Whether a pack may be set down here now."""
+    return bay.content is None and bay.reserved_by is None
+
+
+def is_charged(bay: StudyBay) -> bool:
+    """Whether the bay holds a pack that may be handed out."""
+    return bay.content is not None and bay.content.state is READY and bay.reserved_by is None

@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import inf
 
 from battery_bms.pack.charge import Charge, Curve
-from scheduler.rows import Bay, Kind, Lane, Pack, Truck
+from scheduler.rows import BayRow, KindRow, LaneRow, PackRow, TruckRow
 from scheduler.types import PackState
 from sim.scenario.demand import Arrival
-from sim.study.agenda import Event
+from sim.study.agenda import AgendaEvent
 
 
-class StudyKind(Kind):
+class StudyKind(KindRow):
     """A kind of pack, with what the rack has counted of it."""
 
     def __init__(self, name: str, max_charge_kw: float, temp_min_c: float, temp_max_c: float) -> None:
@@ -20,7 +20,7 @@ class StudyKind(Kind):
         """Whether the guide held it back when the rack was planned last."""
 
 
-class StudyPack(Pack):
+class StudyPack(PackRow):
     """One pack. In a bay its energy, state of charge and temperature are those of `StudyBay.since_s`."""
 
     def __init__(
@@ -45,7 +45,7 @@ class StudyPack(Pack):
         self.soc_pct = 100 * energy_kwh / self.capacity_kwh
 
 
-class StudyBay(Bay):
+class StudyBay(BayRow):
     """One bay and what its charger does."""
 
     def __init__(self, bay_id: str, position: int, charger_kw: float) -> None:
@@ -67,7 +67,7 @@ class StudyBay(Bay):
         """When the charge makes the pack ready, or full where it is ready already."""
         self.claim_kw = 0.0
         """What its charger could draw at most until its pack is full."""
-        self.next: Event | None = None
+        self.next: AgendaEvent | None = None
         """The next thing that will happen to the pack by itself; made by the rack."""
 
     def hold(self, pack: StudyPack | None) -> None:
@@ -77,7 +77,7 @@ class StudyBay(Bay):
         self.reserved_by = None
 
 
-class StudyLane(Lane):
+class StudyLane(LaneRow):
     """One lane."""
 
     def __init__(self, lane_id: str, *, in_out: bool) -> None:
@@ -86,7 +86,7 @@ class StudyLane(Lane):
         """Time lost to failures so far, s; what was planned before a failure comes later by it."""
 
 
-class StudyTruck(Truck):
+class StudyTruck(TruckRow):
     """A truck, and its swap once it has begun."""
 
     def __init__(self, swap_id: str, arrival: Arrival, at_s: float, accepts: frozenset[str], swap_s: float) -> None:
@@ -102,7 +102,7 @@ class StudyTruck(Truck):
         """The kinds that it accepts, as the rack counts them."""
         self.start_s = -1.0
         """When its swap started; below 0 before."""
-        self.give_up: Event | None = None
+        self.give_up: AgendaEvent | None = None
         self.lane: StudyLane | None = None
         self.given: list[StudyBay] = []
         """The bays whose packs it gets."""
@@ -122,3 +122,19 @@ class StudyTruck(Truck):
         """Their state of health; 100 where it is left out."""
         self.spent: list[StudyPack] = []
         self.taken: list[StudyPack] = []
+
+
+class LaneTask:
+    """What lanes do besides swaps."""
+
+    def build(self) -> None:
+        """Lanes and a stocked rack stand."""
+
+    def begin(self) -> None:
+        """The station is complete."""
+
+    def before_calls(self) -> None:
+        """Trucks are about to be called."""
+
+    def lane_free(self, lane: StudyLane) -> None:
+        """A lane has ended its swap or is repaired."""

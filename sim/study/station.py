@@ -15,31 +15,31 @@ from typing import Final
 from scheduler.charging import policy_from_section
 from scheduler.guide import Planner, PriceRule
 from scheduler.queueing import Called, WaitingLine, call_next
-from scheduler.rows import Bay
+from scheduler.rows import BayRow
 from scheduler.types import SiteLimits
 from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
 from sim.scenario.streams import Purpose, stream
-from sim.study.agenda import Agenda, Call, Event
+from sim.study.agenda import Agenda, AgendaEvent, Call
 from sim.study.bays import READY, Watcher
 from sim.study.failures import start_failures
 from sim.study.feed import Feed, scenario_feed
 from sim.study.hours import HourRecord
-from sim.study.layout import Kinds, Layout, load_models, scenario_layout
-from sim.study.rack import Rack
-from sim.study.rows import StudyBay, StudyLane, StudyPack, StudyTruck
+from sim.study.layout import Kinds, Layout, TruckMaker, load_models, scenario_layout
+from sim.study.rack import StudyRack
+from sim.study.rows import LaneTask, StudyBay, StudyLane, StudyTruck
 from sim.study.storage import SiteStorage
-from sim.study.swap_times import RowTime, nominal_row_s, stretch_of
+from sim.study.swap_times import RowTime, nominal_row_s
 from sim.world.staff import StaffHours
 from sim.world.world import World
 
-_NO_BAYS: Final[list[Bay]] = []
+_NO_BAYS: Final[list[BayRow]] = []
 
 Listener = Callable[[float, str, StudyTruck], None]
 """Told of what happens to a truck: seconds, "dispatched" or "completed", truck."""
 
 
-class _Move(Event):
+class _Move(AgendaEvent):
     """The next pack of a swap is set down, or the swap ends."""
 
     def __init__(self, station: Station, truck: StudyTruck) -> None:
@@ -50,22 +50,6 @@ class _Move(Event):
     def happen(self) -> None:
         """Go on with the swap."""
         self.station.go_on(self, self.truck)
-
-
-class LaneTask:
-    """What lanes do besides swaps."""
-
-    def build(self) -> None:
-        """Lanes and a stocked rack stand."""
-
-    def begin(self) -> None:
-        """The station is complete."""
-
-    def before_calls(self) -> None:
-        """Trucks are about to be called."""
-
-    def lane_free(self, lane: StudyLane) -> None:
-        """A lane has ended its swap or is repaired."""
 
 
 class Station(Watcher):
@@ -101,6 +85,7 @@ class Station(Watcher):
         self.planner: Planner = PriceRule(self.policy, tuple(self.specs)) if planner is None else planner
         self.world = World(scenario, seed, replication)
         self.models = load_models(scenario, self.kinds.rows, row_s)
+        self.trucks = TruckMaker(scenario, seed, replication, self.kinds, self.models)
         self.feed = scenario_feed(scenario, seed, replication) if feed is None else feed
         self.gate: Callable[[Arrival], None] = self.receive
         """Where the feed sends its trucks."""
@@ -117,17 +102,10 @@ class Station(Watcher):
         self._refuses = patience.truck_places is not None or patience.balk_at is not None
         self._patience_min = patience.mean_patience_min
         self._patience = stream(seed, replication, Purpose.PATIENCE)
-        self._swap_cv = scenario.equipment.swap_cv
-        self._swap_time = stream(seed, replication, Purpose.SWAP_TIME)
         self._in_out = scenario.equipment.swap_order == "in_out"
         """In-out needs no empty bay: the spent pack goes where the charged one came from."""
         self._fault_share = scenario.failures.pack_fault_share
         self._faults = stream(seed, replication, Purpose.PACK_FAULTS)
-        self._installed: dict[str, tuple[str, ...]] = {}
-        """Kinds that a truck carries, where they are not told by its model."""
-        self._number = 0
-        self._spent_c = 20.0
-        """Temperature of a pack that comes off a truck now."""
         # Counts
         self.arrived = 0
         self.lost = 0
@@ -166,7 +144,7 @@ class Station(Watcher):
             layout = scenario_layout(scenario, self.kinds, self.policy.target_soc_pct, rack_c)
         self.lanes = layout.lanes
         self.free_lanes = len(self.lanes)
-        rack = self.rack = Rack(
+        rack = self.rack = StudyRack(
             self.time,
             layout.bays,
             self.policy,
@@ -227,33 +205,7 @@ class Station(Watcher):
 
     def receive(self, arrival: Arrival) -> None:
         """A truck stands at the gate."""
-        self.arrive(self.truck_of(arrival))
-
-    def truck_of(self, arrival: Arrival) -> StudyTruck:
-        """The truck of an arrival; numbered in the order in which they come."""
-        model = self.models[arrival.model]
-        self._number += 1
-        swap_s = model.plan.nominal_s * stretch_of(self._swap_time, self._swap_cv)
-        truck = StudyTruck(f"S{self._number:08d}", arrival, arrival.at_s, model.accepts, swap_s)
-        truck.packs_needed = model.packs
-        truck.swap_mode = model.swap_mode
-        truck.priority = arrival.priority
-        if arrival.booked:
-            truck.booked_from_s, truck.booked_until_s = arrival.booked_from_s, arrival.booked_until_s
-        truck.kinds = model.kinds if model.one_kind else self._installed.get(truck.vehicle_id, model.kinds)
-        truck.seats = self.kinds.seats(truck.kinds)
-        truck.stores = model.stores
-        truck.wants = model.wants
-        return truck
-
-    def packs_of(self, vehicle: str) -> tuple[str, ...]:
-        """Kinds of the packs that a truck carries, by seat; empty where its model tells."""
-        return self._installed.get(vehicle, ())
-
-    def know_packs(self, vehicle: str, kinds: tuple[str, ...]) -> None:
-        """Note them; nothing is noted where there are none."""
-        if kinds:
-            self._installed[vehicle] = kinds
+        self.arrive(self.trucks.truck_of(arrival))
 
     def arrive(self, truck: StudyTruck) -> None:
         """A truck joins the queue, or leaves at once."""
@@ -341,7 +293,7 @@ class Station(Watcher):
         lane.open_swap_id = truck.swap_id
         self.free_lanes -= 1
         truck.lane = lane
-        truck.spent = [self._spent_pack(truck, seat) for seat in range(truck.packs_needed)]
+        truck.spent = [self.trucks.spent_pack(truck, seat) for seat in range(truck.packs_needed)]
         for row in called.packs:
             assert isinstance(row, StudyBay)
             truck.given.append(row)
@@ -355,18 +307,6 @@ class Station(Watcher):
             listener(now_s, "dispatched", truck)
         truck.lost_s = lane.lost_s
         self._time_move(_Move(self, truck), truck)
-
-    def _spent_pack(self, truck: StudyTruck, seat: int) -> StudyPack:
-        temps_c, healths_pct = truck.spent_c, truck.spent_soh_pct
-        temp_c = temps_c[seat] if seat < len(temps_c) else None
-        soh_pct = healths_pct[seat] if seat < len(healths_pct) else 100.0
-        return self.kinds.pack(
-            f"{truck.swap_id}-{seat}",
-            truck.kinds[seat],
-            truck.soc_pct[seat],
-            self._spent_c if temp_c is None else temp_c,
-            soh_pct,
-        )
 
     def _time_move(self, move: _Move, truck: StudyTruck) -> None:
         """Put the next spent pack's set-down on the list, or after the last the end of the swap."""
@@ -424,16 +364,14 @@ class Station(Watcher):
         self.before_change()
         self._fetch(truck)
         lane.open_swap_id = None
-        for bay in truck.given:
-            self.rack.release(bay)
-        for bay in truck.homes:
+        for bay in truck.given + truck.homes:
             self.rack.release(bay)
         self.free_lanes += 1
         self.trucks_here -= 1
         for listener in self.listeners:
             listener(self.time.now, "completed", truck)
         if truck.vehicle_id and len(truck.accepts) > 1:
-            self._installed[truck.vehicle_id] = tuple([pack.kind.name for pack in truck.taken])
+            self.trucks.know_packs(truck.vehicle_id, tuple([pack.kind.name for pack in truck.taken]))
         self.feed.left(truck, tuple([pack.soc_pct for pack in truck.taken]))
         if self.line.trucks:
             self.call_trucks()
@@ -483,7 +421,7 @@ class Station(Watcher):
         now_s = self.time.now
         now = self._now = self.world.at(now_s)
         climate = self.scenario.climate
-        self._spent_c = max(now.outside_c + climate.pack_above_ambient_c, climate.pack_min_c)
+        self.trucks.spent_c = max(now.outside_c + climate.pack_above_ambient_c, climate.pack_min_c)
         limits = now.limits if self.storage is None else self.storage.new_world(now)
         guide = self.planner.guide_at(self.start_at + timedelta(0, now_s), (now.tariff,))
         self.rack.set_world(limits, guide, now.rack_c)

@@ -20,7 +20,7 @@ from scheduler.storage import StorageLimit, StorageView, plan_storage, support_k
 from scheduler.types import SiteLimits, TariffSlice
 from sim.scenario.site import StorageSection
 from sim.study.agenda import Agenda, Call
-from sim.study.rack import Rack
+from sim.study.rack import StudyRack
 from sim.world.world import WorldNow
 
 LEVEL_TOLERANCE_KW = 1e-6
@@ -57,7 +57,7 @@ class SiteStorage:
     def __init__(
         self,
         time: Agenda,
-        rack: Rack,
+        rack: StudyRack,
         section: StorageSection,
         start_at: datetime,
         tariff_from: Callable[[float], Sequence[TariffSlice]],

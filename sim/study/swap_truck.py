@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from sim.scenario.file import Scenario, SwapTruckSection
 from sim.study.agenda import Call
-from sim.study.moves import is_charged, is_free, put_in, take_charged, take_out
-from sim.study.rows import StudyBay, StudyLane
-from sim.study.station import LaneTask, Station
+from sim.study.rack import is_charged, is_free, put_in, take_charged, take_out
+from sim.study.rows import LaneTask, StudyBay, StudyLane
+from sim.study.station import Station
 
 AWAY = "fetching packs"
 """Stands for the open swap of a lane that is on its way."""

@@ -16,20 +16,21 @@ from robotics.port import LocationKind, RobotCommand
 from sim.live.virtual_station import VirtualStation
 from sim.plant.cell import NOMINAL_S
 from sim.plant.plant import Plant
-from sim.plant.rack import bay_place
 from sim.plant.yard import TruckPlace
 from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
-from sim.scenario.notes import N_, Note
+from sim.scenario.notes import Note
 from sim.study.given import StationMismatch, Stock
 from sim.world.world import World
 from swap.commerce.bookings import make_booking
 from swap.config.station_file import StationConfig
 from swap.errors import SwapError
 from swap.events import EventKind
+from swap.places import bay_place
 from swap.reading.recording import SwapEntry, handed_by_swap, swap_entries
 from swap.station.sequence.recipe import Place, StepRow, StepTable
 from swap.store import Store
+from swap.words import N_
 
 RUN_UP_S = 60.0
 """The live controller starts so long before the first instant, to know its packs by then."""

@@ -17,12 +17,13 @@ import numpy as np
 from battery_bms.pack import soc_pct, spec_from_section
 from sim.scenario.demand import Arrival
 from sim.scenario.file import FailureSection, PatienceSection, Scenario
-from sim.scenario.notes import N_, Note
+from sim.scenario.notes import Note
 from sim.scenario.site import StaffSection
-from sim.study.given import Given, GivenStation, Outage, Stock, check_pair
+from sim.study.given import Given, GivenStation, LaneOutage, Stock, check_pair
 from sim.study.station import Station
 from swap.config.station_file import StationConfig
 from swap.reading.recording import RecordedSwap, Recording
+from swap.words import N_
 
 WITHIN_MIN = 1.0
 """Largest difference of mean, P50 and P95 of the wait that still counts as reproduced, minutes; assumed."""
@@ -141,7 +142,7 @@ def replay(
         start_s=seconds(recording.from_at),
         temp_c=[swap.temp_c for swap in swaps],
         swap_s=[lane_s.get(swap.swap_id) for swap in swaps] if measured_swap_time else (),
-        outages=[Outage(s.lane_id, seconds(s.from_at), seconds(s.until_at)) for s in recording.stops],
+        outages=[LaneOutage(s.lane_id, seconds(s.from_at), seconds(s.until_at)) for s in recording.stops],
     )
     if recording.stops:
         lost_min = sum((s.until_at - s.from_at).total_seconds() for s in recording.stops) / 60

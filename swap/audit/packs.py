@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from swap.audit.records import Finding, Records, grouped
 from swap.events import EventKind
-from swap.places import OFF_SITE, place_of
-from swap.station.states.pack_states import PACK_TRANSITIONS
+from swap.places import OFF_SITE, places_of
+from swap.station.states.pack_states import PACK_IN_BAY
 from swap.tables import Pack
 
 _IN_PLACE = {
@@ -23,22 +23,18 @@ _IN_PLACE = {
 }  # fmt: skip
 
 
-def _places(pack: Pack) -> int:
-    given = (pack.bay_id, pack.vehicle_id, pack.gripper_lane_id, pack.tank_station_id)
-    return sum(place is not None for place in given) + bool(pack.off_site)
-
-
 def _place(pack: Pack) -> str | None:
     """The one place of a pack; None when it has not exactly one, which `pack_in_one_place` tells of."""
-    return place_of(pack) if _places(pack) == 1 and (pack.vehicle_id is None) == (pack.seat is None) else None
+    places = places_of(pack)
+    return places[0] if len(places) == 1 else None
 
 
 def pack_in_one_place(records: Records, found: Finding) -> None:
     """Every pack is in exactly one place, and has a seat when and only when it is on a vehicle."""
     for pack in records.packs.values():
-        where = _places(pack)
+        where = places_of(pack)
         seated = (pack.vehicle_id is None) == (pack.seat is None)
-        found.look(where == 1 and seated, f"pack {pack.id} is in {where} places, seat {pack.seat}")
+        found.look(len(where) == 1 and seated, f"pack {pack.id} is in {len(where)} places, seat {pack.seat}")
 
 
 def bay_holds_one_pack(records: Records, found: Finding) -> None:
@@ -86,7 +82,7 @@ def pack_state_fits_place(records: Records, found: Finding) -> None:
 
 def pack_states_legal(records: Records, found: Finding) -> None:
     """Every change of a pack's state is one of its table, and the last one leads to its state."""
-    table = {(s.value, t.value): target.value for t, sources, target in PACK_TRANSITIONS for s in sources}
+    table = {(source.value, row.trigger.value): row.target.value for row in PACK_IN_BAY.rows for source in row.sources}
     for pack in records.packs.values():
         changes = [e.data for e in records.by_pack.get(pack.id, []) if e.kind == EventKind.PACK_STATE]
         for change in changes:
@@ -139,13 +135,6 @@ def charge_sessions_apart(records: Records, found: Finding) -> None:
                 found.violations.append(f"charging {one.id} and {other.id} of pack {pack_id} overlap")
 
 
-def event_ids_without_gaps(records: Records, found: Finding) -> None:
-    """Ids of the journal count up from 1 without a gap."""
-    for expected, event in enumerate(records.events, start=1):
-        if not found.look(event.id == expected, f"event {event.id} follows event {expected - 1}"):
-            return
-
-
 def fault_open_once(records: Records, found: Finding) -> None:
     """A fault is open at most once for a station and source, and marked open until it is cleared."""
     still_open = Counter((f.station_id, f.source, f.code) for f in records.faults if f.cleared_at is None)
@@ -168,6 +157,5 @@ PACK_CHECKS = (
     pack_states_legal,
     reserved_pack_is_promised,
     charge_sessions_apart,
-    event_ids_without_gaps,
     fault_open_once,
 )

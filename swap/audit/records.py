@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from sqlalchemy import Text, type_coerce
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, SQLModel, col, select
 
 from swap.events import EventKind
+from swap.journal.chain import Entry, Verdict, walk
+from swap.journal.heads import Head, Outline
 from swap.tables import (
     Bay,
     Bill,
@@ -64,6 +69,9 @@ class Records:
     """All rows at one instant."""
 
     legal: Legality
+    heads: Sequence[Head]
+    """Heads that were written down outside of the database."""
+    unreadable_heads: Sequence[str]
     stations: dict[str, Station]
     vehicles: dict[str, VehicleRow]
     bays: dict[str, Bay]
@@ -80,21 +88,37 @@ class Records:
     """By bill, in line order."""
     faults: list[FaultRow]
     events: list[StationEvent]
-    """The journal, in order."""
+    """The journals, station by station, each in order."""
+    chains: dict[str, Verdict]
+    """By station: what a walk along its chain found."""
+    unreadable: list[str]
+    """Events whose data is no JSON object; they count as empty."""
     by_swap: dict[str, list[StationEvent]]
     by_pack: dict[str, list[StationEvent]]
 
     @classmethod
-    def load(cls, db: Session, legal: Legality) -> Records:
+    def load(
+        cls, db: Session, legal: Legality, heads: Sequence[Head] = (), unreadable_heads: Sequence[str] = ()
+    ) -> Records:
         """Read every row once."""
 
         def rows(table: type[Row], *order: object) -> list[Row]:
             return list(db.exec(select(table).order_by(*order)))  # type: ignore[arg-type]
 
-        events = rows(StationEvent, col(StationEvent.id))
+        stations = {row.id: row for row in rows(Station, col(Station.id))}
+        events: list[StationEvent] = []
+        unreadable: list[str] = []
+        chains = {}
+        for station in stations:
+            journal = _kept(_stored(db, station), events, unreadable)
+            chains[station] = walk(journal)
+            for _ in journal:  # a walk ends at the first break; the other checks look at all
+                pass
         return cls(
             legal=legal,
-            stations={row.id: row for row in rows(Station)},
+            heads=heads,
+            unreadable_heads=unreadable_heads,
+            stations=stations,
             vehicles={row.id: row for row in rows(VehicleRow)},
             bays={row.id: row for row in rows(Bay)},
             packs={row.id: row for row in rows(Pack, col(Pack.id))},
@@ -107,6 +131,8 @@ class Records:
             lines=grouped(rows(BillLine, col(BillLine.line_no)), lambda line: line.bill_id),
             faults=rows(FaultRow, col(FaultRow.id)),
             events=events,
+            chains=chains,
+            unreadable=unreadable,
             by_swap=grouped((e for e in events if e.swap_id), lambda e: e.swap_id or ""),
             by_pack=grouped((e for e in events if e.pack_id), lambda e: e.pack_id or ""),
         )
@@ -127,3 +153,41 @@ class Records:
     def newest_at(self, station_id: str) -> datetime | None:
         """Instant of a station's newest event: how far its journal has come."""
         return max((event.at for event in self.events if event.station_id == station_id), default=None)
+
+    def outline(self, station_id: str) -> Outline:
+        """A station's journal as heads are compared with it."""
+        own = [event for event in self.events if event.station_id == station_id]
+        began = [(event.epoch, event.seq) for event in own if event.kind == EventKind.JOURNAL_EPOCH]
+        return Outline({event.seq: (event.epoch, event.hash) for event in own}, began)
+
+
+def _stored(db: Session, station_id: str) -> Iterator[tuple[Entry, str]]:
+    """One station's events in order, each with its hash, `data` in the text that is stored."""
+    columns = [
+        type_coerce(getattr(StationEvent, name), Text) if name == "data" else getattr(StationEvent, name)
+        for name in (*Entry.__slots__, "hash")
+    ]
+    query = sql_select(*columns).where(col(StationEvent.station_id) == station_id).order_by(col(StationEvent.seq))
+    for row in db.execute(query.execution_options(yield_per=1000)):
+        yield Entry(*row[:-1]), row[-1]
+
+
+def _kept(
+    stored: Iterable[tuple[Entry, str]], events: list[StationEvent], unreadable: list[str]
+) -> Iterator[tuple[Entry, str]]:
+    """Passes a journal on, and keeps its events as the checks look at them."""
+    for entry, own_hash in stored:
+        events.append(_event(entry, own_hash, unreadable))
+        yield entry, own_hash
+
+
+def _event(entry: Entry, own_hash: str, unreadable: list[str]) -> StationEvent:
+    try:
+        data = json.loads(entry.data)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        unreadable.append(f"station {entry.station_id}, event {entry.seq}: its data is no JSON object")
+        data = {}
+    fields = {name: getattr(entry, name) for name in Entry.__slots__} | {"data": data, "hash": own_hash}
+    return StationEvent(**fields)

@@ -1,12 +1,12 @@
 """The station file into the database: first fill, and changes of the file later on.
 
-Names, owners and models follow the file at each start. Places do not: from the first fill on, where a pack
-is is known from moves only, so the file never moves a pack that the database knows.
+The station and its bays follow the file at each start. Firms, kinds, vehicles and owners belong to the register:
+the file brings new ones in, and is refused where it contradicts a row. Places do not follow it: from the first fill
+on, where a pack is is known from moves only, so the file never moves a pack that the database knows.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +16,13 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from scheduler.types import PackState, StationMode
+from swap.config.register_rows import RegisterImport
 from swap.config.station_file import PackSection, StationConfig
 from swap.errors import SwapError
 from swap.events import EventKind, append_event
 from swap.places import OFF_SITE, bay_place, place_of, vehicle_place
 from swap.store import Store
-from swap.tables import Bay, ChargeSession, Pack, Party, Station, Swap, SwapSeat, VehicleRow
+from swap.tables import Bay, ChargeSession, Pack, Station, Swap, SwapSeat, VehicleRow
 
 ACTOR = "station_file"
 """Actor of the events of the first fill."""
@@ -52,6 +53,20 @@ class SyncReport:
     """Rows that took a new value, by table."""
 
 
+def import_register(store: Store, config: StationConfig) -> SyncReport:
+    """Take a station file's word on firms, kinds, vehicle models, vehicles and owners of packs.
+
+    Raises:
+        SyncError: what no word changes: a tag on two vehicles, the kind of a pack. Nothing was written.
+    """
+    with store.transaction() as db:
+        register = RegisterImport(db, config, take=True)
+        register.all()
+        if register.problems:
+            raise SyncError(register.problems)
+        return SyncReport(False, dict(register.added), dict(register.changed))
+
+
 def bay_key(station_id: str, bay_id: str) -> str:
     """Key of a bay's row: station id, a colon, bay id."""
     return f"{station_id}:{bay_id}"
@@ -69,7 +84,7 @@ def sync_station(
     *,
     first_mode: StationMode = StationMode.AUTOMATIC,
 ) -> SyncReport:
-    """Bring parties, station, vehicles, bays and packs of the file into the database. Repeatable.
+    """Bring the station file's register, station, bays and packs into the database. Repeatable.
 
     Args:
         store: a migrated database.
@@ -78,15 +93,15 @@ def sync_station(
         first_mode: mode of a station that is new; there is nothing to recover, so it may start by itself.
 
     Raises:
-        SyncError: something that left the file still holds packs or has an open swap, or a new pack's place
-            is taken. Every problem is listed.
+        SyncError: something that left the file still holds packs or has an open swap, a new pack's place is
+            taken, or the file contradicts the register. Every problem is listed.
     """
     with store.transaction() as db:
         sync = _Sync(db, config, now_at)
         first = db.get(Station, config.station.id) is None
-        sync.parties()
+        sync.register.all()
         sync.station(first_mode)
-        sync.vehicles()
+        sync.vehicles_left()
         sync.bays()
         sync.packs()
         if sync.problems:
@@ -100,30 +115,19 @@ class _Sync:
         self.config = config
         self.station_id = config.station.id
         self.now_at = now_at
-        self.added: Counter[str] = Counter()
-        self.changed: Counter[str] = Counter()
-        self.problems: list[str] = []
+        self.register = RegisterImport(db, config, take=False)
+        self.added, self.changed, self.problems = self.register.added, self.register.changed, self.register.problems
 
-    def add(self, row: Party | Station | VehicleRow | Bay | Pack) -> None:
+    def add(self, row: Station | Bay | Pack) -> None:
         self.db.add(row)
         self.added[row.__tablename__] += 1
 
-    def update(self, row: Party | Station | VehicleRow | Bay | Pack, **values: object) -> None:
+    def update(self, row: Station | Bay, **values: object) -> None:
         different = {name: value for name, value in values.items() if getattr(row, name) != value}
         if different:
             for name, value in different.items():
                 setattr(row, name, value)
             self.changed[row.__tablename__] += 1
-
-    def parties(self) -> None:
-        for party in self.config.parties:
-            values = {"kind": party.kind, "name_zh": party.name_zh, "name_en": party.name_en}
-            row = self.db.get(Party, party.id)
-            if row is None:
-                self.add(Party(id=party.id, **values))
-            else:
-                self.update(row, **values)
-        self.db.flush()
 
     def station(self, first_mode: StationMode) -> None:
         section = self.config.station
@@ -158,34 +162,15 @@ class _Sync:
             data={"from": None, "to": first_mode.value, "reason": reason},
         )
 
-    def vehicles(self) -> None:
-        rows = {row.id: row for row in self.db.exec(select(VehicleRow))}
-        known = {vehicle.id for vehicle in self.config.vehicles}
-        others = {row.tag: row.id for row in rows.values() if row.id not in known}
-        # Two trucks may exchange their tags: take the old ones off before any new one is put on.
-        for number, vehicle in enumerate(self.config.vehicles, start=1):
-            row = rows.get(vehicle.id)
-            if row is not None and row.tag != vehicle.tag:
-                row.tag = -number
-        self.db.flush()
-        for vehicle in self.config.vehicles:
-            if vehicle.tag in others:
-                self.problems.append(
-                    f"vehicle {vehicle.id}: tag {vehicle.tag} is that of {others[vehicle.tag]}, which left the file"
-                )
-                continue
-            values = {"tag": vehicle.tag, "model": vehicle.model, "fleet_id": vehicle.fleet}
-            row = rows.get(vehicle.id)
-            if row is None:
-                self.add(VehicleRow(id=vehicle.id, tag=vehicle.tag, model=vehicle.model, fleet_id=vehicle.fleet))
-            else:
-                self.update(row, **values)
-        self.db.flush()
+    def vehicles_left(self) -> None:
+        """A truck that left the file must be done with here."""
         if self.db.exec(select(func.count()).select_from(Station)).one() > 1:
             return  # a truck that this file does not name may be another station's
-        for row in rows.values():
-            if row.id not in known:
-                self.removed(f"vehicle {row.id}", col(Pack.vehicle_id) == row.id, Swap.open_vehicle_id == row.id)
+        known = {vehicle.id for vehicle in self.config.vehicles}
+        for vehicle_id in self.db.exec(select(VehicleRow.id)).all():
+            if vehicle_id not in known:
+                holds = col(Pack.vehicle_id) == vehicle_id
+                self.removed(f"vehicle {vehicle_id}", holds, Swap.open_vehicle_id == vehicle_id)
 
     def bays(self) -> None:
         rows = {row.id: row for row in self.db.exec(select(Bay).where(col(Bay.station_id) == self.station_id))}
@@ -251,17 +236,8 @@ class _Sync:
         }
         taken = {place_of(row): row.id for row in self.db.exec(select(Pack)) if not row.off_site}
         for pack in self.config.packs:
-            rated_kwh = self.config.pack_kind(pack.kind).rated_kwh
-            row = self.db.get(Pack, pack.id)
-            if row is not None:
-                self.update(row, owner_id=pack.owner, rated_kwh=rated_kwh)
-                if row.kind != pack.kind:
-                    self.problems.append(
-                        f"pack {pack.id}: kind {pack.kind!r} in the file, {row.kind!r} in the database; "
-                        "a pack keeps its kind, give the new one its own code"
-                    )
-                continue
-            self.new_pack(pack, rated_kwh, seat_of.get(pack.id), taken)
+            if self.db.get(Pack, pack.id) is None:
+                self.new_pack(pack, self.config.pack_kind(pack.kind).rated_kwh, seat_of.get(pack.id), taken)
         self.db.flush()
 
     def new_pack(

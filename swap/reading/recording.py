@@ -15,7 +15,7 @@ from sqlmodel import and_, col, func, or_, select
 from scheduler.types import StationMode
 from swap.errors import InvalidInput, NotFound
 from swap.events import EventKind
-from swap.reading.now import local_name
+from swap.places import local_name
 from swap.tables import (
     Booking,
     ChargeSession,
@@ -63,7 +63,7 @@ def swap_entries(db: Db, station_id: str, from_at: datetime, until_at: datetime)
         .join(Swap, col(Swap.id) == StationEvent.swap_id)
         .where(StationEvent.station_id == station_id, col(StationEvent.kind).in_([k.value for k in SWAP_KINDS]))
         .where(col(StationEvent.at) >= from_at, col(StationEvent.at) < until_at)
-        .order_by(col(StationEvent.id))
+        .order_by(col(StationEvent.seq))
     )
     return tuple(
         SwapEntry(row.at, row.kind, str(row.swap_id), vehicle, row.lane_id, dict(row.data)) for row, vehicle in rows
@@ -302,7 +302,7 @@ def _rack(
     moves = (
         select(StationEvent)
         .where(StationEvent.kind == EventKind.PACK_MOVED.value, col(StationEvent.at) <= at)
-        .order_by(col(StationEvent.id))
+        .order_by(col(StationEvent.seq))
     )
     for event in db.exec(moves):
         place[str(event.pack_id)] = (str(event.data["to"]), event.at)
@@ -325,7 +325,7 @@ def _rack(
     readings = (
         select(StationEvent)
         .where(StationEvent.kind == EventKind.PACK_READING.value, col(StationEvent.at) <= at)
-        .order_by(col(StationEvent.id))
+        .order_by(col(StationEvent.seq))
     )
     for event in db.exec(readings):
         pack_id = str(event.pack_id)
@@ -359,7 +359,7 @@ def _left_with(db: Db, station_id: str, at: datetime) -> dict[str, tuple[datetim
         )
         .where(StationEvent.station_id == station_id, StationEvent.kind == EventKind.PACK_MOVED.value)
         .where(col(StationEvent.at) > at)
-        .order_by(col(StationEvent.id))
+        .order_by(col(StationEvent.seq))
     )
     rows: Iterable[tuple[StationEvent, SwapSeat | None]] = db.exec(moves)
     for event, seat in rows:
@@ -422,7 +422,7 @@ def _station_stops(db: Db, station_id: str, until_at: datetime) -> list[tuple[da
         select(StationEvent)
         .where(StationEvent.station_id == station_id, col(StationEvent.kind).in_([k.value for k in kinds]))
         .where(col(StationEvent.at) < until_at)
-        .order_by(col(StationEvent.id))
+        .order_by(col(StationEvent.seq))
     )
     mode, running = StationMode.AUTOMATIC.value, False
     since_at: datetime | None = None
@@ -453,7 +453,7 @@ def _lane_holds(db: Db, station_id: str, until_at: datetime) -> list[Stop]:
         select(StationEvent)
         .where(StationEvent.station_id == station_id, col(StationEvent.kind).in_(kinds))
         .where(col(StationEvent.at) < until_at)
-        .order_by(col(StationEvent.id))
+        .order_by(col(StationEvent.seq))
     )
     for event in events:
         lane = event.lane_id

@@ -103,6 +103,7 @@ def store_command(
     """Store a command and its number before it leaves."""
     db.add(
         RobotCommandRow(
+            station_id=station_id,
             lane_id=qualified(station_id, lane_id),
             seq=command.seq,
             swap_id=swap_id,

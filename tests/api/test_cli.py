@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,15 @@ import typer
 from typer.testing import CliRunner
 
 from api.cli.__main__ import app
+from swap.config.loading import load_station
+from swap.config.seed import sync_station
+from swap.events import EventKind
 from swap.store import Store
+from swap.tables import ControllerLease
 from tests.support.api.doors import STATION_FILE
 
 runner = CliRunner()
+AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 
 
 def swap(*arguments: str) -> tuple[int, str, str]:
@@ -124,6 +131,12 @@ def test_recipe_prints_table_diagram_and_rows() -> None:
     assert "| `unlocking` |" in swap("recipe", "top_lift")[1]
     assert "解锁" in swap("recipe", "top_lift", "--lang", "zh")[1]
     assert "admitting --> checking" in swap("recipe", "top_lift", "--mermaid")[1]
+    states = swap("recipe", "top_lift", "--states")[1]
+    titles = [line for line in states.splitlines() if line.startswith("## ")]
+    assert len(titles) == 5
+    assert "| `booked` | arrive | `arrived` |" in states
+    assert "| `charging_stopped` | begin | `evacuation_started` |" in states
+    assert swap("recipe", "top_lift", "--states", "--mermaid")[1].count("stateDiagram-v2") == 5
     assert json.loads(swap("recipe", "top_lift", "--packs", "2", "--json")[1])[0]["state"] == "admitting"
     code, _, err = swap("recipe", "nothing_like_it")
     assert code == 2
@@ -142,6 +155,58 @@ def test_db_upgrade_check_and_backup(tmp_path: Path) -> None:
     store.close()
     assert swap("db", "backup", str(copy), "--database-url", url)[0] == 2
     assert swap("db", "check")[0] == 0
+
+
+def test_a_restored_copy_is_told_by_name_and_audited_against_the_heads(tmp_path: Path) -> None:
+    url, copy = f"sqlite:///{tmp_path / 'swap.db'}", tmp_path / "one.db"
+    heads = tmp_path / "swap.heads.jsonl"
+    store = Store(url)
+    store.upgrade()
+    sync_station(store, load_station(STATION_FILE), AT)
+    assert swap("db", "backup", str(copy), "--database-url", url)[0] == 0
+    assert (tmp_path / "one.heads.jsonl").read_text().count("\n") == 1, "no head beside the copy"
+    with store.station("yangquan-mine") as db:
+        lost = db.append(EventKind.RECONCILED, at=AT).seq
+        db.add(ControllerLease(station_id="yangquan-mine", holder="h:1:x", token=1, heartbeat_at=datetime.now(UTC)))
+    assert swap("db", "heads", "--database-url", url)[0] == 0
+    restore = ("db", "restore", str(copy), "--by", "Li Ming", "--database-url", url)
+    code, _, err = swap(*restore)
+    assert (code, "stop the stations first: yangquan-mine (h:1:x)" in err) == (2, True)
+    with store.station("yangquan-mine") as db:
+        db.get_one(ControllerLease, "yangquan-mine").heartbeat_at = AT
+    store.close()
+    code, out, err = swap(*restore)
+    assert code == 0, err
+    assert f"epoch 2 has begun, {lost + 1} events are kept" in out
+    (replaced,) = tmp_path.glob("swap.replaced-*.db")
+    code, out, _ = swap("audit", "--json", "--database-url", url)
+    assert code == 0, out
+    looked = {i["name"]: i["examined"] for i in json.loads(out)["invariants"]}
+    assert looked["journal_reaches_heads"] == heads.read_text().count("\n") == 2
+    heads.write_text(heads.read_text() + '{"station_id":"yangquan-mine"\n')
+    code, out, _ = swap("audit", "--database-url", url)
+    assert (code, "line 3: is no head" in out) == (1, True)
+    assert swap("audit", "--heads", str(heads), "--database-url", f"sqlite:///{replaced}")[0] == 1, "the old epoch"
+    assert swap("db", "epoch", "--by", " ", "--database-url", url)[0] == 2
+
+
+def test_the_register_is_shown_and_takes_the_files_word(tmp_path: Path) -> None:
+    url, path = f"sqlite:///{tmp_path / 'swap.db'}", tmp_path / "station.toml"
+    store = Store(url)
+    store.upgrade()
+    sync_station(store, load_station(STATION_FILE), AT)
+    store.close()
+    code, out, _ = swap("register", "show", "--json", "--database-url", url)
+    assert code == 0
+    assert {"firms", "pack_kinds", "vehicle_models", "vehicles"} == set(json.loads(out))
+    kind = json.loads(out)["pack_kinds"][0]
+    rated = f"max_charge_kw = {kind['ratings']['max_charge_kw']:g}"
+    told = STATION_FILE.read_text(encoding="utf-8")
+    assert rated in told
+    path.write_text(told.replace(rated, "max_charge_kw = 99", 1).replace('scenario = "scenario.toml"', "", 1))
+    code, out, _ = swap("register", "import", str(path), "--database-url", url)
+    assert (code, out) == (0, "added: –\nchanged: pack_kind 1\n")
+    assert "firm" in swap("register", "show", "--database-url", url)[1]
 
 
 def test_a_missing_database_is_no_new_one(tmp_path: Path) -> None:
@@ -179,3 +244,12 @@ def test_faults_of_the_simulated_devices_are_listed() -> None:
     assert "estop" in swap("devices", str(STATION_FILE), "--fault", "list")[1]
     listed = json.loads(swap("devices", str(STATION_FILE), "--fault", "list", "--json")[1])
     assert all(fault["zh"] and fault["en"] for fault in listed)
+
+
+def test_events_prints_kinds_and_the_schema_that_other_programs_read() -> None:
+    code, out, _ = swap("events")
+    assert code == 0
+    assert re.search(r"^pack\.moved +schema_version, from, to$", out, flags=re.MULTILINE)
+    code, out, _ = swap("events", "--schema")
+    assert code == 0
+    assert {"const": "swap.completed"} in [entry["properties"]["kind"] for entry in json.loads(out)["oneOf"]]

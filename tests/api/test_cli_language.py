@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from api import terminal
 from api.announce import Announcer
 from api.cli.__main__ import app
-from api.console.words import Language
+from api.words import Language
 from deploy.catalogues import CONSOLE, DOMAINS, extracted
 from sim.report.words import Words
 from swap.audit import CHECKS
-from swap.config.station_file import load_station
+from swap.config.loading import load_station
 from swap.events import EventKind, append_event
 from swap.store import Store
 from tests.support.api.doors import STATION_FILE

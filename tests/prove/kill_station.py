@@ -11,32 +11,40 @@ import json
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any, NoReturn
 
 from sqlmodel import Session as Db
 
 import api.wiring as wiring
+import swap.station.controller as controller
 import swap.station.lanes as lanes
+import swap.station.records as records
 import swap.station.sequence.sequencer as sequencer
 from api.settings import Settings
 from robotics.plc_robot import PlcRobot
 from robotics.port import CellStatus, RobotCommand
-from swap.config.station_file import StationConfig, parse_station
-from swap.events import EventKind, append_event
+from swap.config.loading import parse_station
+from swap.config.station_file import StationConfig
+from swap.events import EventKind
 from swap.station.controller import CellOwned, StationController
+from swap.station.lanes import LaneRunner
 from swap.station.lease import ControllerRunning
 from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import QUEUED, StepTable
 from swap.station.sequence.session import Result, Send, Session, StepDone, StepFacts
 from swap.store import Store
+from swap.tables import Swap
 from tests.prove.kill_points import KillPoint, Moment
 
 real_step = sequencer.step
 real_begin = sequencer.begin
+real_store_session = records.store_session
 
 
 def die() -> NoReturn:
@@ -55,6 +63,8 @@ class Watch:
         self.seq: int | None = None
         """Number of the command of the point's state."""
         self.done = False
+        self.writing = threading.local()
+        """Of a thread: its transaction stores the point's step."""
 
     def at(self, moment: Moment) -> bool:
         """Whether this is the point's moment."""
@@ -82,6 +92,11 @@ class Watch:
                     self.after_commit = self.at(Moment.DONE) and effect.seq is None
         return after, effects
 
+    def store_session(self, db: Db, session: Session) -> Swap:
+        """A step is written; its transaction is still open."""
+        self.writing.point = self.before_commit or self.after_commit
+        return real_store_session(db, session)
+
 
 def mortal_store(watch: Watch) -> type[Store]:
     """A store whose process dies inside, or right after, a transaction."""
@@ -89,12 +104,13 @@ def mortal_store(watch: Watch) -> type[Store]:
     class MortalStore(Store):
         @contextmanager
         def transaction(self) -> Iterator[Db]:
+            watch.writing.point = False
             with super().transaction() as db:
                 yield db
-                if watch.before_commit:
+                if watch.writing.point and watch.before_commit:
                     db.flush()
                     die()
-            if watch.after_commit:
+            if watch.writing.point:
                 die()
 
     return MortalStore
@@ -123,19 +139,27 @@ def mortal_robot(watch: Watch) -> type[PlcRobot]:
     return MortalRobot
 
 
+def counted_lane(chances: Synchronized[int]) -> type[LaneRunner]:
+    """A lane that counts its rounds in which nothing but a hold keeps the swap from going on."""
+
+    class CountedLane(LaneRunner):
+        async def cycle(self) -> None:
+            await super().cycle()
+            context = self.context
+            seen = all(context.reading_fresh(bay.id) for bay in context.config.bays if bay.point is not None)
+            if seen and self.cell_facts(context.cells[self.lane.id]).fresh:
+                chances.value += 1
+
+    return CountedLane
+
+
 class Careless(StationController):
     """Takes a killed controller for one that was stopped, and goes on without a person."""
 
-    def recover(self) -> bool:
+    async def recover(self) -> bool:
         """Say that all is well before looking."""
-        with self.context.store.transaction() as db:
-            append_event(
-                db,
-                station_id=self.context.station_id,
-                at=self.context.clock.now(),
-                kind=EventKind.CONTROLLER_STOPPED,
-            )
-        return super().recover()
+        await self._tell(EventKind.CONTROLLER_STOPPED, {})
+        return await super().recover()
 
 
 def _heard(cell: CellStatus, seq: int) -> bool:
@@ -143,11 +167,17 @@ def _heard(cell: CellStatus, seq: int) -> bool:
 
 
 def run_controller(
-    station_file: str, database_url: str, speed: float, point: KillPoint | None, flawed: bool = False
+    station_file: str,
+    database_url: str,
+    speed: float,
+    point: KillPoint | None,
+    chances: Synchronized[int],
+    flawed: bool = False,
 ) -> None:
     """The process: a station's controller over devices that are elsewhere, until SIGTERM or the point.
 
-    Ends with code 0 after a safe stop, 2 when it was refused. A flawed one takes every end for a clean stop.
+    Ends with code 0 after a safe stop, 2 when it was refused. `chances` counts the rounds in which the swap could
+    have gone on. A flawed one takes every end for a clean stop.
     """
     logging.disable(logging.ERROR)  # of killed processes and lost links, many lines that nobody reads
     watch = Watch(point)
@@ -157,6 +187,8 @@ def run_controller(
     for module, name, value in (
         (lanes, "step", watch.step),
         (lanes, "begin", watch.begin),
+        (lanes, "store_session", watch.store_session),
+        (controller, "LaneRunner", counted_lane(chances)),
         (wiring, "Store", mortal_store(watch)),
         (wiring, "PlcRobot", mortal_robot(watch)),
     ):
@@ -180,5 +212,5 @@ async def _run(settings: Settings, config: StationConfig) -> int:
         print(error, flush=True)
         return wiring.REFUSED
     finally:
-        station.store.close()
+        station.close()
     return 1

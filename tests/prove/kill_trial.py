@@ -25,8 +25,11 @@ from sqlmodel import col, select
 from scheduler.types import StationMode
 from swap.audit import audit
 from swap.commerce.bookings import check_in
-from swap.config.station_file import StationConfig, parse_station
+from swap.config.loading import parse_station
+from swap.config.station_file import StationConfig
 from swap.events import EventKind
+from swap.messages.requests import Confirm, Decide, Request
+from swap.places import place_of, place_within
 from swap.station.requests import make_request
 from swap.station.sequence.session import STATION_REASONS, Phase
 from swap.store import Store
@@ -37,13 +40,17 @@ from tests.prove.kill_station import run_controller
 from tests.support.ports import own_ports
 from tests.support.sim.plant import station_data
 
-SPEED = 20.0
-MOTION_SHARE = 0.2
-"""Motions take this share of their time; time limits stay as they are."""
-LIMIT_S = 90.0
-"""Real seconds that any part of a trial may take; a whole one takes ten on an idle machine."""
-STILL_S = 0.4
-"""Real seconds in which nothing may begin before a person has confirmed."""
+SPEED = 1.0
+MOTION_SHARE = 0.01
+"""Motions take this share of their time. Time limits stay as they are in real seconds, so that a busy machine meets
+them."""
+LIMIT_S = 300.0
+"""Real seconds after which a trial is given up; a whole one takes ten on an idle machine."""
+STILL_ROUNDS = 8
+"""Rounds of a lane that hears everything, in which nothing may begin before a person has confirmed. Rounds and not
+seconds: a busy machine gives a controller too few of them in any time."""
+PATIENCE_S = 60.0
+"""Real seconds before a link counts as lost: a trial is about kills, and a busy machine must not add other faults."""
 POLL_S = 0.1
 DECISIONS = 5
 """So often the person lets a swap go on that waits for a decision of its own."""
@@ -139,11 +146,16 @@ class Trial:
         self._swap_id = ""
         self._lives = 0
         self._begun = 0
+        self._chances = forkserver().Value("i", 0)
         folder.mkdir(parents=True)
         shutil.copyfile(template, folder / "swap.db")
         self.url = f"sqlite:///{folder / 'swap.db'}"
         self.data = station_data(ports=own_ports(4), **station_options)
-        self.data["charging"] = {"cycle_s": 20.0}
+        self.data["operation"] = {"max_identify_s": 600.0}
+        for lane in self.data["lanes"]:
+            lane["cell"] |= {"heartbeat_lost_s": PATIENCE_S, "max_age_s": PATIENCE_S}
+        for rack in self.data["rack_devices"]:
+            rack["max_age_s"] = PATIENCE_S
         self.file = folder / "station.json"
         self.file.write_text(json.dumps(self.data), encoding="utf-8")
         self.config: StationConfig = parse_station(self.data)
@@ -186,7 +198,7 @@ class Trial:
             self._begun = (await devices.look()).begun
             return True
         with self.store.reading() as db:
-            events = db.exec(select(StationEvent).order_by(col(StationEvent.id).desc()).limit(4)).all()
+            events = db.exec(select(StationEvent).order_by(col(StationEvent.seq).desc()).limit(4)).all()
             last = "; ".join(f"{e.kind} {e.data}" for e in reversed(events))
         self._wrong(f"not killed at {point}; exit code {process.exitcode}; {last}")
         return False
@@ -219,12 +231,12 @@ class Trial:
             unclean = self._starts(db)[-1].get("unclean")
         if mode != StationMode.HELD or unclean is not True:
             self._wrong(f"after kill {self._lives - 1} the station is {mode}, not held")
-        await asyncio.sleep(STILL_S)
+        await self._until(lambda _: self._chances.value >= STILL_ROUNDS, process, "the lane hears everything")
         if (await devices.look()).begun != self._begun:
             self._wrong(f"after kill {self._lives - 1} something began before a person confirmed")
         if self.way_back and self._lives == 2:
-            await self._ask(process, "decide", swap_id=self._swap_id, decision="unwind")
-        await self._ask(process, "confirm")
+            await self._ask(process, Decide(swap_id=self._swap_id, decision="unwind"))
+        await self._ask(process, Confirm())
 
     async def _end(self, process: Any) -> str:
         """Until the swap has ended, or waits for a person who has decided often enough."""
@@ -254,23 +266,22 @@ class Trial:
             reason = swap.hold_reason
             held = db.get_one(Station, self.config.station.id).mode == StationMode.HELD
         if held or reason in STATION_REASONS:
-            await self._ask(process, "confirm")
+            await self._ask(process, Confirm())
         else:
-            await self._ask(process, "decide", swap_id=self._swap_id, decision="continue")
+            await self._ask(process, Decide(swap_id=self._swap_id, decision="continue"))
 
-    async def _ask(self, process: Any, kind: str, **arguments: Any) -> None:
+    async def _ask(self, process: Any, request: Request) -> None:
         """Ask until it is done; a refusal tells the person to look again, which takes a moment."""
         for _ in range(20):
             with self.store.transaction() as db:
                 made = make_request(
                     db,
                     station_id=self.config.station.id,
-                    kind=kind,
-                    arguments=arguments,
+                    request=request,
                     name=PERSON,
                     at=self._station_time(db),
                 )
-            await self._until(self._answered, process, f"the answer to {kind}")
+            await self._until(self._answered, process, f"the answer to {request.kind}")
             with self.store.reading() as db:
                 row = db.get_one(ControlRequest, made.request_id)
                 if row.status == "done":
@@ -279,11 +290,11 @@ class Trial:
             if not process.is_alive():
                 return
             await asyncio.sleep(0.5)
-        self._wrong(f"{kind} is refused: {answer}")
+        self._wrong(f"{request.kind} is refused: {answer}")
 
     def _station_time(self, db: Db) -> Any:
         """Station time as the record has it."""
-        return db.exec(select(StationEvent.at).order_by(col(StationEvent.id).desc()).limit(1)).one()
+        return db.exec(select(StationEvent.at).order_by(col(StationEvent.seq).desc()).limit(1)).one()
 
     def _judge(self, look: Look) -> None:
         for (what, seq), count in look.counts.items():
@@ -298,16 +309,18 @@ class Trial:
             if self.outcome.ended == "completed" and look.moved != 4:
                 self._wrong(f"{look.moved} motions of packs in one swap, not 4")
             if self.outcome.ended in ("completed", "returned"):
-                recorded = {pack.id: _place(pack) for pack in db.exec(select(Pack)).all()}
+                packs = db.exec(select(Pack)).all()
+                recorded = {pack.id: place_within(place_of(pack), self.config.station.id) for pack in packs}
                 differing = {k: (recorded.get(k), place) for k, place in look.places.items() if recorded[k] != place}
                 if differing:
                     self._wrong(f"record and truth differ: {differing}")
             self.outcome.wrong += [f"audit {i.name}: {v}" for i in audit(db).invariants for v in i.violations]
-            if db.exec(select(StationEvent.id).where(StationEvent.actor == PERSON)).first() is None:
+            if db.exec(select(StationEvent.seq).where(StationEvent.actor == PERSON)).first() is None:
                 self._wrong("no event names the person who confirmed")
 
     def _start(self, point: KillPoint | None) -> Any:
-        arguments = (str(self.file), self.url, SPEED, point, self.flawed)
+        self._chances.value = 0
+        arguments = (str(self.file), self.url, SPEED, point, self._chances, self.flawed)
         process = forkserver().Process(target=run_controller, args=arguments, daemon=True)
         process.start()
         return process
@@ -319,7 +332,7 @@ class Trial:
     @staticmethod
     def _starts(db: Db) -> Sequence[Mapping[str, Any]]:
         kind = EventKind.CONTROLLER_STARTED.value
-        query = select(StationEvent.data).where(StationEvent.kind == kind).order_by(col(StationEvent.id))
+        query = select(StationEvent.data).where(StationEvent.kind == kind).order_by(col(StationEvent.seq))
         return db.exec(query).all()
 
     async def _until(self, true: Callable[[Db], bool], process: Any, what: str) -> None:
@@ -333,13 +346,3 @@ class Trial:
                 raise AssertionError(f"{self.outcome.points}: {what}: the process ended with code {process.exitcode}")
             await asyncio.sleep(POLL_S)
         raise AssertionError(f"{self.outcome.points}: {what}: not within {LIMIT_S} s")
-
-
-def _place(pack: Pack) -> str:
-    if pack.bay_id is not None:
-        return f"bay:{pack.bay_id.split(':', 1)[1]}"
-    if pack.vehicle_id is not None:
-        return f"seat:{pack.vehicle_id}:{pack.seat}"
-    if pack.gripper_lane_id is not None:
-        return f"gripper:{pack.gripper_lane_id.split(':', 1)[1]}"
-    return "tank:1" if pack.tank_station_id is not None else "off_site"

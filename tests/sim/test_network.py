@@ -21,7 +21,7 @@ from sim.study.parallel import workers
 from sim.study.rows import StudyTruck
 from sim.study.stats import difference
 from sim.study.study import RunResult, run_study, simulate_once
-from swap.config.station_file import ConfigError
+from swap.config.loading import ConfigError
 from tests.support.sim.study import EXAMPLES, scenario, scenario_data, yangquan
 
 TRIPS = {
@@ -270,7 +270,7 @@ def test_the_wait_shown_to_drivers_is_on_average_the_wait_they_find() -> None:
 
     def receive(arrival: Arrival) -> None:
         wait_s = station.expected_wait_s(arrival, 0.0)
-        truck = station.station.truck_of(arrival)
+        truck = station.station.trucks.truck_of(arrival)
         shown[truck.swap_id] = wait_s
         station.station.arrive(truck)
 

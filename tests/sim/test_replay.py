@@ -26,6 +26,7 @@ from swap.errors import InvalidInput, NotFound
 from swap.reading.recording import Recording, covered, recording
 from swap.store import Store
 from tests.support.sim.twin import twin_scenario, twin_station
+from tests.support.swap.databases import migrated_sqlite
 
 pytestmark = pytest.mark.twin
 
@@ -67,9 +68,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     config = twin_station(bays=11, packs=10, trucks=30, rated_kwh=282, transformer_kva=4000)
     scenario = twin_scenario(config, 9)
     midnight = scenario.start_at.astimezone(UTC)
-    url = f"sqlite:///{tmp_path_factory.mktemp('recorded') / 'station.db'}"
+    url = migrated_sqlite(tmp_path_factory.mktemp("recorded") / "station.db")
     store = Store(url)
-    store.upgrade()
     begin_at = midnight + timedelta(hours=BEGIN_H)
     plant = Plant(config, seed=3, start_at=begin_at - timedelta(minutes=1))
     station = VirtualStation(config, store, plant)
@@ -85,7 +85,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
             at = begin_at + timedelta(seconds=arrival.at_s)
             station.at(at, partial(arrive, str(arrival.vehicle_id), arrival.soc_pct))
         await station.run(midnight + timedelta(hours=HELD_H[0]))
-        station.controller.hold_station("somebody looked at the gantry", "Wang")
+        await station.controller.hold_station("somebody looked at the gantry", "Wang")
         await station.run(midnight + timedelta(hours=HELD_H[1]))
         await station.controller.confirm("Wang")
         await station.run(begin_at + timedelta(hours=HOURS))

@@ -16,7 +16,7 @@ from sim.study.design import Design, capital_parts
 from sim.study.study import simulate_once
 from sim.study.swap_truck import scenario_station
 from sim.world.staff import StaffHours
-from swap.config.station_file import ConfigError
+from swap.config.loading import ConfigError
 from tests.support.sim.study import plain_scenario, scenario, scenario_data
 
 HOUR_S, DAY_S = 3600.0, 86_400.0

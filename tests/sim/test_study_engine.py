@@ -12,19 +12,19 @@ from battery_bms.pack import Charge, Curve, PackSpec, advance_energy, time_to_so
 from scheduler.charging import share_power
 from scheduler.choice import count_spare
 from scheduler.queueing import call_next
-from scheduler.rows import Bay
+from scheduler.rows import BayRow
 from scheduler.types import Limit, PackState
 from sim.scenario.file import Scenario
 from sim.scenario.site import StorageSection
 from sim.sizing.screening import fifo_starts, trace_of
 from sim.study.agenda import Agenda, Call
 from sim.study.clock import processes
-from sim.study.counted_racks import FixedPowerRack
-from sim.study.engine import Flow, FlowRules, Truck
 from sim.study.parallel import workers
 from sim.study.station import Station
 from sim.study.study import run_study, simulate_once
 from sim.study.swap_truck import scenario_station
+from sim.validation.counted_racks import FixedPowerRack
+from sim.validation.flow import Flow, FlowRules, Truck
 from tests.support.sim.study import plain_scenario, scenario, yangquan
 
 ACTIVE = (PackState.WAITING, PackState.CHARGING, PackState.READY)
@@ -86,7 +86,7 @@ def planned_anew(station: Station) -> dict[str, tuple[float, Limit]]:
     counted = [kind.spare for kind in rack.kinds.values()]
     count_spare(rack.kinds.values(), rack.bays, station.line.trucks, policy)
     assert [kind.spare for kind in rack.kinds.values()] == counted
-    share_power(list[Bay](rack.bays), policy, rack.budget_kw, Limit.GRID, rack.guide)
+    share_power(list[BayRow](rack.bays), policy, rack.budget_kw, Limit.GRID, rack.guide)
     return {bay.bay_id: (bay.setpoint_kw, bay.limited_by) for bay in rack.bays}
 
 
@@ -96,7 +96,7 @@ def test_no_truck_that_could_be_called_is_left_waiting() -> None:
     for instant in range(300, 3 * 86_400, 300):
         station.run_until(float(instant))
         station.rack.settle_all()
-        line, bays = station.line, list[Bay](station.rack.bays)
+        line, bays = station.line, list[BayRow](station.rack.bays)
         assert call_next(line.trucks, station.lanes, bays, bays, [], station.policy) is None
         waited += bool(line.trucks)
     assert waited > 100

@@ -11,7 +11,7 @@ from sim.study.rows import StudyBay
 from sim.study.station import Station
 from sim.study.study import simulate_once
 from sim.study.swap_truck import SwapTrucks, scenario_station
-from swap.config.station_file import ConfigError
+from swap.config.loading import ConfigError
 from tests.support.sim.study import scenario
 
 DAY_S = 86_400.0

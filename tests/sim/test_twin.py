@@ -34,10 +34,12 @@ from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
+from swap.station.life.database import DirectDatabase
 from swap.station.sequence.recipe import load_recipe
 from swap.store import Store
 from tests.support.sim.plant import START_AT
 from tests.support.sim.twin import twin_scenario, twin_station
+from tests.support.swap.databases import migrated_sqlite
 
 pytestmark = pytest.mark.twin
 
@@ -236,7 +238,7 @@ UNTIL_S = 620.0
 
 
 def _example_station() -> StationConfig:
-    from swap.config.station_file import load_station
+    from swap.config.loading import load_station
 
     return load_station(EXAMPLE / "station.toml")
 
@@ -254,8 +256,7 @@ def _events(store: Store, config: StationConfig) -> list[tuple[float, tuple[str,
 
 
 def _stepped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str, str, str]]]:
-    store = Store(f"sqlite:///{folder / 'stepped.db'}")
-    store.upgrade()
+    store = Store(migrated_sqlite(folder / "stepped.db"))
     station = VirtualStation(config, store, _plant(config))
 
     async def run() -> None:
@@ -270,8 +271,7 @@ def _stepped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str
 
 
 def _looped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str, str, str]]]:
-    store = Store(f"sqlite:///{folder / 'looped.db'}")
-    store.upgrade()
+    store = Store(migrated_sqlite(folder / "looped.db"))
     plant = _plant(config)
 
     async def run() -> None:
@@ -286,7 +286,7 @@ def _looped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str,
         lease.acquire()
         rack = DirectRack(plant, clock.now, catch_up)
         controller = StationController(
-            StationContext.build(store, config, clock),
+            StationContext.build(DirectDatabase(store), config, clock),
             [DirectRobot(plant, lane.id, lease.token, clock.now, catch_up) for lane in config.lanes],
             rack,
             rack,

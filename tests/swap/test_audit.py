@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -16,24 +17,26 @@ from pathlib import Path
 import pytest
 
 from swap.audit import CHECKS, AuditReport, audit
+from swap.audit.journal import JOURNAL_CHECKS
 from swap.audit.packs import PACK_CHECKS
 from swap.commerce.billing import correct_bill
 from swap.commerce.bookings import cancel_booking, make_booking
 from swap.commerce.pricing import CENTI_KWH
 from swap.events import EventKind
+from swap.journal.heads import Head
 from swap.reading.lists import list_bills
 from swap.store import Store
 from tests.support.sim.plant import station
 from tests.support.swap.commerce import filled_store
 from tests.support.swap.commerce import station as fresh_station
-from tests.support.swap.station import Bench
+from tests.support.swap.station import START_AT, Bench
 
 
-def examine(url: str) -> AuditReport:
+def examine(url: str, heads: Sequence[Head] = ()) -> AuditReport:
     store = Store(url)
     try:
         with store.reading() as db:
-            return audit(db)
+            return audit(db, heads=heads)
     finally:
         store.close()
 
@@ -85,8 +88,19 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "swap.db"
 
 
+def written_heads(written: Path) -> list[Head]:
+    """The heads that somebody would have noted after events 20 and 60, and at the end."""
+    with closing(sqlite3.connect(written)) as connection:
+        rows = connection.execute(
+            "SELECT station_id, epoch, seq, hash FROM station_event "
+            "WHERE seq IN (20, 60) OR seq = (SELECT max(seq) FROM station_event)"
+        ).fetchall()
+    assert len(rows) == 3
+    return [Head(station_id, epoch, seq, own, START_AT) for station_id, epoch, seq, own in rows]
+
+
 def test_what_the_controller_wrote_is_clean_and_every_check_looked_at_something(written: Path) -> None:
-    report = examine(f"sqlite:///{written}")
+    report = examine(f"sqlite:///{written}", written_heads(written))
     assert {i.name: i.violations for i in report.invariants if i.violations} == {}
     assert report.ok
     assert [i.name for i in report.invariants if not i.examined and i.name != "fault_open_once"] == []
@@ -106,7 +120,7 @@ SECOND_SWAP = "(SELECT id FROM swap WHERE state = 'completed' ORDER BY arrived_a
 OPEN_SWAP = "(SELECT id FROM swap WHERE ended_at IS NULL)"
 CANCELLED_SWAP = "(SELECT id FROM swap WHERE state = 'cancelled')"
 BILL = f"(SELECT id FROM bill WHERE kind = 'swap' AND swap_id = {SECOND_SWAP})"
-STEP = "(SELECT id FROM station_event WHERE kind = 'swap.step_done' AND json_extract(data, '$.seq') > 0 LIMIT 1)"
+STEP = "(SELECT seq FROM station_event WHERE kind = 'swap.step_done' AND json_extract(data, '$.seq') > 0 LIMIT 1)"
 SPENT = "(SELECT pack_id FROM charge_session ORDER BY id LIMIT 1)"
 FAULT = (
     "INSERT INTO fault (id, station_id, code, level, source, open_key, raised_at, cleared_at, data) "
@@ -126,7 +140,7 @@ DAMAGE: dict[str, tuple[str, ...]] = {
     "seat_holds_one_pack": ("UPDATE pack SET vehicle_id = 'V4' WHERE vehicle_id = 'V2'",),
     "pack_place_in_journal": (
         "UPDATE pack SET vehicle_id = 'V2' WHERE vehicle_id = 'V4'",
-        "DELETE FROM station_event WHERE id = (SELECT min(id) FROM station_event WHERE kind = 'pack.moved' "
+        "DELETE FROM station_event WHERE seq = (SELECT min(seq) FROM station_event WHERE kind = 'pack.moved' "
         f"AND swap_id = {FIRST_SWAP})",
         "UPDATE station_event SET data = json_set(data, '$.to', 'bay:test:Z') WHERE kind = 'pack.moved'",
     ),
@@ -151,10 +165,22 @@ DAMAGE: dict[str, tuple[str, ...]] = {
         "INSERT INTO charge_session SELECT id + 1000, station_id, pack_id, bay_id, open_pack_id, started_at, ended_at, "
         "start_energy_kwh, end_energy_kwh, start_meter_kwh, end_meter_kwh FROM charge_session",
     ),
-    "event_ids_without_gaps": (
-        "DELETE FROM station_event WHERE id = 20",
-        "DELETE FROM station_event WHERE id = 1",
-        "INSERT INTO station_event SELECT * FROM station_event WHERE id = 20",
+    "journal_chained": (
+        "DELETE FROM station_event WHERE seq = 20",
+        "DELETE FROM station_event WHERE seq = 1",
+        "INSERT INTO station_event SELECT * FROM station_event WHERE seq = 20",
+        "UPDATE station_event SET at = '2020-01-01 00:00:00.000000' WHERE seq = 20",
+        "UPDATE station_event SET actor = 'person:x' WHERE seq = 20",
+        "UPDATE station_event SET data = data || ' ' WHERE seq = 20",
+        "UPDATE station_event SET data = '{' WHERE seq = 20",
+        "UPDATE station_event SET epoch = 2 WHERE seq > 20",
+        "UPDATE station_event SET prev_hash = hash WHERE seq = 20",
+        "UPDATE station_event SET hash = prev_hash WHERE seq = (SELECT max(seq) FROM station_event)",
+    ),
+    "journal_reaches_heads": (
+        "DELETE FROM station_event WHERE seq > 40",
+        "UPDATE station_event SET hash = prev_hash WHERE seq = 20",
+        "DELETE FROM station WHERE id = 'test'",
     ),
     "fault_open_once": (
         FAULT.format(901, "'test|a'", "NULL") + "; " + FAULT.format(902, "'test|b'", "NULL"),
@@ -162,8 +188,8 @@ DAMAGE: dict[str, tuple[str, ...]] = {
         FAULT.format(901, "'test|a'", "'2026-01-01 00:01:00'"),
     ),
     "swap_steps_legal": (
-        f"DELETE FROM station_event WHERE id = {STEP}",
-        f"UPDATE station_event SET data = json_set(data, '$.next', 'releasing') WHERE id = {STEP}",
+        f"DELETE FROM station_event WHERE seq = {STEP}",
+        f"UPDATE station_event SET data = json_set(data, '$.next', 'releasing') WHERE seq = {STEP}",
         f"UPDATE swap SET state = 'locking' WHERE id = {OPEN_SWAP}",
         "UPDATE swap SET recipe = 'unknown' WHERE recipe IS NOT NULL",
     ),
@@ -171,8 +197,8 @@ DAMAGE: dict[str, tuple[str, ...]] = {
         f"UPDATE swap SET ended_at = NULL WHERE id = {FIRST_SWAP}",
         f"UPDATE swap SET phase = 'held' WHERE id = {OPEN_SWAP}",
         "DELETE FROM station_event WHERE kind = 'swap.cancelled'",
-        "INSERT INTO station_event SELECT id + 9000, station_id, at, kind, actor, swap_id, pack_id, bay_id, lane_id, "
-        "cause_id, data FROM station_event WHERE kind = 'swap.completed'",
+        "INSERT INTO station_event SELECT station_id, seq + 9000, epoch, at, kind, actor, swap_id, pack_id, bay_id, "
+        "lane_id, cause_seq, data, prev_hash, hash FROM station_event WHERE kind = 'swap.completed'",
         f"UPDATE swap SET state = 'cancelled' WHERE id = {FIRST_SWAP}",
     ),
     "swap_locks": (
@@ -187,7 +213,7 @@ DAMAGE: dict[str, tuple[str, ...]] = {
     ),
     "commands_match_steps": (
         "UPDATE robot_command SET result = 'failed' WHERE id = (SELECT min(id) FROM robot_command)",
-        f"DELETE FROM station_event WHERE id = {STEP}",
+        f"DELETE FROM station_event WHERE seq = {STEP}",
         "UPDATE robot_command SET state = 'elsewhere'",
     ),
     "exchange_in_journal": (
@@ -210,7 +236,7 @@ DAMAGE: dict[str, tuple[str, ...]] = {
     ),
     "completed_swap_billed_once": (
         f"DELETE FROM bill WHERE swap_id = {SECOND_SWAP};"
-        "UPDATE station_event SET at = '2030-01-01 00:00:00' WHERE id = (SELECT max(id) FROM station_event)",
+        "UPDATE station_event SET at = '2030-01-01 00:00:00' WHERE seq = (SELECT max(seq) FROM station_event)",
         f"UPDATE bill SET swap_id = {CANCELLED_SWAP} WHERE id = {BILL}",
         f"UPDATE bill SET swap_id = 'none' WHERE id = {BILL}",
         f"INSERT INTO bill SELECT id || 'x', swap_id, kind, payer_id, issued_at, total_fen, flags FROM bill "
@@ -265,7 +291,7 @@ def damaged(written: Path, folder: Path, script: str) -> str:
     ],
 )
 def test_damage_is_found(written: Path, tmp_path: Path, invariant: str, script: str) -> None:
-    report = examine(damaged(written, tmp_path, script))
+    report = examine(damaged(written, tmp_path, script), written_heads(written))
     violations = {i.name: i.violations for i in report.invariants}
     assert violations[invariant], f"not found; others found: {[name for name, v in violations.items() if v]}"
     assert not report.ok
@@ -293,7 +319,7 @@ def test_a_fresh_station_on_both_engines(database_url: str) -> None:
     assert report.ok
     examined = {i.name: i.examined for i in report.invariants if i.examined}
     assert (examined["pack_in_one_place"], examined["bay_holds_one_pack"]) == (5, 4)
-    assert set(examined) <= {check.__name__ for check in PACK_CHECKS}
+    assert set(examined) <= {check.__name__ for check in (*JOURNAL_CHECKS, *PACK_CHECKS)}
 
 
 def test_events_without_their_keys_are_violations_not_crashes(written: Path, tmp_path: Path) -> None:

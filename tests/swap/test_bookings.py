@@ -32,9 +32,10 @@ from swap.commerce.errors import (
     WindowNotAllowed,
 )
 from swap.commerce.slots import SlotGrid, SlotRange
-from swap.config.station_file import BookingSection, ConfigError, StationConfig, parse_station
+from swap.config.loading import ConfigError, parse_station
+from swap.config.station_file import BookingSection, StationConfig
 from swap.errors import NotFound
-from swap.reading.lists import BookingRecord
+from swap.reading.records import BookingRecord
 from swap.station.file_check import check_recipes
 from swap.store import Store
 from swap.tables import Booking, Pack, Station, StationEvent, Swap, SwapSeat
@@ -83,7 +84,7 @@ def status_of(store: Store, booking_id: str) -> str:
 
 def ends(store: Store) -> list[tuple[str, str]]:
     with store.reading() as db:
-        query = select(StationEvent).where(StationEvent.kind == "booking.ended").order_by(col(StationEvent.id))
+        query = select(StationEvent).where(StationEvent.kind == "booking.ended").order_by(col(StationEvent.seq))
         return [(e.data["booking_id"], e.data["status"]) for e in db.exec(query)]
 
 

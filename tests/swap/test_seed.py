@@ -10,11 +10,11 @@ import pytest
 from sqlmodel import col, select
 
 from scheduler.types import StationMode
-from swap.config.seed import SyncError, sync_station
-from swap.config.station_file import parse_station
+from swap.config.loading import parse_station
+from swap.config.seed import SyncError, import_register, sync_station
 from swap.places import place_of
 from swap.store import Store
-from swap.tables import Bay, ChargeSession, Pack, Party, Station, StationEvent, VehicleRow
+from swap.tables import Bay, ChargeSession, Pack, PackKindRow, Party, Station, StationEvent, VehicleRow
 from tests.support.swap.commerce import AT, arrive, code, station, station_data
 
 LATER = AT + timedelta(days=1)
@@ -23,7 +23,6 @@ LATER = AT + timedelta(days=1)
 @pytest.fixture
 def store(sqlite_url: str) -> Iterator[Store]:
     store = Store(sqlite_url)
-    store.upgrade()
     yield store
     store.close()
 
@@ -35,10 +34,10 @@ def places(store: Store) -> dict[str, str]:
 
 def test_first_fill(database_url: str) -> None:
     store = Store(database_url)
-    store.upgrade()
     report = sync_station(store, station(trucks=2, seats=2), AT)
     assert report.first
-    assert report.added == {"party": 3, "station": 1, "vehicle": 2, "bay": 4, "pack": 6}
+    register = {"party": 3, "pack_kind": 1, "vehicle_model": 1, "vehicle": 2}
+    assert report.added == {**register, "station": 1, "bay": 4, "pack": 6}
     assert places(store) == {
         code(1): "bay:S:A1",
         code(2): "bay:S:A2",
@@ -90,15 +89,13 @@ def test_later_changes_follow_the_file_and_move_no_pack(store: Store) -> None:
     data = station_data(bays=5, trucks=4)
     data["station"]["name_en"] = "New name"
     data["parties"].append({"id": "fleet-b", "kind": "fleet", "name_zh": "乙", "name_en": "B"})
-    data["vehicles"][0]["fleet"] = "fleet-b"
     data["packs"][1]["soh_pct"] = 50
     report = sync_station(store, parse_station(data), LATER)
     assert report.added == {"party": 1, "vehicle": 1, "bay": 1, "pack": 1}
-    assert report.changed == {"station": 1, "vehicle": 1}
+    assert report.changed == {"station": 1}
     assert places(store)[code(1)] == "bay:S:A3"
     with store.reading() as db:
         assert db.get_one(Station, "S").name_en == "New name"
-        assert db.get_one(VehicleRow, "V0").fleet_id == "fleet-b"
         assert db.get_one(Pack, code(2)).soh_pct == 100, "health is the BMS's word"
 
 
@@ -107,6 +104,7 @@ def test_tags_and_positions_may_be_exchanged(store: Store) -> None:
     data = station_data()
     data["vehicles"][0]["tag"], data["vehicles"][1]["tag"] = 101, 100
     data["bays"][0]["position"], data["bays"][1]["position"] = 2, 1
+    import_register(store, parse_station(data))
     sync_station(store, parse_station(data), LATER)
     with store.reading() as db:
         assert [db.get_one(VehicleRow, v).tag for v in ("V0", "V1")] == [101, 100]
@@ -169,7 +167,7 @@ def taken_tag(data: dict[str, Any]) -> None:
         (drop_truck, f"vehicle V0 left the file, but holds {code(101)}"),
         (new_pack_in_a_taken_bay, f"pack {code(77)} is new and starts at bay:S:A1, where {code(1)} is"),
         (other_kind, f"pack {code(1)}: kind 'nmc' in the file, 'lfp' in the database"),
-        (taken_tag, "vehicle V1: tag 100 is that of V0, which left the file"),
+        (taken_tag, "vehicle V1: tag 100 is that of V0, which is not in the file"),
     ],
 )
 def test_refused_whole(store: Store, change: Callable[[dict[str, Any]], None], message: str) -> None:
@@ -197,9 +195,66 @@ def test_a_truck_with_an_open_swap_does_not_leave(store: Store) -> None:
 def test_the_shipped_example(store: Store) -> None:
     from pathlib import Path
 
-    from swap.config.station_file import load_station
+    from swap.config.loading import load_station
 
     config = load_station(Path(__file__).parents[2] / "examples" / "yangquan_mine" / "station.toml")
     report = sync_station(store, config, AT)
     assert report.added["pack"] == len(config.packs)
     assert not sync_station(store, config, LATER).changed
+
+
+def other_fleet(data: dict[str, Any]) -> None:
+    data["parties"].append({"id": "fleet-b", "kind": "fleet", "name_zh": "乙", "name_en": "B"})
+    data["vehicles"][0]["fleet"] = "fleet-b"
+
+
+def other_name(data: dict[str, Any]) -> None:
+    data["parties"][2]["name_en"] = "Other"
+
+
+def other_rating(data: dict[str, Any]) -> None:
+    data["pack_kinds"][0]["max_charge_kw"] = 300
+
+
+def other_model(data: dict[str, Any]) -> None:
+    data["vehicle_models"][0]["swap_mode"] = "side_grab"
+
+
+def other_owner(data: dict[str, Any]) -> None:
+    data["parties"].append({"id": "own-b", "kind": "battery_owner", "name_zh": "乙", "name_en": "B"})
+    data["packs"][0]["owner"] = "own-b"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (other_fleet, "vehicle V0: fleet_id 'fleet-b' in the file, 'fleet' in the register"),
+        (other_name, "party fleet: name_en 'Other' in the file, 'Fleet' in the register"),
+        (other_rating, "pack kind lfp: ratings"),
+        (other_model, "vehicle model truck: swap_mode 'side_grab' in the file, 'top_lift' in the register"),
+        (other_owner, f"pack {code(1)}: owner_id 'own-b' in the file, 'own' in the register"),
+    ],
+)
+def test_the_register_keeps_its_word_until_a_person_takes_the_files(
+    store: Store, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    sync_station(store, station(), AT)
+    data = station_data()
+    change(data)
+    with pytest.raises(SyncError) as caught:
+        sync_station(store, parse_station(data), LATER)
+    assert [p for p in caught.value.problems if p.startswith(message)], caught.value.problems
+    assert import_register(store, parse_station(data)).changed
+    assert not sync_station(store, parse_station(data), LATER).changed
+
+
+def test_a_rating_that_is_new_to_the_register_is_no_contradiction(store: Store) -> None:
+    sync_station(store, station(), AT)
+    with store.transaction() as db:
+        kind = db.get_one(PackKindRow, "lfp")
+        ratings = dict(kind.ratings)
+        del ratings["taper_end_share"], ratings["limits"]
+        kind.ratings = ratings
+    sync_station(store, station(), LATER)
+    with store.reading() as db:
+        assert db.get_one(PackKindRow, "lfp").ratings == station().pack_kinds[0].model_dump(mode="json")

@@ -22,10 +22,10 @@ from battery_bms.port import PackReading
 from robotics.modbus_link.registers import RegisterMap, load_map
 from robotics.plc_robot import PlcRobot
 from robotics.port import CommandCode, Signal
-from scheduler.tariff import load_tariff
+from scheduler.tariff_files import load_tariff
 from scheduler.types import StationMode
-from swap.commerce.billing import run_commerce
 from swap.commerce.bookings import check_in
+from swap.commerce.runner import Commerce
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.events import EventKind
@@ -33,10 +33,13 @@ from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
+from swap.station.life.database import ApartDatabase
 from swap.store import Store
 from swap.tables import ControlRequest, StationEvent
 from tests.support.battery_bms.rack import LFP_282, FakeBay, FakeMeter, FakePack, FakeRack
-from tests.support.sim.plant import code, free_ports, station
+from tests.support.ports import own_ports
+from tests.support.sim.plant import code, station
+from tests.support.swap.databases import migrated_sqlite
 
 PROGRAM = Path(__file__).parents[2] / "peer" / "plc_peer.py"
 LIMIT_S = 30.0
@@ -57,7 +60,7 @@ class Peer:
     """The PLC's process and what it says."""
 
     def __init__(self, log: Path, map_name: str, *options: str, port: int = 0) -> None:
-        self.port = port or free_ports(1)[0]
+        self.port = port or own_ports(1)[0]
         self.map = load_map(map_name)
         self.log = log
         arguments = ["--port", str(self.port), "--map", map_name, "--bays", "6", "--occupied", "1,2,3", *options]
@@ -216,45 +219,46 @@ class Run:
     """A real controller on a real database."""
 
     def __init__(self, folder: Path, peer: Peer, *, lane_port: int = 0) -> None:
-        folder.mkdir(exist_ok=True)
         self.config = station(ports=(1, 2, lane_port or peer.port), map_name=peer.map.name)
-        self.store = Store(f"sqlite:///{folder / 'station.db'}")
-        self.store.upgrade()
+        self.store = Store(migrated_sqlite(folder / "station.db"))
         self.clock = Clock()
         sync_station(self.store, self.config, self.clock.now())
+        self.control_store = self.store.for_control()
+        self.database = ApartDatabase(self.control_store)
         self.lease = Lease(self.store, self.config.station.id)
         self.lease.acquire()
         self.tariff = load_tariff(self.config.tariff, self.config.station.zone)
         rack = PeerRack(peer.port, self.config, self.clock.now)
         self.robot = PlcRobot("L1", self.config.lanes[0].cell, peer.map, self.lease.token, self.clock.now)
         self.controller = StationController(
-            StationContext.build(self.store, self.config, self.clock, self.tariff),
+            StationContext.build(self.database, self.config, self.clock, self.tariff),
             [self.robot],
             rack,
             rack,
             FakeMeter(self.clock.now),
             self.lease,
-            background={"commerce": (0.5, self._commerce)},
         )
-
-    def _commerce(self) -> None:
-        run_commerce(self.store, self.config, self.tariff, self.clock.now())
+        self.commerce = Commerce(self.store, self.config, self.tariff, self.clock.now, lambda failing: None)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The controller's loops run meanwhile; what ends them is raised."""
         task = asyncio.create_task(self.controller.run())
+        commerce = asyncio.create_task(self.commerce.run())
         try:
             await self.until(self.controller.started.is_set, task)
             self._task = task
             yield
         finally:
+            commerce.cancel()
+            await asyncio.wait([commerce])
             task.cancel()
             try:
                 await task
             except asyncio.CancelledError:
                 pass
             finally:
+                self.control_store.close()
                 self.store.close()
 
     async def until(self, condition: Callable[[], object], task: asyncio.Task[None] | None = None) -> None:
@@ -273,7 +277,7 @@ class Run:
 
     def events(self, kind: EventKind | None = None) -> list[StationEvent]:
         with self.store.reading() as db:
-            rows = db.exec(select(StationEvent).order_by(col(StationEvent.id))).all()
+            rows = db.exec(select(StationEvent).order_by(col(StationEvent.seq))).all()
             db.expunge_all()
         return [row for row in rows if kind is None or row.kind == kind]
 

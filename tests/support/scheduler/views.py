@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from scheduler import choice
-from scheduler.rows import Bay
+from scheduler.rows import BayRow
 from scheduler.types import (
     BayRole,
     BayView,
@@ -110,7 +110,7 @@ def station(
     return StationView(bays=tuple(bays), queue=tuple(queue), lanes=tuple(lanes), **(values | changes))
 
 
-def row(view: BayView) -> Bay:
+def row(view: BayView) -> BayRow:
     """The row of a bay."""
     return bay_row(view, {})
 

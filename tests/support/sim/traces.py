@@ -20,11 +20,11 @@ from sim.network.file import Network, build_network, load_network, parse_network
 from sim.scenario.demand import Arrival, arrivals
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario, parse_scenario
-from sim.study.given import Given, GivenStation, Outage, Stock
+from sim.study.given import Given, GivenStation, LaneOutage, Stock
 from sim.study.rows import StudyTruck
 from sim.study.station import Station
 from sim.study.swap_truck import scenario_station
-from swap.config.station_file import load_station
+from swap.config.loading import load_station
 from tests.support.sim.study import EXAMPLES, scenario_data, yangquan
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "traces"
@@ -188,7 +188,10 @@ def _given(seed: int) -> Trace:
             break
         if arrival.at_s > start_s - 1200:
             coming.append(arrival)
-    outages = [Outage(station.lanes[0].id, 10 * 3600.0, 10.7 * 3600.0), Outage(station.lanes[0].id, 50_000.0, 51_000.0)]
+    outages = [
+        LaneOutage(station.lanes[0].id, 10 * 3600.0, 10.7 * 3600.0),
+        LaneOutage(station.lanes[0].id, 50_000.0, 51_000.0),
+    ]
     given = Given(
         station,
         coming,

@@ -12,12 +12,14 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from swap.commerce.bookings import CheckIn, check_in
-from swap.config.seed import bay_key, sync_station
-from swap.config.station_file import StationConfig, parse_station
+from swap.config.loading import parse_station
+from swap.config.seed import bay_key
+from swap.config.station_file import StationConfig
 from swap.events import EventKind, append_event
 from swap.places import bay_place, gripper_place, place_of, vehicle_place
 from swap.store import Store
 from swap.tables import Pack, Swap, SwapSeat
+from tests.support.swap.databases import fill
 
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 STATION = "S"
@@ -76,11 +78,10 @@ def station(**sizes: int) -> StationConfig:
 
 @contextmanager
 def filled_store(url: str, config: StationConfig) -> Iterator[Store]:
-    """A migrated database with the station in it."""
+    """A database with the station in it."""
+    fill(url, config, AT)
     store = Store(url)
     try:
-        store.upgrade()
-        sync_station(store, config, AT)
         yield store
     finally:
         store.close()
@@ -104,7 +105,9 @@ def arrive(store: Store, config: StationConfig, vehicle_id: str, at: datetime = 
         return check_in(db, config, vehicle_id=vehicle_id, at=at, **more)
 
 
-def move(db: Session, pack: Pack, place: str, at: datetime, swap_id: str, **columns: Any) -> None:
+def move(
+    db: Session, pack: Pack, place: str, at: datetime, swap_id: str, station_id: str = STATION, **columns: Any
+) -> None:
     """Move a pack as the controller does: row and event together."""
     came_from = place_of(pack)
     for name in ("bay_id", "vehicle_id", "seat", "gripper_lane_id", "tank_station_id"):
@@ -113,7 +116,7 @@ def move(db: Session, pack: Pack, place: str, at: datetime, swap_id: str, **colu
     db.flush()
     append_event(
         db,
-        station_id=STATION,
+        station_id=station_id,
         at=at,
         kind=EventKind.PACK_MOVED,
         swap_id=swap_id,
@@ -131,18 +134,19 @@ def exchange(
     settled_soe_kwh: float | None = -1.0,
     installed_soe_kwh: float = 267.9,
     only_seats: int | None = None,
+    station_id: str = STATION,
 ) -> None:
     """Play a queued swap through in the database: packs moved, energies kept, completed.
 
     The energies are those of every seat; `settled_soe_kwh` replaces the one on record when given.
     """
-    lane = bay_key(STATION, "L1")
+    lane = bay_key(station_id, "L1")
     with store.transaction() as db:
         swap = db.get_one(Swap, swap_id)
         swap.lane_id, swap.open_lane_id, swap.dispatched_at, swap.recipe = "L1", lane, at, "top_lift"
         seats = db.exec(select(SwapSeat).where(SwapSeat.swap_id == swap_id).order_by(col(SwapSeat.seat))).all()
         for seat in seats[:only_seats]:
-            on_rack = select(Pack).where(col(Pack.bay_id).is_not(None))
+            on_rack = select(Pack).where(col(Pack.bay_id).startswith(f"{station_id}:"))
             new = db.exec(on_rack.order_by(col(Pack.state_since_at), col(Pack.id))).first()
             assert new is not None
             assert new.bay_id is not None
@@ -150,7 +154,7 @@ def exchange(
             if settled_soe_kwh != -1.0:
                 seat.last_settled_soe_kwh = settled_soe_kwh
             old = db.get_one(Pack, seat.old_pack_id)
-            seat.new_pack_id, seat.new_bay_id, seat.old_bay_id = new.id, new.bay_id, bay_key(STATION, "A4")
+            seat.new_pack_id, seat.new_bay_id, seat.old_bay_id = new.id, new.bay_id, bay_key(station_id, "A4")
             seat.returned_soe_kwh, seat.installed_soe_kwh = returned_soe_kwh, installed_soe_kwh
             bay_of_new = new.bay_id
             for pack, place, columns in (
@@ -160,7 +164,7 @@ def exchange(
                 (new, vehicle_place(swap.vehicle_id, seat.seat), {"vehicle_id": swap.vehicle_id, "seat": seat.seat}),
                 (old, bay_place(bay_of_new), {"bay_id": bay_of_new}),
             ):
-                move(db, pack, place, at, swap_id, **columns)
+                move(db, pack, place, at, swap_id, station_id, **columns)
             seat.old_bay_id = bay_of_new
             old.state, new.state, old.state_since_at = "ready", "on_vehicle", at
             old.settled_soe_kwh, new.settled_soe_kwh = None, installed_soe_kwh
@@ -168,7 +172,7 @@ def exchange(
         finish(db, swap, at, "completed")
         append_event(
             db,
-            station_id=STATION,
+            station_id=station_id,
             at=at,
             kind=EventKind.SWAP_COMPLETED,
             swap_id=swap_id,
@@ -181,3 +185,16 @@ def finish(db: Session, swap: Swap, at: datetime, state: str) -> None:
     """Put a swap into a terminal state."""
     swap.state, swap.ended_at, swap.open_vehicle_id, swap.open_lane_id = state, at, None, None
     db.flush()
+
+
+def other_station(station_id: str = "T", **sizes: int) -> StationConfig:
+    """A second station whose bays and lanes have the names of the first; trucks and packs of its own."""
+    data = station_data(**sizes)
+    data["station"]["id"] = station_id
+    for pack in data["packs"]:
+        pack["id"] = pack["id"].replace("51", "52", 1)
+    for truck in data["vehicles"]:
+        truck["id"] = truck["id"].replace("V", "W")
+        truck["tag"] += 1000
+        truck["packs"] = [pack.replace("51", "52", 1) for pack in truck["packs"]]
+    return parse_station(data)

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from robotics.faults import fault_by_code
 from robotics.port import CellStatus, CommandCode, LinkLost, RobotCommand
-from scheduler.tariff import load_tariff
+from scheduler.tariff_files import load_tariff
 from sim.live.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant.plant import Plant
 from swap.audit import AuditReport, audit
@@ -20,12 +20,15 @@ from swap.commerce.bookings import check_in
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.events import EventKind
+from swap.places import place_of, place_within
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
+from swap.station.life.database import DirectDatabase
 from swap.store import Store
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Station, StationEvent, Swap
+from tests.support.swap.databases import fill
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 
@@ -76,6 +79,7 @@ class Bench:
 
     Args:
         speed: station seconds for each "real" second, by which links and readings age.
+        url: a database of the newest migration, with or without the station; None makes an SQLite file in the folder.
         seconds: station seconds since `START_AT`, where a plant goes on that has been run before.
     """
 
@@ -92,8 +96,10 @@ class Bench:
         self.config = config
         self.speed = speed
         self.seconds = seconds
-        self.store = Store(url or f"sqlite:///{folder / 'swap.db'}")
-        self.store.upgrade()
+        if url is None:
+            url = f"sqlite:///{folder / 'swap.db'}"
+            fill(url, config, START_AT)
+        self.store = Store(url)
         self.plant = plant or Plant(config, seed=5, start_at=START_AT)
         self.motions: list[tuple[str, int, CommandCode]] = []
         """What the cells did: "accepted", "moved", "done", "failed" or "aborted", number and command."""
@@ -112,7 +118,7 @@ class Bench:
         self.clock._origin_s = 0.0
         tariff = load_tariff(self.config.tariff, self.config.station.zone)
         self.tariff = tariff
-        context = StationContext.build(self.store, self.config, self.clock, tariff)
+        context = StationContext.build(DirectDatabase(self.store), self.config, self.clock, tariff)
         lease = Lease(self.store, self.config.station.id)
         lease.acquire(self.clock.now())
         for cell in self.plant.cells.values():
@@ -191,10 +197,10 @@ class Bench:
         return report
 
     def recorded_places(self) -> dict[str, str]:
-        """Where the record says each pack is, in the plant's words."""
+        """Where the record says each pack is, as within the station."""
         with self.store.reading() as db:
-            prefix = f"{self.config.station.id}:"
-            return {pack.id: _plant_place(pack, prefix) for pack in db.exec(select(Pack)).all()}
+            station_id = self.config.station.id
+            return {pack.id: place_within(place_of(pack), station_id) for pack in db.exec(select(Pack)).all()}
 
     def pack(self, pack_id: str) -> Pack:
         """A pack's row."""
@@ -227,7 +233,7 @@ class Bench:
         while self.seconds < until_s:
             await self.tick(step_s or self.hop_s())
             for event in self.events(after=last):
-                last = event.id
+                last = event.seq
                 if event.kind == kind and all(event.data.get(k) == v for k, v in data.items()):
                     return event
         seen = [(e.kind, e.data) for e in self.events(after=first)][-6:]
@@ -272,12 +278,12 @@ class Bench:
     def last_event_id(self) -> int:
         """Newest event id, 0 when there is none."""
         with self.store.reading() as db:
-            return db.exec(select(func.max(StationEvent.id))).one() or 0
+            return db.exec(select(func.max(StationEvent.seq))).one() or 0
 
     def events(self, after: int = 0) -> list[StationEvent]:
         """Events in order."""
         with self.store.reading() as db:
-            rows = db.exec(select(StationEvent).where(StationEvent.id > after).order_by(col(StationEvent.id))).all()
+            rows = db.exec(select(StationEvent).where(StationEvent.seq > after).order_by(col(StationEvent.seq))).all()
             db.expunge_all()
             return list(rows)
 
@@ -288,16 +294,6 @@ class Bench:
     def close(self) -> None:
         """Release the database."""
         self.store.close()
-
-
-def _plant_place(pack: Pack, prefix: str) -> str:
-    if pack.bay_id is not None:
-        return f"bay:{pack.bay_id.removeprefix(prefix)}"
-    if pack.vehicle_id is not None:
-        return f"seat:{pack.vehicle_id}:{pack.seat}"
-    if pack.gripper_lane_id is not None:
-        return f"gripper:{pack.gripper_lane_id.removeprefix(prefix)}"
-    return "tank:1" if pack.tank_station_id is not None else "off_site"
 
 
 __all__ = ["START_AT", "Bench", "timedelta"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 
 from sim.study.agenda import Agenda, Call
-from sim.study.engine import Flow
+from sim.validation.flow import Flow
 
 
 class FixedPowerRack:

@@ -1,0 +1,167 @@
+"""What a station file says of the register, beside what the register holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from sqlmodel import Session, SQLModel, select
+
+from swap.config.station_file import StationConfig
+from swap.tables import Pack, PackKindRow, Party, VehicleModelRow, VehicleRow
+
+
+class RegisterImport:
+    """Brings in what is new. What contradicts a row is a problem, or with `take` becomes the row.
+
+    Args:
+        take: a person has chosen the file's word.
+    """
+
+    def __init__(self, db: Session, config: StationConfig, *, take: bool) -> None:
+        self.db = db
+        self.config = config
+        self.take = take
+        self.added: Counter[str] = Counter()
+        self.changed: Counter[str] = Counter()
+        self.problems: list[str] = []
+
+    def add(self, row: SQLModel) -> None:
+        """A new row."""
+        self.db.add(row)
+        self.added[str(row.__tablename__)] += 1
+
+    def agree(self, row: SQLModel, what: str, **values: object) -> None:
+        """Compare a row with the file: take the file's word, or note what differs."""
+        different = {name: value for name, value in values.items() if getattr(row, name) != value}
+        if different and self.take:
+            for name, value in different.items():
+                setattr(row, name, value)
+            self.db.add(row)
+            self.changed[str(row.__tablename__)] += 1
+        elif different:
+            said = "; ".join(
+                f"{name} {value!r} in the file, {getattr(row, name)!r}" for name, value in different.items()
+            )
+            self.problems.append(
+                f"{what}: {said} in the register; mend the file, or take its word with `swap register import`"
+            )
+
+    def all(self) -> None:
+        """Everything, in the order in which rows point at each other."""
+        self.parties()
+        self.kinds()
+        self.models()
+        self.vehicles()
+        self.owners()
+
+    def parties(self) -> None:
+        """Firms."""
+        for party in self.config.parties:
+            values = {"kind": party.kind, "name_zh": party.name_zh, "name_en": party.name_en}
+            row = self.db.get(Party, party.id)
+            if row is None:
+                self.add(Party(id=party.id, **values))
+            else:
+                self.agree(row, f"party {party.id}", **values)
+        self.db.flush()
+
+    def kinds(self) -> None:
+        """Kinds of packs with their ratings."""
+        for kind in self.config.pack_kinds:
+            ratings = kind.model_dump(mode="json")
+            row = self.db.get(PackKindRow, kind.id)
+            if row is None:
+                self.add(PackKindRow(id=kind.id, rated_kwh=kind.rated_kwh, ratings=ratings))
+            else:
+                # A rating that the register does not know yet is new, not a contradiction.
+                self.agree(row, f"pack kind {kind.id}", ratings=_over(row.ratings, ratings, take=self.take))
+                row.ratings = _filled(row.ratings, ratings)
+                row.rated_kwh = row.ratings["rated_kwh"]
+        self.db.flush()
+
+    def models(self) -> None:
+        """Vehicle models."""
+        for model in self.config.vehicle_models:
+            row = self.db.get(VehicleModelRow, model.id)
+            if row is None:
+                self.add(
+                    VehicleModelRow(
+                        id=model.id,
+                        swap_mode=model.swap_mode,
+                        packs_per_vehicle=model.packs_per_vehicle,
+                        pack_kinds=list(model.pack_kinds),
+                    )
+                )
+            else:
+                self.agree(
+                    row,
+                    f"vehicle model {model.id}",
+                    swap_mode=model.swap_mode,
+                    packs_per_vehicle=model.packs_per_vehicle,
+                    pack_kinds=list(model.pack_kinds),
+                )
+        self.db.flush()
+
+    def vehicles(self) -> None:
+        """Vehicles; two may exchange their tags."""
+        rows = {row.id: row for row in self.db.exec(select(VehicleRow))}
+        known = {vehicle.id for vehicle in self.config.vehicles}
+        others = {row.tag: row.id for row in rows.values() if row.id not in known}
+        if self.take:  # old tags are taken off before any new one is put on
+            for number, vehicle in enumerate(self.config.vehicles, start=1):
+                if vehicle.id in rows and rows[vehicle.id].tag != vehicle.tag:
+                    rows[vehicle.id].tag = -number
+            self.db.flush()
+        for vehicle in self.config.vehicles:
+            if vehicle.tag in others:
+                self.problems.append(
+                    f"vehicle {vehicle.id}: tag {vehicle.tag} is that of {others[vehicle.tag]}, "
+                    "which is not in the file"
+                )
+                continue
+            row = rows.get(vehicle.id)
+            if row is None:
+                if not any(other.tag == vehicle.tag for other in rows.values()):
+                    self.add(VehicleRow(id=vehicle.id, tag=vehicle.tag, model=vehicle.model, fleet_id=vehicle.fleet))
+                continue  # the tag is on one that the file gives another: told there
+            self.agree(row, f"vehicle {vehicle.id}", tag=vehicle.tag, model=vehicle.model, fleet_id=vehicle.fleet)
+        if not self.problems:
+            self.db.flush()
+
+    def owners(self) -> None:
+        """Whose the packs are that the register knows; a pack keeps its kind."""
+        for pack in self.config.packs:
+            row = self.db.get(Pack, pack.id)
+            if row is None:
+                continue
+            if row.kind != pack.kind:
+                self.problems.append(
+                    f"pack {pack.id}: kind {pack.kind!r} in the file, {row.kind!r} in the database; "
+                    "a pack keeps its kind, give the new one its own code"
+                )
+                continue
+            rated_kwh = self.config.pack_kind(pack.kind).rated_kwh
+            self.agree(row, f"pack {pack.id}", owner_id=pack.owner, rated_kwh=rated_kwh)
+
+
+def _over(stored: Mapping[str, Any], given: Mapping[str, Any], *, take: bool) -> dict[str, Any]:
+    """The file's word on what is stored already, part by part; with `take` the file's word on everything."""
+    if take:
+        return dict(given)
+    return {
+        key: _over(value, given[key], take=False)
+        if isinstance(value, Mapping) and isinstance(given.get(key), Mapping)
+        else given.get(key, value)
+        for key, value in stored.items()
+    }
+
+
+def _filled(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stored, and from the file what is not."""
+    filled = {
+        key: _filled(value, given[key]) if isinstance(value, Mapping) and isinstance(given.get(key), Mapping) else value
+        for key, value in stored.items()
+    }
+    return filled | {key: value for key, value in given.items() if key not in stored}

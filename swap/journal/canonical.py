@@ -1,0 +1,36 @@
+"""JSON with one spelling: the same value gives the same bytes on both engines and in every process."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+
+def canonical_json(value: object) -> str:
+    """Sorted keys, no spaces, UTF-8 as it is, floats by their shortest form that reads back equal.
+
+    Raises:
+        ValueError: NaN or an infinity; JSON has no word for them.
+        TypeError: something that JSON has no form for, such as an instant.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def without_nan(value: object) -> object:
+    """The value with None for every NaN and infinity: an unknown number is unknown, not a text of its own."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return value
+
+
+def canonical_instant(at: datetime) -> str:
+    """ISO 8601 in UTC with microseconds: `2026-11-01T08:00:00.000000Z`. Raises ValueError for a naive one."""
+    if at.tzinfo is None:
+        raise ValueError(f"at = {at!r}: an instant with its zone is needed")
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,83 @@
+"""A database put back from a copy: a new epoch of every journal, by a named person, and a station that is held.
+
+What happened after the copy was made is gone from the table and still known by the heads outside of it. The event
+`journal.epoch` tells who put the copy back and what was lost; the audit accepts the gap with it, and only with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlmodel import col, func, select
+
+from scheduler.types import StationMode
+from swap.events import EventKind, append_event, newest_heads
+from swap.journal.heads import Head
+from swap.register.persons import person_actor
+from swap.station.records import change_mode
+from swap.station.states.modes import ModeTrigger
+from swap.store import Store
+from swap.tables import LEASE_EXPIRES_S, ControllerLease, Station, StationEvent
+
+RESTORED = "restored"
+"""Reason by which a station is held whose database was put back."""
+
+
+def begin_epoch(store: Store, *, by: str, at: datetime, known: Sequence[Head] = (), copy: str = "") -> tuple[Head, ...]:
+    """Begin a new epoch of every station's journal and hold the stations; the new heads.
+
+    Args:
+        by: the person who put the database back.
+        at: real UTC; a station whose own time runs ahead takes its own.
+        known: heads from outside of the database.
+        copy: name of the copy.
+
+    Raises:
+        InvalidInput: no name.
+    """
+    with store.transaction() as db:
+        actor = person_actor(db, by, at)
+        for head in newest_heads(db, at):
+            beyond = [item for item in known if item.station_id == head.station_id]
+            lost = max(beyond, key=lambda item: (item.epoch, item.seq), default=None)
+            newest_at: datetime = db.exec(
+                select(func.max(StationEvent.at)).where(StationEvent.station_id == head.station_id)
+            ).one()
+            append_event(
+                db,
+                station_id=head.station_id,
+                at=max(at, newest_at),
+                kind=EventKind.JOURNAL_EPOCH,
+                actor=actor,
+                epoch=max([head.epoch, *(item.epoch for item in beyond)]) + 1,
+                data={
+                    "from_epoch": head.epoch,
+                    "from_seq": head.seq,
+                    "from_hash": head.hash,
+                    "lost": None if lost is None else {"epoch": lost.epoch, "seq": lost.seq, "hash": lost.hash},
+                    "copy": copy,
+                },
+            )
+            station = db.get_one(Station, head.station_id)
+            if StationMode(station.mode) in (StationMode.AUTOMATIC, StationMode.CLOSED, StationMode.MANUAL):
+                change_mode(
+                    db,
+                    station_id=head.station_id,
+                    trigger=ModeTrigger.HOLD,
+                    reason=RESTORED,
+                    actor=actor,
+                    at=max(at, newest_at),
+                )
+        db.flush()
+        return newest_heads(db, at)
+
+
+def running_controllers(store: Store, now: datetime) -> tuple[str, ...]:
+    """Holders of leases with a fresh heartbeat: their stations must be stopped before the database is replaced."""
+    with store.reading() as db:
+        return tuple(
+            f"{lease.station_id} ({lease.holder})"
+            for lease in db.exec(select(ControllerLease).order_by(col(ControllerLease.station_id)))
+            if abs((now - lease.heartbeat_at).total_seconds()) <= LEASE_EXPIRES_S
+        )

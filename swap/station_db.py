@@ -1,0 +1,258 @@
+"""One station's part of the database: the only way to its tables.
+
+A `StationDb` is a session in which every query is narrowed to the station, whatever it asks: each SELECT, UPDATE
+and DELETE of a station's table gets the condition of `_SCOPE`, and a row of another station is not written. So no
+caller can forget the station. `swap.store` opens it.
+
+What belongs to no station stays visible: the register (firms, vehicles, kinds), and packs on vehicles or off site.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Delete, Select, Update, event, or_
+from sqlalchemy.orm import ORMExecuteState, UOWTransaction, with_loader_criteria
+from sqlalchemy.sql.base import ExecutableOption
+from sqlmodel import Session, col, select
+
+from swap.events import EventKind, append_event
+from swap.tables import (
+    Bay,
+    Bill,
+    BillLine,
+    Booking,
+    ChargeSession,
+    ControllerLease,
+    ControlRequest,
+    FaultRow,
+    Pack,
+    RobotCommandRow,
+    SiteSample,
+    Station,
+    StationEvent,
+    Swap,
+    SwapSeat,
+)
+
+OWN_STATION = (
+    ControllerLease,
+    Bay,
+    Booking,
+    Swap,
+    RobotCommandRow,
+    ChargeSession,
+    StationEvent,
+    FaultRow,
+    ControlRequest,
+    SiteSample,
+)
+"""Tables whose rows name their station."""
+STATION_TABLES = (*OWN_STATION, Station, Pack, SwapSeat, Bill, BillLine)
+"""Tables that are read and written through a `StationDb` only; of a pack, a seat and a bill the station follows."""
+
+
+class OtherStation(Exception):
+    """A row of another station was to be written."""
+
+
+def qualified(station_id: str, name: str) -> str:
+    """Key of a bay or lane in the database: station, colon, name in the station file."""
+    return f"{station_id}:{name}"
+
+
+def local_name(station_id: str, key: str) -> str:
+    """The name in the station file of a bay or lane whose key is `station:name`."""
+    return key.removeprefix(f"{station_id}:")
+
+
+def _pack_here(station_id: str) -> ColumnElement[bool]:
+    own_bays = select(Bay.id).where(col(Bay.station_id) == station_id).scalar_subquery()
+    return or_(
+        col(Pack.vehicle_id).is_not(None),
+        col(Pack.off_site).is_(True),
+        col(Pack.bay_id).in_(own_bays),
+        col(Pack.gripper_lane_id).startswith(f"{station_id}:", autoescape=True),
+        col(Pack.tank_station_id) == station_id,
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _scope(station_id: str) -> tuple[ExecutableOption, ...]:
+    own_swaps = select(Swap.id).where(col(Swap.station_id) == station_id).scalar_subquery()
+    own_bills = (
+        select(Bill.id).join(Swap, col(Swap.id) == Bill.swap_id).where(col(Swap.station_id) == station_id)
+    ).scalar_subquery()
+    conditions: list[tuple[type[Any], ColumnElement[bool]]] = [
+        (Station, col(Station.id) == station_id),
+        (Pack, _pack_here(station_id)),
+        (SwapSeat, col(SwapSeat.swap_id).in_(own_swaps)),
+        (Bill, col(Bill.swap_id).in_(own_swaps)),
+        (BillLine, col(BillLine.bill_id).in_(own_bills)),
+    ]
+    conditions += [(table, col(table.station_id) == station_id) for table in OWN_STATION]
+    return tuple(with_loader_criteria(table, condition, include_aliases=True) for table, condition in conditions)
+
+
+class StationDb(Session):
+    """A session on one station's rows."""
+
+    station_id: str
+
+    def key(self, name: str) -> str:
+        """Key of a bay or lane of this station."""
+        return qualified(self.station_id, name)
+
+    def name_of(self, key: str) -> str:
+        """Name in the station file of a bay or lane of this station."""
+        return local_name(self.station_id, key)
+
+    def append(
+        self,
+        kind: EventKind,
+        *,
+        at: datetime,
+        actor: str = "controller",
+        swap_id: str | None = None,
+        pack_id: str | None = None,
+        bay_id: str | None = None,
+        lane_id: str | None = None,
+        cause_seq: int | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> StationEvent:
+        """Append one event of this station."""
+        return append_event(
+            self,
+            station_id=self.station_id,
+            at=at,
+            kind=kind,
+            actor=actor,
+            swap_id=swap_id,
+            pack_id=pack_id,
+            bay_id=bay_id,
+            lane_id=lane_id,
+            cause_seq=cause_seq,
+            data=data,
+        )
+
+    # the rack and its packs
+
+    def station(self) -> Station:
+        """The station's row."""
+        return self.get_one(Station, self.station_id)
+
+    def bays(self) -> Sequence[Bay]:
+        """Every bay, in rack order."""
+        return self.exec(select(Bay).order_by(col(Bay.position))).all()
+
+    def bay(self, name: str) -> Bay | None:
+        """The bay of a name of the station file."""
+        return self.get(Bay, self.key(name))
+
+    def packs_here(self) -> Sequence[Pack]:
+        """Packs in this station's bays, grippers and tank, by id."""
+        here = select(Pack).where(col(Pack.vehicle_id).is_(None), col(Pack.off_site).is_(False))
+        return self.exec(here.order_by(col(Pack.id))).all()
+
+    def packs_in_bays(self) -> dict[str, Pack]:
+        """Packs by the key of the bay they lie in."""
+        rows = self.exec(select(Pack).where(col(Pack.bay_id).is_not(None)))
+        return {pack.bay_id: pack for pack in rows if pack.bay_id is not None}
+
+    def packs_in_grippers(self) -> dict[str, Pack]:
+        """Packs by the key of the lane whose gripper holds them."""
+        rows = self.exec(select(Pack).where(col(Pack.gripper_lane_id).is_not(None)))
+        return {pack.gripper_lane_id: pack for pack in rows if pack.gripper_lane_id is not None}
+
+    def pack(self, pack_id: str) -> Pack | None:
+        """A pack that is here, on a vehicle or off site; None for one in another station."""
+        return self.get(Pack, pack_id)
+
+    def open_charges(self) -> dict[str, ChargeSession]:
+        """Charging that goes on, by pack."""
+        rows = self.exec(select(ChargeSession).where(col(ChargeSession.open_pack_id).is_not(None)))
+        return {row.pack_id: row for row in rows}
+
+    def open_charge(self, pack_id: str) -> ChargeSession | None:
+        """The charging of a pack that goes on."""
+        return self.exec(select(ChargeSession).where(ChargeSession.open_pack_id == pack_id)).first()
+
+    # swaps
+
+    def swap(self, swap_id: str) -> Swap | None:
+        """A swap of this station."""
+        return self.get(Swap, swap_id)
+
+    def open_swaps(self) -> Sequence[Swap]:
+        """Swaps that have not ended, in the order of arrival."""
+        query = select(Swap).where(col(Swap.ended_at).is_(None))
+        return self.exec(query.order_by(col(Swap.arrived_at), col(Swap.id))).all()
+
+    def seats(self, *swap_ids: str) -> Sequence[SwapSeat]:
+        """The seats of swaps, by swap and seat."""
+        query = select(SwapSeat).where(col(SwapSeat.swap_id).in_(swap_ids))
+        return self.exec(query.order_by(col(SwapSeat.swap_id), col(SwapSeat.seat))).all()
+
+    def bays_in_motion(self) -> set[str]:
+        """Keys of bays that the robot may be filling or emptying."""
+        query = select(SwapSeat).join(Swap, col(Swap.id) == SwapSeat.swap_id)
+        rows = self.exec(query.where(col(Swap.open_lane_id).is_not(None))).all()
+        return {key for row in rows for key in (row.old_bay_id, row.new_bay_id) if key is not None}
+
+    def open_commands(self, lane_id: str, seq: int | None = None) -> Sequence[RobotCommandRow]:
+        """Commands of a lane whose end is not stored; of one number where it is given."""
+        query = select(RobotCommandRow).where(
+            RobotCommandRow.lane_id == self.key(lane_id), RobotCommandRow.result == "open"
+        )
+        return self.exec(query if seq is None else query.where(RobotCommandRow.seq == seq)).all()
+
+    # people
+
+    def open_faults(self, source: str | None = None) -> Sequence[FaultRow]:
+        """Faults that are open, of one source where it is given."""
+        query = select(FaultRow).where(col(FaultRow.open_key).is_not(None))
+        if source is not None:
+            query = query.where(FaultRow.source == source)
+        return self.exec(query.order_by(col(FaultRow.id))).all()
+
+    def open_requests(self) -> Sequence[ControlRequest]:
+        """Requests that nobody has answered, oldest first."""
+        query = select(ControlRequest).where(ControlRequest.status == "open")
+        return self.exec(query.order_by(col(ControlRequest.id))).all()
+
+    # the journal
+
+    def events(self, *kinds: EventKind, after: int = 0) -> Sequence[StationEvent]:
+        """Events after a number, of some kinds where they are given, in order."""
+        query = select(StationEvent).where(col(StationEvent.seq) > after)
+        if kinds:
+            query = query.where(col(StationEvent.kind).in_([kind.value for kind in kinds]))
+        return self.exec(query.order_by(col(StationEvent.seq))).all()
+
+    def newest_event(self, *kinds: EventKind) -> StationEvent | None:
+        """The newest event, of some kinds where they are given."""
+        query = select(StationEvent).order_by(col(StationEvent.seq).desc()).limit(1)
+        if kinds:
+            query = query.where(col(StationEvent.kind).in_([kind.value for kind in kinds]))
+        return self.exec(query).first()
+
+
+@event.listens_for(StationDb, "do_orm_execute")
+def _narrow(state: ORMExecuteState) -> None:
+    assert isinstance(state.session, StationDb)
+    if isinstance(state.statement, (Select, Update, Delete)):
+        state.statement = state.statement.options(*_scope(state.session.station_id))
+
+
+@event.listens_for(StationDb, "before_flush")
+def _refuse_others(session: Session, _context: UOWTransaction, _instances: object) -> None:
+    assert isinstance(session, StationDb)
+    for row in (*session.new, *session.dirty, *session.deleted):
+        owner = row.id if isinstance(row, Station) else getattr(row, "station_id", session.station_id)
+        if owner != session.station_id:
+            raise OtherStation(
+                f"a row of {type(row).__name__} of station {owner} was to be written by station {session.station_id}"
+            )

@@ -1,0 +1,83 @@
+"""A station, its controller's lease, its bays, its power samples."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, UniqueConstraint, text
+from sqlmodel import Field
+
+from swap.tables.base import Base, json_field
+
+_NEXT_NUMBER = text("(SELECT coalesce(max(number), 0) + 1 FROM station)")
+
+
+class Station(Base, table=True):
+    """One station; `version` rises with every stored change of its live state."""
+
+    __tablename__ = "station"
+    id: str = Field(primary_key=True, max_length=32)
+    number: int = Field(default=None, unique=True, sa_column_kwargs={"default": _NEXT_NUMBER})
+    """Never changes; PostgreSQL locks the station by it."""
+    name_zh: str
+    name_en: str
+    timezone: str
+    operator_id: str = Field(foreign_key="party.id", max_length=32)
+    mode: str = Field(default="held", max_length=16)
+    mode_reason: str = ""
+    mode_since_at: datetime
+    version: int = Field(default=0, sa_type=BigInteger)
+    last_seq_by_lane: dict[str, int] = json_field()
+    """Highest command number issued, by lane; read back together with the cell's own after a restart."""
+
+
+LEASE_EXPIRES_S = 10.0
+"""Real seconds without a heartbeat after which a controller no longer counts as running, and another may take over."""
+
+
+class ControllerLease(Base, table=True):
+    """Exactly one controller runs a station: who, and when it last said so."""
+
+    __tablename__ = "controller_lease"
+    station_id: str = Field(primary_key=True, foreign_key="station.id", max_length=32)
+    holder: str
+    """Host, process and random token of the controller."""
+    token: int
+    """Number written to the owner word of each cell, 1…65535."""
+    heartbeat_at: datetime
+    """Real UTC, not station time."""
+
+
+class Bay(Base, table=True):
+    """One bay of a station's rack."""
+
+    __tablename__ = "bay"
+    __table_args__ = (UniqueConstraint("station_id", "position"),)
+    id: str = Field(primary_key=True, max_length=64)
+    """Station id, a colon, and the bay's id in the station file."""
+    station_id: str = Field(foreign_key="station.id", max_length=32, index=True)
+    name: str = Field(max_length=32)
+    position: int
+    role: str = Field(max_length=16)
+    blocked: bool = False
+    blocked_reason: str = ""
+    charge_kw: float | None = None
+    """Charger's measured output; None when stale. The controller writes it with the pack's reading."""
+    setpoint_kw: float | None = None
+    """Set-point of the last charging plan."""
+    limited_by: str = ""
+    """Limit that decided the set-point, as in `scheduler.types.Setpoint.limited_by`."""
+
+
+class SiteSample(Base, table=True):
+    """Site power over time, for pages and replay."""
+
+    __tablename__ = "site_sample"
+    id: int | None = Field(default=None, primary_key=True)
+    station_id: str = Field(foreign_key="station.id", max_length=32)
+    at: datetime = Field(index=True)
+    import_kw: float | None = None
+    charge_kw: float | None = None
+    limit_kw: float
+    ready_packs: int
+    queue_length: int

@@ -1,0 +1,161 @@
+"""A database of the first release, brought to the newest schema on both engines: nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, create_engine, text
+
+from sim.plant.plant import Plant
+from swap.audit import audit
+from swap.events import EventKind, newest_heads
+from swap.store import Store
+from tests.support.sim.plant import station
+from tests.support.swap.station import START_AT, Bench
+
+RELEASE = Path(__file__).parents[1] / "vectors" / "release"
+SAME = (
+    "party", "vehicle", "bay", "controller_lease", "site_sample", "pack", "charge_session", "swap_seat", "bill",
+)  # fmt: skip
+"""Tables of which every row and column stays as it was."""
+LASTED_S = 4607.0
+"""How far the release's station had come."""
+Old = tuple[str, dict[str, list[dict[str, Any]]]]
+"""URL of a database, and its rows by table before it was upgraded."""
+
+
+def load(url: str) -> None:
+    """Fill an empty database with what the release left."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            connection.executescript((RELEASE / "c999fc7.sqlite.sql").read_text(encoding="utf-8"))
+        return
+    with psycopg.connect(url.replace("+psycopg", "")) as postgres:
+        postgres.execute((RELEASE / "c999fc7.postgres.sql").read_bytes())
+
+
+def rows(db: Connection, table: str) -> list[dict[str, Any]]:
+    """Every row, in an order of its own text."""
+    found = [dict(row) for row in db.execute(text(f"SELECT * FROM {table}")).mappings()]
+    return sorted(found, key=repr)
+
+
+@pytest.fixture
+def old(database_url: str) -> Old:
+    """URL of an upgraded database, and the rows that it had before."""
+    load(database_url)
+    engine = create_engine(database_url)
+    with engine.connect() as db:
+        tables = [*SAME, "station", "swap", "booking", "station_event", "control_request", "fault", "bill_line"]
+        before = {table: rows(db, table) for table in [*tables, "robot_command"]}
+    engine.dispose()
+    store = Store(database_url)
+    store.upgrade()
+    store.check()
+    store.close()
+    return database_url, before
+
+
+def after(url: str, *tables: str) -> dict[str, list[dict[str, Any]]]:
+    engine = create_engine(url)
+    with engine.connect() as db:
+        found = {table: rows(db, table) for table in tables}
+    engine.dispose()
+    return found
+
+
+def test_every_row_is_still_there(old: Old) -> None:
+    url, before = old
+    now = after(url, *before, "person")
+    assert {table: now[table] for table in SAME} == {table: before[table] for table in SAME}
+    assert all(before[table] for table in SAME)
+    assert now["booking"] == before["booking"]
+    for row in now["station"]:
+        assert row.pop("number") == 1
+    for row in now["robot_command"]:
+        assert row.pop("station_id") == "test"
+    assert now["station"] == before["station"]
+    assert sorted(now["robot_command"], key=repr) == before["robot_command"]
+    names = {f"person:{row['id']}": row["name"] for row in now["person"]}
+    assert set(names.values()) == {"李 Li", "Wang", "controller"}
+
+    def named(value: object) -> object:
+        return re.sub(r"person:pe-\w+", lambda m: names[m[0]], value) if isinstance(value, str) else value
+
+    for table in ("control_request", "fault", "swap", "bill_line"):
+        told = [{key: named(str(value)) for key, value in row.items()} for row in now[table]]
+        was = [{key: str(value) for key, value in row.items()} for row in before[table]]
+        assert sorted(told, key=repr) == sorted(was, key=repr), table
+        assert now[table] != before[table], f"no person stood in {table}"
+
+
+def test_every_event_is_told_as_before(old: Old) -> None:
+    url, before = old
+    engine = create_engine(url)
+    with engine.connect() as db:
+        names = {f"person:{row['id']}": row["name"] for row in rows(db, "person")}
+    engine.dispose()
+    store = Store(url)
+    with store.reading_station("test") as station_db:
+        told = [
+            {"id": e.seq, "kind": e.kind, "actor": names.get(e.actor, e.actor), "swap_id": e.swap_id, "data": e.data}
+            | {"pack_id": e.pack_id, "bay_id": e.bay_id, "lane_id": e.lane_id, "cause_id": e.cause_seq}
+            for e in station_db.events()
+        ]
+        by_name = {e.actor for e in station_db.events() if e.kind == EventKind.REQUEST_ANSWERED}
+    store.close()
+    was = sorted(before["station_event"], key=lambda row: row["id"])
+    for row in was:
+        del row["at"], row["station_id"]
+        row["data"] = json.loads(row["data"]) if isinstance(row["data"], str) else row["data"]
+    assert told == was
+    assert all(actor.startswith("person:") for actor in by_name), "a person named controller is a person"
+
+
+def test_the_audit_is_clean_and_the_chain_whole(old: Old) -> None:
+    url, before = old
+    store = Store(url)
+    with store.reading() as db:
+        heads = newest_heads(db, START_AT)
+        report = audit(db, heads=heads)
+    store.close()
+    assert {i.name: i.violations for i in report.invariants if i.violations} == {}
+    examined = {i.name: i.examined for i in report.invariants}
+    assert examined["journal_chained"] == heads[0].seq == len(before["station_event"])
+    assert examined["journal_reaches_heads"] == 1
+
+
+async def test_the_station_goes_on(old: Old, tmp_path: Path) -> None:
+    """Held, since its process died in a swap; a person lets it go on, and its journal continues the chain."""
+    url, before = old
+    config = station()
+    plant = Plant(config, seed=5, start_at=START_AT)
+    bench = Bench(tmp_path, config, url=url, plant=plant, seconds=LASTED_S)
+    try:
+        assert await bench.start()
+        await bench.run(30)
+        events = bench.events(after=len(before["station_event"]))
+        assert events[0].kind == EventKind.CONTROLLER_STARTED
+        assert [e.seq for e in events] == list(range(events[0].seq, events[0].seq + len(events)))
+        answered = [e.data["status"] for e in events if e.kind == EventKind.REQUEST_ANSWERED]
+        assert answered, "the request left open was not answered"
+        bench.audited()
+    finally:
+        bench.close()
+
+
+def test_a_journal_with_a_gap_is_not_numbered_anew(sqlite_url: str) -> None:
+    load(sqlite_url)
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
+        connection.executescript("DROP TRIGGER station_event_no_delete; DELETE FROM station_event WHERE id = 30;")
+    store = Store(sqlite_url)
+    with pytest.raises(RuntimeError, match="the journal has a gap"):
+        store.upgrade()
+    store.close()
