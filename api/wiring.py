@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -49,9 +50,11 @@ if TYPE_CHECKING:
     from sim.plant.plant import Plant
 
 REFUSED = 2
-DOOR_THREADS = 8
+DOOR_THREADS = 4
 """Requests that work at the same time. More would not be faster, since writers take turns, and each is a thread that
 the controller shares the interpreter with."""
+SWITCH_S = 0.001
+"""A thread that computes lets another one in after so long: loops that wait for the network are not kept waiting."""
 _log = logging.getLogger(__name__)
 
 
@@ -245,6 +248,7 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     settings = station.settings
+    sys.setswitchinterval(SWITCH_S)
     anyio.to_thread.current_default_thread_limiter().total_tokens = DOOR_THREADS
     app = create_app(station.store, station.config, station.clock, settings=settings, control=station.board)
     server = _Server(
