@@ -9,16 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 from sqlmodel import Session as Db
 
-from swap.store import Store
+from swap.store import LeaseLost, Store
 from swap.tables import LEASE_EXPIRES_S, ControllerLease
 
 
 class ControllerRunning(Exception):
     """Another controller holds the station."""
-
-
-class LeaseLost(Exception):
-    """Another controller has taken the station; this one must stop."""
 
 
 class Lease:

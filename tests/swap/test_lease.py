@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from swap.config.seed import sync_station
-from swap.station.lease import ControllerRunning, Lease, LeaseLost
-from swap.store import Store
+from swap.station.lease import ControllerRunning, Lease
+from swap.store import LeaseLost, Store
 from swap.tables import LEASE_EXPIRES_S, ControllerLease
 from tests.support.sim.plant import START_AT, station
 
