@@ -17,7 +17,8 @@ from sqlmodel import select
 from battery_bms.limits import ThermalCause, ThermalWatch
 from robotics.port import CellStatus, LinkLost, Refused, SwapRobot
 from scheduler.types import PackState, StationMode
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import HotPackReading, PackMoved, ThermalStep
 from swap.places import place_of
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
@@ -139,18 +140,18 @@ class ThermalRunner:
         section = context.config.bay(name)
         pack = db.exec(select(Pack).where(Pack.bay_id == context.bay_key(name))).first()
         procedure = Procedure(name, section.position, pack.id if pack else None, now)
-        history = [
-            {"at": r.at.isoformat(), "temp_max_c": r.temp_max_c, "cell_min_v": r.cell_min_v, "charge_kw": r.charge_kw}
+        history = tuple(
+            HotPackReading(at=r.at, temp_max_c=r.temp_max_c, cell_min_v=r.cell_min_v, charge_kw=r.charge_kw)
             for r in watch.readings
-        ]
-        causes = [cause.value for cause in watch.causes]
+        )
+        causes = tuple(cause.value for cause in watch.causes)
         raise_fault(
             db,
             station_id=context.station_id,
             name="thermal_event",
             source=f"bay:{name}",
             at=now,
-            data={"causes": causes},
+            data={"causes": list(causes)},
         )
         self._keep(db, procedure, causes)
         self._tell(db, procedure, StageReached(Stage.DETECTED, {"causes": causes, "readings": history}), now)
@@ -275,20 +276,15 @@ class ThermalRunner:
                 source = f"bay:{procedure.bay}"
                 data = dict(effect.data)
                 raise_fault(db, station_id=station_id, name="evacuation_failed", source=source, at=now, data=data)
+            since_s = round((now - procedure.detected_at).total_seconds(), 1)
             append_event(
                 db,
+                ThermalStep(bay=procedure.bay, stage=effect.stage.value, since_s=since_s, **effect.data),
                 station_id=station_id,
                 at=now,
-                kind=EventKind.THERMAL,
                 pack_id=procedure.pack_id,
                 bay_id=self.context.bay_key(procedure.bay),
                 lane_id=procedure.lane_id,
-                data={
-                    "bay": procedure.bay,
-                    "stage": effect.stage.value,
-                    "since_s": round((now - procedure.detected_at).total_seconds(), 1),
-                    **effect.data,
-                },
             )
 
     def _carried(self, db: Db, procedure: Procedure, now: datetime) -> None:
@@ -304,12 +300,11 @@ class ThermalRunner:
         db.flush()
         append_event(
             db,
+            PackMoved(source=before, target=place_of(pack)),
             station_id=station_id,
             at=now,
-            kind=EventKind.PACK_MOVED,
             pack_id=pack.id,
             lane_id=procedure.lane_id,
-            data={"from": before, "to": place_of(pack)},
         )
         set_pack_state(db, pack, PackTrigger.EVACUATE, station_id=station_id, at=now)
 

@@ -50,7 +50,7 @@ class WorldRobot(DirectRobot):
         if env.drop_sends:
             self.world.env = replace(env, drop_sends=env.drop_sends - 1)
             raise LinkLost("no answer")
-        self.plant.command(LANE, command)
+        self.plant.command(LANE, command, None, self._current(epoch))
 
     async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
         self._call()
@@ -60,7 +60,7 @@ class WorldRobot(DirectRobot):
         if env.drop_acks:
             self.world.env = replace(env, drop_acks=env.drop_acks - 1)
             raise LinkLost("no answer")
-        self.plant.done_ack(LANE, seq)
+        self.plant.done_ack(LANE, seq, self._current(epoch))
 
     async def hold(self, reason: str) -> None:
         self._call()

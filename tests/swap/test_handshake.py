@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,6 +54,12 @@ def cell(
 )
 def test_what_a_cell_shows_of_a_number(shown: CellStatus, echo: Progress) -> None:
     assert watch(shown, SEQ) is echo
+
+
+@pytest.mark.parametrize("kept", [ResultCode.DONE, ResultCode.FAILED, ResultCode.ABORTED])
+def test_a_result_that_was_acknowledged_is_read_from_what_the_cell_keeps(kept: ResultCode) -> None:
+    shown = replace(cell(SEQ, AckCode.ACCEPTED, 0, SEQ), done_result=kept)
+    assert watch(shown, SEQ) is watch(cell(SEQ, AckCode.ACCEPTED, 0, SEQ, kept), SEQ)
 
 
 def test_every_result_has_its_meaning() -> None:

@@ -195,7 +195,7 @@ def _to(procedure: Procedure, trigger: StageTrigger, **changes: Any) -> Procedur
 def _isolate(procedure: Procedure, reasons: Mapping[str, tuple[str, ...]]) -> Result:
     """Leave the pack where it is, with the reasons by lane."""
     isolated = _to(procedure, StageTrigger.ISOLATE, left=procedure.seq is not None)
-    return isolated, (StageReached(isolated.stage, {"bars": {lane: list(names) for lane, names in reasons.items()}}),)
+    return isolated, (StageReached(isolated.stage, {"bars": {lane: tuple(names) for lane, names in reasons.items()}}),)
 
 
 def _charging(procedure: Procedure, facts: EvacuationFacts) -> Result:

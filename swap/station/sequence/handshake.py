@@ -50,7 +50,9 @@ def watch(cell: CellStatus, seq: int) -> Progress:
     if cell.active_seq == seq:
         return Progress.RUNNING
     if cell.done_seq == seq:
-        return _ENDED[cell.result]
+        # A cell that keeps the result after its acknowledgement is believed before one that has none left.
+        kept = cell.done_result if cell.result is ResultCode.NONE and cell.done_result is not None else cell.result
+        return _ENDED[kept]
     if cell.ack_seq != seq:
         return Progress.UNHEARD
     return Progress.RUNNING if cell.ack_code in (AckCode.NONE, AckCode.ACCEPTED) else Progress.REFUSED

@@ -22,6 +22,7 @@ from robotics.port import (
     Signal,
 )
 from scheduler.types import StationMode
+from swap.messages.requests import DecisionKind
 from swap.station.sequence.handshake import Progress, believed, due_again, overdue, watch
 from swap.station.sequence.machine import Trigger, session_states
 from swap.station.sequence.permissives import Missing, SeatPlan, broken_guards, location, missing, tripped
@@ -31,7 +32,6 @@ from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,
     CheckChanged,
-    DecisionKind,
     Effect,
     Ended,
     Held,
@@ -100,6 +100,8 @@ def step(table: StepTable, session: Session, facts: StepFacts) -> Result:
     lost = _lost_guards(table, session, row, facts)
     if lost:
         return _hold(session, HoldReason.GUARD_LOST, {"missing": [m.as_data() for m in lost]})
+    if facts.cell_changed:
+        return _hold(session, HoldReason.CELL_CHANGED, {})
     if session.phase is Phase.SENT:
         return _sent(table, session, row, facts)
     if session.phase is Phase.CONFIRMING:
@@ -368,6 +370,9 @@ def _pending(table: StepTable, session: Session, row: StepRow, facts: StepFacts)
         return _fail(table, session, row, facts, StepFault("not_confirmed")) if late else (session, ())
     if cell.result is not ResultCode.NONE and cell.active_seq == 0:
         # A result that nobody waits for any more; the cell takes no command, not even homing, while it shows one.
+        # One that is not on record is taken over by a named person only.
+        if not facts.result_known and not session.resumed:
+            return _hold(session, HoldReason.UNKNOWN_RESULT, {"seq": cell.done_seq, "result": cell.result.name.lower()})
         return session, (Acknowledge(cell.done_seq),)
     lacking = _missing(table, session, row, facts, row.permissives)
     busy = cell.active_seq != 0 or cell.state is CellState.ALARM
