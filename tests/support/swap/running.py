@@ -17,7 +17,6 @@ from sim.live.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant.plant import Plant
 from swap.commerce.bookings import check_in
 from swap.config.loading import parse_station
-from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
 from swap.station.clock import Clock
@@ -28,6 +27,7 @@ from swap.station.life.database import ApartDatabase
 from swap.store import Store
 from swap.tables import ControlRequest, Station, StationEvent, Swap
 from tests.support.sim.plant import START_AT, station_data
+from tests.support.swap.databases import fill
 
 LIMIT_S = 30.0
 NEVER_S = 1000.0
@@ -90,9 +90,9 @@ class Running:
 
     def __init__(self, folder: Path, config: StationConfig, *, speed: float = 5.0) -> None:
         self.config = config
-        self.people = Store(f"sqlite:///{folder / 'swap.db'}")
-        self.people.upgrade()
-        sync_station(self.people, config, START_AT)
+        url = f"sqlite:///{folder / 'swap.db'}"
+        fill(url, config, START_AT)
+        self.people = Store(url)
         self.store = FickleStore(self.people.url)
         self.plant = Plant(config, seed=5, start_at=START_AT)
         self.clock = Clock(START_AT, speed)
