@@ -29,7 +29,7 @@ from robotics.port import (
     SwapRobot,
 )
 from scheduler.types import Dispatch, PackState
-from swap.events import EventKind
+from swap.messages.events import SwapDispatched, SwapHeld
 from swap.station.cell_watch import CellWatch
 from swap.station.context import StationContext
 from swap.station.inventory import reserve_packs
@@ -37,7 +37,7 @@ from swap.station.lane_journal import LaneJournal
 from swap.station.records import ended_on_record, load_session, next_seq, qualified, store_session, table_for
 from swap.station.sequence.permissives import BayFact, CellFacts, SeatPlan, tripped
 from swap.station.sequence.recipe import TERMINAL, Check, StepTable
-from swap.station.sequence.sequencer import MOVING_MODES, begin, interrupted, step
+from swap.station.sequence.sequencer import MOVING_MODES, begin, in_flight, interrupted, step
 from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,
@@ -124,7 +124,7 @@ class LaneRunner:
         if restarted and session.phase is not Phase.HELD:
             session = interrupted(session)
             store_session(db, session)
-            self.journal.event(db, EventKind.SWAP_HELD, swap.id, {"reason": HoldReason.RESTART.value})
+            self.journal.event(db, SwapHeld(reason=HoldReason.RESTART.value), swap.id)
         return session, table_for(self.context.config, self.lane.id, swap.pack_count), last_seq
 
     def _keep_off(self) -> None:
@@ -147,6 +147,10 @@ class LaneRunner:
     def at_work(self) -> bool:
         """A swap runs here, or a reset or a homing is with the cell."""
         return self.watch.busy or (self.session is not None and self.session.phase is not Phase.HELD)
+
+    def in_flight(self, cell: CellStatus) -> bool:
+        """A command of the swap, a reset or a homing is with the cell, or on its way there."""
+        return self.watch.busy or (self.session is not None and in_flight(self.session, cell, self._last_sent_at))
 
     def go_on(self) -> None:
         """After a clean stop: the cell's hold of that stop is to be withdrawn as soon as the cell answers."""
@@ -272,7 +276,7 @@ class LaneRunner:
             if self.context.mode in MOVING_MODES:
                 await self.robot.resume(cell.epoch)
                 self.watch.home_by = decision.by
-            self._epoch = cell.epoch
+            self._go_by(cell)
             return await self._take(facts)
 
     def _follow(self, cell: CellStatus) -> None:
@@ -280,7 +284,12 @@ class LaneRunner:
         ours = self.context.owner_token in (None, cell.owner)
         waits = self.session is None or self.session.phase is Phase.HELD
         if ours and (waits or self._epoch is None):
+            self._go_by(cell)
+
+    def _go_by(self, cell: CellStatus) -> None:
+        if self._epoch != cell.epoch:
             self._epoch = cell.epoch
+            self._last_sent_at = None  # what was sent in an earlier epoch is on its way no more
 
     async def _take(self, facts: StepFacts) -> bool:
         assert self.session is not None
@@ -371,6 +380,7 @@ class LaneRunner:
             last_sent_at=self._last_sent_at,
             cell_changed=self._epoch not in (None, facts.cell.epoch),
             result_known=result_known,
+            hot_load=self.lane.id in context.hot_loads,
         )
 
     async def _result_known(self, cell: CellStatus) -> bool:
@@ -383,7 +393,7 @@ class LaneRunner:
 
     def _next_seq(self, cell: CellStatus) -> int:
         stored = self.context.last_seq.get(self.lane.id, 0)
-        return next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq, cell.last_seq or 0)
+        return next_seq(stored, *cell.numbers)
 
     async def _checks(self, facts: CellFacts) -> Mapping[Check, bool | None]:
         session, table = self.session, self.table
@@ -466,15 +476,14 @@ class LaneRunner:
         store_session(db, session)
         self.journal.event(
             db,
-            EventKind.SWAP_DISPATCHED,
+            SwapDispatched(
+                state=session.state,
+                swap_order=table.swap_order,
+                packs=chosen.packs.pack_ids,
+                from_bays=chosen.packs.bay_ids,
+                to_bays=chosen.empty_bay_ids,
+            ),
             swap.id,
-            {
-                "state": session.state,
-                "swap_order": table.swap_order,
-                "packs": list(chosen.packs.pack_ids),
-                "from": list(chosen.packs.bay_ids),
-                "to": list(chosen.empty_bay_ids),
-            },
         )
         return session, table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from robotics.port import CellStatus, LinkLost, RobotCommand
+from robotics.port import CellStatus, LinkLost, Refused, RobotCommand
 from sim.live.direct import DirectRobot
 from tests.prove.explore_station import LANE, Violation
 
@@ -46,6 +46,7 @@ class WorldRobot(DirectRobot):
         if env.link_down:
             raise LinkLost("no answer")  # asked on what was seen a moment ago; it reaches nobody
         self.world.rules.asked(self.world, command)
+        env = self.world.env
         if env.drop_sends:
             self.world.env = replace(env, drop_sends=env.drop_sends - 1)
             raise LinkLost("no answer")
@@ -64,13 +65,19 @@ class WorldRobot(DirectRobot):
     async def hold(self, reason: str) -> None:
         self._call()
         if not self.world.env.link_down:
-            self.plant.set_hold(LANE, True)
+            self._ask_hold(True, None)
 
     async def resume(self, epoch: int | None = None) -> None:
         self._call()
-        if not self.person_acts:
+        if not self.person_acts and not self.world.carries_hot_pack:
             raise Violation("the cell's hold is withdrawn and no person has decided")
         if self.world.env.link_down:
             raise LinkLost("no answer")
-        self.resumed = True
-        self.plant.set_hold(LANE, False)
+        self._ask_hold(False, epoch)
+        if self.plant.cell(LANE).hold:
+            raise Refused("something has happened since the confirmation")
+        self.resumed = self.person_acts
+
+    def _ask_hold(self, hold: bool, epoch: int | None) -> None:
+        cell = self.plant.cell(LANE)
+        self.plant.set_hold(LANE, hold, self._current(epoch), cell.hold_seq % 0xFFFF + 1)

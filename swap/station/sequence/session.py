@@ -17,6 +17,7 @@ from typing import Any
 
 from robotics.port import RobotCommand
 from scheduler.types import StationMode
+from swap.messages.requests import DecisionKind
 from swap.station.sequence.permissives import CellFacts, Missing, SeatPlan
 from swap.station.sequence.recipe import Check, FaultAction, Move, StepRow
 from swap.station.sequence.recovery import StepFault
@@ -54,14 +55,6 @@ STATION_REASONS = frozenset(
     {HoldReason.TRIP, HoldReason.LINK_LOST, HoldReason.MODE, HoldReason.RESTART, HoldReason.CELL_CHANGED}
 )
 """Holds that end when a person confirms the station; the others need a decision on the swap itself."""
-
-
-class DecisionKind(StrEnum):
-    """What a person may decide on a held swap."""
-
-    CONTINUE = "continue"
-    UNWIND = "unwind"
-    CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +107,8 @@ class StepFacts:
     """The cell's epoch is another than the one the swap goes by."""
     result_known: bool = True
     """The end of the command whose result the cell shows is on record."""
+    hot_load: bool = False
+    """A hot pack may hang in the gripper, where a failed evacuation has left it."""
 
 
 @dataclass(frozen=True, slots=True)
