@@ -275,9 +275,11 @@ class SwapHeld(Event):
     fault_code: int | None = None
     fault_level: int | None = None
     seq: int | None = None
-    """Command whose time has passed."""
+    """Command whose time has passed, or whose result is not on record."""
     active: bool | None = None
     """The cell still works on it."""
+    result: str | None = None
+    """What the cell says of it: done, failed or aborted."""
     check: str | None = None
     tries: int | None = None
 
