@@ -1,12 +1,18 @@
-"""What `pyproject.toml` cannot say: the compiled form of the study and of the decisions.
+"""What `pyproject.toml` cannot say: catalogues that are compiled, and the compiled form of the study.
+
+The gettext catalogues (`*.mo`) are made from the `*.po` before the packages are collected, also for an editable
+install: they stand in no commit.
 
 `SWAPSTATION_COMPILE=1` turns the modules named here into one extension with mypyc: the same source, the same
 results, several times the speed. It needs a C compiler. Without it everything runs as plain Python.
 """
 
 import os
+import sys
+from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 COMPILED = [
     "battery_bms/pack.py",
@@ -43,4 +49,16 @@ if os.environ.get("SWAPSTATION_COMPILE"):
 
     extensions = mypycify(COMPILED, opt_level="2", debug_level="0")
 
-setup(ext_modules=extensions)
+
+class BuildWithCatalogues(build_py):  # type: ignore[misc]  # setuptools has no types
+    """Compiles the catalogues first."""
+
+    def run(self) -> None:
+        sys.path.insert(0, str(Path(__file__).parent))  # a build does not look beside setup.py by itself
+        from deploy.catalogues import compile_all
+
+        compile_all()
+        super().run()
+
+
+setup(ext_modules=extensions, cmdclass={"build_py": BuildWithCatalogues})

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.console.words import N_
 from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.link import ModbusLink
 from robotics.modbus_link.registers import RegisterMap, load_map
 from robotics.port import LinkLost, Refused
 from swap.config.station_file import StationConfig
+from swap.words import N_
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.logs import Level
+
 DEVELOPMENT_SECRET = "a development secret that every checkout knows"
 SIMULATED_SPEED = 20.0
 """Station seconds per real second of a simulated station: a swap of five minutes shows in a quarter of one."""
@@ -33,6 +35,8 @@ class Settings(BaseSettings):
     """0 takes a free port."""
     secret: SecretStr = Field(default=SecretStr(DEVELOPMENT_SECRET), min_length=32)
     """Signs what leaves the process and comes back; at least 32 characters."""
+    log_level: Level = "info"
+    """The least that is logged; lines of other libraries come from warnings on."""
     speed: float | None = Field(default=None, gt=0, le=1000)
     """Station seconds per real second; None takes 1 with real devices and `SIMULATED_SPEED` with simulated ones."""
 

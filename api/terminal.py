@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from api.console.words import Language, load_language
+from swap.words import DEFAULT_LANGUAGE, language_of
 
 
 class Lang(StrEnum):
@@ -23,8 +24,6 @@ class Lang(StrEnum):
     zh = "zh"
     en = "en"
 
-
-CATALOGUES = {Lang.zh: "zh_CN", Lang.en: "en"}
 
 LangOption = Annotated[
     Lang | None,
@@ -61,7 +60,7 @@ def _load(name: str, zone: ZoneInfo) -> Language:
 
 def language(zone: ZoneInfo | None = None) -> Language:
     """Words of the terminal's language; times in a zone, UTC when not given."""
-    return _load(CATALOGUES[lang()], ZoneInfo("UTC") if zone is None else zone)
+    return _load(language_of(lang()) or DEFAULT_LANGUAGE, ZoneInfo("UTC") if zone is None else zone)
 
 
 def text(message: str, **values: object) -> str:

@@ -25,7 +25,8 @@ from battery_bms.modbus_meter import ModbusMeter
 from battery_bms.modbus_rack import ModbusRack
 from robotics.modbus_link.registers import load_map
 from robotics.plc_robot import PlcRobot
-from scheduler.tariff import Tariff, load_tariff
+from scheduler.tariff import Tariff
+from scheduler.tariff_files import load_tariff
 from swap.commerce.billing import run_commerce
 from swap.config.seed import SyncError, sync_station
 from swap.config.station_file import StationConfig

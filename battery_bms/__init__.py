@@ -1,1 +1,4 @@
-"""Packs and chargers: readings, set-points, physics, health, telemetry codecs."""
+"""Packs and chargers behind their ports: readings, set-points, limits, telemetry codecs.
+
+The physics of a pack stands here too, in `pack.py`; it is given the time and knows no wire.
+"""

@@ -16,7 +16,7 @@ from scheduler.charging import plan_charging
 from scheduler.choice import choose_packs
 from scheduler.config import TariffSection
 from scheduler.queueing import next_dispatch
-from scheduler.tariff import load_tariff
+from scheduler.tariff_files import load_tariff
 from scheduler.types import (
     BayView,
     ChargingPolicy,

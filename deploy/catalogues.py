@@ -1,92 +1,89 @@
 """Bring the gettext catalogues up to date with the texts in code and templates, and compile them.
 
-One catalogue is that of the console and the command line, one that of the planner's reports.
-
-Both `.po` and `.mo` are committed, so a fresh clone speaks both languages without a build step. New texts enter
-the Chinese catalogue empty: translate them in the `.po`, then run this again.
+`python deploy/catalogues.py` after a change of texts: new ones enter the Chinese catalogue empty, translate them in
+the `.po` and run it again. Only `.po` files are committed; set-up and the package build compile them (`setup.py`).
 """
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Any
 
 from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_file
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
-from jinja2 import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 LANGUAGES = ("zh_CN", "en")
 WRITTEN_AT = datetime(2026, 1, 1, tzinfo=UTC)
 """Fixed, so that an unchanged catalogue is an unchanged file."""
+Found = tuple[int, str, str, list[str]]
+"""What Babel takes from an extractor: line, function, text, comments."""
+
+
+def code(file: IO[bytes], keywords: Mapping[str, Any], comment_tags: object, options: object) -> Iterator[Found]:
+    """Texts given to a marking function, also inside f-strings, which Babel's own reader passes over."""
+    for node in ast.walk(ast.parse(file.read())):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in keywords and isinstance(node.args[0].value, str):
+                yield node.lineno, name, node.args[0].value, []
+
+
+def checks(file: IO[bytes], keywords: object, comment_tags: object, options: object) -> Iterator[Found]:
+    """Docstrings of the checks of the audit in one line each, as `swap.audit` gives them."""
+    for node in ast.parse(file.read()).body:
+        if isinstance(node, ast.FunctionDef) and [given.arg for given in node.args.args] == ["records", "found"]:
+            yield node.lineno, "N_", " ".join((ast.get_docstring(node) or "").split()), []
 
 
 @dataclass(frozen=True)
 class Domain:
-    """One catalogue: where its texts stand and where its files go."""
+    """One catalogue: which files are read how, and where its own files go."""
 
     name: str
-    code: tuple[str, ...]
-    templates: tuple[str, ...]
+    sources: tuple[tuple[str, str | Callable[..., Any]], ...]
     locale: str
     header: str
-    docstrings: tuple[str, ...] = ()
-    """Files whose public functions' docstrings are texts."""
 
 
 CONSOLE = Domain(
     "console",
-    ("api/**/*.py", "swap/station/answer_words.py"),
-    ("api/console/templates/*.html",),
+    (
+        ("api/**/*.py", code),
+        ("swap/words.py", code),
+        ("swap/station/answer_words.py", code),
+        ("swap/audit/journal.py", checks),
+        ("swap/audit/packs.py", checks),
+        ("swap/audit/swaps.py", checks),
+        ("swap/audit/money.py", checks),
+        ("api/console/templates/*.html", "jinja2.ext:babel_extract"),
+    ),
     "api/locale",
     "Texts of the console and the command line",
-    docstrings=("swap/audit/journal.py", "swap/audit/packs.py", "swap/audit/swaps.py", "swap/audit/money.py"),
 )
-REPORT = Domain("report", ("sim/**/*.py",), (), "sim/report/locale", "Texts of the planner's reports")
+REPORT = Domain(
+    "report", (("sim/**/*.py", code), ("swap/words.py", code)), "sim/report/locale", "Texts of the planner's reports"
+)
 DOMAINS = (CONSOLE, REPORT)
 
 
 def extracted(domain: Domain = CONSOLE) -> Catalog:
     """Every text of a domain."""
     found = Catalog(project="swapstation", charset="utf-8")
-    for path in _files(domain.code):
-        for text in _texts_of_code(path):
-            found.add(text, locations=[(path.relative_to(ROOT).as_posix(), 0)])
-    for path in _files(domain.docstrings):
-        for text in _docstrings(path):
-            found.add(text, locations=[(path.relative_to(ROOT).as_posix(), 0)])
-    reader = Environment(extensions=["jinja2.ext.i18n"], trim_blocks=True, lstrip_blocks=True)
-    for path in _files(domain.templates):
-        for _line, _function, text in reader.extract_translations(path.read_text(encoding="utf-8")):  # type: ignore[attr-defined]
-            message = text if isinstance(text, str) else next(part for part in text if part)
-            found.add(message, locations=[(path.relative_to(ROOT).as_posix(), 0)])
+    keywords: dict[str, None] = dict.fromkeys(("N_", "text", "gettext", "_"))
+    trim = {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true"}
+    for pattern, method in domain.sources:
+        for path in sorted(ROOT.glob(pattern)):
+            for _line, text, _comments, _context in extract_from_file(method, path, keywords, (), trim):
+                found.add(text, locations=[(path.relative_to(ROOT).as_posix(), 0)])
     return found
-
-
-def _files(patterns: tuple[str, ...]) -> list[Path]:
-    return [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
-
-
-def _texts_of_code(path: Path) -> Iterator[str]:
-    """Texts given to `N_()` and `text()`, also inside f-strings, which Babel's own reader passes over."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and node.args:
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            first = node.args[0]
-            if name in {"N_", "text"} and isinstance(first, ast.Constant) and isinstance(first.value, str):
-                yield first.value
-
-
-def _docstrings(path: Path) -> Iterator[str]:
-    """Docstrings of the checks of a file in one line each, as `swap.audit` gives them."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and [given.arg for given in node.args.args] == ["records", "found"]:
-            yield " ".join((ast.get_docstring(node) or "").split())
 
 
 def po_path(language: str, domain: Domain = CONSOLE) -> Path:
@@ -94,51 +91,52 @@ def po_path(language: str, domain: Domain = CONSOLE) -> Path:
     return ROOT / domain.locale / language / "LC_MESSAGES" / f"{domain.name}.po"
 
 
-def read_catalogue(language: str, domain: Domain = CONSOLE) -> Catalog:
-    """The committed catalogue of a language; empty when there is none."""
+def renewed(language: str, domain: Domain) -> Catalog:
+    """The catalogue of a language with every text that is there now, and what is known of their translations."""
     path = po_path(language, domain)
-    if not path.is_file():
-        return Catalog(locale=language, project="swapstation", charset="utf-8")
-    with path.open("rb") as file:
-        return read_po(file, locale=language)
-
-
-def renew(domain: Domain) -> int:
-    """Write the files of one domain; the number of texts without a translation."""
-    template = extracted(domain)
-    empty = 0
-    for language in LANGUAGES:
-        catalogue = Catalog(
-            locale=language,
-            project="swapstation",
-            charset="utf-8",
-            header_comment=f"# {domain.header}, {language}.",
-            creation_date=WRITTEN_AT,
-            revision_date=WRITTEN_AT,
-            fuzzy=False,
-        )
-        # Babel fills these with placeholders.
-        catalogue.msgid_bugs_address = catalogue.last_translator = catalogue.language_team = "-"
-        known = read_catalogue(language, domain)
-        for message in template:
-            if not message.id:
-                continue
+    known = Catalog(locale=language)
+    if path.is_file():
+        with path.open("rb") as file:
+            known = read_po(file, locale=language)
+    catalogue = Catalog(
+        locale=language,
+        project="swapstation",
+        charset="utf-8",
+        header_comment=f"# {domain.header}, {language}.",
+        creation_date=WRITTEN_AT,
+        revision_date=WRITTEN_AT,
+        fuzzy=False,
+    )
+    # Babel fills these with placeholders.
+    catalogue.msgid_bugs_address = catalogue.last_translator = catalogue.language_team = "-"
+    for message in extracted(domain):
+        if message.id:
             old = known.get(message.id)
-            text = str(message.id) if language == "en" else (str(old.string) if old is not None else "")
+            text = message.id if language == "en" else "" if old is None else old.string
             catalogue.add(message.id, text, flags=message.flags - {"fuzzy"}, locations=message.locations)
-            empty += not text
-        path = po_path(language, domain)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            write_po(file, catalogue, sort_output=True, include_lineno=False, width=100)
-        with path.with_suffix(".mo").open("wb") as file:
-            write_mo(file, catalogue)
-        print(f"{path.relative_to(ROOT)}: {len(catalogue)} texts")
-    return empty
+    return catalogue
+
+
+def compile_all() -> None:
+    """Write the `.mo` of every `.po`."""
+    for domain in DOMAINS:
+        for language in LANGUAGES:
+            path = po_path(language, domain)
+            with path.open("rb") as source, path.with_suffix(".mo").open("wb") as target:
+                write_mo(target, read_po(source, locale=language))
 
 
 def main() -> int:
-    empty = sum(renew(domain) for domain in DOMAINS)
+    empty = 0
+    for domain in DOMAINS:
+        for language in LANGUAGES:
+            catalogue, path = renewed(language, domain), po_path(language, domain)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                write_po(file, catalogue, sort_output=True, include_lineno=False, width=100)
+            empty += sum(not message.string for message in catalogue if message.id)
+            print(f"{path.relative_to(ROOT)}: {len(catalogue)} texts")
+    compile_all()
     if empty:
         print(f"{empty} texts wait for a translation", file=sys.stderr)
     return 1 if empty else 0

@@ -1,39 +1,29 @@
 """Time-of-use prices: period and price of any instant, and the slices of any span.
 
-price(t) = energy price × ratio of the period + fixed adders, to 0.0001 yuan/kWh, half up. Period tables are
-TOML files (`scheduler/tariffs/`), prices come from the station file. Hours of a table are local hours of the
-station, instants are aware datetimes.
+price(t) = energy price × ratio of the period + fixed adders, to 0.0001 yuan/kWh, half up. `tariff_files.py` reads
+the period tables and the prices. Hours of a table are local hours of the station, instants are aware datetimes.
 """
 
 from __future__ import annotations
 
-import tomllib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_UP, Decimal
-from functools import cache
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from scheduler.config import TariffSection
 from scheduler.types import TariffSlice
 
 FLAT = "flat"
 PERIODS = ("critical", "peak", FLAT, "valley", "deep_valley")
 
-_SHIPPED = Path(__file__).with_name("tariffs")
 _UNIT = Decimal("0.0001")
 _QUARTERS = 96  # every zone's offset is a multiple of a quarter of an hour
 _QUARTER = timedelta(minutes=15)
 _DAY = timedelta(days=1)
 _LOOK_AHEAD_DAYS = 62  # no month without a change is longer
-
-
-class TariffError(Exception):
-    """The tariff table is missing or not valid; the message names the file, the field and what is allowed."""
 
 
 Hour = Annotated[float, Field(ge=0, le=24, multiple_of=0.25)]
@@ -254,48 +244,3 @@ def _utc(at: datetime) -> datetime:
     if at.utcoffset() is None:
         raise ValueError(f"{at.isoformat()} has no time zone; instants are aware, in UTC")
     return at.astimezone(UTC)
-
-
-@cache
-def load_profile(name: str, folder: Path | None = None) -> TariffProfile:
-    """A shipped period table by name, or the TOML file at a path relative to `folder`.
-
-    Raises:
-        TariffError: no such table, no TOML, or not valid; every problem is named.
-    """
-    path = (folder or Path()) / name if name.endswith(".toml") else _SHIPPED / f"{name}.toml"
-    try:
-        return TariffProfile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        shipped = ", ".join(sorted(p.stem for p in _SHIPPED.glob("*.toml")))
-        raise TariffError(
-            f"tariff.profile = {name!r}: no such table; shipped: {shipped}; or give the path of a .toml file"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise TariffError(f"{path.name}: is no valid TOML: {error}") from error
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(p) for p in item['loc']) or 'file'}: {item['msg']}"
-            for item in error.errors(include_url=False)
-        ]
-        raise TariffError(f"{path.name}: " + "; ".join(problems)) from error
-
-
-def load_tariff(section: TariffSection, zone: tzinfo, folder: Path | None = None) -> Tariff:
-    """The tariff of a station file; `folder` is where a relative profile path starts.
-
-    Raises:
-        TariffError: the profile is missing or not valid.
-    """
-    months = {
-        (int(month[:4]), int(month[5:])): (price.energy_price_yuan_per_kwh, price.adders_yuan_per_kwh)
-        for month, price in section.months.items()
-    }
-    return Tariff(
-        load_profile(section.profile, folder),
-        zone,
-        section.energy_price_yuan_per_kwh,
-        section.adders_yuan_per_kwh,
-        months,
-        section.holidays,
-    )

@@ -1,1 +1,4 @@
-"""What a swap is, where every pack is, who may move next, what it costs. The only room that touches the database."""
+"""What a swap is, where every pack is, who may move next, what it costs.
+
+The only room that touches the database.
+"""

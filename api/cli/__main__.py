@@ -5,10 +5,13 @@ Commands import what they need when they run, so that `swap --help` answers at o
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from api import terminal
 from api.cli import data, network, replay, run, station, study
+from swap.words import CatalogueError
 
 app = typer.Typer(
     name="swap",
@@ -33,7 +36,11 @@ for part in (run, station, data, study, replay, network):
 
 def main() -> None:
     """Entry point of the `swap` program."""
-    app()
+    try:
+        app()
+    except CatalogueError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

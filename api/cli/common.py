@@ -33,7 +33,7 @@ def fail(message: str, code: int = INVALID) -> NoReturn:
 
 def read_station(path: Path) -> StationConfig:
     """The checked station file; on any problem every one of them is printed and the program leaves with 2."""
-    from swap.config.station_file import ConfigError, load_station
+    from swap.config.loading import ConfigError, load_station
     from swap.station.file_check import check_recipes
 
     try:

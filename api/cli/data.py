@@ -210,12 +210,14 @@ def epoch(by: By, database_url: DatabaseUrl = None) -> None:
 
 
 def _refuse_while_running(url: str) -> None:
+    from datetime import UTC, datetime
+
     from swap.station.restored import running_controllers
     from swap.store import Store
 
     store = Store(url)
     try:
-        running = running_controllers(store)
+        running = running_controllers(store, datetime.now(UTC))
     finally:
         store.close()
     if running:

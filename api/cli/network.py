@@ -61,7 +61,7 @@ def network(
 
 def _read_network(path: Path) -> Network:
     from sim.network.file import load_network
-    from swap.config.station_file import ConfigError
+    from swap.config.loading import ConfigError
 
     try:
         return load_network(path)

@@ -37,7 +37,7 @@ Progress = Callable[[int, int], None]
 def read_scenario(path: Path) -> Scenario:
     """A scenario file; a message and exit code 2 where it is not valid."""
     from sim.scenario.load import load_scenario
-    from swap.config.station_file import ConfigError
+    from swap.config.loading import ConfigError
 
     try:
         return load_scenario(path)

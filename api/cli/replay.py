@@ -21,8 +21,8 @@ from api.cli.common import (
 )
 from api.cli.data import existing_store
 from api.cli.planner import ScenarioFile, read_scenario, words
-from api.console.words import N_
 from api.terminal import text
+from swap.words import N_
 
 if TYPE_CHECKING:
     from sim.twin.live_side import TwinEvent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,10 @@ from api.cli.common import (
     read_station,
 )
 from api.terminal import language, text
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from swap.config.station_file import StationConfig
 
 commands = typer.Typer()
 
@@ -55,6 +59,7 @@ def run(
         fail(str(error))
     from api.wiring import run_station
 
+    _begin_logging(settings, config)
     raise typer.Exit(run_station(settings, config))
 
 
@@ -96,10 +101,12 @@ def devices(
         _list_faults(as_json)
         return
     config = read_station(station)
+    _begin_logging(read_settings(), config)
     import asyncio
     from functools import partial
 
-    from sim.devices.servers import DeviceError, DeviceServers, run_devices
+    from sim.devices.program import run_devices
+    from sim.devices.servers import DeviceError, DeviceServers
     from sim.plant.plant import PlantError
 
     def ready(servers: DeviceServers) -> None:
@@ -127,6 +134,15 @@ def devices(
         typer.echo(text("stopped"))
     except (DeviceError, PlantError) as error:
         fail(str(error))
+
+
+def _begin_logging(settings: Settings, config: StationConfig) -> None:
+    from structlog.contextvars import bind_contextvars
+
+    from api.logs import configure_logging
+
+    configure_logging(settings.log_level)
+    bind_contextvars(station=config.station.id)
 
 
 def _list_faults(as_json: bool) -> None:

@@ -33,7 +33,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Is the station file valid (every problem is printed), and do its devices answer?"""
-    from swap.config.station_file import ConfigError, load_station
+    from swap.config.loading import ConfigError, load_station
 
     try:
         config = load_station(station)
@@ -109,7 +109,7 @@ def charge_plan(
     """
     from datetime import UTC
 
-    from scheduler.tariff import TariffError, load_tariff
+    from scheduler.tariff_files import TariffError, load_tariff
     from swap.errors import InvalidInput
     from swap.reading.charge_plan import project_charging, set_soc, stock_of_file
 
@@ -182,13 +182,24 @@ def recipe(
     order: Annotated[Literal["out_in", "in_out"], typer.Option(help="Spent pack out first, or in first.")] = "out_in",
     lang: LangOption = None,
     diagram: Annotated[bool, typer.Option("--mermaid", help="Print the state diagram instead.")] = False,
+    states: Annotated[
+        bool,
+        typer.Option(
+            "--states",
+            help="Print every state table: this swap, station mode, pack, hot pack, booking; or their diagrams.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Print a recipe's table: each state with its command, permissives, confirmations, time limit and way back."""
     if lang is not None:
         choose(lang)
-    from swap.station.sequence.machine import mermaid
+    from swap.commerce.booking_states import BOOKING
+    from swap.station.sequence.machine import session_states
     from swap.station.sequence.recipe import RecipeError, load_recipe, markdown
+    from swap.station.states.modes import STATION_MODE
+    from swap.station.states.pack_states import PACK_IN_BAY
+    from swap.station.states.thermal_stages import THERMAL_STAGE
 
     try:
         table = load_recipe(name, Path()).table(packs, order)
@@ -196,7 +207,10 @@ def recipe(
         fail(str(error))
     if as_json:
         print_json([asdict(row) for row in table.rows])
+    elif states:
+        for shown in (session_states(table), STATION_MODE, PACK_IN_BAY, THERMAL_STAGE, BOOKING):
+            typer.echo(f"{shown.mermaid()}\n" if diagram else f"## {shown.name}\n\n{shown.markdown()}\n")
     elif diagram:
-        typer.echo(mermaid(table))
+        typer.echo(session_states(table).mermaid())
     else:
         typer.echo(markdown(table, terminal_lang().value))

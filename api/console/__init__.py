@@ -1,1 +1,4 @@
-"""The live console: one page that a person at the station keeps open. Texts come from gettext catalogues."""
+"""The live console: one page that a person at the station keeps open.
+
+It is drawn from read models, and its texts come from the gettext catalogues.
+"""

@@ -18,10 +18,11 @@ from starlette.datastructures import Headers
 
 from api.console.live import LOOK_S, REPEAT_S, LiveFeed
 from api.console.view import PageView
-from api.console.words import DEFAULT_LANGUAGE, LANGUAGES, Language, language_of, load_language
+from api.console.words import Language, load_language
 from api.deps import AnyDoors, Doors, get_doors
 from swap.errors import SwapError
 from swap.station.requests import acknowledge_fault, make_request
+from swap.words import DEFAULT_LANGUAGE, LANGUAGES, language_of
 
 COOKIE = "lang"
 STATIC = Path(__file__).with_name("static")

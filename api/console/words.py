@@ -1,27 +1,19 @@
 """Words for codes: states, modes, limits, checks. The console shows them; the HTTP interface shows the codes.
 
-`N_` marks a text for the catalogues (`api/locale`); `Language.word` looks it up.
+`Language.word` looks a word up in the catalogues (`api/locale`).
 """
 
 from __future__ import annotations
 
-import gettext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from swap.words import N_, PERIOD_NAMES, Texts, load_texts
+
 LOCALE = Path(__file__).resolve().parent.parent / "locale"
 DOMAIN = "console"
-DEFAULT_LANGUAGE = "zh_CN"
-LANGUAGES = {"zh_CN": "zh-CN", "en": "en"}
-"""Catalogue name to HTML language tag."""
-
-
-def N_(text: str) -> str:
-    """Mark a text for the catalogues."""
-    return text
-
 
 WORDS: dict[str, dict[str, str]] = {
     "mode": {
@@ -150,13 +142,7 @@ WORDS: dict[str, dict[str, str]] = {
     "pack_trigger": {
         "release": N_("Release pack"),
     },
-    "period": {
-        "critical": N_("critical peak"),
-        "peak": N_("peak"),
-        "flat": N_("flat"),
-        "valley": N_("valley"),
-        "deep_valley": N_("deep valley"),
-    },
+    "period": PERIOD_NAMES,
     "devices": {
         "simulated": N_("simulated devices"),
         "real": N_("real devices"),
@@ -230,31 +216,11 @@ SUBJECT_OF = {"on_record": "place", "seen": "place", "swap_state": "swap_end"}
 """Subject of a value in an answer or request whose name is not that of its subject."""
 
 
-def language_of(wanted: str | None) -> str | None:
-    """The catalogue for a language tag such as `en`, `en-GB`, `zh`, `zh-CN`, `zh_CN`; None for others."""
-    if wanted is None:
-        return None
-    primary = wanted.replace("_", "-").split("-")[0].lower()
-    return {"zh": "zh_CN", "en": "en"}.get(primary)
-
-
 @dataclass(frozen=True)
-class Language:
+class Language(Texts):
     """One language and one zone: words, numbers and times as a person reads them."""
 
-    name: str
     zone: ZoneInfo
-    texts: gettext.NullTranslations
-
-    @property
-    def tag(self) -> str:
-        """HTML language tag."""
-        return LANGUAGES[self.name]
-
-    def text(self, message: str, **values: object) -> str:
-        """A text of the catalogue with its values filled in."""
-        found = self.texts.gettext(message)
-        return found.format(**values) if values else found
 
     def word(self, subject: str, code: str | None) -> str:
         """The word for a code; the code itself where there is none, which a person can still report."""
@@ -273,10 +239,6 @@ class Language:
         word = self.word("fact", name.removeprefix("!"))
         return self.text("not: {fact}", fact=word) if name.startswith("!") else word
 
-    def pick(self, chinese: str, english: str) -> str:
-        """The one of two names that this language shows."""
-        return (chinese or english) if self.name == "zh_CN" else (english or chinese)
-
     def time_of_day(self, at: datetime) -> str:
         """Station local time."""
         return at.astimezone(self.zone).strftime("%H:%M:%S")
@@ -287,8 +249,8 @@ class Language:
 
 
 def load_language(name: str, zone: ZoneInfo) -> Language:
-    """Read the compiled catalogue of a language. Raises FileNotFoundError when it is not installed."""
-    return Language(name, zone, gettext.translation(DOMAIN, LOCALE, [name]))
+    """Read the compiled catalogue of a language. Raises CatalogueError when it is not there."""
+    return Language(name, load_texts(DOMAIN, LOCALE, name), zone)
 
 
 def short_code(pack_id: str) -> str:

@@ -1,1 +1,4 @@
-"""Thin routes of `/api/v1`: parse, call one function of the swap room, map the answer."""
+"""Thin routes of `/api/v1`.
+
+Each parses, calls one function of the swap room, and maps the answer.
+"""

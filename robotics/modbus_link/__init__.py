@@ -1,1 +1,4 @@
-"""Modbus TCP link and register maps: the one part of this room that `battery_bms` may use too."""
+"""Modbus TCP link and register maps, which are data.
+
+The one part of this room that `battery_bms` may use too.
+"""

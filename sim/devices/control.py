@@ -114,5 +114,5 @@ async def serve_control(servers: DeviceServers, port: int) -> None:
     """Serve the control interface on loopback until the process is told to stop."""
     import uvicorn
 
-    config = uvicorn.Config(create_control_app(servers), host="127.0.0.1", port=port, log_level="warning")
+    config = uvicorn.Config(create_control_app(servers), host="127.0.0.1", port=port, log_config=None)
     await uvicorn.Server(config).serve()

@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 
 from battery_bms.pack import PackSpec, time_to_soc_s, time_to_temp_s
 from scheduler.charging import Limit
-from scheduler.tariff import Tariff, load_tariff
+from scheduler.tariff import Tariff
+from scheduler.tariff_files import load_tariff
 from sim.live.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant.plant import Plant
 from sim.plant.rack import US_PER_S, bay_place

@@ -51,11 +51,11 @@ class NetworkStation(StationFlow):
         if self.net.network.has_demand(self.index):
             super()._start_demand()
         else:
-            self._fleet_demand = None
+            self.fleet_demand = None
 
     def _on_gate(self, call: Call) -> None:
         arrival: Arrival = call.payload
-        if self._fleet_demand is None:
+        if self.fleet_demand is None:
             self._await_next()
         if arrival.comes:
             self.net.direct(self, arrival)
@@ -67,8 +67,8 @@ class NetworkStation(StationFlow):
     def expect(self, home: NetworkStation, arrival: Arrival, drive_s: float) -> None:
         """A truck is on its way here from another station; `arrival` says when it arrives, and how empty."""
         vehicle = f"{home.index}:{arrival.vehicle_id}"
-        if arrival.vehicle_id in home._installed:
-            self._installed[vehicle] = home._installed[arrival.vehicle_id]
+        if arrival.vehicle_id in home.installed:
+            self.installed[vehicle] = home.installed[arrival.vehicle_id]
         self.coming.append(arrival.at_s)
         self.time.at(arrival.at_s, self._on_guest, (arrival._replace(vehicle_id=vehicle), home, drive_s))
 
@@ -92,7 +92,7 @@ class NetworkStation(StationFlow):
         del self.open[truck.swap_id]
         if guest is not None:
             self.net.drive_back(self, *guest, truck, tuple(pack.soc_pct for pack in truck.taken))
-            if self._fleet_demand is None:
+            if self.fleet_demand is None:
                 del self.guests[truck.swap_id]
 
     def _depart(self, truck: StationTruck, soc_pct: tuple[float, ...]) -> None:
@@ -247,8 +247,8 @@ class NetworkFlow:
         arrival: Arrival = truck.details
         vehicle = str(arrival.vehicle_id).split(":", 1)[1]
         if soc_pct is not None and len(truck.accepts) > 1:
-            home._installed[vehicle] = tuple(pack.kind for pack in truck.taken)
-        demand = home._fleet_demand
+            home.installed[vehicle] = tuple(pack.kind for pack in truck.taken)
+        demand = home.fleet_demand
         if demand is None:
             return
         back_s = self.time.now + drive_s

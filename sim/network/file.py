@@ -20,7 +20,7 @@ from robotics.modbus_link.config import Identifier
 from sim.scenario.base import Factor, Section
 from sim.scenario.file import Scenario, StudySection
 from sim.scenario.load import field_problems, load_scenario
-from swap.config.station_file import ConfigError, read_toml
+from swap.config.loading import ConfigError, read_toml
 
 
 class NetworkStationSection(Section):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from sim.scenario.file import Scenario
-from sim.scenario.notes import N_
+from swap.words import N_
 
 UNSEEN = frozenset({"folder", "vehicle_ids"})
 """Fields of `Scenario` that the loader sets; they are no assumptions."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sim.network.network import NetworkResult
 from sim.report.tables import Cell, Share, Table
 from sim.report.words import QUANTITIES, Words
-from sim.scenario.notes import N_
+from swap.words import N_
 
 NETWORK_QUANTITIES: dict[str, tuple[str, str]] = {
     "mean_time_lost_min": (N_("Wait and detour, mean"), "min"),

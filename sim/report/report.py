@@ -22,12 +22,13 @@ from markupsafe import Markup
 from sim.report.plots import Option, size_plots, study_plots
 from sim.report.results import size_values, study_values
 from sim.report.tables import Table, assumption_table, number, size_tables, study_tables, table_html
-from sim.report.words import HTML_TAGS, RESOURCE_NAMES, Words
+from sim.report.words import RESOURCE_NAMES, Words
 from sim.scenario.file import Scenario
-from sim.scenario.notes import N_, Note
+from sim.scenario.notes import Note
 from sim.sizing.search import Sizing, Trial
 from sim.study.stats import Estimate
 from sim.study.study import StudyResult
+from swap.words import N_
 
 FOLDED = {"assumptions", "simulated", "hours", "waits"}
 """Long tables that stand at the end, closed."""
@@ -87,9 +88,9 @@ class Report:
             lstrip_blocks=True,
         )
         shown = [{"id": t.id, "title": t.title, "html": Markup(table_html(t))} for t in self.tables]
-        name = scenario.name_zh if words.language == "zh" else scenario.name_en
+        name = words.pick(scenario.name_zh, scenario.name_en)
         return kinds.get_template("report.html").render(
-            tag=HTML_TAGS[words.language],
+            tag=words.tag,
             title=name,
             station=station_line(scenario, words),
             answer=[*self.answer, self.shown] if self.shown else self.answer,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sim.report.results import storage_by_hour, storage_by_period
-from sim.report.words import PERIOD_NAMES, Words
+from sim.report.words import Words
 from sim.study.stats import Estimate
 from sim.study.study import StudyResult
+from swap.words import PERIOD_NAMES
 
 
 def has_storage(result: StudyResult) -> bool:

@@ -21,11 +21,12 @@ from pydantic import BaseModel
 from sim.report.assumptions import CHOICES, FIELDS, UNSEEN, YES_NO
 from sim.report.results import by_hour, by_period, cost_parts
 from sim.report.storage import has_storage, storage_rows
-from sim.report.words import CHANGES, PART_NAMES, PERIOD_NAMES, QUANTITIES, RESOURCE_NAMES, SECTIONS, VERDICTS, Words
+from sim.report.words import CHANGES, PART_NAMES, QUANTITIES, RESOURCE_NAMES, SECTIONS, VERDICTS, Words
 from sim.scenario.file import Scenario
 from sim.sizing.search import Sizing, Trial
 from sim.study.stats import Estimate, estimate
 from sim.study.study import StudyResult
+from swap.words import PERIOD_NAMES
 
 
 @dataclass(frozen=True, slots=True)

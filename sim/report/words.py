@@ -1,20 +1,17 @@
-"""The report's texts in Chinese and English, from gettext catalogues (`sim/locale`)."""
+"""The report's texts in Chinese and English, from gettext catalogues (`locale`)."""
 
 from __future__ import annotations
 
-import gettext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from sim.scenario.notes import N_, Note
+from sim.scenario.notes import Note
 from sim.study.design import Design
+from swap.words import N_, Texts, language_of, load_texts
 
 LOCALE = Path(__file__).parent / "locale"
 DOMAIN = "report"
-LANGUAGES = {"zh": "zh_CN", "en": "en"}
-HTML_TAGS = {"zh": "zh-CN", "en": "en"}
-
 
 QUANTITIES: dict[str, tuple[str, str]] = {
     "share_within_promise": (N_("Served within the promise"), "%"),
@@ -63,13 +60,6 @@ UNITS = {
     "years": N_("years"),
 }
 """Units with a word in them; all others are written the same in both languages."""
-PERIOD_NAMES = {
-    "critical": N_("critical peak"),
-    "peak": N_("peak"),
-    "flat": N_("flat"),
-    "valley": N_("valley"),
-    "deep_valley": N_("deep valley"),
-}
 RESOURCE_NAMES = {
     "packs": N_("packs"),
     "chargers": N_("chargers"),
@@ -122,16 +112,8 @@ SECTIONS = {
 
 
 @dataclass(frozen=True)
-class Words:
+class Words(Texts):
     """The texts of one language."""
-
-    language: str
-    texts: gettext.NullTranslations
-
-    def text(self, message: str, **values: object) -> str:
-        """A text in this language with its values filled in."""
-        found = self.texts.gettext(message) if message else ""
-        return found.format(**values) if values else found
 
     def note(self, note: Note) -> str:
         """A remark in this language."""
@@ -157,5 +139,13 @@ class Words:
 
 @lru_cache
 def load_words(language: str) -> Words:
-    """The texts of "zh" or "en". Raises KeyError for another language."""
-    return Words(language, gettext.translation(DOMAIN, LOCALE, [LANGUAGES[language]]))
+    """The texts of "zh" or "en".
+
+    Raises:
+        KeyError: another language.
+        CatalogueError: its catalogue is not compiled.
+    """
+    name = language_of(language)
+    if name is None:
+        raise KeyError(language)
+    return Words(name, load_texts(DOMAIN, LOCALE, name))

@@ -1,6 +1,6 @@
 """Reads a scenario file and merges the station file it names.
 
-Raises `swap.config.station_file.ConfigError` with every problem at once, like the station file.
+Raises `swap.config.loading.ConfigError` with every problem at once, like the station file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from sim.scenario.file import Scenario
-from swap.config.station_file import ConfigError, StationConfig, load_station, read_toml
+from swap.config.loading import ConfigError, load_station, read_toml
+from swap.config.station_file import StationConfig
 
 _FROM_STATION = ("pack_kinds", "vehicle_models", "charging", "tariff", "timezone")
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-
-def N_(text: str) -> str:
-    """Marks a text for the catalogue (`sim/locale`); it is translated where it is shown."""
-    return text
+from swap.words import N_
 
 
 @dataclass(frozen=True)

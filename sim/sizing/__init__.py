@@ -1,1 +1,4 @@
-"""The search for the cheapest station that keeps a promise, and what can be ruled out before anything is simulated."""
+"""The search for the cheapest station that keeps a promise.
+
+What can be ruled out by arithmetic is ruled out before anything is simulated.
+"""

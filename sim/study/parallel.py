@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sim.scenario.notes import N_, Note
+from sim.scenario.notes import Note
+from swap.words import N_
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

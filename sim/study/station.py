@@ -111,7 +111,7 @@ class StationFlow(SwapFlow):
     def _start_demand(self) -> None:
         if self.scenario.demand.mode == "fleet":
             demand = FleetDemand(self.scenario, self.scenario.start_at, self.seed, self.replication)
-            self._fleet_demand = demand
+            self.fleet_demand = demand
             for arrival in demand.first():
                 self.time.at(arrival.at_s, self._on_gate, arrival)
             return
@@ -130,7 +130,7 @@ class StationFlow(SwapFlow):
 
     def _on_gate(self, call: Call) -> None:
         arrival: Arrival = call.payload
-        if self._fleet_demand is None:
+        if self.fleet_demand is None:
             self._await_next(call)
         if arrival.comes:
             self.arrive(self._truck(arrival))
@@ -144,14 +144,14 @@ class StationFlow(SwapFlow):
 
     def _depart(self, truck: StationTruck, soc_pct: tuple[float, ...]) -> None:
         """A truck of a fleet that drives its trips will be back; one that was lost comes again in half an hour."""
-        if self._fleet_demand is None:
+        if self.fleet_demand is None:
             return
         fleet = self.scenario.fleet(truck.details.fleet)
         now_s = self.time.now
         if soc_pct is truck.soc_pct:
             again = truck.details._replace(at_s=now_s + 1800.0)
         else:
-            again = self._fleet_demand.after_swap(fleet, truck.vehicle_id, now_s, soc_pct)
+            again = self.fleet_demand.after_swap(fleet, truck.vehicle_id, now_s, soc_pct)
         self.time.at(again.at_s, self._on_gate, again)
 
     # -- failures

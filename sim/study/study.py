@@ -13,16 +13,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.tariff import PERIODS
 from sim.scenario.file import Scenario
-from sim.scenario.notes import N_, Note, warmup_note
+from sim.scenario.notes import Note, warmup_note
 from sim.study.parallel import Workers
 from sim.study.station import StationFlow
 from sim.study.stats import Estimate, estimate, mser5, quantile_estimate, ratio_estimate, replications_needed
 from sim.study.storage_results import StorageResult, read_storage
 from sim.study.swap_truck import SwapTruckFlow
+from swap.words import N_
 
 DAY_S = 86_400.0
-PERIODS = ("critical", "peak", "flat", "valley", "deep_valley")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class SwapFlow(Flow):
         self.rack = rack
         self.staff: StaffHours | None = None
         """Who attends the lanes; None: all are attended at any time."""
-        self._fleet_demand: FleetDemand | None = None
+        self.fleet_demand: FleetDemand | None = None
         """Trucks that come again when they have driven their trips."""
         self.scenario = scenario
         self.start_at = start_at
@@ -84,7 +84,7 @@ class SwapFlow(Flow):
         self._swap_cv = scenario.equipment.swap_cv
         self._swap_time = stream(seed, replication, Purpose.SWAP_TIME)
         self._faults = stream(seed, replication, Purpose.PACK_FAULTS)
-        self._installed: dict[str, tuple[str, ...]] = {}
+        self.installed: dict[str, tuple[str, ...]] = {}
         """Kinds that a truck carries, where they are not told by its model."""
         self.arrival_s: list[float] = []
         """Arrival of each truck served, beside `waits`."""
@@ -140,7 +140,7 @@ class SwapFlow(Flow):
         else:
             truck.booked_from_at = truck.booked_until_at = None
         truck.min_energy_kwh = 0.0
-        truck.installed_kinds = model.kinds if model.one_kind else self._installed.get(vehicle, model.kinds)
+        truck.installed_kinds = model.kinds if model.one_kind else self.installed.get(vehicle, model.kinds)
         truck.soc_pct = arrival.soc_pct
         truck.details = arrival
         return truck
@@ -327,8 +327,8 @@ class SwapFlow(Flow):
         if self.on_event is not None:
             self.on_event(self.time.now, "completed", truck)
         if truck.vehicle_id and len(truck.accepts) > 1:
-            self._installed[truck.vehicle_id] = tuple(pack.kind for pack in truck.taken)
-        if self._fleet_demand is not None:
+            self.installed[truck.vehicle_id] = tuple(pack.kind for pack in truck.taken)
+        if self.fleet_demand is not None:
             self._depart(truck, tuple(pack.soc_pct for pack in truck.taken))
         if self.queue:
             self.start_swaps()

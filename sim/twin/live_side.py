@@ -20,7 +20,7 @@ from sim.plant.rack import bay_place
 from sim.plant.yard import TruckPlace
 from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
-from sim.scenario.notes import N_, Note
+from sim.scenario.notes import Note
 from sim.study.given import StationMismatch, Stock
 from sim.world.world import World
 from swap.commerce.bookings import make_booking
@@ -30,6 +30,7 @@ from swap.events import EventKind
 from swap.reading.recording import SwapEntry, handed_by_swap, swap_entries
 from swap.station.sequence.recipe import Place, StepRow, StepTable
 from swap.store import Store
+from swap.words import N_
 
 RUN_UP_S = 60.0
 """The live controller starts so long before the first instant, to know its packs by then."""

@@ -17,11 +17,12 @@ import numpy as np
 from battery_bms.pack import soc_pct, spec_from_section
 from sim.scenario.demand import Arrival
 from sim.scenario.file import FailureSection, PatienceSection, Scenario
-from sim.scenario.notes import N_, Note
+from sim.scenario.notes import Note
 from sim.scenario.site import StaffSection
 from sim.study.given import Given, GivenFlow, Outage, Stock, check_pair
 from swap.config.station_file import StationConfig
 from swap.reading.recording import RecordedSwap, Recording
+from swap.words import N_
 
 WITHIN_MIN = 1.0
 """Largest difference of mean, P50 and P95 of the wait that still counts as reproduced, minutes; assumed."""

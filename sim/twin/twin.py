@@ -22,7 +22,7 @@ import numpy as np
 
 from sim.scenario.demand import Arrival, arrivals
 from sim.scenario.file import FailureSection, PatienceSection, Scenario
-from sim.scenario.notes import N_, Note
+from sim.scenario.notes import Note
 from sim.scenario.site import PvSection, StaffSection, StorageSection
 from sim.study.given import Given, GivenFlow, check_pair
 from sim.study.view import StationTruck
@@ -40,6 +40,7 @@ from sim.twin.live_side import (
 from swap.config.station_file import StationConfig
 from swap.station.sequence.recipe import load_recipe
 from swap.store import Store
+from swap.words import N_
 
 TIME_TOLERANCE_S = 1.0
 """Largest difference of one event's instant that still counts as the same."""

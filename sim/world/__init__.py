@@ -1,4 +1,4 @@
 """What surrounds a station and cannot be commanded: weather, sun, prices, demand response, people at work.
 
-Plant and study share it.
+Plant and study can share it; it reads scenarios and knows nothing else.
 """

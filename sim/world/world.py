@@ -14,7 +14,8 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from scheduler.config import TariffSection
-from scheduler.tariff import Tariff, load_tariff
+from scheduler.tariff import Tariff
+from scheduler.tariff_files import load_tariff
 from scheduler.types import SiteLimits, TariffSlice
 from sim.scenario.file import Scenario
 from sim.scenario.site import DrEventSection

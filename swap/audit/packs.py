@@ -8,7 +8,7 @@ from itertools import pairwise
 from swap.audit.records import Finding, Records, grouped
 from swap.events import EventKind
 from swap.places import OFF_SITE, place_of
-from swap.station.states.pack_states import PACK_TRANSITIONS
+from swap.station.states.pack_states import PACK_IN_BAY
 from swap.tables import Pack
 
 _IN_PLACE = {
@@ -86,7 +86,7 @@ def pack_state_fits_place(records: Records, found: Finding) -> None:
 
 def pack_states_legal(records: Records, found: Finding) -> None:
     """Every change of a pack's state is one of its table, and the last one leads to its state."""
-    table = {(s.value, t.value): target.value for t, sources, target in PACK_TRANSITIONS for s in sources}
+    table = {(source.value, row.trigger.value): row.target.value for row in PACK_IN_BAY.rows for source in row.sources}
     for pack in records.packs.values():
         changes = [e.data for e in records.by_pack.get(pack.id, []) if e.kind == EventKind.PACK_STATE]
         for change in changes:

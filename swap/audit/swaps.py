@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from swap.audit.records import Finding, Legality, Records, grouped
 from swap.events import EventKind
 from swap.places import vehicle_place
-from swap.station.sequence.machine import legal
+from swap.station.sequence.machine import session_states
 from swap.station.sequence.recipe import CANCELLED, QUEUED, TERMINAL, RecipeError, carried_orders, load_recipe
 from swap.station.sequence.session import Phase
 from swap.tables import StationEvent, Swap
@@ -41,7 +41,7 @@ def legal_by_recipe(recipe: str | None, pack_count: int, steps: Sequence[tuple[s
     problem = None
     for table in tables:
         known = {QUEUED, *table.by_state, *TERMINAL}
-        wrong = [s for s in steps if not (s[0] in known and legal(table, *s))]
+        wrong = [s for s in steps if not (s[0] in known and session_states(table).leads(*s))]
         if not wrong:
             return None
         problem = f"{wrong[0][0]} → {wrong[0][1]} is no step of {recipe} with {pack_count} pack(s)"

@@ -1,1 +1,4 @@
-"""Commerce: bookings, bills, leases; consumes events and its own tables."""
+"""Bookings, prices and bills.
+
+It reads the journal and its own tables, never the memory of the controller.
+"""

@@ -6,12 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from robotics.modbus_link.registers import MapError, RegisterMap, load_map
-
-if TYPE_CHECKING:
-    from swap.config.station_file import StationConfig
+from swap.config.station_file import StationConfig
 
 
 def cross_check(config: StationConfig, folder: Path) -> list[str]:

@@ -29,8 +29,9 @@ from robotics.port import (
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, close_fault, raise_fault
 from swap.station.records import end_command, next_seq, qualified, store_command
+from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.permissives import CellFacts, tripped
-from swap.station.sequence.sequencer import MOVING_MODES, RESEND_S
+from swap.station.sequence.sequencer import MOVING_MODES
 from swap.tables import FaultRow, RobotCommandRow, Station
 
 log = logging.getLogger(__name__)

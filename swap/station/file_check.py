@@ -5,7 +5,8 @@ from __future__ import annotations
 from robotics.config import LaneSection
 from robotics.modbus_link.registers import load_map
 from robotics.port import Signal
-from swap.config.station_file import ConfigError, StationConfig
+from swap.config.loading import ConfigError
+from swap.config.station_file import StationConfig
 from swap.station.sequence.recipe import Recipe, RecipeError, carried_orders, load_recipe
 
 

@@ -7,7 +7,7 @@ What happened after the copy was made is gone from the table and still known by 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlmodel import col, func, select
 
@@ -73,9 +73,8 @@ def begin_epoch(store: Store, *, by: str, at: datetime, known: Sequence[Head] = 
         return newest_heads(db, at)
 
 
-def running_controllers(store: Store) -> tuple[str, ...]:
-    """Holders of leases with a fresh heartbeat: their stations must be stopped before the database is replaced."""
-    now = datetime.now(UTC)
+def running_controllers(store: Store, now: datetime) -> tuple[str, ...]:
+    """Holders of leases with a heartbeat fresh at `now` (real UTC): stop them before the database is replaced."""
     with store.reading() as db:
         return tuple(
             f"{lease.station_id} ({lease.holder})"

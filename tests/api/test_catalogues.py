@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import io
 from enum import StrEnum
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 
-from api.console.words import LANGUAGES, WORDS, language_of, load_language, short_code
+import api.terminal
+from api.cli.__main__ import main
+from api.console.words import WORDS, load_language, short_code
 from deploy.catalogues import extracted, po_path
 from robotics.port import Signal
 from scheduler.charging import Limit
+from scheduler.tariff import PERIODS
 from scheduler.types import BayRole, NoPackReason, PackState, StationMode
 from swap.station.requests import REQUEST_KINDS
 from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.sequence.session import DecisionKind, HoldReason, Phase
 from swap.station.sequence.step_table import CELL_FACTS
 from swap.station.states.modes import ModeTrigger
+from swap.words import LANGUAGES, PERIOD_NAMES, language_of
 
 
 def texts(language: str, suffix: str) -> dict[str, str]:
@@ -81,6 +87,23 @@ def test_every_permissive_has_words() -> None:
 def test_requests_and_ends_have_words() -> None:
     assert set(WORDS["request"]) == set(REQUEST_KINDS)
     assert set(WORDS["swap_end"]) == TERMINAL
+
+
+def test_a_missing_catalogue_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("api.console.words.LOCALE", tmp_path)
+    monkeypatch.setattr("sys.argv", ["swap", "--lang", "en", "db", "upgrade", "--database-url", "sqlite:///none.db"])
+    monkeypatch.setattr("api.terminal._load", api.terminal._load.__wrapped__)
+    said = io.StringIO()
+    monkeypatch.setattr("sys.stderr", said)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert str(tmp_path / "en" / "LC_MESSAGES" / "console.mo") in said.getvalue()
+    assert "`make setup`" in said.getvalue()
+
+
+def test_periods_have_words() -> None:
+    assert tuple(PERIOD_NAMES) == PERIODS
 
 
 def test_a_code_without_a_word_is_shown_as_it_is() -> None:

@@ -14,8 +14,8 @@ import typer
 from typer.testing import CliRunner
 
 from api.cli.__main__ import app
+from swap.config.loading import load_station
 from swap.config.seed import sync_station
-from swap.config.station_file import load_station
 from swap.events import EventKind
 from swap.store import Store
 from swap.tables import ControllerLease
@@ -130,6 +130,12 @@ def test_recipe_prints_table_diagram_and_rows() -> None:
     assert "| `unlocking` |" in swap("recipe", "top_lift")[1]
     assert "解锁" in swap("recipe", "top_lift", "--lang", "zh")[1]
     assert "admitting --> checking" in swap("recipe", "top_lift", "--mermaid")[1]
+    states = swap("recipe", "top_lift", "--states")[1]
+    titles = [line for line in states.splitlines() if line.startswith("## ")]
+    assert len(titles) == 5
+    assert "| `booked` | arrive | `arrived` |" in states
+    assert "| `charging_stopped` | begin | `evacuation_started` |" in states
+    assert swap("recipe", "top_lift", "--states", "--mermaid")[1].count("stateDiagram-v2") == 5
     assert json.loads(swap("recipe", "top_lift", "--packs", "2", "--json")[1])[0]["state"] == "admitting"
     code, _, err = swap("recipe", "nothing_like_it")
     assert code == 2

@@ -19,7 +19,7 @@ from api.console.words import Language
 from deploy.catalogues import CONSOLE, DOMAINS, extracted
 from sim.report.words import Words
 from swap.audit import CHECKS
-from swap.config.station_file import load_station
+from swap.config.loading import load_station
 from swap.events import EventKind, append_event
 from swap.store import Store
 from tests.support.api.doors import STATION_FILE

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.schemas import Problem
-from swap.config.station_file import load_station
+from swap.config.loading import load_station
 from swap.store import Store
 from tests.support.api.doors import STATION_FILE, busy_day, take_lease
 

@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import tomllib
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
+from deploy.house import PACKAGES
 from deploy.vendor_assets import FILES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +74,7 @@ def test_nothing_generated_is_tracked() -> None:
     names = {str(p.relative_to(ROOT)) for p in tracked()}
     assert "uv.lock" not in names
     assert not [n for n in names if n.startswith(("var/", "node_modules/", "api/console/static/vendor/"))]
+    assert not [n for n in names if n.endswith(".mo")]
 
 
 def test_every_dependency_is_pinned() -> None:
@@ -83,6 +86,28 @@ def test_every_dependency_is_pinned() -> None:
     lines = [line for line in read("constraints.txt").splitlines() if line and not line.lstrip().startswith("#")]
     assert [line for line in lines if not re.fullmatch(r"[a-z0-9._-]+==[^\s/@]+", line)] == []
     assert {normal(r) for r in wanted} - {normal(line) for line in lines} == set()
+
+
+PLUGINS = {
+    "httptools": "uvicorn parses HTTP with it",
+    "websockets": "uvicorn serves the console's live page with it",
+    "python-multipart": "Starlette reads the console's forms with it",
+    "tzdata": "zoneinfo reads it where the system has no zone files",
+    "tenacity": "retries of commerce",
+}
+"""Dependencies that another one looks for by itself."""
+
+
+def test_every_dependency_of_the_product_is_imported() -> None:
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    wanted = {normal(requirement) for requirement in project["dependencies"]} - set(PLUGINS)
+    owners = {module: {normal(name) for name in names} for module, names in packages_distributions().items()}
+    imported = set[str]()
+    for path in tracked():
+        if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in PACKAGES:
+            for name in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text("utf-8"), flags=re.MULTILINE):
+                imported |= owners.get(name, set())
+    assert wanted - imported == set()
 
 
 def test_npm_lock_is_exact_and_names_no_addresses() -> None:

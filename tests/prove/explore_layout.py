@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from swap.config.station_file import StationConfig, parse_station
+from swap.config.loading import parse_station
+from swap.config.station_file import StationConfig
 from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import StepTable, load_recipe
 from tests.prove.explore_station import LANE, TRANSFER_BAY, VEHICLE

@@ -12,7 +12,7 @@ from typing import Any
 from robotics.port import CellState
 from scheduler.types import StationMode
 from sim.plant.plant import PlantError
-from swap.station.sequence.machine import IllegalStep
+from swap.state_table import IllegalTransition
 from swap.station.sequence.recipe import TERMINAL, StepTable
 from swap.station.sequence.sequencer import MOVING_MODES
 from swap.station.sequence.session import Phase
@@ -25,7 +25,7 @@ from tests.prove.explore_world import Snapshot, World
 
 GO, HELP, MISHAP = 0, 1, 2
 """Kinds of transitions: by itself; a fault goes, a person decides, the process comes back; something goes wrong."""
-_WRONG = (Violation, PlantError, IllegalStep, IllegalPackStep, AssertionError, LookupError)
+_WRONG = (Violation, PlantError, IllegalTransition, IllegalPackStep, AssertionError, LookupError)
 
 
 @dataclass

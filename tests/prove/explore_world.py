@@ -20,8 +20,9 @@ from sim.plant.plant import Draws, Plant
 from sim.plant.rack import US_PER_S, bay_place, tank_place
 from swap.station.answers import Denied
 from swap.station.rack import BLOCK_LEVEL, STOP_LEVEL, THERMAL_BITS
+from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.recipe import TERMINAL, StepRow, StepTable
-from swap.station.sequence.sequencer import CHECK_RETRY_S, MOVING_MODES, RESEND_S, begin
+from swap.station.sequence.sequencer import CHECK_RETRY_S, MOVING_MODES, begin
 from swap.station.sequence.session import Phase, Session
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import PackTrigger, may, next_pack_state, trigger_for_reading

@@ -17,7 +17,7 @@ from typing import Any
 from robotics.port import RobotCommand
 from sim.devices.servers import DeviceServers
 from sim.plant.plant import Plant
-from swap.config.station_file import parse_station
+from swap.config.loading import parse_station
 from tests.support.sim.plant import START_AT
 
 

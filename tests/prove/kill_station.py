@@ -25,7 +25,8 @@ import swap.station.sequence.sequencer as sequencer
 from api.settings import Settings
 from robotics.plc_robot import PlcRobot
 from robotics.port import CellStatus, RobotCommand
-from swap.config.station_file import StationConfig, parse_station
+from swap.config.loading import parse_station
+from swap.config.station_file import StationConfig
 from swap.events import EventKind, append_event
 from swap.station.controller import CellOwned, StationController
 from swap.station.lease import ControllerRunning

@@ -25,7 +25,8 @@ from sqlmodel import col, select
 from scheduler.types import StationMode
 from swap.audit import audit
 from swap.commerce.bookings import check_in
-from swap.config.station_file import StationConfig, parse_station
+from swap.config.loading import parse_station
+from swap.config.station_file import StationConfig
 from swap.events import EventKind
 from swap.station.requests import make_request
 from swap.station.sequence.session import STATION_REASONS, Phase

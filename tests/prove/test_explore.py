@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from swap.station.sequence import sequencer
 from swap.station.sequence.recipe import TERMINAL, StepRow, StepTable, load_recipe
-from swap.station.sequence.session import Phase
+from swap.station.sequence.session import Phase, Session
 from tests.prove.explore import Task, all_tables, chosen_tasks, ci_tasks, line, prove_tasks, walk
 from tests.prove.explore_mishaps import Mishap, happen, mishaps
 from tests.prove.explore_rules import Rules
@@ -134,9 +135,23 @@ def test_finds_a_trip_that_nobody_holds_for(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_finds_a_withdrawn_motion_that_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """An e-stop comes and goes while the link is lost for a moment; the row's own retry is taken after it."""
-    monkeypatch.setattr("swap.station.sequence.sequencer.recovery_for", lambda row, fault, tries: row.on_fault[0])
+    monkeypatch.setattr(
+        "swap.station.sequence.sequencer.recovery_for", lambda row, fault, tries: row.on_fault.action(tries)
+    )
     text = _broken(_table(lambda row: row), "link_down", "estop", mishaps_most=2, deaths=False)
     assert "asked after estop" in text
+
+
+def test_finds_a_command_sent_again_without_its_permissives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command is lost; before its number is sent again the charger of the pack comes on."""
+    asked = sequencer._missing
+
+    def only_before_the_first(table: StepTable, session: Session, *rest: Any) -> Any:
+        return [] if session.phase is Phase.SENT else asked(table, session, *rest)
+
+    monkeypatch.setattr(sequencer, "_missing", only_before_the_first)
+    text = _broken(_table(lambda row: row), "command_lost", "charger_runs_on", mishaps_most=2, deaths=False)
+    assert "hot, alarmed, unknown or charging asked out" in text
 
 
 def test_finds_a_curtain_that_resumes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.config import TariffSection
-from scheduler.tariff import Tariff, TariffError, load_profile, load_tariff
+from scheduler.tariff import Tariff
+from scheduler.tariff_files import TariffError, load_profile, load_tariff
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "shanxi_tou_2026.json").read_text(encoding="utf-8"))

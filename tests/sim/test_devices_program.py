@@ -11,8 +11,9 @@ import pytest
 
 from robotics.port import CommandCode, ResultCode, RobotCommand
 from sim.devices.control import create_control_app
+from sim.devices.program import run_devices
 from sim.devices.server import DeviceError
-from sim.devices.servers import DeviceServers, run_devices
+from sim.devices.servers import DeviceServers
 from sim.plant.plant import PlantError
 from tests.support.sim.devices import running
 from tests.support.sim.plant import bay, code, free_ports, station

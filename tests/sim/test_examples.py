@@ -18,7 +18,7 @@ from sim.plant.plant import Plant
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
 from sim.study.study import simulate_once
-from swap.config.station_file import load_station
+from swap.config.loading import load_station
 from swap.station.file_check import check_recipes
 from tests.support.sim.study import EXAMPLES
 

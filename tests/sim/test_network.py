@@ -19,7 +19,7 @@ from sim.scenario.load import parse_scenario
 from sim.study.parallel import workers
 from sim.study.stats import difference
 from sim.study.study import RunResult, run_study, simulate_once
-from swap.config.station_file import ConfigError
+from swap.config.loading import ConfigError
 from tests.support.sim.study import EXAMPLES, scenario, scenario_data, yangquan
 
 TRIPS = {

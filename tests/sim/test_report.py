@@ -21,11 +21,12 @@ from sim.report.assumptions import CHOICES, FIELDS, UNSEEN, choices_of, section_
 from sim.report.report import Report, size_report, study_report
 from sim.report.results import cost_parts, size_values, study_values
 from sim.report.tables import assumption_table, limit_kw_by_hour, number, unit_of, wait_bins, write_tables
-from sim.report.words import CHANGES, LANGUAGES, PART_NAMES, QUANTITIES, SECTIONS, UNITS, load_words
+from sim.report.words import CHANGES, PART_NAMES, QUANTITIES, SECTIONS, UNITS, load_words
 from sim.scenario.file import Scenario
 from sim.sizing.search import Effort, Sizing, Trial, find_size, pack_table
 from sim.study.parallel import workers
 from sim.study.study import StudyResult, run_study
+from swap.words import LANGUAGES
 from tests.support.sim.study import scenario
 
 CHARTS = "window.echarts = {}; // no </script> in here, see https://example.org"
@@ -297,12 +298,12 @@ def test_the_chinese_report_has_no_english_sentence_and_the_english_one_no_chine
 
 def test_words_that_are_the_same_in_both_languages_are_no_words() -> None:
     # Every text of the catalogue that has letters is a translation, not a copy.
-    copies = [text for text, translation in texts("zh", ".po").items() if text == translation]
+    copies = [text for text, translation in texts("zh_CN", ".po").items() if text == translation]
     assert copies == []
 
 
 def texts(language: str, suffix: str) -> dict[str, str]:
-    with po_path(LANGUAGES[language], REPORT).with_suffix(suffix).open("rb") as file:
+    with po_path(language, REPORT).with_suffix(suffix).open("rb") as file:
         catalogue = read_mo(file) if suffix == ".mo" else read_po(file)
     return {str(message.id): str(message.string) for message in catalogue if message.id}
 

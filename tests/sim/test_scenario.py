@@ -9,7 +9,7 @@ import sim.scenario.file
 from sim.scenario.base import Section
 from sim.scenario.file import split_packs
 from sim.scenario.load import parse_scenario
-from swap.config.station_file import ConfigError
+from swap.config.loading import ConfigError
 from tests.support.sim.study import scenario, scenario_data, yangquan
 
 

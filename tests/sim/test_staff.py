@@ -15,7 +15,7 @@ from sim.study.design import Design, capital_parts
 from sim.study.station import StationFlow
 from sim.study.study import simulate_once
 from sim.world.staff import StaffHours
-from swap.config.station_file import ConfigError
+from swap.config.loading import ConfigError
 from tests.support.sim.study import plain_scenario, scenario, scenario_data
 
 HOUR_S, DAY_S = 3600.0, 86_400.0

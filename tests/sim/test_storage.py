@@ -18,7 +18,7 @@ from sim.study.station import StationFlow
 from sim.study.study import RunResult, read_run, simulate_once
 from sim.study.view import PackNow
 from sim.world.world import World
-from swap.config.station_file import ConfigError
+from swap.config.loading import ConfigError
 from tests.support.sim.study import plain_scenario, scenario, scenario_data
 
 HOUR_S, DAY_S = 3600.0, 86_400.0

@@ -9,7 +9,7 @@ import pytest
 from sim.scenario.file import Scenario
 from sim.study.study import simulate_once
 from sim.study.swap_truck import SwapTruckFlow
-from swap.config.station_file import ConfigError
+from swap.config.loading import ConfigError
 from tests.support.sim.study import scenario
 
 DAY_S = 86_400.0

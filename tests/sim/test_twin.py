@@ -245,7 +245,7 @@ UNTIL_S = 620.0
 
 
 def _example_station() -> StationConfig:
-    from swap.config.station_file import load_station
+    from swap.config.loading import load_station
 
     return load_station(EXAMPLE / "station.toml")
 

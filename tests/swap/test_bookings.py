@@ -32,7 +32,8 @@ from swap.commerce.errors import (
     WindowNotAllowed,
 )
 from swap.commerce.slots import SlotGrid, SlotRange
-from swap.config.station_file import BookingSection, ConfigError, StationConfig, parse_station
+from swap.config.loading import ConfigError, parse_station
+from swap.config.station_file import BookingSection, StationConfig
 from swap.errors import NotFound
 from swap.reading.lists import BookingRecord
 from swap.station.file_check import check_recipes

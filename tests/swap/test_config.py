@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from robotics import modbus_link
-from swap.config.station_file import ConfigError, load_station, parse_station
+from swap.config.loading import ConfigError, load_station, parse_station
 from swap.station.file_check import check_recipes
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "yangquan_mine" / "station.toml"

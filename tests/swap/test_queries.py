@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from swap.config.station_file import load_station
+from swap.config.loading import load_station
 from swap.errors import InvalidInput, NotFound
 from swap.reading.lists import get_bill, latest_ended, list_bills, list_events, list_swaps, read_cursor, swap_detail
 from swap.reading.now import get_station, list_packs, live_mark, site_history, station_state

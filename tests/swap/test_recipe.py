@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from robotics.port import CommandCode, Signal
+from swap.state_table import IllegalTransition
 from swap.station.sequence.docs import PAGES, Language, fact_words, render
-from swap.station.sequence.machine import IllegalStep, Trigger, fire, legal, mermaid
+from swap.station.sequence.machine import Trigger, session_states
 from swap.station.sequence.permissives import location
 from swap.station.sequence.recipe import (
     COMPLETED,
@@ -19,6 +20,7 @@ from swap.station.sequence.recipe import (
     TERMINAL,
     Check,
     FaultAction,
+    OnFault,
     Place,
     RecipeError,
     StepTable,
@@ -28,11 +30,11 @@ from swap.station.sequence.recipe import (
     markdown,
     shipped_recipes,
 )
-from swap.station.sequence.rules import needed, table_problems
+from swap.station.sequence.rules import evacuation_problems, needed, table_problems
 from swap.station.sequence.step_table import DERIVED_FACTS
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ROOT / "swap/station/recipes"
+SHIPPED = ROOT / "swap/station/sequence/recipes"
 ALL = [
     (name, packs, order)
     for name in ("chassis", "side_grab", "top_lift")
@@ -142,9 +144,9 @@ def test_two_packs_carry_the_seat_in_their_states() -> None:
 
 def test_a_second_seat_that_returns_leaves_the_first_exchange_complete() -> None:
     rows = table("top_lift", 2, "out_in")
-    assert fire(rows, "releasing_back", Trigger.PARTIAL) == COMPLETED
-    with pytest.raises(IllegalStep):
-        fire(table("top_lift", 1, "out_in"), "releasing_back", Trigger.PARTIAL)
+    assert session_states(rows).next("releasing_back", Trigger.PARTIAL) == COMPLETED
+    with pytest.raises(IllegalTransition):
+        session_states(table("top_lift", 1, "out_in")).next("releasing_back", Trigger.PARTIAL)
 
 
 def test_the_side_robot_draws_its_arm_in_before_the_locks_move() -> None:
@@ -175,18 +177,15 @@ def test_guards_hold_only_once_the_exchange_has_begun() -> None:
 @every_table
 def test_the_machine_has_just_the_transitions_of_the_table(name: str, packs: int, order: str) -> None:
     rows = table(name, packs, order)
-    assert fire(rows, QUEUED, Trigger.DISPATCH) == rows.first_state
+    states = session_states(rows)
+    assert states.next(QUEUED, Trigger.DISPATCH) == rows.first_state
     for row in rows.rows:
-        assert fire(rows, row.state, Trigger.DONE) == row.next_state
-        assert legal(rows, row.state, row.next_state)
-        if row.unwind_state is None:
-            with pytest.raises(IllegalStep):
-                fire(rows, row.state, Trigger.UNWIND)
-    for end in TERMINAL:
-        for trigger in Trigger:
-            with pytest.raises(IllegalStep):
-                fire(rows, end, trigger)
-    assert not legal(rows, rows.first_state, COMPLETED)
+        assert states.next(row.state, Trigger.DONE) == row.next_state
+        assert states.leads(row.state, row.next_state)
+        assert states.allows(row.state, Trigger.UNWIND) is (row.unwind_state is not None)
+    assert states.ends == TERMINAL
+    assert states.reachable() == set(states.states)
+    assert not states.leads(rows.first_state, COMPLETED)
 
 
 @every_table
@@ -206,6 +205,7 @@ def test_places_become_locations_of_the_robot() -> None:
         Place.NEW_BAY: 2,
         Place.TRANSFER: 201,
         Place.GRIPPER: None,
+        Place.HOT_BAY: None,
     }
 
 
@@ -230,7 +230,7 @@ def _replace(old: str, new: str, count: int = -1) -> Any:
     ("change", "message"),
     [
         (
-            _replace('permissives = ["@cell", "@vehicle", "!gripper_loaded"]', 'permissives = ["@cell"]'),
+            _replace('{ groups = ["cell", "vehicle"], forbid = ["gripper_loaded"] }', '{ groups = ["cell"] }'),
             "unlocking .*lack vehicle_present, .*handbrake_on.*which UNLOCK needs",
         ),
         (_replace('"all_locks_closed", ', "", 1), "releasing .*lack all_locks_closed, which RELEASE needs"),
@@ -238,10 +238,30 @@ def _replace(old: str, new: str, count: int = -1) -> Any:
             _replace(', "pack_safe"]', "]"),
             "staging_new .*lack pack_safe, which PICK needs|fetching_new .*lack pack_safe",
         ),
-        (_replace('confirm = ["locks_closed"]', "confirm = []", 1), "locking .*confirm lacks locks_closed"),
-        (_replace('on_fault = ["retry", "retry", "unwind"]', 'on_fault = ["retry"]'), "fetching_new .*tried for ever"),
+        (
+            _replace('confirm = { require = ["locks_closed"] }', "confirm = {}", 1),
+            "locking .*confirm lacks locks_closed",
+        ),
+        (_replace('then = "unwind"', 'then = "retry"'), r"on_fault.then\n.*'person', 'unwind' or 'stop'"),
+        (_replace("retry = 9", "retry = 99"), r"on_fault.retry\n.*less than or equal to 20"),
+        (
+            _replace('forbid = ["gripper_loaded", "vehicle_present"]', 'forbid = ["!gripper_loaded"]'),
+            "admitting: fact '!gripper_loaded' is unknown",
+        ),
+        (
+            _replace('forbid = ["gripper_loaded", "vehicle_present"]', 'forbid = ["gripper_loaded", "at_home"]'),
+            "admitting: at_home is required and forbidden",
+        ),
+        (_replace(', "tank_ready"]', "]"), "evacuate, state evacuating: permissives lack tank_ready, which FIRE needs"),
+        (_replace('command = "FIRE"', 'command = "PICK"'), "evacuate, .*is command FIRE with source hot_bay"),
+        (_replace('confirm = { require = ["tank_occupied"], ', "confirm = { "), "evacuate, .*lacks tank_occupied"),
+        (_replace('"homed", "tank_ready"', '"homed", "tank_ready", "pack_safe"'), "pack_safe, which only a swap has"),
+        (_replace('source = "seat"', 'source = "hot_bay"', 1), "hot_bay belongs to .evacuate."),
         (_replace('command = "UNLOCK"', 'command = "TOGGLE"', 1), "unlocking, command = 'TOGGLE': allowed ADMIT"),
-        (_replace('"@cell", "at_home"', '"@cells", "at_home"', 1), "admitting: group '@cells' is unknown; known: cell"),
+        (
+            _replace('groups = ["cell"], require = ["at_home"]', 'groups = ["cells"]', 1),
+            "admitting: group 'cells' is unknown; known: cell",
+        ),
         (_replace('"exit_clear"', '"exit_free"', 1), "fact 'exit_free' is unknown; known: .*exit_clear"),
         (_replace('unwind = "relocking"', 'unwind = "relock"', 1), "state unlocking, unwind = 'relock': no such state"),
         (_replace('next = "releasing_back"', 'next = "away"'), "state homing_back, next = 'away': no such state"),
@@ -266,12 +286,60 @@ def test_a_recipe_that_is_not_valid_says_why(tmp_path: Path, change: Any, messag
 
 def test_every_problem_of_a_recipe_is_told_at_once(tmp_path: Path) -> None:
     def change(text: str) -> str:
-        return text.replace('"all_locks_closed", ', "").replace('confirm = ["locks_closed"]', "confirm = []")
+        return text.replace('"all_locks_closed", ', "").replace(
+            'confirm = { require = ["locks_closed"] }', "confirm = {}"
+        )
 
     with pytest.raises(RecipeError) as error:
         load_recipe("mine.toml", _rewritten(tmp_path, change))
     assert str(error.value).count("lack all_locks_closed") == 4  # releasing, releasing_back, in both orders
     assert "confirm lacks locks_closed" in str(error.value)
+
+
+def test_a_file_without_a_format_is_told_each_line_to_change(tmp_path: Path) -> None:
+    old = (
+        'name = "x"\n'
+        'permissives = ["@cell", "!gripper_loaded", "at_home"]\n'
+        "confirm = []\n"
+        'on_fault = ["retry", "retry", "unwind"]\n'
+    )
+    (tmp_path / "old.toml").write_text(old, encoding="utf-8")
+    with pytest.raises(RecipeError) as error:
+        load_recipe("old.toml", tmp_path)
+    assert str(error.value).splitlines() == [
+        "recipe old.toml: format 1, this program reads format = 2; change:",
+        "  add as its first line: format = 2",
+        '  line 2: permissives = ["@cell", "!gripper_loaded", "at_home"]  →  '
+        'permissives = { groups = ["cell"], require = ["at_home"], forbid = ["gripper_loaded"] }',
+        "  line 3: confirm = []  →  confirm = {}",
+        '  line 4: on_fault = ["retry", "retry", "unwind"]  →  on_fault = { retry = 2, then = "unwind" }',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [("3", "format = 3: this program reads format = 2"), ("1", "format 1, ")]
+)
+def test_a_file_of_another_format_is_refused(tmp_path: Path, given: str, message: str) -> None:
+    folder = _rewritten(tmp_path, _replace("format = 2", f"format = {given}"))
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("mine.toml", folder)
+
+
+def test_an_old_list_over_several_lines_is_named_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "old.toml").write_text('on_fault = [\n  "person",\n]\n', encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"line 1: on_fault = \[  →  write it on one line"):
+        load_recipe("old.toml", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["chassis", "side_grab", "top_lift"])
+def test_a_hot_pack_is_carried_by_one_row_or_not_at_all(name: str, tmp_path: Path) -> None:
+    row = load_recipe(name).evacuation
+    assert row is not None
+    assert evacuation_problems(row) == []
+    assert (row.command, row.source, row.next_state) == (CommandCode.FIRE, Place.HOT_BAY, "evacuated")
+    text = (SHIPPED / f"{name}.toml").read_text(encoding="utf-8")
+    (tmp_path / "none.toml").write_text(text.partition("[evacuate]")[0], encoding="utf-8")
+    assert load_recipe("none.toml", tmp_path).evacuation is None
 
 
 def test_an_unknown_recipe_names_the_shipped_ones(tmp_path: Path) -> None:
@@ -323,18 +391,19 @@ def test_the_printed_table_has_every_row(name: str, packs: int, order: str, lang
 def test_groups_stand_for_their_permissives() -> None:
     lines = markdown(table("top_lift", 1, "out_in")).splitlines()
     line = next(line for line in lines if line.startswith("| `lifting_old`"))
-    assert "| **cell**, **vehicle**, locks_open, !gripper_loaded, source_occupied |" in line
+    assert "| **cell**, **vehicle**, locks_open, source_occupied, !gripper_loaded |" in line
 
 
 @every_table
 def test_the_diagram_has_every_transition(name: str, packs: int, order: str) -> None:
     rows = table(name, packs, order)
-    lines = [line.strip() for line in mermaid(rows).splitlines()]
-    assert lines[0] == "stateDiagram-v2"
+    lines = [line.strip() for line in session_states(rows).mermaid().splitlines()]
+    assert lines[3] == "stateDiagram-v2"
+    labels = dict(line.split(": ") for line in lines if "-->" in line and ": " in line)
     for row in rows.rows:
-        assert f"{row.state} --> {row.next_state}" in lines
+        assert "done" in labels[f"{row.state} --> {row.next_state}"].split(" | ")
         if row.unwind_state is not None:
-            assert f"{row.state} --> {row.unwind_state}: unwind" in lines
+            assert "unwind" in labels[f"{row.state} --> {row.unwind_state}"].split(" | ")
     assert {f"{end} --> [*]" for end in TERMINAL} <= set(lines)
 
 
@@ -364,4 +433,4 @@ def test_checks_are_made_in_the_order_of_the_station_standard() -> None:
 
 def test_the_lidar_has_ten_tries() -> None:
     row = load_recipe("top_lift").table().by_state["locating"]
-    assert row.on_fault == (FaultAction.RETRY,) * 9 + (FaultAction.PERSON,)
+    assert row.on_fault == OnFault(9, FaultAction.PERSON)

@@ -9,7 +9,7 @@ import pytest
 
 from robotics.faults import load_faults
 from robotics.port import CommandCode
-from swap.station.sequence.recipe import FaultAction, StepRow, load_recipe
+from swap.station.sequence.recipe import FaultAction, OnFault, StepRow, load_recipe
 from swap.station.sequence.recovery import StepFault, head_action, recovery_for
 
 RETRY, UNWIND, PERSON, STOP = FaultAction.RETRY, FaultAction.UNWIND, FaultAction.PERSON, FaultAction.STOP
@@ -38,11 +38,6 @@ def test_what_a_retry_cannot_help_skips_the_retries(state: str, action: FaultAct
     assert recovery_for(row(state), StepFault("gripper_jam", retry_may_help=False), 0) is action
 
 
-def test_a_row_of_retries_only_ends_with_a_person_where_a_retry_cannot_help() -> None:
-    only = replace(row("unlocking"), on_fault=(RETRY,))
-    assert recovery_for(only, StepFault("x", retry_may_help=False), 0) is PERSON
-
-
 def test_a_safety_trip_stops_before_anything_else() -> None:
     fault = StepFault("estop_pressed", safety_trip=True, withdrawn=True, retry_may_help=False, failed_heads=(0,))
     for state in ("unlocking", "fetching_new", "releasing"):
@@ -57,7 +52,7 @@ def test_a_withdrawn_motion_waits_for_a_person_in_every_row(tries: int) -> None:
 
 
 def test_where_there_is_no_way_back_a_person_decides() -> None:
-    asks = replace(row("homing"), on_fault=(UNWIND,))
+    asks = replace(row("homing"), on_fault=OnFault(0, UNWIND))
     assert asks.unwind_state is None
     assert recovery_for(asks, StepFault("command_failed"), 0) is PERSON
 

@@ -10,8 +10,8 @@ import pytest
 from sqlmodel import col, select
 
 from scheduler.types import StationMode
+from swap.config.loading import parse_station
 from swap.config.seed import SyncError, import_register, sync_station
-from swap.config.station_file import parse_station
 from swap.places import place_of
 from swap.store import Store
 from swap.tables import Bay, ChargeSession, Pack, PackKindRow, Party, Station, StationEvent, VehicleRow
@@ -197,7 +197,7 @@ def test_a_truck_with_an_open_swap_does_not_leave(store: Store) -> None:
 def test_the_shipped_example(store: Store) -> None:
     from pathlib import Path
 
-    from swap.config.station_file import load_station
+    from swap.config.loading import load_station
 
     config = load_station(Path(__file__).parents[2] / "examples" / "yangquan_mine" / "station.toml")
     report = sync_station(store, config, AT)

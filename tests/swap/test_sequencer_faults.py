@@ -8,8 +8,9 @@ import pytest
 
 from robotics.faults import fault_by_name
 from robotics.port import AckCode, ResultCode
+from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.recipe import Check, FaultAction
-from swap.station.sequence.sequencer import CHECK_RETRY_S, RESEND_S
+from swap.station.sequence.sequencer import CHECK_RETRY_S
 from swap.station.sequence.session import (
     Acknowledge,
     CheckChanged,

@@ -72,6 +72,13 @@ def test_every_module_that_setup_names_is_compiled() -> None:
     assert extensions == named
 
 
+def test_the_package_speaks_both_languages() -> None:
+    found = run(compiled(), "-c", "import api, sim; print(api.__path__[0]); print(sim.__path__[0])").split()
+    catalogues = sorted(path.name for folder in found for path in Path(folder).rglob("*.mo"))
+    assert str(ROOT / "api") not in found
+    assert catalogues == ["console.mo", "console.mo", "report.mo", "report.mo"]
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_same_numbers_to_the_last_bit(name: str) -> None:
     arguments = ("-m", "api.cli", *STUDIES[name], "--processes", "1", "--json")

@@ -12,7 +12,7 @@ import pytest
 
 from sim.devices.servers import DeviceServers
 from sim.plant.plant import Plant
-from swap.config.station_file import load_station
+from swap.config.loading import load_station
 from tests.support.ports import own_ports
 from tests.system.processes import LIMIT_S, StationProcess, example_station, swap
 

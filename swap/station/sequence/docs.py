@@ -13,10 +13,20 @@ from pathlib import Path
 from typing import Literal
 
 from robotics.port import CommandCode
-from swap.station.sequence.machine import mermaid
+from swap.station.sequence.machine import session_states
 from swap.station.sequence.recipe import Recipe, carried_orders, load_recipe, markdown, shipped_recipes
-from swap.station.sequence.rules import CONFIRMED, NEEDED, PACK_NEEDED, SEAT_NEEDED
-from swap.station.sequence.step_table import DERIVED_FACTS, Check
+from swap.station.sequence.rules import (
+    CONFIRMED,
+    EVACUATION_CONFIRMED,
+    EVACUATION_NEEDED,
+    NEEDED,
+    PACK_NEEDED,
+    SEAT_NEEDED,
+)
+from swap.station.sequence.step_table import DERIVED_FACTS, Check, StepTable
+from swap.station.states.modes import STATION_MODE
+from swap.station.states.pack_states import PACK_IN_BAY
+from swap.station.states.thermal_stages import THERMAL_STAGE
 
 Language = Literal["en", "zh"]
 PAGES: Mapping[Language, str] = {"en": "recipes.md", "zh": "recipes.zh-CN.md"}
@@ -41,16 +51,25 @@ what must not be done.
    that is lost or unknown meanwhile holds the swap.
 3. **Confirming.** The cell says done; the row is done when the sensors say so too. Only then is the move of a pack
    stored, and only then is the cell told that its result is stored.
-4. **On fault** gives what follows the first, second… failure; the last repeats. *retry* sends the row's command again
-   with a new number, *unwind* takes the way back, *person* holds the swap until a named person decides, *stop* holds
-   the station. A motion that the cell withdrew (trip, local mode) is never begun again without a person. Locking
-   heads that fail decide by number and position: two on one side or one axle are not tried again.
+4. **On fault** gives how many failures are tried again and what follows the next one. *retry* sends the row's command
+   again with a new number, *unwind* takes the way back, *person* holds the swap until a named person decides, *stop*
+   holds the station. A motion that the cell withdrew (trip, local mode) is never begun again without a person.
+   Locking heads that fail decide by number and position: two on one side or one axle are not tried again.
 5. **A person** may let a held swap go on, take the way back where the table has one, or, before the vehicle stands in
    the lane, call it off. What the sensors show carried out counts as done, whatever became of the command.
 
-Names: a leading `!` asks for the opposite. A word such as `cell` or `vehicle` in a table stands for all permissives of
-that group; the groups are listed above each table. The steps of a vehicle with two packs are those of the middle part
-twice, seat by seat; their states end in `_1` and `_2`.
+## A recipe of your own
+
+Begin with `format = 2` and copy a shipped file (`swap/station/sequence/recipes/`). A row says `permissives = { groups
+= […], require = […], forbid = […] }`, what the sensors must say after it as `confirm = { require = […], forbid = […]
+}`, and `on_fault = { retry = 2, then = "person" }`. A file of an older format is refused with each line to change.
+`[evacuate]` is the row by which a cell carries a hot pack to the tank: it is asked once the pack's charger gives
+nothing, only within 240 s of the detection; without it, or where a fact does not hold, the pack stays in its bay and
+people act.
+
+Names in the tables: a leading `!` marks a fact that must not hold. A word such as `cell` or `vehicle` in a table
+stands for all permissives of that group; the groups are listed above each table. The steps of a vehicle with two
+packs are those of the middle part twice, seat by seat; their states end in `_1` and `_2`.
 """,
     "zh": """# 换电流程表
 
@@ -66,13 +85,21 @@ twice, seat by seat; their states end in `_1` and `_2`.
    之后，防护条件（光幕、门、手刹、挡位、钥匙、高压、车位）一旦丧失，换电保持，由实名人员决定。
 2. **已发出（sent）**：先保存状态与命令号，再发出指令。同一命令号绝不动作两次。此间防护条件丧失或未知，换电保持。
 3. **确认（confirming）**：单元报告完成，且传感器一致，才算完成；此时才记录电池包的移动，并告知单元结果已保存。
-4. **故障处理**列出第 1、2……次失败后的做法，最后一项重复：*retry* 以新命令号重发，*unwind* 回退，*person* 保持并等待
+4. **故障处理**列出失败后重试几次、再失败怎么办：*retry* 以新命令号重发，*unwind* 回退，*person* 保持并等待
    实名人员决定，*stop* 全站保持。被单元撤回的动作（跳闸、就地方式）没有人员确认绝不重新开始。锁止头故障按数量和位置
    决定：同侧或同轴两个失败不再重试。
 5. **人员**可让保持中的换电继续、在表中有回退时回退、在车辆入位之前取消。传感器表明已完成的动作即视为完成。
 
-名称前的 `!` 表示相反。表中 `cell`、`vehicle` 等词代表该组全部许可条件，各组列在表前。装两个电池包的车辆，中间部分按座
-各执行一遍，状态名以 `_1`、`_2` 结尾。
+## 自定义流程
+
+首行写 `format = 2`，从随附文件（`swap/station/sequence/recipes/`）复制后修改。每行写
+`permissives = { groups = […], require = […], forbid = […] }`，之后传感器须确认的写
+`confirm = { require = […], forbid = […] }`，故障处理写 `on_fault = { retry = 2, then = "person" }`。
+旧格式的文件被拒绝，并指出每一处要改的行。`[evacuate]` 是把热失控电池移入应急箱的一行：充电机无输出后才提出，且只在
+发现后 240 s 内；没有此行或任一条件不满足时，电池留在原仓，由人员处置。
+
+表中名称前的 `!` 表示该条件不得成立。表中 `cell`、`vehicle` 等词代表该组全部许可条件，各组列在表前。
+装两个电池包的车辆，中间部分按座各执行一遍，状态名以 `_1`、`_2` 结尾。
 """,
 }
 _WORDS: Mapping[str, Mapping[Language, str]] = {
@@ -110,6 +137,15 @@ _WORDS: Mapping[str, Mapping[Language, str]] = {
     },
     "measured": {"en": "Times were measured at a station.", "zh": "所列时间为现场实测值。"},
     "groups": {"en": "Groups", "zh": "条件组"},
+    "evacuation": {"en": "A hot pack", "zh": "热失控电池"},
+    "states": {"en": "State tables beside the swap", "zh": "换电之外的状态表"},
+    "states_text": {
+        "en": "What may follow what; `swap recipe NAME --states` prints them as tables, bookings too.",
+        "zh": "何种状态之后可有何种状态；`swap recipe 名称 --states` 以表格打印，含预约。",
+    },
+    "mode": {"en": "Mode of the station", "zh": "站的运行方式"},
+    "pack": {"en": "A pack in its bay", "zh": "仓位中的电池包"},
+    "stage": {"en": "Stage of a hot pack's procedure", "zh": "热失控处置的阶段"},
     "one_pack": {"en": "One pack", "zh": "单包"},
     "out_in": {"en": "spent pack out first (out_in)", "zh": "先出后入（out_in）"},
     "in_out": {
@@ -152,6 +188,7 @@ def _rules(language: Language) -> str:
         if command is CommandCode.PICK:
             before += f"; {_word('new_pack', language)} {_names(PACK_NEEDED)}"
         rows.append((command.name, before, _names(CONFIRMED[command])))
+    rows.append((CommandCode.FIRE.name, _names(EVACUATION_NEEDED), _names(EVACUATION_CONFIRMED)))
     return _table(heads, rows)
 
 
@@ -179,7 +216,10 @@ def _recipe(recipe: Recipe, language: Language) -> Iterable[str]:
         table = recipe.table(1, order)
         yield f"### {_word('one_pack', language)}, {_word(order, language)}"
         yield markdown(table, language)
-        yield f"```mermaid\n{mermaid(table)}\n```"
+        yield f"```mermaid\n{session_states(table).mermaid()}\n```"
+    if recipe.evacuation is not None:
+        yield f"### {_word('evacuation', language)}"
+        yield markdown(StepTable(recipe.name, 1, "out_in", (recipe.evacuation,), recipe.file.groups), language)
 
 
 def render(language: Language) -> str:
@@ -197,6 +237,9 @@ def render(language: Language) -> str:
     ]
     for name in shipped_recipes():
         parts += _recipe(load_recipe(name), language)
+    parts += [f"## {_word('states', language)}", _word("states_text", language)]
+    for states, title in ((STATION_MODE, "mode"), (PACK_IN_BAY, "pack"), (THERMAL_STAGE, "stage")):
+        parts += [f"### {_word(title, language)}", f"```mermaid\n{states.mermaid()}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -113,7 +113,7 @@ class Missing:
 
 
 def location(place: Place, plan: SeatPlan) -> Location | None:
-    """The robot's location for a symbolic place of a row; None for the gripper."""
+    """The robot's location for a symbolic place of a swap's row; None for the gripper."""
     if place is Place.SEAT:
         return Location(LocationKind.SEAT, plan.seat)
     if place is Place.OLD_BAY:

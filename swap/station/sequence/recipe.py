@@ -6,10 +6,13 @@ expands it for a number of packs and an order into a :class:`StepTable`, the one
 machine, the live controller, the simulation study, the printed documentation and the exhaustive exploration
 read. `recipe_rules.py` holds what every recipe must ask for, whoever wrote it.
 
-Permissives and confirmations are named facts; a leading `!` asks for the opposite, a leading `@` names a
-group. Facts of the cell are the members of `robotics.port.Signal`; facts of the step (`source_occupied`,
-`target_occupied`, `pack_safe`, `source_power_off`, `locks_open`, `locks_closed`, `all_locks_closed`,
-`pack_accepted`) are worked out from them for the seat and the places of the step (`permissives.py`).
+Permissives and confirmations are named facts, in lists `require` and `forbid`; `groups` stands for lists of required
+facts that the recipe names together. Facts of the cell are the members of `robotics.port.Signal`; facts of the step
+(`source_occupied`, `target_occupied`, `pack_safe`, `source_power_off`, `locks_open`, `locks_closed`,
+`all_locks_closed`, `pack_accepted`) are worked out from them for the seat and the places of the step
+(`permissives.py`). In an expanded row a fact that must not hold has a leading `!`.
+
+`[evacuate]` is the one row by which a cell carries a hot pack to the tank; `evacuation.py` reads it.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +29,8 @@ from pydantic import Field, ValidationError
 
 from robotics.modbus_link.config import Section
 from robotics.port import CommandCode
-from swap.station.sequence.rules import table_problems
+from swap.station.sequence.recipe_format import format_problem
+from swap.station.sequence.rules import evacuation_problems, table_problems
 from swap.station.sequence.step_table import (
     CANCELLED,
     COMPLETED,
@@ -38,11 +42,13 @@ from swap.station.sequence.step_table import (
     Check,
     FaultAction,
     Move,
+    OnFault,
     Place,
     StepRow,
     StepTable,
     SwapOrder,
 )
+from swap.station.states.thermal_stages import Stage
 
 _SHIPPED = Path(__file__).with_name("recipes")
 PerOrder = str | dict[SwapOrder, str]
@@ -58,28 +64,45 @@ class _MoveRow(Section):
     to: Place
 
 
-class _Row(Section):
+class _Facts(Section):
+    groups: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    forbid: tuple[str, ...] = ()
+
+
+class _OnFault(Section):
+    retry: int = Field(default=0, ge=0, le=20)
+    then: Literal["person", "unwind", "stop"]
+
+
+class _Step(Section):
+    """What every row has."""
+
     state: str = Field(pattern=r"^[a-z][a-z_]{2,30}$")
     name_zh: str
     name_en: str
-    orders: tuple[SwapOrder, ...] = ("out_in", "in_out")
     command: str | None = None
     source: Place | None = None
-    target: Place | None = None
-    permissives: tuple[str, ...] = ()
-    confirm: tuple[str, ...] = ()
-    checks: tuple[Check, ...] = ()
-    move: _MoveRow | None = None
-    next: PerOrder | None = None
-    unwind: PerOrder = "none"
+    permissives: _Facts = _Facts()
+    confirm: _Facts = _Facts()
     nominal_s: float = Field(gt=0, le=3600)
     spread_share: float = Field(default=0.1, ge=0, lt=1)
     timeout_s: float = Field(gt=0, le=7200)
     confirm_s: float = Field(default=15.0, gt=0, le=600)
-    on_fault: tuple[FaultAction, ...] = Field(min_length=1)
+    on_fault: _OnFault
+
+
+class _Row(_Step):
+    orders: tuple[SwapOrder, ...] = ("out_in", "in_out")
+    target: Place | None = None
+    checks: tuple[Check, ...] = ()
+    move: _MoveRow | None = None
+    next: PerOrder | None = None
+    unwind: PerOrder = "none"
 
 
 class _RecipeFile(Section):
+    format: int
     name: str
     swap_mode: Literal["top_lift", "side_grab", "chassis"]
     name_zh: str
@@ -95,6 +118,8 @@ class _RecipeFile(Section):
     """The way back, for each pack."""
     leave: tuple[_Row, ...] = ()
     """How the way back ends, once for the vehicle."""
+    evacuate: _Step | None = None
+    """How a hot pack is carried to the tank; without it, it stays in its bay."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +155,15 @@ class Recipe:
         """Every row of `table()`, the way back included."""
         return self.table(pack_count, swap_order).rows
 
+    @cached_property
+    def evacuation(self) -> StepRow | None:
+        """The row by which a cell carries a hot pack to the tank; None where the recipe has none."""
+        step = self.file.evacuate
+        if step is None:
+            return None
+        row = _row(step, self.file.groups, f"recipe {self.name}, state {step.state}")
+        return replace(row, next_state=Stage.EVACUATED)
+
 
 @cache
 def load_recipe(name: str, folder: Path | None = None) -> Recipe:
@@ -143,8 +177,13 @@ def load_recipe(name: str, folder: Path | None = None) -> Recipe:
         path = (folder or Path()) / name
     if not path.is_file():
         raise RecipeError(f"recipe {name!r} is neither shipped ({', '.join(shipped_recipes())}) nor a file at {path}")
+    text = path.read_text(encoding="utf-8")
     try:
-        file = _RecipeFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        parsed = tomllib.loads(text)
+        problem = format_problem(text, parsed)
+        if problem is not None:
+            raise RecipeError(f"recipe {path.name}: {problem}")
+        file = _RecipeFile.model_validate(parsed)
     except (ValidationError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"recipe {path.name}: {error}") from error
     recipe = Recipe(file.name, file.swap_mode, file.name_zh, file.name_en, file)
@@ -152,6 +191,8 @@ def load_recipe(name: str, folder: Path | None = None) -> Recipe:
     for pack_count in (1, 2):
         for order in carried_orders(recipe):
             problems += table_problems(recipe.table(pack_count, order))
+    if recipe.evacuation is not None:
+        problems += evacuation_problems(recipe.evacuation)
     if problems:
         raise RecipeError(f"recipe {path.name}: " + "; ".join(dict.fromkeys(problems)))
     return recipe
@@ -175,18 +216,45 @@ def _pick(value: PerOrder | None, order: SwapOrder) -> str | None:
     return value.get(order) if isinstance(value, dict) else value
 
 
-def _facts(names: tuple[str, ...], groups: Mapping[str, tuple[str, ...]], where: str) -> tuple[str, ...]:
-    result: list[str] = []
-    for name in names:
-        if name.startswith("@"):
-            if name[1:] not in groups:
-                raise RecipeError(f"{where}: group {name!r} is unknown; known: {', '.join(sorted(groups))}")
-            result += _facts(groups[name[1:]], groups, where)
-        elif name.removeprefix("!") in FACTS:
-            result.append(name)
-        else:
+def _facts(facts: _Facts, groups: Mapping[str, tuple[str, ...]], where: str) -> tuple[str, ...]:
+    """The facts as a row carries them: groups, required, forbidden with a leading `!`."""
+    unknown = [name for name in facts.groups if name not in groups]
+    if unknown:
+        raise RecipeError(f"{where}: group {unknown[0]!r} is unknown; known: {', '.join(sorted(groups))}")
+    required = [name for group in facts.groups for name in groups[group]] + list(facts.require)
+    for name in (*required, *facts.forbid):
+        if name not in FACTS:
             raise RecipeError(f"{where}: fact {name!r} is unknown; known: {', '.join(sorted(FACTS))}")
-    return tuple(dict.fromkeys(result))
+    both = sorted(set(required) & set(facts.forbid))
+    if both:
+        raise RecipeError(f"{where}: {', '.join(both)} is required and forbidden; it never holds")
+    return tuple(dict.fromkeys((*required, *(f"!{name}" for name in facts.forbid))))
+
+
+def _row(step: _Step, groups: Mapping[str, tuple[str, ...]], where: str) -> StepRow:
+    """A step as a row of its own, that leads to the end of a swap; a row of a path says more by `replace`."""
+    return StepRow(
+        state=step.state,
+        name_zh=step.name_zh,
+        name_en=step.name_en,
+        command=_command(step.command, where),
+        source=step.source,
+        target=None,
+        seat=1,
+        permissives=_facts(step.permissives, groups, where),
+        confirm=_facts(step.confirm, groups, where),
+        checks=(),
+        move=None,
+        next_state=COMPLETED,
+        unwind_state=None,
+        nominal_s=step.nominal_s,
+        spread_share=step.spread_share,
+        timeout_s=step.timeout_s,
+        confirm_s=step.confirm_s,
+        on_fault=OnFault(step.on_fault.retry, FaultAction(step.on_fault.then)),
+        unwinding=False,
+        working=True,
+    )
 
 
 @cache
@@ -241,25 +309,15 @@ def _expand(recipe: Recipe, pack_count: int, order: SwapOrder) -> StepTable:
             back_to = _pick(row.unwind, order)
             before = not unwinding and any(row is first for first in file.before)
             rows.append(
-                StepRow(
+                replace(
+                    _row(row, file.groups, where),
                     state=name(row.state, seat),
-                    name_zh=row.name_zh,
-                    name_en=row.name_en,
-                    command=_command(row.command, where),
-                    source=row.source,
                     target=row.target,
                     seat=seat or 1,
-                    permissives=_facts(row.permissives, file.groups, where),
-                    confirm=_facts(row.confirm, file.groups, where),
                     checks=row.checks,
                     move=Move(row.move.pack, row.move.from_, row.move.to) if row.move else None,
                     next_state=following,
                     unwind_state=None if back_to in (None, "none") else target(back_to, "unwind"),
-                    nominal_s=row.nominal_s,
-                    spread_share=row.spread_share,
-                    timeout_s=row.timeout_s,
-                    confirm_s=row.confirm_s,
-                    on_fault=row.on_fault,
                     unwinding=unwinding,
                     working=not before,
                 )
@@ -295,7 +353,7 @@ def markdown(table: StepTable, language: Literal["zh", "en"] = "en") -> str:
             f"`{row.next_state}`",
             f"`{row.unwind_state}`" if row.unwind_state else "–",
             f"{row.timeout_s:g}",
-            _counted(row.on_fault),
+            str(row.on_fault),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -311,17 +369,6 @@ def _grouped(names: tuple[str, ...], groups: Mapping[str, tuple[str, ...]]) -> l
     return [*shown, *rest]
 
 
-def _counted(actions: tuple[FaultAction, ...]) -> str:
-    """Actions in order, those that repeat with their number."""
-    runs: list[tuple[FaultAction, int]] = []
-    for action in actions:
-        if runs and runs[-1][0] is action:
-            runs[-1] = (action, runs[-1][1] + 1)
-        else:
-            runs.append((action, 1))
-    return " → ".join(action.value if count == 1 else f"{action.value} ×{count}" for action, count in runs)
-
-
 __all__ = [
     "CANCELLED",
     "COMPLETED",
@@ -332,6 +379,7 @@ __all__ = [
     "Check",
     "FaultAction",
     "Move",
+    "OnFault",
     "Place",
     "Recipe",
     "RecipeError",

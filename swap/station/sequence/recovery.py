@@ -1,11 +1,14 @@
-"""What to do when a step fails: a pure function of the row, the fault and the tries."""
+"""Why a step failed, and what follows: pure functions of the row, the cell and the tries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from swap.station.sequence.recipe import FaultAction, StepRow
+from robotics.faults import fault_by_code
+from robotics.port import AckCode, CellStatus, CommandCode, ResultCode
+from swap.station.sequence.permissives import seat_heads
+from swap.station.sequence.step_table import FaultAction, StepRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,36 @@ class StepFault:
     detail: Mapping[str, object] = field(default_factory=dict)
 
 
+def cell_fault(row: StepRow, cell: CellStatus, name: str) -> StepFault:
+    """The fault of a command that the cell ended, with what the cell shows of its cause."""
+    heads: tuple[int, ...] = ()
+    count = 0
+    if row.command in (CommandCode.LOCK, CommandCode.UNLOCK):
+        values = cell.heads_closed if row.command is CommandCode.LOCK else cell.heads_open
+        seat = seat_heads(values, row.seat)
+        heads, count = tuple(i for i, v in enumerate(seat) if v is False), sum(v is not None for v in seat)
+    known = fault_by_code(cell.fault_code) if cell.fault_code else None
+    return StepFault(
+        name,
+        safety_trip=known is not None and known.safety_trip,
+        retry_may_help=known is None or known.retry_may_help,
+        withdrawn=cell.result is ResultCode.ABORTED,
+        failed_heads=heads,
+        head_count=count,
+        detail={"fault_code": cell.fault_code, "fault_level": cell.fault_level},
+    )
+
+
+def refusal(cell: CellStatus) -> StepFault:
+    """The fault of a command that the cell did not take."""
+    return StepFault(
+        f"command_{cell.ack_code.name.lower()}",
+        retry_may_help=cell.ack_code in (AckCode.REFUSED_INTERLOCK, AckCode.BUSY),
+        withdrawn=cell.ack_code in (AckCode.REFUSED_MODE, AckCode.REFUSED_OWNER),
+        detail={"fault_code": cell.fault_code},
+    )
+
+
 def recovery_for(row: StepRow, fault: StepFault, tries: int) -> FaultAction:
     """The action for the `tries`-th failure of a row, counted from 0.
 
@@ -36,9 +69,7 @@ def recovery_for(row: StepRow, fault: StepFault, tries: int) -> FaultAction:
         return FaultAction.STOP
     if fault.withdrawn:
         return FaultAction.PERSON
-    action = row.on_fault[min(tries, len(row.on_fault) - 1)]
-    if action is FaultAction.RETRY and not fault.retry_may_help:
-        action = next((a for a in row.on_fault if a is not FaultAction.RETRY), FaultAction.PERSON)
+    action = row.on_fault.action(tries) if fault.retry_may_help else row.on_fault.then
     if fault.failed_heads:
         action = head_action(row, fault, tries, action)
     if action is FaultAction.UNWIND and row.unwind_state is None:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from robotics.port import CommandCode
-from swap.station.sequence.step_table import QUEUED, TERMINAL, Check, FaultAction, Place, StepRow, StepTable
+from swap.station.sequence.step_table import (
+    DERIVED_FACTS,
+    QUEUED,
+    TERMINAL,
+    Check,
+    FaultAction,
+    Place,
+    StepRow,
+    StepTable,
+)
 
 _CELL = ("estop_ok", "curtain_clear", "doors_closed", "fire_ok", "smoke_ok", "power_ok", "homed")
 _VEHICLE = (
@@ -46,6 +55,12 @@ CONFIRMED: dict[CommandCode, tuple[str, ...]] = {
     CommandCode.HOME: ("at_home",),
     CommandCode.RELEASE: ("!vehicle_present",),
 }
+EVACUATION_NEEDED = (
+    *("estop_ok", "power_ok", "fire_ok", "curtain_clear", "doors_closed", "homed"),
+    *("tank_ready", "!gripper_loaded", "!tank_occupied"),
+)
+"""Before flame, with a sound robot, a free path, a ready and empty tank, and nobody in the zone."""
+EVACUATION_CONFIRMED = ("tank_occupied", "!gripper_loaded")
 SEAT_NEEDED = (*_VEHICLE, "locks_open")
 """Further permissives of PICK and PUT at the vehicle."""
 PACK_NEEDED = ("pack_safe",)
@@ -96,6 +111,8 @@ def _row_problems(row: StepRow) -> Iterable[str]:
             yield "PICK, and no other command, has a source"
         if (row.target is not None) is not (row.command in _PLACED):
             yield "UNLOCK, LOCK and PUT, and no other command, have a target"
+        if Place.HOT_BAY in (row.source, row.target):
+            yield f"place {Place.HOT_BAY} belongs to [evacuate]"
     elif not row.checks and not row.confirm:
         yield "has neither a command, nor checks, nor anything to confirm"
     if row.command in (CommandCode.PICK, CommandCode.PUT):
@@ -104,10 +121,32 @@ def _row_problems(row: StepRow) -> Iterable[str]:
             yield f"move must say which pack goes from {ends[0]} to {ends[1]}"
     elif row.move is not None:
         yield "move belongs to PICK and PUT"
-    if row.on_fault[-1] is FaultAction.RETRY:
-        yield "on_fault ends with retry: it would be tried for ever; end with person, unwind or stop"
+    yield from _time_problems(row)
+
+
+def _time_problems(row: StepRow) -> Iterable[str]:
     if row.timeout_s < row.nominal_s * (1 + row.spread_share):
         yield f"timeout_s = {row.timeout_s:g} is shorter than the step itself"
+
+
+def evacuation_problems(row: StepRow) -> list[str]:
+    """Everything wrong with the row that carries a hot pack to the tank, one line each."""
+    problems = []
+    if row.command is not CommandCode.FIRE or row.source is not Place.HOT_BAY:
+        problems.append(f"is command FIRE with source {Place.HOT_BAY}, and nothing else")
+    lacking = [name for name in EVACUATION_NEEDED if name not in row.permissives]
+    if lacking:
+        problems.append(f"permissives lack {', '.join(lacking)}, which FIRE needs")
+    lacking = [name for name in EVACUATION_CONFIRMED if name not in row.confirm]
+    if lacking:
+        problems.append(f"confirm lacks {', '.join(lacking)}: FIRE is not over before the sensors say so")
+    derived = [name for name in (*row.permissives, *row.confirm) if name.removeprefix("!") in DERIVED_FACTS]
+    if derived:
+        problems.append(f"asks for {', '.join(derived)}, which only a swap has")
+    if row.on_fault.then is not FaultAction.PERSON:
+        problems.append(f"on_fault.then = {row.on_fault.then}: allowed person; there is no way back for a hot pack")
+    problems += _time_problems(row)
+    return [f"evacuate, state {row.state}: {text}" for text in problems]
 
 
 def _path_problems(table: StepTable) -> Iterable[str]:

@@ -11,9 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from robotics.faults import fault_by_code
 from robotics.port import (
-    AckCode,
     CellState,
     CellStatus,
     CommandCode,
@@ -24,10 +22,11 @@ from robotics.port import (
     Signal,
 )
 from scheduler.types import StationMode
-from swap.station.sequence.machine import Trigger, fire
-from swap.station.sequence.permissives import Missing, SeatPlan, broken_guards, location, missing, seat_heads, tripped
+from swap.station.sequence.handshake import Echo, due_again, overdue, watch
+from swap.station.sequence.machine import Trigger, session_states
+from swap.station.sequence.permissives import Missing, SeatPlan, broken_guards, location, missing, tripped
 from swap.station.sequence.recipe import QUEUED, RETURNED, TERMINAL, Check, FaultAction, Place, StepRow, StepTable
-from swap.station.sequence.recovery import StepFault, recovery_for
+from swap.station.sequence.recovery import StepFault, cell_fault, recovery_for, refusal
 from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,
@@ -54,17 +53,17 @@ CHECK_RETRY_S = 2.0
 """Station seconds between two tries of one pre-check."""
 CHECK_TRIES = {Check.POSITION: 10}
 """Tries of a pre-check before a person is asked; 3 where not named (standards.md 5.2)."""
-RESEND_S = 1.0
-"""Real seconds without any echo after which the same number is sent again."""
 MOVING_MODES = frozenset({StationMode.AUTOMATIC, StationMode.CLOSED})
 """Modes in which a session may send commands."""
 _LOADS = frozenset({"gripper_loaded", "source_occupied", "target_occupied"})
 """Facts that say where the packs are."""
+_BROKEN_OFF = {Echo.FAILED: "command_failed", Echo.ABORTED: "command_aborted"}
+"""Ends of a command that are no success, with their fault."""
 
 
 def begin(table: StepTable, swap_id: str, vehicle_tag: int, seats: tuple[SeatPlan, ...], now: datetime) -> Session:
     """The session of a swap that has been given a lane and packs."""
-    state = fire(table, QUEUED, Trigger.DISPATCH)
+    state = session_states(table).next(QUEUED, Trigger.DISPATCH)
     row = table.by_state[state]
     return Session(swap_id, vehicle_tag, state, seats, now, deadline_at=now + timedelta(seconds=row.timeout_s))
 
@@ -195,7 +194,7 @@ def _done(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     trigger = Trigger.DONE
     if row.next_state == RETURNED and session.exchanged:
         trigger = Trigger.PARTIAL
-    following = fire(table, session.state, trigger)
+    following = session_states(table).next(session.state, trigger)
     exchanged = session.exchanged
     if row.move is not None and row.move.pack == "new" and row.move.target is Place.SEAT:
         exchanged = exchanged | {row.seat}
@@ -214,7 +213,7 @@ def _way_back(table: StepTable, session: Session, row: StepRow, facts: StepFacts
     first = table.by_state[row.unwind_state]
     loads = tuple(name for name in first.permissives if name.removeprefix("!") in _LOADS)
     possible = not _missing(table, session, first, facts, loads) or _confirmed(table, session, first, facts)
-    return fire(table, row.state, Trigger.UNWIND) if possible else None
+    return session_states(table).next(row.state, Trigger.UNWIND) if possible else None
 
 
 def _fail(table: StepTable, session: Session, row: StepRow, facts: StepFacts, fault: StepFault) -> Result:
@@ -254,7 +253,7 @@ def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     if decision.kind is DecisionKind.CANCEL:
         if session.state != table.first_state or facts.cell.signal(Signal.VEHICLE_PRESENT) is not False:
             return session, ()
-        following = fire(table, session.state, Trigger.CANCEL)
+        following = session_states(table).next(session.state, Trigger.CANCEL)
         entered, ended = _enter(table, session, following, facts.now)
         return entered, (Resumed(decision, session.state, following), *ended)
     # What the sensors show carried out is so, whatever became of the command: the way back begins after it.
@@ -294,62 +293,38 @@ def _continue(table: StepTable, session: Session, row: StepRow, facts: StepFacts
     )
     decided = Resumed(facts.decision, session.state, session.state) if facts.decision else None
     effects: tuple[Effect, ...] = (decided,) if decided else ()
-    if seq is not None and not _seen(cell, seq):
+    echo = None if seq is None else watch(cell, seq)
+    if echo is Echo.UNHEARD:
         # The cell knows nothing of the number: it never came, or the cell lost it. The row begins anew.
         return _again(resumed, row, facts.now), effects
-    broken_off = seq is not None and cell.done_seq == seq and cell.result in (ResultCode.FAILED, ResultCode.ABORTED)
-    if seq is None or not broken_off or _confirmed(table, session, row, facts):
+    if seq is None or echo not in _BROKEN_OFF or _confirmed(table, session, row, facts):
         return resumed, effects
-    fault = _cell_fault(row, facts, "command_aborted" if cell.result is ResultCode.ABORTED else "command_failed")
+    fault = cell_fault(row, cell, _BROKEN_OFF[echo])
     failed = StepFailed(row, fault, FaultAction.RETRY, seq, row.state)
     return _again(resumed, row, facts.now), (*effects, failed, Acknowledge(seq))
-
-
-def _seen(cell: CellStatus, seq: int) -> bool:
-    return seq in (cell.ack_seq, cell.active_seq, cell.done_seq)
-
-
-def _due_again(facts: StepFacts) -> bool:
-    """No echo of the number for `RESEND_S`."""
-    if facts.last_sent_at is None:
-        return True
-    return (facts.now - facts.last_sent_at).total_seconds() / facts.speed >= RESEND_S
-
-
-def _refused_by_cell(cell: CellStatus, seq: int) -> StepFault | None:
-    if cell.ack_seq != seq or cell.ack_code in (AckCode.NONE, AckCode.ACCEPTED):
-        return None
-    return StepFault(
-        f"command_{cell.ack_code.name.lower()}",
-        retry_may_help=cell.ack_code in (AckCode.REFUSED_INTERLOCK, AckCode.BUSY),
-        withdrawn=cell.ack_code in (AckCode.REFUSED_MODE, AckCode.REFUSED_OWNER),
-        detail={"fault_code": cell.fault_code},
-    )
 
 
 def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
     cell, seq = facts.cell.cell, session.seq
     assert seq is not None
-    if cell.done_seq == seq and cell.active_seq != seq:
-        if cell.result in (ResultCode.DONE, ResultCode.NONE):
-            # NONE: a result that was acknowledged before the stored state was taken back to an older one.
-            deadline_at = facts.now + timedelta(seconds=row.confirm_s * max(1.0, facts.speed / 10))
-            return _confirming(table, replace(session, phase=Phase.CONFIRMING, deadline_at=deadline_at), row, facts)
+    echo = watch(cell, seq)
+    if echo is Echo.DONE:
+        deadline_at = facts.now + timedelta(seconds=row.confirm_s * max(1.0, facts.speed / 10))
+        return _confirming(table, replace(session, phase=Phase.CONFIRMING, deadline_at=deadline_at), row, facts)
+    if echo in _BROKEN_OFF:
         # A motion that was broken off tells of a trip or of a person at the cell, seen or not: that waits for a person
         # even where the sensors already show it carried out.
-        decided = cell.result is not ResultCode.ABORTED or session.resumed
+        decided = echo is Echo.FAILED or session.resumed
         if decided and _confirmed(table, session, row, facts):
             return _done(table, session, row, facts)
-        name = "command_aborted" if cell.result is ResultCode.ABORTED else "command_failed"
-        return _fail(table, session, row, facts, _cell_fault(row, facts, name))
-    refusal = _refused_by_cell(cell, seq)
-    if refusal is not None:
-        return _fail(table, session, row, facts, refusal)
-    if session.deadline_at is not None and facts.now > session.deadline_at:
+        return _fail(table, session, row, facts, cell_fault(row, cell, _BROKEN_OFF[echo]))
+    if echo is Echo.REFUSED:
+        return _fail(table, session, row, facts, refusal(cell))
+    if overdue(session.deadline_at, facts.now):
         return _hold(session, HoldReason.TIMEOUT, {"seq": seq, "active": cell.active_seq == seq})
-    if not _seen(cell, seq) and session.resumed and _confirmed(table, session, row, facts):
+    if echo is Echo.UNHEARD and session.resumed and _confirmed(table, session, row, facts):
         return _done(table, session, row, facts)  # carried out by a cell that has lost its numbers since
-    if not _seen(cell, seq) and _due_again(facts):
+    if due_again(echo, facts.last_sent_at, facts.now, speed=facts.speed):
         lacking = _missing(table, session, row, facts, row.permissives)
         if lacking:
             return _refuse(session, row, lacking)
@@ -357,32 +332,12 @@ def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     return session, ()
 
 
-def _cell_fault(row: StepRow, facts: StepFacts, name: str) -> StepFault:
-    cell = facts.cell.cell
-    heads: tuple[int, ...] = ()
-    count = 0
-    if row.command in (CommandCode.LOCK, CommandCode.UNLOCK):
-        values = cell.heads_closed if row.command is CommandCode.LOCK else cell.heads_open
-        seat = seat_heads(values, row.seat)
-        heads, count = tuple(i for i, v in enumerate(seat) if v is False), sum(v is not None for v in seat)
-    known = fault_by_code(cell.fault_code) if cell.fault_code else None
-    return StepFault(
-        name,
-        safety_trip=known is not None and known.safety_trip,
-        retry_may_help=known is None or known.retry_may_help,
-        withdrawn=cell.result is ResultCode.ABORTED,
-        failed_heads=heads,
-        head_count=count,
-        detail={"fault_code": cell.fault_code, "fault_level": cell.fault_level},
-    )
-
-
 def _confirming(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
     lacking = _missing(table, session, row, facts, row.confirm)
     if not lacking:
         return _done(table, session, row, facts)
-    if session.deadline_at is not None and facts.now > session.deadline_at:
-        fault = _cell_fault(row, facts, "not_confirmed")
+    if overdue(session.deadline_at, facts.now):
+        fault = cell_fault(row, facts.cell.cell, "not_confirmed")
         detail = {**fault.detail, "missing": [m.as_data() for m in lacking]}
         return _fail(table, session, row, facts, replace(fault, detail=detail))
     return session, ()
@@ -391,13 +346,13 @@ def _confirming(table: StepTable, session: Session, row: StepRow, facts: StepFac
 def _pending(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
     if row.checks:
         return _checking(table, session, row, facts)
-    overdue = session.deadline_at is not None and facts.now > session.deadline_at
+    late = overdue(session.deadline_at, facts.now)
     cell = facts.cell.cell
     looked_at = row.command is None or (session.resumed and cell.active_seq == 0)
     if looked_at and _confirmed(table, session, row, facts):
         return _done(table, session, row, facts)
     if row.command is None:
-        return _fail(table, session, row, facts, StepFault("not_confirmed")) if overdue else (session, ())
+        return _fail(table, session, row, facts, StepFault("not_confirmed")) if late else (session, ())
     if cell.result is not ResultCode.NONE and cell.active_seq == 0:
         # A result that nobody waits for any more; the cell takes no command, not even homing, while it shows one.
         return session, (Acknowledge(cell.done_seq),)
@@ -407,7 +362,7 @@ def _pending(table: StepTable, session: Session, row: StepRow, facts: StepFacts)
         name = "cell_idle" if cell.active_seq != 0 else "no_cell_alarm"
         lacking = [Missing(name, False, facts.cell.fast_age_s), *lacking]
     if lacking:
-        if overdue:
+        if late:
             detail = {"missing": [m.as_data() for m in lacking]}
             fault = StepFault("permissive_missing", retry_may_help=False, withdrawn=busy, detail=detail)
             return _fail(table, session, row, facts, fault)
@@ -441,8 +396,7 @@ def _checking(table: StepTable, session: Session, row: StepRow, facts: StepFacts
         value = facts.checks.get(check)
         tries = entry["tries"] + (value is False)
         limit = CHECK_TRIES.get(check, 3)
-        overdue = session.deadline_at is not None and facts.now > session.deadline_at
-        exhausted = tries >= limit or (value is None and overdue)
+        exhausted = tries >= limit or (value is None and overdue(session.deadline_at, facts.now))
         result = "pass" if value else "waiting_person" if exhausted else "fail" if value is False else "checking"
         if (result, tries) != (entry["result"], entry["tries"]):
             effects.append(CheckChanged(check, result, tries))

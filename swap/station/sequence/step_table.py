@@ -27,6 +27,8 @@ class Place(StrEnum):
     NEW_BAY = "new_bay"
     TRANSFER = "transfer"
     GRIPPER = "gripper"
+    HOT_BAY = "hot_bay"
+    """The bay of a pack that is carried to the tank."""
 
 
 class Check(StrEnum):
@@ -75,6 +77,23 @@ class FaultAction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class OnFault:
+    """What follows the failures of a row: so many are tried again, the next one and all after it do `then`."""
+
+    retry: int
+    then: FaultAction
+    """Never a retry: nothing is tried for ever."""
+
+    def action(self, tries: int) -> FaultAction:
+        """The action for the `tries`-th failure, counted from 0."""
+        return FaultAction.RETRY if tries < self.retry else self.then
+
+    def __str__(self) -> str:
+        again = {0: "", 1: "retry → "}.get(self.retry, f"retry ×{self.retry} → ")
+        return f"{again}{self.then.value}"
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
     """The pack a step carries and between which places; stored once the sensors confirm it."""
 
@@ -96,7 +115,9 @@ class StepRow:
     seat: int
     """Seat the row works on, 1…; 1 for rows that work on none."""
     permissives: tuple[str, ...]
+    """Facts that must hold before the command leaves; a leading `!` marks one that must not."""
     confirm: tuple[str, ...]
+    """Facts that tell the step done, marked alike."""
     checks: tuple[Check, ...]
     move: Move | None
     next_state: str
@@ -109,8 +130,7 @@ class StepRow:
     """Longest time from entering the state to the command's end."""
     confirm_s: float
     """Longest time from the command's end to the sensors' agreement."""
-    on_fault: tuple[FaultAction, ...]
-    """Action of the first, second… failure; the last repeats."""
+    on_fault: OnFault
     unwinding: bool
     working: bool
     """The exchange has begun: a guard lost while the row waits holds the swap until a person decides."""

@@ -1,1 +1,4 @@
-"""The state tables beside the session: a station's mode, a pack in its bay. Pure."""
+"""The state tables beside the session: the mode of a station, a pack in its bay.
+
+They are pure, and everything that changes a state asks them.
+"""

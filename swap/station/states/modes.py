@@ -1,14 +1,11 @@
-"""The third machine: the mode of the station, which says what the other two may do."""
+"""The mode of the station, which says what swaps and packs may do."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cache
-from typing import Any
-
-from transitions import Machine, MachineError
 
 from scheduler.types import StationMode
+from swap.state_table import IllegalTransition, Row, StateTable
 from swap.station.answer_words import ANSWERS
 
 
@@ -29,16 +26,20 @@ class ModeTrigger(StrEnum):
 
 
 _M = StationMode
-MODE_TRANSITIONS: tuple[tuple[ModeTrigger, tuple[StationMode, ...], StationMode], ...] = (
-    (ModeTrigger.HOLD, (_M.AUTOMATIC, _M.CLOSED, _M.MANUAL, _M.HELD), _M.HELD),
-    (ModeTrigger.CONFIRM, (_M.HELD,), _M.AUTOMATIC),
-    (ModeTrigger.MANUAL, (_M.AUTOMATIC, _M.HELD, _M.CLOSED), _M.MANUAL),
-    (ModeTrigger.CLOSE, (_M.AUTOMATIC,), _M.CLOSED),
-    (ModeTrigger.OPEN, (_M.CLOSED,), _M.AUTOMATIC),
-    (ModeTrigger.THERMAL, (_M.AUTOMATIC, _M.CLOSED, _M.MANUAL, _M.HELD), _M.THERMAL),
-    (ModeTrigger.THERMAL_OVER, (_M.THERMAL,), _M.HELD),
-    (ModeTrigger.FIRE, tuple(_M), _M.FIRE),
-    (ModeTrigger.FIRE_OVER, (_M.FIRE,), _M.HELD),
+STATION_MODE: StateTable[StationMode, ModeTrigger] = StateTable(
+    "station mode",
+    (_M.HELD, *(mode for mode in _M if mode is not _M.HELD)),
+    (
+        Row(ModeTrigger.HOLD, (_M.AUTOMATIC, _M.CLOSED, _M.MANUAL, _M.HELD), _M.HELD),
+        Row(ModeTrigger.CONFIRM, (_M.HELD,), _M.AUTOMATIC),
+        Row(ModeTrigger.MANUAL, (_M.AUTOMATIC, _M.HELD, _M.CLOSED), _M.MANUAL),
+        Row(ModeTrigger.CLOSE, (_M.AUTOMATIC,), _M.CLOSED),
+        Row(ModeTrigger.OPEN, (_M.CLOSED,), _M.AUTOMATIC),
+        Row(ModeTrigger.THERMAL, (_M.AUTOMATIC, _M.CLOSED, _M.MANUAL, _M.HELD), _M.THERMAL),
+        Row(ModeTrigger.THERMAL_OVER, (_M.THERMAL,), _M.HELD),
+        Row(ModeTrigger.FIRE, tuple(_M), _M.FIRE),
+        Row(ModeTrigger.FIRE_OVER, (_M.FIRE,), _M.HELD),
+    ),
 )
 
 
@@ -50,41 +51,13 @@ class IllegalMode(Exception):
         super().__init__(ANSWERS["mode_forbids"].format(mode_trigger=trigger, mode=mode))
 
 
-class _Model:
-    state: str = StationMode.HELD.value
-
-
-def _rows() -> list[Any]:
-    return [[t.value, [m.value for m in sources], target.value] for t, sources, target in MODE_TRANSITIONS]
-
-
-@cache
-def mode_machine() -> Machine:
-    """The machine of all stations; it keeps no state of its own."""
-    return Machine(
-        model=None,
-        states=[m.value for m in StationMode],
-        transitions=_rows(),
-        initial=StationMode.HELD.value,
-        auto_transitions=False,
-        queued=False,
-    )
-
-
-@cache
 def next_mode(mode: StationMode, trigger: ModeTrigger) -> StationMode:
     """The mode after a trigger.
 
     Raises:
         IllegalMode: the table has no such transition.
     """
-    machine = mode_machine()
-    model = _Model()
-    machine.add_model(model, initial=mode.value)
     try:
-        machine.events[trigger.value].trigger(model)
-        return StationMode(model.state)
-    except (MachineError, KeyError) as error:
+        return STATION_MODE.next(mode, trigger)
+    except IllegalTransition as error:
         raise IllegalMode(trigger, mode) from error
-    finally:
-        machine.remove_model(model)

@@ -1,17 +1,11 @@
-"""The second machine: a pack in its bay, driven by moves and readings, read by the charging plan.
-
-A `transitions` table used as a pure function, like the session's.
-"""
+"""A pack in its bay: driven by moves and readings, read by the charging plan."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cache
-from typing import Any
-
-from transitions import Machine, MachineError
 
 from scheduler.types import ChargingPolicy, PackState
+from swap.state_table import IllegalTransition, Row, StateTable
 from swap.station.answer_words import ANSWERS
 
 
@@ -54,23 +48,27 @@ _IN_BAY = (
 )
 _RESTING = (_P.IDENTIFIED, _P.COOLING, _P.WARMING, _P.WAITING, _P.CHARGING, _P.READY)
 
-PACK_TRANSITIONS: tuple[tuple[PackTrigger, tuple[PackState, ...], PackState], ...] = (
-    (PackTrigger.STORE, (_P.PICKED,), _P.RECEIVED),
-    (PackTrigger.PICK, (_P.ON_VEHICLE, *_IN_BAY, _P.QUARANTINED), _P.PICKED),
-    (PackTrigger.INSTALL, (_P.PICKED,), _P.ON_VEHICLE),
-    (PackTrigger.IDENTIFY, (_P.RECEIVED,), _P.IDENTIFIED),
-    (PackTrigger.COOL, _RESTING, _P.COOLING),
-    (PackTrigger.WARM, _RESTING, _P.WARMING),
-    (PackTrigger.WAIT, _RESTING, _P.WAITING),
-    (PackTrigger.CHARGE, (_P.WAITING,), _P.CHARGING),
-    (PackTrigger.READY, (_P.IDENTIFIED, _P.WAITING, _P.CHARGING), _P.READY),
-    (PackTrigger.RESERVE, (_P.READY,), _P.RESERVED),
-    (PackTrigger.UNRESERVE, (_P.RESERVED,), _P.READY),
-    (PackTrigger.BLOCK, _IN_BAY, _P.BLOCKED),
-    (PackTrigger.RECOVER, (_P.BLOCKED,), _P.RECEIVED),
-    (PackTrigger.QUARANTINE, (*_IN_BAY, _P.PICKED, _P.QUARANTINED), _P.QUARANTINED),
-    (PackTrigger.RELEASE, (_P.QUARANTINED, _P.EVACUATED), _P.RECEIVED),
-    (PackTrigger.EVACUATE, (*_IN_BAY, _P.QUARANTINED, _P.PICKED), _P.EVACUATED),
+PACK_IN_BAY: StateTable[PackState, PackTrigger] = StateTable(
+    "pack in its bay",
+    _P,
+    (
+        Row(PackTrigger.STORE, (_P.PICKED,), _P.RECEIVED),
+        Row(PackTrigger.PICK, (_P.ON_VEHICLE, *_IN_BAY, _P.QUARANTINED), _P.PICKED),
+        Row(PackTrigger.INSTALL, (_P.PICKED,), _P.ON_VEHICLE),
+        Row(PackTrigger.IDENTIFY, (_P.RECEIVED,), _P.IDENTIFIED),
+        Row(PackTrigger.COOL, _RESTING, _P.COOLING),
+        Row(PackTrigger.WARM, _RESTING, _P.WARMING),
+        Row(PackTrigger.WAIT, _RESTING, _P.WAITING),
+        Row(PackTrigger.CHARGE, (_P.WAITING,), _P.CHARGING),
+        Row(PackTrigger.READY, (_P.IDENTIFIED, _P.WAITING, _P.CHARGING), _P.READY),
+        Row(PackTrigger.RESERVE, (_P.READY,), _P.RESERVED),
+        Row(PackTrigger.UNRESERVE, (_P.RESERVED,), _P.READY),
+        Row(PackTrigger.BLOCK, _IN_BAY, _P.BLOCKED),
+        Row(PackTrigger.RECOVER, (_P.BLOCKED,), _P.RECEIVED),
+        Row(PackTrigger.QUARANTINE, (*_IN_BAY, _P.PICKED, _P.QUARANTINED), _P.QUARANTINED),
+        Row(PackTrigger.RELEASE, (_P.QUARANTINED, _P.EVACUATED), _P.RECEIVED),
+        Row(PackTrigger.EVACUATE, (*_IN_BAY, _P.QUARANTINED, _P.PICKED), _P.EVACUATED),
+    ),
 )
 
 
@@ -82,53 +80,21 @@ class IllegalPackStep(Exception):
         super().__init__(ANSWERS["pack_forbids"].format(pack_trigger=trigger, pack_state=state))
 
 
-class _Model:
-    state: PackState = PackState.RECEIVED
-
-
-def _rows() -> list[Any]:
-    return [[t.value, [s.value for s in sources], target.value] for t, sources, target in PACK_TRANSITIONS]
-
-
-@cache
-def pack_machine() -> Machine:
-    """The machine of all packs; it keeps no state of its own."""
-    return Machine(
-        model=None,
-        states=[s.value for s in PackState],
-        transitions=_rows(),
-        initial=PackState.RECEIVED.value,
-        auto_transitions=False,
-        queued=False,
-    )
-
-
-@cache
 def next_pack_state(state: PackState, trigger: PackTrigger) -> PackState:
     """The state after a trigger.
 
     Raises:
         IllegalPackStep: the table has no such transition.
     """
-    machine = pack_machine()
-    model = _Model()
-    machine.add_model(model, initial=state.value)
     try:
-        machine.events[trigger.value].trigger(model)
-        return PackState(model.state)
-    except (MachineError, KeyError) as error:
+        return PACK_IN_BAY.next(state, trigger)
+    except IllegalTransition as error:
         raise IllegalPackStep(trigger, state) from error
-    finally:
-        machine.remove_model(model)
 
 
 def may(state: PackState, trigger: PackTrigger) -> bool:
     """Whether the table allows a trigger."""
-    try:
-        next_pack_state(state, trigger)
-    except IllegalPackStep:
-        return False
-    return True
+    return PACK_IN_BAY.allows(state, trigger)
 
 
 HYSTERESIS_C = 2.0

@@ -10,8 +10,9 @@ from sqlmodel import Session, col, select
 
 from api.app import create_app
 from api.settings import Settings
+from swap.config.loading import load_station
 from swap.config.seed import sync_station
-from swap.config.station_file import StationConfig, load_station
+from swap.config.station_file import StationConfig
 from swap.events import EventKind, append_event
 from swap.store import Store
 from swap.tables import (

@@ -22,7 +22,7 @@ from battery_bms.port import PackReading
 from robotics.modbus_link.registers import RegisterMap, load_map
 from robotics.plc_robot import PlcRobot
 from robotics.port import CommandCode, Signal
-from scheduler.tariff import load_tariff
+from scheduler.tariff_files import load_tariff
 from scheduler.types import StationMode
 from swap.commerce.billing import run_commerce
 from swap.commerce.bookings import check_in

@@ -10,7 +10,8 @@ from typing import Any
 
 from robotics.port import AckCode, CommandCode, Location, LocationKind, ResultCode, RobotCommand
 from sim.plant.plant import Plant
-from swap.config.station_file import StationConfig, parse_station
+from swap.config.loading import parse_station
+from swap.config.station_file import StationConfig
 
 START_AT = datetime(2026, 1, 5, 0, 0, tzinfo=UTC)
 PORTS = (15800, 15801, 15802, 15803)

@@ -6,7 +6,8 @@ from typing import Any
 
 from sim.scenario.file import Scenario
 from sim.scenario.load import parse_scenario
-from swap.config.station_file import StationConfig, parse_station
+from swap.config.loading import parse_station
+from swap.config.station_file import StationConfig
 
 
 def _code(number: int) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from swap.commerce.bookings import CheckIn, check_in
+from swap.config.loading import parse_station
 from swap.config.seed import bay_key, sync_station
-from swap.config.station_file import StationConfig, parse_station
+from swap.config.station_file import StationConfig
 from swap.events import EventKind, append_event
 from swap.places import bay_place, gripper_place, place_of, vehicle_place
 from swap.store import Store

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from robotics.faults import fault_by_code
 from robotics.port import CellStatus, CommandCode, LinkLost, RobotCommand
-from scheduler.tariff import load_tariff
+from scheduler.tariff_files import load_tariff
 from sim.live.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant.plant import Plant
 from swap.audit import AuditReport, audit

@@ -1,0 +1,49 @@
+"""Logging of a process that runs on: one JSON object a line on standard error, or a person's form on a terminal.
+
+Every module logs through the standard library (`logging.getLogger(__name__)`); structlog forms the lines. What a line
+is about is bound where the work begins (`structlog.contextvars.bind_contextvars`): `station` by the entry points,
+`lane` and `swap` by the lanes. What a library logs is shown from warnings on.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+import structlog
+
+ROOMS = ("api", "sim", "swap", "robotics", "battery_bms", "scheduler")
+Level = Literal["debug", "info", "warning", "error"]
+
+
+def configure_logging(level: Level = "info", stream: TextIO | None = None) -> None:
+    """Form and level of every line from now on; what was configured before is replaced.
+
+    Args:
+        level: the least that our own rooms show.
+        stream: where lines go; standard error when not given. A terminal gets the person's form.
+    """
+    stream = sys.stderr if stream is None else stream
+    known: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+    ]
+    shown: list[structlog.typing.Processor]
+    if stream.isatty():
+        shown = [structlog.dev.ConsoleRenderer(timestamp_key="at", exception_formatter=structlog.dev.plain_traceback)]
+    else:
+        shown = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=known, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shown]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for room in ROOMS:
+        logging.getLogger(room).setLevel(level.upper())

@@ -1,0 +1,73 @@
+"""A command in flight: how the cell's echo of its number is read, and when the same number is sent again.
+
+A command leaves with a number that is stored before. The cell answers it in `ack_seq`, shows it in `active_seq`
+while it moves and in `done_seq` with a result when it has ended, and never moves twice for one number. Whoever has a
+command in flight (the swap, a homing, a reset, an evacuation) reads it here, and asks its permissives anew before it
+sends it again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from robotics.port import AckCode, CellStatus, ResultCode
+
+RESEND_S = 1.0
+"""Real seconds since the last sending without any echo after which the same number is sent again."""
+
+
+class Echo(StrEnum):
+    """What a cell shows of a number."""
+
+    UNHEARD = "unheard"
+    """Nothing: the command never came, is under way, or the cell has lost its numbers."""
+    RUNNING = "running"
+    """Taken, and not ended."""
+    DONE = "done"
+    """Ended as asked; the sensors have to agree before anybody believes it."""
+    FAILED = "failed"
+    ABORTED = "aborted"
+    """Withdrawn by the cell: a trip, or a person at it."""
+    REFUSED = "refused"
+    """Not taken; why is in `ack_code`."""
+
+
+_ENDED = {
+    ResultCode.DONE: Echo.DONE,
+    # A result acknowledged before the stored state was taken back to an older one.
+    ResultCode.NONE: Echo.DONE,
+    ResultCode.FAILED: Echo.FAILED,
+    ResultCode.ABORTED: Echo.ABORTED,
+}
+
+
+def watch(cell: CellStatus, seq: int) -> Echo:
+    """What a cell shows of a number.
+
+    What moves comes first: an answer to the same number may be meant for another controller's command.
+    """
+    if cell.active_seq == seq:
+        return Echo.RUNNING
+    if cell.done_seq == seq:
+        return _ENDED[cell.result]
+    if cell.ack_seq != seq:
+        return Echo.UNHEARD
+    return Echo.RUNNING if cell.ack_code in (AckCode.NONE, AckCode.ACCEPTED) else Echo.REFUSED
+
+
+def due_again(echo: Echo, last_sent_at: datetime | None, now: datetime, *, speed: float) -> bool:
+    """Whether the same number may be sent again: unheard, and the last sending is `RESEND_S` ago.
+
+    Args:
+        last_sent_at: last sending by this process; None where it has not sent the number.
+        speed: station seconds per real second.
+    """
+    if echo is not Echo.UNHEARD:
+        return False
+    return last_sent_at is None or (now - last_sent_at).total_seconds() / speed >= RESEND_S
+
+
+def overdue(deadline_at: datetime | None, now: datetime) -> bool:
+    """Whether the time for an answer or a result is over."""
+    return deadline_at is not None and now > deadline_at
