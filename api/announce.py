@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from api.console.view import reason_words
-from api.console.words import Language
+from api.words import Language
 from swap.config.station_file import StationConfig
-from swap.reading.lists import EventRecord, latest_event_id, list_events, swap_detail
+from swap.reading.lists import get_swap, latest_event_id, list_events
+from swap.reading.records import EventRecord
 from swap.store import Store
 
 
@@ -57,8 +58,8 @@ class Announcer:
 
     def _swap_line(self, swap_id: str) -> str:
         with self._store.reading() as db:
-            detail = swap_detail(db, self._station_id, swap_id)
-        swap, bill = detail.swap, detail.bills[-1]
+            swap = get_swap(db, self._station_id, swap_id)
+        bill = swap.bills[-1]
         started, ended = swap.dispatched_at, swap.ended_at
         took_s = (ended - started).total_seconds() if started is not None and ended is not None else 0.0
         energy = next((line.energy_kwh for line in bill.lines), 0)

@@ -16,6 +16,7 @@ from api.routes import bookings, health, records, requests, stations, swaps
 from api.schemas import Problem
 from api.settings import Settings
 from swap.config.station_file import StationConfig
+from swap.station.life.status import ControlBoard
 from swap.store import Store
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -28,6 +29,7 @@ def create_app(
     *,
     lifespan: Lifespan | None = None,
     settings: Settings,
+    control: ControlBoard | None = None,
 ) -> FastAPI:
     """Build the application on a migrated and filled database.
 
@@ -37,6 +39,7 @@ def create_app(
         clock: station time.
         lifespan: starts and stops what runs beside the routes; None runs nothing.
         settings: station file's path, environment and secret.
+        control: where the controller of this process hangs out its status; None where it runs elsewhere.
     """
     app = FastAPI(
         title="Swap station",
@@ -47,7 +50,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.doors = Doors(store, config, clock, settings)
+    app.state.doors = Doors(store, config, clock, settings, control)
     problems.install(app)
     app.include_router(health.router)
     v1 = APIRouter(prefix="/api/v1")

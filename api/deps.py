@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from api.settings import Settings
 from swap.config.station_file import StationConfig
 from swap.errors import NotFound
+from swap.station.life.status import ControlBoard
 from swap.store import Store
 
 
@@ -27,12 +28,15 @@ class StationClock(Protocol):
 
 @dataclass(frozen=True)
 class Doors:
-    """What the routes of one process stand on. Live state is never here: it is in the database."""
+    """What the routes of one process stand on. Live state is never here, but for the controller's own word about its
+    life: it is in the database."""
 
     store: Store
     config: StationConfig
     clock: StationClock
     settings: Settings
+    control: ControlBoard | None = None
+    """The controller's own word, where it runs in this process."""
 
     @property
     def station_id(self) -> str:

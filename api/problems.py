@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from api.schemas import FieldProblem, Problem
-from swap.errors import Conflict, InvalidInput, NotFound, SwapError
+from swap.errors import Conflict, DatabaseAway, InvalidInput, NotFound, SwapError
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
@@ -127,6 +127,8 @@ def install(app: FastAPI) -> None:
                 message=str(error),
             )
             return problem(request, 422, str(error), [found])
+        if isinstance(error, DatabaseAway):
+            return problem(request, 503, str(error), headers={"Retry-After": "5"})
         if isinstance(error, Conflict):
             return problem(request, 409, str(error), related=error.detail)
         return problem(request, 422, str(error))

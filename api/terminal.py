@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from api.console.words import Language, load_language
+from api.words import Language, load_language
 from swap.words import DEFAULT_LANGUAGE, language_of
 
 

@@ -20,6 +20,7 @@ import uvicorn
 from api import terminal
 from api.announce import Announcer
 from api.app import create_app
+from api.control import run_apart
 from api.settings import Settings
 from battery_bms.modbus_meter import ModbusMeter
 from battery_bms.modbus_rack import ModbusRack
@@ -27,15 +28,19 @@ from robotics.modbus_link.registers import load_map
 from robotics.plc_robot import PlcRobot
 from scheduler.tariff import Tariff
 from scheduler.tariff_files import load_tariff
-from swap.commerce.billing import run_commerce
+from swap.commerce.runner import Commerce
 from swap.config.seed import SyncError, sync_station
 from swap.config.station_file import StationConfig
+from swap.errors import DatabaseAway
 from swap.reading.lists import latest_event_at
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import CellOwned, StationController
+from swap.station.faults import clear_fault, raise_fault
 from swap.station.file_check import check_recipes
 from swap.station.lease import ControllerRunning, Lease
+from swap.station.life.database import ApartDatabase
+from swap.station.life.status import ControlBoard
 from swap.store import Store
 
 if TYPE_CHECKING:
@@ -48,6 +53,10 @@ class StationDevicesError(Exception):
     """The simulated devices cannot be started; the message says what is in the way."""
 
 
+class DatabaseUnreachable(Exception):
+    """The database cannot be used at the start; the message says which and what to do."""
+
+
 class Station:
     """One station of one process: store, clock, controller and, where simulated, its devices and its fleet."""
 
@@ -55,17 +64,21 @@ class Station:
         self.settings = settings
         self.config = check_recipes(config, str(settings.station_file))
         self.store = Store(settings.database_url)
-        self.store.upgrade()
+        self.control_store = self.store.for_control()
+        self.database = ApartDatabase(self.control_store)
+        self.board = ControlBoard()
         self.lease = Lease(self.store, config.station.id)
         self.speed = settings.speed_for(config.devices)
 
     def prepare(self) -> None:
-        """Take the station, bring the file into the database, start station time.
+        """Bring the database up to date, take the station, bring the file into the database, start station time.
 
         Raises:
+            DatabaseAway: the database cannot be used.
             ControllerRunning: another process runs this station.
             SyncError: file and database contradict each other.
         """
+        self.store.upgrade()
         last_at = latest_event_at(self.store, self.config.station.id)
         now = datetime.now(UTC)
         # Station time of a sped-up station runs ahead of real time; it never runs backwards.
@@ -79,6 +92,13 @@ class Station:
             self.lease.acquire()
         self.tariff: Tariff = load_tariff(self.config.tariff, self.config.station.zone, self.config.folder)
         self.controller = self._controller()
+        self.commerce = Commerce(self.store, self.config, self.tariff, self.clock.now, self._tell_of_commerce)
+
+    def close(self) -> None:
+        """End the controller's threads and every connection."""
+        self.database.close()
+        self.control_store.close()
+        self.store.close()
 
     def _controller(self) -> StationController:
         config, now = self.config, self.clock.now
@@ -94,13 +114,18 @@ class Station:
         ]
         rack = ModbusRack(config.rack_devices, config.bays, now, folder=config.folder)
         meter = ModbusMeter(config.site.meter, now, folder=config.folder) if config.site.meter is not None else None
-        context = StationContext.build(self.store, config, self.clock, self.tariff)
-        return StationController(
-            context, robots, rack, rack, meter, self.lease, background={"commerce": (1.0, self._commerce)}
-        )
+        context = StationContext.build(self.database, config, self.clock, self.tariff)
+        return StationController(context, robots, rack, rack, meter, self.lease, board=self.board)
 
-    def _commerce(self) -> None:
-        run_commerce(self.store, self.config, self.tariff, self.clock.now())
+    def _tell_of_commerce(self, failing: str | None) -> None:
+        """Commerce fails, or works again: a fault of the station that holds nothing."""
+        station_id, at = self.config.station.id, self.clock.now()
+        with self.store.transaction() as db:
+            if failing is None:
+                clear_fault(db, station_id=station_id, name="commerce_failing", source="commerce", at=at)
+            else:
+                data = {"reason": failing}
+                raise_fault(db, station_id=station_id, name="commerce_failing", source="commerce", at=at, data=data)
 
     @property
     def snapshot_path(self) -> Path:
@@ -200,13 +225,22 @@ async def serve(settings: Settings, config: StationConfig, echo: Callable[[str],
     """Run a station until it is asked to stop; the exit code."""
     station = Station(settings, config)
     try:
-        station.prepare()
+        await _prepare(station)
         return await _serve(station, echo)
-    except (ControllerRunning, CellOwned, SyncError, StationDevicesError) as error:
+    except (ControllerRunning, CellOwned, SyncError, StationDevicesError, DatabaseUnreachable) as error:
         echo(str(error))
         return REFUSED
     finally:
-        station.store.close()
+        station.close()
+
+
+async def _prepare(station: Station) -> None:
+    try:
+        await asyncio.to_thread(station.prepare)
+    except DatabaseAway as error:
+        raise DatabaseUnreachable(
+            f"database {station.store.shown_url}: {error}; start it, or name another with --database-url"
+        ) from error
 
 
 async def _serve(station: Station, echo: Callable[[str], None]) -> int:
@@ -216,7 +250,7 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     settings = station.settings
-    app = create_app(station.store, station.config, station.clock, settings=settings)
+    app = create_app(station.store, station.config, station.clock, settings=settings, control=station.board)
     server = _Server(
         uvicorn.Config(
             app,
@@ -239,7 +273,8 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
         servers = await stack.enter_async_context(station.devices())
         port = await stack.enter_async_context(server.serving(announce))
         tasks = [
-            asyncio.create_task(station.controller.run(), name="controller"),
+            asyncio.create_task(run_apart(station.controller), name="controller"),
+            asyncio.create_task(station.commerce.run(), name="commerce"),
             asyncio.create_task(Announcer(station.store, station.config, language, echo).run(), name="terminal"),
         ]
         if servers is not None:

@@ -104,7 +104,7 @@ _UNITS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LimitFinding:
     """One quantity that has reached a limit, or an alarm that the BMS itself gives."""
 
     quantity: str
@@ -122,7 +122,7 @@ class Judgement:
 
     level: int
     """The highest level of the findings; 0 when there is none."""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[LimitFinding, ...] = ()
     unknown: tuple[str, ...] = ()
     """Quantities that could not be judged: unknown is not in order."""
 
@@ -162,24 +162,24 @@ def _charging(reading: PackReading) -> bool:
     return (reading.charge_kw or 0.0) > 0.0 or (reading.current_a or 0.0) > 0.0
 
 
-def _finding(name: str, value: float, steps: tuple[float, float, float]) -> Finding | None:
+def _finding(name: str, value: float, steps: tuple[float, float, float]) -> LimitFinding | None:
     sign = -1.0 if name in _FALLING else 1.0
     for level in (3, 2, 1):
         limit = steps[level - 1]
         if not sign * value < sign * limit:
-            return Finding(name, level, value, limit, _UNITS[name])
+            return LimitFinding(name, level, value, limit, _UNITS[name])
     return None
 
 
-def _bms_findings(reading: PackReading) -> list[Finding]:
+def _bms_findings(reading: PackReading) -> list[LimitFinding]:
     findings = []
     if reading.alarm_level > 0:
         level = min(reading.alarm_level, 3)
-        findings.append(Finding("bms_alarm_level", level, reading.alarm_level, level, ""))
+        findings.append(LimitFinding("bms_alarm_level", level, reading.alarm_level, level, ""))
     for name in alarm_names(reading.alarm_bits):
         # The standard gives one level for all bits; the thermal event is by its meaning always the highest.
         level = 3 if name == "thermal_event" else max(1, min(reading.alarm_level, 3))
-        findings.append(Finding(f"bms_{name}", level, 1, 1, ""))
+        findings.append(LimitFinding(f"bms_{name}", level, 1, 1, ""))
     return findings
 
 

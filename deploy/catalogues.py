@@ -58,7 +58,7 @@ CONSOLE = Domain(
     (
         ("api/**/*.py", code),
         ("swap/words.py", code),
-        ("swap/station/answer_words.py", code),
+        ("swap/messages/answers.py", code),
         ("swap/audit/journal.py", checks),
         ("swap/audit/packs.py", checks),
         ("swap/audit/swaps.py", checks),

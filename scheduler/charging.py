@@ -76,7 +76,7 @@ class Limit(StrEnum):
     TARIFF = "tariff"
 
 
-class PackLimits(Protocol):
+class KindLimits(Protocol):
     """What charging needs to know of a kind of pack."""
 
     @property
@@ -131,7 +131,7 @@ most it may take in kW, what limits that. Sorts in the order of "order"."""
 
 
 def policy_from_section(
-    section: ChargingSection, max_reading_age_s: float = 10.0, kinds: Iterable[PackLimits] = ()
+    section: ChargingSection, max_reading_age_s: float = 10.0, kinds: Iterable[KindLimits] = ()
 ) -> ChargingPolicy:
     """The policy of the station file.
 
@@ -157,7 +157,7 @@ def policy_from_section(
 def plan_charging(
     view: StationFacts,
     policy: ChargingPolicy,
-    kinds: Mapping[str, PackLimits],
+    kinds: Mapping[str, KindLimits],
     tariff: Sequence[TariffSlice] = (),
 ) -> dict[str, Setpoint]:
     """Power for every bay of the view, with what decided it (a :class:`Limit`).
@@ -182,7 +182,7 @@ def plan_charging(
 
 
 def _claims(
-    view: StationFacts, policy: ChargingPolicy, kinds: Mapping[str, PackLimits]
+    view: StationFacts, policy: ChargingPolicy, kinds: Mapping[str, KindLimits]
 ) -> tuple[dict[str, Setpoint], list[Claim]]:
     """The plan with 0 kW and its cause where nothing may flow, and the bays where power may.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from scheduler.charging import PackLimits
+from scheduler.charging import KindLimits
 from scheduler.choice import find_empty_bays, is_offerable, offers, pick, why_no_pack
 from scheduler.facts import BayFacts, LaneFacts, StationFacts, TruckFacts
 from scheduler.types import (
@@ -161,7 +161,7 @@ def estimate_ready_s(
     view: StationFacts,
     entry: TruckFacts,
     policy: ChargingPolicy,
-    kinds: Mapping[str, PackLimits],
+    kinds: Mapping[str, KindLimits],
     setpoints: Setpoints,
 ) -> float | None:
     """Seconds until enough packs for this truck are charged, at the present set-points.

@@ -3,7 +3,8 @@
 SwapError
 ├── NotFound       no such record
 ├── InvalidInput   a value outside what is allowed: field, value and allowed range are named
-└── Conflict       contradicts the present state: an open swap, a taken slot, a key used twice
+├── Conflict       contradicts the present state: an open swap, a taken slot, a key used twice
+└── DatabaseAway   the database cannot be used for now
 """
 
 from __future__ import annotations
@@ -38,3 +39,15 @@ class Conflict(SwapError):
     def __init__(self, message: str, **detail: str) -> None:
         self.detail = detail
         super().__init__(message)
+
+
+class DatabaseAway(SwapError):
+    """The database is locked, refuses, has ended the connection or is full; the same may succeed later.
+
+    Attributes:
+        outcome_unknown: it went away during a commit: what was written may be stored or not.
+    """
+
+    def __init__(self, reason: str, *, outcome_unknown: bool = False) -> None:
+        self.outcome_unknown = outcome_unknown
+        super().__init__(f"the database cannot be used now: {reason}")

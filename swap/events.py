@@ -21,6 +21,9 @@ booking.made           `booking_id`, `vehicle_id`, `window_start_at`, `window_en
 booking.ended          `booking_id`, `status` (fulfilled, failed, expired, cancelled), `reason`
 bill.issued            `bill_id`, `kind` (swap or correction), `total_fen`, `flags`
 bill.reversed          `bill_id` (the reversal), `reverses`, `total_fen`, `reason`
+database.slow          `waited_s`: longest wait for a commit, real seconds
+database.lost          `reason`, `lost_at`, `held_at`, `back_at`, `lost_s` (real), `chargers_not_confirmed`
+control.gap            `what` ("looking" or "commanding"), `gap_s` (real)
 journal.epoch          `from_epoch`, `from_seq`, `from_hash`: the head that the restored copy ended with; `lost`: the
                        newest head known outside of it (`epoch`, `seq`, `hash`), None where none is known; `copy`
 =====================  ===========================================================================
@@ -81,6 +84,12 @@ class EventKind(StrEnum):
     REQUEST_ANSWERED = "request.answered"
     THERMAL = "thermal.step"
     RECONCILED = "station.reconciled"
+    DATABASE_SLOW = "database.slow"
+    """Commits were waited for, and came."""
+    DATABASE_LOST = "database.lost"
+    """Written on return: when it was lost and back, and what was done without it."""
+    CONTROL_GAP = "control.gap"
+    """Nobody looked at a cell, or nothing could be commanded, while a swap went on."""
     JOURNAL_EPOCH = EPOCH_KIND
     """The database was restored from a copy by a named person; what the copy did not hold is gone."""
 

@@ -1,4 +1,4 @@
-"""`swap audit` and `swap db`: is the data in order, and how it is kept."""
+"""`swap audit`, `swap events` and `swap db`: is the data in order, what does it say, and how it is kept."""
 
 from __future__ import annotations
 
@@ -82,6 +82,23 @@ def audit(
             for violation in invariant.violations:
                 typer.echo(f"{invariant.name}: {violation}")
     raise typer.Exit(FOUND if found else OK)
+
+
+@commands.command(epilog="Example: `swap events --schema > events.schema.json`")
+def events(
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of what the journal holds, for programs.")
+    ] = False,
+) -> None:
+    """Kinds of events in the journal and the fields of each."""
+    from swap.messages.events import EVENTS, events_schema
+
+    if schema:
+        print_json(events_schema())
+        return
+    for kind, model in EVENTS.items():
+        names = (field.alias or name for name, field in model.model_fields.items())
+        typer.echo(f"{kind:<20} {', '.join(names)}")
 
 
 @db.command(epilog="Example: `swap db upgrade --database-url sqlite:///var/swap.db`")

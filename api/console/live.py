@@ -14,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.console.view import PageView, page_view
-from api.console.words import Language
 from api.deps import Doors
+from api.words import Language
 from swap.reading.lists import latest_ended
-from swap.reading.now import SiteRecord, live_mark, site_history, station_state
+from swap.reading.now import live_mark, site_history, station_state
+from swap.reading.records import SiteRecord
 from swap.station.requests import latest_requests
 
 LOOK_S = 0.3

@@ -18,9 +18,10 @@ from starlette.datastructures import Headers
 
 from api.console.live import LOOK_S, REPEAT_S, LiveFeed
 from api.console.view import PageView
-from api.console.words import Language, load_language
 from api.deps import AnyDoors, Doors, get_doors
-from swap.errors import SwapError
+from api.words import Language, load_language
+from swap.errors import DatabaseAway, SwapError
+from swap.messages.requests import read_request
 from swap.station.requests import acknowledge_fault, make_request
 from swap.words import DEFAULT_LANGUAGE, LANGUAGES, language_of
 
@@ -43,6 +44,7 @@ class Console:
     """Templates and catalogues of one app."""
 
     def __init__(self, doors: Doors) -> None:
+        self._doors = doors
         zone = doors.config.station.zone
         self.languages = {name: load_language(name, zone) for name in LANGUAGES}
         self._environments = {name: _environment(lang) for name, lang in self.languages.items()}
@@ -55,6 +57,13 @@ class Console:
     def render(self, template: str, language: Language, **values: Any) -> str:
         """A template in a language."""
         return self._environments[language.name].get_template(template).render(**values)
+
+    def control(self, language: Language) -> str:
+        """The controller's own word; empty while all is well, and where it runs in another process."""
+        if self._doors.control is None:
+            return ""
+        word = self._doors.control.word()
+        return self.render("control.html", language, word=word.value, sentence=language.word("control", word))
 
     def _live(self, view: PageView, language: Language) -> str:
         return self.render("live.html", language, view=view)
@@ -106,12 +115,17 @@ def page(request: Request, doors: AnyDoors, lang: Annotated[str | None, Query(ma
     """The whole page; its live part is kept up to date over the WebSocket."""
     console = _console(request)
     language = console.language(lang, request.cookies.get(COOKIE))
+    try:
+        live, power = console.feed.html(language), console.feed.power(language)
+    except DatabaseAway:  # the page still tells how the controller does, and is filled when the database is back
+        live, power = "", []
     html = console.render(
         "page.html",
         language,
         station=language.pick(doors.config.station.name_zh, doors.config.station.name_en),
-        live=console.feed.html(language),
-        power=console.feed.power(language),
+        control=console.control(language),
+        live=live,
+        power=power,
     )
     response = HTMLResponse(html, headers=SECURITY_HEADERS)
     if language_of(lang) is not None:
@@ -141,15 +155,13 @@ def ask(
         "pack_id": pack_id,
         "lane_id": lane_id,
     }
-    arguments = {key: value for key, value in given.items() if value}
 
     def store() -> str:
         with doors.store.transaction() as db:
             record = make_request(
                 db,
                 station_id=doors.station_id,
-                kind=kind,
-                arguments=arguments,
+                request=read_request(kind, {key: value for key, value in given.items() if value}),
                 name=name,
                 at=doors.clock.now(),
             )
@@ -184,6 +196,8 @@ def _answer(request: Request, console: Console, language: Language, name: str, s
     else:
         try:
             message, good = store(), True
+        except DatabaseAway:
+            message = language.text("Not stored: the database cannot be used now. Try again.")
         except SwapError as error:
             message = str(error)
     return HTMLResponse(console.render("notice.html", language, message=message, good=good))
@@ -203,7 +217,7 @@ async def live(websocket: WebSocket, lang: str = "") -> None:
     try:
         # A browser that goes away while something is being sent ends the loop, nothing more.
         with suppress(WebSocketDisconnect):
-            await _push(websocket, console.feed, language, gone)
+            await _push(websocket, console, language, gone)
     finally:
         gone.cancel()
         with suppress(asyncio.CancelledError, RuntimeError):
@@ -215,21 +229,31 @@ async def _until_gone(websocket: WebSocket) -> None:
         pass
 
 
-async def _push(websocket: WebSocket, feed: LiveFeed, language: Language, gone: asyncio.Task[None]) -> None:
+async def _push(websocket: WebSocket, console: Console, language: Language, gone: asyncio.Task[None]) -> None:
     loop = asyncio.get_running_loop()
+    feed = console.feed
     shown: tuple[int, int] | None = None
     shown_s = float("-inf")
+    told: str | None = None
     last_ms = 0
     while not gone.done():
-        mark = await run_in_threadpool(feed.mark)
-        if mark != shown or loop.time() - shown_s >= REPEAT_S:
-            html = await run_in_threadpool(feed.html, language)
-            message = {"content": html, "target": "#live", "swap": "innerMorph"}
-            await websocket.send_text(json.dumps(message, ensure_ascii=False))
-            if shown is None or mark[1] != shown[1]:
-                rows = [row for row in await run_in_threadpool(feed.power, language) if row[0] > last_ms]
-                if rows:
-                    last_ms = rows[-1][0]
-                    await websocket.send_text(json.dumps({"power": rows, "whole": shown is None}))
-            shown, shown_s = mark, loop.time()
+        control = console.control(language)
+        if control != told:
+            await _send(websocket, control, "#control")
+            told = control
+        with suppress(DatabaseAway):  # the part above has told it; the newest page stays
+            mark = await run_in_threadpool(feed.mark)
+            if mark != shown or loop.time() - shown_s >= REPEAT_S:
+                await _send(websocket, await run_in_threadpool(feed.html, language), "#live")
+                if shown is None or mark[1] != shown[1]:
+                    rows = [row for row in await run_in_threadpool(feed.power, language) if row[0] > last_ms]
+                    if rows:
+                        last_ms = rows[-1][0]
+                        await websocket.send_text(json.dumps({"power": rows, "whole": shown is None}))
+                shown, shown_s = mark, loop.time()
         await asyncio.wait({gone}, timeout=LOOK_S)
+
+
+async def _send(websocket: WebSocket, html: str, target: str) -> None:
+    message = {"content": html, "target": target, "swap": "innerMorph"}
+    await websocket.send_text(json.dumps(message, ensure_ascii=False))

@@ -6,14 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from api.console.words import WORDS, Language, duration, kilowatts, short_code
+from api.words import WORDS, Language, duration, kilowatts, short_code
 from robotics.faults import fault_by_code, fault_by_name
 from scheduler.types import BayRole, PackState
 from swap.config.station_file import StationConfig
-from swap.reading.lists import SwapSummary
-from swap.reading.now import BayRecord, FaultRecord, LaneRecord, QueueRecord, SiteRecord, StationState, SwapRecord
-from swap.station.answer_words import say
-from swap.station.requests import RequestRecord
+from swap.messages.answers import say
+from swap.reading.records import (
+    BayRecord,
+    FaultRecord,
+    LaneRecord,
+    QueueRecord,
+    RequestRecord,
+    SiteRecord,
+    StationState,
+    SwapRecord,
+    SwapStory,
+)
 from swap.station.sequence.recipe import QUEUED, RecipeError, StepTable, load_recipe
 
 
@@ -161,7 +169,7 @@ class PageView:
 
 def page_view(
     state: StationState,
-    ended: tuple[SwapSummary, ...],
+    ended: tuple[SwapStory, ...],
     requests: tuple[RequestRecord, ...],
     *,
     config: StationConfig,
@@ -192,7 +200,7 @@ def page_view(
         bays=tuple(_bay(b, state, language) for b in state.bays),
         lanes=tuple(_lane(lane, folder, language) for lane in state.lanes),
         queue=tuple(_waiting(entry, now, language) for entry in state.queue),
-        swaps=tuple(_ended(summary, language) for summary in ended),
+        swaps=tuple(_ended(swap, language) for swap in ended),
         faults=tuple(_fault(fault, language) for fault in state.faults),
         requests=tuple(_request(request, language) for request in requests),
     )
@@ -358,9 +366,8 @@ def _waiting(entry: QueueRecord, now: datetime, language: Language) -> QueueLine
     )
 
 
-def _ended(summary: SwapSummary, language: Language) -> SwapLine:
-    swap = summary.swap
-    bill = summary.bills[0] if summary.bills else None
+def _ended(swap: SwapStory, language: Language) -> SwapLine:
+    bill = swap.bills[0] if swap.bills else None
     energy = None if bill is None else sum(line.energy_kwh for line in bill.lines if line.kind == "energy")
     begun, ended = swap.dispatched_at, swap.ended_at
     return SwapLine(
@@ -373,7 +380,7 @@ def _ended(summary: SwapSummary, language: Language) -> SwapLine:
         took="" if begun is None or ended is None else duration((ended - begun).total_seconds()),
         packs=", ".join(
             f"{short_code(seat.old_pack_id or '')} → {short_code(seat.new_pack_id or '')}"
-            for seat in summary.seats
+            for seat in swap.seats
             if seat.old_pack_id and seat.new_pack_id
         ),
         energy_kwh="" if energy is None else f"{energy:,.2f}",

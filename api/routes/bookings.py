@@ -8,19 +8,20 @@ from fastapi import APIRouter, Query
 
 from api.deps import AnyDoors, IdempotencyKey
 from api.problems import declared
-from api.schemas import BookingIn, BookingOut, PageOut
+from api.schemas import BookingIn
 from swap.commerce.bookings import cancel_booking, make_booking
 from swap.reading.lists import get_booking, list_bookings
+from swap.reading.records import BookingRecord, Page
 
 router = APIRouter(prefix="/bookings", tags=["bookings"])
 
 
 @router.post("", status_code=201, responses=declared(400, 404, 409, 422))
-def book(body: BookingIn, doors: AnyDoors, idempotency_key: IdempotencyKey = None) -> BookingOut:
+def book(body: BookingIn, doors: AnyDoors, idempotency_key: IdempotencyKey = None) -> BookingRecord:
     """Book a swap. Repeated with the same key it gives the same booking."""
     doors.own_station(body.station_id)
     with doors.store.transaction() as db:
-        record = make_booking(
+        return make_booking(
             db,
             doors.config,
             vehicle_id=body.vehicle_id,
@@ -29,7 +30,6 @@ def book(body: BookingIn, doors: AnyDoors, idempotency_key: IdempotencyKey = Non
             at=doors.clock.now(),
             idempotency_key=idempotency_key,
         )
-    return BookingOut.model_validate(record)
 
 
 @router.get("", responses=declared(422))
@@ -39,23 +39,21 @@ def bookings(
     vehicle_id: Annotated[str | None, Query(max_length=20)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
-) -> PageOut[BookingOut]:
+) -> Page[BookingRecord]:
     """Bookings by the start of their window, latest first."""
     with doors.store.reading() as db:
-        page = list_bookings(db, doors.station_id, status=status, vehicle_id=vehicle_id, limit=limit, cursor=cursor)
-    return PageOut(items=[BookingOut.model_validate(b) for b in page.items], next_cursor=page.next_cursor)
+        return list_bookings(db, doors.station_id, status=status, vehicle_id=vehicle_id, limit=limit, cursor=cursor)
 
 
 @router.get("/{booking_id}", responses=declared(404))
-def booking(booking_id: str, doors: AnyDoors) -> BookingOut:
+def booking(booking_id: str, doors: AnyDoors) -> BookingRecord:
     """One booking."""
     with doors.store.reading() as db:
-        return BookingOut.model_validate(get_booking(db, doors.station_id, booking_id))
+        return get_booking(db, doors.station_id, booking_id)
 
 
 @router.delete("/{booking_id}", responses=declared(404, 409))
-def cancel(booking_id: str, doors: AnyDoors) -> BookingOut:
+def cancel(booking_id: str, doors: AnyDoors) -> BookingRecord:
     """Cancel a booking that no truck has used. Cancelling it again changes nothing."""
     with doors.store.transaction() as db:
-        record = cancel_booking(db, doors.config, booking_id, at=doors.clock.now())
-    return BookingOut.model_validate(record)
+        return cancel_booking(db, doors.config, booking_id, at=doors.clock.now())

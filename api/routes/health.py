@@ -1,50 +1,108 @@
-"""Is this process able to serve, and does somebody run the station?"""
+"""Does the controller live, does it hold, has it lost its database? Answered without the database."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
+from typing import Literal
 
 from fastapi import APIRouter, Response
 
-from api.deps import AnyDoors
-from api.schemas import Health
-from swap.errors import NotFound
+from api.deps import AnyDoors, Doors
+from api.schemas import Output
+from api.words import WORDS, load_language
+from swap.errors import DatabaseAway, NotFound
 from swap.reading.now import get_station
+from swap.station.life.status import ControlBoard, ControlWord
+from swap.words import LANGUAGES
 
 router = APIRouter(tags=["health"])
-_log = logging.getLogger(__name__)
+
+ASK_S = 0.8
+"""Real seconds that the database is asked for the lease, where the controller runs in another process."""
+_WELL = (ControlWord.RUNNING, ControlWord.DATABASE_SLOW)
 
 
-@router.get("/health", responses={503: {"model": Health, "description": "No database or no controller."}})
-def health(doors: AnyDoors, response: Response) -> Health:
-    """200 while the database answers and a controller holds the station; 503 otherwise."""
-    try:
-        with doors.store.reading() as db:
-            station = get_station(db, doors.station_id)
-    except NotFound:
-        response.status_code = 503
-        return Health(
-            status="failing", station_id=doors.station_id, database="ok", controller=None, mode=None, version=None
-        )
-    except Exception:
-        # Whatever is wrong with the database, this route must still answer; the log has the reason.
-        _log.exception("the database does not answer")
-        response.status_code = 503
-        return Health(
-            status="failing",
-            station_id=doors.station_id,
-            database="failing",
-            controller=None,
-            mode=None,
-            version=None,
-        )
-    if station.controller is None:
+class ControlOut(Output):
+    """What the controller says of itself. Times are real seconds."""
+
+    status_age_s: float | None
+    """Since it said so; a controller whose loops are late says nothing new."""
+    since_at: str | None
+    mode: str | None
+    held_why: str
+    database: str | None
+    database_reason: str
+    oldest_write_s: float | None
+    loop_lag_s: float | None
+    gap_s: float | None
+    links: dict[str, bool]
+
+
+class Health(Output):
+    """Is the station run?"""
+
+    status: Literal["ok", "failing"]
+    station_id: str
+    word: str
+    """`running`, `database_slow`, `database_lost`, `loop_late`, `starting`, `stopped`; `unknown` where another
+    process runs the station and the database does not answer."""
+    words: dict[str, str]
+    """The same as a sentence, by language tag."""
+    control: ControlOut | None
+    """None where another process runs the station."""
+
+
+@router.get("/health", responses={503: {"model": Health, "description": "The station is not run as it should be."}})
+async def health(doors: AnyDoors, response: Response) -> Health:
+    """200 while a controller runs the station, with a database that may be slow; 503 otherwise."""
+    if doors.control is not None:
+        word: str = doors.control.word()
+        well = word in _WELL
+    else:
+        word = await _lease_word(doors)
+        well = word == ControlWord.RUNNING
+    if not well:
         response.status_code = 503
     return Health(
-        status="failing" if station.controller is None else "ok",
-        station_id=station.station_id,
-        database="ok",
-        controller=station.controller,
-        mode=station.mode,
-        version=station.version,
+        status="ok" if well else "failing",
+        station_id=doors.station_id,
+        word=word,
+        words=_sentences(doors, word),
+        control=None if doors.control is None else _control(doors.control),
+    )
+
+
+async def _lease_word(doors: Doors) -> str:
+    """Of a controller in another process the database knows only whether it has been heard."""
+
+    def heard() -> bool:
+        with doors.store.reading() as db:
+            return get_station(db, doors.station_id).controller is not None
+
+    try:
+        return ControlWord.RUNNING if await asyncio.wait_for(asyncio.to_thread(heard), ASK_S) else ControlWord.STOPPED
+    except (DatabaseAway, TimeoutError):
+        return "unknown"
+    except NotFound:
+        return ControlWord.STOPPED
+
+
+def _sentences(doors: Doors, word: str) -> dict[str, str]:
+    message = WORDS["control"][word]
+    return {tag: load_language(name, doors.config.station.zone).text(message) for name, tag in LANGUAGES.items()}
+
+
+def _control(board: ControlBoard) -> ControlOut:
+    status = board.status
+    return ControlOut(
+        status_age_s=board.age_s(),
+        since_at=None if status is None else status.since_at.isoformat(),
+        mode=None if status is None else status.mode.value,
+        held_why="" if status is None else status.held_why,
+        database=None if status is None else status.database.value,
+        database_reason="" if status is None else status.database_reason,
+        oldest_write_s=None if status is None else status.oldest_write_s,
+        loop_lag_s=None if status is None else status.loop_lag_s,
+        gap_s=None if status is None else status.gap_s,
+        links={} if status is None else dict(status.links),
     )

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Path, Query
 
 from api.deps import AnyDoors
 from api.problems import declared
-from api.schemas import AcknowledgeIn, BillOut, EventOut, FaultOut, PackOut, PageOut
+from api.schemas import AcknowledgeIn
 from swap.reading.lists import get_bill, list_bills, list_events, list_faults
 from swap.reading.now import get_pack, list_packs
+from swap.reading.records import BillRecord, EventRecord, FaultRecord, PackRecord, Page
 from swap.station.requests import acknowledge_fault
 
 router = APIRouter()
@@ -25,11 +26,10 @@ def events(
     kind: Annotated[str | None, Query(max_length=48)] = None,
     swap_id: Annotated[str | None, Query(max_length=32)] = None,
     pack_id: Annotated[str | None, Query(max_length=24)] = None,
-) -> PageOut[EventOut]:
+) -> Page[EventRecord]:
     """Events in their order, from the one after id `after`. `next_cursor` is the next `after`."""
     with doors.store.reading() as db:
-        page = list_events(db, doors.station_id, after=after, limit=limit, kind=kind, swap_id=swap_id, pack_id=pack_id)
-    return PageOut(items=[EventOut.model_validate(e) for e in page.items], next_cursor=page.next_cursor)
+        return list_events(db, doors.station_id, after=after, limit=limit, kind=kind, swap_id=swap_id, pack_id=pack_id)
 
 
 @router.get("/packs", tags=["packs"], responses=declared(422))
@@ -37,36 +37,35 @@ def packs(
     doors: AnyDoors,
     state: Annotated[str | None, Query(max_length=16)] = None,
     kind: Annotated[str | None, Query(max_length=32)] = None,
-) -> PageOut[PackOut]:
+) -> Page[PackRecord]:
     """Every pack, or those of a state or kind."""
     with doors.store.reading() as db:
-        found = list_packs(db, doors.station_id, state=state, kind=kind)
-    return PageOut(items=[PackOut.model_validate(p) for p in found])
+        return Page(items=list_packs(db, doors.station_id, state=state, kind=kind))
 
 
 @router.get("/packs/{pack_id}", tags=["packs"], responses=declared(404))
-def pack(pack_id: str, doors: AnyDoors) -> PackOut:
+def pack(pack_id: str, doors: AnyDoors) -> PackRecord:
     """One pack."""
     with doors.store.reading() as db:
-        return PackOut.model_validate(get_pack(db, doors.station_id, pack_id))
+        return get_pack(db, doors.station_id, pack_id)
 
 
 @router.get("/faults", tags=["faults"], responses=declared(422))
-def faults(doors: AnyDoors, open: bool = False, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> PageOut[FaultOut]:
+def faults(doors: AnyDoors, open: bool = False, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Page[FaultRecord]:
     """Faults, newest first; with `open=true` only those not cleared."""
     with doors.store.reading() as db:
-        found = list_faults(db, doors.station_id, only_open=open, limit=limit)
-    return PageOut(items=[FaultOut.model_validate(f) for f in found])
+        return Page(items=list_faults(db, doors.station_id, only_open=open, limit=limit))
 
 
 @router.post("/faults/{fault_id}/acknowledge", tags=["faults"], responses=declared(400, 404, 422))
-def acknowledge(fault_id: Annotated[int, Path(ge=1, le=2**63 - 1)], body: AcknowledgeIn, doors: AnyDoors) -> FaultOut:
+def acknowledge(
+    fault_id: Annotated[int, Path(ge=1, le=2**63 - 1)], body: AcknowledgeIn, doors: AnyDoors
+) -> FaultRecord:
     """Record that a named person has seen a fault. Nothing is cleared by it."""
     with doors.store.transaction() as db:
-        found = acknowledge_fault(
+        return acknowledge_fault(
             db, station_id=doors.station_id, fault_id=fault_id, name=body.name, at=doors.clock.now()
         )
-    return FaultOut.model_validate(found)
 
 
 @router.get("/bills", tags=["bills"], responses=declared(422))
@@ -75,15 +74,14 @@ def bills(
     payer_id: Annotated[str | None, Query(max_length=32)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
-) -> PageOut[BillOut]:
+) -> Page[BillRecord]:
     """Bills, newest first."""
     with doors.store.reading() as db:
-        page = list_bills(db, doors.station_id, payer_id=payer_id, limit=limit, cursor=cursor)
-    return PageOut(items=[BillOut.model_validate(b) for b in page.items], next_cursor=page.next_cursor)
+        return list_bills(db, doors.station_id, payer_id=payer_id, limit=limit, cursor=cursor)
 
 
 @router.get("/bills/{bill_id}", tags=["bills"], responses=declared(404))
-def bill(bill_id: str, doors: AnyDoors) -> BillOut:
+def bill(bill_id: str, doors: AnyDoors) -> BillRecord:
     """One bill with its lines."""
     with doors.store.reading() as db:
-        return BillOut.model_validate(get_bill(db, doors.station_id, bill_id))
+        return get_bill(db, doors.station_id, bill_id)

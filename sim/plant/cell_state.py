@@ -23,8 +23,9 @@ from robotics.port import (
     RunMode,
 )
 from sim.plant.fault_codes import cell_fault
-from sim.plant.rack import PackTruth, Rack, bay_place, gripper_place, seat_place, tank_place
+from sim.plant.rack import PackTruth, Rack
 from sim.plant.yard import Draw, Head, Truck, Yard
+from swap.places import TANK, bay_place, gripper_place, vehicle_place
 
 USED_NUMBERS = 256
 """So many of the last numbers are remembered; one of them never moves anything again."""
@@ -231,11 +232,11 @@ class CellTruth:
             index = location.index - 1
             return bay_place(self.transfer_bays[index]) if index < len(self.transfer_bays) else None
         if location.kind == LocationKind.TANK:
-            return tank_place(location.index) if location.index == 1 else None
+            return TANK if location.index == 1 else None
         truck = self.truck
         if truck is None or location.index > truck.seats:
             return None
-        return seat_place(truck.vehicle_id, location.index)
+        return vehicle_place(truck.vehicle_id, location.index)
 
     def works_at_vehicle(self, command: RobotCommand) -> bool:
         """The robot is at the truck during the command."""

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from robotics.port import ControlMode, Location
 from sim.plant.cell import Cell
-from sim.plant.rack import PlantError, Rack, gripper_place
+from sim.plant.rack import PlantError, Rack
 from sim.plant.yard import Truck, Yard
+from swap.places import gripper_place
 
 Arguments = Mapping[str, Any]
 

@@ -10,8 +10,9 @@ from enum import StrEnum
 
 from robotics.port import CommandCode, Location, LocationKind, RobotCommand
 from sim.plant.cell_state import CellTruth
-from sim.plant.rack import BayTruth, PackTruth, tank_place
+from sim.plant.rack import BayTruth, PackTruth
 from sim.plant.yard import Head, Truck
+from swap.places import TANK
 
 
 class Verdict(StrEnum):
@@ -177,7 +178,7 @@ def _fire(cell: CellTruth, command: RobotCommand) -> bool:
         return False
     if command.source is not None and cell.gripped is not None:
         return False
-    if carried(cell, command) is None or faults.tank_not_ready or cell.rack.at(tank_place()) is not None:
+    if carried(cell, command) is None or faults.tank_not_ready or cell.rack.at(TANK) is not None:
         return False
     return command.source is None or _place_free_to_work(cell, command, command.source)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from robotics.port import CommandCode, Location, LocationKind
 from sim.plant.cell_state import ActiveCommand, CellTruth
 from sim.plant.interlocks import carried, fits
-from sim.plant.rack import BayTruth, bay_place, gripper_place, tank_place
+from sim.plant.rack import BayTruth
 from sim.plant.yard import Head
+from swap.places import TANK, bay_place, gripper_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def effect(cell: CellTruth, active: ActiveCommand, now_us: int) -> Effect:
         target = active.command.target if phase == "set_down" else Location(LocationKind.TANK, 1)
         return _set_down(cell, target, now_us)
     if phase == "carry":
-        tank_free = not cell.faults.tank_not_ready and cell.rack.at(tank_place()) is None
+        tank_free = not cell.faults.tank_not_ready and cell.rack.at(TANK) is None
         return Effect() if tank_free else Effect(wait=True)
     if phase == "measure":
         return _measure(cell)

@@ -20,9 +20,10 @@ from robotics.port import AckCode, CellStatus, RobotCommand, Signal
 from sim.plant.cell import Cell
 from sim.plant.fault_codes import cell_fault
 from sim.plant.faults import checked, find_fault
-from sim.plant.rack import OFF_SITE, US_PER_S, PlantError, Rack, bay_place, seat_place, tank_place
+from sim.plant.rack import US_PER_S, PlantError, Rack
 from sim.plant.yard import HEADS_PER_SEAT, Head, Truck, TruckPlace, Yard
 from swap.config.station_file import StationConfig
+from swap.places import TANK, bay_place, vehicle_place
 
 SNAPSHOT_VERSION = 1
 SEATS_MAX = 2
@@ -192,7 +193,7 @@ class Plant:
         self.yard.arrive(vehicle_id, self.now_us, visit)
         truck = self.yard.truck(vehicle_id)
         for seat, soc in zip(range(1, truck.seats + 1), soc_pct, strict=False):
-            pack = self.rack.at(seat_place(vehicle_id, seat))
+            pack = self.rack.at(vehicle_place(vehicle_id, seat))
             if pack is None:
                 continue
             self.rack.settle(pack, self.now_us)
@@ -272,10 +273,10 @@ class Plant:
         heads = () if truck is None else truck.heads
 
         def seat(index: int) -> bool:
-            place = None if truck is None else seat_place(truck.vehicle_id, index)
+            place = None if truck is None else vehicle_place(truck.vehicle_id, index)
             return place is not None and self.rack.at(place) is not None
 
-        tank_occupied = self.rack.at(tank_place()) is not None
+        tank_occupied = self.rack.at(TANK) is not None
         return {
             Signal.ESTOP_OK: not faults.estop,
             Signal.CURTAIN_CLEAR: not faults.curtain,
@@ -482,4 +483,4 @@ def _head_bits(truck: Truck | None, reads: Callable[[Truck, int], bool]) -> tupl
     return tuple(bits)
 
 
-__all__ = ["OFF_SITE", "Draws", "Plant", "PlantError"]
+__all__ = ["Draws", "Plant", "PlantError"]

@@ -1,8 +1,8 @@
 """Packs, bays, chargers and the site meter as they truly are.
 
 A pack is in exactly one place, a place holds at most one pack; `Rack.move` is the only way a pack gets
-from one to another. Places are written as text: ``bay:A1``, ``seat:YQ-001:1``, ``gripper:L1``, ``tank:1``
-and ``off_site`` (which holds any number).
+from one to another. Places are written as within a station (`swap.places`): ``bay:A1``, ``vehicle:YQ-001:1``,
+``gripper:L1``, ``tank`` and ``off_site`` (which holds any number).
 
 Energy and temperature are closed forms from the last change (`battery_bms.pack`), so reading them, and the
 length of the steps by which time advances, changes nothing. A *change* is a new set-point, a move, a fault,
@@ -19,9 +19,9 @@ from battery_bms import pack as physics
 from battery_bms.config import BaySection
 from battery_bms.pack import PackSpec, spec_from_section
 from swap.config.station_file import StationConfig
+from swap.places import OFF_SITE, TANK, bay_place, vehicle_place
 
 US_PER_S = 1_000_000
-OFF_SITE = "off_site"
 START_TEMP_C = 20.0
 TEMP_MAX_C = 900.0
 """A pack that burns gets no hotter; about the flame temperature of vented electrolyte, assumed."""
@@ -41,26 +41,6 @@ _INSULATION_OHM_PER_V = 1000.0
 
 class PlantError(Exception):
     """Asked for something that cannot be: a place taken, a name unknown, a truck that is not there."""
-
-
-def bay_place(bay_id: str) -> str:
-    """Place of a bay."""
-    return f"bay:{bay_id}"
-
-
-def seat_place(vehicle_id: str, seat: int) -> str:
-    """Place of a vehicle's seat, 1…."""
-    return f"seat:{vehicle_id}:{seat}"
-
-
-def gripper_place(lane_id: str) -> str:
-    """Place of a lane's gripper."""
-    return f"gripper:{lane_id}"
-
-
-def tank_place(index: int = 1) -> str:
-    """Place of the water tank."""
-    return f"tank:{index}"
 
 
 @dataclass(slots=True)
@@ -103,7 +83,7 @@ class BayTruth:
 
 
 @dataclass(frozen=True, slots=True)
-class PackNow:
+class TruthNow:
     """A pack at one instant."""
 
     energy_kwh: float
@@ -138,7 +118,7 @@ class Rack:
         """Every pack where the station file puts it at the first start."""
         specs = {kind.id: spec_from_section(kind) for kind in config.pack_kinds}
         seats = {
-            code: seat_place(vehicle.id, index)
+            code: vehicle_place(vehicle.id, index)
             for vehicle in config.vehicles
             for index, code in enumerate(vehicle.packs, start=1)
         }
@@ -201,7 +181,7 @@ class Rack:
 
     # Energy and temperature
 
-    def now(self, truth: PackTruth, now_us: int) -> PackNow:
+    def now(self, truth: PackTruth, now_us: int) -> TruthNow:
         """A pack at an instant at or after its last change; changes nothing."""
         dt_s = (now_us - truth.since_us) / US_PER_S
         bay = self._bay_at(truth.place)
@@ -209,7 +189,7 @@ class Rack:
         step = physics.advance(truth.spec, truth.soh_pct, truth.energy_kwh, truth.temp_c, held_kw, self.ambient_c, dt_s)
         temp_c = min(step.temp_c + truth.heat_c_per_s * dt_s, TEMP_MAX_C)
         level, bits = self._alarm(truth, temp_c, now_us)
-        return PackNow(
+        return TruthNow(
             energy_kwh=step.energy_kwh,
             soc_pct=physics.soc_pct(step.energy_kwh, truth.spec, truth.soh_pct),
             temp_c=temp_c,
@@ -313,7 +293,7 @@ class Rack:
     def _bay_at(self, place: str) -> BayTruth | None:
         return self.bays.get(place.removeprefix("bay:")) if place.startswith("bay:") else None
 
-    def _held_kw(self, bay: BayTruth, truth: PackTruth, now: PackNow) -> float:
+    def _held_kw(self, bay: BayTruth, truth: PackTruth, now: TruthNow) -> float:
         """What the charger gives from now on: nothing without its BMS, outside the pack's limits or at level 3."""
         if bay.setpoint_kw <= 0.0 or bay.charger_fault or bay.bms_silent or now.alarm_level >= 3:
             return 0.0
@@ -357,11 +337,11 @@ class Rack:
         _assign(self, data["site"], _SITE_FIELDS)
         taken: set[str] = set()
         for code, values in data["packs"].items():
-            place = str(values["place"])
+            place = _spelled(str(values["place"]))
             if place.startswith("bay:") and self._bay_at(place) is None:
                 raise PlantError(f"the snapshot has pack {code} in {place}, which the station file lacks")
             if code in self.packs:
-                _assign(self.packs[code], values, _PACK_FIELDS)
+                _assign(self.packs[code], {**values, "place": place}, _PACK_FIELDS)
                 taken.add(place)
             elif place != OFF_SITE:
                 raise PlantError(f"the snapshot has pack {code} in {place}; the station file has no such pack")
@@ -396,6 +376,11 @@ _BAY_FIELDS = (
     "false_occupied",
 )
 _SITE_FIELDS = ("ambient_c", "import_kwh", "import_since_us", "charged_kwh")
+
+
+def _spelled(place: str) -> str:
+    """A place of a snapshot; those of release 0.1.0 say `seat:YQ-001:1` and `tank:1`."""
+    return TANK if place == "tank:1" else place.replace("seat:", "vehicle:", 1)
 
 
 def _assign(target: object, values: dict[str, Any], names: Iterable[str]) -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sim.plant.rack import US_PER_S, PlantError, Rack, seat_place
+from sim.plant.rack import US_PER_S, PlantError, Rack
 from swap.config.station_file import StationConfig
+from swap.places import vehicle_place
 
 HEADS_PER_SEAT = 4
 POSITION_TOLERANCE_MM = 50.0
@@ -203,11 +204,11 @@ class Yard:
     def seats_filled(self, truck: Truck) -> bool:
         """A pack sits in each seat."""
         seats = range(1, truck.seats + 1)
-        return all(self.rack.at(seat_place(truck.vehicle_id, seat)) is not None for seat in seats)
+        return all(self.rack.at(vehicle_place(truck.vehicle_id, seat)) is not None for seat in seats)
 
     def accepts_packs(self, truck: Truck) -> bool:
         """Each seat holds a pack of a kind the truck's controller takes."""
-        packs = [self.rack.at(seat_place(truck.vehicle_id, seat)) for seat in range(1, truck.seats + 1)]
+        packs = [self.rack.at(vehicle_place(truck.vehicle_id, seat)) for seat in range(1, truck.seats + 1)]
         return not truck.refuses_packs and all(pack is not None and pack.kind in truck.kinds for pack in packs)
 
     # Snapshot

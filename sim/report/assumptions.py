@@ -162,7 +162,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "pack_fault_share": N_("Share of returned packs set aside for inspection"),
         "pack_inspection_h": N_("Mean time of an inspection"),
     },
-    "BookingSection": {
+    "BookingHabitSection": {
         "share": N_("Share of trucks that book"),
         "no_show_share": N_("Share of bookings whose truck never comes"),
         "lead_min": N_("Booked so long before the window"),

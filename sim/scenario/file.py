@@ -244,7 +244,7 @@ class FailureSection(Section):
     pack_inspection_h: float = Field(default=24.0, gt=0)
 
 
-class BookingSection(Section):
+class BookingHabitSection(Section):
     """Trucks that book a window before they come."""
 
     share: Share = 0.0
@@ -347,7 +347,7 @@ class Scenario(Section):
     tariff: TariffSection = TariffSection()
     failures: FailureSection = FailureSection()
     staff: StaffSection = StaffSection()
-    bookings: BookingSection = BookingSection()
+    bookings: BookingHabitSection = BookingHabitSection()
     patience: PatienceSection = PatienceSection()
     promise: PromiseSection = PromiseSection()
     pv: PvSection = PvSection()

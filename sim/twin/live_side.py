@@ -16,7 +16,6 @@ from robotics.port import LocationKind, RobotCommand
 from sim.live.virtual_station import VirtualStation
 from sim.plant.cell import NOMINAL_S
 from sim.plant.plant import Plant
-from sim.plant.rack import bay_place
 from sim.plant.yard import TruckPlace
 from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
@@ -27,6 +26,7 @@ from swap.commerce.bookings import make_booking
 from swap.config.station_file import StationConfig
 from swap.errors import SwapError
 from swap.events import EventKind
+from swap.places import bay_place
 from swap.reading.recording import SwapEntry, handed_by_swap, swap_entries
 from swap.station.sequence.recipe import Place, StepRow, StepTable
 from swap.store import Store

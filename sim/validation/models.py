@@ -95,7 +95,7 @@ def _merged(one: Iterator[Truck], other: Iterator[Truck]) -> Iterator[Truck]:
             second = next(other)
 
 
-class Station:
+class CaseStation:
     """A set-up built from a case's parameters."""
 
     def __init__(self, p: Parameters, seed: int, replication: int) -> None:
@@ -111,7 +111,7 @@ class Station:
 
     def build(
         self, rack: FixedPowerRack | SharedPowerRack, rules: FlowRules, trucks: Iterator[Truck] | None
-    ) -> Station:
+    ) -> CaseStation:
         """Join the parts."""
         self.rack = rack
         self.flow = Flow(self.time, rack, rules, trucks)
@@ -136,9 +136,9 @@ class Station:
         return self.draw(Purpose.SWAP_TIME, self.p["mean_swap_min"] * 60)
 
 
-def build(model: str, p: Parameters, seed: int, replication: int) -> Station:
+def build(model: str, p: Parameters, seed: int, replication: int) -> CaseStation:
     """The station of a model. Raises KeyError for an unknown model or a missing parameter."""
-    s = Station(p, seed, replication)
+    s = CaseStation(p, seed, replication)
     if model in ("rack_backorder", "rack_loss", "start_up"):
         rules = FlowRules(lose_when_none=model != "rack_backorder")
         return s.build(s.fixed_rack(p["batteries"], p["chargers"]), rules, s.trucks(s.charge_s()))
@@ -220,7 +220,7 @@ def build(model: str, p: Parameters, seed: int, replication: int) -> Station:
     raise KeyError(f"model {model!r}")
 
 
-def _finite_fleet(s: Station, *, lane: bool) -> Station:
+def _finite_fleet(s: CaseStation, *, lane: bool) -> CaseStation:
     p = s.p
     away_s = s.draw(Purpose.TRIPS, p["mean_hours_away"] * HOUR_S)
     need, swap = s.charge_s(), s.swap_s() if lane else constant(0.0)
@@ -238,7 +238,7 @@ def _finite_fleet(s: Station, *, lane: bool) -> Station:
     return s.build(s.fixed_rack(p["batteries"], p["chargers"]), rules, first())
 
 
-def _convoys(s: Station) -> Iterator[Truck]:
+def _convoys(s: CaseStation) -> Iterator[Truck]:
     sizes = {int(size): share for size, share in s.p["size_probabilities"].items()}
     draw = generator(s.seed, s.replication, Purpose.CONVOYS)
     size_of = _blocks(lambda: draw.choice(list(sizes), 2048, p=list(sizes.values()))).__next__
@@ -272,7 +272,7 @@ def run(model: str, p: Parameters, seed: int, replication: int, length: Length) 
     return samples
 
 
-def read(station: Station, model: str) -> Sample:
+def read(station: CaseStation, model: str) -> Sample:
     """The numbers of the time since the last reset."""
     flow, rack, p = station.flow, station.rack, station.p
     seconds = flow.observed_s
@@ -340,7 +340,7 @@ _OBSERVED = ("daily_profile_loss", "start_up", "peak_infinite_chargers")
 class _Watch:
     """Looks at the rack at hours of the day (or of the run) and keeps the means of what it sees."""
 
-    def __init__(self, station: Station, model: str) -> None:
+    def __init__(self, station: CaseStation, model: str) -> None:
         self.station, self.model = station, model
         self.sums: dict[str, tuple[float, int]] = {}
         p = station.p

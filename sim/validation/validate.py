@@ -38,7 +38,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CaseCheck:
     """One value compared."""
 
     case: str
@@ -53,11 +53,11 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Validation:
     """All checks of a file."""
 
     cases: int
-    checks: tuple[Check, ...]
+    checks: tuple[CaseCheck, ...]
     limit: float
     trucks: int
 
@@ -124,16 +124,16 @@ def validate(
     limit: float = 4.0,
     seed: int = SEED,
     on_done: Callable[[int, int], None] | None = None,
-) -> Report:
+) -> Validation:
     """Simulate every case and compare; `limit` is the largest deviation allowed, in standard errors."""
     effort = QUICK if quick else FULL
-    checks: list[Check] = []
+    checks: list[CaseCheck] = []
     tasks: list[_Task] = []
     for case in cases:
         try:
             build(case.model, _part_parameters(case)[0][1], seed, 0)
         except (KeyError, TypeError) as error:
-            checks.append(Check(case.id, f"cannot be built: {error}", math.nan, math.nan, 0, math.inf, False))
+            checks.append(CaseCheck(case.id, f"cannot be built: {error}", math.nan, math.nan, 0, math.inf, False))
             continue
         if case.model == "hand_trace":
             checks += _hand_trace(case, seed)
@@ -151,7 +151,7 @@ def validate(
             checks += _compare(case, found[case.id], limit)
     order = {case.id: number for number, case in enumerate(cases)}
     checks.sort(key=lambda check: order[check.case])
-    return Report(len(cases), tuple(checks), limit, trucks)
+    return Validation(len(cases), tuple(checks), limit, trucks)
 
 
 def _part_parameters(case: Case) -> list[tuple[str, Mapping[str, Any]]]:
@@ -227,7 +227,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
-def _compare(case: Case, parts: Mapping[str, list[list[Sample]]], limit: float) -> Iterator[Check]:
+def _compare(case: Case, parts: Mapping[str, list[list[Sample]]], limit: float) -> Iterator[CaseCheck]:
     for name, exact in _flat(case.values):
         if name == "smallest_number_of_batteries":
             yield _smallest(case, parts, exact)
@@ -240,14 +240,14 @@ def _compare(case: Case, parts: Mapping[str, list[list[Sample]]], limit: float) 
         try:
             found = _estimate(short, replications, exact)
         except KeyError:
-            yield Check(case.id, f"{name} (not known)", float(exact), math.nan, 0, math.inf, False)
+            yield CaseCheck(case.id, f"{name} (not known)", float(exact), math.nan, 0, math.inf, False)
             continue
         gap = found.mean - exact
         # Equal to the digits of the file is no deviation, however small the spread.
         close = abs(gap) <= 1e-9 * max(1.0, abs(exact))
         deviation = 0.0 if close else (gap / found.standard_error if found.standard_error > 0 else math.inf)
         passed = abs(deviation) <= limit
-        yield Check(case.id, name, float(exact), found.mean, found.half_width, deviation, passed)
+        yield CaseCheck(case.id, name, float(exact), found.mean, found.half_width, deviation, passed)
 
 
 def _estimate(name: str, replications: list[list[Sample]], exact: float) -> Estimate:
@@ -278,7 +278,7 @@ def _estimate(name: str, replications: list[list[Sample]], exact: float) -> Esti
     return found
 
 
-def _smallest(case: Case, parts: Mapping[str, list[list[Sample]]], exact: int | None) -> Check:
+def _smallest(case: Case, parts: Mapping[str, list[list[Sample]]], exact: int | None) -> CaseCheck:
     target = case.parameters["target"]
     enough = [
         int(number)
@@ -289,10 +289,10 @@ def _smallest(case: Case, parts: Mapping[str, list[list[Sample]]], exact: int | 
     name = f"smallest_number_of_batteries {exact if exact is not None else 'none'}"
     as_float = [math.nan if value is None else float(value) for value in (exact, found)]
     same = found == exact
-    return Check(case.id, name, as_float[0], as_float[1], 0.0, 0.0 if same else math.inf, same)
+    return CaseCheck(case.id, name, as_float[0], as_float[1], 0.0, 0.0 if same else math.inf, same)
 
 
-def _hand_trace(case: Case, seed: int) -> Iterator[Check]:
+def _hand_trace(case: Case, seed: int) -> Iterator[CaseCheck]:
     """Truck by truck, to the second."""
     station = build(case.model, case.parameters, seed, 0)
     station.time.run_until(1e9)
@@ -329,6 +329,6 @@ def _hand_trace(case: Case, seed: int) -> Iterator[Check]:
             yield _exact(case.id, name, exact, summary.get(name, math.nan))
 
 
-def _exact(case: str, name: str, exact: float, got: float) -> Check:
+def _exact(case: str, name: str, exact: float, got: float) -> CaseCheck:
     same = abs(got - exact) <= 1e-6
-    return Check(case, name, float(exact), got, 0.0, 0.0 if same else math.inf, same)
+    return CaseCheck(case, name, float(exact), got, 0.0, 0.0 if same else math.inf, same)

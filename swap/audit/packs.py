@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from swap.audit.records import Finding, Records, grouped
 from swap.events import EventKind
-from swap.places import OFF_SITE, place_of
+from swap.places import OFF_SITE, places_of
 from swap.station.states.pack_states import PACK_IN_BAY
 from swap.tables import Pack
 
@@ -23,22 +23,18 @@ _IN_PLACE = {
 }  # fmt: skip
 
 
-def _places(pack: Pack) -> int:
-    given = (pack.bay_id, pack.vehicle_id, pack.gripper_lane_id, pack.tank_station_id)
-    return sum(place is not None for place in given) + bool(pack.off_site)
-
-
 def _place(pack: Pack) -> str | None:
     """The one place of a pack; None when it has not exactly one, which `pack_in_one_place` tells of."""
-    return place_of(pack) if _places(pack) == 1 and (pack.vehicle_id is None) == (pack.seat is None) else None
+    places = places_of(pack)
+    return places[0] if len(places) == 1 else None
 
 
 def pack_in_one_place(records: Records, found: Finding) -> None:
     """Every pack is in exactly one place, and has a seat when and only when it is on a vehicle."""
     for pack in records.packs.values():
-        where = _places(pack)
+        where = places_of(pack)
         seated = (pack.vehicle_id is None) == (pack.seat is None)
-        found.look(where == 1 and seated, f"pack {pack.id} is in {where} places, seat {pack.seat}")
+        found.look(len(where) == 1 and seated, f"pack {pack.id} is in {len(where)} places, seat {pack.seat}")
 
 
 def bay_holds_one_pack(records: Records, found: Finding) -> None:

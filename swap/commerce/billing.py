@@ -10,7 +10,7 @@ third with the quantities that a named person confirms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -23,9 +23,10 @@ from swap.commerce.bookings import new_id, tend_bookings
 from swap.commerce.errors import BillNotReversible
 from swap.commerce.pricing import CENTI_KWH, FEN, UNIT_PRICE, PricedSwap, SeatEnergy, price_swap, to_decimal
 from swap.config.station_file import StationConfig
-from swap.errors import InvalidInput, NotFound
+from swap.errors import DatabaseAway, InvalidInput, NotFound
 from swap.events import EventKind, append_event
-from swap.reading.lists import BillRecord, get_bill
+from swap.reading.lists import get_bill
+from swap.reading.records import BillRecord
 from swap.store import Store
 from swap.tables import Bill, BillLine, Pack, Station, StationEvent, Swap, SwapSeat, VehicleRow
 
@@ -39,6 +40,14 @@ class Tariff(Protocol):
         """Price of one kWh at an instant, yuan."""
 
 
+class NotBilled(Exception):
+    """A completed swap for which no bill could be made; its cause is the `__cause__`."""
+
+    def __init__(self, swap_id: str, completed_at: datetime, reason: str) -> None:
+        self.swap_id = swap_id
+        super().__init__(f"swap {swap_id}, completed {completed_at.isoformat()}, is not billed: {reason}")
+
+
 @dataclass(frozen=True, slots=True)
 class CommerceReport:
     """What one run of `run_commerce` did."""
@@ -47,30 +56,38 @@ class CommerceReport:
     bills_issued: tuple[str, ...]
 
 
-def run_commerce(store: Store, config: StationConfig, tariff: Tariff, at: datetime) -> CommerceReport:
-    """End bookings that are over and bill what is completed. Called once a cycle; repeatable."""
-    bills = bill_completed_swaps(store, config, tariff, at)
+def run_commerce(
+    store: Store, config: StationConfig, tariff: Tariff, at: datetime, *, leave_out: Collection[str] = ()
+) -> CommerceReport:
+    """End bookings that are over and bill what is completed, as `bill_completed_swaps`. Called again and again."""
     with store.transaction() as db:
         ended = tend_bookings(db, config, at)
-    return CommerceReport(ended, bills)
+    return CommerceReport(ended, bill_completed_swaps(store, config, tariff, at, leave_out=leave_out))
 
 
-def bill_completed_swaps(store: Store, config: StationConfig, tariff: Tariff, at: datetime) -> tuple[str, ...]:
+def bill_completed_swaps(
+    store: Store, config: StationConfig, tariff: Tariff, at: datetime, *, leave_out: Collection[str] = ()
+) -> tuple[str, ...]:
     """Issue a bill for each completed swap that has none; their ids, in the order of completion.
 
     One transaction a bill. A swap that cannot be billed stops no other. A bill waits for the reading of the
     pack given back for `billing.reading_wait_s` after the completion.
 
+    Args:
+        leave_out: swaps that are not tried this time.
+
     Raises:
-        ExceptionGroup: the exceptions of swaps without a bill, after every other has been billed.
+        ExceptionGroup: a `NotBilled` for each swap without a bill, after every other has been billed.
+        DatabaseAway: the database cannot be used now.
     """
     issued: list[str] = []
-    errors: list[Exception] = []
+    errors: list[NotBilled] = []
     with store.reading() as db:
         pending = [
             item
             for item in _unbilled(db, config.station.id)
-            if (at - item[1]).total_seconds() >= config.billing.reading_wait_s or _measured(db, item[0])
+            if item[0] not in leave_out
+            and ((at - item[1]).total_seconds() >= config.billing.reading_wait_s or _measured(db, item[0]))
         ]
     for swap_id, completed_at, event_seq in pending:
         try:
@@ -82,9 +99,11 @@ def bill_completed_swaps(store: Store, config: StationConfig, tariff: Tariff, at
                     seat_energies(db, swap_id), energy_price_yuan, config.billing.service_price_yuan_per_kwh
                 )
                 issued.append(_issue(db, swap_id, SWAP, priced, at, "commerce", event_seq, {}))
+        except DatabaseAway:
+            raise
         except Exception as error:
-            error.add_note(f"swap {swap_id}, completed {completed_at.isoformat()}")
-            errors.append(error)
+            errors.append(NotBilled(swap_id, completed_at, str(error) or type(error).__name__))
+            errors[-1].__cause__ = error
     if errors:
         raise ExceptionGroup(f"{len(errors)} completed swap(s) could not be billed", errors)
     return tuple(issued)

@@ -31,7 +31,8 @@ from swap.commerce.slots import Room, SlotGrid, SlotRange, can_add, next_free
 from swap.config.station_file import StationConfig, VehicleModelSection
 from swap.errors import NotFound
 from swap.events import EventKind, append_event
-from swap.reading.lists import BookingRecord, get_booking
+from swap.reading.lists import get_booking
+from swap.reading.records import BookingRecord
 from swap.tables import Booking, Pack, Station, Swap, SwapSeat, VehicleRow
 
 BOOKED, ARRIVED, FULFILLED, FAILED = "booked", "arrived", "fulfilled", "failed"

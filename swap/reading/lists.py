@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
 
 from sqlmodel import Session, and_, col, func, or_, select
 
 from swap.errors import InvalidInput, NotFound
-from swap.reading.now import FaultRecord, SwapRecord, fault_record, local_name, swap_record
+from swap.places import local_name
+from swap.reading.now import fault_record
+from swap.reading.records import (
+    BillLineRecord,
+    BillRecord,
+    BookingRecord,
+    EventRecord,
+    FaultRecord,
+    Page,
+    SeatRecord,
+    SwapStory,
+)
 from swap.store import Store
 from swap.tables import (
     Bill,
@@ -24,113 +33,6 @@ from swap.tables import (
     SwapSeat,
     VehicleRow,
 )
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Some items and where the next page starts; None when this is the last."""
-
-    items: tuple[T, ...]
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class EventRecord:
-    """One entry of the journal."""
-
-    event_id: int
-    at: datetime
-    kind: str
-    actor: str
-    swap_id: str | None
-    pack_id: str | None
-    bay_id: str | None
-    lane_id: str | None
-    cause_id: int | None
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class SeatRecord:
-    """The packs exchanged in one seat."""
-
-    seat: int
-    old_pack_id: str | None
-    new_pack_id: str | None
-    old_bay_id: str | None
-    """Where the pack taken off went."""
-    new_bay_id: str | None
-    """Where the pack put on came from."""
-    last_settled_soe_kwh: float | None
-    returned_soe_kwh: float | None
-    returned_soc_pct: float | None
-    installed_soe_kwh: float | None
-    installed_soc_pct: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class BillLineRecord:
-    """One line of a bill."""
-
-    line_no: int
-    kind: str
-    seat: int | None
-    pack_id: str | None
-    payee_id: str
-    energy_kwh: Decimal
-    unit_price_yuan_per_kwh: Decimal
-    amount_yuan: Decimal
-    basis: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class BillRecord:
-    """One bill."""
-
-    bill_id: str
-    swap_id: str
-    kind: str
-    payer_id: str
-    issued_at: datetime
-    total_yuan: Decimal
-    flags: tuple[str, ...]
-    lines: tuple[BillLineRecord, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SwapDetail:
-    """One swap with everything that is known of it."""
-
-    swap: SwapRecord
-    seats: tuple[SeatRecord, ...]
-    timeline: tuple[EventRecord, ...]
-    bills: tuple[BillRecord, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SwapSummary:
-    """One swap in a list."""
-
-    swap: SwapRecord
-    seats: tuple[SeatRecord, ...]
-    bills: tuple[BillRecord, ...]
-    timeline: tuple[EventRecord, ...] = ()
-    """Empty where the list does not ask for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class BookingRecord:
-    """One booking."""
-
-    booking_id: str
-    station_id: str
-    vehicle_id: str
-    window_start_at: datetime
-    window_end_at: datetime
-    status: str
-    created_at: datetime
 
 
 def make_cursor(at: datetime, key: str) -> str:
@@ -159,7 +61,7 @@ def list_swaps(
     vehicle_id: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
-) -> Page[SwapSummary]:
+) -> Page[SwapStory]:
     """Swaps, the newest arrival first. `state` is a state of the session table, or "open" or "ended"."""
     query = (
         select(Swap, VehicleRow.fleet_id)
@@ -184,12 +86,12 @@ def list_swaps(
     rows = rows[:limit]
     last = rows[-1][0] if rows else None
     return Page(
-        _summaries(db, station_id, [(swap, fleet) for swap, fleet in rows], timelines=True),
-        make_cursor(last.arrived_at, last.id) if more and last is not None else None,
+        items=_stories(db, station_id, [(swap, fleet) for swap, fleet in rows], timelines=True),
+        next_cursor=make_cursor(last.arrived_at, last.id) if more and last is not None else None,
     )
 
 
-def latest_ended(db: Session, station_id: str, limit: int = 8) -> tuple[SwapSummary, ...]:
+def latest_ended(db: Session, station_id: str, limit: int = 8) -> tuple[SwapStory, ...]:
     """The swaps that ended last, newest first."""
     rows = db.exec(
         select(Swap, VehicleRow.fleet_id)
@@ -198,22 +100,24 @@ def latest_ended(db: Session, station_id: str, limit: int = 8) -> tuple[SwapSumm
         .order_by(col(Swap.ended_at).desc(), col(Swap.id).desc())
         .limit(limit)
     ).all()
-    return _summaries(db, station_id, [(swap, fleet) for swap, fleet in rows])
+    return _stories(db, station_id, [(swap, fleet) for swap, fleet in rows])
 
 
-def _summaries(
+def _stories(
     db: Session, station_id: str, rows: list[tuple[Swap, str]], *, timelines: bool = False
-) -> tuple[SwapSummary, ...]:
+) -> tuple[SwapStory, ...]:
     ids = [swap.id for swap, _ in rows]
     seats = _seats(db, station_id, ids)
     bills = _bills_by_swap(db, ids)
     told = _timelines(db, ids) if timelines else {}
     return tuple(
-        SwapSummary(
-            swap_record(swap, fleet),
-            seats.get(swap.id, ()),
-            bills.get(swap.id, ()),
-            tuple(told.get(swap.id, ())),
+        SwapStory.of(
+            swap,
+            swap_id=swap.id,
+            fleet_id=fleet,
+            seats=seats.get(swap.id, ()),
+            bills=bills.get(swap.id, ()),
+            timeline=told.get(swap.id, ()),
         )
         for swap, fleet in rows
     )
@@ -227,8 +131,8 @@ def _timelines(db: Session, swap_ids: list[str]) -> dict[str, list[EventRecord]]
     return told
 
 
-def get_swap(db: Session, station_id: str, swap_id: str) -> SwapSummary:
-    """One swap without its timeline. Raises NotFound."""
+def get_swap(db: Session, station_id: str, swap_id: str) -> SwapStory:
+    """One swap with everything that is known of it. Raises NotFound."""
     row = db.exec(
         select(Swap, VehicleRow.fleet_id)
         .join(VehicleRow, col(VehicleRow.id) == col(Swap.vehicle_id))
@@ -236,14 +140,7 @@ def get_swap(db: Session, station_id: str, swap_id: str) -> SwapSummary:
     ).first()
     if row is None:
         raise NotFound("swap", swap_id)
-    return _summaries(db, station_id, [(row[0], row[1])])[0]
-
-
-def swap_detail(db: Session, station_id: str, swap_id: str) -> SwapDetail:
-    """One swap with its timeline. Raises NotFound."""
-    summary = get_swap(db, station_id, swap_id)
-    events = db.exec(select(StationEvent).where(StationEvent.swap_id == swap_id).order_by(col(StationEvent.seq)))
-    return SwapDetail(summary.swap, summary.seats, tuple(_event(row) for row in events), summary.bills)
+    return _stories(db, station_id, [(row[0], row[1])], timelines=True)[0]
 
 
 def _seats(db: Session, station_id: str, swap_ids: list[str]) -> dict[str, tuple[SeatRecord, ...]]:
@@ -252,17 +149,10 @@ def _seats(db: Session, station_id: str, swap_ids: list[str]) -> dict[str, tuple
         select(SwapSeat).where(col(SwapSeat.swap_id).in_(swap_ids)).order_by(SwapSeat.swap_id, col(SwapSeat.seat))
     )
     for row in rows:
-        record = SeatRecord(
-            seat=row.seat,
-            old_pack_id=row.old_pack_id,
-            new_pack_id=row.new_pack_id,
+        record = SeatRecord.of(
+            row,
             old_bay_id=None if row.old_bay_id is None else local_name(station_id, row.old_bay_id),
             new_bay_id=None if row.new_bay_id is None else local_name(station_id, row.new_bay_id),
-            last_settled_soe_kwh=row.last_settled_soe_kwh,
-            returned_soe_kwh=row.returned_soe_kwh,
-            returned_soc_pct=row.returned_soc_pct,
-            installed_soe_kwh=row.installed_soe_kwh,
-            installed_soc_pct=row.installed_soc_pct,
         )
         found[row.swap_id] = (*found.get(row.swap_id, ()), record)
     return found
@@ -283,28 +173,20 @@ def _lines(db: Session, bill_ids: list[str]) -> dict[str, tuple[BillLineRecord, 
         select(BillLine).where(col(BillLine.bill_id).in_(bill_ids)).order_by(BillLine.bill_id, col(BillLine.line_no))
     )
     for row in rows:
-        record = BillLineRecord(
-            line_no=row.line_no,
-            kind=row.kind,
-            seat=row.seat,
-            pack_id=row.pack_id,
-            payee_id=row.payee_id,
+        record = BillLineRecord.of(
+            row,
             energy_kwh=Decimal(row.energy_centi_kwh).scaleb(-2),
             unit_price_yuan_per_kwh=Decimal(row.unit_price_1e4_yuan).scaleb(-4),
             amount_yuan=Decimal(row.amount_fen).scaleb(-2),
-            basis=dict(row.basis),
         )
         found[row.bill_id] = (*found.get(row.bill_id, ()), record)
     return found
 
 
 def _bill(row: Bill, lines: tuple[BillLineRecord, ...]) -> BillRecord:
-    return BillRecord(
+    return BillRecord.of(
+        row,
         bill_id=row.id,
-        swap_id=row.swap_id,
-        kind=row.kind,
-        payer_id=row.payer_id,
-        issued_at=row.issued_at,
         total_yuan=Decimal(row.total_fen).scaleb(-2),
         flags=tuple(flag for flag in row.flags.split(",") if flag),
         lines=lines,
@@ -332,8 +214,8 @@ def list_bills(
     rows = rows[:limit]
     lines = _lines(db, [row.id for row in rows])
     return Page(
-        tuple(_bill(row, lines.get(row.id, ())) for row in rows),
-        make_cursor(rows[-1].issued_at, rows[-1].id) if more else None,
+        items=tuple(_bill(row, lines.get(row.id, ())) for row in rows),
+        next_cursor=make_cursor(rows[-1].issued_at, rows[-1].id) if more else None,
     )
 
 
@@ -350,18 +232,8 @@ def get_bill(db: Session, station_id: str, bill_id: str) -> BillRecord:
 
 
 def _event(row: StationEvent) -> EventRecord:
-    return EventRecord(
-        event_id=row.seq,
-        at=row.at,
-        kind=row.kind,
-        actor=row.actor,
-        swap_id=row.swap_id,
-        pack_id=row.pack_id,
-        bay_id=None if row.bay_id is None else local_name(row.station_id, row.bay_id),
-        lane_id=row.lane_id,
-        cause_id=row.cause_seq,
-        data=dict(row.data),
-    )
+    bay_id = None if row.bay_id is None else local_name(row.station_id, row.bay_id)
+    return EventRecord.of(row, event_id=row.seq, cause_id=row.cause_seq, bay_id=bay_id)
 
 
 def latest_event_at(store: Store, station_id: str) -> datetime | None:
@@ -406,19 +278,11 @@ def list_events(
     rows = list(db.exec(query))
     more = len(rows) > limit
     rows = rows[:limit]
-    return Page(tuple(_event(row) for row in rows), str(rows[-1].seq) if more else None)
+    return Page(items=tuple(_event(row) for row in rows), next_cursor=str(rows[-1].seq) if more else None)
 
 
 def _booking(row: Booking) -> BookingRecord:
-    return BookingRecord(
-        booking_id=row.id,
-        station_id=row.station_id,
-        vehicle_id=row.vehicle_id,
-        window_start_at=row.window_start_at,
-        window_end_at=row.window_end_at,
-        status=row.status,
-        created_at=row.created_at,
-    )
+    return BookingRecord.of(row, booking_id=row.id)
 
 
 def list_bookings(
@@ -449,8 +313,8 @@ def list_bookings(
     more = len(rows) > limit
     rows = rows[:limit]
     return Page(
-        tuple(_booking(row) for row in rows),
-        make_cursor(rows[-1].window_start_at, rows[-1].id) if more else None,
+        items=tuple(_booking(row) for row in rows),
+        next_cursor=make_cursor(rows[-1].window_start_at, rows[-1].id) if more else None,
     )
 
 

@@ -5,15 +5,25 @@ Lists over time (swaps, events, bills) are in `swap/reading/lists.py`. Instants 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlmodel import Session, col, func, select
 
 from swap.config.station_file import StationConfig
 from swap.errors import NotFound
 from swap.events import EventKind
+from swap.places import local_name, place_of, place_within
+from swap.reading.records import (
+    BayRecord,
+    FaultRecord,
+    LaneRecord,
+    PackRecord,
+    QueueRecord,
+    SiteRecord,
+    StationRecord,
+    StationState,
+    SwapRecord,
+)
 from swap.tables import (
     LEASE_EXPIRES_S,
     Bay,
@@ -21,7 +31,6 @@ from swap.tables import (
     ControllerLease,
     FaultRow,
     Pack,
-    Party,
     SiteSample,
     Station,
     StationEvent,
@@ -31,241 +40,20 @@ from swap.tables import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PackRecord:
-    """One pack, where it is, and its last stored reading."""
-
-    pack_id: str
-    kind: str
-    owner_id: str
-    state: str
-    state_since_at: datetime
-    place: str
-    """`bay:A3`, `vehicle:YQ-001:1` (seat), `gripper:L1`, `tank` or `off_site`."""
-    rated_kwh: float
-    soh_pct: float
-    energy_kwh: float | None
-    soc_pct: float | None
-    temp_max_c: float | None
-    reading_at: datetime | None
-    charged_kwh: float
-
-
-@dataclass(frozen=True, slots=True)
-class BayRecord:
-    """One bay and what is in it."""
-
-    bay_id: str
-    position: int
-    role: str
-    blocked: bool
-    blocked_reason: str
-    charge_kw: float | None
-    setpoint_kw: float | None
-    limited_by: str
-    """Limit that decided the set-point; empty while no plan was made."""
-    reserved_by: str | None
-    """Open swap that takes its pack from here or puts one down here."""
-    pack: PackRecord | None
-
-
-@dataclass(frozen=True, slots=True)
-class SwapRecord:
-    """One swap without its timeline."""
-
-    swap_id: str
-    vehicle_id: str
-    fleet_id: str
-    booking_id: str | None
-    lane_id: str | None
-    recipe: str | None
-    pack_count: int
-    priority: int
-    state: str
-    phase: str
-    tries: int
-    entered_at: datetime
-    deadline_at: datetime | None
-    hold_reason: str | None
-    hold_detail: dict[str, Any]
-    checks: dict[str, Any]
-    arrived_at: datetime
-    dispatched_at: datetime | None
-    ended_at: datetime | None
-    end_reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class LaneRecord:
-    """One lane, the swap in it and what its gripper holds."""
-
-    lane_id: str
-    name_zh: str
-    name_en: str
-    recipe: str
-    swap_order: str
-    swap: SwapRecord | None
-    gripper_pack_id: str | None
-    refused: tuple[str, ...]
-    """Permissives that kept the next command from being sent when it was last tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueRecord:
-    """One truck that has checked in and waits for a lane."""
-
-    swap_id: str
-    vehicle_id: str
-    arrived_at: datetime
-    priority: int
-    booked_from_at: datetime | None
-    booked_until_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class SiteRecord:
-    """Power of the site at one instant."""
-
-    at: datetime
-    import_kw: float | None
-    charge_kw: float | None
-    limit_kw: float
-    ready_packs: int
-    queue_length: int
-
-
-@dataclass(frozen=True, slots=True)
-class FaultRecord:
-    """One occurrence of a fault."""
-
-    fault_id: int
-    code: int
-    level: int
-    source: str
-    raised_at: datetime
-    acknowledged_at: datetime | None
-    acknowledged_by: str | None
-    cleared_at: datetime | None
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class StationRecord:
-    """Who the station is and what it may do now."""
-
-    station_id: str
-    name_zh: str
-    name_en: str
-    timezone: str
-    operator_id: str
-    mode: str
-    mode_reason: str
-    mode_since_at: datetime
-    version: int
-    controller: str | None
-    """Host and process of the controller whose lease is fresh; None when none runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class StationState:
-    """The live state of one station in one database snapshot."""
-
-    station: StationRecord
-    bays: tuple[BayRecord, ...]
-    """In rack order."""
-    lanes: tuple[LaneRecord, ...]
-    queue: tuple[QueueRecord, ...]
-    """Highest priority first, then by arrival."""
-    site: SiteRecord | None
-    faults: tuple[FaultRecord, ...]
-    """Open ones, worst first."""
-
-
-def local_name(station_id: str, key: str) -> str:
-    """The id in the station file of a bay or lane whose key is `station:id`."""
-    return key.removeprefix(f"{station_id}:")
-
-
 def pack_record(station_id: str, pack: Pack) -> PackRecord:
-    """The record of a pack row."""
-    return PackRecord(
-        pack_id=pack.id,
-        kind=pack.kind,
-        owner_id=pack.owner_id,
-        state=pack.state,
-        state_since_at=pack.state_since_at,
-        place=_place(station_id, pack),
-        rated_kwh=pack.rated_kwh,
-        soh_pct=pack.soh_pct,
-        energy_kwh=pack.energy_kwh,
-        soc_pct=pack.soc_pct,
-        temp_max_c=pack.temp_max_c,
-        reading_at=pack.reading_at,
-        charged_kwh=pack.cycles_kwh,
-    )
-
-
-def _place(station_id: str, pack: Pack) -> str:
-    if pack.bay_id is not None:
-        return f"bay:{local_name(station_id, pack.bay_id)}"
-    if pack.vehicle_id is not None:
-        return f"vehicle:{pack.vehicle_id}:{pack.seat}"
-    if pack.gripper_lane_id is not None:
-        return f"gripper:{local_name(station_id, pack.gripper_lane_id)}"
-    return "tank" if pack.tank_station_id is not None else "off_site"
+    """The record of a pack row, its place as seen from a station."""
+    place = place_within(place_of(pack), station_id)
+    return PackRecord.of(pack, pack_id=pack.id, place=place, charged_kwh=pack.cycles_kwh)
 
 
 def swap_record(swap: Swap, fleet_id: str) -> SwapRecord:
     """The record of a swap row."""
-    return SwapRecord(
-        swap_id=swap.id,
-        vehicle_id=swap.vehicle_id,
-        fleet_id=fleet_id,
-        booking_id=swap.booking_id,
-        lane_id=swap.lane_id,
-        recipe=swap.recipe,
-        pack_count=swap.pack_count,
-        priority=swap.priority,
-        state=swap.state,
-        phase=swap.phase,
-        tries=swap.tries,
-        entered_at=swap.entered_at,
-        deadline_at=swap.deadline_at,
-        hold_reason=swap.hold_reason,
-        hold_detail=dict(swap.hold_detail),
-        checks=dict(swap.checks),
-        arrived_at=swap.arrived_at,
-        dispatched_at=swap.dispatched_at,
-        ended_at=swap.ended_at,
-        end_reason=swap.end_reason,
-    )
+    return SwapRecord.of(swap, swap_id=swap.id, fleet_id=fleet_id)
 
 
 def fault_record(fault: FaultRow) -> FaultRecord:
     """The record of a fault row."""
-    assert fault.id is not None
-    return FaultRecord(
-        fault_id=fault.id,
-        code=fault.code,
-        level=fault.level,
-        source=fault.source,
-        raised_at=fault.raised_at,
-        acknowledged_at=fault.acknowledged_at,
-        acknowledged_by=fault.acknowledged_by,
-        cleared_at=fault.cleared_at,
-        data=dict(fault.data),
-    )
-
-
-def _site_record(sample: SiteSample) -> SiteRecord:
-    return SiteRecord(
-        at=sample.at,
-        import_kw=sample.import_kw,
-        charge_kw=sample.charge_kw,
-        limit_kw=sample.limit_kw,
-        ready_packs=sample.ready_packs,
-        queue_length=sample.queue_length,
-    )
+    return FaultRecord.of(fault, fault_id=fault.id)
 
 
 def live_mark(db: Session, station_id: str) -> tuple[int, int]:
@@ -294,18 +82,8 @@ def _station_record(db: Session, row: Station) -> StationRecord:
     lease = db.get(ControllerLease, row.id)
     # The lease is kept in real time: two processes that run at different speeds must agree about it.
     fresh = lease is not None and (datetime.now(UTC) - lease.heartbeat_at).total_seconds() <= LEASE_EXPIRES_S
-    return StationRecord(
-        station_id=row.id,
-        name_zh=row.name_zh,
-        name_en=row.name_en,
-        timezone=row.timezone,
-        operator_id=row.operator_id,
-        mode=row.mode,
-        mode_reason=row.mode_reason,
-        mode_since_at=row.mode_since_at,
-        version=row.version,
-        controller=lease.holder if lease is not None and fresh else None,
-    )
+    holder = lease.holder if lease is not None and fresh else None
+    return StationRecord.of(row, station_id=row.id, controller=holder)
 
 
 def station_state(db: Session, config: StationConfig) -> StationState:
@@ -346,19 +124,7 @@ def _bays(db: Session, station_id: str, open_swap_ids: list[str]) -> tuple[BayRe
         for pack in db.exec(select(Pack).where(col(Pack.bay_id).in_([bay.id for bay in rows])))
     }
     return tuple(
-        BayRecord(
-            bay_id=bay.name,
-            position=bay.position,
-            role=bay.role,
-            blocked=bay.blocked,
-            blocked_reason=bay.blocked_reason,
-            charge_kw=bay.charge_kw,
-            setpoint_kw=bay.setpoint_kw,
-            limited_by=bay.limited_by,
-            reserved_by=reserved.get(bay.id),
-            pack=packs.get(bay.id),
-        )
-        for bay in rows
+        BayRecord.of(bay, bay_id=bay.name, reserved_by=reserved.get(bay.id), pack=packs.get(bay.id)) for bay in rows
     )
 
 
@@ -421,7 +187,7 @@ def newest_site(db: Session, station_id: str) -> SiteRecord | None:
     row = db.exec(
         select(SiteSample).where(SiteSample.station_id == station_id).order_by(col(SiteSample.id).desc()).limit(1)
     ).first()
-    return None if row is None else _site_record(row)
+    return None if row is None else SiteRecord.of(row)
 
 
 def site_history(db: Session, station_id: str, limit: int = 240) -> tuple[SiteRecord, ...]:
@@ -429,7 +195,7 @@ def site_history(db: Session, station_id: str, limit: int = 240) -> tuple[SiteRe
     rows = db.exec(
         select(SiteSample).where(SiteSample.station_id == station_id).order_by(col(SiteSample.id).desc()).limit(limit)
     ).all()
-    return tuple(_site_record(row) for row in reversed(rows))
+    return tuple(SiteRecord.of(row) for row in reversed(rows))
 
 
 def list_packs(
@@ -450,8 +216,3 @@ def get_pack(db: Session, station_id: str, pack_id: str) -> PackRecord:
     if row is None:
         raise NotFound("pack", pack_id)
     return pack_record(station_id, row)
-
-
-def party_names(db: Session) -> dict[str, tuple[str, str]]:
-    """Chinese and English name by party id."""
-    return {row.id: (row.name_zh, row.name_en) for row in db.exec(select(Party))}

@@ -15,7 +15,7 @@ from sqlmodel import and_, col, func, or_, select
 from scheduler.types import StationMode
 from swap.errors import InvalidInput, NotFound
 from swap.events import EventKind
-from swap.reading.now import local_name
+from swap.places import local_name
 from swap.tables import (
     Booking,
     ChargeSession,

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
 
-from sqlmodel import select
+from sqlmodel import Session as Db
+from sqlmodel import col, select
 
-from robotics.port import CommandCode, LinkLost, Refused, ResultCode
-from scheduler.types import PackState
+from robotics.port import CommandCode, LinkLost, Refused, ResultCode, SwapRobot
+from scheduler.types import PackState, StationMode
 from swap.events import EventKind, append_event
-from swap.station.answer_words import Answer, say
+from swap.messages.answers import STORED, Answer, say
+from swap.station.context import StationContext
 from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
+from swap.station.lanes import LaneRunner
+from swap.station.reconcile import Mismatch
 from swap.station.sequence.permissives import tripped
 from swap.station.sequence.recipe import CANCELLED, QUEUED
 from swap.station.sequence.session import Decision, DecisionKind, Phase
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import IllegalPackStep, PackTrigger
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Swap
-
-if TYPE_CHECKING:
-    from swap.station.controller import StationController
 
 log = logging.getLogger(__name__)
 
@@ -34,22 +37,66 @@ class Denied(Exception):
         super().__init__(say((self.answer,)))
 
 
+class StationActions(Protocol):
+    """What a request may have done: the part of the controller that answers need."""
+
+    @property
+    def context(self) -> StationContext:
+        """What the controller's parts share."""
+
+    @property
+    def robots(self) -> Mapping[str, SwapRobot]:
+        """By lane."""
+
+    @property
+    def lanes(self) -> Mapping[str, LaneRunner]:
+        """By lane."""
+
+    async def change_mode(self, trigger: ModeTrigger, reason: str, actor: str) -> StationMode:
+        """Store a change of mode. Raises IllegalMode."""
+
+    async def confirm(self, name: str) -> list[Mismatch]:
+        """A named person has looked: go on. Raises LinkLost, Refused."""
+
+    def trips(self) -> list[str]:
+        """Safety trips that the cells report now, as `lane: signal`."""
+
+
+def refuse_open(db: Db, station_id: str, reason: Answer, at: datetime) -> None:
+    """Refuse every open request: it was made for a station as it stood before. Call inside a transaction."""
+    rows = db.exec(
+        select(ControlRequest)
+        .where(ControlRequest.station_id == station_id, ControlRequest.status == "open")
+        .order_by(col(ControlRequest.id))
+    ).all()
+    for row in rows:
+        _settle(db, row, "refused", (reason,), at)
+
+
+def _settle(db: Db, row: ControlRequest, status: str, parts: tuple[Answer, ...], at: datetime) -> None:
+    row.status, row.answer, row.answered_at = status, say(parts), at
+    row.answer_parts = STORED.dump_python(parts, mode="json")
+    db.add(row)
+    append_event(
+        db,
+        station_id=row.station_id,
+        at=at,
+        kind=EventKind.REQUEST_ANSWERED,
+        actor=row.requested_by,
+        data={"request_id": row.id, "kind": row.kind, "status": status, "answer": row.answer},
+    )
+
+
 class Answerer:
     """Answers the open requests of one station, oldest first."""
 
-    def __init__(self, controller: StationController) -> None:
+    def __init__(self, controller: StationActions) -> None:
         self._controller = controller
 
     async def cycle(self) -> None:
         """Answer what is open."""
         context = self._controller.context
-        with context.store.reading() as db:
-            rows = db.exec(
-                select(ControlRequest)
-                .where(ControlRequest.station_id == context.station_id, ControlRequest.status == "open")
-                .order_by(ControlRequest.id)  # type: ignore[arg-type]
-            ).all()
-            waiting = [(row.id, row.kind, dict(row.arguments), row.requested_by) for row in rows]
+        waiting = await context.read(self._waiting)
         for request_id, kind, arguments, name in waiting:
             status = "refused"
             try:
@@ -63,19 +110,22 @@ class Answerer:
                 parts = (Answer("pack_forbids", codes),)
             except (LinkLost, Refused) as error:
                 parts = (Answer("device_refused", {"error": str(error)}),)
-            answer, stored = say(parts), [part.stored() for part in parts]
-            with context.store.transaction() as db:
-                row = db.get_one(ControlRequest, request_id)
-                row.status, row.answer, row.answer_parts, row.answered_at = status, answer, stored, context.clock.now()
-                db.add(row)
-                append_event(
-                    db,
-                    station_id=context.station_id,
-                    at=context.clock.now(),
-                    kind=EventKind.REQUEST_ANSWERED,
-                    actor=name,
-                    data={"request_id": request_id, "kind": kind, "status": status, "answer": answer},
-                )
+            await context.write(self._settlement(request_id, status, parts))
+
+    def _waiting(self, db: Db) -> list[tuple[int, str, dict[str, Any], str]]:
+        rows = db.exec(
+            select(ControlRequest)
+            .where(
+                ControlRequest.station_id == self._controller.context.station_id,
+                ControlRequest.status == "open",
+            )
+            .order_by(col(ControlRequest.id))
+        ).all()
+        return [(row.id, row.kind, dict(row.arguments), row.requested_by) for row in rows if row.id is not None]
+
+    def _settlement(self, request_id: int, status: str, parts: tuple[Answer, ...]) -> Callable[[Db], None]:
+        at = self._controller.context.clock.now()
+        return lambda db: _settle(db, db.get_one(ControlRequest, request_id), status, parts, at)
 
     async def _answer(self, kind: str, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
         controller = self._controller
@@ -84,26 +134,26 @@ class Answerer:
         if kind == "hold":
             for robot in controller.robots.values():
                 await robot.hold(f"asked by {name}")
-            controller.change_mode(ModeTrigger.HOLD, str(arguments.get("reason") or "asked"), name)
+            await controller.change_mode(ModeTrigger.HOLD, str(arguments.get("reason") or "asked"), name)
             return _said("held")
         if kind == "manual":
             for robot in controller.robots.values():
                 await robot.hold(f"manual work of {name}")
-            controller.change_mode(ModeTrigger.MANUAL, "manual work", name)
+            await controller.change_mode(ModeTrigger.MANUAL, "manual work", name)
             return _said("manual")
         if kind == "close":
-            controller.change_mode(ModeTrigger.CLOSE, str(arguments.get("reason") or "closed"), name)
+            await controller.change_mode(ModeTrigger.CLOSE, str(arguments.get("reason") or "closed"), name)
             return _said("closed")
         if kind == "decide":
             return await self._decide(arguments, name)
         if kind == "reset":
             return await self._reset(arguments, name)
         if kind == "cancel_swap":
-            return self._cancel(arguments, name)
+            return await self._cancel(arguments, name)
         if kind == "release_pack":
-            return self._release_pack(arguments, name)
+            return await self._release_pack(arguments, name)
         if kind == "release_bay":
-            return self._release_bay(arguments, name)
+            return await self._release_bay(arguments, name)
         raise Denied("unknown_kind", kind=repr(kind))
 
     async def _confirm(self, name: str) -> tuple[Answer, ...]:
@@ -116,7 +166,7 @@ class Answerer:
             "fire": ModeTrigger.FIRE_OVER,
         }
         if mode in leave:
-            controller.change_mode(leave[mode], "ended", name)
+            await controller.change_mode(leave[mode], "ended", name)
             if mode in ("closed", "thermal", "fire"):
                 return _said("open" if mode == "closed" else "confirm_again")
         for lane_id, cell in controller.context.cells.items():
@@ -184,10 +234,11 @@ class Answerer:
         await lane.watch.command(CommandCode.RESET, cell)
         return _said("reset")
 
-    def _cancel(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
+    async def _cancel(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
         context = self._controller.context
         now = context.clock.now()
-        with context.store.transaction() as db:
+
+        def store(db: Db) -> None:
             swap = db.get(Swap, str(arguments.get("swap_id")))
             if swap is None or swap.station_id != context.station_id:
                 raise Denied("no_swap", given=repr(arguments.get("swap_id")))
@@ -206,28 +257,34 @@ class Answerer:
                 swap_id=swap.id,
                 data={"seats": 0, "reason": "cancelled by a person"},
             )
+
+        await context.write(store)
         return _said("cancelled")
 
-    def _release_pack(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
+    async def _release_pack(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
         context = self._controller.context
         now = context.clock.now()
-        with context.store.transaction() as db:
+
+        def store(db: Db) -> str | None:
             pack = db.get(Pack, str(arguments.get("pack_id")))
             if pack is None:
                 raise Denied("no_pack", given=repr(arguments.get("pack_id")))
             if PackState(pack.state) is PackState.EVACUATED:
                 raise Denied("in_tank", pack_id=pack.id)
             set_pack_state(db, pack, PackTrigger.RELEASE, station_id=context.station_id, at=now, actor=name)
-            bay_name = pack.bay_id.split(":", 1)[1] if pack.bay_id else None
+            return pack.bay_id.split(":", 1)[1] if pack.bay_id else None
+
+        bay_name = await context.write(store)
         if bay_name is not None:
             context.watches.pop(bay_name, None)
         return _said("pack_released")
 
-    def _release_bay(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
+    async def _release_bay(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
         context = self._controller.context
         now = context.clock.now()
         bay_name = str(arguments.get("bay_id"))
-        with context.store.transaction() as db:
+
+        def store(db: Db) -> None:
             bay = db.get(Bay, context.bay_key(bay_name))
             if bay is None:
                 raise Denied("no_bay", given=repr(bay_name))
@@ -235,6 +292,8 @@ class Answerer:
             for fault in db.exec(select(FaultRow).where(FaultRow.source == f"bay:{bay_name}")).all():
                 if fault.open_key is not None:
                     close_fault(db, fault, at=now, actor=name)
+
+        await context.write(store)
         return _said("bay_released")
 
 

@@ -7,7 +7,7 @@ follows a loss of power: the axes do not know where they are, and a named person
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from sqlmodel import Session as Db
@@ -53,7 +53,11 @@ class CellWatch:
     """
 
     def __init__(
-        self, context: StationContext, lane: LaneSection, robot: SwapRobot, hold_station: Callable[[str], None]
+        self,
+        context: StationContext,
+        lane: LaneSection,
+        robot: SwapRobot,
+        hold_station: Callable[[str], Awaitable[object]],
     ) -> None:
         self.context = context
         self.lane = lane
@@ -69,37 +73,40 @@ class CellWatch:
         self._beaten = False
         """The cell's heartbeat has been seen to move."""
 
-    def load(self) -> None:
+    async def load(self) -> None:
         """Take up what is open: faults of the cell; a command outside of a swap is given up."""
-        context = self.context
-        with context.store.transaction() as db:
-            rows = db.exec(
-                select(FaultRow)
-                .where(FaultRow.station_id == context.station_id, FaultRow.source == self._source)
-                .where(col(FaultRow.open_key).is_not(None))
-            ).all()
-            names = {fault_by_code(row.code).name for row in rows}
-            self._shown = frozenset(n for n in names if fault_by_name(n).source is not FaultSource.OPERATIONS)
-            commands = db.exec(
-                select(RobotCommandRow)
-                .where(RobotCommandRow.lane_id == qualified(context.station_id, self.lane.id))
-                .where(RobotCommandRow.result == "open", col(RobotCommandRow.state).in_(_STATES.values()))
-            ).all()
-            for command in commands:
-                self._end(db, command.seq, "abandoned")
+        self._command, self._sent_at, self.home_by = None, None, None
+        self._shown = await self.context.write(self._load)
 
-    def look(self, cell: CellStatus, facts: CellFacts) -> None:
+    def _load(self, db: Db) -> frozenset[str]:
+        station_id = self.context.station_id
+        rows = db.exec(
+            select(FaultRow)
+            .where(FaultRow.station_id == station_id, FaultRow.source == self._source)
+            .where(col(FaultRow.open_key).is_not(None))
+        ).all()
+        commands = db.exec(
+            select(RobotCommandRow)
+            .where(RobotCommandRow.lane_id == qualified(station_id, self.lane.id))
+            .where(RobotCommandRow.result == "open", col(RobotCommandRow.state).in_(_STATES.values()))
+        ).all()
+        for command in commands:
+            self._end(db, command.seq, "abandoned")
+        names = {fault_by_code(row.code).name for row in rows}
+        return frozenset(n for n in names if fault_by_name(n).source is not FaultSource.OPERATIONS)
+
+    async def look(self, cell: CellStatus, facts: CellFacts) -> None:
         """Store faults that came and went, and hold the station where the cell asks for it."""
         shown = self._faults(cell, facts)
         if shown != self._shown:
-            self._store_faults(shown)
+            await self._store_faults(shown)
         if "owner_conflict" in shown:
-            self._hold_station("owner_conflict")
+            await self._hold_station("owner_conflict")
         homed = facts.signal(Signal.HOMED)
         if homed is True and self._command is None:
             self.home_by = None
         if homed is False and self.home_by is None and facts.signal(Signal.POWER_OK) is True:
-            self._hold_station("not_homed")
+            await self._hold_station("not_homed")
 
     def _faults(self, cell: CellStatus, facts: CellFacts) -> frozenset[str]:
         lost_s = self.lane.cell.heartbeat_lost_s
@@ -122,13 +129,16 @@ class CellWatch:
             names.add("owner_conflict")
         return frozenset(names)
 
-    def _store_faults(self, shown: frozenset[str]) -> None:
-        context, at = self.context, self.context.clock.now()
-        with context.store.transaction() as db:
-            for name in sorted(shown - self._shown):
-                raise_fault(db, station_id=context.station_id, name=name, source=self._source, at=at)
-            for name in sorted(self._shown - shown):
-                clear_fault(db, station_id=context.station_id, name=name, source=self._source, at=at)
+    async def _store_faults(self, shown: frozenset[str]) -> None:
+        station_id, at, before = self.context.station_id, self.context.clock.now(), self._shown
+
+        def store(db: Db) -> None:
+            for name in sorted(shown - before):
+                raise_fault(db, station_id=station_id, name=name, source=self._source, at=at)
+            for name in sorted(before - shown):
+                clear_fault(db, station_id=station_id, name=name, source=self._source, at=at)
+
+        await self.context.write(store)
         self._shown = shown
 
     def step_done(self, db: Db, at: datetime) -> None:
@@ -164,7 +174,8 @@ class CellWatch:
     async def command(self, code: CommandCode, cell: CellStatus) -> None:
         """Store and send a reset or a homing; its end is watched by `work`. Raises LinkLost or Refused."""
         context, now = self.context, self.context.clock.now()
-        with context.store.transaction() as db:
+
+        def store(db: Db) -> RobotCommand:
             stored = db.get_one(Station, context.station_id).last_seq_by_lane.get(self.lane.id, 0)
             command = RobotCommand(next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq), code)
             store_command(
@@ -176,8 +187,17 @@ class CellWatch:
                 state=_STATES[code],
                 at=now,
             )
-        self._command, self._sent_at = command, now
-        await self.robot.send(command)
+            return command
+
+        self._command = await context.write(store)
+        self._sent_at = now
+        context.last_seq[self.lane.id] = self._command.seq
+        await self._send(self._command)
+
+    async def _send(self, command: RobotCommand) -> None:
+        """A homing leaves only while the station may move; what stays here is sent when it may again."""
+        if command.code is not CommandCode.HOME or self.context.may_move():
+            await self.robot.send(command)
 
     @property
     def busy(self) -> bool:
@@ -201,13 +221,12 @@ class CellWatch:
             and waited_s / self.context.clock.speed >= RESEND_S
         ):
             try:
-                await self.robot.send(self._command)
+                await self._send(self._command)
             except (LinkLost, Refused) as error:
                 log.warning("lane %s: %s", self.lane.id, error)
         if not result:
             return True
-        with self.context.store.transaction() as db:
-            self._end(db, seq, result)
+        await self.context.write(lambda db: self._end(db, seq, result))
         self._command = None
         if cell.done_seq == seq:
             try:
@@ -216,7 +235,7 @@ class CellWatch:
                 log.warning("lane %s: %s", self.lane.id, error)
         if code is CommandCode.HOME and result != "done":
             self.home_by = None
-            self._hold_station("not_homed")
+            await self._hold_station("not_homed")
         return True
 
     def _end(self, db: Db, seq: int, result: str) -> None:

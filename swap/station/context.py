@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sqlmodel import Session as Db
 from sqlmodel import col, select
@@ -31,10 +31,13 @@ from scheduler.types import (
 )
 from swap.config.station_file import StationConfig
 from swap.station.clock import Clock
+from swap.station.life.database import DirectDatabase
 from swap.station.records import qualified
 from swap.station.sequence.recipe import QUEUED, load_recipe
-from swap.store import Store
-from swap.tables import Bay, Booking, Pack, Station, Swap, SwapSeat, VehicleRow
+from swap.station.sequence.sequencer import MOVING_MODES
+from swap.tables import Bay, Booking, Pack, Swap, SwapSeat, VehicleRow
+
+T = TypeVar("T")
 
 
 class Prices(Protocol):
@@ -46,9 +49,12 @@ class Prices(Protocol):
 
 @dataclass
 class StationContext:
-    """Shared by the loops of one controller; the database stays the truth of all that must survive."""
+    """Shared by the loops of one controller; the database stays the truth of all that must survive.
 
-    store: Store
+    A transaction runs on another thread: it is given a copy (`still`) of what it reads here, and changes nothing.
+    """
+
+    database: DirectDatabase
     config: StationConfig
     clock: Clock
     prices: Prices | None = None
@@ -57,6 +63,11 @@ class StationContext:
     limits: Mapping[str, PackLimits] = field(default_factory=dict)
     thermal_rule: ThermalRule = field(default_factory=ThermalRule)
     mode: StationMode = StationMode.HELD
+    mode_reason: str = ""
+    holding: int = 0
+    """Holds of the station that are on their way into the database: nothing begins to move meanwhile."""
+    last_seq: dict[str, int] = field(default_factory=dict)
+    """Newest stored command number by lane."""
     cells: dict[str, CellStatus] = field(default_factory=dict)
     readings: dict[str, PackReading] = field(default_factory=dict)
     """By bay name of the station file."""
@@ -69,12 +80,14 @@ class StationContext:
     """What this controller writes into the owner word of its cells; None where nobody claims them."""
 
     @classmethod
-    def build(cls, store: Store, config: StationConfig, clock: Clock, prices: Prices | None = None) -> StationContext:
+    def build(
+        cls, database: DirectDatabase, config: StationConfig, clock: Clock, prices: Prices | None = None
+    ) -> StationContext:
         """The context of a station file."""
         max_age_s = min(d.max_age_s for d in config.rack_devices)
         specs = {kind.id: spec_from_section(kind) for kind in config.pack_kinds}
         return cls(
-            store=store,
+            database=database,
             config=config,
             clock=clock,
             prices=prices,
@@ -87,6 +100,27 @@ class StationContext:
     def station_id(self) -> str:
         """The station's id."""
         return self.config.station.id
+
+    async def write(self, work: Callable[[Db], T]) -> T:
+        """Run one write transaction; `work` changes no memory. Raises DatabaseLost."""
+        return await self.database.write(work)
+
+    async def read(self, work: Callable[[Db], T]) -> T:
+        """Run one read transaction; `work` changes no memory. Raises DatabaseLost."""
+        return await self.database.read(work)
+
+    def still(self) -> StationContext:
+        """A copy that the other loops do not change, for a transaction on another thread."""
+        return replace(
+            self,
+            cells=dict(self.cells),
+            readings=dict(self.readings),
+            kept_off=dict(self.kept_off),
+        )
+
+    def may_move(self) -> bool:
+        """Whether a command may leave at this moment."""
+        return self.mode in MOVING_MODES and not self.holding and self.database.opened.is_set()
 
     def bay_key(self, name: str) -> str:
         """Database key of a bay."""
@@ -112,11 +146,6 @@ class StationContext:
                 return None
             total_kw += reading.charge_kw
         return total_kw
-
-    def refresh_mode(self, db: Db) -> StationMode:
-        """Read the stored mode."""
-        self.mode = StationMode(db.get_one(Station, self.station_id).mode)
-        return self.mode
 
     def occupied(self, position: int) -> bool | None:
         """What the cells' occupancy sensors say of a bay position; None when no fresh cell knows."""

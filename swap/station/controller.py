@@ -1,50 +1,56 @@
 """The live controller of one station: loops over the pure decisions, one writer of the station's state.
 
-Each loop's step can be called once in a test. Link errors are handled inside (readings age, the station is
-held); any other exception ends every loop: robots hold, charging 0 kW, and the process stops.
+Each loop's step can be called once in a test. Link errors are handled inside (readings age, the station is held), a
+lost database by `swap.station.life.guard`; any other exception ends every loop: robots hold, charging 0 kW.
+
+Loops that look never wait in the database; loops that act await their commits and stand still while it is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
-from sqlmodel import col, select
+from sqlmodel import Session as Db
+from sqlmodel import select
 
 from battery_bms.port import ChargerBank, PackMonitor, SiteMeter
 from robotics.port import LinkLost, Refused, Signal, SwapRobot
 from scheduler.queueing import next_dispatch
 from scheduler.types import StationMode
+from swap.errors import DatabaseAway
 from swap.events import EventKind, append_event
 from swap.station.answers import Answerer
 from swap.station.context import StationContext
-from swap.station.faults import clear_fault, raise_fault
 from swap.station.lanes import LaneRunner
 from swap.station.lease import Lease
+from swap.station.life.database import DatabaseLost
+from swap.station.life.guard import DatabaseGuard, Outage
+from swap.station.life.status import ControlBoard, ControlStatus
+from swap.station.life.watchdog import WATCH_S, Gap, Watchdog
 from swap.station.rack import RackRunner
 from swap.station.reconcile import Mismatch, reconcile
 from swap.station.records import change_mode
+from swap.station.resume import begin_control, clear_losses, journal_outage, stored_mode
 from swap.station.sequence.permissives import tripped
-from swap.station.sequence.recipe import QUEUED
+from swap.station.sequence.recipe import QUEUED, StepTable
 from swap.station.sequence.sequencer import MOVING_MODES
-from swap.station.sequence.session import Decision, DecisionKind, Phase
+from swap.station.sequence.session import Decision, DecisionKind, Phase, Session
 from swap.station.states.modes import ModeTrigger
 from swap.station.thermal import ThermalRunner
-from swap.tables import Station, StationEvent, Swap
+from swap.tables import Swap
 
 log = logging.getLogger(__name__)
 
 CLAIM_WAIT_S = 5.0
 """Real seconds in which a cell's former owner may still be heard: a PLC lets a silent one go after 3 s."""
 
+_NOT_FIRE = frozenset(StationMode) - {StationMode.FIRE}
+
 
 class CellOwned(Exception):
     """Another controller owns a cell; this one must not run."""
-
-
-BackgroundStep = tuple[float, Callable[[], object]]
-"""Period in real seconds and a step that works on the database only, such as billing."""
 
 
 class StationController:
@@ -55,7 +61,7 @@ class StationController:
         robots: one for each lane of the station file.
         monitor, chargers, meter: the rack's ports.
         lease: already acquired.
-        background: further steps by name, called at their period; they must not touch devices.
+        board: where its status hangs.
     """
 
     def __init__(
@@ -66,7 +72,7 @@ class StationController:
         chargers: ChargerBank,
         meter: SiteMeter | None,
         lease: Lease,
-        background: Mapping[str, BackgroundStep] | None = None,
+        board: ControlBoard | None = None,
     ) -> None:
         self.context = context
         self.robots = {robot.lane_id: robot for robot in robots}
@@ -76,55 +82,55 @@ class StationController:
         }
         self.lease = lease
         context.owner_token = lease.token
-        self.background = dict(background or {})
+        self.board = board if board is not None else ControlBoard()
         self.thermal = ThermalRunner(context, self.lanes)
         self.answers = Answerer(self)
         self._reconcile_by: str | None = None
         self.started = asyncio.Event()
+        self._steps = 0
+        """Steps under way that use the database."""
+        self._idle = asyncio.Event()
+        """There is no such step."""
+        self._idle.set()
+        self._since_at = context.clock.now()
+        self.watchdog = Watchdog(self.lanes, lambda: asyncio.get_running_loop().time())
 
     # start and end
 
-    def recover(self) -> bool:
+    async def recover(self) -> bool:
         """Take up the stored state; returns whether the last controller ended without saying so.
 
         After a clean stop the mode stays what it was; after an unclean one the station is held.
         """
-        context = self.context
-        now = context.clock.now()
-        with context.store.transaction() as db:
-            last = db.exec(
-                select(StationEvent)
-                .where(StationEvent.station_id == context.station_id)
-                .where(
-                    col(StationEvent.kind).in_([EventKind.CONTROLLER_STARTED.value, EventKind.CONTROLLER_STOPPED.value])
-                )
-                .order_by(col(StationEvent.seq).desc())
-            ).first()
-            unclean = last is not None and last.kind == EventKind.CONTROLLER_STARTED
-            append_event(
-                db,
-                station_id=context.station_id,
-                at=now,
-                kind=EventKind.CONTROLLER_STARTED,
-                data={"holder": self.lease.holder, "unclean": unclean},
-            )
-            mode = StationMode(db.get_one(Station, context.station_id).mode)
-            if unclean and mode in (StationMode.AUTOMATIC, StationMode.CLOSED, StationMode.MANUAL):
-                raise_fault(db, station_id=context.station_id, name="controller_restarted", source="controller", at=now)
-                change_mode(
-                    db,
-                    station_id=context.station_id,
-                    trigger=ModeTrigger.HOLD,
-                    reason="restart",
-                    actor="controller",
-                    at=now,
-                )
-            context.refresh_mode(db)
-        for lane in self.lanes.values():
-            lane.load(restarted=unclean)
-        self.thermal.load(restarted=unclean)
-        self._reconcile_by = "controller"
+        context, now = self.context, self.context.clock.now()
+
+        def begin(db: Db) -> tuple[bool, tuple[StationMode, str]]:
+            unclean = begin_control(db, context.station_id, self.lease.holder, now)
+            return unclean, stored_mode(db, context.station_id)
+
+        unclean, mode = await context.write(begin)
+        await self._load(*mode, restarted=unclean)
         return unclean
+
+    async def _load(self, mode: StationMode, reason: str, *, restarted: bool) -> None:
+        self.context.mode, self.context.mode_reason = mode, reason
+        for lane in self.lanes.values():
+            await lane.load(restarted=restarted)
+        await self.thermal.load(restarted=restarted)
+        self.rack.load()
+        self._reconcile_by = "controller"
+
+    async def _take_up(self, outage: Outage) -> None:
+        """The database is back: journal what was done without it, and read everything anew. Raises DatabaseLost."""
+        context, now = self.context, self.context.clock.now()
+
+        def tell(db: Db) -> tuple[StationMode, str]:
+            self.lease.renew(db)
+            journal_outage(db, context.station_id, outage, now, context.clock.speed)
+            return stored_mode(db, context.station_id)
+
+        await self._load(*await context.write(tell), restarted=True)
+        self.watchdog.begin_anew()
 
     async def connect(self) -> None:
         """Open every link and take a first look at every device."""
@@ -163,14 +169,13 @@ class StationController:
         Raises:
             CellOwned: another controller keeps a cell; nothing was written to any device.
         """
-        unclean = self.recover()
+        unclean = await self.recover()
         await self.connect()
         try:
             await self.claim(claim_wait_s)
         except BaseException:
-            self._say_stopped({})
             await self._close_links()
-            self.lease.release()
+            await self._give_up({})
             raise
         if not unclean and self.context.mode in MOVING_MODES:
             for lane in self.lanes.values():
@@ -183,20 +188,34 @@ class StationController:
         Raises:
             CellOwned: another controller keeps a cell; nothing was done.
         """
-        await self.start()
+        try:
+            await self.start()
+            await self._run()
+        finally:
+            self.board.stop()
+            self.context.database.close()
+
+    async def _run(self) -> None:
+        context, database = self.context, self.context.database
+        guard = DatabaseGuard(database, context.clock, self.robots, self.rack.chargers, self._take_up, self._idle)
+        database.watch()
         try:
             async with asyncio.TaskGroup() as group:
                 for lane in self.lanes.values():
-                    group.create_task(self._every(lane.lane.cell.poll_s, lane.cycle), name=f"lane {lane.lane.id}")
-                poll_s = min(d.poll_s for d in self.context.config.rack_devices)
-                group.create_task(self._every(poll_s, self.rack_cycle), name="rack")
-                cycle_s = max(self.context.config.charging.cycle_s / self.context.clock.speed, 0.5)
+                    seen = asyncio.Event()
+                    group.create_task(self._look_at_lane(lane, seen), name=f"look at lane {lane.lane.id}")
+                    group.create_task(self._after(seen, self._lane_step(lane)), name=f"lane {lane.lane.id}")
+                seen = asyncio.Event()
+                group.create_task(self._look_at_rack(seen), name="look at the rack")
+                group.create_task(self._after(seen, self.rack_step), name="rack")
+                cycle_s = max(context.config.charging.cycle_s / context.clock.speed, 0.5)
                 group.create_task(self._every(cycle_s, self.rack.charge_cycle), name="charging")
                 group.create_task(self._every(0.25, self.dispatch_cycle), name="dispatch")
                 group.create_task(self._every(0.2, self.answers.cycle), name="requests")
                 group.create_task(self._every(1.0, self.lease_cycle), name="lease")
-                for name, (period_s, step) in self.background.items():
-                    group.create_task(self._every(period_s, _as_async(step)), name=name)
+                group.create_task(self._every(1.0, self.slow_cycle), name="slow database")
+                group.create_task(guard.run(), name="database")
+                group.create_task(self._watch(), name="watchdog")
                 self.started.set()
         finally:
             await asyncio.shield(self.stop())
@@ -206,19 +225,27 @@ class StationController:
         for robot in self.robots.values():
             await robot.hold("controller stopped")
         unconfirmed = await self.rack.chargers.stop_all()
-        self._say_stopped(unconfirmed)
         await self._close_links()
-        self.lease.release()
+        await self._give_up(unconfirmed)
 
-    def _say_stopped(self, unconfirmed: Mapping[str, str]) -> None:
-        with self.context.store.transaction() as db:
+    async def _give_up(self, unconfirmed: Mapping[str, str]) -> None:
+        """Say the clean end and free the station, in one commit. Without a database the next start finds neither."""
+        now = self.context.clock.now()
+
+        def store(db: Db) -> None:
             append_event(
                 db,
                 station_id=self.context.station_id,
-                at=self.context.clock.now(),
+                at=now,
                 kind=EventKind.CONTROLLER_STOPPED,
                 data={"chargers_not_confirmed": dict(unconfirmed)},
             )
+            self.lease.give_up(db)
+
+        try:
+            await self.context.write(store)
+        except (DatabaseLost, DatabaseAway) as error:
+            log.error("the clean end is not stored, the next start will ask for a person: %s", error)
 
     async def _close_links(self) -> None:
         for robot in self.robots.values():
@@ -227,27 +254,99 @@ class StationController:
         if self.rack.meter is not None:
             await self.rack.meter.close()
 
-    async def _every(self, period_s: float, step: Callable[[], Awaitable[object]]) -> None:
-        """Call a step every `period_s` real seconds; a late step is not caught up."""
-        loop = asyncio.get_running_loop()
-        due = loop.time()
+    # loops
+
+    async def _look_at_lane(self, lane: LaneRunner, seen: asyncio.Event) -> None:
+        async def look() -> None:
+            await lane.look()
+            self.watchdog.looked(lane.lane.id)
+            seen.set()
+
+        await _paced(lane.lane.cell.poll_s, look)
+
+    async def _look_at_rack(self, seen: asyncio.Event) -> None:
+        async def look() -> None:
+            await self.rack.look()
+            seen.set()
+
+        await _paced(min(d.poll_s for d in self.context.config.rack_devices), look)
+
+    def _lane_step(self, lane: LaneRunner) -> Callable[[], Awaitable[object]]:
+        async def step() -> None:
+            gap = self.watchdog.take_gap(lane.lane.id)
+            if gap is not None and lane.at_work:
+                await self._hold_after(gap, lane)
+            await lane.act()
+            self.watchdog.worked(lane.lane.id)
+
+        return step
+
+    async def _after(self, seen: asyncio.Event, step: Callable[[], Awaitable[object]]) -> None:
+        """Call a step after each look; looks that come while it works are one."""
         while True:
+            await seen.wait()
+            seen.clear()
+            await self._guarded(step)
+
+    async def _every(self, period_s: float, step: Callable[[], Awaitable[object]]) -> None:
+        await _paced(period_s, lambda: self._guarded(step))
+
+    async def _guarded(self, step: Callable[[], Awaitable[object]]) -> None:
+        """One step that uses the database; not begun, and given up, while that is lost."""
+        await self.context.database.opened.wait()
+        self._steps += 1
+        self._idle.clear()
+        try:
             await step()
-            due = max(due + period_s, loop.time())
-            await asyncio.sleep(max(0.0, due - loop.time()))
+        except DatabaseLost as error:
+            log.info("a step is given up: %s", error)
+        finally:
+            self._steps -= 1
+            if self._steps == 0:
+                self._idle.set()
+
+    async def _watch(self) -> None:
+        """Measure the loop's own lag and hang out the status."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self.board.publish(self._status(loop.time()))
+            due_s = loop.time() + WATCH_S
+            await asyncio.sleep(WATCH_S)
+            self.watchdog.lagged(loop.time() - due_s)
+
+    def _status(self, now_s: float) -> ControlStatus:
+        context, database = self.context, self.context.database
+        cells = {lane_id: context.cells.get(lane_id) for lane_id in self.lanes}
+        return ControlStatus(
+            at_s=now_s,
+            since_at=self._since_at,
+            mode=context.mode,
+            held_why="" if context.mode in MOVING_MODES else context.mode_reason,
+            database=database.state,
+            database_reason=database.reason,
+            oldest_write_s=database.oldest_write_s(),
+            loop_lag_s=self.watchdog.loop_lag_s(),
+            gap_s=self.watchdog.gap_s(),
+            links={k: cell is not None and self.lanes[k].cell_facts(cell).fresh for k, cell in cells.items()},
+        )
 
     # steps
 
     async def rack_cycle(self) -> None:
-        """Readings; a detection of heat starts the thermal procedure at once."""
-        hot = await self.rack.read_cycle()
+        """Look at the rack, and work on what was seen."""
+        await self.rack.look()
+        await self.rack_step()
+
+    async def rack_step(self) -> None:
+        """Store the readings; a detection of heat starts the thermal procedure at once."""
+        hot = await self.rack.judge()
         if hot:
-            self.thermal.detect(hot)
+            await self.thermal.detect(hot)
         if self.rack.must_stop_charging():
             await self.rack.charge_cycle()
         await self.thermal.cycle()
         if self._reconcile_by is not None and self._all_seen():
-            self.reconcile_now(self._reconcile_by)
+            await self.reconcile_now(self._reconcile_by)
             self._reconcile_by = None
 
     def _all_seen(self) -> bool:
@@ -262,49 +361,87 @@ class StationController:
             return
         if all(lane.session is not None for lane in self.lanes.values()):
             return
-        with context.store.reading() as db:
-            waiting = db.exec(
-                select(Swap.id).where(Swap.station_id == context.station_id, Swap.state == QUEUED).limit(1)
-            ).first()
-        if waiting is None:
+        if await context.read(self._nobody_waits):
             return
-        with context.store.transaction() as db:
-            view = context.view(db)
-            chosen = next_dispatch(view, context.policy)
-            if chosen is not None:
-                self.lanes[chosen.lane_id].dispatch(db, chosen)
+        found = await context.write(lambda db: self._dispatch(db, context.still()))
+        if found is not None:
+            lane, session, table = found
+            lane.take_up(session, table)
+
+    def _nobody_waits(self, db: Db) -> bool:
+        query = select(Swap.id).where(Swap.station_id == self.context.station_id, Swap.state == QUEUED).limit(1)
+        return db.exec(query).first() is None
+
+    def _dispatch(self, db: Db, still: StationContext) -> tuple[LaneRunner, Session, StepTable] | None:
+        if stored_mode(db, still.station_id)[0] is not StationMode.AUTOMATIC:
+            return None  # held meanwhile
+        chosen = next_dispatch(still.view(db), still.policy)
+        if chosen is None:
+            return None
+        lane = self.lanes[chosen.lane_id]
+        return lane, *lane.dispatch(db, chosen)
 
     async def lease_cycle(self) -> None:
         """Say that this controller lives; losing the lease ends it."""
-        self.lease.beat()
+        await self.context.write(self.lease.renew)
+
+    async def slow_cycle(self) -> None:
+        """Tell the journal of a slow time of the database, once it is over."""
+        slow_s = self.context.database.slow_s()
+        if slow_s is not None:
+            await self._tell(EventKind.DATABASE_SLOW, {"waited_s": round(slow_s, 2)})
+
+    async def _tell(self, kind: EventKind, data: dict[str, object], lane_id: str | None = None) -> None:
+        station_id, at = self.context.station_id, self.context.clock.now()
+        await self.context.write(
+            lambda db: append_event(db, station_id=station_id, at=at, kind=kind, lane_id=lane_id, data=data)
+        )
+
+    async def _hold_after(self, gap: Gap, lane: LaneRunner) -> None:
+        """Nobody looked, or nothing could be commanded, while a swap went on: held for a person."""
+        self.context.holding += 1
+        try:
+            await lane.robot.hold("control gap")
+            await self._tell(EventKind.CONTROL_GAP, {"what": gap.what, "gap_s": round(gap.seconds, 2)}, lane.lane.id)
+            await self.hold_station("control_gap")
+        finally:
+            self.context.holding -= 1
 
     # what people and trips ask
 
-    def hold_station(self, reason: str, actor: str = "controller") -> None:
+    async def hold_station(self, reason: str, actor: str = "controller") -> None:
         """Hold the whole station; nothing is written where it is held, manual, in thermal or fire mode.
 
         A released fire system puts the station into fire mode from any mode.
         """
-        if reason == Signal.FIRE_OK:
-            if self.context.mode is not StationMode.FIRE:
-                self.change_mode(ModeTrigger.FIRE, reason, actor)
+        fire = reason == Signal.FIRE_OK
+        from_modes = _NOT_FIRE if fire else MOVING_MODES
+        if self.context.mode not in from_modes:
             return
-        if self.context.mode not in (StationMode.AUTOMATIC, StationMode.CLOSED):
-            return
-        self.change_mode(ModeTrigger.HOLD, reason, actor)
+        self.context.holding += 1
+        try:
+            trigger = ModeTrigger.FIRE if fire else ModeTrigger.HOLD
+            await self.change_mode(trigger, reason, actor, only_from=from_modes)
+        finally:
+            self.context.holding -= 1
 
-    def change_mode(self, trigger: ModeTrigger, reason: str, actor: str) -> StationMode:
-        """Store a change of mode. Raises IllegalMode where the table has none."""
+    async def change_mode(
+        self, trigger: ModeTrigger, reason: str, actor: str, *, only_from: Collection[StationMode] | None = None
+    ) -> StationMode:
+        """Store a change of mode; nothing changes where the stored mode is none of `only_from`.
+
+        Raises:
+            IllegalMode: the table of modes has no such change.
+        """
         context = self.context
-        with context.store.transaction() as db:
-            context.mode = change_mode(
-                db,
-                station_id=context.station_id,
-                trigger=trigger,
-                reason=reason,
-                actor=actor,
-                at=context.clock.now(),
-            )
+        at = context.clock.now()
+
+        def store(db: Db) -> tuple[StationMode, str]:
+            if only_from is None or stored_mode(db, context.station_id)[0] in only_from:
+                change_mode(db, station_id=context.station_id, trigger=trigger, reason=reason, actor=actor, at=at)
+            return stored_mode(db, context.station_id)
+
+        context.mode, context.mode_reason = await context.write(store)
         return context.mode
 
     def trips(self) -> list[str]:
@@ -326,7 +463,7 @@ class StationController:
         Raises:
             LinkLost, Refused: a cell did not take the withdrawal of its hold; the station stays held.
         """
-        mismatches = self.reconcile_now(name)
+        mismatches = await self.reconcile_now(name)
         going_on = [lane for lane in self.lanes.values() if not lane.waits_for_decision]
         for lane in self.lanes.values():
             lane.watch.home_by = name  # a lane that waits for a decision homes after it, and holds nobody up till then
@@ -338,43 +475,43 @@ class StationController:
                 await lane.robot.hold("not every cell took the confirmation")
             raise
         if self.context.mode is StationMode.HELD:
-            self.change_mode(ModeTrigger.CONFIRM, "confirmed", name)
-        with self.context.store.transaction() as db:
-            clear_fault(
-                db,
-                station_id=self.context.station_id,
-                name="controller_restarted",
-                source="controller",
-                at=self.context.clock.now(),
-                actor=name,
-            )
+            await self.change_mode(ModeTrigger.CONFIRM, "confirmed", name)
+        station_id, at = self.context.station_id, self.context.clock.now()
+        await self.context.write(lambda db: clear_losses(db, station_id, at, name))
         for lane in going_on:
             if lane.session is not None and lane.session.phase is Phase.HELD:
                 await lane.decide(Decision(DecisionKind.CONTINUE, name))
         return mismatches
 
-    def reconcile_now(self, actor: str) -> list[Mismatch]:
+    async def reconcile_now(self, actor: str) -> list[Mismatch]:
         """Compare record and sensors and store the differences."""
-        context = self.context
-        positions = {b.id: b.position for b in context.config.bays}
+        still = self.context.still()
+        positions = {b.id: b.position for b in still.config.bays}
         busy = {lane_id for lane_id, lane in self.lanes.items() if lane.session is not None}
-        with context.store.transaction() as db:
-            return reconcile(
+        occupied = {p: still.occupied(p) for p in positions.values()}
+        readings = {k: v for k, v in still.readings.items() if still.reading_fresh(k)}
+        at = still.clock.now()
+        return await self.context.write(
+            lambda db: reconcile(
                 db,
-                station_id=context.station_id,
-                at=context.clock.now(),
+                station_id=still.station_id,
+                at=at,
                 actor=actor,
                 positions=positions,
                 in_motion=self.rack.bays_in_motion(db),
                 busy_lanes=busy,
-                occupied={p: context.occupied(p) for p in positions.values()},
-                readings={k: v for k, v in context.readings.items() if context.reading_fresh(k)},
-                cells=context.cells,
+                occupied=occupied,
+                readings=readings,
+                cells=still.cells,
             )
+        )
 
 
-def _as_async(step: Callable[[], object]) -> Callable[[], Awaitable[object]]:
-    async def run() -> object:
-        return await asyncio.to_thread(step)
-
-    return run
+async def _paced(period_s: float, step: Callable[[], Awaitable[object]]) -> None:
+    """Call a step every `period_s` real seconds; a late step is not caught up."""
+    loop = asyncio.get_running_loop()
+    due_s = loop.time()
+    while True:
+        await step()
+        due_s = max(due_s + period_s, loop.time())
+        await asyncio.sleep(max(0.0, due_s - loop.time()))

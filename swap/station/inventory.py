@@ -14,24 +14,12 @@ from sqlmodel import col, select
 
 from scheduler.types import PackState
 from swap.events import EventKind, append_event
+from swap.places import place_of
 from swap.station.records import qualified
 from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import Move, Place
 from swap.station.states.pack_states import PackTrigger, next_pack_state
 from swap.tables import Bay, ChargeSession, Pack, Swap, SwapSeat
-
-
-def place_of(pack: Pack) -> str:
-    """Where a pack is, as events name it."""
-    if pack.bay_id is not None:
-        return f"bay:{pack.bay_id}"
-    if pack.vehicle_id is not None:
-        return f"vehicle:{pack.vehicle_id}:{pack.seat}"
-    if pack.gripper_lane_id is not None:
-        return f"gripper:{pack.gripper_lane_id}"
-    if pack.tank_station_id is not None:
-        return f"tank:{pack.tank_station_id}"
-    return "off_site"
 
 
 def _put(

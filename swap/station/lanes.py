@@ -1,9 +1,14 @@
-"""One lane, live: read the cell, take one step of its swap, store it, then carry out its effects."""
+"""One lane, live: read the cell, take one step of its swap, store it, then carry out its effects.
+
+Looking and acting are apart: while a step waits for its commit, the cell is looked at as before, and held where the
+swap would be.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from sqlmodel import Session as Db
@@ -41,10 +46,12 @@ log = logging.getLogger(__name__)
 
 POWER_OFF_KW = 0.5
 """A charger below this gives nothing: the pack may be picked."""
+MEANWHILE_S = 0.3
+"""Real seconds of a step after which the looks themselves hold the cell."""
 
 
 class LaneRunner:
-    """Drives the swap in one lane. `cycle()` is called at the cell's poll period; each call takes one step.
+    """Drives the swap in one lane. `look()` is called at the cell's poll period, `act()` takes one step after it.
 
     Args:
         hold_station: called with a reason when the whole station must be held.
@@ -55,7 +62,7 @@ class LaneRunner:
         context: StationContext,
         lane: LaneSection,
         robot: SwapRobot,
-        hold_station: Callable[[str], None],
+        hold_station: Callable[[str], Awaitable[object]],
     ) -> None:
         self.context = context
         self.lane = lane
@@ -71,30 +78,40 @@ class LaneRunner:
         """The cell has been heard, with a heartbeat that moves, since this controller began."""
         self._stop_hold = False
         """The cell may still be held from the clean stop of the last controller."""
+        self._turn = asyncio.Lock()
+        """Steps, decisions and reloads of this lane come one after the other."""
+        self._step_at: datetime | None = None
+        """When the step under way began."""
+        self._held_meanwhile = ""
+        """Why the cell was held during a step; the station is held for it afterwards."""
 
     @property
     def lane_key(self) -> str:
         """Database key of the lane."""
         return qualified(self.context.station_id, self.lane.id)
 
-    def load(self, *, restarted: bool) -> Session | None:
+    async def load(self, *, restarted: bool) -> Session | None:
         """Take up the open swap of this lane from the database; after an unclean end it is held."""
-        self.watch.load()
-        with self.context.store.transaction() as db:
-            swap = db.exec(select(Swap).where(Swap.open_lane_id == self.lane_key)).first()
-            if swap is None:
-                self.session, self.table = None, None
-                self._keep_off()
-                return None
-            self.table = table_for(self.context.config, self.lane.id, swap.pack_count)
-            self.session = load_session(db, swap)
-            if restarted and self.session.phase is not Phase.HELD:
-                self.session = interrupted(self.session)
-                store_session(db, self.session)
-                data = {"reason": HoldReason.RESTART.value}
-                self.journal.event(db, EventKind.SWAP_HELD, swap.id, data)
+        async with self._turn:
+            await self.watch.load()
+            session, self.table, last_seq = await self.context.write(lambda db: self._load(db, restarted))
+            self.context.last_seq[self.lane.id] = last_seq
+            self.session, self._last_sent_at, self._held_meanwhile = session, None, ""
             self._keep_off()
-            return self.session
+            return session
+
+    def _load(self, db: Db, restarted: bool) -> tuple[Session | None, StepTable | None, int]:
+        station = db.get_one(Station, self.context.station_id)
+        last_seq = station.last_seq_by_lane.get(self.lane.id, 0)
+        swap = db.exec(select(Swap).where(Swap.open_lane_id == self.lane_key)).first()
+        if swap is None:
+            return None, None, last_seq
+        session = load_session(db, swap)
+        if restarted and session.phase is not Phase.HELD:
+            session = interrupted(session)
+            store_session(db, session)
+            self.journal.event(db, EventKind.SWAP_HELD, swap.id, {"reason": HoldReason.RESTART.value})
+        return session, table_for(self.context.config, self.lane.id, swap.pack_count), last_seq
 
     def _keep_off(self) -> None:
         """Name the bays that are not to be charged, since the swap is on its way back and picks from them."""
@@ -111,6 +128,11 @@ class LaneRunner:
         """The swap is held for a reason of its own; confirming the station does not end that."""
         session = self.session
         return session is not None and session.phase is Phase.HELD and session.hold_reason not in STATION_REASONS
+
+    @property
+    def at_work(self) -> bool:
+        """A swap runs here, or a reset or a homing is with the cell."""
+        return self.watch.busy or (self.session is not None and self.session.phase is not Phase.HELD)
 
     def go_on(self) -> None:
         """After a clean stop: the cell's hold of that stop is to be withdrawn as soon as the cell answers."""
@@ -134,19 +156,52 @@ class LaneRunner:
 
     async def cycle(self) -> None:
         """Read the cell and take one step."""
+        await self.look()
+        await self.act()
+
+    async def look(self) -> None:
+        """Read the cell. While a step waits, hold the cell at once where the swap would be held."""
         cell = await self.robot.status()
         self.context.cells[self.lane.id] = cell
+        waited_s = self.context.clock.age_s(self._step_at)
+        if waited_s is not None and waited_s > MEANWHILE_S and not self._held_meanwhile:
+            await self._hold_meanwhile(cell)
+
+    async def _hold_meanwhile(self, cell: CellStatus) -> None:
+        session, table = self.session, self.table
+        if session is None or table is None or session.phase not in (Phase.SENT, Phase.CONFIRMING):
+            return
+        held, _ = step(table, session, self._facts(self.cell_facts(cell), {}, None))
+        if held.phase is Phase.HELD and held.hold_reason is not None:
+            self._held_meanwhile = held.hold_reason.value
+            await self.robot.hold(held.hold_reason.value)
+
+    async def act(self) -> None:
+        """Take one step on the newest look, with all that it stores and sends."""
+        async with self._turn:
+            self._step_at = self.context.clock.now()
+            try:
+                await self._act()
+            finally:
+                self._step_at = None
+
+    async def _act(self) -> None:
+        cell = self.context.cells[self.lane.id]
         facts = self.cell_facts(cell)
         if not self._heard:
             self._heard = facts.fresh
             since_s = self.context.clock.age_s(self._since_at) or 0.0
             if not self._heard and since_s <= self.lane.cell.heartbeat_lost_s:
                 return  # the link is only just being made; that is no loss
+        if self._held_meanwhile:
+            reason, self._held_meanwhile = self._held_meanwhile, ""
+            if self.session is None or self.session.phase is not Phase.HELD:
+                await self._hold_station(reason)
         if self._stop_hold and facts.fresh:
             await self._withdraw_stop_hold(cell)
         if facts.signal(Signal.SMOKE_OK) is False:
-            self._hold_station(Signal.SMOKE_OK.value)
-        self.watch.look(cell, facts)
+            await self._hold_station(Signal.SMOKE_OK.value)
+        await self.watch.look(cell, facts)
         session = self.session
         idle = session is None or (session.phase is Phase.PENDING and session.seq is None)
         waits_for_home = session is not None and idle and session.refused == (Signal.AT_HOME.value,)
@@ -157,12 +212,13 @@ class LaneRunner:
             log.warning("lane %s: %s", self.lane.id, error)
             waiting = True
         if session is not None:
-            now = self.step_facts(facts, None)
+            # What was stored above may have taken its time: the step goes by the newest look.
+            now = await self.step_facts(self.cell_facts(self.context.cells[self.lane.id]), None)
             if not waiting or self._would_hold(now):
                 await self._take(now)
         signal = tripped(facts)
         if signal is not None:  # after the step, so that the swap names the trip as the reason of its hold
-            self._hold_station(signal.value)
+            await self._hold_station(signal.value)
 
     def _would_hold(self, facts: StepFacts) -> bool:
         """Whether the next step holds the swap: that never waits for a reset or a homing to end."""
@@ -180,17 +236,18 @@ class LaneRunner:
         Raises:
             LinkLost, Refused: the cell did not take the withdrawal of its hold; the swap stays held.
         """
-        if self.session is None or self.table is None or self.session.phase is not Phase.HELD:
-            return False
-        cell = await self.robot.status()
-        self.context.cells[self.lane.id] = cell
-        facts = self.step_facts(self.cell_facts(cell), decision)
-        if step(self.table, self.session, facts)[0] is self.session:
-            return False
-        if self.context.mode in MOVING_MODES:
-            await self.robot.resume()
-            self.watch.home_by = decision.by
-        return await self._take(facts)
+        async with self._turn:
+            if self.session is None or self.table is None or self.session.phase is not Phase.HELD:
+                return False
+            cell = await self.robot.status()
+            self.context.cells[self.lane.id] = cell
+            facts = await self.step_facts(self.cell_facts(cell), decision)
+            if step(self.table, self.session, facts)[0] is self.session:
+                return False
+            if self.context.mode in MOVING_MODES:
+                await self.robot.resume()
+                self.watch.home_by = decision.by
+            return await self._take(facts)
 
     async def _take(self, facts: StepFacts) -> bool:
         assert self.session is not None
@@ -199,14 +256,20 @@ class LaneRunner:
         after, effects = step(self.table, before, facts)
         if after is before and not effects:
             return False
-        with self.context.store.transaction() as db:
+
+        def store(db: Db) -> None:
             if after != before:
                 store_session(db, after)
             for effect in effects:
                 self.journal.effect(db, before, after, effect, facts)
                 if isinstance(effect, StepDone):
                     self.watch.step_done(db, facts.now)
+
+        await self.context.write(store)
         self.session = None if after.state in TERMINAL else after
+        for effect in effects:
+            if isinstance(effect, Send) and not effect.repeated:
+                self.context.last_seq[self.lane.id] = effect.command.seq
         self._keep_off()
         for effect in effects:
             await self._carry_out(effect, facts)
@@ -249,8 +312,11 @@ class LaneRunner:
         age_s = self.context.reading_age_s(name)
         return BayFact(occupied, reading.pack_id, safe, power_off=off, reading_age_s=age_s)
 
-    def step_facts(self, facts: CellFacts, decision: Decision | None) -> StepFacts:
+    async def step_facts(self, facts: CellFacts, decision: Decision | None) -> StepFacts:
         """Everything one step may know."""
+        return self._facts(facts, await self._checks(facts), decision)
+
+    def _facts(self, facts: CellFacts, checks: Mapping[Check, bool | None], decision: Decision | None) -> StepFacts:
         context = self.context
         return StepFacts(
             now=context.clock.now(),
@@ -259,17 +325,16 @@ class LaneRunner:
             next_seq=self._next_seq(facts.cell),
             speed=context.clock.speed,
             link_lost_s=self.lane.cell.heartbeat_lost_s,
-            checks=self._checks(facts),
+            checks=checks,
             decision=decision,
             last_sent_at=self._last_sent_at,
         )
 
     def _next_seq(self, cell: CellStatus) -> int:
-        with self.context.store.reading() as db:
-            stored = db.get_one(Station, self.context.station_id).last_seq_by_lane.get(self.lane.id, 0)
+        stored = self.context.last_seq.get(self.lane.id, 0)
         return next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq)
 
-    def _checks(self, facts: CellFacts) -> Mapping[Check, bool | None]:
+    async def _checks(self, facts: CellFacts) -> Mapping[Check, bool | None]:
         session, table = self.session, self.table
         if session is None or table is None or session.state in TERMINAL or not table.by_state[session.state].checks:
             return {}
@@ -295,13 +360,11 @@ class LaneRunner:
             and cell.run_mode is RunMode.AUTO
             and signal(Signal.GRIPPER_LOADED) is False,
         }
-        with self.context.store.reading() as db:
-            result |= self._record_checks(db, session.seats, facts)
-        return result
+        return result | await self.context.read(lambda db: self._record_checks(db, session, facts))
 
-    def _record_checks(self, db: Db, seats: Sequence[SeatPlan], facts: CellFacts) -> Mapping[Check, bool | None]:
-        assert self.session is not None
-        swap = db.get_one(Swap, self.session.swap_id)
+    def _record_checks(self, db: Db, session: Session, facts: CellFacts) -> dict[Check, bool | None]:
+        seats = session.seats
+        swap = db.get_one(Swap, session.swap_id)
         vehicle = db.get_one(VehicleRow, swap.vehicle_id)
         kinds = self.context.config.vehicle_model(vehicle.model).pack_kinds
         old = [db.get(Pack, plan.old_pack_id) if plan.old_pack_id else None for plan in seats]
@@ -316,12 +379,12 @@ class LaneRunner:
             else all(f is not None and f.pack_safe for f in facts_new),
         }
 
-    def dispatch(self, db: Db, chosen: Dispatch) -> None:
-        """Give a queued swap this lane, its packs and its bays; call inside a transaction."""
+    def dispatch(self, db: Db, chosen: Dispatch) -> tuple[Session, StepTable]:
+        """Give a queued swap this lane, its packs and its bays; call inside a transaction, then `take_up`."""
         context, now = self.context, self.context.clock.now()
         swap = db.get_one(Swap, chosen.swap_id)
         vehicle = db.get_one(VehicleRow, swap.vehicle_id)
-        self.table = table_for(context.config, self.lane.id, len(chosen.packs.pack_ids))
+        table = table_for(context.config, self.lane.id, len(chosen.packs.pack_ids))
         plans = []
         for index, pack_id in enumerate(chosen.packs.pack_ids):
             seat = db.get(SwapSeat, (swap.id, index + 1)) or SwapSeat(swap_id=swap.id, seat=index + 1)
@@ -343,31 +406,37 @@ class LaneRunner:
                     db.get_one(Bay, seat.new_bay_id).position,
                 )
             )
-        session = begin(self.table, swap.id, vehicle.tag, tuple(plans), now)
+        session = begin(table, swap.id, vehicle.tag, tuple(plans), now)
         swap.lane_id, swap.open_lane_id = self.lane.id, self.lane_key
-        swap.recipe, swap.pack_count, swap.dispatched_at = self.table.recipe, len(plans), now
+        swap.recipe, swap.pack_count, swap.dispatched_at = table.recipe, len(plans), now
         db.add(swap)
         db.flush()
         reserve_packs(db, station_id=context.station_id, pack_ids=chosen.packs.pack_ids, at=now)
         store_session(db, session)
-        self.session = session
-        self._last_sent_at = None
         self.journal.event(
             db,
             EventKind.SWAP_DISPATCHED,
             swap.id,
             {
                 "state": session.state,
-                "swap_order": self.table.swap_order,
+                "swap_order": table.swap_order,
                 "packs": list(chosen.packs.pack_ids),
                 "from": list(chosen.packs.bay_ids),
                 "to": list(chosen.empty_bay_ids),
             },
         )
+        return session, table
+
+    def take_up(self, session: Session, table: StepTable) -> None:
+        """The dispatch is stored: the swap is in this lane."""
+        self.session, self.table, self._last_sent_at = session, table, None
 
     async def _carry_out(self, effect: Effect, facts: StepFacts) -> None:
         try:
             if isinstance(effect, Send):
+                if not self._may_leave(facts):
+                    log.info("lane %s: command %d stays here, too late or held", self.lane.id, effect.command.seq)
+                    return
                 self._last_sent_at = facts.now
                 await self.robot.send(effect.command)
             elif isinstance(effect, Acknowledge):
@@ -380,4 +449,12 @@ class LaneRunner:
         if isinstance(effect, HoldRobot):
             await self.robot.hold(effect.reason)
         elif isinstance(effect, StationHold):
-            self._hold_station(effect.reason)
+            await self._hold_station(effect.reason)
+
+    def _may_leave(self, facts: StepFacts) -> bool:
+        """After its commit a command leaves only if nothing was held meanwhile and its facts are fresh still.
+
+        What stays is stored as sent: the next step sends the number again when its permissives allow it.
+        """
+        age_s = self.context.clock.age_s(facts.cell.cell.fast_at)
+        return self.context.may_move() and age_s is not None and age_s <= self.lane.cell.max_age_s

@@ -7,6 +7,8 @@ import secrets
 import socket
 from datetime import UTC, datetime, timedelta
 
+from sqlmodel import Session as Db
+
 from swap.store import Store
 from swap.tables import LEASE_EXPIRES_S, ControllerLease
 
@@ -59,26 +61,29 @@ class Lease:
             row.holder, row.token, row.heartbeat_at = self.holder, self.token, now
             db.add(row)
 
-    def beat(self, now: datetime | None = None) -> None:
-        """Say that this controller lives.
+    def renew(self, db: Db, now: datetime | None = None) -> None:
+        """Say that this controller lives; call inside a transaction.
 
         Raises:
             LeaseLost: the row names another holder.
         """
-        with self._store.transaction() as db:
-            row = db.get(ControllerLease, self.station_id, with_for_update=True)
-            if row is None or row.holder != self.holder:
-                raise LeaseLost(f"station {self.station_id} is now run by {row.holder if row else 'nobody'}")
-            row.heartbeat_at = now or datetime.now(UTC)
+        row = db.get(ControllerLease, self.station_id, with_for_update=True)
+        if row is None or row.holder != self.holder:
+            raise LeaseLost(f"station {self.station_id} is now run by {row.holder if row else 'nobody'}")
+        row.heartbeat_at = now or datetime.now(UTC)
+        db.add(row)
+
+    def give_up(self, db: Db) -> None:
+        """Free the station, so that the next controller need not wait; call inside a transaction."""
+        row = db.get(ControllerLease, self.station_id)
+        if row is not None and row.holder == self.holder:
+            row.heartbeat_at = datetime.now(UTC) - timedelta(seconds=2 * LEASE_EXPIRES_S)
             db.add(row)
 
     def release(self) -> None:
-        """Give the station up, so that the next controller need not wait."""
+        """Free the station, where no controller runs yet."""
         with self._store.transaction() as db:
-            row = db.get(ControllerLease, self.station_id)
-            if row is not None and row.holder == self.holder:
-                row.heartbeat_at = datetime.now(UTC) - timedelta(seconds=2 * LEASE_EXPIRES_S)
-                db.add(row)
+            self.give_up(db)
 
 
 def _dead_here(holder: str) -> bool:

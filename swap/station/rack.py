@@ -1,9 +1,13 @@
-"""The rack, live: readings move packs through their states, the charging plan becomes set-points."""
+"""The rack, live: readings move packs through their states, the charging plan becomes set-points.
+
+Looking and storing are apart: readings go on, and a hot pack's charger is stopped, whatever the database does.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +19,7 @@ from battery_bms.limits import AlarmBit, ThermalCause, ThermalWatch, judge, watc
 from battery_bms.port import ChargerBank, PackMonitor, PackReading, SiteMeter
 from robotics.port import Signal
 from scheduler.charging import plan_charging
-from scheduler.types import PackState, StationMode, TariffSlice
+from scheduler.types import PackState, Setpoint, SiteLimits, StationMode, TariffSlice
 from swap.events import EventKind, append_event
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
@@ -41,14 +45,21 @@ SAMPLE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Rows of the rack, read once a cycle."""
+    """One judgement of the rack: what was read, the rows of before, and what memory takes over after the commit."""
 
+    context: StationContext
+    """A copy that no loop changes."""
+    fresh: frozenset[str]
+    """Bays whose reading is young enough."""
+    now: datetime
     bays: Mapping[str, Bay]
     packs: Mapping[str, Pack]
     """By bay."""
     charges: Mapping[str, ChargeSession]
     """Open charging by pack."""
     moving: frozenset[str]
+    silent_since: dict[str, datetime]
+    stopped: list[str] = field(default_factory=list)
 
 
 class RackRunner:
@@ -73,37 +84,70 @@ class RackRunner:
         self._unconfirmed = {bay.id for bay in context.config.bays}
         self._planned: tuple[StationMode, bool] | None = None
         """Mode and smoke that the charging plan in force was made for."""
+        self._hot: list[str] = []
+        """Bays whose detection latched and is not stored yet."""
+        self._planning = asyncio.Lock()
 
-    async def read_cycle(self) -> list[str]:
-        """Read every bay and the meter, and store what changed. Returns bays whose detection latched now."""
-        readings = await self.monitor.read_bays()
-        self.context.readings.update(readings)
+    def load(self) -> None:
+        """Forget what the database may not have stored: everything is judged, planned and confirmed anew."""
+        self._sampled_at, self._planned = None, None
+        self._stopped, self._hot = [], []
+        self._silent_since = {}
+        self._unconfirmed = {bay.id for bay in self.context.config.bays}
+
+    async def look(self) -> None:
+        """Read every bay and the meter; a bay that has become hot gets 0 kW at once."""
+        context = self.context
+        context.readings.update(await self.monitor.read_bays())
         if self.meter is not None:
-            self.context.meter = await self.meter.read()
-        hot: list[str] = []
-        self._stopped = []
-        with self.context.store.transaction() as db:
-            look = self._look(db)
-            for section in self.context.config.bays:
-                if self._watch(section):
-                    hot.append(section.id)
+            context.meter = await self.meter.read()
+        hot = [section.id for section in context.config.bays if self._watch(section)]
+        self._hot += hot
+        stop_kw = {b.id: 0.0 for b in context.config.bays if b.id in hot and b.charger_kw > 0}
+        if stop_kw:
+            await self.chargers.set_charge_kw(stop_kw)
+
+    async def judge(self) -> list[str]:
+        """Store what the newest readings say. Returns bays whose detection has latched since the last time."""
+        context = self.context.still()
+        fresh = frozenset(b.id for b in context.config.bays if context.reading_fresh(b.id))
+        now, limits = context.clock.now(), context.site_limits()
+        due = self._sampled_at is None or (now - self._sampled_at).total_seconds() >= SAMPLE_S
+        silent_since = dict(self._silent_since)
+
+        def store(db: Db) -> _Look:
+            look = self._look(db, context, fresh, now, dict(silent_since))
+            for section in context.config.bays:
                 self._judge_bay(db, section, look)
-            self._sample(db)
-            station = db.get_one(Station, self.context.station_id)
+            if due:
+                self._sample(db, now, limits)
+            station = db.get_one(Station, context.station_id)
             station.version += 1
             db.add(station)
+            return look
+
+        look = await self.context.write(store)
+        self._stopped, self._silent_since = look.stopped, look.silent_since
+        if due:
+            self._sampled_at = now
+        hot, self._hot = self._hot, []
         return hot
 
-    def _look(self, db: Db) -> _Look:
-        station_id = self.context.station_id
-        bays = db.exec(select(Bay).where(Bay.station_id == station_id)).all()
+    def _look(
+        self, db: Db, context: StationContext, fresh: frozenset[str], now: datetime, silent_since: dict[str, datetime]
+    ) -> _Look:
+        bays = db.exec(select(Bay).where(Bay.station_id == context.station_id)).all()
         packs = db.exec(select(Pack).where(col(Pack.bay_id).is_not(None))).all()
         open_charges = db.exec(select(ChargeSession).where(col(ChargeSession.open_pack_id).is_not(None))).all()
         return _Look(
+            context=context,
+            fresh=fresh,
+            now=now,
             bays={b.id: b for b in bays},
             packs={p.bay_id: p for p in packs if p.bay_id is not None},
             charges={c.pack_id: c for c in open_charges},
             moving=frozenset(self.bays_in_motion(db)),
+            silent_since=silent_since,
         )
 
     def bays_in_motion(self, db: Db) -> set[str]:
@@ -131,11 +175,11 @@ class RackRunner:
         return any(cell.signals.get(Signal.SMOKE_OK) is False for cell in self.context.cells.values())
 
     def _judge_bay(self, db: Db, section: BaySection, look: _Look) -> None:
-        context, now = self.context, self.context.clock.now()
+        context, now = look.context, look.now
         key = context.bay_key(section.id)
         pack, bay, in_motion = look.packs.get(key), look.bays[key], key in look.moving
         reading = context.readings.get(section.id)
-        fresh = context.reading_fresh(section.id)
+        fresh = section.id in look.fresh
         bay.charge_kw = reading.charge_kw if reading is not None and fresh else None
         db.add(bay)
         if pack is None:
@@ -147,7 +191,7 @@ class RackRunner:
         if section.role == "transfer" and section.point is None:
             return  # no BMS is read there; the swap that set the pack down carries it on
         if reading is None or not fresh or reading.pack_id is None:
-            self._no_reading(db, section, pack, in_motion)
+            self._no_reading(db, section, pack, look, in_motion)
             return
         if reading.at <= pack.state_since_at and pack.state == PackState.RECEIVED:
             return
@@ -155,10 +199,10 @@ class RackRunner:
             if not in_motion or pack.state == PackState.RECEIVED:
                 data = {"expected": pack.id, "found": reading.pack_id}
                 self._raise(db, "pack_identity_mismatch", section, data)
-                self._stopped.append(section.id)
+                look.stopped.append(section.id)
                 quarantine(db, pack, "pack_identity_mismatch", station_id=context.station_id, at=now)
             return
-        self._take_reading(db, section, pack, reading, look.charges.get(pack.id))
+        self._take_reading(db, section, pack, reading, look)
 
     def _raise(self, db: Db, name: str, section: BaySection, data: Mapping[str, Any] | None = None) -> None:
         context = self.context
@@ -184,9 +228,9 @@ class RackRunner:
         self._raise(db, "bay_occupancy_mismatch", section, {"found": reading.pack_id})
         block_bay(db, self.context.bay_key(section.id), "bay_occupancy_mismatch", at=self.context.clock.now())
 
-    def _no_reading(self, db: Db, section: BaySection, pack: Pack, in_motion: bool) -> None:
+    def _no_reading(self, db: Db, section: BaySection, pack: Pack, look: _Look, in_motion: bool) -> None:
         """Without a reading a pack is neither charged nor offered; one never identified is quarantined."""
-        context, now = self.context, self.context.clock.now()
+        context, now = look.context, look.now
         waited_s = (now - pack.state_since_at).total_seconds()
         if pack.state == PackState.RECEIVED:
             limit_s = max(context.config.operation.max_identify_s, 5 * context.clock.speed)
@@ -196,20 +240,18 @@ class RackRunner:
             return
         if in_motion or pack.state in (PackState.BLOCKED, PackState.RESERVED):
             return
-        since = self._silent_since.setdefault(section.id, now)
+        since = look.silent_since.setdefault(section.id, now)
         silent_s = context.clock.age_s(since)
         if silent_s is not None and silent_s > context.policy.max_reading_age_s:
-            name = "bms_silent" if context.reading_fresh(section.id) else "reading_stale"
+            name = "bms_silent" if section.id in look.fresh else "reading_stale"
             self._raise(db, name, section)
             close_charge(db, pack, now)
             set_pack_state(db, pack, PackTrigger.BLOCK, station_id=context.station_id, at=now, reason=name)
 
-    def _take_reading(
-        self, db: Db, section: BaySection, pack: Pack, reading: PackReading, charge: ChargeSession | None
-    ) -> None:
-        context, now = self.context, self.context.clock.now()
+    def _take_reading(self, db: Db, section: BaySection, pack: Pack, reading: PackReading, look: _Look) -> None:
+        context, now = look.context, look.now
         station_id = context.station_id
-        self._silent_since.pop(section.id, None)
+        look.silent_since.pop(section.id, None)
         pack.energy_kwh, pack.soc_pct = reading.energy_kwh, reading.soc_pct
         pack.temp_max_c, pack.reading_at = reading.temp_max_c, reading.at
         if reading.soh_pct is not None and reading.soh_pct > 0:
@@ -218,7 +260,7 @@ class RackRunner:
         level = judge(reading, context.limits[pack.kind]).level
         state = PackState(pack.state)
         if level >= BLOCK_LEVEL:
-            self._stopped.append(section.id)
+            look.stopped.append(section.id)
         if level >= STOP_LEVEL:
             self._raise(db, "bms_alarm_level_3", section, {"alarm_bits": reading.alarm_bits})
             quarantine(db, pack, "bms_alarm_level_3", station_id=station_id, at=now)
@@ -237,7 +279,7 @@ class RackRunner:
         if state is PackState.RECEIVED:
             set_pack_state(db, pack, PackTrigger.IDENTIFY, station_id=station_id, at=now)
             self._settle_returned(db, pack, reading)
-        self._charge_record(db, section, pack, reading, charge)
+        self._charge_record(db, section, pack, reading, look.charges.get(pack.id))
         if reading.soc_pct is None or reading.temp_max_c is None or reading.temp_min_c is None:
             return
         trigger = trigger_for_reading(
@@ -318,45 +360,55 @@ class RackRunner:
 
     async def charge_cycle(self) -> None:
         """Make the charging plan anew and write it to the chargers; what is not confirmed is a fault."""
-        context = self.context
-        with context.store.reading() as db:
-            view = context.view(db)
+        async with self._planning:
+            await self._charge()
+
+    async def _charge(self) -> None:
+        context, still = self.context, self.context.still()
+        made_for = (self._mode_class(), self._smoke())
+        view = await context.read(still.view)
         tariff: tuple[TariffSlice, ...] = ()
         if context.prices is not None:
             tariff = tuple(context.prices.slices(view.at, view.at + timedelta(hours=24)))
-        if self._smoke():
+        if made_for[1]:
             view = replace(view, mode=StationMode.FIRE)
         plan = plan_charging(view, context.policy, context.specs, tariff)
         context.plan = plan
-        self._planned = (self._mode_class(), self._smoke())
-        commanded = {
-            b.id: plan[b.id].power_kw if b.id in plan else 0.0 for b in context.config.bays if b.charger_kw > 0
-        }
-        failed = await self.chargers.set_charge_kw(commanded)
-        with context.store.transaction() as db:
-            bays = {b.id: b for b in db.exec(select(Bay).where(Bay.station_id == context.station_id)).all()}
-            for section in context.config.bays:
-                setpoint, bay = plan.get(section.id), bays[context.bay_key(section.id)]
-                bay.setpoint_kw = setpoint.power_kw if setpoint else None
-                bay.limited_by = setpoint.limited_by if setpoint else ""
-                db.add(bay)
-                if section.id in failed:
-                    self._raise(db, "charger_setpoint_not_confirmed", section, {"reason": failed[section.id]})
-                elif section.id in self._unconfirmed:
-                    self._clear(db, "charger_setpoint_not_confirmed", section)
+        self._planned = made_for
+        commanded_kw = {b.id: self._allowed_kw(plan, b) for b in context.config.bays if b.charger_kw > 0}
+        failed = await self.chargers.set_charge_kw(commanded_kw)
+        unconfirmed = frozenset(self._unconfirmed)
+        await context.write(lambda db: self._store_plan(db, plan, failed, unconfirmed))
         self._unconfirmed = set(failed)
 
-    def _sample(self, db: Db) -> None:
-        context, now = self.context, self.context.clock.now()
-        if self._sampled_at is not None and (now - self._sampled_at).total_seconds() < SAMPLE_S:
-            return
-        self._sampled_at = now
-        limits = context.site_limits()
+    def _allowed_kw(self, plan: Mapping[str, Setpoint], section: BaySection) -> float:
+        """The plan's power; none where a detection is latched, which the plan's rows may not know yet."""
+        watch = self.context.watches.get(section.id)
+        hot = watch is not None and watch.latched
+        return plan[section.id].power_kw if section.id in plan and not hot else 0.0
+
+    def _store_plan(
+        self, db: Db, plan: Mapping[str, Setpoint], failed: Mapping[str, str], unconfirmed: frozenset[str]
+    ) -> None:
+        context = self.context
+        bays = {b.id: b for b in db.exec(select(Bay).where(Bay.station_id == context.station_id)).all()}
+        for section in context.config.bays:
+            setpoint, bay = plan.get(section.id), bays[context.bay_key(section.id)]
+            bay.setpoint_kw = setpoint.power_kw if setpoint else None
+            bay.limited_by = setpoint.limited_by if setpoint else ""
+            db.add(bay)
+            if section.id in failed:
+                self._raise(db, "charger_setpoint_not_confirmed", section, {"reason": failed[section.id]})
+            elif section.id in unconfirmed:
+                self._clear(db, "charger_setpoint_not_confirmed", section)
+
+    def _sample(self, db: Db, now: datetime, limits: SiteLimits) -> None:
+        station_id = self.context.station_id
         packs = db.exec(select(Pack).where(Pack.state == PackState.READY.value, col(Pack.bay_id).is_not(None))).all()
-        queue = db.exec(select(Swap).where(Swap.station_id == context.station_id, Swap.state == "queued")).all()
+        queue = db.exec(select(Swap).where(Swap.station_id == station_id, Swap.state == "queued")).all()
         db.add(
             SiteSample(
-                station_id=context.station_id,
+                station_id=station_id,
                 at=now,
                 import_kw=limits.measured_import_kw,
                 charge_kw=limits.charging_kw,

@@ -23,7 +23,7 @@ from swap.tables import Bay, Pack
 
 
 @dataclass(frozen=True, slots=True)
-class BayRecord:
+class BayOnRecord:
     """A bay as on record."""
 
     name: str
@@ -44,7 +44,7 @@ class Mismatch:
 
 
 def compare(
-    bays: Iterable[BayRecord],
+    bays: Iterable[BayOnRecord],
     occupied: Mapping[int, bool | None],
     readings: Mapping[str, PackReading],
     grippers: Mapping[str, tuple[str | None, bool | None, bool]],
@@ -96,7 +96,7 @@ def reconcile(
     for name, position in positions.items():
         key = qualified(station_id, name)
         pack = packs.get(key)
-        records.append(BayRecord(name, position, pack.id if pack else None, key in in_motion))
+        records.append(BayOnRecord(name, position, pack.id if pack else None, key in in_motion))
     grippers = {
         lane: (held.get(qualified(station_id, lane)), cell.signals.get(Signal.GRIPPER_LOADED), lane in busy_lanes)
         for lane, cell in cells.items()

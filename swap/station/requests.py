@@ -6,49 +6,17 @@ command: it records that a named person has seen it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlmodel import Session, col, select, update
 
 from swap.errors import InvalidInput, NotFound
 from swap.events import EventKind, append_event
-from swap.reading.now import FaultRecord, fault_record
-from swap.station.answer_words import Answer
+from swap.messages.answers import STORED
+from swap.messages.requests import Request
+from swap.reading.now import fault_record
+from swap.reading.records import FaultRecord, RequestRecord
 from swap.tables import ControlRequest, FaultRow, Station
-
-
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
-    """What was asked of the controller, and its answer."""
-
-    request_id: int
-    kind: str
-    arguments: dict[str, Any]
-    requested_by: str
-    requested_at: datetime
-    status: str
-    answered_at: datetime | None
-    answer: str
-    """In English."""
-    answer_parts: tuple[Answer, ...]
-
-
-REQUEST_KINDS = (
-    "confirm",
-    "hold",
-    "resume",
-    "manual",
-    "reset",
-    "automatic",
-    "close",
-    "release_pack",
-    "release_bay",
-    "cancel_swap",
-    "decide",
-)
-"""Kinds of requests that the controller answers."""
 
 
 def person_name(value: str) -> str:
@@ -59,23 +27,19 @@ def person_name(value: str) -> str:
     return name
 
 
-def make_request(
-    db: Session, *, station_id: str, kind: str, arguments: dict[str, Any], name: str, at: datetime
-) -> RequestRecord:
+def make_request(db: Session, *, station_id: str, request: Request, name: str, at: datetime) -> RequestRecord:
     """Store a request for the controller; call inside `store.transaction()`.
 
     Raises:
-        InvalidInput: unknown kind, or no name.
+        InvalidInput: no name.
         NotFound: no such station.
     """
-    if kind not in REQUEST_KINDS:
-        raise InvalidInput("kind", kind, f"one of {', '.join(REQUEST_KINDS)}")
     if db.get(Station, station_id) is None:
         raise NotFound("station", station_id)
     row = ControlRequest(
         station_id=station_id,
-        kind=kind,
-        arguments=arguments,
+        kind=request.kind,
+        arguments=request.arguments(),
         requested_by=person_name(name),
         requested_at=at,
     )
@@ -114,18 +78,8 @@ def acknowledge_fault(db: Session, *, station_id: str, fault_id: int, name: str,
 
 def request_record(row: ControlRequest) -> RequestRecord:
     """The record of a request row."""
-    assert row.id is not None
-    return RequestRecord(
-        request_id=row.id,
-        kind=row.kind,
-        arguments=dict(row.arguments),
-        requested_by=row.requested_by,
-        requested_at=row.requested_at,
-        status=row.status,
-        answered_at=row.answered_at,
-        answer=row.answer,
-        answer_parts=tuple(map(Answer.read, row.answer_parts or ())),
-    )
+    parts = STORED.validate_python(row.answer_parts or ())
+    return RequestRecord.of(row, request_id=row.id, answer_parts=parts)
 
 
 def get_request(db: Session, station_id: str, request_id: int) -> RequestRecord:

@@ -74,7 +74,7 @@ def begin_epoch(store: Store, *, by: str, at: datetime, known: Sequence[Head] = 
 
 
 def running_controllers(store: Store, now: datetime) -> tuple[str, ...]:
-    """Holders of leases with a heartbeat fresh at `now` (real UTC): stop them before the database is replaced."""
+    """Holders of leases with a fresh heartbeat: their stations must be stopped before the database is replaced."""
     with store.reading() as db:
         return tuple(
             f"{lease.station_id} ({lease.holder})"

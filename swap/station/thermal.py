@@ -7,7 +7,7 @@ the evacuation by handshake. What the procedure may do next is a pure function o
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -30,9 +30,10 @@ from robotics.port import (
 )
 from scheduler.types import PackState, StationMode
 from swap.events import EventKind, append_event
+from swap.places import place_of
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
-from swap.station.inventory import block_bay, close_charge, place_of, quarantine, set_pack_state
+from swap.station.inventory import block_bay, close_charge, quarantine, set_pack_state
 from swap.station.records import change_mode, end_command, next_seq, store_command
 from swap.station.sequence.permissives import CellFacts
 from swap.station.states.modes import ModeTrigger
@@ -112,66 +113,83 @@ class ThermalRunner:
         self._sent: dict[str, RobotCommand] = {}
         """Commands of evacuations that this process has sent, by bay."""
 
-    def load(self, *, restarted: bool) -> None:
+    async def load(self, *, restarted: bool) -> None:
         """Take up procedures that were under way, from the journal.
 
         A detection stays latched while its pack is quarantined, so it is not made a second time. After an
         unclean end of the controller no evacuation begins: nothing moves before a person has looked.
         """
-        latched: dict[str, tuple[str | None, ThermalWatch]] = {}
-        with self.context.store.reading() as db:
-            events = db.exec(
-                select(StationEvent)
-                .where(
-                    StationEvent.station_id == self.context.station_id,
-                    StationEvent.kind == EventKind.THERMAL.value,
-                )
-                .order_by(col(StationEvent.seq))
-            ).all()
-            for event in events:
-                bay, stage = str(event.data["bay"]), Stage(event.data["stage"])
-                known = self.procedures.get(bay)
-                if stage is Stage.DETECTED or known is None:
-                    known = Procedure(bay, event.pack_id, event.at)
-                seq = event.data.get("seq")
-                self.procedures[bay] = replace(known, stage=stage, lane_id=event.lane_id, seq=seq)
-                causes = tuple(ThermalCause(c) for c in event.data.get("causes", ()))
-                if causes:
-                    latched[bay] = (event.pack_id, ThermalWatch(latched_at=event.at, causes=causes))
-            for bay, (pack_id, watch) in latched.items():
-                pack = db.get(Pack, pack_id) if pack_id else None
-                here = pack is not None and pack.bay_id == self.context.bay_key(bay)
-                if here and pack is not None and pack.state == PackState.QUARANTINED:
-                    self.context.watches[bay] = watch
-        self.procedures = {k: p for k, p in self.procedures.items() if p.stage in _OPEN}
+        found, watches = await self.context.read(self._load)
+        self.context.watches.clear()
+        self.context.watches.update(watches)
+        self._sent.clear()
+        self.procedures = {k: p for k, p in found.items() if p.stage in _OPEN}
         for procedure in list(self.procedures.values()) if restarted else ():
             if procedure.stage is not Stage.EVACUATION_STARTED:
-                self._isolate(procedure, {"": ["restart"]})
+                await self._isolate(procedure, {"": ["restart"]})
 
-    def detect(self, bays: Iterable[str]) -> None:
+    def _load(self, db: Db) -> tuple[dict[str, Procedure], dict[str, ThermalWatch]]:
+        found: dict[str, Procedure] = {}
+        latched: dict[str, tuple[str | None, ThermalWatch]] = {}
+        events = db.exec(
+            select(StationEvent)
+            .where(
+                StationEvent.station_id == self.context.station_id,
+                StationEvent.kind == EventKind.THERMAL.value,
+            )
+            .order_by(col(StationEvent.seq))
+        ).all()
+        for event in events:
+            bay, stage = str(event.data["bay"]), Stage(event.data["stage"])
+            known = found.get(bay)
+            if stage is Stage.DETECTED or known is None:
+                known = Procedure(bay, event.pack_id, event.at)
+            seq = event.data.get("seq")
+            found[bay] = replace(known, stage=stage, lane_id=event.lane_id, seq=seq)
+            causes = tuple(ThermalCause(c) for c in event.data.get("causes", ()))
+            if causes:
+                latched[bay] = (event.pack_id, ThermalWatch(latched_at=event.at, causes=causes))
+        watches: dict[str, ThermalWatch] = {}
+        for bay, (pack_id, watch) in latched.items():
+            pack = db.get(Pack, pack_id) if pack_id else None
+            here = pack is not None and pack.bay_id == self.context.bay_key(bay)
+            if here and pack is not None and pack.state == PackState.QUARANTINED:
+                watches[bay] = watch
+        return found, watches
+
+    async def detect(self, bays: Sequence[str]) -> None:
         """Latch: quarantine the packs, block their bays and neighbours, put the station into thermal mode."""
         context, now = self.context, self.context.clock.now()
-        with context.store.transaction() as db:
-            for name in bays:
-                if name in self.procedures:
-                    continue
-                self._detect_one(db, name, now)
-            if context.mode not in (StationMode.THERMAL, StationMode.FIRE):
-                context.mode = change_mode(
+        hot = {name: context.watches[name] for name in bays if name not in self.procedures}
+        reason = f"thermal event in {', '.join(bays)}"
+
+        def store(db: Db) -> tuple[list[Procedure], StationMode]:
+            begun = [self._detect_one(db, name, watch, now) for name, watch in hot.items()]
+            mode = StationMode(db.get_one(Station, context.station_id).mode)
+            if mode not in (StationMode.THERMAL, StationMode.FIRE):
+                mode = change_mode(
                     db,
                     station_id=context.station_id,
                     trigger=ModeTrigger.THERMAL,
-                    reason=f"thermal event in {', '.join(bays)}",
+                    reason=reason,
                     actor="controller",
                     at=now,
                 )
+            return begun, mode
 
-    def _detect_one(self, db: Db, name: str, now: datetime) -> None:
+        context.holding += 1
+        try:
+            begun, mode = await context.write(store)
+        finally:
+            context.holding -= 1
+        self.procedures |= {procedure.bay: procedure for procedure in begun}
+        if mode is not context.mode:
+            context.mode, context.mode_reason = mode, reason
+
+    def _detect_one(self, db: Db, name: str, watch: ThermalWatch, now: datetime) -> Procedure:
         context = self.context
-        watch = context.watches[name]
         pack = db.exec(select(Pack).where(Pack.bay_id == context.bay_key(name))).first()
         procedure = Procedure(name, pack.id if pack else None, now)
-        self.procedures[name] = procedure
         history = [
             {"at": r.at.isoformat(), "temp_max_c": r.temp_max_c, "cell_min_v": r.cell_min_v, "charge_kw": r.charge_kw}
             for r in watch.readings
@@ -190,6 +208,7 @@ class ThermalRunner:
         block_bay(db, context.bay_key(name), "thermal_event", at=now)
         for neighbour in context.config.bay(name).neighbours:
             block_bay(db, context.bay_key(neighbour), "neighbour_blocked", at=now)
+        return procedure
 
     def _stage(self, db: Db, procedure: Procedure, stage: Stage, now: datetime, **data: object) -> None:
         since_s = (now - procedure.detected_at).total_seconds()
@@ -204,11 +223,23 @@ class ThermalRunner:
             data={"bay": procedure.bay, "stage": stage.value, "since_s": round(since_s, 1), **data},
         )
 
-    def _advance(self, procedure: Procedure, stage: Stage, **data: object) -> None:
+    async def _advance(
+        self,
+        procedure: Procedure,
+        stage: Stage,
+        first: Callable[[Db, datetime], object] | None = None,
+        **data: object,
+    ) -> None:
+        """Store a stage, and in the same commit what belongs to it."""
         now = self.context.clock.now()
         changed = replace(procedure, stage=stage)
-        with self.context.store.transaction() as db:
+
+        def store(db: Db) -> None:
+            if first is not None:
+                first(db, now)
             self._stage(db, changed, stage, now, **data)
+
+        await self.context.write(store)
         if stage in _OPEN:
             self.procedures[procedure.bay] = changed
         else:
@@ -218,18 +249,18 @@ class ThermalRunner:
         """One step of every procedure under way."""
         for procedure in list(self.procedures.values()):
             if procedure.stage is Stage.DETECTED:
-                self._charging_stopped(procedure)
+                await self._charging_stopped(procedure)
             elif procedure.stage is Stage.CHARGING_STOPPED:
                 await self._evacuate(procedure)
             elif procedure.stage is Stage.EVACUATION_STARTED:
                 await self._watch(procedure)
 
-    def _charging_stopped(self, procedure: Procedure) -> None:
+    async def _charging_stopped(self, procedure: Procedure) -> None:
         reading = self.context.readings.get(procedure.bay)
         if reading is not None and reading.charge_kw is not None and reading.charge_kw > 0.5:
             return
         known = reading is not None and reading.charge_kw is not None
-        self._advance(procedure, Stage.CHARGING_STOPPED, confirmed=known)
+        await self._advance(procedure, Stage.CHARGING_STOPPED, confirmed=known)
 
     async def _evacuate(self, procedure: Procedure) -> None:
         context = self.context
@@ -251,26 +282,32 @@ class ThermalRunner:
         passing = {"robot_busy", "gripper_loaded"}
         waiting = any("robot_busy" in bars and set(bars) <= passing for bars in reasons.values())
         if not waiting or since_s > EVACUATE_WITHIN_S:
-            self._isolate(procedure, {lane: list(bars) for lane, bars in reasons.items()})
+            await self._isolate(procedure, {lane: list(bars) for lane, bars in reasons.items()})
 
-    def _isolate(self, procedure: Procedure, bars: Mapping[str, list[str]]) -> None:
+    async def _isolate(self, procedure: Procedure, bars: Mapping[str, list[str]]) -> None:
         """Leave the pack where it is, with the reason by lane."""
-        with self.context.store.transaction() as db:
-            raise_fault(
-                db,
-                station_id=self.context.station_id,
-                name="evacuation_failed",
-                source=f"bay:{procedure.bay}",
-                at=self.context.clock.now(),
-                data={"bars": dict(bars)},
-            )
-        self._advance(procedure, Stage.ISOLATED, bars=dict(bars))
+
+        def fail(db: Db, now: datetime) -> None:
+            self._raise_failed(db, procedure, now, {"bars": dict(bars)})
+
+        await self._advance(procedure, Stage.ISOLATED, fail, bars=dict(bars))
+
+    def _raise_failed(self, db: Db, procedure: Procedure, now: datetime, data: dict[str, object]) -> None:
+        raise_fault(
+            db,
+            station_id=self.context.station_id,
+            name="evacuation_failed",
+            source=f"bay:{procedure.bay}",
+            at=now,
+            data=data,
+        )
 
     async def _send(self, procedure: Procedure, lane: LaneRunner, position: int) -> None:
         context = self.context
         cell = context.cells[lane.lane.id]
         now = context.clock.now()
-        with context.store.transaction() as db:
+
+        def store(db: Db) -> tuple[RobotCommand, Procedure]:
             stored = db.get_one(Station, context.station_id).last_seq_by_lane.get(lane.lane.id, 0)
             seq = next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq)
             command = RobotCommand(seq, CommandCode.FIRE, Location(LocationKind.BAY, position))
@@ -285,8 +322,14 @@ class ThermalRunner:
             )
             started = replace(procedure, stage=Stage.EVACUATION_STARTED, seq=seq)
             self._stage(db, started, Stage.EVACUATION_STARTED, now, seq=seq)
+            return command, started
+
+        command, started = await context.write(store)
+        context.last_seq[lane.lane.id] = command.seq
         self.procedures[procedure.bay] = started
         self._sent[procedure.bay] = command
+        if not context.database.opened.is_set():
+            return
         try:
             if cell.result is not ResultCode.NONE:
                 # The result of a held swap: the sensors tell its step later, the cell must be free now.
@@ -301,22 +344,22 @@ class ThermalRunner:
         lane = self.lanes.get(procedure.lane_id or "")
         cell = context.cells.get(procedure.lane_id or "")
         if lane is None or cell is None or procedure.seq is None:
-            self._advance(procedure, Stage.ISOLATED, bars={"": ["no_lane"]})
+            await self._advance(procedure, Stage.ISOLATED, bars={"": ["no_lane"]})
             return
         facts = lane.cell_facts(cell)
         since_s = (context.clock.now() - procedure.detected_at).total_seconds()
         if cell.done_seq == procedure.seq and cell.result is ResultCode.DONE:
             if facts.signal(Signal.TANK_OCCUPIED) is not True:
                 return
-            self._store_evacuated(procedure)
+            await self._store_evacuated(procedure)
             await lane.robot.acknowledge(procedure.seq)
         elif cell.done_seq == procedure.seq and cell.result is not ResultCode.NONE:
-            self._end_failed(procedure, f"fault {cell.fault_code}")
+            await self._end_failed(procedure, f"fault {cell.fault_code}")
             await lane.robot.acknowledge(procedure.seq)
         elif cell.ack_seq == procedure.seq and cell.ack_code not in (AckCode.NONE, AckCode.ACCEPTED):
-            self._end_failed(procedure, f"the cell answers {cell.ack_code.name.lower()}")
+            await self._end_failed(procedure, f"the cell answers {cell.ack_code.name.lower()}")
         elif since_s > 2 * EVACUATE_WITHIN_S:
-            self._end_failed(procedure, "no result in time")
+            await self._end_failed(procedure, "no result in time")
         elif procedure.seq not in (cell.ack_seq, cell.active_seq, cell.done_seq):
             await self._repeat(procedure, lane, facts, since_s)
             return
@@ -333,7 +376,7 @@ class ThermalRunner:
         command = self._sent.get(procedure.bay)
         bars = evacuation_bars(facts, since_s=since_s, robot_free=facts.cell.active_seq == 0)
         if command is None or bars:
-            self._end_failed(procedure, "restart" if command is None else ", ".join(bars))
+            await self._end_failed(procedure, "restart" if command is None else ", ".join(bars))
             return
         try:
             if facts.cell.result is not ResultCode.NONE:
@@ -342,55 +385,46 @@ class ThermalRunner:
         except (LinkLost, Refused) as error:
             log.error("evacuation of %s: %s", procedure.bay, error)
 
-    def _end_failed(self, procedure: Procedure, reason: str) -> None:
-        context = self.context
-        assert procedure.seq is not None
-        with context.store.transaction() as db:
-            end_command(
-                db,
-                station_id=context.station_id,
-                lane_id=procedure.lane_id or "",
-                seq=procedure.seq,
-                result="failed",
-                at=context.clock.now(),
-            )
-            raise_fault(
-                db,
-                station_id=context.station_id,
-                name="evacuation_failed",
-                source=f"bay:{procedure.bay}",
-                at=context.clock.now(),
-                data={"reason": reason},
-            )
-        self._advance(procedure, Stage.ISOLATED, bars={procedure.lane_id or "": [reason]})
+    async def _end_failed(self, procedure: Procedure, reason: str) -> None:
+        def fail(db: Db, now: datetime) -> None:
+            self._end(db, procedure, "failed", now)
+            self._raise_failed(db, procedure, now, {"reason": reason})
 
-    def _store_evacuated(self, procedure: Procedure) -> None:
-        context, now = self.context, self.context.clock.now()
+        await self._advance(procedure, Stage.ISOLATED, fail, bars={procedure.lane_id or "": [reason]})
+
+    def _end(self, db: Db, procedure: Procedure, result: str, now: datetime) -> None:
         assert procedure.seq is not None
-        with context.store.transaction() as db:
-            end_command(
-                db,
-                station_id=context.station_id,
-                lane_id=procedure.lane_id or "",
-                seq=procedure.seq,
-                result="done",
-                at=now,
-            )
+        end_command(
+            db,
+            station_id=self.context.station_id,
+            lane_id=procedure.lane_id or "",
+            seq=procedure.seq,
+            result=result,
+            at=now,
+        )
+
+    async def _store_evacuated(self, procedure: Procedure) -> None:
+        station_id = self.context.station_id
+
+        def move(db: Db, now: datetime) -> None:
+            self._end(db, procedure, "done", now)
             pack = db.get(Pack, procedure.pack_id) if procedure.pack_id else None
-            if pack is not None:
-                before = place_of(pack)
-                close_charge(db, pack, now)
-                pack.bay_id, pack.tank_station_id = None, context.station_id
-                db.add(pack)
-                db.flush()
-                append_event(
-                    db,
-                    station_id=context.station_id,
-                    at=now,
-                    kind=EventKind.PACK_MOVED,
-                    pack_id=pack.id,
-                    lane_id=procedure.lane_id,
-                    data={"from": before, "to": place_of(pack)},
-                )
-                set_pack_state(db, pack, PackTrigger.EVACUATE, station_id=context.station_id, at=now)
-        self._advance(procedure, Stage.EVACUATED, seq=procedure.seq)
+            if pack is None:
+                return
+            before = place_of(pack)
+            close_charge(db, pack, now)
+            pack.bay_id, pack.tank_station_id = None, station_id
+            db.add(pack)
+            db.flush()
+            append_event(
+                db,
+                station_id=station_id,
+                at=now,
+                kind=EventKind.PACK_MOVED,
+                pack_id=pack.id,
+                lane_id=procedure.lane_id,
+                data={"from": before, "to": place_of(pack)},
+            )
+            set_pack_state(db, pack, PackTrigger.EVACUATE, station_id=station_id, at=now)
+
+        await self._advance(procedure, Stage.EVACUATED, move, seq=procedure.seq)

@@ -47,4 +47,4 @@ class ControlRequest(Base, table=True):
     answer: str = ""
     """In English, for programs."""
     answer_parts: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
-    """The same as codes and values (`swap.station.answer_words`); None in rows older than this column."""
+    """The same as codes and values (`swap.messages.answers`); None in rows older than this column."""

@@ -13,13 +13,13 @@ from babel.messages.pofile import read_po
 
 import api.terminal
 from api.cli.__main__ import main
-from api.console.words import WORDS, load_language, short_code
+from api.words import WORDS, load_language, short_code
 from deploy.catalogues import extracted, po_path
 from robotics.port import Signal
 from scheduler.charging import Limit
 from scheduler.tariff import PERIODS
 from scheduler.types import BayRole, NoPackReason, PackState, StationMode
-from swap.station.requests import REQUEST_KINDS
+from swap.messages.requests import REQUESTS
 from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.sequence.session import DecisionKind, HoldReason, Phase
 from swap.station.sequence.step_table import CELL_FACTS
@@ -85,12 +85,12 @@ def test_every_permissive_has_words() -> None:
 
 
 def test_requests_and_ends_have_words() -> None:
-    assert set(WORDS["request"]) == set(REQUEST_KINDS)
+    assert set(WORDS["request"]) == set(REQUESTS)
     assert set(WORDS["swap_end"]) == TERMINAL
 
 
 def test_a_missing_catalogue_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("api.console.words.LOCALE", tmp_path)
+    monkeypatch.setattr("api.words.LOCALE", tmp_path)
     monkeypatch.setattr("sys.argv", ["swap", "--lang", "en", "db", "upgrade", "--database-url", "sqlite:///none.db"])
     monkeypatch.setattr("api.terminal._load", api.terminal._load.__wrapped__)
     said = io.StringIO()

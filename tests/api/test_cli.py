@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -243,3 +244,12 @@ def test_faults_of_the_simulated_devices_are_listed() -> None:
     assert "estop" in swap("devices", str(STATION_FILE), "--fault", "list")[1]
     listed = json.loads(swap("devices", str(STATION_FILE), "--fault", "list", "--json")[1])
     assert all(fault["zh"] and fault["en"] for fault in listed)
+
+
+def test_events_prints_kinds_and_the_schema_that_other_programs_read() -> None:
+    code, out, _ = swap("events")
+    assert code == 0
+    assert re.search(r"^pack\.moved +schema_version, from, to$", out, flags=re.MULTILINE)
+    code, out, _ = swap("events", "--schema")
+    assert code == 0
+    assert {"const": "swap.completed"} in [entry["properties"]["kind"] for entry in json.loads(out)["oneOf"]]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from api import terminal
 from api.announce import Announcer
 from api.cli.__main__ import app
-from api.console.words import Language
+from api.words import Language
 from deploy.catalogues import CONSOLE, DOMAINS, extracted
 from sim.report.words import Words
 from swap.audit import CHECKS

@@ -14,7 +14,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from scheduler.types import StationMode
 from swap.events import EventKind, append_event
-from swap.station.answer_words import Answer, say
+from swap.messages.answers import STORED, Answer, say
+from swap.messages.requests import Close, Confirm, Decide, Request
 from swap.station.requests import make_request
 from swap.store import Store
 from swap.tables import ControlRequest, SiteSample, Station, Swap
@@ -139,21 +140,21 @@ async def test_a_fault_of_the_cell_offers_a_reset(client: httpx.AsyncClient) -> 
     assert (record["kind"], record["arguments"]) == ("reset", {"lane_id": "L1"})
 
 
-def answered(store: Store, kind: str, arguments: dict[str, str], *parts: Answer) -> None:
+def answered(store: Store, request: Request, *parts: Answer) -> None:
     with store.transaction() as db:
-        asked = make_request(db, station_id="yangquan-mine", kind=kind, arguments=arguments, name="Operator A", at=NOW)
+        asked = make_request(db, station_id="yangquan-mine", request=request, name="Operator A", at=NOW)
         row = db.get_one(ControlRequest, asked.request_id)
         row.status, row.answered_at = "refused", NOW
-        row.answer, row.answer_parts = say(parts), [part.stored() for part in parts]
+        row.answer, row.answer_parts = say(parts), STORED.dump_python(parts, mode="json")
         db.add(row)
 
 
 async def test_an_answer_is_said_in_the_language_of_the_page(client: httpx.AsyncClient, store: Store) -> None:
     trip = Answer("trip", {"lane_id": "L1", "fact": "estop_ok"})
-    answered(store, "confirm", {}, Answer("still_tripped", {"trips": (trip,)}))
-    answered(store, "close", {}, Answer("mode_forbids", {"mode_trigger": "close", "mode": "manual"}))
-    asked = {"swap_id": "sw-0004", "decision": "unwind"}
-    answered(store, "decide", asked, Answer("not_possible", {"decision": "unwind", "swap_id": "sw-0004"}))
+    answered(store, Confirm(), Answer("still_tripped", {"trips": (trip,)}))
+    answered(store, Close(), Answer("mode_forbids", {"mode_trigger": "close", "mode": "manual"}))
+    asked = Decide(swap_id="sw-0004", decision="unwind")
+    answered(store, asked, Answer("not_possible", {"decision": "unwind", "swap_id": "sw-0004"}))
     chinese = (await client.get("/console")).text
     for text in (
         "仍未满足：L1: 急停正常；请先在设备处复位",
@@ -171,7 +172,7 @@ async def test_an_answer_is_said_in_the_language_of_the_page(client: httpx.Async
 
 
 async def test_an_answer_of_before_answers_had_codes_is_shown_as_it_is(client: httpx.AsyncClient, store: Store) -> None:
-    answered(store, "confirm", {}, Answer("going_on", {}))
+    answered(store, Confirm(), Answer("going_on", {}))
     with store.transaction() as db:
         db.get_one(ControlRequest, 1).answer_parts = None
     assert "going on" in (await client.get("/console")).text

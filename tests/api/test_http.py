@@ -128,7 +128,8 @@ async def test_health_needs_a_controller(client: httpx.AsyncClient, store: Store
         db.get_one(ControllerLease, config.station.id).heartbeat_at -= timedelta(minutes=1)
     answer = await client.get("/health")
     assert answer.status_code == 503
-    assert answer.json()["database"] == "ok"
+    assert answer.json()["word"] == "stopped"
+    assert answer.json()["words"]["en"] == "The controller has stopped: nobody runs this station."
     take_lease(store, config)
     assert (await client.get("/health")).json()["status"] == "ok"
 
@@ -187,3 +188,32 @@ async def test_every_declared_problem_has_a_schema(app: FastAPI) -> None:
         for method, operation in methods.items():
             if path.startswith("/api/v1") and method in {"post", "delete"}:
                 assert {"404", "409", "422"} & set(operation["responses"]), path
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "field", "allowed"),
+    [
+        ("decide", {"swap_id": "sw-0004"}, "arguments.decision", "must be given"),
+        ("reset", {}, "arguments.lane_id", "must be given"),
+        ("hold", {"bay_id": "A1"}, "arguments.bay_id", "no such field"),
+        ("decide", {"swap_id": "sw-0004", "decision": "perhaps"}, "arguments.decision", "'unwind'"),
+        ("release_bay", {"bay_id": "A" * 33}, "arguments.bay_id", "32 characters or fewer"),
+        ("dance", {}, "kind", "confirm, hold"),
+    ],
+)
+async def test_a_request_that_its_kind_does_not_allow_is_refused_by_field(
+    client: httpx.AsyncClient, kind: str, arguments: dict[str, str], field: str, allowed: str
+) -> None:
+    body = {"kind": kind, "arguments": arguments, "name": "Operator A"}
+    answer = await client.post("/api/v1/requests", json=body)
+    assert answer.status_code == 422
+    (problem,) = answer.json()["problems"]
+    assert problem["field"] == field
+    assert allowed in problem["allowed"]
+
+
+async def test_a_request_without_arguments_needs_none_given(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/api/v1/requests", json={"kind": "hold", "name": "Operator A"})
+    assert (answer.status_code, answer.json()["arguments"]) == (202, {})
+    missing = await client.post("/api/v1/requests", json={"kind": "reset", "name": "Operator A"})
+    assert missing.json()["problems"][0]["field"] == "arguments.lane_id"

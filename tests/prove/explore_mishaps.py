@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from robotics.port import AckCode, ControlMode, Location, LocationKind, ResultCode
-from sim.plant.rack import bay_place, gripper_place
 from sim.plant.yard import Head, TruckPlace
+from swap.places import bay_place, gripper_place
 from swap.station.sequence.recipe import Place
 from tests.prove.explore_rules import INTRUSIONS, TRIPS
 from tests.prove.explore_station import LANE, VEHICLE

@@ -13,8 +13,8 @@ from battery_bms.port import PackReading
 from robotics.port import CommandCode, LocationKind, RobotCommand
 from scheduler.charging import plan_charging
 from scheduler.types import BayRole, BayView, PackState, PackView, SiteLimits, StationMode, StationView
-from sim.plant.rack import bay_place, seat_place
 from sim.plant.yard import Head, TruckPlace
+from swap.places import bay_place, vehicle_place
 from swap.station.sequence.recipe import StepRow
 from swap.station.sequence.sequencer import MOVING_MODES
 from swap.station.sequence.session import Phase
@@ -158,7 +158,7 @@ class Rules:
     def _seat_move(self, world: World, before: Look, was: str, place: str) -> None:
         truck = world.plant.yard.trucks[VEHICLE]
         for seat in range(1, truck.seats + 1):
-            here = seat_place(VEHICLE, seat)
+            here = vehicle_place(VEHICLE, seat)
             if here in (was, place) and was != place and place not in before.places:
                 if before.may_move:
                     raise Violation("a pack moved at a vehicle that can move")

@@ -7,12 +7,12 @@ else is lost when the controller dies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from robotics.port import CellStatus, CommandCode, RobotCommand, SwapRobot
 from scheduler.types import PackState, StationMode
@@ -23,6 +23,7 @@ from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lanes import LaneRunner
 from swap.station.lease import Lease
+from swap.station.life.database import DirectDatabase
 from swap.station.reconcile import Mismatch
 from swap.station.records import next_seq
 from swap.station.sequence.permissives import CellFacts, SeatPlan
@@ -44,6 +45,7 @@ from swap.station.states.modes import ModeTrigger, next_mode
 from swap.station.states.pack_states import PackTrigger, next_pack_state
 from swap.store import Store
 
+T = TypeVar("T")
 LANE = "L1"
 VEHICLE = "V1"
 TRANSFER_BAY = "T1"
@@ -63,6 +65,16 @@ class Stored:
     places: Mapping[str, str]
     """Pack to place, both as the plant writes them."""
     states: Mapping[str, PackState]
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end what never has to wait."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("something waits in the explored station")
 
 
 class _NoRows:
@@ -108,11 +120,11 @@ class MemoryWatch(CellWatch):
 
     owner: MemoryController
 
-    def load(self) -> None:
+    async def load(self) -> None:
         self._shown = frozenset()
         self._command, self._sent_at, self.home_by = None, None, None
 
-    def _store_faults(self, shown: frozenset[str]) -> None:
+    async def _store_faults(self, shown: frozenset[str]) -> None:
         self._shown = shown
 
     def step_done(self, db: object, at: datetime) -> None:
@@ -126,7 +138,7 @@ class MemoryWatch(CellWatch):
         seq = next_seq(stored.last_seq, cell.ack_seq, cell.active_seq, cell.done_seq)
         self.owner.stored = replace(stored, last_seq=seq)
         self._command, self._sent_at = RobotCommand(seq, code), self.context.clock.now()
-        await self.robot.send(self._command)
+        await self._send(self._command)
 
     @property
     def volatile(self) -> tuple[Any, ...]:
@@ -148,9 +160,9 @@ class MemoryLane(LaneRunner):
         watch.owner = owner
         self.watch = watch
 
-    def load(self, *, restarted: bool) -> Session | None:
+    async def load(self, *, restarted: bool) -> Session | None:
         """As `records.load_session`: what is not a column of the swap's row is lost."""
-        self.watch.load()
+        await self.watch.load()
         self._last_sent_at = None
         stored = self.owner.stored
         if stored.session.state in TERMINAL:
@@ -189,12 +201,11 @@ class MemoryLane(LaneRunner):
     def _next_seq(self, cell: CellStatus) -> int:
         return next_seq(self.owner.stored.last_seq, cell.ack_seq, cell.active_seq, cell.done_seq)
 
-    def _record_checks(self, db: object, seats: object, facts: CellFacts) -> Mapping[Check, bool | None]:
-        assert self.session is not None
-        stored, plans = self.owner.stored, self.session.seats
+    def _record_checks(self, db: object, session: Session, facts: CellFacts) -> dict[Check, bool | None]:
+        stored, plans = self.owner.stored, session.seats
         safe = [bay.pack_safe if (bay := facts.bays.get(plan.new_position)) else None for plan in plans]
         return {
-            Check.RECORD: all(stored.places[str(p.old_pack_id)].startswith(f"seat:{VEHICLE}:") for p in plans),
+            Check.RECORD: all(stored.places[str(p.old_pack_id)].startswith(f"vehicle:{VEHICLE}:") for p in plans),
             Check.PACK_AVAILABLE: all(stored.states[str(p.new_pack_id)] is PackState.RESERVED for p in plans),
             Check.NEW_PACK_ACCEPTED: True,
             Check.NEW_PACK_POWER_OFF: None if None in safe else all(safe),
@@ -214,7 +225,7 @@ class MemoryController(StationController):
     """`StationController` over `Stored`: confirmations, holds and requests are the live ones."""
 
     def __init__(self, config: StationConfig, robot: SwapRobot, stored: Stored, clock: StationClock) -> None:
-        context = StationContext.build(cast(Store, _NoStore()), config, clock)
+        context = StationContext.build(DirectDatabase(cast(Store, _NoStore())), config, clock)
         context.mode = stored.mode
         super().__init__(
             context, [robot], cast(Any, None), cast(Any, None), None, cast(Lease, SimpleNamespace(token=0))
@@ -234,15 +245,17 @@ class MemoryController(StationController):
             mode = next_mode(mode, ModeTrigger.HOLD)
         self.stored = replace(self.stored, mode=mode)
         self.context.mode = mode
-        self.lane.load(restarted=True)
+        at_once(self.lane.load(restarted=True))
 
-    def change_mode(self, trigger: ModeTrigger, reason: str, actor: str) -> StationMode:
-        mode = next_mode(self.context.mode, trigger)
-        self.stored = replace(self.stored, mode=mode)
-        self.context.mode = mode
-        return mode
+    async def change_mode(
+        self, trigger: ModeTrigger, reason: str, actor: str, *, only_from: Collection[StationMode] | None = None
+    ) -> StationMode:
+        if only_from is None or self.stored.mode in only_from:
+            self.stored = replace(self.stored, mode=next_mode(self.stored.mode, trigger))
+        self.context.mode = self.stored.mode
+        return self.stored.mode
 
-    def reconcile_now(self, actor: str) -> list[Mismatch]:
+    async def reconcile_now(self, actor: str) -> list[Mismatch]:
         return []
 
 
@@ -262,7 +275,7 @@ def journal_entry(before: Session, effect: Effect) -> tuple[str, str, str] | Non
 def place_name(place: Place, plan: SeatPlan) -> str:
     """A row's place as the plant writes it."""
     if place is Place.SEAT:
-        return f"seat:{VEHICLE}:{plan.seat}"
+        return f"vehicle:{VEHICLE}:{plan.seat}"
     if place is Place.GRIPPER:
         return f"gripper:{LANE}"
     if place is Place.TRANSFER:

@@ -6,18 +6,19 @@ The plant is the simulated one with durations that do not vary; the controller i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from battery_bms.limits import judge
 from battery_bms.port import PackReading
 from robotics.port import CellStatus, CommandCode, LinkLost, Location, LocationKind, ResultCode, RobotCommand, Signal
 from scheduler.types import PackState, StationMode
 from sim.plant.plant import Draws, Plant
-from sim.plant.rack import US_PER_S, bay_place, tank_place
+from sim.plant.rack import US_PER_S
+from swap.places import TANK, bay_place
 from swap.station.answers import Denied
 from swap.station.rack import BLOCK_LEVEL, STOP_LEVEL, THERMAL_BITS
 from swap.station.sequence.handshake import RESEND_S
@@ -30,7 +31,7 @@ from swap.station.thermal import evacuation_bars
 from tests.prove.explore_layout import TAG, explored_station, seat_plans
 from tests.prove.explore_plant import Keeper
 from tests.prove.explore_robot import WorldRobot
-from tests.prove.explore_station import LANE, VEHICLE, MemoryController, StationClock, Stored
+from tests.prove.explore_station import LANE, VEHICLE, MemoryController, StationClock, Stored, at_once
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 PERSON = "Person on shift"
@@ -255,7 +256,7 @@ class World:
         seen = not self.env.link_down and not self.cell.faults.frozen_heartbeat
         self._read_rack()
         self.rules.charging(self)
-        _run(self.lane.cycle())
+        at_once(self.lane.cycle())
         self._watch_evacuation()
         if seen:
             self.rules.seen(self, phase, row)
@@ -317,7 +318,7 @@ class World:
         self.robot.person_acts = True
         held = self.controller.stored.mode
         try:
-            _run(self.controller.answers._answer(kind, arguments, PERSON))
+            at_once(self.controller.answers._answer(kind, arguments, PERSON))
         except (Denied, IllegalMode, LinkLost):
             return
         finally:
@@ -391,7 +392,7 @@ class World:
             if hot and bay_id not in self.env.latched:
                 self.env = replace(self.env, latched=self.env.latched | {bay_id})
                 if stored.mode not in (StationMode.THERMAL, StationMode.FIRE):
-                    self.controller.change_mode(ModeTrigger.THERMAL, "thermal event", "controller")
+                    at_once(self.controller.change_mode(ModeTrigger.THERMAL, "thermal event", "controller"))
                     stored = self.controller.stored
         if states != stored.states:
             self.controller.stored = replace(self.controller.stored, states=states)
@@ -442,23 +443,10 @@ class World:
             stored = self.controller.stored
             state = next_pack_state(stored.states[code], PackTrigger.EVACUATE)
             self.controller.stored = replace(
-                stored, places={**stored.places, code: tank_place()}, states={**stored.states, code: state}
+                stored, places={**stored.places, code: TANK}, states={**stored.states, code: state}
             )
         self.plant.done_ack(LANE, seq)
         self.env = replace(self.env, evacuation=None)
 
     def _told(self, what: str, command: RobotCommand) -> None:
         self.rules.told(self, what, command)
-
-
-T = TypeVar("T")
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end what never has to wait."""
-    try:
-        work.send(None)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    raise AssertionError("the controller waits for something that is not there")

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,23 +22,26 @@ from sqlmodel import Session as Db
 
 import api.wiring as wiring
 import swap.station.lanes as lanes
+import swap.station.records as records
 import swap.station.sequence.sequencer as sequencer
 from api.settings import Settings
 from robotics.plc_robot import PlcRobot
 from robotics.port import CellStatus, RobotCommand
 from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
-from swap.events import EventKind, append_event
+from swap.events import EventKind
 from swap.station.controller import CellOwned, StationController
 from swap.station.lease import ControllerRunning
 from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import QUEUED, StepTable
 from swap.station.sequence.session import Result, Send, Session, StepDone, StepFacts
 from swap.store import Store
+from swap.tables import Swap
 from tests.prove.kill_points import KillPoint, Moment
 
 real_step = sequencer.step
 real_begin = sequencer.begin
+real_store_session = records.store_session
 
 
 def die() -> NoReturn:
@@ -56,6 +60,8 @@ class Watch:
         self.seq: int | None = None
         """Number of the command of the point's state."""
         self.done = False
+        self.writing = threading.local()
+        """Of a thread: its transaction stores the point's step."""
 
     def at(self, moment: Moment) -> bool:
         """Whether this is the point's moment."""
@@ -83,6 +89,11 @@ class Watch:
                     self.after_commit = self.at(Moment.DONE) and effect.seq is None
         return after, effects
 
+    def store_session(self, db: Db, session: Session) -> Swap:
+        """A step is written; its transaction is still open."""
+        self.writing.point = self.before_commit or self.after_commit
+        return real_store_session(db, session)
+
 
 def mortal_store(watch: Watch) -> type[Store]:
     """A store whose process dies inside, or right after, a transaction."""
@@ -90,12 +101,13 @@ def mortal_store(watch: Watch) -> type[Store]:
     class MortalStore(Store):
         @contextmanager
         def transaction(self) -> Iterator[Db]:
+            watch.writing.point = False
             with super().transaction() as db:
                 yield db
-                if watch.before_commit:
+                if watch.writing.point and watch.before_commit:
                     db.flush()
                     die()
-            if watch.after_commit:
+            if watch.writing.point:
                 die()
 
     return MortalStore
@@ -127,16 +139,10 @@ def mortal_robot(watch: Watch) -> type[PlcRobot]:
 class Careless(StationController):
     """Takes a killed controller for one that was stopped, and goes on without a person."""
 
-    def recover(self) -> bool:
+    async def recover(self) -> bool:
         """Say that all is well before looking."""
-        with self.context.store.transaction() as db:
-            append_event(
-                db,
-                station_id=self.context.station_id,
-                at=self.context.clock.now(),
-                kind=EventKind.CONTROLLER_STOPPED,
-            )
-        return super().recover()
+        await self._tell(EventKind.CONTROLLER_STOPPED, {})
+        return await super().recover()
 
 
 def _heard(cell: CellStatus, seq: int) -> bool:
@@ -158,6 +164,7 @@ def run_controller(
     for module, name, value in (
         (lanes, "step", watch.step),
         (lanes, "begin", watch.begin),
+        (lanes, "store_session", watch.store_session),
         (wiring, "Store", mortal_store(watch)),
         (wiring, "PlcRobot", mortal_robot(watch)),
     ):
@@ -181,5 +188,5 @@ async def _run(settings: Settings, config: StationConfig) -> int:
         print(error, flush=True)
         return wiring.REFUSED
     finally:
-        station.store.close()
+        station.close()
     return 1

@@ -28,6 +28,8 @@ from swap.commerce.bookings import check_in
 from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
 from swap.events import EventKind
+from swap.messages.requests import Confirm, Decide, Request
+from swap.places import place_of, place_within
 from swap.station.requests import make_request
 from swap.station.sequence.session import STATION_REASONS, Phase
 from swap.store import Store
@@ -224,8 +226,8 @@ class Trial:
         if (await devices.look()).begun != self._begun:
             self._wrong(f"after kill {self._lives - 1} something began before a person confirmed")
         if self.way_back and self._lives == 2:
-            await self._ask(process, "decide", swap_id=self._swap_id, decision="unwind")
-        await self._ask(process, "confirm")
+            await self._ask(process, Decide(swap_id=self._swap_id, decision="unwind"))
+        await self._ask(process, Confirm())
 
     async def _end(self, process: Any) -> str:
         """Until the swap has ended, or waits for a person who has decided often enough."""
@@ -255,23 +257,22 @@ class Trial:
             reason = swap.hold_reason
             held = db.get_one(Station, self.config.station.id).mode == StationMode.HELD
         if held or reason in STATION_REASONS:
-            await self._ask(process, "confirm")
+            await self._ask(process, Confirm())
         else:
-            await self._ask(process, "decide", swap_id=self._swap_id, decision="continue")
+            await self._ask(process, Decide(swap_id=self._swap_id, decision="continue"))
 
-    async def _ask(self, process: Any, kind: str, **arguments: Any) -> None:
+    async def _ask(self, process: Any, request: Request) -> None:
         """Ask until it is done; a refusal tells the person to look again, which takes a moment."""
         for _ in range(20):
             with self.store.transaction() as db:
                 made = make_request(
                     db,
                     station_id=self.config.station.id,
-                    kind=kind,
-                    arguments=arguments,
+                    request=request,
                     name=PERSON,
                     at=self._station_time(db),
                 )
-            await self._until(self._answered, process, f"the answer to {kind}")
+            await self._until(self._answered, process, f"the answer to {request.kind}")
             with self.store.reading() as db:
                 row = db.get_one(ControlRequest, made.request_id)
                 if row.status == "done":
@@ -280,7 +281,7 @@ class Trial:
             if not process.is_alive():
                 return
             await asyncio.sleep(0.5)
-        self._wrong(f"{kind} is refused: {answer}")
+        self._wrong(f"{request.kind} is refused: {answer}")
 
     def _station_time(self, db: Db) -> Any:
         """Station time as the record has it."""
@@ -299,7 +300,8 @@ class Trial:
             if self.outcome.ended == "completed" and look.moved != 4:
                 self._wrong(f"{look.moved} motions of packs in one swap, not 4")
             if self.outcome.ended in ("completed", "returned"):
-                recorded = {pack.id: _place(pack) for pack in db.exec(select(Pack)).all()}
+                packs = db.exec(select(Pack)).all()
+                recorded = {pack.id: place_within(place_of(pack), self.config.station.id) for pack in packs}
                 differing = {k: (recorded.get(k), place) for k, place in look.places.items() if recorded[k] != place}
                 if differing:
                     self._wrong(f"record and truth differ: {differing}")
@@ -334,13 +336,3 @@ class Trial:
                 raise AssertionError(f"{self.outcome.points}: {what}: the process ended with code {process.exitcode}")
             await asyncio.sleep(POLL_S)
         raise AssertionError(f"{self.outcome.points}: {what}: not within {LIMIT_S} s")
-
-
-def _place(pack: Pack) -> str:
-    if pack.bay_id is not None:
-        return f"bay:{pack.bay_id.split(':', 1)[1]}"
-    if pack.vehicle_id is not None:
-        return f"seat:{pack.vehicle_id}:{pack.seat}"
-    if pack.gripper_lane_id is not None:
-        return f"gripper:{pack.gripper_lane_id.split(':', 1)[1]}"
-    return "tank:1" if pack.tank_station_id is not None else "off_site"

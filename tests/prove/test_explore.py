@@ -17,7 +17,7 @@ from swap.station.sequence.session import Phase, Session
 from tests.prove.explore import Task, all_tables, chosen_tasks, ci_tasks, line, prove_tasks, walk
 from tests.prove.explore_mishaps import Mishap, happen, mishaps
 from tests.prove.explore_rules import Rules
-from tests.prove.explore_station import MemoryLane
+from tests.prove.explore_station import MemoryLane, at_once
 from tests.prove.explore_walk import Report, Walk
 from tests.prove.explore_world import World
 
@@ -120,7 +120,7 @@ def test_finds_a_pack_put_on_another() -> None:
 def test_finds_a_restart_that_waits_for_nobody() -> None:
     def goes_on(lane: MemoryLane) -> None:
         def load() -> None:
-            MemoryLane.load(lane, restarted=False)
+            at_once(MemoryLane.load(lane, restarted=False))
 
         lane.owner.restart = load  # type: ignore[method-assign]
 

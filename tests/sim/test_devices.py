@@ -20,7 +20,7 @@ from robotics.port import (
     RobotCommand,
     Signal,
 )
-from sim.plant.rack import bay_place, seat_place
+from swap.places import bay_place, vehicle_place
 from tests.support.sim.devices import running, until_done
 from tests.support.sim.plant import bay, code, free_ports, seat, station
 from tests.support.tools import require_tool
@@ -85,7 +85,7 @@ async def test_the_real_driver_makes_a_whole_swap(map_name: str) -> None:
             if step.code is C.LOCK:
                 assert status.signals[Signal.LOCKS_CLOSED]
                 assert map_name == "gantry_flags_v1" or status.heads_closed[:4] == (True,) * 4
-        assert bench.plant.rack.pack(code(1)).place == seat_place("V1", 1)
+        assert bench.plant.rack.pack(code(1)).place == vehicle_place("V1", 1)
         assert bench.plant.rack.pack(code(11)).place == bay_place("A4")
         await robot.close()
         assert bench.plant.cell("L1").owner == 0

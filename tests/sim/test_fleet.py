@@ -13,9 +13,9 @@ import pytest
 
 from sim.live.fleet import PATIENCE_S, SimulatedFleet
 from sim.plant.plant import Plant
-from sim.plant.rack import bay_place
 from sim.plant.yard import TruckPlace
 from sim.scenario.demand import Arrival
+from swap.places import bay_place
 from swap.store import Store
 from swap.tables import Station
 from tests.support.api.doors import NOW, StoppedClock, filled_store, make_app

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from robotics.faults import FaultSource, fault_by_name, load_faults
 from robotics.port import AckCode, CommandCode, Location, RobotCommand
 from sim.plant.faults import catalogue, find_fault, parse_fault
-from sim.plant.plant import OFF_SITE, Plant
-from sim.plant.rack import CHARGER_EFFICIENCY, PlantError, bay_place
+from sim.plant.plant import Plant
+from sim.plant.rack import CHARGER_EFFICIENCY, PlantError
+from swap.places import OFF_SITE, TANK, bay_place
 from tests.support.sim.plant import START_AT, Hand, code, plant, station
 
 CODES = st.sampled_from(list(CommandCode))
@@ -250,6 +251,21 @@ def test_a_snapshot_of_another_station_or_with_a_bay_too_many_is_refused() -> No
     fewer = world.config.model_copy(update={"bays": world.config.bays[1:]})
     with pytest.raises(PlantError, match="bay:A1"):
         Plant.restore(fewer, data)
+
+
+def test_a_snapshot_with_the_places_as_the_first_release_spelled_them_is_taken_over() -> None:
+    world = plant()
+    data = json.loads(
+        json.dumps(world.snapshot()).replace('"vehicle:', '"seat:').replace('"place": "tank"', '"place": "tank:1"')
+    )
+    assert any(str(pack["place"]).startswith("seat:") for pack in data["rack"]["packs"].values())
+    data["rack"]["packs"][code(2)]["place"] = "tank:1"
+    again = Plant.restore(world.config, data)
+    assert again.rack.pack(code(2)).place == TANK
+    assert again.rack.pack(code(1)).place == world.rack.pack(code(1)).place
+    assert {p.code: p.place for p in again.rack.packs.values() if p.place.startswith("vehicle:")} == {
+        p.code: p.place for p in world.rack.packs.values() if p.place.startswith("vehicle:")
+    }
 
 
 def test_a_new_pack_of_the_station_file_appears_and_a_taken_place_is_respected() -> None:

@@ -17,8 +17,9 @@ from robotics.port import (
     Signal,
 )
 from sim.plant.plant import Plant
-from sim.plant.rack import PlantError, bay_place, gripper_place, seat_place, tank_place
+from sim.plant.rack import PlantError
 from sim.plant.yard import TruckPlace
+from swap.places import TANK, bay_place, gripper_place, vehicle_place
 from tests.support.sim.plant import Hand, bay, code, plant, seat, station
 
 C, A, R = CommandCode, AckCode, ResultCode
@@ -32,7 +33,7 @@ def test_a_whole_swap_takes_about_five_minutes_and_exchanges_the_packs() -> None
     hand.admit()
     hand.swap(old_bay=4, new_bay=1)
     assert 240 <= (world.now_us - began_us) / 1e6 <= 360
-    assert world.rack.pack(code(1)).place == seat_place("V1", 1)
+    assert world.rack.pack(code(1)).place == vehicle_place("V1", 1)
     assert world.rack.pack(code(11)).place == bay_place("A4")
     assert world.yard.truck("V1").place is TruckPlace.AWAY
     assert world.pack_reading("A4").soc_pct == pytest.approx(30.0)
@@ -379,7 +380,7 @@ def test_fire_carries_the_hot_pack_to_the_tank_once_it_is_ready() -> None:
     assert world.rack.pack(code(1)).place == gripper_place("L1"), "it waits at the tank"
     world.clear("tank_not_ready", "L1")
     assert hand.finish() is R.DONE
-    assert world.rack.pack(code(1)).place == tank_place()
+    assert world.rack.pack(code(1)).place == TANK
     assert world.signals("L1")[Signal.TANK_READY] is False
     assert hand.send(C.FIRE, source=bay(2)) is A.REFUSED_INTERLOCK, "the tank is taken"
 

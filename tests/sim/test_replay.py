@@ -85,7 +85,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
             at = begin_at + timedelta(seconds=arrival.at_s)
             station.at(at, partial(arrive, str(arrival.vehicle_id), arrival.soc_pct))
         await station.run(midnight + timedelta(hours=HELD_H[0]))
-        station.controller.hold_station("somebody looked at the gantry", "Wang")
+        await station.controller.hold_station("somebody looked at the gantry", "Wang")
         await station.run(midnight + timedelta(hours=HELD_H[1]))
         await station.controller.confirm("Wang")
         await station.run(begin_at + timedelta(hours=HOURS))

@@ -34,6 +34,7 @@ from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
+from swap.station.life.database import DirectDatabase
 from swap.station.sequence.recipe import load_recipe
 from swap.store import Store
 from tests.support.sim.plant import START_AT
@@ -295,7 +296,7 @@ def _looped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str,
         lease.acquire()
         rack = DirectRack(plant, clock.now, catch_up)
         controller = StationController(
-            StationContext.build(store, config, clock),
+            StationContext.build(DirectDatabase(store), config, clock),
             [DirectRobot(plant, lane.id, lease.token, clock.now, catch_up) for lane in config.lanes],
             rack,
             rack,

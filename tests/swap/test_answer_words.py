@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
 from collections.abc import Iterator
 from string import Formatter
 
 from scheduler.types import PackState, StationMode
+from swap.messages.answers import ANSWERS, STORED, Answer, say
 from swap.station import answers
-from swap.station.answer_words import ANSWERS, Answer, say
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import IllegalPackStep, PackTrigger
 
@@ -46,7 +45,7 @@ def test_an_answer_is_read_back_as_it_was_stored_and_said_in_another_language() 
         Answer("trip", {"lane_id": "L2", "fact": "fire_ok"}),
     )
     answer = Answer("still_tripped", {"trips": trips})
-    assert Answer.read(json.loads(json.dumps(answer.stored()))) == answer
+    assert STORED.validate_json(STORED.dump_json((answer,))) == (answer,)
     assert say([answer]) == "still not fulfilled: L1: estop_ok, L2: fire_ok; reset it at the equipment first"
     words = {("fact", "estop_ok"): "e-stops released", ("fact", "fire_ok"): "fire system quiet"}
     texts = {"held": "已暂停"}

@@ -28,7 +28,8 @@ from swap.commerce.errors import BillNotReversible
 from swap.commerce.pricing import Flag, SeatEnergy, price_swap, to_decimal, two_part_rent
 from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
-from swap.reading.lists import BillRecord, list_bills
+from swap.reading.lists import list_bills
+from swap.reading.records import BillRecord
 from swap.store import Store
 from swap.tables import Bill, BillLine, StationEvent, Swap
 from tests.support.swap.commerce import AT, FlatTariff, arrive, code, exchange, filled_store, finish, station
@@ -255,7 +256,7 @@ def test_a_swap_that_cannot_be_priced_stops_no_other(store: Store, config: Stati
         exchange(store, arrive(store, config, vehicle).swap_id, AT + timedelta(minutes=minutes))
     with pytest.raises(ExceptionGroup, match="1 completed swap") as caught:
         bill_completed_swaps(store, config, HolesInTariff(), LATER)
-    assert "completed 2026-11-01T08:06" in caught.value.exceptions[0].__notes__[0]
+    assert "completed 2026-11-01T08:06" in str(caught.value.exceptions[0])
     assert len(bills(store)) == 1
     assert len(bill_completed_swaps(store, config, FlatTariff(), LATER)) == 1
 

@@ -35,7 +35,7 @@ from swap.commerce.slots import SlotGrid, SlotRange
 from swap.config.loading import ConfigError, parse_station
 from swap.config.station_file import BookingSection, StationConfig
 from swap.errors import NotFound
-from swap.reading.lists import BookingRecord
+from swap.reading.records import BookingRecord
 from swap.station.file_check import check_recipes
 from swap.store import Store
 from swap.tables import Booking, Pack, Station, StationEvent, Swap, SwapSeat

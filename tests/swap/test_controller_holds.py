@@ -31,7 +31,7 @@ async def completes(bench: Bench, swap_id: str) -> None:
     assert ended.swap_id == swap_id
     await bench.run(5)
     assert bench.places() == bench.recorded_places()
-    assert bench.places()[FRESH] == "seat:V1:1"
+    assert bench.places()[FRESH] == "vehicle:V1:1"
     bench.audited()
 
 

@@ -175,7 +175,7 @@ async def test_a_hot_pack_is_detected_stopped_and_carried_to_the_tank(bench: Ben
     assert set(beside) == {"A1", "A3"}
     assert "A2" in blocked(bench)
     await bench.run_until(EventKind.THERMAL, 200, 1.0, stage=Stage.EVACUATED)
-    assert bench.places()[HOT] == "tank:1"
+    assert bench.places()[HOT] == "tank"
     assert bench.recorded_places() == bench.places()
     assert bench.pack(HOT).state == "evacuated"
     seen = stages(bench)
@@ -224,7 +224,7 @@ async def test_a_hot_pack_waits_for_the_running_command_and_no_longer(bench: Ben
     await bench.tick(1.0)
     assert bench.swap(swap_id).phase == "held"
     await bench.run_until(EventKind.THERMAL, 300, 1.0, stage=Stage.EVACUATED)
-    assert bench.places()[code(3)] == "tank:1"
+    assert bench.places()[code(3)] == "tank"
     assert bench.places()[SPENT] == "bay:A4"  # its own command had ended before
     await bench.run_while_still(60)
     await bench.settled(bench.ask("confirm"))

@@ -124,7 +124,7 @@ async def test_a_person_may_ask_for_the_way_back(bench: Bench, state: str) -> No
     assert first == "done"
     await bench.run_until(EventKind.SWAP_RETURNED, step_s=None)
     await bench.run(5)
-    assert bench.places()[SPENT] == "seat:V1:1"
+    assert bench.places()[SPENT] == "vehicle:V1:1"
     assert bench.places()[FRESH] == "bay:A1"
     assert bench.places() == bench.recorded_places()
     assert bench.pack(FRESH).state == "ready"

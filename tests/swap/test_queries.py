@@ -9,7 +9,8 @@ import pytest
 
 from swap.config.loading import load_station
 from swap.errors import InvalidInput, NotFound
-from swap.reading.lists import get_bill, latest_ended, list_bills, list_events, list_swaps, read_cursor, swap_detail
+from swap.messages.requests import Hold
+from swap.reading.lists import get_bill, get_swap, latest_ended, list_bills, list_events, list_swaps, read_cursor
 from swap.reading.now import get_station, list_packs, live_mark, site_history, station_state
 from swap.station.requests import get_request, latest_requests, make_request
 from swap.store import Store
@@ -42,7 +43,7 @@ def test_the_mark_moves_with_what_is_shown(store: Store) -> None:
         before = live_mark(db, STATION)
     busy = load_station(STATION_FILE)
     with store.transaction() as db:
-        make_request(db, station_id=busy.station.id, kind="hold", arguments={}, name="Operator A", at=NOW)
+        make_request(db, station_id=busy.station.id, request=Hold(), name="Operator A", at=NOW)
     with store.reading() as db:
         after = live_mark(db, STATION)
         assert latest_requests(db, STATION)[0].kind == "hold"
@@ -60,7 +61,7 @@ def test_pages_of_swaps_and_bills(store: Store) -> None:
         one = list_bills(db, STATION, limit=1)
         other = list_bills(db, STATION, limit=5, cursor=one.next_cursor)
         assert [bill.bill_id for bill in (*one.items, *other.items)] == ["bl-0002", "bl-0001"]
-        assert [s.swap.swap_id for s in latest_ended(db, STATION, 2)] == ["sw-0003", "sw-0002"]
+        assert [s.swap_id for s in latest_ended(db, STATION, 2)] == ["sw-0003", "sw-0002"]
 
 
 def test_money_and_energy_are_exact(store: Store) -> None:
@@ -73,9 +74,9 @@ def test_money_and_energy_are_exact(store: Store) -> None:
 
 def test_timeline_and_events_are_in_order(store: Store) -> None:
     with store.reading() as db:
-        detail = swap_detail(db, STATION, "sw-0001")
+        story = get_swap(db, STATION, "sw-0001")
         events = list_events(db, STATION, limit=1000).items
-    assert [e.kind for e in detail.timeline][-1] == "swap.completed"
+    assert [e.kind for e in story.timeline][-1] == "swap.completed"
     assert [e.event_id for e in events] == list(range(1, len(events) + 1))
 
 

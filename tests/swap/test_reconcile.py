@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from battery_bms.port import ChargerState, PackReading
 from swap.events import EventKind
-from swap.station.reconcile import BayRecord, Mismatch, compare
+from swap.station.reconcile import BayOnRecord, Mismatch, compare
 from tests.support.sim.plant import START_AT, code
 from tests.support.swap.station import Bench, blocked
 
@@ -42,8 +42,8 @@ def reading(bay: str, pack_id: str | None, present: bool = True) -> PackReading:
     )
 
 
-A1 = BayRecord("A1", 1, "P1", in_motion=False)
-A2 = BayRecord("A2", 2, None, in_motion=False)
+A1 = BayOnRecord("A1", 1, "P1", in_motion=False)
+A2 = BayOnRecord("A2", 2, None, in_motion=False)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_bays(occupied: dict[int, bool | None], readings: dict[str, str | None],
 
 
 def test_bays_of_a_swap_under_way_are_left_to_its_step() -> None:
-    moving = BayRecord("A1", 1, "P1", in_motion=True)
+    moving = BayOnRecord("A1", 1, "P1", in_motion=True)
     assert compare([moving], {1: False}, {"A1": reading("A1", "P9")}, {}) == []
 
 
@@ -90,7 +90,9 @@ def test_grippers(gripper: tuple[str | None, bool | None, bool], found: list[Mis
 def test_a_difference_is_found_where_and_only_where_a_known_sensor_differs(
     bays: list[tuple[bool, bool | None, bool]],
 ) -> None:
-    records = [BayRecord(f"A{n}", n, f"P{n}" if full else None, moving) for n, (full, _, moving) in enumerate(bays, 1)]
+    records = [
+        BayOnRecord(f"A{n}", n, f"P{n}" if full else None, moving) for n, (full, _, moving) in enumerate(bays, 1)
+    ]
     occupied = {n: seen for n, (_, seen, _) in enumerate(bays, 1)}
     found = {m.where for m in compare(records, occupied, {}, {})}
     differing = {

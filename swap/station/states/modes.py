@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from scheduler.types import StationMode
+from swap.messages.answers import ANSWERS
 from swap.state_table import IllegalTransition, Row, StateTable
-from swap.station.answer_words import ANSWERS
 
 
 class ModeTrigger(StrEnum):

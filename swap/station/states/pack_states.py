@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from scheduler.types import ChargingPolicy, PackState
+from swap.messages.answers import ANSWERS
 from swap.state_table import IllegalTransition, Row, StateTable
-from swap.station.answer_words import ANSWERS
 
 
 class PackTrigger(StrEnum):

@@ -24,8 +24,8 @@ from robotics.plc_robot import PlcRobot
 from robotics.port import CommandCode, Signal
 from scheduler.tariff_files import load_tariff
 from scheduler.types import StationMode
-from swap.commerce.billing import run_commerce
 from swap.commerce.bookings import check_in
+from swap.commerce.runner import Commerce
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.events import EventKind
@@ -33,6 +33,7 @@ from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
+from swap.station.life.database import ApartDatabase
 from swap.store import Store
 from swap.tables import ControlRequest, StationEvent
 from tests.support.battery_bms.rack import LFP_282, FakeBay, FakeMeter, FakePack, FakeRack
@@ -222,39 +223,42 @@ class Run:
         self.store.upgrade()
         self.clock = Clock()
         sync_station(self.store, self.config, self.clock.now())
+        self.control_store = self.store.for_control()
+        self.database = ApartDatabase(self.control_store)
         self.lease = Lease(self.store, self.config.station.id)
         self.lease.acquire()
         self.tariff = load_tariff(self.config.tariff, self.config.station.zone)
         rack = PeerRack(peer.port, self.config, self.clock.now)
         self.robot = PlcRobot("L1", self.config.lanes[0].cell, peer.map, self.lease.token, self.clock.now)
         self.controller = StationController(
-            StationContext.build(self.store, self.config, self.clock, self.tariff),
+            StationContext.build(self.database, self.config, self.clock, self.tariff),
             [self.robot],
             rack,
             rack,
             FakeMeter(self.clock.now),
             self.lease,
-            background={"commerce": (0.5, self._commerce)},
         )
-
-    def _commerce(self) -> None:
-        run_commerce(self.store, self.config, self.tariff, self.clock.now())
+        self.commerce = Commerce(self.store, self.config, self.tariff, self.clock.now, lambda failing: None)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The controller's loops run meanwhile; what ends them is raised."""
         task = asyncio.create_task(self.controller.run())
+        commerce = asyncio.create_task(self.commerce.run())
         try:
             await self.until(self.controller.started.is_set, task)
             self._task = task
             yield
         finally:
+            commerce.cancel()
+            await asyncio.wait([commerce])
             task.cancel()
             try:
                 await task
             except asyncio.CancelledError:
                 pass
             finally:
+                self.control_store.close()
                 self.store.close()
 
     async def until(self, condition: Callable[[], object], task: asyncio.Task[None] | None = None) -> None:

@@ -20,10 +20,12 @@ from swap.commerce.bookings import check_in
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.events import EventKind
+from swap.places import place_of, place_within
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
+from swap.station.life.database import DirectDatabase
 from swap.store import Store
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Station, StationEvent, Swap
 
@@ -112,7 +114,7 @@ class Bench:
         self.clock._origin_s = 0.0
         tariff = load_tariff(self.config.tariff, self.config.station.zone)
         self.tariff = tariff
-        context = StationContext.build(self.store, self.config, self.clock, tariff)
+        context = StationContext.build(DirectDatabase(self.store), self.config, self.clock, tariff)
         lease = Lease(self.store, self.config.station.id)
         lease.acquire(self.clock.now())
         for cell in self.plant.cells.values():
@@ -191,10 +193,10 @@ class Bench:
         return report
 
     def recorded_places(self) -> dict[str, str]:
-        """Where the record says each pack is, in the plant's words."""
+        """Where the record says each pack is, as within the station."""
         with self.store.reading() as db:
-            prefix = f"{self.config.station.id}:"
-            return {pack.id: _plant_place(pack, prefix) for pack in db.exec(select(Pack)).all()}
+            station_id = self.config.station.id
+            return {pack.id: place_within(place_of(pack), station_id) for pack in db.exec(select(Pack)).all()}
 
     def pack(self, pack_id: str) -> Pack:
         """A pack's row."""
@@ -288,16 +290,6 @@ class Bench:
     def close(self) -> None:
         """Release the database."""
         self.store.close()
-
-
-def _plant_place(pack: Pack, prefix: str) -> str:
-    if pack.bay_id is not None:
-        return f"bay:{pack.bay_id.removeprefix(prefix)}"
-    if pack.vehicle_id is not None:
-        return f"seat:{pack.vehicle_id}:{pack.seat}"
-    if pack.gripper_lane_id is not None:
-        return f"gripper:{pack.gripper_lane_id.removeprefix(prefix)}"
-    return "tank:1" if pack.tank_station_id is not None else "off_site"
 
 
 __all__ = ["START_AT", "Bench", "timedelta"]

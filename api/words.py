@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from swap.words import N_, PERIOD_NAMES, Texts, load_texts
 
-LOCALE = Path(__file__).resolve().parent.parent / "locale"
+LOCALE = Path(__file__).resolve().parent / "locale"
 DOMAIN = "console"
 
 WORDS: dict[str, dict[str, str]] = {
@@ -201,6 +201,19 @@ WORDS: dict[str, dict[str, str]] = {
         "closed": N_("closed by a person"),
         "ended": N_("ended by a person"),
         "confirmed": N_("confirmed by a person"),
+        "database_lost": N_("the database was lost"),
+        "control_gap": N_("the station was not watched for more than 3 s"),
+    },
+    "control": {
+        "starting": N_("The controller is starting."),
+        "running": N_("The controller runs."),
+        "database_slow": N_("The database is slow: commands wait for it."),
+        "database_lost": N_(
+            "The database is lost: robots on hold, chargers at 0 kW. When it is back, a named person has to confirm."
+        ),
+        "loop_late": N_("The controller is late: what is shown may be old."),
+        "stopped": N_("The controller has stopped: nobody runs this station."),
+        "unknown": N_("Another process runs this station, and the database does not answer."),
     },
     "wait": {
         "none_of_kind": N_("no pack of this kind in the station"),

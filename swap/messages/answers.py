@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from swap.words import N_
 
@@ -43,28 +44,22 @@ ANSWERS: dict[str, str] = {
     "not_queued": N_("swap {swap_id} is {swap_state}: only a queued one is cancelled this way; use decide"),
     "in_tank": N_("pack {pack_id} is in the tank: it is taken off site, not released"),
     "mode_forbids": N_("{mode_trigger} is not allowed while the station is {mode}"),
+    "asked_before": N_("asked before the station was held by itself: look again, then ask again"),
     "pack_forbids": N_("{pack_trigger} is not allowed for a pack that is {pack_state}"),
 }
 """English text by code; the names in braces are those of the values."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Answer:
     """One statement of an answer. A value is a text, a code (its name says of what), or statements of their own."""
 
     code: str
     values: Mapping[str, str | tuple[Answer, ...]]
 
-    def stored(self) -> dict[str, Any]:
-        """As it stands in the database."""
-        shown = {k: v if isinstance(v, str) else [part.stored() for part in v] for k, v in self.values.items()}
-        return {"code": self.code, "values": shown}
 
-    @classmethod
-    def read(cls, stored: Mapping[str, Any]) -> Answer:
-        """What `stored` gave."""
-        values = {k: v if isinstance(v, str) else tuple(map(cls.read, v)) for k, v in stored["values"].items()}
-        return cls(stored["code"], values)
+STORED = TypeAdapter(tuple[Answer, ...])
+"""Between statements and how they stand in the database."""
 
 
 def say(

@@ -1,0 +1,141 @@
+"""What a person may ask of the controller: one model a kind, with the arguments that kind needs.
+
+A request is stored as its kind and its arguments (`swap.station.requests`); the controller has one handler a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from swap.errors import InvalidInput
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=32)]
+Reason = Annotated[str, StringConstraints(max_length=200)]
+
+
+class Request(BaseModel):
+    """Base of all requests."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    kind: str
+
+    def arguments(self) -> dict[str, str]:
+        """All but the kind, as stored; what was not given is left out."""
+        return self.model_dump(mode="json", exclude={"kind"}, exclude_none=True)
+
+
+class Confirm(Request):
+    """The station may go on: a named person has looked."""
+
+    kind: Literal["confirm"] = "confirm"
+
+
+class Hold(Request):
+    """Hold every robot and the station."""
+
+    kind: Literal["hold"] = "hold"
+    reason: Reason | None = None
+
+
+class Resume(Request):
+    """The same as `confirm`, as some say it after a hold."""
+
+    kind: Literal["resume"] = "resume"
+
+
+class Manual(Request):
+    """Give the cells to people who work on them by hand."""
+
+    kind: Literal["manual"] = "manual"
+
+
+class Reset(Request):
+    """Clear latched faults of a lane's cell whose cause is gone; a safety trip is not cleared this way."""
+
+    kind: Literal["reset"] = "reset"
+    lane_id: Name
+
+
+class Automatic(Request):
+    """The same as `confirm`, as some say it after manual work."""
+
+    kind: Literal["automatic"] = "automatic"
+
+
+class Close(Request):
+    """Call no truck any more."""
+
+    kind: Literal["close"] = "close"
+    reason: Reason | None = None
+
+
+class ReleasePack(Request):
+    """Put a quarantined or blocked pack back into use; it is identified anew."""
+
+    kind: Literal["release_pack"] = "release_pack"
+    pack_id: Annotated[str, StringConstraints(min_length=1, max_length=24)]
+
+
+class ReleaseBay(Request):
+    """Put a blocked bay back into use; its faults are closed."""
+
+    kind: Literal["release_bay"] = "release_bay"
+    bay_id: Name
+
+
+class CancelSwap(Request):
+    """Call off a swap that still waits for a lane."""
+
+    kind: Literal["cancel_swap"] = "cancel_swap"
+    swap_id: Name
+
+
+class Decide(Request):
+    """Say how a held swap goes on."""
+
+    kind: Literal["decide"] = "decide"
+    swap_id: Name
+    decision: Literal["continue", "unwind", "cancel"]
+    """`continue` on the way it was on, `unwind` back to the beginning, `cancel` before anything has moved."""
+
+
+AnyRequest = Annotated[
+    Confirm | Hold | Resume | Manual | Reset | Automatic | Close | ReleasePack | ReleaseBay | CancelSwap | Decide,
+    Field(discriminator="kind"),
+]
+
+REQUESTS: dict[str, type[Request]] = {
+    model.model_fields["kind"].default: model for model in get_args(get_args(AnyRequest)[0])
+}
+"""Model by kind."""
+
+
+def read_request(kind: str, arguments: Mapping[str, Any]) -> Request:
+    """The request of a kind with its arguments.
+
+    Raises:
+        InvalidInput: the kind is unknown, or an argument is missing, not allowed or unknown.
+    """
+    model = REQUESTS.get(kind)
+    if model is None:
+        raise InvalidInput("kind", kind, f"one of {', '.join(REQUESTS)}")
+    try:
+        return model.model_validate(dict(arguments))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        value = None if first["type"] == "missing" else first.get("input")
+        raise InvalidInput(f"arguments.{field}", value, first["msg"]) from None
+
+
+def arguments_schema() -> dict[str, Any]:
+    """JSON Schema of the arguments of any request, for a body that carries kind and arguments apart."""
+    schemas = []
+    for kind, model in REQUESTS.items():
+        schema = model.model_json_schema()
+        del schema["properties"]["kind"]
+        schemas.append(schema | {"title": kind})
+    return {"anyOf": schemas}

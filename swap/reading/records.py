@@ -1,0 +1,276 @@
+"""What leaves the swap room about a station: frozen records, which the HTTP interface gives out as they are.
+
+A thing has three forms: the *row* (`swap/tables`), the frozen *fact* that a decision takes (`scheduler/types.py`),
+and its *record* here. Names carry units; instants are UTC; money and unit prices are decimal yuan; what is not
+known is None.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from swap.messages.answers import Answer
+
+T = TypeVar("T")
+
+
+class Record(BaseModel):
+    """Base of all records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def of(cls, row: object, **more: Any) -> Self:
+        """The record of a row: fields by their names, and `more` for what the row has not or calls otherwise."""
+        return cls(**{name: getattr(row, name) for name in cls.model_fields if name not in more}, **more)
+
+
+class Page(Record, Generic[T]):
+    """Some items and where the next page starts."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+    """None when this is the last page."""
+
+
+class StationRecord(Record):
+    """Who the station is and what it may do now."""
+
+    station_id: str
+    name_zh: str
+    name_en: str
+    timezone: str
+    operator_id: str
+    mode: str
+    mode_reason: str
+    mode_since_at: datetime
+    version: int
+    controller: str | None
+    """Host and process of the controller whose lease is fresh; None when none runs."""
+
+
+class PackRecord(Record):
+    """One pack, where it is, and its last stored reading."""
+
+    pack_id: str
+    kind: str
+    owner_id: str
+    state: str
+    state_since_at: datetime
+    place: str
+    """`bay:A3`, `vehicle:YQ-001:1` (seat), `gripper:L1`, `tank` or `off_site`."""
+    rated_kwh: float
+    soh_pct: float
+    energy_kwh: float | None
+    soc_pct: float | None
+    temp_max_c: float | None
+    reading_at: datetime | None
+    charged_kwh: float
+    """Charged into it here since the record began."""
+
+
+class BayRecord(Record):
+    """One bay and what is in it."""
+
+    bay_id: str
+    position: int
+    role: str
+    blocked: bool
+    blocked_reason: str
+    charge_kw: float | None
+    setpoint_kw: float | None
+    limited_by: str
+    """Limit that decided the set-point; empty while no plan was made."""
+    reserved_by: str | None
+    """Open swap that takes its pack from here or puts one down here."""
+    pack: PackRecord | None
+
+
+class SwapRecord(Record):
+    """One swap, without packs, bills and timeline."""
+
+    swap_id: str
+    vehicle_id: str
+    fleet_id: str
+    booking_id: str | None
+    lane_id: str | None
+    recipe: str | None
+    pack_count: int
+    priority: int
+    state: str
+    phase: str
+    tries: int
+    entered_at: datetime
+    deadline_at: datetime | None
+    hold_reason: str | None
+    hold_detail: dict[str, Any]
+    checks: dict[str, Any]
+    arrived_at: datetime
+    dispatched_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str
+
+
+class LaneRecord(Record):
+    """One lane, the swap in it and what its gripper holds."""
+
+    lane_id: str
+    name_zh: str
+    name_en: str
+    recipe: str
+    swap_order: str
+    swap: SwapRecord | None
+    gripper_pack_id: str | None
+    refused: tuple[str, ...]
+    """Permissives that kept the next command from being sent when it was last tried."""
+
+
+class QueueRecord(Record):
+    """One truck that has checked in and waits for a lane."""
+
+    swap_id: str
+    vehicle_id: str
+    arrived_at: datetime
+    priority: int
+    booked_from_at: datetime | None
+    booked_until_at: datetime | None
+
+
+class SiteRecord(Record):
+    """Power of the site at one instant."""
+
+    at: datetime
+    import_kw: float | None
+    charge_kw: float | None
+    limit_kw: float
+    ready_packs: int
+    queue_length: int
+
+
+class FaultRecord(Record):
+    """One occurrence of a fault."""
+
+    fault_id: int
+    code: int
+    level: int
+    source: str
+    raised_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    cleared_at: datetime | None
+    data: dict[str, Any]
+
+
+class StationState(Record):
+    """The live state of one station in one database snapshot."""
+
+    station: StationRecord
+    bays: tuple[BayRecord, ...]
+    """In rack order."""
+    lanes: tuple[LaneRecord, ...]
+    queue: tuple[QueueRecord, ...]
+    """Highest priority first, then by arrival."""
+    site: SiteRecord | None
+    faults: tuple[FaultRecord, ...]
+    """Open ones, worst first."""
+
+
+class EventRecord(Record):
+    """One entry of the journal."""
+
+    event_id: int
+    at: datetime
+    kind: str
+    actor: str
+    swap_id: str | None
+    pack_id: str | None
+    bay_id: str | None
+    lane_id: str | None
+    cause_id: int | None
+    data: dict[str, Any]
+    """The fields of the event's message (`swap.messages.events`)."""
+
+
+class SeatRecord(Record):
+    """The packs exchanged in one seat."""
+
+    seat: int
+    old_pack_id: str | None
+    new_pack_id: str | None
+    old_bay_id: str | None
+    """Where the pack taken off went."""
+    new_bay_id: str | None
+    """Where the pack put on came from."""
+    last_settled_soe_kwh: float | None
+    returned_soe_kwh: float | None
+    returned_soc_pct: float | None
+    installed_soe_kwh: float | None
+    installed_soc_pct: float | None
+
+
+class BillLineRecord(Record):
+    """One line of a bill."""
+
+    line_no: int
+    kind: str
+    seat: int | None
+    pack_id: str | None
+    payee_id: str
+    energy_kwh: Decimal
+    unit_price_yuan_per_kwh: Decimal
+    amount_yuan: Decimal
+    basis: dict[str, Any]
+
+
+class BillRecord(Record):
+    """One bill."""
+
+    bill_id: str
+    swap_id: str
+    kind: str
+    payer_id: str
+    issued_at: datetime
+    total_yuan: Decimal
+    flags: tuple[str, ...]
+    lines: tuple[BillLineRecord, ...]
+
+
+class SwapStory(SwapRecord):
+    """One swap with its packs, its bills and its timeline."""
+
+    seats: tuple[SeatRecord, ...]
+    bills: tuple[BillRecord, ...]
+    timeline: tuple[EventRecord, ...] = ()
+    """Empty where it was not asked for."""
+
+
+class BookingRecord(Record):
+    """One booking."""
+
+    booking_id: str
+    station_id: str
+    vehicle_id: str
+    window_start_at: datetime
+    window_end_at: datetime
+    status: str
+    created_at: datetime
+
+
+class RequestRecord(Record):
+    """One request of a person and its answer."""
+
+    request_id: int
+    kind: str
+    arguments: dict[str, Any]
+    requested_by: str
+    requested_at: datetime
+    status: str
+    answered_at: datetime | None
+    answer: str
+    """In English."""
+    answer_parts: tuple[Answer, ...]
+    """The same as codes and values, for another language."""

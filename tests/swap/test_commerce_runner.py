@@ -1,0 +1,111 @@
+"""Commerce as a task of its own: one bad bill is told once, tried again, and stops neither the others nor anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from swap.commerce import runner
+from swap.commerce.billing import run_commerce
+from swap.commerce.runner import BILL_WAIT_S, Commerce
+from swap.config.station_file import StationConfig
+from swap.errors import DatabaseAway
+from swap.reading.lists import list_bills
+from swap.store import Store
+from tests.support.swap.commerce import AT, FlatTariff, arrive, exchange, filled_store, station
+
+LATER = AT + timedelta(hours=1)
+
+
+class Holes(FlatTariff):
+    """No price before ten past eight, until mended."""
+
+    mended = False
+    asked = 0
+
+    def price_at(self, at: datetime) -> Decimal:
+        if not self.mended and at < AT + timedelta(minutes=10):
+            self.asked += 1
+            raise LookupError("no price")
+        return super().price_at(at)
+
+
+class Bench:
+    def __init__(self, store: Store, config: StationConfig) -> None:
+        self.store, self.config = store, config
+        self.tariff = Holes()
+        self.told: list[str | None] = []
+        self.now_s = 0.0
+        self.commerce = Commerce(store, config, self.tariff, lambda: LATER, self.told.append, lambda: self.now_s)
+
+    def bills(self) -> int:
+        with self.store.reading() as db:
+            return len(list_bills(db, "S").items)
+
+
+@pytest.fixture
+def bench(sqlite_url: str) -> Iterator[Bench]:
+    config = station()
+    with filled_store(sqlite_url, config) as store:
+        for vehicle, minutes in (("V0", 6), ("V1", 12)):
+            exchange(store, arrive(store, config, vehicle).swap_id, AT + timedelta(minutes=minutes))
+        yield Bench(store, config)
+
+
+def test_a_bad_bill_is_told_once_tried_again_later_and_stops_no_other(bench: Bench) -> None:
+    for _ in range(5):
+        bench.commerce.cycle()
+    assert bench.bills() == 1
+    assert bench.tariff.asked == 1
+    assert bench.commerce.unbilled == 1
+    assert len(bench.told) == 1
+    assert str(bench.told[0]).startswith("no bill for sw-")
+    bench.now_s += BILL_WAIT_S
+    bench.commerce.cycle()
+    assert bench.tariff.asked == 2
+    bench.now_s += BILL_WAIT_S
+    bench.commerce.cycle()
+    assert bench.tariff.asked == 2  # the second wait is twice as long
+    bench.tariff.mended = True
+    bench.now_s += BILL_WAIT_S
+    bench.commerce.cycle()
+    assert (bench.bills(), bench.commerce.unbilled) == (2, 0)
+    assert bench.told[1:] == [None]
+
+
+async def test_a_failure_of_all_is_tried_again_and_told_when_it_can_be(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    done = asyncio.Event()
+    real = run_commerce
+
+    def away_twice(*arguments: object, **options: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls <= 2:
+            raise DatabaseAway("gone")
+        return real(*arguments, **options)  # type: ignore[arg-type]
+
+    async def no_wait(_: float) -> None:
+        if bench.bills():
+            done.set()
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(runner, "run_commerce", away_twice)
+    monkeypatch.setattr(runner, "wait", no_wait)
+    bench.tariff.mended = True
+    task = asyncio.create_task(bench.commerce.run())
+    try:
+        await asyncio.wait_for(done.wait(), 30)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert bench.bills() == 2
+    assert bench.told == ["the database cannot be used now: gone", None]

@@ -1,0 +1,158 @@
+"""The database away: told apart from mistakes, waited for in turn, the controller first."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from swap.errors import DatabaseAway
+from swap.outage import is_away
+from swap.store import Store
+from swap.turns import TurnNotReached, Turns
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    store = Store(database_url)
+    with store.transaction() as db:
+        db.execute(text("CREATE TABLE t (a INTEGER PRIMARY KEY)"))
+    yield store
+    store.close()
+
+
+def test_a_locked_sqlite_file_is_away_and_a_wrong_statement_is_not(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'a.db'}", wait_s=0.05)
+    with store.transaction() as db:
+        db.execute(text("CREATE TABLE t (a INTEGER PRIMARY KEY)"))
+    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseAway, match="locked") as caught, store.transaction():
+        raise AssertionError("not reached")
+    assert not caught.value.outcome_unknown
+    other.close()
+    with pytest.raises(DBAPIError, match="no such table"), store.transaction() as db:
+        db.execute(text("INSERT INTO nowhere VALUES (1)"))
+    with pytest.raises(IntegrityError), store.transaction() as db:
+        db.execute(text("INSERT INTO t VALUES (1), (1)"))
+    store.close()
+
+
+@pytest.mark.postgres
+def test_a_connection_ended_by_the_server_is_away(postgres_url: str) -> None:
+    store, admin = Store(postgres_url), Store(postgres_url)
+
+    def work() -> None:
+        with store.transaction() as db:
+            pid = db.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            with admin.reading() as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+            db.execute(text("SELECT 1"))
+
+    with pytest.raises(DatabaseAway) as caught:
+        work()
+    assert not caught.value.outcome_unknown
+    with store.transaction() as db:
+        assert db.execute(text("SELECT 1")).scalar_one() == 1
+    store.close()
+    admin.close()
+
+
+@pytest.mark.postgres
+def test_a_connection_lost_during_the_commit_leaves_the_outcome_unknown(postgres_url: str) -> None:
+    store, admin = Store(postgres_url), Store(postgres_url)
+    with store.transaction() as db:
+        db.execute(text("CREATE TABLE t (a INTEGER)"))
+        # A check at the commit that ends its own connection: the program learns nothing of the outcome.
+        db.execute(
+            text(
+                "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS "
+                "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'"
+            )
+        )
+        db.execute(
+            text(
+                "CREATE CONSTRAINT TRIGGER d AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
+                "EXECUTE FUNCTION die()"
+            )
+        )
+    with pytest.raises(DatabaseAway) as caught, store.transaction() as db:
+        db.execute(text("INSERT INTO t VALUES (1)"))
+    assert caught.value.outcome_unknown
+    store.close()
+    admin.close()
+
+
+@pytest.mark.postgres
+def test_no_server_is_away(postgres_url: str) -> None:
+    store = Store(postgres_url.rsplit(":", 1)[0] + ":1/nothing")
+    with pytest.raises(DatabaseAway), store.reading() as db:
+        db.execute(text("SELECT 1"))
+    store.close()
+
+
+def test_what_the_program_does_wrong_is_not_away() -> None:
+    for error in (ValueError("x"), KeyError("x"), sqlite3.ProgrammingError("x"), sqlite3.IntegrityError("x")):
+        assert not is_away(error)
+
+
+def test_the_controller_goes_before_all_who_wait(store: Store) -> None:
+    control = store.for_control()
+    order: list[str] = []
+    inside, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store.transaction():
+            inside.set()
+            assert let_go.wait(10)
+
+    def write(name: str, through: Store) -> None:
+        with through.transaction():
+            order.append(name)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert inside.wait(10)
+    threads = []
+    for name, through in (("a", store), ("b", store), ("control", control)):
+        threads.append(threading.Thread(target=write, args=(name, through)))
+        threads[-1].start()
+        _until_waiting(store, len(threads))
+    let_go.set()
+    for thread in (holder, *threads):
+        thread.join(10)
+    assert order == ["control", "a", "b"]
+    control.close()
+
+
+def _until_waiting(store: Store, count: int) -> None:
+    until_s = time.monotonic() + 10
+    while len(store._turns._first) + len(store._turns._others) != count:
+        assert time.monotonic() < until_s
+        threading.Event().wait(0.001)
+
+
+def test_a_turn_that_does_not_come_is_told_and_given_up() -> None:
+    turns = Turns()
+    with (
+        turns.turn(first=False, wait_s=1),
+        pytest.raises(TurnNotReached, match=r"no turn within 0\.01 s"),
+        turns.turn(first=True, wait_s=0.01),
+    ):
+        raise AssertionError("not reached")
+    with turns.turn(first=False, wait_s=0):
+        pass
+
+
+def test_what_is_committed_is_synced(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'a.db'}")
+    for through in (store, store.for_control()):
+        with through.transaction() as db:
+            assert db.execute(text("PRAGMA synchronous")).scalar_one() == 2
+        through.close()
