@@ -65,7 +65,7 @@ class Station:
         self.config = check_recipes(config, str(settings.station_file))
         self.store = Store(settings.database_url)
         self.control_store = self.store.for_control()
-        self.database = ApartDatabase(self.control_store)
+        self.database = ApartDatabase(self.control_store, config.station.id)
         self.board = ControlBoard()
         self.lease = Lease(self.store, config.station.id)
         self.speed = settings.speed_for(config.devices)
@@ -120,7 +120,7 @@ class Station:
     def _tell_of_commerce(self, failing: str | None) -> None:
         """Commerce fails, or works again: a fault of the station that holds nothing."""
         station_id, at = self.config.station.id, self.clock.now()
-        with self.store.transaction() as db:
+        with self.store.station(station_id) as db:
             if failing is None:
                 clear_fault(db, station_id=station_id, name="commerce_failing", source="commerce", at=at)
             else:

@@ -13,8 +13,9 @@ not take the commit back.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,15 +52,17 @@ class Store:
     Args:
         url: SQLAlchemy URL.
         wait_s: how long a transaction waits for others at the most.
-        turns: shared by the stores of one database in one process; a store that is given them goes first.
+        turns: shared by the stores of one database in one process, by station; a store that is given them goes first.
     """
 
-    def __init__(self, url: str, *, wait_s: float = WAIT_S, turns: Turns | None = None) -> None:
+    def __init__(
+        self, url: str, *, wait_s: float = WAIT_S, turns: defaultdict[str | None, Turns] | None = None
+    ) -> None:
         self.url = url
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self._wait_s = wait_s
         self._first = turns is not None
-        self._turns = turns if turns is not None else Turns()
+        self._turns = turns if turns is not None else defaultdict(Turns)
         if self.is_sqlite:
             database = make_url(url).database
             if database and database != ":memory:":
@@ -106,6 +109,11 @@ class Store:
 
         return engine
 
+    def _turn(self, station_id: str | None) -> AbstractContextManager[None]:
+        """The turn of one station's writers; with SQLite all writers stand in one line."""
+        line = self._turns[None if self.is_sqlite else station_id]
+        return line.turn(first=self._first, wait_s=self._wait_s)
+
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """A write session on every station: committed on leaving, rolled back on any exception. Never await inside.
@@ -115,7 +123,7 @@ class Store:
         """
         with (
             _told() as progress,
-            self._turns.turn(first=self._first, wait_s=self._wait_s),
+            self._turn(None),
             Session(self.engine, expire_on_commit=False) as db,
             db.begin(),
         ):
@@ -140,7 +148,7 @@ class Store:
         """
         with (
             _told() as progress,
-            self._turns.turn(first=self._first, wait_s=self._wait_s),
+            self._turn(station_id),
             StationDb(self.engine, expire_on_commit=False) as db,
             db.begin(),
         ):

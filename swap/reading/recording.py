@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlmodel import Session as Db
 from sqlmodel import and_, col, func, or_, select
 
 from scheduler.types import StationMode
 from swap.errors import InvalidInput, NotFound
 from swap.events import EventKind
 from swap.places import local_name
+from swap.station_db import StationDb as Db
 from swap.tables import (
     Booking,
     ChargeSession,

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from robotics.config import LaneSection
@@ -32,6 +31,7 @@ from swap.station.records import end_command, next_seq, qualified, store_command
 from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.permissives import CellFacts, tripped
 from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station_db import StationDb as Db
 from swap.tables import FaultRow, RobotCommandRow, Station
 
 log = logging.getLogger(__name__)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session as Db
 from sqlmodel import select
 
 from robotics.faults import fault_by_name
 from swap.events import EventKind, append_event
+from swap.station_db import StationDb as Db
 from swap.tables import FaultRow
 
 

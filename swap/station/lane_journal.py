@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlmodel import Session as Db
-
 from swap.events import EventKind, append_event
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
@@ -28,6 +26,7 @@ from swap.station.sequence.session import (
     StepFacts,
     StepFailed,
 )
+from swap.station_db import StationDb as Db
 from swap.tables import Swap
 
 _HOLD_FAULT = {HoldReason.GUARD_LOST: "permissive_lost", HoldReason.TIMEOUT: "command_timeout"}

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
-from sqlmodel import Session as Db
 from sqlmodel import select
 
 from robotics.config import LaneSection
@@ -40,6 +39,7 @@ from swap.station.sequence.session import (
     StepDone,
     StepFacts,
 )
+from swap.station_db import StationDb as Db
 from swap.tables import Bay, Pack, Station, Swap, SwapSeat, VehicleRow
 
 log = logging.getLogger(__name__)

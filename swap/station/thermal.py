@@ -13,7 +13,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from battery_bms.limits import ThermalCause, ThermalWatch
@@ -38,6 +37,7 @@ from swap.station.records import change_mode, end_command, next_seq, store_comma
 from swap.station.sequence.permissives import CellFacts
 from swap.station.states.modes import ModeTrigger
 from swap.station.states.pack_states import PackTrigger, may
+from swap.station_db import StationDb as Db
 from swap.tables import Pack, Station, StationEvent
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ async def a_day(bench: Bench) -> None:
     await bench.start()
     await bench.run(5)
     at = bench.clock.now()
-    with bench.store.transaction() as db:
+    with bench.store.station(bench.config.station.id) as db:
         for vehicle, minutes in (("V1", 0), ("V4", 60)):
             start_at = at + timedelta(minutes=minutes)
             booking = make_booking(
@@ -68,7 +68,7 @@ async def a_day(bench: Bench) -> None:
     bench.arrive("V1", 60)
     await bench.run_until(EventKind.SWAP_COMPLETED)
     await bench.run(5)
-    with bench.store.transaction() as db:
+    with bench.store.station(bench.config.station.id) as db:
         first = list_bills(db, bench.config.station.id).items[-1]
         quantity = first.lines[0].energy_kwh - CENTI_KWH
         correct_bill(db, first.bill_id, {1: quantity}, at=bench.clock.now(), name="Li", reason="read again")

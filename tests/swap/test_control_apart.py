@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from sqlmodel import Session as Db
 
 from robotics.port import CellStatus, Signal
 from scheduler.types import StationMode
@@ -21,6 +20,7 @@ from swap.station.life import watchdog
 from swap.station.life.database import DatabaseLost, DatabaseState
 from swap.station.life.status import ControlBoard, ControlWord
 from swap.station.sequence.session import Phase
+from swap.station_db import StationDb as Db
 from tests.support.swap.running import NEVER_S, Running, patient_station
 
 

@@ -21,6 +21,7 @@ from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.events import EventKind
 from swap.places import place_of, place_within
+from swap.register.persons import person_actor, shown_actor
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
@@ -114,7 +115,9 @@ class Bench:
         self.clock._origin_s = 0.0
         tariff = load_tariff(self.config.tariff, self.config.station.zone)
         self.tariff = tariff
-        context = StationContext.build(DirectDatabase(self.store), self.config, self.clock, tariff)
+        context = StationContext.build(
+            DirectDatabase(self.store, self.config.station.id), self.config, self.clock, tariff
+        )
         lease = Lease(self.store, self.config.station.id)
         lease.acquire(self.clock.now())
         for cell in self.plant.cells.values():
@@ -240,23 +243,28 @@ class Bench:
         self._pass()
         seats = self.config.vehicle_model(next(v for v in self.config.vehicles if v.id == vehicle_id).model)
         self.plant.arrive(vehicle_id, [soc_pct] * seats.packs_per_vehicle)
-        with self.store.transaction() as db:
+        with self.store.station(self.config.station.id) as db:
             return check_in(db, self.config, vehicle_id=vehicle_id, at=self.clock.now()).swap_id
 
     def ask(self, kind: str, name: str = "Person on shift", **arguments: Any) -> int:
         """Write a request of a person."""
-        with self.store.transaction() as db:
+        with self.store.station(self.config.station.id) as db:
             row = ControlRequest(
                 station_id=self.config.station.id,
                 kind=kind,
                 arguments=arguments,
-                requested_by=name,
+                requested_by=person_actor(db, name, self.clock.now()),
                 requested_at=self.clock.now(),
             )
             db.add(row)
             db.flush()
             assert row.id is not None
             return row.id
+
+    def who(self, event: StationEvent) -> str:
+        """Who caused an event, by name."""
+        with self.store.reading() as db:
+            return shown_actor(db, event.actor)
 
     def answer(self, request_id: int) -> tuple[str, str]:
         """Status and answer of a request."""
