@@ -12,6 +12,7 @@ from _pytest.terminal import TerminalReporter
 from hypothesis import settings
 
 from tests.support.postgres import PostgresMissingError, PostgresServer, postgres_server
+from tests.support.swap.databases import migrate, migrated_sqlite
 from tests.support.tools import in_ci, skip_or_fail
 
 # Neither UTC nor any station's zone, and half an hour off: code that leans on the machine's zone fails here.
@@ -84,21 +85,43 @@ def postgres() -> Iterator[PostgresServer]:
         skip_or_fail(str(missing))
 
 
-@pytest.fixture
-def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    """SQLAlchemy URL of a fresh, empty PostgreSQL database."""
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> Iterator[str]:
+    """Name of a PostgreSQL database of the newest migration without a row."""
     with postgres.database() as url:
+        migrate(url)
+        yield url.rsplit("/", 1)[1]
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, postgres_template: str) -> Iterator[str]:
+    """SQLAlchemy URL of a fresh PostgreSQL database of the newest migration."""
+    with postgres.database(postgres_template) as url:
         yield url
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """SQLAlchemy URL of an SQLite file that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'station.db'}"
+    """SQLAlchemy URL of a fresh SQLite file of the newest migration."""
+    return migrated_sqlite(tmp_path / "station.db")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+BOTH_ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=BOTH_ENGINES)
 def database_url(request: pytest.FixtureRequest) -> str:
-    """A fresh, empty database on each engine in turn."""
+    """A fresh database of the newest migration on each engine in turn."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.fixture(params=BOTH_ENGINES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database that nothing has migrated, on each engine in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    with postgres.database() as url:
+        yield url

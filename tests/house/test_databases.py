@@ -1,17 +1,30 @@
-"""The shared fixtures themselves: each test gets a fresh, empty database."""
+"""The shared fixtures themselves: each test gets a fresh database of its own."""
 
 from __future__ import annotations
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
+from sqlmodel import select
 
+from swap.store import Store
+from swap.tables import Party
 from tests.support import tools
 from tests.support.postgres import PostgresServer
 
 
 @pytest.mark.parametrize("turn", [1, 2])
-def test_database_is_empty_each_time(database_url: str, turn: int) -> None:
-    engine = create_engine(database_url)
+def test_the_migrated_database_is_without_a_row_each_time(database_url: str, turn: int) -> None:
+    store = Store(database_url)
+    store.check()
+    with store.transaction() as db:
+        assert db.exec(select(Party)).all() == []
+        db.add(Party(id="p", kind="fleet", name_zh="甲", name_en=f"{turn}"))
+    store.close()
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_an_unmigrated_database_is_empty_each_time(empty_database_url: str, turn: int) -> None:
+    engine = create_engine(empty_database_url)
     try:
         assert inspect(engine).get_table_names() == []
         with engine.begin() as connection:

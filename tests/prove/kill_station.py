@@ -15,10 +15,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any, NoReturn
 
 import api.wiring as wiring
+import swap.station.controller as controller
 import swap.station.lanes as lanes
 import swap.station.records as records
 import swap.station.sequence.sequencer as sequencer
@@ -29,6 +31,7 @@ from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
 from swap.events import EventKind
 from swap.station.controller import CellOwned, StationController
+from swap.station.lanes import LaneRunner
 from swap.station.lease import ControllerRunning
 from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import QUEUED, StepTable
@@ -135,6 +138,20 @@ def mortal_robot(watch: Watch) -> type[PlcRobot]:
     return MortalRobot
 
 
+def counted_lane(chances: Synchronized[int]) -> type[LaneRunner]:
+    """A lane that counts its rounds in which nothing but a hold keeps the swap from going on."""
+
+    class CountedLane(LaneRunner):
+        async def cycle(self) -> None:
+            await super().cycle()
+            context = self.context
+            seen = all(context.reading_fresh(bay.id) for bay in context.config.bays if bay.point is not None)
+            if seen and self.cell_facts(context.cells[self.lane.id]).fresh:
+                chances.value += 1
+
+    return CountedLane
+
+
 class Careless(StationController):
     """Takes a killed controller for one that was stopped, and goes on without a person."""
 
@@ -149,11 +166,17 @@ def _heard(cell: CellStatus, seq: int) -> bool:
 
 
 def run_controller(
-    station_file: str, database_url: str, speed: float, point: KillPoint | None, flawed: bool = False
+    station_file: str,
+    database_url: str,
+    speed: float,
+    point: KillPoint | None,
+    chances: Synchronized[int],
+    flawed: bool = False,
 ) -> None:
     """The process: a station's controller over devices that are elsewhere, until SIGTERM or the point.
 
-    Ends with code 0 after a safe stop, 2 when it was refused. A flawed one takes every end for a clean stop.
+    Ends with code 0 after a safe stop, 2 when it was refused. `chances` counts the rounds in which the swap could
+    have gone on. A flawed one takes every end for a clean stop.
     """
     logging.disable(logging.ERROR)  # of killed processes and lost links, many lines that nobody reads
     watch = Watch(point)
@@ -164,6 +187,7 @@ def run_controller(
         (lanes, "step", watch.step),
         (lanes, "begin", watch.begin),
         (lanes, "store_session", watch.store_session),
+        (controller, "LaneRunner", counted_lane(chances)),
         (wiring, "Store", mortal_store(watch)),
         (wiring, "PlcRobot", mortal_robot(watch)),
     ):

@@ -40,13 +40,17 @@ from tests.prove.kill_station import run_controller
 from tests.support.ports import own_ports
 from tests.support.sim.plant import station_data
 
-SPEED = 20.0
-MOTION_SHARE = 0.2
-"""Motions take this share of their time; time limits stay as they are."""
-LIMIT_S = 90.0
-"""Real seconds that any part of a trial may take; a whole one takes ten on an idle machine."""
-STILL_S = 0.4
-"""Real seconds in which nothing may begin before a person has confirmed."""
+SPEED = 1.0
+MOTION_SHARE = 0.01
+"""Motions take this share of their time. Time limits stay as they are in real seconds, so that a busy machine meets
+them."""
+LIMIT_S = 300.0
+"""Real seconds after which a trial is given up; a whole one takes ten on an idle machine."""
+STILL_ROUNDS = 8
+"""Rounds of a lane that hears everything, in which nothing may begin before a person has confirmed. Rounds and not
+seconds: a busy machine gives a controller too few of them in any time."""
+PATIENCE_S = 60.0
+"""Real seconds before a link counts as lost: a trial is about kills, and a busy machine must not add other faults."""
 POLL_S = 0.1
 DECISIONS = 5
 """So often the person lets a swap go on that waits for a decision of its own."""
@@ -142,11 +146,16 @@ class Trial:
         self._swap_id = ""
         self._lives = 0
         self._begun = 0
+        self._chances = forkserver().Value("i", 0)
         folder.mkdir(parents=True)
         shutil.copyfile(template, folder / "swap.db")
         self.url = f"sqlite:///{folder / 'swap.db'}"
         self.data = station_data(ports=own_ports(4), **station_options)
-        self.data["charging"] = {"cycle_s": 20.0}
+        self.data["operation"] = {"max_identify_s": 600.0}
+        for lane in self.data["lanes"]:
+            lane["cell"] |= {"heartbeat_lost_s": PATIENCE_S, "max_age_s": PATIENCE_S}
+        for rack in self.data["rack_devices"]:
+            rack["max_age_s"] = PATIENCE_S
         self.file = folder / "station.json"
         self.file.write_text(json.dumps(self.data), encoding="utf-8")
         self.config: StationConfig = parse_station(self.data)
@@ -222,7 +231,7 @@ class Trial:
             unclean = self._starts(db)[-1].get("unclean")
         if mode != StationMode.HELD or unclean is not True:
             self._wrong(f"after kill {self._lives - 1} the station is {mode}, not held")
-        await asyncio.sleep(STILL_S)
+        await self._until(lambda _: self._chances.value >= STILL_ROUNDS, process, "the lane hears everything")
         if (await devices.look()).begun != self._begun:
             self._wrong(f"after kill {self._lives - 1} something began before a person confirmed")
         if self.way_back and self._lives == 2:
@@ -310,7 +319,8 @@ class Trial:
                 self._wrong("no event names the person who confirmed")
 
     def _start(self, point: KillPoint | None) -> Any:
-        arguments = (str(self.file), self.url, SPEED, point, self.flawed)
+        self._chances.value = 0
+        arguments = (str(self.file), self.url, SPEED, point, self._chances, self.flawed)
         process = forkserver().Process(target=run_controller, args=arguments, daemon=True)
         process.start()
         return process

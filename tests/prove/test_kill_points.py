@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from swap.station.sequence.recipe import load_recipe
-from swap.store import Store
 from tests.prove.kill_points import KillPoint, Moment, chains, kill_points, way_back_points
 from tests.prove.kill_trial import Outcome, Trial
+from tests.support.swap.databases import migrated_sqlite
 
 TABLE = load_recipe("top_lift").table(1, "out_in")
 KILLS = 6
@@ -33,9 +33,7 @@ TURNING = KillPoint("placing_new", Moment.SENT)
 def template(tmp_path: Path) -> Path:
     """An empty database of the newest migration."""
     path = tmp_path / "template.db"
-    store = Store(f"sqlite:///{path}")
-    store.upgrade()
-    store.close()
+    migrated_sqlite(path)
     return path
 
 
@@ -88,6 +86,7 @@ async def test_killed_at_every_step_a_swap_completes_or_waits_by_name(
 
 
 @pytest.mark.system
+@pytest.mark.timeout(900)
 async def test_a_controller_that_goes_on_by_itself_is_found_out(tmp_path: Path, template: Path) -> None:
     points = (KillPoint("unlocking", Moment.DONE),)
     outcome = await Trial(points, tmp_path / "flawed", template, flawed=True).run()

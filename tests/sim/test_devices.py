@@ -21,8 +21,9 @@ from robotics.port import (
     Signal,
 )
 from swap.places import bay_place, vehicle_place
+from tests.support.ports import own_ports
 from tests.support.sim.devices import running, until_done
-from tests.support.sim.plant import bay, code, free_ports, seat, station
+from tests.support.sim.plant import bay, code, seat, station
 from tests.support.tools import require_tool
 
 pytestmark = pytest.mark.system
@@ -285,7 +286,7 @@ async def test_a_dead_device_is_a_lost_link() -> None:
 
 
 async def test_things_may_share_a_port_and_a_device_id() -> None:
-    port, *others = free_ports()
+    port, *others = own_ports(4)
     config = station(ports=[port, *others])
     meter, lane = config.site.meter, config.lanes[0]
     assert meter is not None

@@ -15,8 +15,9 @@ from sim.devices.program import run_devices
 from sim.devices.server import DeviceError
 from sim.devices.servers import DeviceServers
 from sim.plant.plant import PlantError
+from tests.support.ports import own_ports
 from tests.support.sim.devices import running
-from tests.support.sim.plant import bay, code, free_ports, station
+from tests.support.sim.plant import bay, code, station
 
 pytestmark = pytest.mark.system
 
@@ -25,7 +26,7 @@ C, R = CommandCode, ResultCode
 
 async def test_a_command_is_stored_before_it_is_answered_and_goes_on_after_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "plant.json"
-    config = station(ports=free_ports())
+    config = station(ports=own_ports(4))
     async with running(path, config) as bench:
         robot = bench.robot()
         await robot.connect()
@@ -103,7 +104,7 @@ async def test_the_devices_alone_begin_with_the_faults_asked_for(tmp_path: Path)
     ready: asyncio.Future[DeviceServers] = asyncio.get_running_loop().create_future()
     running_alone = asyncio.create_task(
         run_devices(
-            station(ports=free_ports()),
+            station(ports=own_ports(4)),
             snapshot_path=tmp_path / "plant.json",
             faults=["estop_pressed:L1", "slow_replies:rack-1,delay_s=0.5"],
             on_ready=ready.set_result,
@@ -120,7 +121,7 @@ async def test_the_devices_alone_begin_with_the_faults_asked_for(tmp_path: Path)
 
 async def test_a_wrong_fault_ends_the_devices_with_what_is_allowed() -> None:
     with pytest.raises(PlantError, match="no fault 'nonsense'"):
-        await run_devices(station(ports=free_ports()), faults=["nonsense:L1"])
+        await run_devices(station(ports=own_ports(4)), faults=["nonsense:L1"])
 
 
 async def test_a_failing_tick_ends_those_who_watch() -> None:

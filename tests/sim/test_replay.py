@@ -26,6 +26,7 @@ from swap.errors import InvalidInput, NotFound
 from swap.reading.recording import Recording, covered, recording
 from swap.store import Store
 from tests.support.sim.twin import twin_scenario, twin_station
+from tests.support.swap.databases import migrated_sqlite
 
 pytestmark = pytest.mark.twin
 
@@ -67,9 +68,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     config = twin_station(bays=11, packs=10, trucks=30, rated_kwh=282, transformer_kva=4000)
     scenario = twin_scenario(config, 9)
     midnight = scenario.start_at.astimezone(UTC)
-    url = f"sqlite:///{tmp_path_factory.mktemp('recorded') / 'station.db'}"
+    url = migrated_sqlite(tmp_path_factory.mktemp("recorded") / "station.db")
     store = Store(url)
-    store.upgrade()
     begin_at = midnight + timedelta(hours=BEGIN_H)
     plant = Plant(config, seed=3, start_at=begin_at - timedelta(minutes=1))
     station = VirtualStation(config, store, plant)

@@ -39,6 +39,7 @@ from swap.station.sequence.recipe import load_recipe
 from swap.store import Store
 from tests.support.sim.plant import START_AT
 from tests.support.sim.twin import twin_scenario, twin_station
+from tests.support.swap.databases import migrated_sqlite
 
 pytestmark = pytest.mark.twin
 
@@ -264,8 +265,7 @@ def _events(store: Store, config: StationConfig) -> list[tuple[float, tuple[str,
 
 
 def _stepped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str, str, str]]]:
-    store = Store(f"sqlite:///{folder / 'stepped.db'}")
-    store.upgrade()
+    store = Store(migrated_sqlite(folder / "stepped.db"))
     station = VirtualStation(config, store, _plant(config))
 
     async def run() -> None:
@@ -280,8 +280,7 @@ def _stepped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str
 
 
 def _looped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str, str, str]]]:
-    store = Store(f"sqlite:///{folder / 'looped.db'}")
-    store.upgrade()
+    store = Store(migrated_sqlite(folder / "looped.db"))
     plant = _plant(config)
 
     async def run() -> None:

@@ -11,7 +11,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,8 @@ from typing import LiteralString
 
 import psycopg
 from psycopg import sql
+
+from tests.support.ports import own_ports
 
 START_LIMIT_S = 30.0
 START_TRIES = 3
@@ -47,7 +48,7 @@ class PostgresStartError(Exception):
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A running server; `database()` gives an empty database."""
+    """A running server; `database()` gives a database, empty or a copy of another."""
 
     port: int
     password: str
@@ -66,18 +67,23 @@ class PostgresServer:
         )
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """Create a database, yield its SQLAlchemy URL, drop it even when connections are left open."""
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """Create a database, yield its SQLAlchemy URL, drop it even when connections are left open.
+
+        Args:
+            template: name of the database it is a copy of; nobody may be connected to that one.
+        """
         name = f"test_{secrets.token_hex(6)}"
-        self._run("CREATE DATABASE {}", name)
+        # Copied as files: an entry in the log for each page would cost more than the copy.
+        self._run("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
         try:
             yield self.url(name)
         finally:
             self._run("DROP DATABASE {} WITH (FORCE)", name)
 
-    def _run(self, statement: LiteralString, name: str) -> None:
+    def _run(self, statement: LiteralString, *names: str) -> None:
         with self.connect() as connection:
-            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def find_binaries() -> Path:
@@ -111,13 +117,6 @@ def as_user(user: pwd.struct_passwd | None) -> list[str]:
     if user is not None:
         prefix += ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--init-groups"]
     return [*prefix, "--"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -164,7 +163,7 @@ def _start(
     options = [word for name, value in SERVER_OPTIONS.items() for word in ("-c", f"{name}={value}")]
     log = home / "log"
     for _ in range(START_TRIES):  # between choosing a port and using it, another program may take it
-        port = free_port()
+        (port,) = own_ports(1)
         command = [str(binaries / "postgres"), "-D", str(home / "data"), "-k", str(home)]
         command += ["-h", "127.0.0.1", "-p", str(port), *options]
         with log.open("wb") as output:

@@ -24,7 +24,6 @@ LATER = NOW + timedelta(seconds=LEASE_EXPIRES_S + 1)
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
     store = Store(database_url)
-    store.upgrade()
     sync_station(store, station(), NOW)
     yield store
     store.close()

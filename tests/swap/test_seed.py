@@ -23,7 +23,6 @@ LATER = AT + timedelta(days=1)
 @pytest.fixture
 def store(sqlite_url: str) -> Iterator[Store]:
     store = Store(sqlite_url)
-    store.upgrade()
     yield store
     store.close()
 
@@ -35,7 +34,6 @@ def places(store: Store) -> dict[str, str]:
 
 def test_first_fill(database_url: str) -> None:
     store = Store(database_url)
-    store.upgrade()
     report = sync_station(store, station(trucks=2, seats=2), AT)
     assert report.first
     register = {"party": 3, "pack_kind": 1, "vehicle_model": 1, "vehicle": 2}

@@ -23,7 +23,6 @@ THREADS = 8
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
     store = Store(database_url)
-    store.upgrade()
     with store.transaction() as db:
         db.add(Party(id="p", kind="fleet", name_zh="甲", name_en="A"))
         db.flush()

@@ -11,7 +11,6 @@ from sqlmodel import Session, col, select
 from api.app import create_app
 from api.settings import Settings
 from swap.config.loading import load_station
-from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.events import EventKind, append_event
 from swap.store import Store
@@ -27,6 +26,7 @@ from swap.tables import (
     Swap,
     SwapSeat,
 )
+from tests.support.swap.databases import fill
 
 STATION_FILE = Path(__file__).resolve().parents[3] / "examples" / "yangquan_mine" / "station.toml"
 NOW = datetime(2026, 3, 4, 2, 30, tzinfo=UTC)
@@ -51,11 +51,9 @@ def make_app(store: Store, clock: StoppedClock | None = None) -> FastAPI:
 
 
 def filled_store(url: str) -> Store:
-    """A migrated database that holds what the station file says."""
-    store = Store(url)
-    store.upgrade()
-    sync_station(store, load_station(STATION_FILE), NOW)
-    return store
+    """A database that holds what the station file says."""
+    fill(url, load_station(STATION_FILE), NOW)
+    return Store(url)
 
 
 def take_lease(store: Store, config: StationConfig) -> None:

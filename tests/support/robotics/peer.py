@@ -38,7 +38,9 @@ from swap.station.life.database import ApartDatabase
 from swap.store import Store
 from swap.tables import ControlRequest, StationEvent
 from tests.support.battery_bms.rack import LFP_282, FakeBay, FakeMeter, FakePack, FakeRack
-from tests.support.sim.plant import code, free_ports, station
+from tests.support.ports import own_ports
+from tests.support.sim.plant import code, station
+from tests.support.swap.databases import migrated_sqlite
 
 PROGRAM = Path(__file__).parents[2] / "peer" / "plc_peer.py"
 LIMIT_S = 30.0
@@ -59,7 +61,7 @@ class Peer:
     """The PLC's process and what it says."""
 
     def __init__(self, log: Path, map_name: str, *options: str, port: int = 0) -> None:
-        self.port = port or free_ports(1)[0]
+        self.port = port or own_ports(1)[0]
         self.map = load_map(map_name)
         self.log = log
         arguments = ["--port", str(self.port), "--map", map_name, "--bays", "6", "--occupied", "1,2,3", *options]
@@ -218,10 +220,8 @@ class Run:
     """A real controller on a real database."""
 
     def __init__(self, folder: Path, peer: Peer, *, lane_port: int = 0) -> None:
-        folder.mkdir(exist_ok=True)
         self.config = station(ports=(1, 2, lane_port or peer.port), map_name=peer.map.name)
-        self.store = Store(f"sqlite:///{folder / 'station.db'}")
-        self.store.upgrade()
+        self.store = Store(migrated_sqlite(folder / "station.db"))
         self.clock = Clock()
         sync_station(self.store, self.config, self.clock.now())
         self.control_store = self.store.for_control()

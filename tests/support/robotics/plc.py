@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Mapping
 
 from pymodbus.constants import ExcCodes
@@ -14,17 +13,10 @@ from robotics.handshake import decode_location, encode_location
 from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.registers import RegisterMap, Value
 from robotics.port import AckCode, CommandCode, ResultCode, RobotCommand, Signal
+from tests.support.ports import own_ports
 from tests.support.robotics.fakes import MiniCell
 
 WRITES = (6, 16)
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class MiniPlc:
@@ -34,7 +26,7 @@ class MiniPlc:
         self.map = register_map
         self.cell = cell or MiniCell()
         self.base = base
-        self.port = free_port()
+        (self.port,) = own_ports(1)
         self.image = register_map.image()
         self.exception: ExcCodes | None = None
         """Answer of every request instead of data."""

@@ -18,7 +18,8 @@ from robotics.port import (
 from sim.devices.servers import DeviceServers
 from sim.plant.plant import Plant
 from swap.config.station_file import StationConfig
-from tests.support.sim.plant import START_AT, free_ports, station
+from tests.support.ports import own_ports
+from tests.support.sim.plant import START_AT, station
 
 
 class Hands:
@@ -64,7 +65,7 @@ class Bench:
 async def running(
     snapshot: Path | None = None, config: StationConfig | None = None, **options: object
 ) -> AsyncIterator[Bench]:
-    made = config or station(ports=free_ports(), **options)
+    made = config or station(ports=own_ports(4), **options)
     plant = Plant(made, seed=3, start_at=START_AT)
     hands = Hands()
     servers = DeviceServers(plant, made, speed=60.0, snapshot_path=snapshot, monotonic=hands)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,15 +14,6 @@ from swap.config.station_file import StationConfig
 START_AT = datetime(2026, 1, 5, 0, 0, tzinfo=UTC)
 PORTS = (15800, 15801, 15802, 15803)
 BAYS = ("A1", "A2", "A3", "A4")
-
-
-def free_ports(count: int = 4) -> list[int]:
-    """Ports of loopback that nothing uses now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def code(number: int) -> str:

@@ -13,12 +13,13 @@ from sqlmodel import Session, col, select
 
 from swap.commerce.bookings import CheckIn, check_in
 from swap.config.loading import parse_station
-from swap.config.seed import bay_key, sync_station
+from swap.config.seed import bay_key
 from swap.config.station_file import StationConfig
 from swap.events import EventKind, append_event
 from swap.places import bay_place, gripper_place, place_of, vehicle_place
 from swap.store import Store
 from swap.tables import Pack, Swap, SwapSeat
+from tests.support.swap.databases import fill
 
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 STATION = "S"
@@ -77,11 +78,10 @@ def station(**sizes: int) -> StationConfig:
 
 @contextmanager
 def filled_store(url: str, config: StationConfig) -> Iterator[Store]:
-    """A migrated database with the station in it."""
+    """A database with the station in it."""
+    fill(url, config, AT)
     store = Store(url)
     try:
-        store.upgrade()
-        sync_station(store, config, AT)
         yield store
     finally:
         store.close()

@@ -29,6 +29,7 @@ from swap.station.lease import Lease
 from swap.station.life.database import DirectDatabase
 from swap.store import Store
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Station, StationEvent, Swap
+from tests.support.swap.databases import fill
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 
@@ -79,6 +80,7 @@ class Bench:
 
     Args:
         speed: station seconds for each "real" second, by which links and readings age.
+        url: a database of the newest migration, with or without the station; None makes an SQLite file in the folder.
         seconds: station seconds since `START_AT`, where a plant goes on that has been run before.
     """
 
@@ -95,8 +97,10 @@ class Bench:
         self.config = config
         self.speed = speed
         self.seconds = seconds
-        self.store = Store(url or f"sqlite:///{folder / 'swap.db'}")
-        self.store.upgrade()
+        if url is None:
+            url = f"sqlite:///{folder / 'swap.db'}"
+            fill(url, config, START_AT)
+        self.store = Store(url)
         self.plant = plant or Plant(config, seed=5, start_at=START_AT)
         self.motions: list[tuple[str, int, CommandCode]] = []
         """What the cells did: "accepted", "moved", "done", "failed" or "aborted", number and command."""

@@ -1,0 +1,76 @@
+"""Databases of the newest migration, with or without a station in them: made once by each process, then copied.
+
+A copy costs a twentieth of a migration.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from swap.config.seed import sync_station
+from swap.config.station_file import StationConfig
+from swap.store import Store
+
+
+def migrated_sqlite(path: Path) -> str:
+    """Write an SQLite file of the newest migration without a row; returns its URL."""
+    return _put(path, _migrated_file())
+
+
+def fill(url: str, config: StationConfig, at: datetime) -> None:
+    """Bring a station into a database without a row: on SQLite also where there is no file yet.
+
+    Args:
+        at: instant at which the station file comes into the record.
+    """
+    path = make_url(url).database
+    if make_url(url).get_backend_name() != "sqlite":
+        _use(url, lambda store: sync_station(store, config, at))
+        return
+    assert path is not None
+    key = (config.model_dump_json(), at)
+    if key not in _filled_files:
+        _filled_files[key] = _file(lambda store: sync_station(store, config, at), start=_migrated_file())
+    _put(Path(path), _filled_files[key])
+
+
+def migrate(url: str) -> None:
+    """Bring a database to the newest migration and let go of it."""
+    _use(url, Store.upgrade)
+
+
+_filled_files: dict[tuple[str, datetime], bytes] = {}
+"""Content of an SQLite file by station file and instant."""
+
+
+@cache
+def _migrated_file() -> bytes:
+    return _file(Store.upgrade)
+
+
+def _file(change: Callable[[Store], object], start: bytes = b"") -> bytes:
+    """Content of an SQLite file after a change."""
+    with tempfile.TemporaryDirectory(prefix="swap-template-") as folder:
+        path = Path(folder) / "template.db"
+        _use(_put(path, start), change)
+        return path.read_bytes()
+
+
+def _put(path: Path, content: bytes) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return f"sqlite:///{path}"
+
+
+def _use(url: str, change: Callable[[Store], object]) -> None:
+    store = Store(url)
+    try:
+        change(store)
+    finally:
+        store.close()
