@@ -42,6 +42,10 @@ _STATION = 7_310_422
 """Advisory lock class of the stations; the second number is the station's own."""
 
 
+Lines = defaultdict[str | None, Turns]
+"""Lines of waiting writers by station; None is that of the whole database."""
+
+
 class LeaseLost(Exception):
     """Another controller has taken the station; this one must stop, and nothing was written."""
 
@@ -55,9 +59,7 @@ class Store:
         turns: shared by the stores of one database in one process, by station; a store that is given them goes first.
     """
 
-    def __init__(
-        self, url: str, *, wait_s: float = WAIT_S, turns: defaultdict[str | None, Turns] | None = None
-    ) -> None:
+    def __init__(self, url: str, *, wait_s: float = WAIT_S, turns: Lines | None = None) -> None:
         self.url = url
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self._wait_s = wait_s

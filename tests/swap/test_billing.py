@@ -30,6 +30,7 @@ from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
 from swap.reading.lists import list_bills
 from swap.reading.records import BillRecord
+from swap.register.persons import shown_actor
 from swap.store import Store
 from swap.tables import Bill, BillLine, StationEvent, Swap
 from tests.support.swap.commerce import AT, STATION, FlatTariff, arrive, code, exchange, filled_store, finish, station
@@ -347,7 +348,7 @@ def test_reversal(database_url: str, config: StationConfig) -> None:
         assert bill_completed_swaps(store, config, FlatTariff(), LATER) == ()
         with store.reading() as db:
             event = db.exec(select(StationEvent).where(StationEvent.kind == "bill.reversed")).one()
-            assert (event.actor, event.data["reverses"]) == ("Li", bill.bill_id)
+            assert (shown_actor(db, event.actor), event.data["reverses"]) == ("Li", bill.bill_id)
             assert sum(db.exec(select(Bill.total_fen))) == 0
 
 
