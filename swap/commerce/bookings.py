@@ -31,7 +31,8 @@ from swap.commerce.errors import (
 from swap.commerce.slots import Room, SlotGrid, SlotRange, can_add, next_free
 from swap.config.station_file import StationConfig, VehicleModelSection
 from swap.errors import NotFound
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import BookingEnded, BookingMade, SwapQueued
 from swap.reading.lists import get_booking
 from swap.reading.records import BookingRecord
 from swap.station_db import StationDb
@@ -123,16 +124,15 @@ def make_booking(
         raise BookingOpen(f"vehicle {vehicle_id} has an open booking at another station") from error
     append_event(
         db,
+        BookingMade(
+            booking_id=booking.id,
+            vehicle_id=vehicle_id,
+            window_start_at=window_start_at,
+            window_end_at=window_end_at,
+        ),
         station_id=station_id,
         at=at,
-        kind=EventKind.BOOKING_MADE,
         actor=actor,
-        data={
-            "booking_id": booking.id,
-            "vehicle_id": vehicle_id,
-            "window_start_at": window_start_at.isoformat(),
-            "window_end_at": window_end_at.isoformat(),
-        },
     )
     return get_booking(db, station_id, booking.id)
 
@@ -272,12 +272,11 @@ def check_in(
     _add_seats(db, swap)
     append_event(
         db,
+        SwapQueued(booking_id=swap.booking_id, seats=swap.pack_count, vehicle_id=vehicle_id),
         station_id=station_id,
         at=at,
-        kind=EventKind.SWAP_QUEUED,
         actor=actor,
         swap_id=swap.id,
-        data={"booking_id": swap.booking_id, "seats": swap.pack_count, "vehicle_id": vehicle_id},
     )
     return CheckIn(swap.id, swap.booking_id, created=True)
 
@@ -424,12 +423,11 @@ def _end(
     db.flush()
     append_event(
         db,
+        BookingEnded(booking_id=booking.id, status=status, reason=reason),
         station_id=booking.station_id,
         at=at,
-        kind=EventKind.BOOKING_ENDED,
         actor=actor,
         swap_id=swap_id,
-        data={"booking_id": booking.id, "status": status, "reason": reason},
     )
 
 

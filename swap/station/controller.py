@@ -19,7 +19,8 @@ from robotics.port import LinkLost, Refused, Signal, SwapRobot
 from scheduler.queueing import next_dispatch
 from scheduler.types import StationMode
 from swap.errors import DatabaseAway
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import AnyEvent, ControlGap, ControllerStopped, DatabaseSlow
 from swap.station.answers import Answerer
 from swap.station.context import StationContext
 from swap.station.lanes import LaneRunner
@@ -256,10 +257,9 @@ class StationController:
         def store(db: Db) -> None:
             append_event(
                 db,
+                ControllerStopped(holder=self.lease.holder, chargers_not_confirmed=dict(unconfirmed)),
                 station_id=self.context.station_id,
                 at=now,
-                kind=EventKind.CONTROLLER_STOPPED,
-                data={"holder": self.lease.holder, "chargers_not_confirmed": dict(unconfirmed)},
             )
             self.lease.give_up(db)
 
@@ -410,20 +410,18 @@ class StationController:
         """Tell the journal of a slow time of the database, once it is over."""
         slow_s = self.context.database.slow_s()
         if slow_s is not None:
-            await self._tell(EventKind.DATABASE_SLOW, {"waited_s": round(slow_s, 2)})
+            await self._tell(DatabaseSlow(waited_s=round(slow_s, 2)))
 
-    async def _tell(self, kind: EventKind, data: dict[str, object], lane_id: str | None = None) -> None:
+    async def _tell(self, event: AnyEvent, lane_id: str | None = None) -> None:
         station_id, at = self.context.station_id, self.context.clock.now()
-        await self.context.write(
-            lambda db: append_event(db, station_id=station_id, at=at, kind=kind, lane_id=lane_id, data=data)
-        )
+        await self.context.write(lambda db: append_event(db, event, station_id=station_id, at=at, lane_id=lane_id))
 
     async def _hold_after(self, gap: Gap, lane: LaneRunner) -> None:
         """Nobody looked, or nothing could be commanded, while a swap went on: held for a person."""
         self.context.holding += 1
         try:
             await lane.robot.hold("control gap")
-            await self._tell(EventKind.CONTROL_GAP, {"what": gap.what, "gap_s": round(gap.seconds, 2)}, lane.lane.id)
+            await self._tell(ControlGap(what=gap.what, gap_s=round(gap.seconds, 2)), lane.lane.id)
             await self.hold_station("control_gap")
         finally:
             self.context.holding -= 1

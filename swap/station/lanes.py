@@ -16,7 +16,7 @@ from sqlmodel import select
 from robotics.config import LaneSection
 from robotics.port import CellState, CellStatus, ControlMode, LinkLost, Refused, RunMode, Signal, SwapRobot
 from scheduler.types import Dispatch, PackState
-from swap.events import EventKind
+from swap.messages.events import SwapDispatched, SwapHeld
 from swap.station.cell_watch import CellWatch
 from swap.station.context import StationContext
 from swap.station.inventory import reserve_packs
@@ -110,7 +110,7 @@ class LaneRunner:
         if restarted and session.phase is not Phase.HELD:
             session = interrupted(session)
             store_session(db, session)
-            self.journal.event(db, EventKind.SWAP_HELD, swap.id, {"reason": HoldReason.RESTART.value})
+            self.journal.event(db, SwapHeld(reason=HoldReason.RESTART.value), swap.id)
         return session, table_for(self.context.config, self.lane.id, swap.pack_count), last_seq
 
     def _keep_off(self) -> None:
@@ -415,15 +415,14 @@ class LaneRunner:
         store_session(db, session)
         self.journal.event(
             db,
-            EventKind.SWAP_DISPATCHED,
+            SwapDispatched(
+                state=session.state,
+                swap_order=table.swap_order,
+                packs=chosen.packs.pack_ids,
+                from_bays=chosen.packs.bay_ids,
+                to_bays=chosen.empty_bay_ids,
+            ),
             swap.id,
-            {
-                "state": session.state,
-                "swap_order": table.swap_order,
-                "packs": list(chosen.packs.pack_ids),
-                "from": list(chosen.packs.bay_ids),
-                "to": list(chosen.empty_bay_ids),
-            },
         )
         return session, table
 

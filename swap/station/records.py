@@ -9,7 +9,8 @@ from sqlmodel import select
 from robotics.port import RobotCommand
 from scheduler.types import StationMode
 from swap.config.station_file import StationConfig
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import StationModeChanged
 from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import TERMINAL, StepTable, SwapOrder, load_recipe
 from swap.station.sequence.session import HoldReason, Phase, Session
@@ -162,10 +163,9 @@ def change_mode(db: Db, *, station_id: str, trigger: ModeTrigger, reason: str, a
     db.add(station)
     append_event(
         db,
+        StationModeChanged(before=before, after=after, trigger=trigger.value, reason=reason),
         station_id=station_id,
         at=at,
-        kind=EventKind.STATION_MODE,
         actor=actor,
-        data={"from": before.value, "to": after.value, "trigger": trigger.value, "reason": reason},
     )
     return after

@@ -12,8 +12,9 @@ from datetime import datetime
 from sqlmodel import col, select
 
 from scheduler.types import StationMode
-from swap.events import EventKind, append_event, newest_heads
+from swap.events import append_event, newest_heads
 from swap.journal.heads import Head
+from swap.messages.events import JournalEpoch, JournalHead
 from swap.register.persons import person_actor, person_name
 from swap.station.records import change_mode
 from swap.station.states.modes import ModeTrigger
@@ -56,18 +57,17 @@ def _begin(db: StationDb, head: Head, beyond: Sequence[Head], by: str, at: datet
     lost = max(beyond, key=lambda item: (item.epoch, item.seq), default=None)
     append_event(
         db,
+        JournalEpoch(
+            from_epoch=head.epoch,
+            from_seq=head.seq,
+            from_hash=head.hash,
+            lost=None if lost is None else JournalHead(epoch=lost.epoch, seq=lost.seq, hash=lost.hash),
+            copy_name=copy,
+        ),
         station_id=station_id,
         at=at,
-        kind=EventKind.JOURNAL_EPOCH,
         actor=actor,
         epoch=max([head.epoch, *(item.epoch for item in beyond)]) + 1,
-        data={
-            "from_epoch": head.epoch,
-            "from_seq": head.seq,
-            "from_hash": head.hash,
-            "lost": None if lost is None else {"epoch": lost.epoch, "seq": lost.seq, "hash": lost.hash},
-            "copy": copy,
-        },
     )
     if StationMode(db.station().mode) in (StationMode.AUTOMATIC, StationMode.CLOSED, StationMode.MANUAL):
         change_mode(db, station_id=station_id, trigger=ModeTrigger.HOLD, reason=RESTORED, actor=actor, at=at)

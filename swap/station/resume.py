@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from scheduler.types import StationMode
-from swap.events import EventKind, append_event
+from swap.events import append_event
 from swap.messages.answers import Answer
+from swap.messages.events import ControllerStarted, ControllerStopped, DatabaseReturned
 from swap.station.answers import refuse_open
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.life.guard import Outage
@@ -28,10 +29,9 @@ def begin_control(db: Db, station_id: str, holder: str, now: datetime) -> bool:
     unclean = _ended_uncleanly(db)
     append_event(
         db,
+        ControllerStarted(holder=holder, unclean=unclean),
         station_id=station_id,
         at=now,
-        kind=EventKind.CONTROLLER_STARTED,
-        data={"holder": holder, "unclean": unclean},
     )
     if unclean:
         _hold_for_person(db, station_id, now, _RESTARTED, "restart", {})
@@ -40,25 +40,25 @@ def begin_control(db: Db, station_id: str, holder: str, now: datetime) -> bool:
 
 def _ended_uncleanly(db: Db) -> bool:
     """What one controller started, only that one can stop. One that never began leaves nothing to be looked at."""
-    started = db.newest_event(EventKind.CONTROLLER_STARTED)
+    started = db.newest_event(ControllerStarted)
     if started is None:
         return False
-    stops = db.events(EventKind.CONTROLLER_STOPPED, after=started.seq)
+    stops = db.events(ControllerStopped, after=started.seq)
     holder = started.data["holder"]
     return not any(stop.data.get("holder", holder) == holder for stop in stops)
 
 
 def journal_outage(db: Db, station_id: str, outage: Outage, now: datetime, speed: float) -> None:
     """Tell what was done without the database, and hold the station for a person."""
-    data: dict[str, object] = {
-        "reason": outage.reason,
-        "lost_at": outage.lost_at.isoformat(),
-        "held_at": outage.held_at.isoformat(),
-        "back_at": now.isoformat(),
-        "lost_s": round((now - outage.lost_at).total_seconds() / speed, 2),
-        "chargers_not_confirmed": dict(outage.not_confirmed),
-    }
-    append_event(db, station_id=station_id, at=now, kind=EventKind.DATABASE_LOST, data=data)
+    event = DatabaseReturned(
+        reason=outage.reason,
+        lost_at=outage.lost_at,
+        held_at=outage.held_at,
+        back_at=now,
+        lost_s=round((now - outage.lost_at).total_seconds() / speed, 2),
+        chargers_not_confirmed=dict(outage.not_confirmed),
+    )
+    append_event(db, event, station_id=station_id, at=now)
     _hold_for_person(db, station_id, now, _NO_DATABASE, "database_lost", {"reason": outage.reason})
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, select
 
@@ -28,7 +28,8 @@ from robotics.port import (
     Signal,
 )
 from scheduler.types import PackState, StationMode
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import HotPackReading, PackMoved, ThermalStep
 from swap.places import place_of
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
@@ -135,18 +136,18 @@ class ThermalRunner:
             select(StationEvent)
             .where(
                 StationEvent.station_id == self.context.station_id,
-                StationEvent.kind == EventKind.THERMAL.value,
+                StationEvent.kind == ThermalStep.kind,
             )
             .order_by(col(StationEvent.seq))
         ).all()
         for event in events:
-            bay, stage = str(event.data["bay"]), Stage(event.data["stage"])
+            step = ThermalStep.read(event.data)
+            bay, stage = step.bay, Stage(step.stage)
             known = found.get(bay)
             if stage is Stage.DETECTED or known is None:
                 known = Procedure(bay, event.pack_id, event.at)
-            seq = event.data.get("seq")
-            found[bay] = replace(known, stage=stage, lane_id=event.lane_id, seq=seq)
-            causes = tuple(ThermalCause(c) for c in event.data.get("causes", ()))
+            found[bay] = replace(known, stage=stage, lane_id=event.lane_id, seq=step.seq)
+            causes = tuple(ThermalCause(c) for c in step.causes)
             if causes:
                 latched[bay] = (event.pack_id, ThermalWatch(latched_at=event.at, causes=causes))
         watches: dict[str, ThermalWatch] = {}
@@ -190,10 +191,10 @@ class ThermalRunner:
         context = self.context
         pack = db.exec(select(Pack).where(Pack.bay_id == context.bay_key(name))).first()
         procedure = Procedure(name, pack.id if pack else None, now)
-        history = [
-            {"at": r.at.isoformat(), "temp_max_c": r.temp_max_c, "cell_min_v": r.cell_min_v, "charge_kw": r.charge_kw}
+        history = tuple(
+            HotPackReading(at=r.at, temp_max_c=r.temp_max_c, cell_min_v=r.cell_min_v, charge_kw=r.charge_kw)
             for r in watch.readings
-        ]
+        )
         raise_fault(
             db,
             station_id=context.station_id,
@@ -202,7 +203,7 @@ class ThermalRunner:
             at=now,
             data={"causes": [c.value for c in watch.causes]},
         )
-        self._stage(db, procedure, Stage.DETECTED, now, causes=[c.value for c in watch.causes], readings=history)
+        self._stage(db, procedure, Stage.DETECTED, now, causes=tuple(c.value for c in watch.causes), readings=history)
         if pack is not None and may(PackState(pack.state), PackTrigger.QUARANTINE):
             quarantine(db, pack, "thermal_event", station_id=context.station_id, at=now)
         block_bay(db, context.bay_key(name), "thermal_event", at=now)
@@ -210,17 +211,16 @@ class ThermalRunner:
             block_bay(db, context.bay_key(neighbour), "neighbour_blocked", at=now)
         return procedure
 
-    def _stage(self, db: Db, procedure: Procedure, stage: Stage, now: datetime, **data: object) -> None:
+    def _stage(self, db: Db, procedure: Procedure, stage: Stage, now: datetime, **data: Any) -> None:
         since_s = (now - procedure.detected_at).total_seconds()
         append_event(
             db,
+            ThermalStep(bay=procedure.bay, stage=stage.value, since_s=round(since_s, 1), **data),
             station_id=self.context.station_id,
             at=now,
-            kind=EventKind.THERMAL,
             pack_id=procedure.pack_id,
             bay_id=self.context.bay_key(procedure.bay),
             lane_id=procedure.lane_id,
-            data={"bay": procedure.bay, "stage": stage.value, "since_s": round(since_s, 1), **data},
         )
 
     async def _advance(
@@ -228,7 +228,7 @@ class ThermalRunner:
         procedure: Procedure,
         stage: Stage,
         first: Callable[[Db, datetime], object] | None = None,
-        **data: object,
+        **data: Any,
     ) -> None:
         """Store a stage, and in the same commit what belongs to it."""
         now = self.context.clock.now()
@@ -290,7 +290,7 @@ class ThermalRunner:
         def fail(db: Db, now: datetime) -> None:
             self._raise_failed(db, procedure, now, {"bars": dict(bars)})
 
-        await self._advance(procedure, Stage.ISOLATED, fail, bars=dict(bars))
+        await self._advance(procedure, Stage.ISOLATED, fail, bars={lane: tuple(why) for lane, why in bars.items()})
 
     def _raise_failed(self, db: Db, procedure: Procedure, now: datetime, data: dict[str, object]) -> None:
         raise_fault(
@@ -344,7 +344,7 @@ class ThermalRunner:
         lane = self.lanes.get(procedure.lane_id or "")
         cell = context.cells.get(procedure.lane_id or "")
         if lane is None or cell is None or procedure.seq is None:
-            await self._advance(procedure, Stage.ISOLATED, bars={"": ["no_lane"]})
+            await self._advance(procedure, Stage.ISOLATED, bars={"": ("no_lane",)})
             return
         facts = lane.cell_facts(cell)
         since_s = (context.clock.now() - procedure.detected_at).total_seconds()
@@ -390,7 +390,7 @@ class ThermalRunner:
             self._end(db, procedure, "failed", now)
             self._raise_failed(db, procedure, now, {"reason": reason})
 
-        await self._advance(procedure, Stage.ISOLATED, fail, bars={procedure.lane_id or "": [reason]})
+        await self._advance(procedure, Stage.ISOLATED, fail, bars={procedure.lane_id or "": (reason,)})
 
     def _end(self, db: Db, procedure: Procedure, result: str, now: datetime) -> None:
         assert procedure.seq is not None
@@ -418,12 +418,11 @@ class ThermalRunner:
             db.flush()
             append_event(
                 db,
+                PackMoved(source=before, target=place_of(pack)),
                 station_id=station_id,
                 at=now,
-                kind=EventKind.PACK_MOVED,
                 pack_id=pack.id,
                 lane_id=procedure.lane_id,
-                data={"from": before, "to": place_of(pack)},
             )
             set_pack_state(db, pack, PackTrigger.EVACUATE, station_id=station_id, at=now)
 

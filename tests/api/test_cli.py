@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from api.cli.__main__ import app
 from swap.config.loading import load_station
 from swap.config.seed import sync_station
-from swap.events import EventKind
+from swap.messages.events import Reconciled
 from swap.store import Store
 from swap.tables import ControllerLease
 from tests.support.api.doors import STATION_FILE
@@ -166,7 +166,7 @@ def test_a_restored_copy_is_told_by_name_and_audited_against_the_heads(tmp_path:
     assert swap("db", "backup", str(copy), "--database-url", url)[0] == 0
     assert (tmp_path / "one.heads.jsonl").read_text().count("\n") == 1, "no head beside the copy"
     with store.station("yangquan-mine") as db:
-        lost = db.append(EventKind.RECONCILED, at=AT).seq
+        lost = db.append(Reconciled(examined=0, mismatches=()), at=AT).seq
         db.add(ControllerLease(station_id="yangquan-mine", holder="h:1:x", token=1, heartbeat_at=datetime.now(UTC)))
     assert swap("db", "heads", "--database-url", url)[0] == 0
     restore = ("db", "restore", str(copy), "--by", "Li Ming", "--database-url", url)

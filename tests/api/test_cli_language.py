@@ -17,10 +17,12 @@ from api.announce import Announcer
 from api.cli.__main__ import app
 from api.words import Language
 from deploy.catalogues import CONSOLE, DOMAINS, extracted
+from scheduler.types import StationMode
 from sim.report.words import Words
 from swap.audit import CHECKS
 from swap.config.loading import load_station
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import Reconciled, StationModeChanged, SwapHeld
 from swap.store import Store
 from tests.support.api.doors import STATION_FILE
 from tests.support.sim.study import SMALL_FILE
@@ -45,7 +47,9 @@ def swap(*arguments: str) -> str:
 def database(tmp_path: Path, store: Store) -> str:
     """A database with one violation to tell of."""
     with store.transaction() as db:
-        append_event(db, station_id="yangquan-mine", at=datetime(2026, 11, 1, tzinfo=UTC), kind=EventKind.RECONCILED)
+        append_event(
+            db, Reconciled(examined=0, mismatches=()), station_id="yangquan-mine", at=datetime(2026, 11, 1, tzinfo=UTC)
+        )
     return store.engine.url.render_as_string(hide_password=False)
 
 
@@ -139,6 +143,10 @@ def test_report_and_tables_follow_the_option_and_are_chinese_without_it(
     assert heads.startswith({"假设": "部分,假设内容", "Assumptions": "Section,Assumption"}[report])
 
 
+def _mode(after: StationMode, reason: str) -> StationModeChanged:
+    return StationModeChanged(before=StationMode.AUTOMATIC, after=after, reason=reason)
+
+
 def test_the_banner_names_the_reason_in_words(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     terminal.choose(None)
@@ -146,14 +154,13 @@ def test_the_banner_names_the_reason_in_words(store: Store, monkeypatch: pytest.
     announcer = Announcer(store, station, terminal.language(ZoneInfo("UTC")), print)
     at = datetime(2026, 11, 1, tzinfo=UTC)
     with store.transaction() as db:
-        mode = {"from": "automatic", "to": "held", "reason": "asked"}
-        append_event(db, station_id=station.station.id, at=at, kind=EventKind.STATION_MODE, actor="王芳", data=mode)
-        held = {"reason": "guard_lost"}
-        append_event(db, station_id=station.station.id, at=at, kind=EventKind.SWAP_HELD, swap_id="sw-1", data=held)
-        hot = mode | {"to": "thermal", "reason": "thermal event in A1, A2"}
-        append_event(
-            db, station_id=station.station.id, at=at, kind=EventKind.STATION_MODE, actor="controller", data=hot
+        told = (
+            (_mode(StationMode.HELD, "asked"), "王芳"),
+            (SwapHeld(reason="guard_lost"), "controller"),
+            (_mode(StationMode.THERMAL, "thermal event in A1, A2"), "controller"),
         )
+        for event, actor in told:
+            append_event(db, event, station_id=station.station.id, at=at, actor=actor, swap_id="sw-1")
     mode_line, held_line, hot_line = announcer.lines()
     assert "高温电池处置 (A1, A2 电池过热; controller)" in hot_line
     assert mode_line == "00:00:00  换电站: 暂停待确认 (人工请求; 王芳)"

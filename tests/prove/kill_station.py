@@ -29,7 +29,7 @@ from robotics.plc_robot import PlcRobot
 from robotics.port import CellStatus, RobotCommand
 from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
-from swap.events import EventKind
+from swap.messages.events import ControllerStopped
 from swap.station.controller import CellOwned, StationController
 from swap.station.lanes import LaneRunner
 from swap.station.lease import ControllerRunning
@@ -157,7 +157,7 @@ class Careless(StationController):
 
     async def recover(self) -> bool:
         """Say that all is well before looking."""
-        await self._tell(EventKind.CONTROLLER_STOPPED, {})
+        await self._tell(ControllerStopped())
         return await super().recover()
 
 

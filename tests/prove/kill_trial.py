@@ -27,7 +27,7 @@ from swap.audit import audit
 from swap.commerce.bookings import check_in
 from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
-from swap.events import EventKind
+from swap.messages.events import ControllerStarted
 from swap.messages.requests import Confirm, Decide, Request
 from swap.places import place_of, place_within
 from swap.station.requests import make_request
@@ -331,7 +331,7 @@ class Trial:
 
     @staticmethod
     def _starts(db: Db) -> Sequence[Mapping[str, Any]]:
-        kind = EventKind.CONTROLLER_STARTED.value
+        kind = ControllerStarted.kind
         query = select(StationEvent.data).where(StationEvent.kind == kind).order_by(col(StationEvent.seq))
         return db.exec(query).all()
 

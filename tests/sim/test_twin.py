@@ -261,7 +261,10 @@ def _events(store: Store, config: StationConfig) -> list[tuple[float, tuple[str,
     with store.reading_station(config.station.id) as db:
         entries = swap_entries(db, config.station.id, START_AT, START_AT + timedelta(days=1))
     store.close()
-    return [((e.at - START_AT).total_seconds(), (e.kind, e.vehicle_id, str(e.data.get("state", "")))) for e in entries]
+    return [
+        ((e.at - START_AT).total_seconds(), (e.kind, e.vehicle_id, getattr(e.said, "state", None) or ""))
+        for e in entries
+    ]
 
 
 def _stepped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str, str, str]]]:

@@ -22,8 +22,8 @@ from swap.audit.packs import PACK_CHECKS
 from swap.commerce.billing import correct_bill
 from swap.commerce.bookings import cancel_booking, make_booking
 from swap.commerce.pricing import CENTI_KWH
-from swap.events import EventKind
 from swap.journal.heads import Head
+from swap.messages.events import SwapCompleted, SwapDispatched, SwapStepStarted
 from swap.reading.lists import list_bills
 from swap.store import Store
 from tests.support.sim.plant import station
@@ -59,21 +59,21 @@ async def a_day(bench: Bench) -> None:
             )
         cancel_booking(db, bench.config, booking.booking_id, at=at)
     bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_DISPATCHED)
+    await bench.run_until(SwapDispatched.kind)
     waiting = bench.arrive("V2", 30)
     bench.ask("cancel_swap", swap_id=waiting)
     bench.plant.leave_yard("V2")
-    await bench.run_until(EventKind.SWAP_COMPLETED)
+    await bench.run_until(SwapCompleted.kind)
     await bench.run(60, 2)
     bench.arrive("V1", 60)
-    await bench.run_until(EventKind.SWAP_COMPLETED)
+    await bench.run_until(SwapCompleted.kind)
     await bench.run(5)
     with bench.store.station(bench.config.station.id) as db:
         first = list_bills(db, bench.config.station.id).items[-1]
         quantity = first.lines[0].energy_kwh - CENTI_KWH
         correct_bill(db, first.bill_id, {1: quantity}, at=bench.clock.now(), name="Li", reason="read again")
     bench.arrive("V3", 30)
-    await bench.run_until(EventKind.SWAP_STEP_STARTED)
+    await bench.run_until(SwapStepStarted.kind)
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from pydantic import TypeAdapter
 
 from swap.errors import InvalidInput
 from swap.messages.requests import REQUESTS, AnyRequest, Hold, Request, read_request
+from swap.station.answers import Answerer, StationActions
 from swap.station.sequence.session import DecisionKind
 
 ARGUMENTS = {
@@ -43,3 +46,8 @@ def test_what_is_not_allowed_is_named() -> None:
         read_request("hold", {"swap_id": "sw-1"})
     assert Hold().arguments() == {}
     assert Hold(reason="smoke seen").arguments() == {"reason": "smoke seen"}
+
+
+def test_every_request_has_a_handler_of_the_controller() -> None:
+    answerer = Answerer(cast("StationActions", None))
+    assert set(answerer.handlers) == set(REQUESTS.values())

@@ -19,7 +19,6 @@ from swap.commerce.billing import run_commerce
 from swap.commerce.bookings import check_in
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
-from swap.events import EventKind
 from swap.places import place_of, place_within
 from swap.register.persons import person_actor, shown_actor
 from swap.station.clock import Clock
@@ -228,7 +227,7 @@ class Bench:
         raise AssertionError(f"request {request_id} is not answered")
 
     async def run_until(
-        self, kind: EventKind, limit_s: float = 1200.0, step_s: float | None = 1.0, **data: object
+        self, kind: str, limit_s: float = 1200.0, step_s: float | None = 1.0, **data: object
     ) -> StationEvent:
         """Run until an event of a kind (with the given data) is written; AssertionError when none comes."""
         first = last = self.last_event_id()
