@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlmodel import col, func, select
+from sqlalchemy import ColumnElement
+from sqlmodel import and_, col, func, or_, select
 
 from swap.config.station_file import StationConfig
 from swap.errors import NotFound
@@ -207,8 +208,8 @@ def site_history(db: StationDb, station_id: str, limit: int = 240) -> tuple[Site
 def list_packs(
     db: StationDb, station_id: str, *, state: str | None = None, kind: str | None = None
 ) -> tuple[PackRecord, ...]:
-    """Packs by id, all or those of a state or kind. `station_id` shortens the names of places."""
-    query = select(Pack).order_by(Pack.id)
+    """Packs by id, all or those of a state or kind: what is here, and what has been here and is on a truck or away."""
+    query = select(Pack).where(_known_here(db)).order_by(Pack.id)
     if state is not None:
         query = query.where(Pack.state == state)
     if kind is not None:
@@ -216,9 +217,14 @@ def list_packs(
     return tuple(pack_record(station_id, row) for row in db.exec(query))
 
 
+def _known_here(db: StationDb) -> ColumnElement[bool]:
+    told = select(StationEvent.seq).where(StationEvent.station_id == db.station_id, StationEvent.pack_id == Pack.id)
+    return or_(and_(col(Pack.vehicle_id).is_(None), col(Pack.off_site).is_(False)), told.exists())
+
+
 def get_pack(db: StationDb, station_id: str, pack_id: str) -> PackRecord:
-    """One pack. Raises NotFound."""
-    row = db.get(Pack, pack_id)
+    """One pack that is or has been here. Raises NotFound."""
+    row = db.exec(select(Pack).where(Pack.id == pack_id, _known_here(db))).first()
     if row is None:
         raise NotFound("pack", pack_id)
     return pack_record(station_id, row)

@@ -200,20 +200,20 @@ class Bench:
 
     def recorded_places(self) -> dict[str, str]:
         """Where the record says each pack is, as within the station."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             station_id = self.config.station.id
             return {pack.id: place_within(place_of(pack), station_id) for pack in db.exec(select(Pack)).all()}
 
     def pack(self, pack_id: str) -> Pack:
         """A pack's row."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             row = db.get_one(Pack, pack_id)
             db.expunge_all()
             return row
 
     def open_faults(self) -> dict[str, str]:
         """Source by name of every open fault."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             rows = db.exec(select(FaultRow).where(col(FaultRow.open_key).is_not(None))).all()
             return {fault_by_code(row.code).name: row.source for row in rows}
 
@@ -266,30 +266,30 @@ class Bench:
 
     def who(self, event: StationEvent) -> str:
         """Who caused an event, by name."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             return shown_actor(db, event.actor)
 
     def answer(self, request_id: int) -> tuple[str, str]:
         """Status and answer of a request."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             row = db.get_one(ControlRequest, request_id)
             return row.status, row.answer
 
     def swap(self, swap_id: str) -> Swap:
         """The swap's row."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             row = db.get_one(Swap, swap_id)
             db.expunge_all()
             return row
 
     def last_event_id(self) -> int:
         """Newest event id, 0 when there is none."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             return db.exec(select(func.max(StationEvent.seq))).one() or 0
 
     def events(self, after: int = 0) -> list[StationEvent]:
         """Events in order."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             rows = db.exec(select(StationEvent).where(StationEvent.seq > after).order_by(col(StationEvent.seq))).all()
             db.expunge_all()
             return list(rows)
@@ -308,11 +308,11 @@ __all__ = ["START_AT", "Bench", "timedelta"]
 
 def mode(bench: Bench) -> str:
     """Mode of the station as stored."""
-    with bench.store.reading() as db:
+    with bench.store.reading_station(bench.config.station.id) as db:
         return db.exec(select(Station.mode)).one()
 
 
 def blocked(bench: Bench) -> dict[str, str]:
     """Reason by bay that is blocked."""
-    with bench.store.reading() as db:
+    with bench.store.reading_station(bench.config.station.id) as db:
         return {b.name: b.blocked_reason for b in db.exec(select(Bay)).all() if b.blocked}
