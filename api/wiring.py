@@ -38,6 +38,7 @@ from swap.station.context import StationContext
 from swap.station.controller import CellOwned, StationController
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.file_check import check_recipes
+from swap.station.heads import keep_heads
 from swap.station.lease import ControllerRunning, Lease
 from swap.station.life.database import ApartDatabase
 from swap.station.life.status import ControlBoard
@@ -275,6 +276,9 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
         tasks = [
             asyncio.create_task(run_apart(station.controller), name="controller"),
             asyncio.create_task(station.commerce.run(), name="commerce"),
+            asyncio.create_task(
+                keep_heads(station.store, settings.heads_path, lambda: datetime.now(UTC)), name="heads"
+            ),
             asyncio.create_task(Announcer(station.store, station.config, language, echo).run(), name="terminal"),
         ]
         if servers is not None:

@@ -24,6 +24,7 @@ WHOLE = {
     "swap/config/register_rows.py": "the register, and owners of packs wherever they are",
     "swap/register/persons.py": "persons belong to no station",
     "swap/register/show.py": "the register belongs to no station",
+    "swap/station/heads.py": "the heads of every journal of the database",
     "swap/station/restored.py": "a restore concerns every journal of the database",
     "api/cli/data.py": "audit, backup and register are of the whole database",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -18,6 +20,7 @@ from swap.journal.chain import FIRST, Entry, entry_bytes, entry_hash, walk
 from swap.journal.heads import Head, Outline, compare, heads_path, read_heads, write_heads
 from swap.messages.events import ControlGap, JournalEpoch
 from swap.register.persons import shown_actor
+from swap.station.heads import keep_heads
 from swap.station.restored import begin_epoch
 from swap.store import Store
 from tests.support.swap.commerce import AT, STATION, filled_store, station
@@ -277,3 +280,28 @@ def test_the_same_copy_restored_twice_begins_two_epochs(store: Store) -> None:
     second = begin_epoch(store, by="Li", at=AT, known=first)
     assert (first[0].epoch, second[0].epoch) == (2, 3)
     assert report(store, (*copied, *first, *second)) == {}
+
+
+async def test_heads_are_noted_again_and_again_and_a_full_disk_ends_nothing(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "away" / "heads.jsonl"
+    path.parent.write_text("in the way")
+    noted: list[int] = []
+    often = threading.Event()
+
+    def now() -> datetime:
+        noted.append(len(read_heads(path)[0]) if path.parent.is_dir() else -1)
+        if len(noted) == 2:
+            path.parent.unlink()
+        if len(noted) == 5:
+            often.set()
+        return AT
+
+    task = asyncio.create_task(keep_heads(store, path, now, period_s=0.0))
+    await asyncio.to_thread(often.wait, 30)
+    task.cancel()
+    await asyncio.wait([task])
+    assert "are not written to" in caplog.text
+    assert noted[:2] == [-1, -1]
+    assert noted[2:4] == [1, 2]
