@@ -200,10 +200,7 @@ class Station:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to `run_station`, which must hold the robots before the process ends."""
-
-    def install_signal_handlers(self) -> None:
-        """Nothing to install."""
+    """Served inside another task; takes no signals, since the robots must be held before the process ends."""
 
     @asynccontextmanager
     async def serving(self, announce: Callable[[int], None]) -> AsyncIterator[int]:
@@ -257,7 +254,8 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
             app,
             host=settings.host,
             port=settings.port,
-            log_level="warning",
+            log_config=None,  # the process has one form of logging
+            access_log=False,
             timeout_graceful_shutdown=2,
             lifespan="off",
         )

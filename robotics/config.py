@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from robotics.modbus_link.config import Identifier, ModbusAddress, Section
+from robotics.modbus_link.config import ModbusAddress
+from scheduler.sections import Identifier, Section
 
 
 class CellSection(Section):

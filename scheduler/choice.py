@@ -215,25 +215,17 @@ def _can_ever_hold(pack: PackFacts, min_energy_kwh: float, policy: ChargingPolic
     return pack.rated_kwh * pack.soh_pct * policy.target_soc_pct / 10_000.0 >= min_energy_kwh
 
 
-def choose_empty_bays(
-    view: StationFacts, kinds: tuple[str, ...], lane_id: str | None = None, exclude: Collection[str] = ()
-) -> tuple[str, ...] | NoPack:
-    """One bay for each pack that comes off the vehicle, in the order of `kinds`.
-
-    A bay with the strongest working charger comes first, then one that few kinds fit, then by position.
-    Bays promised without a name (`held_empty_bays`) are left over.
-    """
-    found = find_empty_bays(view, tuple((kind,) for kind in kinds), lane_id, exclude)
-    return NoPack(NoPackReason.NO_EMPTY_BAY) if found is None else found
-
-
 def find_empty_bays(
     view: StationFacts,
     seats: Sequence[Collection[str]],
     lane_id: str | None = None,
     exclude: Collection[str] = (),
 ) -> tuple[str, ...] | None:
-    """One bay for each seat that fits every kind given for the seat; None when there are not enough."""
+    """One bay for each seat that fits every kind given for the seat; None when there are not enough.
+
+    A bay with the strongest working charger comes first, then one that few kinds fit, then by position.
+    Bays promised without a name (`held_empty_bays`) are left over.
+    """
     empty: list[_EmptyBay] = []
     for bay in view.bays:
         if (

@@ -38,7 +38,7 @@ class Stock:
 
 
 @dataclass(frozen=True, slots=True)
-class Outage:
+class LaneOutage:
     """A lane does not serve; a swap in it stands still. Seconds from the scenario's start."""
 
     lane_id: str
@@ -56,7 +56,7 @@ class Given:
     stock: dict[str, Stock]
     """By bay of the station file."""
     start_s: float = 0.0
-    outages: Sequence[Outage] = ()
+    outages: Sequence[LaneOutage] = ()
     temp_c: Sequence[tuple[float | None, ...]] = ()
     """Of the packs that come off, by place in `arrivals` and seat; the climate's where it is None or left out."""
     swap_s: Sequence[float | None] = ()
@@ -180,7 +180,7 @@ class GivenFlow(StationFlow):
     # -- outages
 
     def _on_outage(self, call: Call) -> None:
-        outage: Outage = call.payload
+        outage: LaneOutage = call.payload
         self.accumulate()
         lane = next(lane for lane in self.lanes if lane.lane_id == outage.lane_id)
         lane.ready = False

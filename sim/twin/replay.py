@@ -19,7 +19,7 @@ from sim.scenario.demand import Arrival
 from sim.scenario.file import FailureSection, PatienceSection, Scenario
 from sim.scenario.notes import Note
 from sim.scenario.site import StaffSection
-from sim.study.given import Given, GivenFlow, Outage, Stock, check_pair
+from sim.study.given import Given, GivenFlow, LaneOutage, Stock, check_pair
 from swap.config.station_file import StationConfig
 from swap.reading.recording import RecordedSwap, Recording
 from swap.words import N_
@@ -141,7 +141,7 @@ def replay(
         start_s=seconds(recording.from_at),
         temp_c=[swap.temp_c for swap in swaps],
         swap_s=[lane_s.get(swap.swap_id) for swap in swaps] if measured_swap_time else (),
-        outages=[Outage(s.lane_id, seconds(s.from_at), seconds(s.until_at)) for s in recording.stops],
+        outages=[LaneOutage(s.lane_id, seconds(s.from_at), seconds(s.until_at)) for s in recording.stops],
     )
     if recording.stops:
         lost_min = sum((s.until_at - s.from_at).total_seconds() for s in recording.stops) / 60

@@ -38,7 +38,7 @@ from swap.station.lanes import LaneRunner
 from swap.station.reconcile import Mismatch
 from swap.station.sequence.permissives import tripped
 from swap.station.sequence.recipe import CANCELLED, QUEUED
-from swap.station.sequence.session import Decision, DecisionKind, Phase
+from swap.station.sequence.session import Decision, Phase
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import IllegalPackStep, PackTrigger
 from swap.station_db import StationDb as Db
@@ -230,7 +230,7 @@ class Answerer:
         return tuple(parts)
 
     async def _decide(self, request: Decide, name: str) -> tuple[Answer, ...]:
-        swap_id, decision = request.swap_id, Decision(DecisionKind(request.decision), name)
+        swap_id, decision = request.swap_id, Decision(request.decision, name)
         for lane in self._controller.lanes.values():
             if lane.session is not None and lane.session.swap_id == swap_id:
                 if await lane.decide(decision):

@@ -21,6 +21,7 @@ from scheduler.types import StationMode
 from swap.errors import DatabaseAway
 from swap.events import append_event
 from swap.messages.events import AnyEvent, ControlGap, ControllerStopped, DatabaseSlow
+from swap.messages.requests import DecisionKind
 from swap.station.answers import Answerer
 from swap.station.context import StationContext
 from swap.station.lanes import LaneRunner
@@ -36,7 +37,7 @@ from swap.station.resume import begin_control, clear_losses, journal_outage, sto
 from swap.station.sequence.permissives import tripped
 from swap.station.sequence.recipe import QUEUED, StepTable
 from swap.station.sequence.sequencer import MOVING_MODES
-from swap.station.sequence.session import Decision, DecisionKind, Phase, Session
+from swap.station.sequence.session import Decision, Phase, Session
 from swap.station.states.modes import ModeTrigger
 from swap.station.thermal import ThermalRunner
 from swap.station_db import StationDb as Db

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from sqlmodel import select
+from structlog.contextvars import bound_contextvars
 
 from robotics.config import LaneSection
 from robotics.port import CellState, CellStatus, ControlMode, LinkLost, Refused, RunMode, Signal, SwapRobot
@@ -161,6 +163,15 @@ class LaneRunner:
 
     async def look(self) -> None:
         """Read the cell. While a step waits, hold the cell at once where the swap would be held."""
+        with self._about():
+            await self._look()
+
+    def _about(self) -> AbstractContextManager[None]:
+        """What is logged inside names its lane, and its swap where there is one."""
+        swap = {} if self.session is None else {"swap": self.session.swap_id}
+        return bound_contextvars(lane=self.lane.id, **swap)
+
+    async def _look(self) -> None:
         cell = await self.robot.status()
         self.context.cells[self.lane.id] = cell
         waited_s = self.context.clock.age_s(self._step_at)
@@ -181,7 +192,8 @@ class LaneRunner:
         async with self._turn:
             self._step_at = self.context.clock.now()
             try:
-                await self._act()
+                with self._about():
+                    await self._act()
             finally:
                 self._step_at = None
 

@@ -13,7 +13,7 @@ from sqlmodel import col, select
 
 from scheduler.types import StationMode
 from swap.events import append_event, newest_heads
-from swap.journal.heads import Head
+from swap.journal.heads import NotedHead
 from swap.messages.events import JournalEpoch, JournalHead
 from swap.register.persons import person_actor, person_name
 from swap.station.records import change_mode
@@ -26,7 +26,9 @@ RESTORED = "restored"
 """Reason by which a station is held whose database was put back."""
 
 
-def begin_epoch(store: Store, *, by: str, at: datetime, known: Sequence[Head] = (), copy: str = "") -> tuple[Head, ...]:
+def begin_epoch(
+    store: Store, *, by: str, at: datetime, known: Sequence[NotedHead] = (), copy: str = ""
+) -> tuple[NotedHead, ...]:
     """Begin a new epoch of every station's journal and hold the stations; the new heads.
 
     Args:
@@ -49,7 +51,7 @@ def begin_epoch(store: Store, *, by: str, at: datetime, known: Sequence[Head] = 
         return newest_heads(whole, at)
 
 
-def _begin(db: StationDb, head: Head, beyond: Sequence[Head], by: str, at: datetime, copy: str) -> None:
+def _begin(db: StationDb, head: NotedHead, beyond: Sequence[NotedHead], by: str, at: datetime, copy: str) -> None:
     station_id, actor = db.station_id, person_actor(db, by, at)
     newest = db.newest_event()
     if newest is not None:  # a station's own time may run ahead

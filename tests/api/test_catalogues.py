@@ -19,9 +19,9 @@ from robotics.port import Signal
 from scheduler.charging import Limit
 from scheduler.tariff import PERIODS
 from scheduler.types import BayRole, NoPackReason, PackState, StationMode
-from swap.messages.requests import REQUESTS
+from swap.messages.requests import REQUESTS, DecisionKind
 from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
-from swap.station.sequence.session import DecisionKind, HoldReason, Phase
+from swap.station.sequence.session import HoldReason, Phase
 from swap.station.sequence.step_table import CELL_FACTS
 from swap.station.states.modes import ModeTrigger
 from swap.words import LANGUAGES, PERIOD_NAMES, language_of
@@ -91,7 +91,9 @@ def test_requests_and_ends_have_words() -> None:
 
 def test_a_missing_catalogue_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("api.words.LOCALE", tmp_path)
-    monkeypatch.setattr("sys.argv", ["swap", "--lang", "en", "db", "upgrade", "--database-url", "sqlite:///none.db"])
+    monkeypatch.setattr(
+        "sys.argv", ["swap", "--lang", "en", "db", "upgrade", "--database-url", f"sqlite:///{tmp_path}/none.db"]
+    )
     monkeypatch.setattr("api.terminal._load", api.terminal._load.__wrapped__)
     said = io.StringIO()
     monkeypatch.setattr("sys.stderr", said)

@@ -16,7 +16,7 @@ from scheduler.types import StationMode
 from swap.events import append_event
 from swap.messages.answers import STORED, Answer, say
 from swap.messages.events import NotFulfilled, SwapHeld, SwapRefused
-from swap.messages.requests import Close, Confirm, Decide, Request
+from swap.messages.requests import Close, Confirm, Decide, DecisionKind, Request
 from swap.station.requests import make_request
 from swap.store import Store
 from swap.tables import ControlRequest, SiteSample, Station, Swap
@@ -156,7 +156,7 @@ async def test_an_answer_is_said_in_the_language_of_the_page(client: httpx.Async
     trip = Answer("trip", {"lane_id": "L1", "fact": "estop_ok"})
     answered(store, Confirm(), Answer("still_tripped", {"trips": (trip,)}))
     answered(store, Close(), Answer("mode_forbids", {"mode_trigger": "close", "mode": "manual"}))
-    asked = Decide(swap_id="sw-0004", decision="unwind")
+    asked = Decide(swap_id="sw-0004", decision=DecisionKind.UNWIND)
     answered(store, asked, Answer("not_possible", {"decision": "unwind", "swap_id": "sw-0004"}))
     chinese = (await client.get("/console")).text
     for text in (

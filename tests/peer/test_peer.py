@@ -40,7 +40,7 @@ from tests.support.sim.plant import code, station
 
 pytestmark = pytest.mark.system
 
-MAPS = ["swap_cell_v1", "gantry_flags_v1"]
+MAPS = ["swap_cell_v2", "swap_cell_v1", "gantry_flags_v1"]
 STEPS = [
     "admitting", "checking", "locating", "verifying", "unlocking", "lifting_old", "storing_old", "fetching_new",
     "placing_new", "locking", "accepting", "homing", "releasing",
@@ -200,6 +200,7 @@ async def test_after_a_loss_of_power_nothing_moves_by_itself(peer: Peer, tmp_pat
                 assert (status.done_seq, status.active_seq) == (41, 0)
                 assert status.signals[Signal.POWER_OK] is False
                 assert 1005 in status.fault_codes
+                await shown(station_side, lambda s: s.owner == 7)
                 await station_side.send(RobotCommand(41, CommandCode.HOME))
                 await station_side.acknowledge(41)
                 await shown(station_side, lambda s: s.result is ResultCode.NONE and s.owner != 0)

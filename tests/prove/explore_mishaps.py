@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from robotics.port import AckCode, ControlMode, Location, LocationKind, ResultCode
-from sim.plant.yard import Head, TruckPlace
+from sim.plant.yard import LockHead, TruckPlace
 from swap.places import bay_place, gripper_place
 from swap.station.sequence.recipe import Place
 from tests.prove.explore_rules import INTRUSIONS, TRIPS
@@ -77,11 +77,11 @@ def _slip(world: World, *, back: bool) -> None:
     """The first head leaves its end position by itself; later it is where it was."""
     truck = world.plant.yard.trucks[VEHICLE]
     if back:
-        if truck.heads[0] is Head.BETWEEN:
+        if truck.heads[0] is LockHead.BETWEEN:
             others = truck.heads[1]
-            truck.heads[0] = others if others is not Head.BETWEEN else Head.CLOSED
+            truck.heads[0] = others if others is not LockHead.BETWEEN else LockHead.CLOSED
     else:
-        truck.heads[0] = Head.BETWEEN
+        truck.heads[0] = LockHead.BETWEEN
 
 
 def _take_over(world: World, hand: str) -> None:

@@ -40,7 +40,7 @@ class WorldRobot(DirectRobot):
                 raise ControllerDied
             self.die_at -= 1
 
-    async def send(self, command: RobotCommand) -> None:
+    async def send(self, command: RobotCommand, epoch: int | None = None) -> None:
         self._call()
         env = self.world.env
         if env.link_down:
@@ -51,7 +51,7 @@ class WorldRobot(DirectRobot):
             raise LinkLost("no answer")
         self.plant.command(LANE, command)
 
-    async def acknowledge(self, seq: int) -> None:
+    async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
         self._call()
         env = self.world.env
         if env.link_down:
@@ -66,7 +66,7 @@ class WorldRobot(DirectRobot):
         if not self.world.env.link_down:
             self.plant.set_hold(LANE, True)
 
-    async def resume(self) -> None:
+    async def resume(self, epoch: int | None = None) -> None:
         self._call()
         if not self.person_acts:
             raise Violation("the cell's hold is withdrawn and no person has decided")

@@ -13,7 +13,7 @@ from battery_bms.port import PackReading
 from robotics.port import CommandCode, LocationKind, RobotCommand
 from scheduler.charging import plan_charging
 from scheduler.types import BayRole, BayView, PackState, PackView, SiteLimits, StationMode, StationView
-from sim.plant.yard import Head, TruckPlace
+from sim.plant.yard import LockHead, TruckPlace
 from swap.places import bay_place, vehicle_place
 from swap.station.sequence.recipe import StepRow
 from swap.station.sequence.sequencer import MOVING_MODES
@@ -33,7 +33,7 @@ class Look:
     """What may change by motion, before an action."""
 
     places: tuple[str, ...]
-    heads: tuple[Head, ...]
+    heads: tuple[LockHead, ...]
     truck: TruckPlace
     may_move: bool
     tripped: bool
@@ -75,7 +75,7 @@ class Rules:
             heads = [truck.heads[i] for i in truck.seat_heads(at_seat.index)] if truck is not None else []
             if not secured:
                 raise Violation(f"{code.name} at the vehicle asked while it can move")
-            if not heads or any(head is not Head.OPEN for head in heads):
+            if not heads or any(head is not LockHead.OPEN for head in heads):
                 raise Violation(f"{code.name} at the vehicle asked with heads {[h.value for h in heads]}")
         if code is CommandCode.LOCK and (truck is None or not truck.secured["handbrake_on"]):
             raise Violation("lock asked with the handbrake off")
@@ -139,8 +139,10 @@ class Rules:
             self.motions += 1
             if before.tripped:
                 raise Violation("motion after a trip")
-            if after.heads != before.heads and Head.CLOSED in before.heads and before.may_move:
-                opened = any(a is not b and b is Head.CLOSED for a, b in zip(after.heads, before.heads, strict=True))
+            if after.heads != before.heads and LockHead.CLOSED in before.heads and before.may_move:
+                opened = any(
+                    a is not b and b is LockHead.CLOSED for a, b in zip(after.heads, before.heads, strict=True)
+                )
                 if opened:
                     raise Violation("a head opened while the vehicle can move")
             for pack, place in zip(world.plant.rack.packs, after.places, strict=True):
@@ -162,7 +164,7 @@ class Rules:
             if here in (was, place) and was != place and place not in before.places:
                 if before.may_move:
                     raise Violation("a pack moved at a vehicle that can move")
-                if any(before.heads[i] is not Head.OPEN for i in truck.seat_heads(seat)):
+                if any(before.heads[i] is not LockHead.OPEN for i in truck.seat_heads(seat)):
                     raise Violation("a pack moved at a seat whose heads are not open")
 
     # what the controller has seen

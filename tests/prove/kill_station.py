@@ -119,21 +119,21 @@ def mortal_robot(watch: Watch) -> type[PlcRobot]:
     """A driver whose process dies before or after a request to the PLC."""
 
     class MortalRobot(PlcRobot):
-        async def send(self, command: RobotCommand) -> None:
+        async def send(self, command: RobotCommand, epoch: int | None = None) -> None:
             ours = command.seq == watch.seq
             if ours and watch.at(Moment.STORED):
                 die()
-            await super().send(command)
+            await super().send(command, epoch)
             if ours and watch.at(Moment.SENT):
                 die()
             while ours and watch.at(Moment.RUNNING):
                 if _heard(await self.status(), command.seq):
                     die()
 
-        async def acknowledge(self, seq: int) -> None:
+        async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
             if watch.done and seq == watch.seq and watch.at(Moment.DONE):
                 die()
-            await super().acknowledge(seq)
+            await super().acknowledge(seq, epoch)
 
     return MortalRobot
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.choice import choose_empty_bays, choose_packs, energy_of, is_offerable
+from scheduler.choice import choose_packs, energy_of, find_empty_bays, is_offerable
 from scheduler.types import (
     BayRole,
     BayView,
@@ -203,20 +203,20 @@ def empty(position: int, kw: float = 240.0, **changes: Any) -> BayView:
         ([empty(1, kinds=frozenset({OTHER})), empty(2)], (KIND,), ("A2",)),
         ([empty(1), empty(2)], (KIND, KIND), ("A1", "A2")),
         ([empty(1), empty(2, 120, kinds=frozenset({KIND}))], (KIND, OTHER), ("A2", "A1")),
-        ([empty(1)], (KIND, KIND), NoPack(NoPackReason.NO_EMPTY_BAY)),
-        ([], (KIND,), NoPack(NoPackReason.NO_EMPTY_BAY)),
+        ([empty(1)], (KIND, KIND), None),
+        ([], (KIND,), None),
         ([], (), ()),
     ],
 )
 def test_empty_bays(bays: list[BayView], kinds: tuple[str, ...], answer: object) -> None:
-    assert choose_empty_bays(station(bays), kinds, "L1") == answer
+    assert find_empty_bays(station(bays), [(kind,) for kind in kinds], "L1") == answer
 
 
 def test_empty_bays_left_over_and_excluded() -> None:
     view = station([empty(1), empty(2)], held_empty_bays=1)
-    assert choose_empty_bays(view, (KIND,)) == ("A1",)
-    assert choose_empty_bays(view, (KIND, KIND)) == NoPack(NoPackReason.NO_EMPTY_BAY)
-    assert choose_empty_bays(station([empty(1), empty(2)]), (KIND,), exclude={"A1"}) == ("A2",)
+    assert find_empty_bays(view, [(KIND,)]) == ("A1",)
+    assert find_empty_bays(view, [(KIND,), (KIND,)]) is None
+    assert find_empty_bays(station([empty(1), empty(2)]), [(KIND,)], exclude={"A1"}) == ("A2",)
 
 
 @given(racks(), queues.filter(bool), st.sampled_from([None, "L1", "L2"]))
@@ -270,9 +270,9 @@ def test_nothing_unsafe_is_chosen(bays: tuple[BayView, ...], queue: list[QueueEn
 def test_bays_chosen_are_empty_and_fit(bays: tuple[BayView, ...], kinds: list[str], lanes: list[Any]) -> None:
     lane_id = lanes[0].lane_id if lanes else None
     view = station(bays)
-    found = choose_empty_bays(view, tuple(kinds), lane_id)
-    assert found == choose_empty_bays(view, tuple(kinds), lane_id)
-    if isinstance(found, NoPack):
+    found = find_empty_bays(view, [(kind,) for kind in kinds], lane_id)
+    assert found == find_empty_bays(view, [(kind,) for kind in kinds], lane_id)
+    if found is None:
         return
     assert len(set(found)) == len(kinds)
     by_id = {bay.bay_id: bay for bay in bays}

@@ -29,7 +29,7 @@ from tests.support.tools import require_tool
 pytestmark = pytest.mark.system
 
 C, A, R = CommandCode, AckCode, ResultCode
-MAPS = ["swap_cell_v1", "gantry_flags_v1"]
+MAPS = ["swap_cell_v2", "swap_cell_v1", "gantry_flags_v1"]
 
 
 async def test_heartbeat_and_bay_occupancy_are_where_the_map_says() -> None:

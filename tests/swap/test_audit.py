@@ -22,7 +22,7 @@ from swap.audit.packs import PACK_CHECKS
 from swap.commerce.billing import correct_bill
 from swap.commerce.bookings import cancel_booking, make_booking
 from swap.commerce.pricing import CENTI_KWH
-from swap.journal.heads import Head
+from swap.journal.heads import NotedHead
 from swap.messages.events import SwapCompleted, SwapDispatched, SwapStepStarted
 from swap.reading.lists import list_bills
 from swap.store import Store
@@ -32,7 +32,7 @@ from tests.support.swap.commerce import station as fresh_station
 from tests.support.swap.station import START_AT, Bench
 
 
-def examine(url: str, heads: Sequence[Head] = ()) -> AuditReport:
+def examine(url: str, heads: Sequence[NotedHead] = ()) -> AuditReport:
     store = Store(url)
     try:
         with store.reading() as db:
@@ -88,7 +88,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "swap.db"
 
 
-def written_heads(written: Path) -> list[Head]:
+def written_heads(written: Path) -> list[NotedHead]:
     """The heads that somebody would have noted after events 20 and 60, and at the end."""
     with closing(sqlite3.connect(written)) as connection:
         rows = connection.execute(
@@ -96,7 +96,7 @@ def written_heads(written: Path) -> list[Head]:
             "WHERE seq IN (20, 60) OR seq = (SELECT max(seq) FROM station_event)"
         ).fetchall()
     assert len(rows) == 3
-    return [Head(station_id, epoch, seq, own, START_AT) for station_id, epoch, seq, own in rows]
+    return [NotedHead(station_id, epoch, seq, own, START_AT) for station_id, epoch, seq, own in rows]
 
 
 def test_what_the_controller_wrote_is_clean_and_every_check_looked_at_something(written: Path) -> None:
@@ -164,6 +164,14 @@ DAMAGE: dict[str, tuple[str, ...]] = {
         "UPDATE charge_session SET open_pack_id = 'x'",
         "INSERT INTO charge_session SELECT id + 1000, station_id, pack_id, bay_id, open_pack_id, started_at, ended_at, "
         "start_energy_kwh, end_energy_kwh, start_meter_kwh, end_meter_kwh FROM charge_session",
+    ),
+    "journal_understood": (
+        "UPDATE station_event SET data = json_set(data, '$.by', 'x') WHERE kind = 'pack.moved'",
+        "UPDATE station_event SET data = json_remove(data, '$.seats') WHERE kind = 'swap.completed'",
+        "UPDATE station_event SET data = json_set(data, '$.seats', '1') WHERE kind = 'swap.completed'",
+        "UPDATE station_event SET kind = 'swap.danced' WHERE seq = 3",
+        "UPDATE station_event SET data = '[1]' WHERE seq = 3",
+        "UPDATE station_event SET data = '{' WHERE seq = 3",
     ),
     "journal_chained": (
         "DELETE FROM station_event WHERE seq = 20",

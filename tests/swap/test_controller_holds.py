@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robotics.port import CommandCode, Signal
-from sim.plant.yard import Head
+from sim.plant.yard import LockHead
 from swap.messages.events import (
     FaultCleared,
     SwapCompleted,
@@ -238,7 +238,7 @@ async def test_a_lying_limit_switch_releases_no_truck(bench: Bench) -> None:
     assert row.state == "locking"
     truck = bench.plant.cell("L1").truck
     assert truck is not None
-    assert truck.heads[2] is not Head.CLOSED
+    assert truck.heads[2] is not LockHead.CLOSED
 
 
 async def test_a_hold_asked_by_a_person_lets_the_command_end_and_no_other_begin(bench: Bench) -> None:

@@ -8,9 +8,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from swap.errors import InvalidInput
-from swap.messages.requests import REQUESTS, AnyRequest, Hold, Request, read_request
+from swap.messages.requests import REQUESTS, AnyRequest, DecisionKind, Hold, Request, read_request
 from swap.station.answers import Answerer, StationActions
-from swap.station.sequence.session import DecisionKind
 
 ARGUMENTS = {
     "reset": {"lane_id": "L1"},
@@ -30,7 +29,7 @@ def test_a_request_is_read_back_as_it_is_stored(kind: str) -> None:
     assert adapter.validate_python({"kind": kind, **request.arguments()}) == request
 
 
-def test_every_decision_of_the_sequence_may_be_asked_for() -> None:
+def test_a_decision_is_one_of_three() -> None:
     for kind in DecisionKind:
         assert read_request("decide", {"swap_id": "sw-1", "decision": kind.value}).arguments()["decision"] == kind
     with pytest.raises(InvalidInput, match=r"arguments\.decision = 'perhaps'.*'continue', 'unwind' or 'cancel'"):

@@ -22,6 +22,7 @@ from robotics.port import (
     Signal,
 )
 from scheduler.types import StationMode
+from swap.messages.requests import DecisionKind
 from swap.station.sequence.handshake import Echo, due_again, overdue, watch
 from swap.station.sequence.machine import Trigger, session_states
 from swap.station.sequence.permissives import Missing, SeatPlan, broken_guards, location, missing, tripped
@@ -31,7 +32,6 @@ from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,
     CheckChanged,
-    DecisionKind,
     Effect,
     Ended,
     Held,

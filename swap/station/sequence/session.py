@@ -17,6 +17,7 @@ from typing import Any
 
 from robotics.port import RobotCommand
 from scheduler.types import StationMode
+from swap.messages.requests import DecisionKind
 from swap.station.sequence.permissives import CellFacts, Missing, SeatPlan
 from swap.station.sequence.recipe import Check, FaultAction, Move, StepRow
 from swap.station.sequence.recovery import StepFault
@@ -47,14 +48,6 @@ class HoldReason(StrEnum):
 
 STATION_REASONS = frozenset({HoldReason.TRIP, HoldReason.LINK_LOST, HoldReason.MODE, HoldReason.RESTART})
 """Holds that end when a person confirms the station; the others need a decision on the swap itself."""
-
-
-class DecisionKind(StrEnum):
-    """What a person may decide on a held swap."""
-
-    CONTINUE = "continue"
-    UNWIND = "unwind"
-    CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True)

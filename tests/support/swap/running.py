@@ -81,9 +81,9 @@ class TimedRobot(DirectRobot):
         self.looks += 1
         return await super().status()
 
-    async def send(self, command: RobotCommand) -> None:
+    async def send(self, command: RobotCommand, epoch: int | None = None) -> None:
         self.sent.append(command)
-        await super().send(command)
+        await super().send(command, epoch)
 
 
 class Running:

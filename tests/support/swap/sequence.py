@@ -9,10 +9,11 @@ from typing import Any
 
 from robotics.port import AckCode, CellState, CellStatus, ResultCode, Signal
 from scheduler.types import StationMode
+from swap.messages.requests import DecisionKind
 from swap.station.sequence.permissives import BayFact, CellFacts, SeatPlan
 from swap.station.sequence.recipe import Check, StepTable, SwapOrder, load_recipe
 from swap.station.sequence.sequencer import begin, step
-from swap.station.sequence.session import Decision, DecisionKind, Effect, Phase, Send, Session, StepFacts
+from swap.station.sequence.session import Decision, Effect, Phase, Send, Session, StepFacts
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 HEADS = 8

@@ -49,20 +49,20 @@ class CuttableRobot(DirectRobot):
             self._last = await super().status()
         return self._last
 
-    async def send(self, command: RobotCommand) -> None:
+    async def send(self, command: RobotCommand, epoch: int | None = None) -> None:
         """Give the command. Raises LinkLost while the link is cut."""
         self._need_link()
-        await super().send(command)
+        await super().send(command, epoch)
 
-    async def acknowledge(self, seq: int) -> None:
+    async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
         """Raises LinkLost while the link is cut."""
         self._need_link()
-        await super().acknowledge(seq)
+        await super().acknowledge(seq, epoch)
 
-    async def resume(self) -> None:
+    async def resume(self, epoch: int | None = None) -> None:
         """Raises LinkLost while the link is cut."""
         self._need_link()
-        await super().resume()
+        await super().resume(epoch)
 
     async def hold(self, reason: str) -> None:
         """Lost while the link is cut."""
