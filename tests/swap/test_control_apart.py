@@ -206,7 +206,7 @@ async def test_what_was_given_up_is_not_committed_later(running: Running) -> Non
         assert let_go.wait(10)
         running.controller.lease.give_up(db)
 
-    running.database.lost_after_s = 0.3
+    running.database.lost_after_s = 2.0
     with pytest.raises(DatabaseLost):
         await running.database.write(work)
     running.database.lost_after_s = NEVER_S
