@@ -46,7 +46,6 @@ def counted(store: Store) -> Iterator[Counter[str]]:
 @pytest.mark.timeout(600)
 async def test_an_idle_hour_writes_next_to_nothing(sqlite_url: str, proved: Callable[[str], None]) -> None:
     store = Store(sqlite_url)
-    store.upgrade()
     config = station()
     live = VirtualStation(config, store, Plant(config, seed=5, start_at=START_AT), idle_s=LOOK_S)
     await live.start()

@@ -49,19 +49,19 @@ def rows(db: Connection, table: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def old(database_url: str) -> Old:
+def old(empty_database_url: str) -> Old:
     """URL of an upgraded database, and the rows that it had before."""
-    load(database_url)
-    engine = create_engine(database_url)
+    load(empty_database_url)
+    engine = create_engine(empty_database_url)
     with engine.connect() as db:
         tables = [*SAME, "station", "swap", "booking", "station_event", "control_request", "fault", "bill_line"]
         before = {table: rows(db, table) for table in [*tables, "robot_command"]}
     engine.dispose()
-    store = Store(database_url)
+    store = Store(empty_database_url)
     store.upgrade()
     store.check()
     store.close()
-    return database_url, before
+    return empty_database_url, before
 
 
 def after(url: str, *tables: str) -> dict[str, list[dict[str, Any]]]:
@@ -152,7 +152,8 @@ async def test_the_station_goes_on(old: Old, tmp_path: Path) -> None:
         bench.close()
 
 
-def test_a_journal_with_a_gap_is_not_numbered_anew(sqlite_url: str) -> None:
+def test_a_journal_with_a_gap_is_not_numbered_anew(tmp_path: Path) -> None:
+    sqlite_url = f"sqlite:///{tmp_path / 'old.db'}"
     load(sqlite_url)
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
         connection.executescript("DROP TRIGGER station_event_no_delete; DELETE FROM station_event WHERE id = 30;")

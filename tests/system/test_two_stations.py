@@ -188,7 +188,6 @@ async def live_through(place: Place) -> None:
 @pytest.mark.timeout(600)
 async def test_nothing_of_one_is_seen_or_changed_by_the_other(database_url: str, tmp_path: Path) -> None:
     store = Store(database_url)
-    store.upgrade()
     async with place(tmp_path, database_url, "north", 5) as north, place(tmp_path, database_url, "south", 6) as south:
         for acting, other in ((north, south), (south, north)):
             with other.bench.store.station(other.id) as db:  # the other's bay of the same name has a fault as well
