@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from api.console.view import reason_words
 from api.words import Language
 from swap.config.station_file import StationConfig
+from swap.errors import DatabaseAway
 from swap.messages.events import BillIssued, StationModeChanged, SwapCancelled, SwapHeld, SwapReturned
 from swap.reading.lists import get_swap, latest_event_id, list_events
 from swap.reading.records import EventRecord
@@ -25,10 +27,11 @@ class Announcer:
         self._after = latest_event_id(store, self._station_id)
 
     async def run(self, period_s: float = 0.5) -> None:
-        """Print until cancelled."""
+        """Print until cancelled; without a database there is nothing to follow for a while."""
         while True:
-            for line in await asyncio.to_thread(self.lines):
-                self._echo(line)
+            with suppress(DatabaseAway):
+                for line in await asyncio.to_thread(self.lines):
+                    self._echo(line)
             await asyncio.sleep(period_s)
 
     def lines(self) -> list[str]:
@@ -37,8 +40,9 @@ class Announcer:
             events = list_events(db, self._station_id, after=self._after, limit=200).items
         if not events:
             return []
+        lines = [line for event in events if (line := self._line(event)) is not None]
         self._after = events[-1].event_id
-        return [line for event in events if (line := self._line(event)) is not None]
+        return lines
 
     def _line(self, event: EventRecord) -> str | None:
         text, at = self._language.text, self._language.time_of_day(event.at)

@@ -31,6 +31,7 @@ from swap.tables import (
     ControllerLease,
     ControlRequest,
     FaultRow,
+    HotPack,
     Pack,
     RobotCommandRow,
     SiteSample,
@@ -43,6 +44,7 @@ from swap.tables import (
 OWN_STATION = (
     ControllerLease,
     Bay,
+    HotPack,
     Booking,
     Swap,
     RobotCommandRow,
@@ -57,7 +59,7 @@ STATION_TABLES = (*OWN_STATION, Station, Pack, SwapSeat, Bill, BillLine)
 """Tables that are read and written through a `StationDb` only; of a pack, a seat and a bill the station follows."""
 
 
-SHOWN = (Bay, Pack, Swap, SwapSeat, Booking, FaultRow, ControlRequest)
+SHOWN = (Bay, Pack, HotPack, Swap, SwapSeat, Booking, FaultRow, ControlRequest)
 """Tables that pages show the present state of; the newest power sample has a mark of its own."""
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from swap.audit.records import Finding, Legality, Records, grouped
+from swap.commerce.booking_states import BOOKING, BookingStatus
 from swap.messages.events import (
     BookingEnded,
     PackMoved,
@@ -18,7 +19,16 @@ from swap.messages.events import (
 )
 from swap.places import vehicle_place
 from swap.station.sequence.machine import session_states
-from swap.station.sequence.recipe import CANCELLED, QUEUED, TERMINAL, RecipeError, carried_orders, load_recipe
+from swap.station.sequence.recipe import (
+    CANCELLED,
+    COMPLETED,
+    QUEUED,
+    RETURNED,
+    TERMINAL,
+    RecipeError,
+    carried_orders,
+    load_recipe,
+)
 from swap.station.sequence.session import Phase
 from swap.tables import StationEvent, Swap
 
@@ -211,16 +221,16 @@ def booking_used_once(records: Records, found: Finding) -> None:
     for booking in records.bookings.values():
         swaps = users.get(booking.id, [])
         swap = swaps[0] if swaps else None
-        ended = booking.status not in ("booked", "arrived")
-        if booking.status == "arrived" and swap is not None and swap.ended_at is not None:
+        ended = booking.status in BOOKING.ends
+        if booking.status == BookingStatus.ARRIVED and swap is not None and swap.ended_at is not None:
             found.pending += 1
         fits = {
-            "booked": swap is None,
-            "expired": swap is None,
-            "cancelled": swap is None,
-            "arrived": swap is not None,
-            "fulfilled": swap is not None and swap.state == "completed",
-            "failed": swap is not None and swap.state in ("returned", "cancelled"),
+            BookingStatus.BOOKED.value: swap is None,
+            BookingStatus.EXPIRED.value: swap is None,
+            BookingStatus.CANCELLED.value: swap is None,
+            BookingStatus.ARRIVED.value: swap is not None,
+            BookingStatus.FULFILLED.value: swap is not None and swap.state == COMPLETED,
+            BookingStatus.FAILED.value: swap is not None and swap.state in (RETURNED, CANCELLED),
         }.get(booking.status, False)
         own = all(s.vehicle_id == booking.vehicle_id and s.station_id == booking.station_id for s in swaps)
         found.look(
@@ -230,7 +240,7 @@ def booking_used_once(records: Records, found: Finding) -> None:
         )
     unknown = users.keys() - records.bookings.keys()
     found.violations += [f"swap {s.id} uses booking {key}, which does not exist" for key in unknown for s in users[key]]
-    waiting = Counter(b.vehicle_id for b in records.bookings.values() if b.status in ("booked", "arrived"))
+    waiting = Counter(b.vehicle_id for b in records.bookings.values() if b.status not in BOOKING.ends)
     found.violations += [f"vehicle {v} has {count} open bookings" for v, count in waiting.items() if count > 1]
 
 

@@ -264,7 +264,7 @@ class SwapHeld(Event):
     state: str | None = None
     """Left out where a restart interrupted it."""
     reason: str
-    """trip, guard_lost, link_lost, mode, restart, fault, timeout or check_failed."""
+    """trip, guard_lost, link_lost, mode, restart, fault, timeout, check_failed, cell_changed or unknown_result."""
     signal: str | None = None
     """Of a trip."""
     missing: tuple[NotFulfilled, ...] = ()

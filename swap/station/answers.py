@@ -254,7 +254,7 @@ class Answerer:
         signal = tripped(facts)
         if signal is not None:
             raise Denied("reset_at_equipment", lane_id=lane.lane.id, fact=signal.value)
-        await lane.robot.resume()
+        await lane.robot.resume(cell.epoch)
         await lane.watch.command(CommandCode.RESET, cell)
         return _said("reset")
 

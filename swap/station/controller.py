@@ -128,11 +128,11 @@ class StationController:
 
     async def _take_up(self, outage: Outage) -> None:
         """The database is back: journal what was done without it, and read everything anew. Raises DatabaseLost."""
-        context, now = self.context, self.context.clock.now()
+        context = self.context
 
         def tell(db: Db) -> tuple[StationMode, str]:
             self.lease.renew(db)
-            journal_outage(db, context.station_id, outage, now, context.clock.speed)
+            journal_outage(db, context.station_id, outage, context.clock.now(), context.clock.speed)
             return stored_mode(db, context.station_id)
 
         await self._load(*await context.write(tell), restarted=True)
@@ -483,13 +483,14 @@ class StationController:
         Raises:
             LinkLost, Refused: a cell did not take the withdrawal of its hold; the station stays held.
         """
+        shown = {lane_id: cell.epoch for lane_id, cell in self.context.cells.items()}
         mismatches = await self.reconcile_now(name)
         going_on = [lane for lane in self.lanes.values() if not lane.waits_for_decision]
         for lane in self.lanes.values():
             lane.watch.home_by = name  # a lane that waits for a decision homes after it, and holds nobody up till then
         try:
             for lane in going_on:
-                await lane.robot.resume()
+                await lane.robot.resume(shown.get(lane.lane.id))
         except (LinkLost, Refused):
             for lane in going_on:
                 await lane.robot.hold("not every cell took the confirmation")

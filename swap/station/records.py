@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlmodel import select
+from sqlmodel import col, select
 
 from robotics.port import RobotCommand
 from scheduler.types import StationMode
@@ -133,6 +133,17 @@ def end_command(
     for row in rows:
         row.result, row.ended_at, row.fault_code = result, at, fault_code
         db.add(row)
+
+
+def ended_on_record(db: Db, lane_key: str, seq: int) -> bool:
+    """The newest command of a number is on record, with its end."""
+    newest = db.exec(
+        select(RobotCommandRow.result)
+        .where(RobotCommandRow.lane_id == lane_key, RobotCommandRow.seq == seq)
+        .order_by(col(RobotCommandRow.id).desc())
+        .limit(1)
+    ).first()
+    return newest not in (None, "open")
 
 
 def next_seq(stored: int, *seen: int) -> int:

@@ -25,7 +25,7 @@ from swap.events import append_event
 from swap.messages.events import Reconciled, StationModeChanged, SwapHeld
 from swap.store import Store
 from tests.support.api.doors import STATION_FILE
-from tests.support.sim.study import SMALL_FILE
+from tests.support.sim.study import SMALL_FILE, WEAK_FILE
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = str(STATION_FILE.with_name("scenario.toml"))
@@ -34,7 +34,7 @@ CASES = str(ROOT / "tests" / "vectors" / "queueing_cases.json")
 SHORT = ("--days", "1", "--quick", "-p", "1")
 ENGLISH_SENTENCE = re.compile(r"[A-Za-z’']{2,}(?: [A-Za-z’']{2,}){2,}")
 """Three words in a row."""
-SMALL = SMALL_FILE + "sizing = { packs = [7, 8, 9], transformer_kva = [1250, 2000] }\n"
+SMALL = SMALL_FILE + "sizing = { packs = [7, 8], transformer_kva = [1250, 2000] }\n"
 
 
 def swap(*arguments: str) -> str:
@@ -55,7 +55,8 @@ def database(tmp_path: Path, store: Store) -> str:
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "simulate": ("simulate", SCENARIO, "-n", "2", *SHORT),
-    "packs": ("size", SCENARIO, "--packs-only", *SHORT),
+    "packs": ("size", "small.toml", "--packs-only", *SHORT),
+    "too weak": ("size", "weak.toml", "--packs-only", *SHORT),
     "size": ("size", "small.toml", *SHORT),
     "network": ("network", NETWORK, "-n", "2", *SHORT),
     "validate": ("validate", CASES, "--only", "lanes_only-1", "--quick", "-p", "1"),
@@ -71,12 +72,19 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def texts() -> frozenset[str]:
+    """Every text of the sources that is marked for translation."""
+    return frozenset(str(message.id) for domain in DOMAINS for message in extracted(domain))
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_speaks_the_language_asked_for(
-    name: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, database: str, texts: frozenset[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("small.toml").write_text(SMALL, encoding="utf-8")
+    Path("weak.toml").write_text(WEAK_FILE, encoding="utf-8")
     arguments = [database if given == "DATABASE" else given for given in COMMANDS[name]]
     asked: set[str] = set()
     for kind in (Language, Words):
@@ -89,7 +97,7 @@ def test_a_command_speaks_the_language_asked_for(
     assert not re.search(r"[一-鿿]", english), english
     assert len(chinese.splitlines()) == len(english.splitlines())
     # A text in a variable is in no catalogue unless it was marked where it was written.
-    assert asked <= {"", *(str(message.id) for domain in DOMAINS for message in extracted(domain))}
+    assert asked <= {"", *texts}
 
 
 def recorded(real: Callable[..., str], asked: set[str]) -> Callable[..., str]:

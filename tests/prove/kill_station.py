@@ -142,8 +142,8 @@ def counted_lane(chances: Synchronized[int]) -> type[LaneRunner]:
     """A lane that counts its rounds in which nothing but a hold keeps the swap from going on."""
 
     class CountedLane(LaneRunner):
-        async def cycle(self) -> None:
-            await super().cycle()
+        async def act(self) -> None:
+            await super().act()
             context = self.context
             seen = all(context.reading_fresh(bay.id) for bay in context.config.bays if bay.point is not None)
             if seen and self.cell_facts(context.cells[self.lane.id]).fresh:

@@ -80,7 +80,7 @@ async def a_day(bench: Bench) -> None:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database file of `a_day`."""
     folder = tmp_path_factory.mktemp("day")
-    bench = Bench(folder, station())
+    bench = Bench(folder, station(), speed=20.0)
     try:
         asyncio.run(a_day(bench))
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robotics.port import CommandCode, Signal
+from robotics.port import CommandCode, ResultCode, Signal
 from sim.plant.yard import LockHead
 from swap.messages.events import (
     FaultCleared,
@@ -307,3 +307,61 @@ async def test_a_servo_alarm_needs_a_reset_asked_by_a_person(bench: Bench) -> No
     await bench.run_until(FaultCleared.kind, 60, 1.0)
     assert "axis_x_alarm" not in bench.open_faults()
     await completes(bench, swap_id)
+
+
+# A cell that shows an epoch.
+
+
+async def test_a_cell_that_had_no_owner_between_two_looks_waits_for_a_person(bench: Bench) -> None:
+    swap_id = await under_way(bench, "lifting_old")
+    cell = bench.plant.cell("L1")
+    owner = cell.owner
+    cell.claim(0, owner_silent=True)  # the PLC has not heard its owner for 3 s, and then again
+    cell.claim(owner, owner_silent=True)
+    held = await bench.run_until(SwapHeld.kind, 20, 1.0)
+    assert held.data["reason"] == HoldReason.CELL_CHANGED
+    await bench.run(60)  # the motion under way ends
+    await bench.run_while_still(60)
+    assert await bench.settled(bench.ask("confirm")) == ("done", "going on")
+    await completes(bench, swap_id)
+
+
+async def test_a_confirmation_that_is_older_than_a_trip_releases_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swap_id = await under_way(bench, "lifting_old")
+    bench.plant.inject("estop", "L1")
+    await bench.run_until(SwapHeld.kind, 20, 1.0)
+    bench.plant.clear("estop", "L1")
+    await bench.run(5)
+    reconciled = bench.controller.reconcile_now
+
+    async def then_the_curtain(actor: str) -> object:
+        mismatches = await reconciled(actor)
+        bench.plant.inject("curtain", "L1")
+        bench.plant.clear("curtain", "L1")
+        return mismatches
+
+    monkeypatch.setattr(bench.controller, "reconcile_now", then_the_curtain)
+    status, _ = await bench.settled(bench.ask("confirm"))
+    assert status == "refused"
+    assert mode(bench) == "held"
+    assert bench.plant.cell("L1").hold
+    await bench.run_while_still(60)
+    monkeypatch.undo()
+    assert await bench.settled(bench.ask("confirm")) == ("done", "going on")
+    await completes(bench, swap_id)
+
+
+async def test_a_result_that_is_not_on_record_waits_for_a_person(bench: Bench) -> None:
+    cell = bench.plant.cell("L1")
+    cell.done_seq, cell.result = 60_000, ResultCode.DONE  # of a database that is no more
+    bench.arrive("V1", 30)
+    held = await bench.run_until(SwapHeld.kind, step_s=None)
+    assert held.data["reason"] == HoldReason.UNKNOWN_RESULT
+    await bench.run_while_still(30)
+    assert cell.result is ResultCode.DONE
+    answer = await bench.settled(bench.ask("decide", "Operator A", swap_id=held.swap_id, decision="continue"))
+    assert answer == ("done", "continue")
+    assert held.swap_id is not None
+    await completes(bench, held.swap_id)

@@ -81,6 +81,8 @@ class Cycle:
         self.next_seq = 42
         self.last_sent_at: datetime | None = None
         self.speed = 1.0
+        self.cell_changed = False
+        self.result_known = True
 
     def see(self, **values: Any) -> Cycle:
         """Change signals by their names; `heads_open`, `state`, `result`… change the status itself."""
@@ -108,6 +110,8 @@ class Cycle:
             checks=self.checks,
             decision=decision,
             last_sent_at=self.last_sent_at,
+            cell_changed=self.cell_changed,
+            result_known=self.result_known,
         )
 
     def step(self, after_s: float = 0.0, decide: str | None = None) -> tuple[Effect, ...]:
