@@ -94,6 +94,8 @@ class ControllerStopped(Event):
     """A controller has given the station up."""
 
     kind: ClassVar = "controller.stopped"
+    holder: str | None = None
+    """As in `ControllerStarted`: what one controller started, only that one stops."""
     chargers_not_confirmed: dict[str, str] = {}
     """Bays whose charger did not confirm 0 kW, and why."""
 

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from robotics.config import LaneSection
@@ -30,6 +29,7 @@ from swap.station.faults import clear_fault, close_fault, raise_fault
 from swap.station.records import end_command, next_seq, qualified, store_command
 from swap.station.sequence.handshake import Progress, due_again, overdue, watch
 from swap.station.sequence.permissives import CellFacts, tripped
+from swap.station_db import StationDb as Db
 from swap.tables import FaultRow, RobotCommandRow, Station
 
 log = logging.getLogger(__name__)

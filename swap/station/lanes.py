@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from sqlmodel import Session as Db
 from sqlmodel import select
 from structlog.contextvars import bound_contextvars
 
@@ -52,6 +51,7 @@ from swap.station.sequence.session import (
     StepDone,
     StepFacts,
 )
+from swap.station_db import StationDb as Db
 from swap.tables import Bay, Pack, Station, Swap, SwapSeat, VehicleRow
 
 log = logging.getLogger(__name__)

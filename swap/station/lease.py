@@ -7,8 +7,7 @@ import secrets
 import socket
 from datetime import UTC, datetime, timedelta
 
-from sqlmodel import Session as Db
-
+from swap.station_db import StationDb as Db
 from swap.store import LeaseLost, Store
 from swap.tables import LEASE_EXPIRES_S, ControllerLease
 
@@ -37,7 +36,7 @@ class Lease:
             ControllerRunning: another controller's heartbeat is younger than `LEASE_EXPIRES_S`.
         """
         now = now or datetime.now(UTC)
-        with self._store.transaction() as db:
+        with self._store.station(self.station_id) as db:
             row = db.get(ControllerLease, self.station_id, with_for_update=True)
             if row is None:
                 db.add(
@@ -77,7 +76,7 @@ class Lease:
 
     def release(self) -> None:
         """Free the station, where no controller runs yet."""
-        with self._store.transaction() as db:
+        with self._store.station(self.station_id) as db:
             self.give_up(db)
 
 

@@ -15,8 +15,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlmodel import Session as Db
-
 import api.wiring as wiring
 from api.settings import Settings
 from robotics.plc_robot import PlcRobot
@@ -25,6 +23,7 @@ from swap.commerce import runner
 from swap.config.loading import parse_station
 from swap.station.controller import StationController
 from swap.station.life.database import ApartDatabase
+from swap.station_db import StationDb as Db
 from swap.turns import Turns
 from tests.drill.power import shadow_disk
 

@@ -107,10 +107,10 @@ class _NoDatabase:
 
 class _NoStore:
     @contextmanager
-    def transaction(self) -> Iterator[_NoDatabase]:
+    def station(self, *_: object) -> Iterator[_NoDatabase]:
         yield _NoDatabase()
 
-    reading = transaction
+    reading_station = station
 
 
 class StationClock(Clock):
@@ -298,10 +298,15 @@ class MemoryController(StationController):
     """`StationController` over `Stored`: confirmations, holds and requests are the live ones."""
 
     def __init__(self, config: StationConfig, robot: SwapRobot, stored: Stored, clock: StationClock) -> None:
-        context = StationContext.build(DirectDatabase(cast(Store, _NoStore())), config, clock)
+        context = StationContext.build(DirectDatabase(cast(Store, _NoStore()), config.station.id), config, clock)
         context.mode = stored.mode
         super().__init__(
-            context, [robot], cast(Any, None), cast(Any, None), None, cast(Lease, SimpleNamespace(token=0))
+            context,
+            [robot],
+            cast(Any, None),
+            cast(Any, None),
+            None,
+            cast(Lease, SimpleNamespace(token=0, holder="the only one")),
         )
         self.stored = stored
         self.journal: list[tuple[str, str, str]] | None = None

@@ -37,7 +37,7 @@ def row(store: Store) -> ControllerLease:
 
 
 def beat(store: Store, lease: Lease, now: datetime) -> None:
-    with store.transaction() as db:
+    with store.station(lease.station_id) as db:
         lease.renew(db, now)
 
 

@@ -52,7 +52,7 @@ def store(database_url: str) -> Iterator[Store]:
         bill_completed_swaps(store, config, FlatTariff(), AT + timedelta(hours=1))
         lease = Lease(store, config.station.id)
         lease.acquire()
-        with store.transaction() as db:
+        with store.station(config.station.id) as db:
             make_booking(
                 db,
                 config,
