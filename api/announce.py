@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from api.console.view import reason_words
 from api.words import Language
 from swap.config.station_file import StationConfig
+from swap.errors import DatabaseAway
+from swap.messages.events import BillIssued, StationModeChanged, SwapCancelled, SwapHeld, SwapReturned
 from swap.reading.lists import get_swap, latest_event_id, list_events
 from swap.reading.records import EventRecord
 from swap.store import Store
@@ -24,10 +27,11 @@ class Announcer:
         self._after = latest_event_id(store, self._station_id)
 
     async def run(self, period_s: float = 0.5) -> None:
-        """Print until cancelled."""
+        """Print until cancelled; without a database there is nothing to follow for a while."""
         while True:
-            for line in await asyncio.to_thread(self.lines):
-                self._echo(line)
+            with suppress(DatabaseAway):
+                for line in await asyncio.to_thread(self.lines):
+                    self._echo(line)
             await asyncio.sleep(period_s)
 
     def lines(self) -> list[str]:
@@ -36,25 +40,25 @@ class Announcer:
             events = list_events(db, self._station_id, after=self._after, limit=200).items
         if not events:
             return []
+        lines = [line for event in events if (line := self._line(event)) is not None]
         self._after = events[-1].event_id
-        return [line for event in events if (line := self._line(event)) is not None]
+        return lines
 
     def _line(self, event: EventRecord) -> str | None:
         text, at = self._language.text, self._language.time_of_day(event.at)
-        if event.kind == "bill.issued" and event.swap_id is not None:
+        if event.kind == BillIssued.kind and event.swap_id is not None:
             return self._swap_line(event.swap_id)
-        if event.kind == "station.mode":
-            mode = self._language.word("mode", str(event.data.get("to")))
-            return f"{at}  {text('Station')}: {mode} ({self._reason(event)}; {event.actor})"
-        if event.kind == "swap.held":
-            return f"{at}  {text('Swap waits for a person')}: {event.swap_id} ({self._reason(event)})"
-        if event.kind in ("swap.returned", "swap.cancelled"):
+        if event.kind == StationModeChanged.kind:
+            changed = StationModeChanged.read(event.data)
+            mode = self._language.word("mode", changed.after)
+            why = reason_words(changed.reason or "–", self._language)
+            return f"{at}  {text('Station')}: {mode} ({why}; {event.actor})"
+        if event.kind == SwapHeld.kind:
+            why = reason_words(SwapHeld.read(event.data).reason, self._language)
+            return f"{at}  {text('Swap waits for a person')}: {event.swap_id} ({why})"
+        if event.kind in (SwapReturned.kind, SwapCancelled.kind):
             return f"{at}  {text('Swap ended without an exchange')}: {event.swap_id}"
         return None
-
-    def _reason(self, event: EventRecord) -> str:
-        """Why, in words."""
-        return reason_words(str(event.data.get("reason") or "–"), self._language)
 
     def _swap_line(self, swap_id: str) -> str:
         with self._store.reading() as db:

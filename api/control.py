@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 
 from swap.station.controller import StationController
@@ -40,7 +41,8 @@ async def run_apart(controller: StationController) -> None:
             error = raised
         doors.call_soon_threadsafe(settle, error)
 
-    threading.Thread(target=thread, name="controller").start()
+    bound = contextvars.copy_context()  # what is logged there names what was bound here
+    threading.Thread(target=bound.run, args=(thread,), name="controller").start()
     await asyncio.to_thread(begun.wait)
     try:
         await asyncio.shield(ended)

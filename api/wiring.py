@@ -7,6 +7,7 @@ Modbus TCP servers on the same addresses.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
 import httpx
 import uvicorn
 
@@ -41,20 +43,20 @@ from swap.station.file_check import check_recipes
 from swap.station.lease import ControllerRunning, Lease
 from swap.station.life.database import ApartDatabase
 from swap.station.life.status import ControlBoard
-from swap.store import Store
+from swap.store import Store, shown
 
 if TYPE_CHECKING:
     from sim.plant.plant import Plant
 
 REFUSED = 2
+DOOR_THREADS = 8
+"""Requests that work at the same time. More would not be faster, since writers take turns, and each is a thread that
+the controller shares the interpreter with."""
+_log = logging.getLogger(__name__)
 
 
 class StationDevicesError(Exception):
     """The simulated devices cannot be started; the message says what is in the way."""
-
-
-class DatabaseUnreachable(Exception):
-    """The database cannot be used at the start; the message says which and what to do."""
 
 
 class Station:
@@ -199,10 +201,7 @@ class Station:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to `run_station`, which must hold the robots before the process ends."""
-
-    def install_signal_handlers(self) -> None:
-        """Nothing to install."""
+    """Served inside another task; takes no signals, since the robots must be held before the process ends."""
 
     @asynccontextmanager
     async def serving(self, announce: Callable[[int], None]) -> AsyncIterator[int]:
@@ -223,24 +222,20 @@ class _Server(uvicorn.Server):
 
 async def serve(settings: Settings, config: StationConfig, echo: Callable[[str], None]) -> int:
     """Run a station until it is asked to stop; the exit code."""
-    station = Station(settings, config)
+    station: Station | None = None
     try:
-        await _prepare(station)
+        station = Station(settings, config)
+        await asyncio.to_thread(station.prepare)
         return await _serve(station, echo)
-    except (ControllerRunning, CellOwned, SyncError, StationDevicesError, DatabaseUnreachable) as error:
+    except DatabaseAway as error:
+        echo(f"database {shown(settings.database_url)}: {error}; start it, or name another with --database-url")
+        return REFUSED
+    except (ControllerRunning, CellOwned, SyncError, StationDevicesError) as error:
         echo(str(error))
         return REFUSED
     finally:
-        station.close()
-
-
-async def _prepare(station: Station) -> None:
-    try:
-        await asyncio.to_thread(station.prepare)
-    except DatabaseAway as error:
-        raise DatabaseUnreachable(
-            f"database {station.store.shown_url}: {error}; start it, or name another with --database-url"
-        ) from error
+        if station is not None:
+            station.close()
 
 
 async def _serve(station: Station, echo: Callable[[str], None]) -> int:
@@ -250,13 +245,15 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     settings = station.settings
+    anyio.to_thread.current_default_thread_limiter().total_tokens = DOOR_THREADS
     app = create_app(station.store, station.config, station.clock, settings=settings, control=station.board)
     server = _Server(
         uvicorn.Config(
             app,
             host=settings.host,
             port=settings.port,
-            log_level="warning",
+            log_config=None,  # the process has one form of logging
+            access_log=False,
             timeout_graceful_shutdown=2,
             lifespan="off",
         )
@@ -272,11 +269,13 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(station.devices())
         port = await stack.enter_async_context(server.serving(announce))
-        tasks = [
-            asyncio.create_task(run_apart(station.controller), name="controller"),
+        tasks = [asyncio.create_task(run_apart(station.controller), name="controller")]
+        beside = [
             asyncio.create_task(station.commerce.run(), name="commerce"),
             asyncio.create_task(Announcer(station.store, station.config, language, echo).run(), name="terminal"),
         ]
+        for task in beside:
+            task.add_done_callback(_log_failure)
         if servers is not None:
             base_url = f"http://{settings.host}:{port}"
             tasks.append(asyncio.create_task(station.simulate(servers, base_url), name="simulation"))
@@ -285,7 +284,7 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
             failed = await _first_failure(tasks, waiting)
         finally:
             waiting.cancel()
-            for task in reversed(tasks):
+            for task in [*beside, *reversed(tasks)]:
                 task.cancel()
                 await asyncio.wait([task])
         if isinstance(failed, CellOwned):
@@ -298,6 +297,12 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
 
 async def _until(event: asyncio.Event) -> bool:
     return await event.wait()
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """What only serves people beside the station may fail; the station goes on."""
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("%s has failed; the station goes on without it", task.get_name(), exc_info=task.exception())
 
 
 async def _first_failure(tasks: list[asyncio.Task[None]], stop: asyncio.Task[bool]) -> BaseException | None:

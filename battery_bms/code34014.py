@@ -103,15 +103,6 @@ def parse_code(text: str) -> BatteryCode:
     )
 
 
-def is_code(text: str) -> bool:
-    """Whether `parse_code` accepts the text."""
-    try:
-        parse_code(text)
-    except BatteryCodeError:
-        return False
-    return True
-
-
 def _produced_on(code: str) -> date | None:
     year, month, day = code[14], code[15], code[16]
     for position, character, allowed in (

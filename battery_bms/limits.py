@@ -9,7 +9,7 @@ for LFP packs, not normative: pack makers give their own tables, which a pack ki
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from battery_bms.port import PackReading
-from robotics.modbus_link.config import Section
+from scheduler.sections import Section
 
 Steps = Annotated[tuple[float, float, float], Field(description="warn (1), limit (2), stop (3)")]
 
@@ -246,11 +246,6 @@ def watch_thermal(
     if alone & set(causes) or len(causes) >= 2:
         return ThermalWatch(readings, reading.at, causes)
     return ThermalWatch(readings)
-
-
-def release_thermal(watch: ThermalWatch) -> ThermalWatch:
-    """A watch that starts anew, after a person with the role has released the bay."""
-    return replace(watch, readings=(), latched_at=None, causes=())
 
 
 def _with_reading(readings: tuple[PackReading, ...], reading: PackReading, window_s: float) -> tuple[PackReading, ...]:

@@ -27,6 +27,22 @@ class ChargerState(IntEnum):
     FAULT = 3
 
 
+BMS_VALUES = (
+    "soc_pct",
+    "energy_kwh",
+    "soh_pct",
+    "voltage_v",
+    "current_a",
+    "temp_max_c",
+    "temp_min_c",
+    "cell_max_v",
+    "cell_min_v",
+    "insulation_ohm_per_v",
+    "max_charge_kw",
+)
+"""Fields of a reading that only the BMS of the pack can tell, beside its alarms; registers have the same names."""
+
+
 @dataclass(frozen=True, slots=True)
 class PackReading:
     """One bay's charger and, where a pack sits in it, its BMS. Charging current and power are positive."""

@@ -26,7 +26,7 @@ from typing import Protocol
 
 from battery_bms.code34014 import normalise_code
 from battery_bms.config import BayPointSection, BaySection, RackDeviceSection
-from battery_bms.port import ChargerState, PackReading
+from battery_bms.port import BMS_VALUES, ChargerState, PackReading
 from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.link import LinkLost, ModbusLink, Refused
 from robotics.modbus_link.registers import MAX_READ, MapError, RegisterMap, Value
@@ -42,20 +42,7 @@ ECHO_WAIT_S = 0.02
 _LAST_COUNTER = 65534  # 65535 stands for "not available" in the echo, 0 for "no set-point yet"
 
 # Unknown while the BMS is silent. Alarms are not among them: silence does not clear an alarm.
-_FROM_BMS = (
-    "pack_code",
-    "soc_pct",
-    "energy_kwh",
-    "soh_pct",
-    "voltage_v",
-    "current_a",
-    "temp_max_c",
-    "temp_min_c",
-    "cell_max_v",
-    "cell_min_v",
-    "insulation_ohm_per_v",
-    "max_charge_kw",
-)
+_FROM_BMS = ("pack_code", *BMS_VALUES)
 
 
 class Withdrawn(Exception):

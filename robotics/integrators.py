@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robotics.faults import load_faults
-from robotics.handshake import encode_location
+from robotics.handshake import encode_location, limit_sentence, limits_of
 from robotics.modbus_link.cell_entries import (
     ALWAYS_NEEDED,
     COMMAND_NEEDED,
     COMMAND_WRITE,
+    FENCE_NEEDED,
+    FENCED_WRITES,
     MEANINGS,
     NEEDED_BY_STYLE,
     OPTIONAL,
@@ -30,7 +32,8 @@ from robotics.port import Location, LocationKind
 
 Language = Literal["en", "zh"]
 PAGES: dict[Language, str] = {"en": "integrators.md", "zh": "integrators.zh-CN.md"}
-OWN_MAP = "swap_cell_v1"
+OWN_MAP = "swap_cell_v2"
+OLD_MAP = "swap_cell_v1"
 OTHER_MAP = "gantry_flags_v1"
 _TEXT = Path(__file__).parent / "integrators_text.toml"
 _LAST = {LocationKind.BAY: 99, LocationKind.SEAT: 2, LocationKind.TRANSFER: 1, LocationKind.TANK: 1}
@@ -87,11 +90,17 @@ _WORDS: dict[str, dict[Language, str]] = {
 
 
 def render(language: Language, own: RegisterMap | None = None, other: RegisterMap | None = None) -> str:
-    """The page in one language, for a map of numbers and a map of flags."""
-    own, other = own or load_map(OWN_MAP), other or load_map(OTHER_MAP)
+    """The page in one language, for a fenced map, a map of flags and the forerunner."""
+    own, other, old = own or load_map(OWN_MAP), other or load_map(OTHER_MAP), load_map(OLD_MAP)
     fields = {
         "map": own.name,
         "other": other.name,
+        "old": old.name,
+        "old_command_span": _command_span(old, language),
+        "old_registers": _registers(old, language),
+        "limits_own": "".join(limit_sentence(limit, language) for limit in limits_of(own)),
+        "limits_other": _limits(other, language),
+        "limits_old": _limits(old, language),
         "reads": _reads(own, language),
         "mbpoll": _mbpoll(own),
         "command_span": _command_span(own, language),
@@ -102,6 +111,9 @@ def render(language: Language, own: RegisterMap | None = None, other: RegisterMa
         "example": _example(own, language),
         "types": TYPE_NAMES,
         "needed": _names(ALWAYS_NEEDED),
+        "needed_fenced": _names(NEEDED_BY_STYLE["fenced"]),
+        "needed_fence": _names(FENCE_NEEDED),
+        "order_fenced": ("；" if language == "zh" else "; ").join(_names(names) for names in FENCED_WRITES),
         "needed_sequence": _names(NEEDED_BY_STYLE["sequence"]),
         "needed_flags": _names(NEEDED_BY_STYLE["flags"]),
         "needed_command": _names(COMMAND_NEEDED),
@@ -149,6 +161,10 @@ def _names(names: Sequence[str]) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _limits(register_map: RegisterMap, language: Language) -> str:
+    return "\n".join(f"- {limit_sentence(limit, language)}" for limit in limits_of(register_map))
 
 
 def _reads(register_map: RegisterMap, language: Language) -> str:
@@ -268,6 +284,7 @@ def _notes(entry: EntrySection, language: Language) -> list[str]:
 def _example(register_map: RegisterMap, language: Language) -> str:
     bay = encode_location(register_map.handshake.locations, Location(LocationKind.BAY, 3))
     command: dict[str, Value] = {
+        "cmd_epoch": 13,
         "cmd_owner": 7,
         "cmd_code": register_map.raw_of("cmd_code", "pick"),
         "cmd_source": bay,
@@ -282,10 +299,10 @@ def _example(register_map: RegisterMap, language: Language) -> str:
     steps: list[tuple[str, Mapping[str, Value], dict[Language, str]]] = [
         (
             "station",
-            {"cmd_heartbeat": 1001, "owner_claim": 7},
+            {"beat_epoch": 12, "cmd_heartbeat": 1001, "owner_claim": 7},
             {"en": "heartbeat and claim; repeated every 0.5 s", "zh": "心跳与令牌；每 0.5 s 重复"},
         ),
-        ("plc", {"owner": 7}, {"en": "the cell is ours", "zh": "单元归本站控"}),
+        ("plc", {"owner": 7, "epoch": 13}, {"en": "the cell is ours", "zh": "单元归本站控"}),
         (
             "station",
             command,
@@ -293,7 +310,7 @@ def _example(register_map: RegisterMap, language: Language) -> str:
         ),
         (
             "plc",
-            {"ack_seq": 41, "ack_code": raw("ack_code", "accepted")},
+            {"ack_seq": 41, "ack_code": raw("ack_code", "accepted"), "last_seq": 41},
             {"en": "accepted", "zh": "接受"},
         ),
         (
@@ -311,10 +328,11 @@ def _example(register_map: RegisterMap, language: Language) -> str:
         ),
         (
             "plc",
-            {"state": raw("state", "ready"), "active_seq": 0, "done_seq": 41, "result": raw("result", "done")},
+            {"state": raw("state", "ready"), "active_seq": 0, "done_seq": 41}
+            | {"result": raw("result", "done"), "done_result": raw("done_result", "done")},
             {"en": "done, and held", "zh": "完成并保持"},
         ),
-        ("station", {"done_ack": 41}, {"en": "the result is stored", "zh": "结果已保存"}),
+        ("station", {"ack_epoch": 13, "done_ack": 41}, {"en": "the result is stored", "zh": "结果已保存"}),
         ("plc", {"result": raw("result", "none")}, {"en": "ready for the next", "zh": "可接受下一条"}),
     ]
     rows = []

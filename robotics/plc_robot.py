@@ -8,10 +8,9 @@ The wire, in short (the whole of it is `docs/integrators.md`, made from the regi
                                                        together, one request, the number at the highest address
                     done_ack                           when the result of a number has been stored
                     hold                               1 hold, 0 go on
+                    each with the epoch that it was decided in, where the map has one
 
-A block that cannot be read, or in which a constant or a word is not what the map says, is not taken over: its
-stamp ages, and past `max_age_s` its signals are unknown. While another controller owns the cell nothing is
-written at all.
+While another controller owns the cell nothing is written at all. Reading is `cell_reader.py`.
 """
 
 from __future__ import annotations
@@ -21,81 +20,30 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from robotics.cell_reader import CellReader
 from robotics.config import CellSection
-from robotics.faults import fault_by_code
 from robotics.handshake import (
-    BadWord,
-    Echo,
-    decode_location,
     encode_location,
     handshake_for,
-    meaning,
-    whole,
+    limits_of,
 )
 from robotics.modbus_link.link import ModbusLink
 from robotics.modbus_link.registers import MapError, RegisterMap, Value
 from robotics.port import (
-    AckCode,
-    CellState,
     CellStatus,
-    ControlMode,
     LinkLost,
-    Location,
     Refused,
     ResultCode,
     RobotCommand,
-    RunMode,
-    Signal,
 )
 
 _log = logging.getLogger(__name__)
 
-_OF_THE_VEHICLE = (Signal.HANDBRAKE_ON, Signal.GEAR_NEUTRAL, Signal.KEY_OFF, Signal.HV_OFF)
 MAX_SEQ = 65535
-
-
-@dataclass(slots=True)
-class _Block:
-    """The newest reading of one block."""
-
-    values: Mapping[str, Value] = field(default_factory=dict)
-    at: datetime | None = None
-    """Station time of the reading."""
-    read_s: float | None = None
-    """Monotonic real seconds of the reading."""
-    broken: str = ""
-    """Why the last attempt failed; empty after a good one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """The decoded words of a good fast block."""
-
-    echo: Echo
-    state: CellState
-    control_mode: ControlMode
-    run_mode: RunMode
-    fault_code: int
-    fault_level: int
-    position: Location | None
-    owner: int
-    vehicle_tag: int
-
-
-_NOTHING = _Words(
-    echo=Echo(0, AckCode.NONE, 0, 0, ResultCode.NONE),
-    state=CellState.FREE,
-    control_mode=ControlMode.ONLINE,
-    run_mode=RunMode.AUTO,
-    fault_code=0,
-    fault_level=0,
-    position=None,
-    owner=0,
-    vehicle_tag=0,
-)
+RELEASE_S = 1.0
+"""Within this time a cell that shows its hold must show that it is withdrawn."""
 
 
 class PlcRobot:
@@ -133,25 +81,13 @@ class PlcRobot:
         self.register_map = register_map
         self.owner_token = owner_token
         self.link = link or ModbusLink(cell.address, name=f"cell {lane_id}", read_only=read_only)
-        self._now = now
-        self._monotonic = monotonic
         self._handshake = handshake_for(register_map)
-        entries = register_map.entries
-        self._fast_name = entries["heartbeat"].block
-        self._blocks = {name: _Block() for name in register_map.read_blocks}
-        self._words = _NOTHING
-        self._signal_block = {Signal(n): e.block for n, e in entries.items() if n in set(Signal)}
-        self._constants = {
-            name: [(e.name, e.const) for e in register_map.by_block[name] if e.const is not None]
-            for name in register_map.read_blocks
-        }
-        self._fault_words = [n for n, e in entries.items() if e.faults]
-        self._owned_layout = "owner" in entries
-        self._heartbeat: int | None = None
-        self._moved_s: float | None = None
-        self._heartbeat_slow = False
+        self.limits = limits_of(register_map)
+        self._reader = CellReader(lane_id, cell, register_map, self._handshake, self.link, now, monotonic)
+        self._owned_layout = "owner" in register_map.entries
         self._own_heartbeat = 0
         self._hold_wanted = False
+        self._hold_seq = 0
         self._ack_raised: bool | None = None
         """Of a flag handshake: done_ack is up; None when not known."""
         self._beating: asyncio.Task[None] | None = None
@@ -163,7 +99,7 @@ class PlcRobot:
         await self.link.connect()
         await self.status()
         await self.beat()
-        await self._read_fast()
+        await self._reader.read_fast()
         if not self.link.read_only and self._beating is None:
             self._beating = asyncio.create_task(self._beat(), name=f"heartbeat of cell {self.lane_id}")
 
@@ -173,9 +109,11 @@ class PlcRobot:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if self._owned_layout and not self.link.read_only and self._words.owner == self.owner_token:
-            with contextlib.suppress(LinkLost, Refused):
-                await self._write({"owner_claim": 0})
+        if self._owned_layout and not self.link.read_only:
+            await self._reader.read_fast()
+            if self._reader.words.owner == self.owner_token:
+                with contextlib.suppress(LinkLost, Refused):
+                    await self._give_up()
         await self.link.close()
 
     # -- reading
@@ -187,154 +125,19 @@ class PlcRobot:
         """
         if self._beating is not None and self._beating.done():
             self._beating.result()
-        await self._read_fast()
-        for name, block in self._blocks.items():
-            period_s = self.register_map.blocks[name].period_s
-            # Due a little early, or a poll that comes 1 ms before the period would double the age.
-            if name != self._fast_name and self._age_s(block) >= period_s - self.cell.poll_s / 2:
-                await self._read_block(name)
+        await self._reader.read_all()
         await self._lower_acknowledgement()
-        return self._snapshot()
-
-    async def _read_fast(self) -> None:
-        if await self._read_block(self._fast_name):
-            values = self._blocks[self._fast_name].values
-            heartbeat = whole(values, "heartbeat")
-            if self._heartbeat is not None and heartbeat != self._heartbeat:
-                self._moved_s = self._monotonic()
-            self._heartbeat = heartbeat
-        self._watch_heartbeat()
-
-    async def _read_block(self, name: str) -> bool:
-        block = self._blocks[name]
-        registers: dict[int, int] = {}
-        try:
-            for span in self.register_map.read_blocks[name]:
-                words = await self.link.read(span.address, span.count)
-                registers.update(zip(range(span.address, span.address + span.count), words, strict=True))
-            values = self.register_map.decode(name, registers)
-            self._check_constants(name, values)
-            words_now = self._parse(values) if name == self._fast_name else self._words
-        except (LinkLost, Refused, BadWord) as error:
-            if not isinstance(error, LinkLost):  # the link tells of its own failures
-                _log.log(
-                    logging.DEBUG if block.broken else logging.ERROR,
-                    "cell %s: block %s not taken: %s",
-                    self.lane_id,
-                    name,
-                    error,
-                )
-            block.broken = str(error)
-            return False
-        if block.broken:
-            _log.info("cell %s: block %s is good again", self.lane_id, name)
-        self._words = words_now
-        block.values, block.at, block.read_s, block.broken = values, self._now(), self._monotonic(), ""
-        return True
-
-    def _check_constants(self, name: str, values: Mapping[str, Value]) -> None:
-        for entry, const in self._constants[name]:
-            if values[entry] != const:
-                raise BadWord(
-                    f"{entry} reads {values[entry]}, the map {self.register_map.name} says {const}: "
-                    "wrong register map, base address or word order"
-                )
-
-    def _parse(self, values: Mapping[str, Value]) -> _Words:
-        def word(name: str) -> str:
-            return meaning(self.register_map, values, name).upper()
-
-        code = whole(values, "fault_code")
-        table = self.register_map.entries["fault_code"].codes
-        if code and table:
-            code = table.get(str(code), fault_by_code(0).code)
-        optional = {name: values.get(name) for name in ("owner", "vehicle_tag")}
-        return _Words(
-            echo=self._handshake.echo(values),
-            state=CellState[word("state")],
-            control_mode=ControlMode[word("control_mode")],
-            run_mode=RunMode[word("run_mode")],
-            fault_code=code,
-            fault_level=whole(values, "fault_level"),
-            position=decode_location(self.register_map.handshake.locations, whole(values, "position")),
-            owner=int(optional["owner"]) if isinstance(optional["owner"], int) else 0,
-            vehicle_tag=int(optional["vehicle_tag"]) if isinstance(optional["vehicle_tag"], int) else 0,
-        )
-
-    def _watch_heartbeat(self) -> None:
-        slow = self._moved_s is not None and self._still_s() > self.cell.heartbeat_warn_s
-        if slow and not self._heartbeat_slow:
-            _log.warning("cell %s: heartbeat has not moved for %.1f s", self.lane_id, self._still_s())
-        elif self._heartbeat_slow and not slow:
-            _log.info("cell %s: heartbeat moves again", self.lane_id)
-        self._heartbeat_slow = slow
-
-    def _still_s(self) -> float:
-        return float("inf") if self._moved_s is None else self._monotonic() - self._moved_s
-
-    def _age_s(self, block: _Block) -> float:
-        return float("inf") if block.read_s is None else self._monotonic() - block.read_s
-
-    def _snapshot(self) -> CellStatus:
-        words, fast = self._words, self._blocks[self._fast_name]
-        fresh = {n: b.values for n, b in self._blocks.items() if self._age_s(b) <= self.cell.max_age_s}
-        signals: dict[Signal, bool | None] = {}
-        for signal, name in self._signal_block.items():
-            value = fresh.get(name, {}).get(signal.value)
-            signals[signal] = value if isinstance(value, bool) else None
-        if signals.get(Signal.VEHICLE_LINK) is not True:
-            signals.update({s: None for s in _OF_THE_VEHICLE if s in signals})
-        fault_words = {n: v for b in self._blocks.values() for n, v in b.values.items() if n in self._fault_words}
-        return CellStatus(
-            lane_id=self.lane_id,
-            fast_at=fast.at,
-            slow_at=self._slow_at(),
-            heartbeat=self._heartbeat or 0,
-            heartbeat_ok=self._still_s() < self.cell.heartbeat_lost_s,
-            state=words.state,
-            control_mode=words.control_mode,
-            run_mode=words.run_mode,
-            ack_seq=words.echo.ack_seq,
-            ack_code=words.echo.ack_code,
-            active_seq=words.echo.active_seq,
-            done_seq=words.echo.done_seq,
-            result=words.echo.result,
-            fault_code=words.fault_code,
-            fault_level=words.fault_level,
-            fault_words=tuple(int(v) for v in fault_words.values() if isinstance(v, int)),
-            fault_codes=self.register_map.faults_in(fault_words),
-            position=words.position,
-            owner=words.owner,
-            vehicle_tag=words.vehicle_tag,
-            signals=signals,
-            bays_occupied=self._bits("bays_occupied", fresh),
-            heads_open=self._bits("heads_open", fresh),
-            heads_closed=self._bits("heads_closed", fresh),
-        )
-
-    def _slow_at(self) -> datetime | None:
-        """Stamp of the oldest block beside the fast one; the fast stamp where the map has one block only."""
-        stamps = [block.at for name, block in self._blocks.items() if name != self._fast_name]
-        if not stamps:
-            return self._blocks[self._fast_name].at
-        known = [at for at in stamps if at is not None]
-        return min(known) if len(known) == len(stamps) else None
-
-    def _bits(self, name: str, fresh: Mapping[str, Mapping[str, Value]]) -> tuple[bool | None, ...]:
-        entry = self.register_map.entries.get(name)
-        if entry is None:
-            return ()
-        value = fresh.get(entry.block, {}).get(name)
-        return value if isinstance(value, tuple) else (None,) * entry.size
+        return self._reader.snapshot()
 
     # -- writing
 
-    async def send(self, command: RobotCommand) -> None:
+    async def send(self, command: RobotCommand, epoch: int | None = None) -> None:
         """Write a command: parameters, code and number in one request.
 
         Raises:
             LinkLost: no answer came; the command may have arrived.
-            Refused: the PLC refused the write, another controller owns the cell, or the link is read-only.
+            Refused: the PLC refused the write, another controller owns the cell, its epoch is over, or the link is
+                read-only.
             ValueError: the number is not 1…65535, or the cell's map has no number for a place.
         """
         if not 1 <= command.seq <= MAX_SEQ:
@@ -342,10 +145,15 @@ class PlcRobot:
         await self._require_ownership()
         if self._handshake.needs_reset and self._ack_raised is not False:
             await self._write_ack(0)
-        if self._owned_layout and self._words.owner != self.owner_token:
+        if self._owned_layout and self._reader.words.owner != self.owner_token:
             await self._write_beat()
+            if self._handshake.fenced:
+                await self._reader.read_fast()
+                if self._reader.words.owner != self.owner_token:
+                    raise Refused(f"cell {self.lane_id}: has not taken the claim of controller {self.owner_token} yet")
         places = self.register_map.handshake.locations
         values: dict[str, Value] = {
+            "cmd_epoch": self._current(epoch),
             "cmd_owner": self.owner_token,
             "cmd_code": self.register_map.raw_of("cmd_code", command.code.name.lower()),
             "cmd_source": encode_location(places, command.source),
@@ -355,15 +163,15 @@ class PlcRobot:
         }
         await self._write(values)
 
-    async def acknowledge(self, seq: int) -> None:
+    async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
         """Write `done_ack`. Raises LinkLost or Refused."""
         await self._require_ownership()
         if self._handshake.needs_reset:
             # A flag names no number: only the result that is up now may be acknowledged.
-            await self._read_fast()
-            if self._words.echo.done_seq != seq:
+            await self._reader.read_fast()
+            if self._reader.words.echo.done_seq != seq:
                 return
-        await self._write_ack(self._handshake.acknowledgement(seq))
+        await self._write_ack(self._handshake.acknowledgement(seq), self._current(epoch))
 
     async def hold(self, reason: str) -> None:
         """Ask the cell to hold; never raises for a dead link, and asks again when the link is back."""
@@ -374,11 +182,32 @@ class PlcRobot:
         except (LinkLost, Refused) as error:
             _log.warning("cell %s: hold not confirmed: %s", self.lane_id, error)
 
-    async def resume(self) -> None:
-        """Withdraw a hold. Raises LinkLost or Refused."""
+    async def resume(self, epoch: int | None = None) -> None:
+        """Withdraw a hold. Raises LinkLost or Refused; the hold is then wanted again."""
         await self._require_ownership()
+        decided_in = self._current(epoch)
         self._hold_wanted = False
-        await self._write({"hold": 0})
+        try:
+            await self._write_hold(0, decided_in)
+            if self._handshake.fenced and not await self._released():
+                raise Refused(f"cell {self.lane_id}: still holds {RELEASE_S:g} s after its hold was withdrawn")
+        except LinkLost:
+            # What may still be on its way must not arrive after the hold that is asked next.
+            self._hold_wanted = True
+            self.link.abort()
+            raise
+        except Refused:
+            self._hold_wanted = True
+            raise
+
+    async def _released(self) -> bool:
+        """The cell shows no hold within `RELEASE_S`."""
+        for _ in range(max(round(RELEASE_S / self.cell.poll_s), 1)):
+            await self._reader.read_fast()
+            if self._reader.words.echo.hold is False:
+                return True
+            await asyncio.sleep(self.cell.poll_s)
+        return False
 
     async def beat(self) -> None:
         """One heartbeat with the claim of ownership; silent while another controller owns the cell."""
@@ -386,12 +215,13 @@ class PlcRobot:
             return
         try:
             if self._owned_layout:
-                if self._age_s(self._blocks[self._fast_name]) > self._beat_period_s:
-                    await self._read_fast()
+                if self._reader.age_s(self._reader.fast) > self._beat_period_s:
+                    await self._reader.read_fast()
                 if self._owned_by_other():
                     return
             await self._write_beat()
-            if self._hold_wanted:  # again and again: a PLC that restarts has forgotten it
+            # Again and again: a PLC that restarts has forgotten it, and one that shows it may have had a trip first.
+            if self._hold_wanted and self._reader.words.echo.hold is not True:
                 await self._send_hold()
         except LinkLost as error:
             _log.debug("cell %s: no heartbeat written: %s", self.lane_id, error)
@@ -400,7 +230,15 @@ class PlcRobot:
 
     async def _write_beat(self) -> None:
         self._own_heartbeat = (self._own_heartbeat + 1) & 0xFFFF
-        await self._write({"cmd_heartbeat": self._own_heartbeat, "owner_claim": self.owner_token})
+        epoch = self._reader.words.echo.epoch
+        await self._write({"beat_epoch": epoch, "cmd_heartbeat": self._own_heartbeat, "owner_claim": self.owner_token})
+
+    async def _give_up(self) -> None:
+        values: dict[str, Value] = {"owner_claim": 0}
+        if self._handshake.fenced:  # a request of its own, which only a new heartbeat makes
+            self._own_heartbeat = (self._own_heartbeat + 1) & 0xFFFF
+            values |= {"beat_epoch": self._reader.words.echo.epoch, "cmd_heartbeat": self._own_heartbeat}
+        await self._write(values)
 
     @property
     def _beat_period_s(self) -> float:
@@ -412,38 +250,51 @@ class PlcRobot:
             await self.beat()
 
     def _owned_by_other(self) -> bool:
-        return self._owned_layout and self._words.owner not in (0, self.owner_token)
+        return self._owned_layout and self._reader.words.owner not in (0, self.owner_token)
 
     async def _require_ownership(self) -> None:
         if not self._owned_layout:
             return
-        if self._age_s(self._blocks[self._fast_name]) > self.cell.max_age_s:
-            await self._read_fast()
-        block = self._blocks[self._fast_name]
-        if self._age_s(block) > self.cell.max_age_s:
+        if self._reader.age_s(self._reader.fast) > self.cell.max_age_s:
+            await self._reader.read_fast()
+        block = self._reader.fast
+        if self._reader.age_s(block) > self.cell.max_age_s:
             raise LinkLost(f"cell {self.lane_id}: owner unknown: {block.broken or 'never read'}")
         if self._owned_by_other():
             raise Refused(
-                f"cell {self.lane_id}: owned by controller {self._words.owner}, this one is {self.owner_token}"
+                f"cell {self.lane_id}: owned by controller {self._reader.words.owner}, this one is {self.owner_token}"
             )
 
     async def _send_hold(self) -> None:
         if self._owned_by_other():
-            raise Refused(f"cell {self.lane_id}: owned by controller {self._words.owner}")
-        await self._write({"hold": 1})
+            raise Refused(f"cell {self.lane_id}: owned by controller {self._reader.words.owner}")
+        if self._handshake.fenced:
+            await self._reader.read_fast()
+        await self._write_hold(1, self._reader.words.echo.epoch)
 
-    async def _write_ack(self, value: int) -> None:
+    async def _write_hold(self, value: int, epoch: int) -> None:
+        self._hold_seq = self._hold_seq % MAX_SEQ + 1
+        await self._write({"hold_epoch": epoch, "hold": value, "hold_seq": self._hold_seq})
+
+    def _current(self, epoch: int | None) -> int:
+        """The epoch that goes with a request. Raises Refused when the one it was decided in is over."""
+        now = self._reader.words.echo.epoch
+        if epoch is not None and epoch != now:
+            raise Refused(f"cell {self.lane_id}: decided in epoch {epoch}, the cell is in {now}; look at it again")
+        return now
+
+    async def _write_ack(self, value: int, epoch: int = 0) -> None:
         self._ack_raised = None
-        await self._write({"done_ack": value})
+        await self._write({"ack_epoch": epoch, "done_ack": value})
         self._ack_raised = value != 0
 
     async def _lower_acknowledgement(self) -> None:
         """Of a flag handshake: lower `done_ack` when the cell has taken its flags back."""
         if not self._handshake.needs_reset or self._ack_raised is False or self.link.read_only:
             return
-        if self._words.echo.result is not ResultCode.NONE and self._ack_raised:
+        if self._reader.words.echo.result is not ResultCode.NONE and self._ack_raised:
             return
-        if self._owned_layout and self._words.owner != self.owner_token:
+        if self._owned_layout and self._reader.words.owner != self.owner_token:
             return
         with contextlib.suppress(LinkLost, Refused):
             await self._write_ack(0)

@@ -11,6 +11,10 @@ Behaviour every driver keeps:
 * `send()` writes parameters, code and sequence number in one request. Sending the same number again
   never moves anything twice. It raises `LinkLost` when no answer came (the command may have arrived).
 * `acknowledge()` tells the cell that the result of a number has been stored.
+* A request is decided on a status. Where the cell shows an epoch, the epoch of that status goes with the request,
+  and the cell leaves it alone when anything has happened since (power, owner, trip, pause). `epoch=None` stands
+  for the newest status that the driver has read itself. A request whose epoch is known to be over is not written:
+  `Refused`.
 * `hold()` asks the cell to stop after the current safe motion. It returns even without a link.
 * Safety trips are read, never released from here.
 """
@@ -91,6 +95,30 @@ class CommandCode(IntEnum):
     """Clear latched faults that are no safety trips."""
     FIRE = 10
     """One-key fire procedure: carry the pack at `source` to the tank."""
+
+
+class LinkLimit(StrEnum):
+    """What requests that arrive late, twice or never can still do to a cell, by its layout. No station can take it
+    back; it is told when the station starts."""
+
+    NO_OWNER = "no_owner"
+    """The cell takes commands of anybody: only the station's lease keeps a second controller away."""
+    LATE_COMMAND = "late_command"
+    """A copy of a command that arrives after a later command moves a second time."""
+    LATE_HEARTBEAT = "late_heartbeat"
+    """A heartbeat that arrives after the loss of its controller gives the cell back to it, unasked."""
+    LATE_RELEASE = "late_release"
+    """A withdrawal of the hold that arrives late releases a hold that was asked since."""
+    OLD_CONFIRMATION = "old_confirmation"
+    """A confirmation that is older than a trip releases that trip's pause."""
+    LATE_ACKNOWLEDGEMENT = "late_acknowledgement"
+    """A late acknowledgement clears a result that the record has lost."""
+    HOLD_UNSEEN = "hold_unseen"
+    """The cell does not show whether it holds."""
+    ANSWER_OVERWRITTEN = "answer_overwritten"
+    """The refusal of a stranger's command is written over the owner's answer."""
+    BEFORE_SILENCE = "before_silence"
+    """What a controller that died or paused wrote is good until the cell has noticed its silence (3 s)."""
 
 
 class LocationKind(StrEnum):
@@ -216,6 +244,14 @@ class CellStatus:
     active_seq: int = 0
     done_seq: int = 0
     result: ResultCode = ResultCode.NONE
+    epoch: int = 0
+    """Counts what has happened to the cell: power, owner, trips, pauses. 0 where its layout has no epoch."""
+    last_seq: int | None = None
+    """Number used up last; None where the layout does not show it."""
+    done_result: ResultCode | None = None
+    """Result of `done_seq`, also after its acknowledgement, until the next command is accepted; None as above."""
+    hold: bool | None = None
+    """The cell keeps a hold; None where the layout does not show it."""
     fault_code: int = 0
     fault_level: int = 0
     fault_words: tuple[int, ...] = ()
@@ -238,6 +274,8 @@ class SwapRobot(Protocol):
     """One robot cell; see the module's docstring for the behaviour that drivers keep."""
 
     lane_id: str
+    limits: tuple[LinkLimit, ...]
+    """What the layout of the cell cannot fence, the most serious first."""
 
     async def connect(self) -> None:
         """Open the link and claim the cell; returns even when the cell does not answer yet."""
@@ -245,17 +283,20 @@ class SwapRobot(Protocol):
     async def status(self) -> CellStatus:
         """Fresh status; raises nothing for a dead link (the stamps then age)."""
 
-    async def send(self, command: RobotCommand) -> None:
+    async def send(self, command: RobotCommand, epoch: int | None = None) -> None:
         """Write a command. Raises LinkLost or Refused."""
 
-    async def acknowledge(self, seq: int) -> None:
+    async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
         """Write `done_ack`. Raises LinkLost or Refused."""
 
     async def hold(self, reason: str) -> None:
         """Ask the cell to hold; never raises for a dead link."""
 
-    async def resume(self) -> None:
-        """Withdraw a hold; only after a person confirmed. Raises LinkLost or Refused."""
+    async def resume(self, epoch: int | None = None) -> None:
+        """Withdraw a hold; only after a person confirmed what `epoch` showed.
+
+        Raises LinkLost or Refused; the hold is then asked again, since the withdrawal may be on its way.
+        """
 
     async def close(self) -> None:
         """Give up ownership where the link allows, and close."""

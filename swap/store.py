@@ -14,7 +14,7 @@ not take the commit back.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,6 +52,9 @@ class Store:
         url: SQLAlchemy URL.
         wait_s: how long a transaction waits for others at the most.
         turns: shared by the stores of one database in one process; a store that is given them goes first.
+
+    Raises:
+        DatabaseAway: the folder of an SQLite file cannot be made.
     """
 
     def __init__(self, url: str, *, wait_s: float = WAIT_S, turns: Turns | None = None) -> None:
@@ -63,7 +66,7 @@ class Store:
         if self.is_sqlite:
             database = make_url(url).database
             if database and database != ":memory:":
-                Path(database).parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(Path(database).parent)
         self.engine = self._engine(write=True)
         self._read_engine = (
             self._engine(write=False)
@@ -74,6 +77,10 @@ class Store:
     def for_control(self) -> Self:
         """The same database for a controller: connections of its own, first in line, short waits."""
         return type(self)(self.url, wait_s=CONTROL_WAIT_S, turns=self._turns)
+
+    def first_in_line(self) -> AbstractContextManager[None]:
+        """A controller's write is on its way: nobody else of this process begins one. Of other stores, nothing."""
+        return self._turns.kept() if self._first else nullcontext()
 
     def _engine(self, *, write: bool) -> Engine:
         wait_ms = round(self._wait_s * 1000)
@@ -188,11 +195,6 @@ class Store:
         config.attributes["engine"] = self.engine
         return config
 
-    @property
-    def shown_url(self) -> str:
-        """The URL without its password."""
-        return make_url(self.url).render_as_string(hide_password=True)
-
     def upgrade(self) -> None:
         """Bring the schema to the newest migration. Raises DatabaseAway."""
         with _told():
@@ -206,6 +208,18 @@ class Store:
         """Release every connection."""
         self.engine.dispose()
         self._read_engine.dispose()
+
+
+def shown(url: str) -> str:
+    """A database URL without its password, for people to read."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseAway(f"folder {folder} cannot be made: {error.strerror}") from error
 
 
 class _Progress:

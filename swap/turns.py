@@ -7,9 +7,13 @@ wait is unfair, for any number of them.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+PATIENCE_S = 0.5
+"""Real seconds after which somebody else goes before a controller's next transaction: a busy one shuts nobody out."""
 
 
 class TurnNotReached(Exception):
@@ -22,8 +26,25 @@ class Turns:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken = False
+        self._passed_over_since_s = 0.0
+        """Since when the others wait without one of them being called."""
         self._first: deque[threading.Event] = deque()
         self._others: deque[threading.Event] = deque()
+        self._kept = 0
+        """Transactions of a controller on their way: nobody else begins one meanwhile."""
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """A controller will ask for a turn: of several of its transactions none waits for one of somebody else."""
+        with self._lock:
+            self._kept += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._kept -= 1
+                if not self._taken:
+                    self._call_next()
 
     @contextmanager
     def turn(self, *, first: bool, wait_s: float) -> Iterator[None]:
@@ -40,9 +61,11 @@ class Turns:
 
     def _take(self, line: deque[threading.Event], wait_s: float) -> None:
         with self._lock:
-            if not self._taken:
+            if not self._taken and (line is self._first or not self._kept):
                 self._taken = True
                 return
+            if line is self._others and not line:
+                self._passed_over_since_s = time.monotonic()
             called = threading.Event()
             line.append(called)
         if called.wait(wait_s):
@@ -55,8 +78,16 @@ class Turns:
 
     def _pass_on(self) -> None:
         with self._lock:
-            line = self._first or self._others
-            if line:
-                line.popleft().set()
-            else:
-                self._taken = False
+            self._taken = False
+            self._call_next()
+
+    def _call_next(self) -> None:
+        line = self._first
+        if self._others:
+            now_s = time.monotonic()
+            patient = now_s - self._passed_over_since_s <= PATIENCE_S
+            if not (patient and (self._first or self._kept)):
+                line, self._passed_over_since_s = self._others, now_s
+        if line:
+            self._taken = True
+            line.popleft().set()

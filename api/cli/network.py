@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli.common import Json, fail, print_json
-from api.cli.planner import Cluster, Processes, Quick, Seed, finite, print_report_table, progress, words, worker_pool
+from api.cli.planner import (
+    Cluster,
+    Days,
+    Processes,
+    Quick,
+    Replications,
+    Seed,
+    finite,
+    print_report_table,
+    progress,
+    words,
+    worker_pool,
+)
 from api.terminal import text
 
 if TYPE_CHECKING:
@@ -24,8 +36,8 @@ commands = typer.Typer()
 )
 def network(
     file: Annotated[Path, typer.Argument(metavar="NETWORK", help="Network file (network.toml).", show_default=False)],
-    days: Annotated[float | None, typer.Option("--days", min=0.5, help="Length of a replication.")] = None,
-    replications: Annotated[int | None, typer.Option("--replications", "-n", min=2)] = None,
+    days: Days = None,
+    replications: Replications = None,
     alone: Annotated[
         bool, typer.Option("--alone", help="Each station by itself, for comparison: no detours, no carriers.")
     ] = False,

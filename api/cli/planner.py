@@ -29,6 +29,8 @@ Cluster = Annotated[
 ]
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (scenario.toml).", show_default=False)]
 Quick = Annotated[bool, typer.Option("--quick", help="Shorter runs, wider intervals.")]
+Days = Annotated[float | None, typer.Option("--days", min=0.5, help="Length of a replication.")]
+Replications = Annotated[int | None, typer.Option("--replications", "-n", min=2)]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The scenario's when not given.")]
 
 Progress = Callable[[int, int], None]

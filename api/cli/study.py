@@ -11,8 +11,10 @@ import typer
 from api.cli.common import FOUND, OK, Json, fail, print_json, print_table
 from api.cli.planner import (
     Cluster,
+    Days,
     Processes,
     Quick,
+    Replications,
     ScenarioFile,
     Seed,
     finite,
@@ -108,8 +110,8 @@ def validate(
 )
 def simulate(
     scenario: ScenarioFile,
-    days: Annotated[float | None, typer.Option("--days", min=0.5, help="Length of a replication.")] = None,
-    replications: Annotated[int | None, typer.Option("--replications", "-n", min=2)] = None,
+    days: Days = None,
+    replications: Replications = None,
     half_width: Annotated[
         float | None,
         typer.Option("--half-width", help="Add replications until the share within the promise is known to this."),
@@ -174,7 +176,7 @@ def _print_study(result: StudyResult) -> None:
 )
 def size(
     scenario: ScenarioFile,
-    days: Annotated[float | None, typer.Option("--days", min=0.5, help="Length of a replication.")] = None,
+    days: Days = None,
     packs_only: Annotated[
         bool, typer.Option("--packs-only", help="Only the number of packs, everything else as it is.")
     ] = False,

@@ -234,7 +234,7 @@ async def _push(websocket: WebSocket, console: Console, language: Language, gone
     feed = console.feed
     shown: tuple[int, int] | None = None
     shown_s = float("-inf")
-    told: str | None = None
+    told = "" if get_doors(websocket).control is None else None  # what an older page shows is not known
     last_ms = 0
     while not gone.done():
         control = console.control(language)

@@ -14,6 +14,7 @@ ALWAYS_NEEDED = ("heartbeat", "state", "control_mode", "run_mode", "fault_code",
 OPTIONAL = (
     "step",
     "owner",
+    "refused_owner",
     "vehicle_tag",
     "bays_occupied",
     "heads_open",
@@ -21,8 +22,10 @@ OPTIONAL = (
     "packet_head",
     "word_check",
 )
+_NUMBERS = ("ack_seq", "ack_code", "active_seq", "done_seq", "result")
 NEEDED_BY_STYLE: dict[str, tuple[str, ...]] = {
-    "sequence": ("ack_seq", "ack_code", "active_seq", "done_seq", "result"),
+    "fenced": (*_NUMBERS, "owner", "epoch", "last_seq", "done_result", "hold_seen"),
+    "sequence": _NUMBERS,
     "flags": (
         "task_echo",
         "flag_accepted",
@@ -35,11 +38,19 @@ NEEDED_BY_STYLE: dict[str, tuple[str, ...]] = {
     ),
 }
 COMMAND_NEEDED = ("cmd_heartbeat", "cmd_code", "cmd_source", "cmd_target", "cmd_seq", "done_ack", "hold")
+FENCE_NEEDED = ("beat_epoch", "owner_claim", "cmd_epoch", "cmd_owner", "ack_epoch", "hold_epoch", "hold_seq")
+"""Needed to command as well where the style is fenced."""
 OWNERSHIP = ("owner", "owner_claim", "cmd_owner")
 """All three or none: without them only the station's lease keeps a second controller away."""
 COMMAND_OPTIONAL = ("cmd_vehicle_tag", "owner_claim", "cmd_owner")
-COMMAND_WRITE = ("cmd_owner", "cmd_code", "cmd_source", "cmd_target", "cmd_vehicle_tag", "cmd_seq")
+COMMAND_WRITE = ("cmd_epoch", "cmd_owner", "cmd_code", "cmd_source", "cmd_target", "cmd_vehicle_tag", "cmd_seq")
 """Written in one request, `cmd_seq` at the highest address."""
+FENCED_WRITES = (
+    ("beat_epoch", "owner_claim", "cmd_heartbeat"),
+    ("ack_epoch", "done_ack"),
+    ("hold_epoch", "hold", "hold_seq"),
+)
+"""The other requests of a fenced cell, each with the word that makes it new at the highest address."""
 
 MEANINGS: dict[str, tuple[str, ...]] = {
     "state": tuple(x.name.lower() for x in CellState),
@@ -48,14 +59,28 @@ MEANINGS: dict[str, tuple[str, ...]] = {
     "ack_code": tuple(x.name.lower() for x in AckCode),
     "refusal": tuple(x.name.lower() for x in AckCode if x is not AckCode.ACCEPTED),
     "result": tuple(x.name.lower() for x in ResultCode),
+    "done_result": tuple(x.name.lower() for x in ResultCode),
+    "hold_seen": ("off", "on"),
     "cmd_code": tuple(x.name.lower() for x in CommandCode),
 }
 """Names that the value table of an entry must give a raw value to."""
 
 
-def required_entries(style: str) -> tuple[str, ...]:
-    """Names that a swap cell's map must carry."""
-    return ALWAYS_NEEDED + NEEDED_BY_STYLE[style] + COMMAND_NEEDED
+def read_needed(style: str) -> tuple[str, ...]:
+    """Names that the status blocks of a swap cell's map must carry."""
+    return ALWAYS_NEEDED + NEEDED_BY_STYLE[style]
+
+
+def command_needed(style: str) -> tuple[str, ...]:
+    """Names that its command block must carry."""
+    return COMMAND_NEEDED + (FENCE_NEEDED if style == "fenced" else ())
+
+
+def meanings(style: str) -> dict[str, tuple[str, ...]]:
+    """Names that each value table must give a raw value to; a fenced cell answers strangers in no answer word."""
+    if style != "fenced":
+        return MEANINGS
+    return MEANINGS | {"ack_code": tuple(m for m in MEANINGS["ack_code"] if m != AckCode.REFUSED_OWNER.name.lower())}
 
 
 def cell_problems(file: MapFile) -> list[str]:
@@ -63,15 +88,17 @@ def cell_problems(file: MapFile) -> list[str]:
     if file.handshake is None:
         return ["handshake: missing; a swap_cell map needs [handshake] with style = sequence or flags"]
     entries = {e.name: e for e in file.entries}
-    needed = required_entries(file.handshake.style)
+    style = file.handshake.style
+    to_read, to_write = read_needed(style), command_needed(style)
+    needed = to_read + to_write
     missing = [name for name in needed if name not in entries]
     if missing:
         return [f"entries missing for a swap cell: {', '.join(missing)}; needed are {', '.join(needed)}"]
     access = {b.name: b.access for b in file.blocks}
     problems = []
     for names, allowed in (
-        (COMMAND_NEEDED + COMMAND_OPTIONAL, "write"),
-        (needed[: -len(COMMAND_NEEDED)] + OPTIONAL + SIGNALS, "read"),
+        (to_write + COMMAND_OPTIONAL, "write"),
+        (to_read + OPTIONAL + SIGNALS, "read"),
     ):
         problems += [
             f"entry {name!r} block = {entries[name].block!r}: must lie in a block with access = {allowed!r}"
@@ -83,38 +110,44 @@ def cell_problems(file: MapFile) -> list[str]:
         for name in SIGNALS
         if name in entries and entries[name].family != "bool"
     ]
-    for name, meanings in MEANINGS.items():
+    for name, named in meanings(style).items():
         if name not in entries:
             continue
         given = {v.means for v in entries[name].values}
-        lacking = [m for m in meanings if m not in given]
-        unknown = sorted(given - set(meanings))
+        lacking = [m for m in named if m not in given]
+        unknown = sorted(given - set(named))
         if lacking:
             problems.append(
-                f"entry {name!r} values: no raw value for {', '.join(lacking)}; allowed: {', '.join(meanings)}"
+                f"entry {name!r} values: no raw value for {', '.join(lacking)}; allowed: {', '.join(named)}"
             )
         if unknown:
-            problems.append(f"entry {name!r} values.means = {', '.join(unknown)}: allowed: {', '.join(meanings)}")
+            problems.append(f"entry {name!r} values.means = {', '.join(unknown)}: allowed: {', '.join(named)}")
     lacking = [name for name in OWNERSHIP if name not in entries]
     if 0 < len(lacking) < len(OWNERSHIP):
         problems.append(f"entries missing: {', '.join(lacking)}; {', '.join(OWNERSHIP)} go together, all or none")
-    claim, beat = entries.get("owner_claim"), entries["cmd_heartbeat"]
-    if claim is not None and beat.last + 1 != claim.address:
-        problems.append(
-            f"entry 'cmd_heartbeat' address = {beat.address}: must lie right before owner_claim, at register "
-            f"{claim.address - beat.words}; both go in one request"
-        )
+    if style == "fenced":
+        for names in FENCED_WRITES:
+            problems += _one_write([entries[n] for n in names])
+    else:
+        claim, beat = entries.get("owner_claim"), entries["cmd_heartbeat"]
+        if claim is not None and beat.last + 1 != claim.address:
+            problems.append(
+                f"entry 'cmd_heartbeat' address = {beat.address}: must lie right before owner_claim, at register "
+                f"{claim.address - beat.words}; both go in one request"
+            )
     return problems + _one_write([entries[n] for n in COMMAND_WRITE if n in entries])
 
 
-def _one_write(written: list[EntrySection]) -> list[str]:
-    written = sorted(written, key=lambda e: e.address)
+def _one_write(asked: list[EntrySection]) -> list[str]:
+    """Entries that go in one request, the one that makes it new given last."""
+    names = ", ".join(e.name for e in asked)
+    written = sorted(asked, key=lambda e: e.address)
     problems = [
         f"entry {b.name!r}: must follow entry {a.name!r} without a gap, at register {a.last + 1}; "
-        "owner, command and number go in one request"
+        f"{names} go in one request"
         for a, b in pairwise(written)
         if b.address != a.last + 1
     ]
-    if written[-1].name != "cmd_seq":
-        problems.append(f"entry 'cmd_seq': must have the highest address, above {written[-1].name!r}")
+    if written[-1] is not asked[-1]:
+        problems.append(f"entry {asked[-1].name!r}: must have the highest address, above {written[-1].name!r}")
     return problems

@@ -6,6 +6,8 @@
 * A peer that accepts but does not answer costs one timeout for each request; after `SILENT_LIMIT` of them in
   a row the connection is dropped and made anew.
 * No request is ever repeated here: a write without an answer may have arrived.
+* A connection ends hard (reset), also that of a killed process: what has not left this machine by then never
+  leaves it. What the network does not take within `SEND_LIMIT_S` ends the connection, also that of a stopped process.
 * `read_only=True` refuses every write before it reaches the wire.
 """
 
@@ -13,6 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Sequence
 
 from pymodbus.client import AsyncModbusTcpClient
@@ -27,6 +31,9 @@ __all__ = ["LinkLost", "ModbusLink", "ModbusRefused", "Refused"]
 
 SILENT_LIMIT = 3
 """Requests without an answer after which the connection is made anew."""
+SEND_LIMIT_S = 2.0
+"""Sent bytes that the other side has not confirmed after this time end the connection: less than the 3 s after which
+a PLC gives its owner up."""
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 EXCEPTIONS = {
@@ -104,6 +111,10 @@ class ModbusLink:
         except TimeoutError:
             return False
         return True
+
+    def abort(self) -> None:
+        """End the connection hard: what it has not delivered is thrown away. The supervisor makes a new one."""
+        self._lost()
 
     async def close(self) -> None:
         """Stop supervising and close the connection."""
@@ -204,6 +215,8 @@ class ModbusLink:
         self._silent = 0
         self._up.clear()
         if client is not None:
+            if isinstance(client.ctx.transport, asyncio.WriteTransport):
+                client.ctx.transport.abort()  # what waits in this process is not sent any more
             client.close()
 
     async def _attempt(self) -> bool:
@@ -219,6 +232,12 @@ class ModbusLink:
         )
         if not await client.connect():
             self._failed("no connection", silent=False)
+            client.close()
+            return False
+        try:
+            _end_hard(client)
+        except OSError as error:
+            self._failed(f"connection gone again: {error}", silent=False)
             client.close()
             return False
         self._client = client
@@ -246,3 +265,17 @@ class ModbusLink:
             await asyncio.sleep(wait_s)
             if not await self._attempt():
                 wait_s = min(wait_s * 2, max_s)
+
+
+def _end_hard(client: AsyncModbusTcpClient) -> None:
+    """Whoever closes the connection, the process or the kernel after its death, throws away what is not delivered.
+
+    Raises OSError when the connection has ended already.
+    """
+    transport: asyncio.BaseTransport | None = client.ctx.transport
+    if transport is None:
+        raise OSError("closed by the device")
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere the silence of the device ends the connection
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(SEND_LIMIT_S * 1000))

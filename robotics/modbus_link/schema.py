@@ -11,8 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from robotics.modbus_link.config import Section
 from robotics.modbus_link.words import NUMBER_RANGES, NUMBER_WORDS
+from scheduler.sections import Section
 
 WordOrder = Literal["big", "little"]
 EntryName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
@@ -180,8 +180,9 @@ class LocationsSection(Section):
 class HandshakeSection(Section):
     """How a cell says that it took, runs and ended a command (`docs/integrators.md`)."""
 
-    style: Literal["sequence", "flags"] = "sequence"
+    style: Literal["fenced", "sequence", "flags"] = "sequence"
     """`sequence`: numbers in ack_seq, active_seq, done_seq, answered by done_ack.
+    `fenced`: the same, and every request carries the epoch in which it was decided.
     `flags`: one echoed task number and separate flags that stay until done_ack is set."""
     locations: LocationsSection = LocationsSection()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from battery_bms.config import RackDeviceSection
-from battery_bms.port import ChargerState
+from battery_bms.port import BMS_VALUES, ChargerState
 from robotics.handshake import decode_location, encode_location
 from robotics.modbus_link.registers import RegisterMap, Value
 from robotics.port import AckCode, CommandCode, Location, ResultCode, RobotCommand
@@ -155,6 +155,7 @@ class CellUnit(Image):
         self._beat_due_s = now_s
         self._heard_s = now_s
         self._heard: Any = None
+        self._fenced = register_map.handshake.style == "fenced"
         self._owned = {"owner", "owner_claim"} <= register_map.entries.keys()
         self._fault_words = {e.name: e.faults for e in register_map.entries.values() if e.faults}
         codes = register_map.entries["fault_code"].codes
@@ -187,6 +188,7 @@ class CellUnit(Image):
             "fault_level": status.fault_level,
             "position": encode_location(places, status.position),
             "owner": status.owner,
+            "refused_owner": cell.refused_owner,
             "vehicle_tag": status.vehicle_tag,
             "step": 0 if cell.active is None else cell.active.phase + 1,
             "cycle_count": cell.lifts,
@@ -206,6 +208,13 @@ class CellUnit(Image):
                 "active_seq": status.active_seq,
                 "done_seq": status.done_seq,
                 "result": self.map.raw_of("result", status.result.name.lower()),
+            }
+        if self._fenced:
+            values |= {
+                "epoch": cell.epoch,
+                "last_seq": cell.last_seq,
+                "done_result": self.map.raw_of("done_result", cell.done_result.name.lower()),
+                "hold_seen": self.map.raw_of("hold_seen", "on" if cell.hold else "off"),
             }
         self.show(values)
 
@@ -238,24 +247,33 @@ class CellUnit(Image):
         changes = self.plant.changes
         ours = True
         if "owner_claim" in touched and self._owned:
-            ours = cell.claim(int(values["owner_claim"]), owner_silent=not cell.station_alive)
+            epoch = self._epoch(values, "beat_epoch")
+            ours = cell.claim(int(values["owner_claim"]), owner_silent=not cell.station_alive, epoch=epoch)
         if "cmd_heartbeat" in touched and ours and values["cmd_heartbeat"] != self._heard:
             self._heard, self._heard_s = values["cmd_heartbeat"], now_s
             cell.station_alive = True
         if "hold" in touched:
-            self.plant.set_hold(self.lane_id, bool(values["hold"]))
+            epoch, seq = self._epoch(values, "hold_epoch"), int(values.get("hold_seq") or 0)
+            self.plant.set_hold(self.lane_id, bool(values["hold"]), epoch, seq)
         if "done_ack" in touched and values["done_ack"]:
             flags = self.map.handshake.style == "flags"
-            self.plant.done_ack(self.lane_id, cell.done_seq if flags else int(values["done_ack"]))
+            seq = cell.done_seq if flags else int(values["done_ack"])
+            self.plant.done_ack(self.lane_id, seq, self._epoch(values, "ack_epoch"))
         if "cmd_seq" in touched:
             self._take(values)
-        if not ours:
+        if not ours and not self._fenced:
             self.show({"owner_claim": cell.owner})
         if self.plant.changes != changes:
             self._accepted()
         return True
 
+    def _epoch(self, values: dict[str, Any], name: str) -> int | None:
+        """The epoch that came with a request; None where the map has none."""
+        return int(values[name]) if self._fenced else None
+
     def _take(self, values: dict[str, Any]) -> None:
+        token = int(values["cmd_owner"]) if self._owned else None
+        epoch = self._epoch(values, "cmd_epoch")
         places = self.map.handshake.locations
         meaning = self.map.means("cmd_code", values["cmd_code"])
         located: list[Location | None] = []
@@ -265,7 +283,7 @@ class CellUnit(Image):
                 meaning = None
             located.append(location)
         if meaning is None:
-            self.plant.cell(self.lane_id).refuse(int(values["cmd_seq"]))
+            self.plant.cell(self.lane_id).refuse(int(values["cmd_seq"]), token, epoch)
             return
         command = RobotCommand(
             seq=int(values["cmd_seq"]),
@@ -274,7 +292,7 @@ class CellUnit(Image):
             target=located[1],
             vehicle_tag=int(values.get("cmd_vehicle_tag") or 0),
         )
-        self.plant.command(self.lane_id, command, int(values["cmd_owner"]) if self._owned else None)
+        self.plant.command(self.lane_id, command, token, epoch)
 
 
 class BayUnit(Image):
@@ -348,21 +366,7 @@ class BayUnit(Image):
         return True
 
 
-_BMS_ENTRIES = (
-    "soc_pct",
-    "energy_kwh",
-    "soh_pct",
-    "voltage_v",
-    "current_a",
-    "temp_max_c",
-    "temp_min_c",
-    "cell_max_v",
-    "cell_min_v",
-    "insulation_ohm_per_v",
-    "max_charge_kw",
-    "alarm_level",
-    "alarm_bits",
-)
+_BMS_ENTRIES = (*BMS_VALUES, "alarm_level", "alarm_bits")
 
 
 class MeterUnit(Image):

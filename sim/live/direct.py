@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from battery_bms.port import MeterReading, PackReading
-from robotics.port import AckCode, CellStatus, Refused, RobotCommand
+from robotics.port import AckCode, CellStatus, LinkLimit, Refused, RobotCommand
 from sim.plant.plant import Plant
 
 
 class DirectRobot:
-    """A `SwapRobot` that works a cell of the plant. `before` lets time pass before each look or command."""
+    """A `SwapRobot` that works a fenced cell of the plant. `before` lets time pass before each look or command."""
+
+    limits: tuple[LinkLimit, ...] = ()
 
     def __init__(
         self,
@@ -27,12 +29,11 @@ class DirectRobot:
         self.token = token
         self._now = now
         self._before = before
+        self._hold_seq = 0
 
     async def connect(self) -> None:
         """Claim the cell where it is free."""
-        cell = self.plant.cell(self.lane_id)
-        if cell.owner == 0:
-            cell.owner = self.token
+        self.plant.cell(self.lane_id).claim(self.token, owner_silent=False)
 
     async def status(self) -> CellStatus:
         """The cell now, stamped with station time."""
@@ -40,32 +41,41 @@ class DirectRobot:
         now = self._now()
         return replace(self.plant.cell_status(self.lane_id), fast_at=now, slow_at=now)
 
-    async def send(self, command: RobotCommand) -> None:
+    async def send(self, command: RobotCommand, epoch: int | None = None) -> None:
         """Give the command. Raises Refused when another controller owns the cell."""
         self._before()
-        if self.plant.command(self.lane_id, command, self.token) is AckCode.REFUSED_OWNER:
+        if self.plant.command(self.lane_id, command, self.token, self._current(epoch)) is AckCode.REFUSED_OWNER:
             raise Refused(f"cell {self.lane_id} belongs to another controller")
 
-    async def acknowledge(self, seq: int) -> None:
+    async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
         """The result of a number is stored."""
         self._before()
-        self.plant.done_ack(self.lane_id, seq)
+        self.plant.done_ack(self.lane_id, seq, self._current(epoch))
 
     async def hold(self, reason: str) -> None:
         """Hold after the running command."""
         self._before()
-        self.plant.set_hold(self.lane_id, True)
+        self._ask_hold(True, None)
 
-    async def resume(self) -> None:
-        """Withdraw the hold."""
+    async def resume(self, epoch: int | None = None) -> None:
+        """Withdraw the hold. Raises Refused when the cell has begun another epoch since."""
         self._before()
-        self.plant.set_hold(self.lane_id, False)
+        self._ask_hold(False, epoch)
+        if self.plant.cell(self.lane_id).hold:
+            raise Refused(f"cell {self.lane_id} still holds: something has happened since the confirmation")
 
     async def close(self) -> None:
         """Give the cell up."""
         cell = self.plant.cell(self.lane_id)
         if cell.owner == self.token:
-            cell.owner = 0
+            cell.claim(0, owner_silent=False)
+
+    def _current(self, epoch: int | None) -> int:
+        return self.plant.cell(self.lane_id).epoch if epoch is None else epoch
+
+    def _ask_hold(self, hold: bool, epoch: int | None) -> None:
+        self._hold_seq = self._hold_seq % 0xFFFF + 1
+        self.plant.set_hold(self.lane_id, hold, self._current(epoch), self._hold_seq)
 
 
 class DirectRack:

@@ -2,7 +2,12 @@
 
 The handshake is that of a sequence number: a command is acknowledged (`ack_seq`, `ack_code`), runs
 (`active_seq`), ends (`done_seq`, `result`, held until `done_ack`). A number that was used once never moves
-anything again. Rules of holding:
+anything again.
+
+Requests come with the epoch in which they were decided, or with None from a layout that has no epoch. A request of
+another epoch changes nothing; within an epoch a number is new only when it lies ahead of the last one.
+
+Rules of holding:
 
 * e-stop, fire trip and power loss abort the motion where it is; the pack stays where it is.
 * light curtain, a door, or a truck that is no longer secured pause the motion; it goes on only after the cause
@@ -26,7 +31,7 @@ from robotics.port import (
 )
 from sim.plant.cell_state import DRIVER_MOVES, PHASES, ActiveCommand, CellTruth
 from sim.plant.fault_codes import cell_fault
-from sim.plant.interlocks import Verdict, judge, vehicle_secured
+from sim.plant.interlocks import Ruling, judge, vehicle_secured
 from sim.plant.motion import effect
 from sim.plant.rack import US_PER_S
 
@@ -53,61 +58,89 @@ TANK_WAIT_S = 60.0
 """The fire procedure waits this long at the tank before it gives up with the pack in the gripper."""
 
 
+def ahead(seq: int, last: int) -> bool:
+    """A number lies 1…32767 ahead of the last one around the circle."""
+    return 1 <= (seq - last) & 0xFFFF <= 0x7FFF
+
+
 class Cell(CellTruth):
     """One robot cell with its PLC. Time is given with every call, in microseconds of the plant."""
 
     # Commands
 
-    def claim(self, token: int, *, owner_silent: bool) -> bool:
+    def claim(self, token: int, *, owner_silent: bool, epoch: int | None = None) -> bool:
         """A controller asks for ownership (0 gives it up). True when it owns the cell now."""
+        if epoch not in (None, self.epoch):
+            return False
         if token == self.owner:
             return True
         if token == 0 or self.owner == 0 or owner_silent:
             self.owner = token
-            self.changes += 1
+            self.new_epoch()
             return True
         return False
 
-    def command(self, command: RobotCommand, now_us: int, token: int | None = None) -> AckCode:
+    def command(
+        self, command: RobotCommand, now_us: int, token: int | None = None, epoch: int | None = None
+    ) -> AckCode:
         """Take a command, refuse it, or recognise it. A number used before never moves anything.
 
         Args:
             token: claim that came with the command; None leaves ownership unchecked.
+            epoch: epoch in which it was decided; None where the layout has none.
         """
-        if command.seq == 0:
-            return AckCode.NONE
-        known = command.seq == self.ack_seq and self.ack_code is not AckCode.REFUSED_OWNER
-        if known or command.seq in (self.active_seq, self.done_seq):
-            return self.ack_code
-        code = self._judge(command, now_us, token)
+        known = self._known(command.seq, token, epoch)
+        if known is not None:
+            return known
+        code = self._judge(command, now_us, token, fenced=epoch is not None)
         if self.faults.lost_ack > 0 and code == AckCode.ACCEPTED:
             self.faults.lost_ack -= 1
         else:
             self.ack_seq, self.ack_code = command.seq, code
-        if code is not AckCode.REFUSED_OWNER:  # a stranger's number is still free for the owner
-            self.used.append(command.seq)
-        self.changes += 1
+        self._used_up(command.seq, code)
         if code == AckCode.ACCEPTED:
             self._start(command, now_us)
         return code
 
-    def refuse(self, seq: int) -> None:
+    def refuse(self, seq: int, token: int | None = None, epoch: int | None = None) -> None:
         """Answer a command that could not be read."""
-        if seq not in (0, self.ack_seq, self.active_seq, self.done_seq):
+        if self._known(seq, token, epoch) is None:
             self.ack_seq, self.ack_code = seq, AckCode.REFUSED_PARAMETER
-            self.used.append(seq)
-            self.changes += 1
+            self._used_up(seq, AckCode.REFUSED_PARAMETER)
 
-    def done_ack(self, seq: int) -> None:
+    def _known(self, seq: int, token: int | None, epoch: int | None) -> AckCode | None:
+        """Answer to a number that is not judged; None for a new one."""
+        if seq == 0:
+            return AckCode.NONE
+        if epoch is None:
+            known = seq == self.ack_seq and self.ack_code is not AckCode.REFUSED_OWNER
+            return self.ack_code if known or seq in (self.active_seq, self.done_seq) else None
+        if epoch != self.epoch:
+            return AckCode.NONE
+        if token is not None and (token == 0 or token != self.owner):
+            self.refused_owner = token
+            self.changes += 1
+            return AckCode.REFUSED_OWNER
+        if seq == self.last_seq:
+            return self.ack_code
+        return None if self.first_command or ahead(seq, self.last_seq) else AckCode.NONE
+
+    def _used_up(self, seq: int, code: AckCode) -> None:
+        if code is not AckCode.REFUSED_OWNER:  # a stranger's number is still free for the owner
+            self.used.append(seq)
+            self.last_seq, self.first_command = seq, False
+        self.changes += 1
+
+    def done_ack(self, seq: int, epoch: int | None = None) -> None:
         """The station has stored the result of a number: the result goes back to idle, the number stays."""
-        if seq == self.done_seq and self.result != ResultCode.NONE:
+        if epoch in (None, self.epoch) and seq == self.done_seq and self.result != ResultCode.NONE:
             self.result = ResultCode.NONE
             self.changes += 1
 
-    def _judge(self, command: RobotCommand, now_us: int, token: int | None) -> AckCode:
+    def _judge(self, command: RobotCommand, now_us: int, token: int | None, *, fenced: bool) -> AckCode:
         if token is not None and (token == 0 or token != self.owner):
             return AckCode.REFUSED_OWNER
-        if command.seq in self.used:
+        if not fenced and command.seq in self.used:
             return AckCode.REFUSED_PARAMETER
         if self.active is not None or self.result != ResultCode.NONE:
             return AckCode.BUSY
@@ -117,9 +150,9 @@ class Cell(CellTruth):
         if self.hold or not self.station_alive:
             return AckCode.REFUSED_MODE
         verdict = judge(self, command, now_us)
-        if verdict == Verdict.BAD_PARAMETER:
+        if verdict == Ruling.BAD_PARAMETER:
             return AckCode.REFUSED_PARAMETER
-        return AckCode.ACCEPTED if verdict == Verdict.FREE else AckCode.REFUSED_INTERLOCK
+        return AckCode.ACCEPTED if verdict == Ruling.FREE else AckCode.REFUSED_INTERLOCK
 
     def _start(self, command: RobotCommand, now_us: int) -> None:
         whole_s = self.draw(self._nominal_s(command), SPREAD_SHARE) * self.faults.slow_factor
@@ -130,6 +163,7 @@ class Cell(CellTruth):
             if truck is not None:
                 self.yard.drive_in(truck, self.lane_id, now_us + round(whole_s * US_PER_S), now_us)
             phase_s = [ADMIT_WAIT_S]
+        self.done_result = ResultCode.NONE
         self.latched = [name for name in self.latched if cell_fault(name).blocks]
         self.active = ActiveCommand(command, 0, phase_s, now_us + round(phase_s[0] * US_PER_S))
         if command.code in (CommandCode.PICK, CommandCode.PUT, CommandCode.FIRE):
@@ -159,6 +193,7 @@ class Cell(CellTruth):
 
     def act(self, now_us: int) -> None:
         """Do what is due now."""
+        self.watch_trips()
         self._watch(now_us)
         active = self.active
         if active is None:
@@ -213,7 +248,9 @@ class Cell(CellTruth):
 
     def pause(self, why: str, now_us: int) -> None:
         """Stop the motion where it is, until a person confirms."""
-        self.paused = self.paused or why
+        if not self.paused:
+            self.paused = why
+            self.new_epoch()
         active = self.active
         if active is not None and active.due_us is not None:
             active.left_us, active.due_us = max(active.due_us - now_us, 0), None
@@ -237,10 +274,20 @@ class Cell(CellTruth):
             self.changes += 1
         return True
 
-    def set_hold(self, hold: bool, now_us: int) -> None:
-        """The station asks to hold, or withdraws it after a person confirmed."""
-        if hold == self.hold:
+    def set_hold(self, hold: bool, now_us: int, epoch: int | None = None, seq: int = 0) -> None:
+        """The station asks to hold, or withdraws it after a person confirmed.
+
+        Args:
+            epoch: epoch in which it was decided; None where the layout has none: then the level counts.
+            seq: number of the request within the epoch.
+        """
+        if epoch is None:
+            if hold == self.hold:
+                return
+        elif epoch != self.epoch or not (self.first_hold or ahead(seq, self.hold_seq)):
             return
+        else:
+            self.hold_seq, self.first_hold = seq, False
         self.hold = hold
         self.changes += 1
         if not hold and self.paused:
@@ -288,7 +335,7 @@ class Cell(CellTruth):
         command = self.active.command
         self.active = None
         self.paused = ""
-        self.done_seq, self.result = command.seq, result
+        self.done_seq, self.result, self.done_result = command.seq, result, result
         if command.code == CommandCode.FIRE:
             self.run_mode = RunMode.AUTO
         if command.code == CommandCode.ADMIT:

@@ -1,7 +1,7 @@
 """What is true of one lane's robot cell: modes, faults, the robot, the running command.
 
-Only facts and their snapshot; commands and time are in `plant_cell.py`, interlocks in `plant_interlocks.py`,
-effects of motions in `plant_motion.py`.
+Only facts and their snapshot; commands and time are in `cell.py`, interlocks in `interlocks.py`,
+effects of motions in `motion.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from robotics.port import (
 )
 from sim.plant.fault_codes import cell_fault
 from sim.plant.rack import PackTruth, Rack
-from sim.plant.yard import Draw, Head, Truck, Yard
+from sim.plant.yard import Draw, LockHead, Truck, Yard
 from swap.places import TANK, bay_place, gripper_place, vehicle_place
 
 USED_NUMBERS = 256
@@ -127,11 +127,26 @@ class CellTruth:
         self.located = False
         self.position: Location | None = None
         self.owner = 0
+        self.refused_owner = 0
+        """Token of the last command that came from another controller than the owner."""
+        self.epoch = 1
+        """Counts power-ups, changes of the owner, trips and pauses; 1…65535."""
+        self.trips = 0
+        """Trips that are there, one bit each, as they were looked at last."""
+        self.first_command = True
+        """No command has been judged in this epoch."""
+        self.first_hold = True
+        self.last_seq = 0
+        """Number used up last."""
+        self.hold_seq = 0
+        """Number of the hold request taken last."""
         self.called_tag = 0
         self.ack_seq = 0
         self.ack_code = AckCode.NONE
         self.done_seq = 0
         self.result = ResultCode.NONE
+        self.done_result = ResultCode.NONE
+        """Result of `done_seq`, also when it has been acknowledged, until the next command is accepted."""
         self.active: ActiveCommand | None = None
         self.used: deque[int] = deque(maxlen=USED_NUMBERS)
         self.nominal_s: Callable[[RobotCommand], float] | None = None
@@ -165,6 +180,21 @@ class CellTruth:
     def in_alarm(self) -> bool:
         """A trip, or a fault that no command but a reset gets past."""
         return self.tripped or self.faults.fire or any(cell_fault(name).blocks for name in self.shown_faults())
+
+    def new_epoch(self) -> None:
+        """Something has happened that no request knew of which was decided before."""
+        self.epoch = self.epoch % 0xFFFF + 1
+        self.first_command = self.first_hold = True
+        self.changes += 1
+
+    def watch_trips(self) -> None:
+        """A trip that has come since the last look begins a new epoch."""
+        f = self.faults
+        standing = (f.estop, f.curtain, f.door, f.fire, f.power_cut)
+        now = sum(1 << bit for bit, there in enumerate(standing) if there)
+        if now & ~self.trips:
+            self.new_epoch()
+        self.trips = now
 
     def standing_faults(self) -> tuple[str, ...]:
         """Faults whose cause is there now; a reset does not clear them."""
@@ -209,12 +239,12 @@ class CellTruth:
 
     def head_reads_closed(self, truck: Truck, index: int) -> bool:
         """The limit switch of one head."""
-        return truck.heads[index] == Head.CLOSED or index in self.faults.head_lies
+        return truck.heads[index] == LockHead.CLOSED or index in self.faults.head_lies
 
     def head_agrees_closed(self, truck: Truck, index: int) -> bool:
         """Position, torque, limit switch and vision of one head agree on closed."""
         lies = index in self.faults.head_lies and self.faults.lie_agreed
-        return truck.heads[index] == Head.CLOSED or lies
+        return truck.heads[index] == LockHead.CLOSED or lies
 
     def locks_closed(self, truck: Truck) -> bool:
         """All sensors of all heads agree on closed."""
@@ -322,6 +352,13 @@ _PLAIN = (
     "at_home",
     "located",
     "owner",
+    "refused_owner",
+    "epoch",
+    "trips",
+    "first_command",
+    "first_hold",
+    "last_seq",
+    "hold_seq",
     "called_tag",
     "ack_seq",
     "done_seq",
@@ -333,4 +370,5 @@ _CODES: dict[str, Callable[[int], Any]] = {
     "run_mode": RunMode,
     "ack_code": AckCode,
     "result": ResultCode,
+    "done_result": ResultCode,
 }

@@ -90,7 +90,9 @@ def _power_cut(plant: Faultable, lane: str, _: Arguments) -> None:
 
 
 def _power_restore(plant: Faultable, lane: str) -> None:
-    plant.cell(lane).faults.power_cut = False
+    cell = plant.cell(lane)
+    cell.faults.power_cut = False
+    cell.new_epoch()
 
 
 def _person_confirms(plant: Faultable, lane: str, _: Arguments) -> None:

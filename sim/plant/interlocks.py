@@ -11,11 +11,11 @@ from enum import StrEnum
 from robotics.port import CommandCode, Location, LocationKind, RobotCommand
 from sim.plant.cell_state import CellTruth
 from sim.plant.rack import BayTruth, PackTruth
-from sim.plant.yard import Head, Truck
+from sim.plant.yard import LockHead, Truck
 from swap.places import TANK
 
 
-class Verdict(StrEnum):
+class Ruling(StrEnum):
     """What the PLC thinks of a command."""
 
     FREE = "free"
@@ -23,19 +23,19 @@ class Verdict(StrEnum):
     INTERLOCK = "interlock"
 
 
-def judge(cell: CellTruth, command: RobotCommand, now_us: int) -> Verdict:
+def judge(cell: CellTruth, command: RobotCommand, now_us: int) -> Ruling:
     """Whether a command may start now."""
     if not _parameters_fit(cell, command):
-        return Verdict.BAD_PARAMETER
+        return Ruling.BAD_PARAMETER
     if command.code == CommandCode.RESET:
-        return Verdict.FREE
+        return Ruling.FREE
     faults = cell.faults
     if cell.tripped or (cell.paused and command.code != CommandCode.FIRE):
-        return Verdict.INTERLOCK
+        return Ruling.INTERLOCK
     if command.code == CommandCode.FIRE:
         return _free_if(_fire(cell, command))
     if faults.fire or cell.in_alarm or faults.curtain or faults.door:
-        return Verdict.INTERLOCK
+        return Ruling.INTERLOCK
     if command.code == CommandCode.PICK:
         return _free_if(_pick(cell, command, now_us))
     return _free_if(_CHECKS[command.code](cell, command))
@@ -68,8 +68,8 @@ def fits(cell: CellTruth, location: Location, pack: PackTruth) -> bool:
     return bay is not None and (not bay.section.kinds or pack.kind in bay.section.kinds)
 
 
-def _free_if(free: bool) -> Verdict:
-    return Verdict.FREE if free else Verdict.INTERLOCK
+def _free_if(free: bool) -> Ruling:
+    return Ruling.FREE if free else Ruling.INTERLOCK
 
 
 def _parameters_fit(cell: CellTruth, command: RobotCommand) -> bool:
@@ -131,7 +131,7 @@ def _lock(cell: CellTruth, command: RobotCommand) -> bool:
 
 
 def _heads_open(truck: Truck, seat: int) -> bool:
-    return all(truck.heads[index] == Head.OPEN for index in truck.seat_heads(seat))
+    return all(truck.heads[index] == LockHead.OPEN for index in truck.seat_heads(seat))
 
 
 def _place_free_to_work(cell: CellTruth, command: RobotCommand, location: Location) -> bool:

@@ -8,7 +8,7 @@ from robotics.port import CommandCode, Location, LocationKind
 from sim.plant.cell_state import ActiveCommand, CellTruth
 from sim.plant.interlocks import carried, fits
 from sim.plant.rack import BayTruth
-from sim.plant.yard import Head
+from sim.plant.yard import LockHead
 from swap.places import TANK, bay_place, gripper_place
 
 
@@ -60,18 +60,18 @@ def _heads(cell: CellTruth, active: ActiveCommand, phase: str) -> Effect:
     if truck is None or target is None:
         return Effect(fault="vehicle_moved")
     closing = active.command.code == CommandCode.LOCK
-    wanted = Head.CLOSED if closing else Head.OPEN
+    wanted = LockHead.CLOSED if closing else LockHead.OPEN
     stuck = cell.faults.head_stuck_open if closing else cell.faults.head_stuck_closed
     for index in truck.seat_heads(target.index):
         if truck.heads[index] == wanted or index in stuck:
             continue
-        truck.heads[index] = Head.BETWEEN if phase == "start" else wanted
+        truck.heads[index] = LockHead.BETWEEN if phase == "start" else wanted
     if phase == "start":
         return Effect()
     if closing:
         reached = all(cell.head_agrees_closed(truck, index) for index in truck.seat_heads(target.index))
         return Effect() if reached else Effect(fault="lock_head_not_closed")
-    reached = all(truck.heads[index] == Head.OPEN for index in truck.seat_heads(target.index))
+    reached = all(truck.heads[index] == LockHead.OPEN for index in truck.seat_heads(target.index))
     return Effect() if reached else Effect(fault="lock_head_not_open")
 
 

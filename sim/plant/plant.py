@@ -21,11 +21,11 @@ from sim.plant.cell import Cell
 from sim.plant.fault_codes import cell_fault
 from sim.plant.faults import checked, find_fault
 from sim.plant.rack import US_PER_S, PlantError, Rack
-from sim.plant.yard import HEADS_PER_SEAT, Head, Truck, TruckPlace, Yard
+from sim.plant.yard import HEADS_PER_SEAT, LockHead, Truck, TruckPlace, Yard
 from swap.config.station_file import StationConfig
 from swap.places import TANK, bay_place, vehicle_place
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 SEATS_MAX = 2
 HEADS_MAX = 8
 """Heads of one seat that a cell's registers have room for."""
@@ -148,19 +148,22 @@ class Plant:
             raise PlantError(f"no lane {lane_id!r}; known: {', '.join(self.cells)}")
         return self.cells[lane_id]
 
-    def command(self, lane_id: str, command: RobotCommand, token: int | None = None) -> AckCode:
-        """Give a cell a command; `token` is the claim that came with it (None: not checked)."""
-        code = self.cell(lane_id).command(command, self.now_us, token)
+    def command(
+        self, lane_id: str, command: RobotCommand, token: int | None = None, epoch: int | None = None
+    ) -> AckCode:
+        """Give a cell a command; `token` is the claim that came with it, `epoch` the one it was decided in (None: not
+        checked)."""
+        code = self.cell(lane_id).command(command, self.now_us, token, epoch)
         self._react()
         return code
 
-    def done_ack(self, lane_id: str, seq: int) -> None:
+    def done_ack(self, lane_id: str, seq: int, epoch: int | None = None) -> None:
         """Tell a cell that the result of a number has been stored."""
-        self.cell(lane_id).done_ack(seq)
+        self.cell(lane_id).done_ack(seq, epoch)
 
-    def set_hold(self, lane_id: str, hold: bool) -> None:
+    def set_hold(self, lane_id: str, hold: bool, epoch: int | None = None, seq: int = 0) -> None:
         """Ask a cell to hold after the running command, or withdraw that."""
-        self.cell(lane_id).set_hold(hold, self.now_us)
+        self.cell(lane_id).set_hold(hold, self.now_us, epoch, seq)
         self._react()
 
     def set_station_alive(self, lane_id: str, alive: bool) -> None:
@@ -253,6 +256,10 @@ class Plant:
             active_seq=cell.active_seq,
             done_seq=cell.done_seq,
             result=cell.result,
+            epoch=cell.epoch,
+            last_seq=cell.last_seq,
+            done_result=cell.done_result,
+            hold=cell.hold,
             fault_code=shown[0].code if shown else 0,
             fault_level=shown[0].level if shown else 0,
             fault_codes=tuple(fault.code for fault in shown),
@@ -261,7 +268,7 @@ class Plant:
             vehicle_tag=0 if truck is None else cell.faults.tag_misread or truck.tag,
             signals=self.signals(lane_id),
             bays_occupied=self.bays_occupied(),
-            heads_open=_head_bits(truck, lambda t, head: t.heads[head] == Head.OPEN),
+            heads_open=_head_bits(truck, lambda t, head: t.heads[head] == LockHead.OPEN),
             heads_closed=_head_bits(truck, cell.head_reads_closed),
         )
 
@@ -293,7 +300,7 @@ class Plant:
             Signal.GEAR_NEUTRAL: secured.get("gear_neutral"),
             Signal.KEY_OFF: secured.get("key_off"),
             Signal.HV_OFF: secured.get("hv_off"),
-            Signal.LOCKS_OPEN: bool(heads) and all(head == Head.OPEN for head in heads),
+            Signal.LOCKS_OPEN: bool(heads) and all(head == LockHead.OPEN for head in heads),
             Signal.LOCKS_CLOSED: truck is not None and cell.locks_closed(truck),
             Signal.SEAT_1_OCCUPIED: seat(1),
             Signal.SEAT_2_OCCUPIED: seat(2),

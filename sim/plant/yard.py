@@ -19,7 +19,6 @@ from swap.places import vehicle_place
 HEADS_PER_SEAT = 4
 POSITION_TOLERANCE_MM = 50.0
 """The gantry's guides take up this much; assumed."""
-ROLL_MM = 150.0
 
 SECURE_AFTER_S = {"gear_neutral": 1.0, "handbrake_on": 2.0, "key_off": 3.0, "hv_off": 4.0}
 """What the driver does after stopping, in seconds; assumed."""
@@ -37,7 +36,7 @@ class TruckPlace(StrEnum):
     LANE = "lane"
 
 
-class Head(StrEnum):
+class LockHead(StrEnum):
     """True state of one locking head."""
 
     OPEN = "open"
@@ -63,7 +62,7 @@ class Truck:
     secure_us: dict[str, int] = field(default_factory=dict)
     """When the driver will have done each thing that he has still to do."""
     offset_mm: float = 0.0
-    heads: list[Head] = field(default_factory=list)
+    heads: list[LockHead] = field(default_factory=list)
     """Locking heads, seat 1 first."""
     link_ok: bool = True
     comes_when_called: bool = True
@@ -97,7 +96,7 @@ class Yard:
                 tag=item.tag,
                 kinds=frozenset(model.pack_kinds),
                 seats=model.packs_per_vehicle,
-                heads=[Head.CLOSED] * (heads_per_seat * model.packs_per_vehicle),
+                heads=[LockHead.CLOSED] * (heads_per_seat * model.packs_per_vehicle),
             )
         return cls(trucks, rack)
 
@@ -242,7 +241,7 @@ class Yard:
             truck.secured = dict(values["secured"])
             truck.secure_us = dict(values["secure_us"])
             if len(values["heads"]) == len(truck.heads):
-                truck.heads = [Head(head) for head in values["heads"]]
+                truck.heads = [LockHead(head) for head in values["heads"]]
 
 
 _TRUCK_FIELDS = (

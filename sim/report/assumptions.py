@@ -1,17 +1,10 @@
 """What each field of a scenario means, for the report's table of assumptions: a phrase by section and field.
 
-The phrases are marked for the catalogue (`sim/locale`). "–" stands for a field that is not set.
+The phrases are marked for the catalogue (`locale`). "–" stands for a field that is not set.
 """
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
-
-from pydantic import BaseModel
-
-from sim.scenario.file import Scenario
 from swap.words import N_
 
 UNSEEN = frozenset({"folder", "vehicle_ids"})
@@ -262,26 +255,3 @@ CHOICES: dict[str, dict[str, str]] = {
 """Words for the values of fields that take one of a few."""
 
 YES_NO = {True: N_("yes"), False: N_("no")}
-
-
-def section_types(of: type[BaseModel] = Scenario) -> Iterator[type[BaseModel]]:
-    """The classes of all sections of a scenario, each once, `of` first."""
-    seen: list[type[BaseModel]] = [of]
-    for section in seen:
-        yield section
-        for field in section.model_fields.values():
-            seen += [found for found in _models(field.annotation) if found not in seen]
-
-
-def choices_of(section: type[BaseModel], name: str) -> tuple[str, ...]:
-    """The texts that a field may hold when these are listed in its type; else none."""
-    annotation = section.model_fields[name].annotation
-    return tuple(str(value) for value in get_args(annotation)) if get_origin(annotation) is Literal else ()
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) in (tuple, dict, Annotated, Union, types.UnionType):
-        return [found for part in get_args(annotation) for found in _models(part)]
-    return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sim.scenario.file import Scenario
 from sim.study.study import RunResult
@@ -26,11 +26,6 @@ class Design:
         return (
             f"{self.packs} packs, {self.chargers} chargers, {self.transformer_kva:g} kVA, {self.lanes} lane(s){storage}"
         )
-
-    def with_level(self, name: str, level: float) -> Design:
-        """The same with another amount of one resource."""
-        whole = name in ("packs", "chargers", "lanes")
-        return Design(**(asdict(self) | {name: int(level) if whole else level}))
 
     def differs_in(self, other: Design, name: str) -> bool:
         """Whether the amounts of one resource differ."""

@@ -115,17 +115,6 @@ def ratio_estimate(numerators: Sequence[float], denominators: Sequence[float], c
     return Estimate(ratio, error, count, confidence)
 
 
-def batch_means(series: Values, batches: int = 20) -> Floats:
-    """Means of equal consecutive batches of one long run; the first values that fill none are left out."""
-    data = np.asarray(series, dtype=float)
-    length = data.size // batches
-    if length == 0:
-        raise ValueError(f"{data.size} values do not fill {batches} batches")
-    tail: Floats = data[data.size - length * batches :].reshape(batches, length)
-    means: Floats = tail.mean(axis=1)
-    return means
-
-
 def mser5(series: Values) -> int:
     """How many of the first values to leave out as warm-up: a multiple of 5, at most half of them.
 

@@ -7,7 +7,7 @@ processes, and two stations under one seed see the same trucks (common random nu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -295,8 +295,3 @@ def run_study(
         values = {"count": len(runs), "half_width": half_width}
         notes.append(Note(N_("{count} replications for a half-width of {half_width:g}"), values))
     return StudyResult(scenario, used_seed, length, warmup, tuple(runs), confidence, tuple(notes))
-
-
-def pooled_waits_min(results: Sequence[RunResult]) -> NDArray[np.float32]:
-    """Waits of all replications, sorted."""
-    return np.sort(np.concatenate([run.waits_min for run in results]))

@@ -37,10 +37,6 @@ class Flag(StrEnum):
     person corrects it."""
 
 
-NEEDS_PERSON = frozenset({Flag.UNMEASURED, Flag.IMPLAUSIBLE})
-"""Flags of bills that a person should look at."""
-
-
 @dataclass(frozen=True, slots=True)
 class SeatEnergy:
     """The readings of one seat."""

@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential
 
 from swap.commerce.billing import NotBilled, Tariff, run_commerce
 from swap.config.station_file import StationConfig
+from swap.errors import DatabaseAway
 from swap.store import Store
 
 PERIOD_S = 1.0
@@ -126,6 +127,9 @@ class Commerce:
 
     def _failed(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, DatabaseAway):
+            log.warning("commerce waits: %s", error)
+            return  # no fault of commerce, nor could it be stored
         if self._trouble is None:
             log.error("commerce fails and is tried again", exc_info=error)
         self._trouble = str(error) or type(error).__name__

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from battery_bms.config import BaySection, MeterSection, PackKindSection, RackDeviceSection
 from robotics.config import LaneSection
-from robotics.modbus_link.config import Identifier, Section
 from scheduler.config import ChargingSection, TariffSection
+from scheduler.sections import Identifier, Section
+
+
+def _known_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"{value!r} is no IANA time zone; use a name such as Asia/Shanghai")
+    return value
+
+
+ZoneName = Annotated[str, AfterValidator(_known_zone)]
+"""IANA name of a time zone."""
 
 
 class StationSection(Section):
@@ -24,16 +34,9 @@ class StationSection(Section):
     id: Identifier
     name_zh: str
     name_en: str
-    timezone: str = "Asia/Shanghai"
+    timezone: ZoneName = "Asia/Shanghai"
     operator: Identifier = "operator"
     """Party that runs the station and is paid for energy and service."""
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError(f"{value!r} is no IANA time zone; use a name such as Asia/Shanghai")
-        return value
 
     @property
     def zone(self) -> ZoneInfo:
@@ -135,8 +138,6 @@ class OperationSection(Section):
 
     vehicle_wait_s: float = Field(default=300.0, gt=0, le=7200)
     """A truck called into the lane and not in position after this long gives its place up."""
-    person_names: tuple[str, ...] = ()
-    """Unused until roles exist; confirmations carry the name given with the request."""
     max_identify_s: float = Field(default=60.0, gt=0, le=600)
     """A pack set down whose BMS does not answer within this is quarantined."""
 

@@ -20,7 +20,6 @@ from battery_bms.limits import (
     ThermalWatch,
     alarm_names,
     judge,
-    release_thermal,
     watch_thermal,
 )
 from battery_bms.port import ChargerState, PackReading
@@ -224,13 +223,12 @@ def test_smoke_between_two_readings_counts() -> None:
     assert len(watch.readings) == 1
 
 
-def test_latched_stays_until_released() -> None:
+def test_latched_stays_latched() -> None:
     watch = run(run(ThermalWatch(), [25.0] * 60), [27.0, 29.0, 31.0, 33.0])
     assert watch.latched
     assert (watch.readings[-1].at - watch.readings[0].at).total_seconds() == RULE.window_s
     assert run(watch, [20.0] * 100) == watch
     assert watch_thermal(watch, replace(GOOD, present=False, pack_id=None), RULE) == watch
-    assert release_thermal(watch) == ThermalWatch()
 
 
 def test_history_belongs_to_one_pack() -> None:

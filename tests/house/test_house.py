@@ -93,7 +93,6 @@ PLUGINS = {
     "websockets": "uvicorn serves the console's live page with it",
     "python-multipart": "Starlette reads the console's forms with it",
     "tzdata": "zoneinfo reads it where the system has no zone files",
-    "tenacity": "retries of commerce",
 }
 """Dependencies that another one looks for by itself."""
 

@@ -12,7 +12,6 @@ ROOMS = ("api", "sim", "swap", "robotics", "battery_bms", "scheduler")
 ARGUED = {
     "Rack": "the plant's rack, and the part of the study's engine that stands for one",
     "Truck": "the plant's truck, and the study's",
-    "Section": "sections of the station file, and of a scenario file",
     "Station": "the table, the running station that the composition root hands out, and the study's",
     "Tariff": "prices of electricity, and prices of the service",
 }

@@ -10,7 +10,7 @@ ROOMS = ("api", "sim", "swap", "robotics", "battery_bms", "scheduler")
 CURVES = {"exp", "expm1", "log", "log1p", "log10", "log2"}
 CHANCE = {
     "sim/scenario/demand.py": "instants of a Poisson process",
-    "sim/report/tables.py": "steps of a scale",
+    "sim/report/tables.py": "digits of a number on a page",
     "sim/study/stats.py": "quantiles of Student's t",
     "sim/study/swap_times.py": "draws of a gamma distribution",
     "sim/validation/models.py": "exact results of queueing theory",

@@ -1,4 +1,4 @@
-"""The two register layouts of the page, for the peer PLC: command block in, status blocks out."""
+"""The three register layouts of the page, for the peer PLC: command block in, status blocks out."""
 
 import struct
 from abc import ABC, abstractmethod
@@ -54,6 +54,12 @@ class Request:
     seq: int
     done_ack: int
     hold: int
+    # of the fenced layout
+    beat_epoch: int = 0
+    epoch: int = 0
+    ack_epoch: int = 0
+    hold_epoch: int = 0
+    hold_seq: int = 0
 
 
 @dataclass
@@ -66,6 +72,12 @@ class Handshake:
     last_seq: int = 0
     last_code: Answer = Answer.NONE
     accepted: bool = False  # of the flag handshake: from the acceptance to the acknowledgement
+    # of the fenced layout
+    epoch: int = 1
+    done_result: Result = Result.NONE
+    hold: bool = False
+    hold_seq: int = 0
+    refused_owner: int = 0
 
 
 @dataclass
@@ -82,7 +94,7 @@ class Status:
         secured = vehicle is not None and vehicle.secured
         seat_1, seat_2 = (bool(machine.packs.get(seat)) for seat in SEATS)
         return {
-            "estop_ok": machine.estop_ok, "curtain_clear": True, "doors_closed": True, "fire_ok": True,
+            "estop_ok": machine.estop_ok, "curtain_clear": machine.curtain_clear, "doors_closed": True, "fire_ok": True,
             "smoke_ok": True, "power_ok": machine.power_ok, "exit_clear": True, "homed": machine.homed,
             "at_home": machine.at_home, "gripper_loaded": bool(machine.gripper),
             "transfer_occupied": bool(machine.packs.get(TRANSFER)),
@@ -121,10 +133,12 @@ class Layout(ABC):
     def acknowledged(self, request: Request, hand: Handshake) -> bool: ...
 
     answers_while_busy = True
+    fenced = False
 
 
 class SwapCellV1(Layout):
     name = "swap_cell_v1"
+    version = 1
     tank = True
     max_bays = 99
     max_seats = 2
@@ -158,7 +172,7 @@ class SwapCellV1(Layout):
             code, FAULT_LEVEL.get(code, 0), machine.position, status.owner, status.step,
             bits(self.cell_bits, signals), bits(self.vehicle_bits, signals),
             fault_word_1, 0, 0, 0, 0, 0, tag >> 16, tag & 0xFFFF, heads[""], heads["open"], heads["closed"],
-            1, 0x1234, 0x5678,
+            self.version, 0x1234, 0x5678,
         ]  # fmt: skip
         occupied = sum(1 << place - 1 for place in machine.packs if 1 <= place <= machine.bays)
         known = (1 << machine.bays) - 1
@@ -172,6 +186,30 @@ class SwapCellV1(Layout):
 
     def acknowledged(self, request: Request, hand: Handshake) -> bool:
         return request.done_ack != 0 and request.done_ack == hand.done_seq
+
+
+class SwapCellV2(SwapCellV1):
+    """The same machine words; each request carries the epoch in which it was decided."""
+
+    name = "swap_cell_v2"
+    version = 2
+    command_first, command_count = 200, 16
+    fenced = True
+
+    def decode(self, words: Sequence[int]) -> Request:
+        (
+            beat_epoch, claim, beat, epoch, owner, code, source, target, tag_high, tag_low, seq, ack_epoch, done_ack,
+            hold_epoch, hold, hold_seq,
+        ) = words  # fmt: skip
+        return Request(
+            beat, claim, owner, code, source, target, tag_high << 16 | tag_low, seq, done_ack, hold,
+            beat_epoch, epoch, ack_epoch, hold_epoch, hold_seq,
+        )  # fmt: skip
+
+    def encode(self, status: Status) -> dict[int, list[int]]:
+        hand, blocks = status.hand, super().encode(status)
+        fence = [hand.epoch, hand.last_seq, hand.done_result, int(hand.hold), hand.refused_owner]
+        return {**blocks, 0: blocks[0] + fence}
 
 
 class GantryFlagsV1(Layout):
@@ -241,4 +279,4 @@ class GantryFlagsV1(Layout):
         return request.done_ack == 1
 
 
-LAYOUTS: dict[str, type[Layout]] = {layout.name: layout for layout in (SwapCellV1, GantryFlagsV1)}
+LAYOUTS: dict[str, type[Layout]] = {layout.name: layout for layout in (SwapCellV1, SwapCellV2, GantryFlagsV1)}

@@ -82,6 +82,7 @@ class Machine:
     motions: int = 0
     estop_pressed: bool = False
     estop_ok: bool = True
+    curtain_clear: bool = True
     power_ok: bool = True
     faults: set[int] = field(default_factory=set)
 
@@ -91,7 +92,7 @@ class Machine:
 
     @property
     def safe(self) -> bool:
-        return self.estop_ok and self.power_ok
+        return self.estop_ok and self.power_ok and self.curtain_clear
 
     @property
     def secured(self) -> bool:

@@ -1,15 +1,17 @@
 """A PLC of a swap cell, written from the page docs/integrators.md alone.
 
 It shares no line with the station: another Modbus library, and nothing imported from this project but the two
-files beside it, which were written with it. It serves either layout of the page (part A, `swap_cell_v1`; part B4,
-`gantry_flags_v1`), and moves a small machine whose motions take a fraction of a second.
+files beside it, which were written with it. It serves each layout of the page (part A, `swap_cell_v2`; its
+forerunner `swap_cell_v1`; part B4, `gantry_flags_v1`), and moves a small machine whose motions take a fraction of a
+second.
 
     python tests/peer/plc_peer.py --port 5020 --map gantry_flags_v1 --bays 7 --occupied 2,3,5
 
 What it does goes to standard output, one JSON object a line: `listening`, `owner`, `command` (each one judged, with
 its answer), `motion` (each one begun), `end`, `acknowledged`, `bad_write` (a write outside the command block).
 
-The panel of the cell: SIGUSR2 presses and releases the e-stop, SIGUSR1 is the person who confirms at the cell.
+The panel of the cell: SIGUSR2 presses and releases the e-stop, SIGHUP breaks and clears the light curtain, SIGUSR1 is
+the person who confirms at the cell.
 With `--retain FILE` the retentive memory and the places of the packs outlive the process; a start with that file
 is a return of the power.
 
@@ -32,10 +34,10 @@ from typing import TYPE_CHECKING, Any
 from pyModbusTCP.server import DataBank, DataHandler, ModbusServer
 
 if TYPE_CHECKING:  # a script finds its neighbours by their bare names, the type checker by these
-    from tests.peer.peer_layouts import LAYOUTS, Handshake, Layout, Request, Status, SwapCellV1
+    from tests.peer.peer_layouts import LAYOUTS, Handshake, Layout, Request, Status, SwapCellV2
     from tests.peer.peer_machine import ESTOP_PRESSED, POWER_LOST, SEATS, TANK, Answer, Command, Machine, Result, State
 else:
-    from peer_layouts import LAYOUTS, Handshake, Layout, Request, Status, SwapCellV1
+    from peer_layouts import LAYOUTS, Handshake, Layout, Request, Status, SwapCellV2
     from peer_machine import ESTOP_PRESSED, POWER_LOST, SEATS, TANK, Answer, Command, Machine, Result, State
 
 SCAN_S = 0.01
@@ -87,11 +89,17 @@ class Plc:
         self.next_beat = self.silent_since = self.vehicle_stopped = 0.0
         self.retained = ""
         self.person_confirms = False
+        self.paused_since: float | None = None
+        self.tripped = False
+        self.first_command = self.first_hold = True
         if retain is not None and retain.exists():
             self.power_returns(json.loads(retain.read_text(encoding="utf-8")))
+        bank.set_holding_registers(layout.command_first, [0] * layout.command_count)
         request = self.request()
-        self.seen = (request.seq, request.owner)
+        self.seen = (request.seq, request.owner, request.epoch)
         self.beat_seen = request.heartbeat
+        self.ack_seen = (request.done_ack, request.ack_epoch)
+        self.hold_seen = (request.hold_seq, request.hold_epoch)
         if self.hand.active_seq:
             self.ends(Result.ABORTED)
 
@@ -100,7 +108,9 @@ class Plc:
         self.hand = Handshake(
             hand["ack_seq"], Answer(hand["ack_code"]), hand["active_seq"], hand["done_seq"], Result(hand["result"]),
             hand["last_seq"], Answer(hand["last_code"]), hand["accepted"],
+            hand["epoch"], Result(hand["done_result"]), hand["hold"], hand["hold_seq"],
         )  # fmt: skip
+        self.new_epoch()
         self.machine.packs = {int(place): pack for place, pack in kept["packs"].items()}
         self.machine.power_ok = False
         self.machine.faults.add(POWER_LOST)
@@ -124,17 +134,20 @@ class Plc:
         if now >= self.next_beat:
             self.heartbeat = self.heartbeat + 1 & 0xFFFF
             self.next_beat = now + HEARTBEAT_S
-        self.ownership(request, now)
-        self.panel()
-        if self.hand.result is not Result.NONE and self.layout.acknowledged(request, self.hand):
-            say("acknowledged", seq=self.hand.done_seq)
-            self.hand.result, self.hand.accepted = Result.NONE, False
-        if request.seq and (request.seq, request.owner) != self.seen:
-            self.seen = (request.seq, request.owner)
+        self.panel(now)
+        if self.layout.fenced:
+            self.fenced_ownership(request, now)
+        else:
+            self.ownership(request, now)
+        self.acknowledgement(request)
+        self.hold_of(request, now)
+        command = (request.seq, request.owner, request.epoch)
+        if request.seq and command != self.seen:
+            self.seen = command
             self.new_command(request, now)
         self.moves(now)
         self.keep()  # before anybody can read it
-        self.publish(request)
+        self.publish()
 
     def ownership(self, request: Request, now: float) -> None:
         before = self.owner
@@ -149,8 +162,77 @@ class Plc:
         if self.owner != before:
             say("owner", owner=self.owner)
 
-    def panel(self) -> None:
+    # What the fenced layout adds: the epoch counts what has happened, and a request of another epoch changes nothing.
+
+    def new_epoch(self) -> None:
+        self.hand.epoch = self.hand.epoch % 65535 + 1
+        self.first_command = self.first_hold = True
+
+    def fenced_ownership(self, request: Request, now: float) -> None:
+        before = self.owner
+        if self.owner and now - self.silent_since > OWNER_SILENT_S:
+            self.owner = 0
+            self.new_epoch()
+        if request.heartbeat != self.beat_seen:
+            self.beat_seen = request.heartbeat
+            if request.beat_epoch == self.hand.epoch:
+                if self.owner == 0 and request.claim:
+                    self.owner = request.claim
+                    self.silent_since = now
+                    self.new_epoch()
+                elif self.owner and request.claim == self.owner:
+                    self.silent_since = now
+                elif self.owner and request.claim == 0:
+                    self.owner = 0
+                    self.new_epoch()
+        if self.owner != before:
+            say("owner", owner=self.owner)
+
+    def acknowledgement(self, request: Request) -> None:
+        hand, seen = self.hand, (request.done_ack, request.ack_epoch)
+        if self.layout.fenced and (seen == self.ack_seen or request.ack_epoch != hand.epoch):
+            self.ack_seen = seen
+            return
+        self.ack_seen = seen
+        if hand.result is not Result.NONE and self.layout.acknowledged(request, hand):
+            say("acknowledged", seq=hand.done_seq)
+            hand.result, hand.accepted = Result.NONE, False
+
+    def hold_of(self, request: Request, now: float) -> None:
+        hand, seen = self.hand, (request.hold_seq, request.hold_epoch)
+        if not self.layout.fenced:
+            withdrawn = hand.hold and not request.hold
+            hand.hold = bool(request.hold)
+        elif request.hold_seq == 0 or seen == self.hold_seen:
+            return
+        else:
+            self.hold_seen = seen
+            late = request.hold_epoch != hand.epoch or not (self.first_hold or ahead(request.hold_seq, hand.hold_seq))
+            say("hold", seq=request.hold_seq, hold=request.hold, late=late)
+            if late:
+                return
+            hand.hold_seq, hand.hold, self.first_hold = request.hold_seq, bool(request.hold), False
+            withdrawn = not hand.hold
+        if withdrawn:
+            self.goes_on(now)
+
+    def goes_on(self, now: float) -> None:
+        """A person has confirmed: a paused motion goes on when its cause is gone."""
+        if self.paused_since is not None and self.machine.curtain_clear and self.motion is not None:
+            self.motion.began += now - self.paused_since
+            self.paused_since = None
+            say("goes_on", seq=self.hand.active_seq)
+
+    def panel(self, now: float) -> None:
         machine = self.machine
+        tripped = machine.estop_pressed or not machine.curtain_clear
+        if tripped and not self.tripped:
+            self.new_epoch()
+        self.tripped = tripped
+        if not machine.curtain_clear and self.motion is not None and self.paused_since is None:
+            self.paused_since = now
+            self.new_epoch()
+            say("paused", seq=self.hand.active_seq)
         if machine.estop_pressed and machine.estop_ok:
             machine.estop_ok = False
             machine.faults.add(ESTOP_PRESSED)
@@ -163,19 +245,31 @@ class Plc:
             if not machine.estop_pressed:
                 machine.estop_ok = True
                 machine.faults.discard(ESTOP_PRESSED)
+            self.goes_on(now)
 
     def new_command(self, request: Request, now: float) -> None:
         hand = self.hand
+        if self.layout.fenced and request.epoch != hand.epoch:
+            say("command", seq=request.seq, owner=request.owner, code=request.code, answer="of another epoch")
+            return
         standing = hand.active_seq != 0 or hand.result is not Result.NONE
         if standing and not self.layout.answers_while_busy:
             say("command", seq=request.seq, owner=request.owner, code=request.code, answer="left alone")
             return
         if request.owner != self.owner or self.owner == 0:
             answer = Answer.OWNER  # the number is not used up
+            if self.layout.fenced:  # and the owner's answer stays
+                hand.refused_owner = request.owner
+                say("command", seq=request.seq, owner=request.owner, code=request.code, answer=int(answer))
+                return
         elif request.seq == hand.last_seq:
             answer = hand.last_code
+        elif self.layout.fenced and not self.first_command and not ahead(request.seq, hand.last_seq):
+            say("command", seq=request.seq, owner=request.owner, code=request.code, answer="an old number")
+            return
         else:
             answer = self.judge(request, standing)
+            self.first_command = False
             hand.last_seq, hand.last_code = request.seq, answer
             if answer is Answer.ACCEPTED:
                 self.starts(request, now)
@@ -189,7 +283,7 @@ class Plc:
         machine = self.machine
         if standing:
             return Answer.BUSY
-        if request.hold:
+        if self.hand.hold:
             return Answer.MODE
         try:
             code = Command(request.code)
@@ -212,7 +306,7 @@ class Plc:
 
     def starts(self, request: Request, now: float) -> None:
         code = Command(request.code)
-        self.hand.active_seq, self.hand.accepted = request.seq, True
+        self.hand.active_seq, self.hand.accepted, self.hand.done_result = request.seq, True, Result.NONE
         self.motion = Motion(code, request.source, request.target, request.tag, now)
         self.machine.start(code, request.target)
         say("motion", seq=request.seq, command=code.name, source=request.source, target=request.target)
@@ -223,7 +317,7 @@ class Plc:
         if vehicle is not None and not leaving and now - self.vehicle_stopped > DRIVER_S:
             vehicle.secured = True
         motion = self.motion
-        if motion is None:
+        if motion is None or self.paused_since is not None:
             return
         if not motion.changed_hands and now - motion.began >= self.motion_s / 2:
             motion.changed_hands = True
@@ -235,22 +329,24 @@ class Plc:
 
     def ends(self, result: Result) -> None:
         hand = self.hand
-        hand.done_seq, hand.active_seq, hand.result = hand.active_seq, 0, result
-        self.motion = None
+        hand.done_seq, hand.active_seq, hand.result, hand.done_result = hand.active_seq, 0, result, result
+        self.motion = self.paused_since = None
         say("end", seq=hand.done_seq, result=int(result))
 
-    def state(self, request: Request) -> State:
+    def state(self) -> State:
         if self.machine.faults:
             return State.ALARM
+        if self.paused_since is not None:
+            return State.PAUSED
         if self.hand.active_seq:
             return State.BUSY
-        if self.owner == 0 or request.hold:
+        if self.owner == 0 or self.hand.hold:
             return State.PAUSED
         return State.READY if self.machine.homed else State.FREE
 
-    def publish(self, request: Request) -> None:
+    def publish(self) -> None:
         step = self.motion.changed_hands + 1 if self.motion else 0
-        status = Status(self.heartbeat, self.state(request), self.owner, step, self.hand, self.machine)
+        status = Status(self.heartbeat, self.state(), self.owner, step, self.hand, self.machine)
         for address, words in self.layout.encode(status).items():
             self.bank.set_holding_registers(address, words)
         packs = self.machine.packs
@@ -260,6 +356,11 @@ class Plc:
         )
 
 
+def ahead(seq: int, last: int) -> bool:
+    """1…32767 ahead around the circle."""
+    return 1 <= (seq - last) & 0xFFFF <= 0x7FFF
+
+
 def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",") if part]
 
@@ -267,7 +368,7 @@ def numbers(text: str) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A PLC of a swap cell")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--map", choices=sorted(LAYOUTS), default=SwapCellV1.name)
+    parser.add_argument("--map", choices=sorted(LAYOUTS), default=SwapCellV2.name)
     parser.add_argument("--bays", type=int, default=7)
     parser.add_argument("--occupied", type=numbers, default=[2, 3, 4, 5, 6, 7], help="bays that hold a pack")
     parser.add_argument("--seats", type=int, default=1, help="seats of the vehicles that come")
@@ -281,7 +382,7 @@ def main() -> None:
     machine = Machine(args.bays, args.seats, layout.tank, {bay: bay for bay in args.occupied})
     bank = DataBank()
     plc = Plc(layout, machine, bank, args.motion_s, args.retain)
-    plc.publish(plc.request())
+    plc.publish()
 
     def confirm(_number: int, _frame: FrameType | None) -> None:
         plc.person_confirms = True
@@ -289,6 +390,10 @@ def main() -> None:
     def estop(_number: int, _frame: FrameType | None) -> None:
         machine.estop_pressed = not machine.estop_pressed
 
+    def curtain(_number: int, _frame: FrameType | None) -> None:
+        machine.curtain_clear = not machine.curtain_clear
+
+    signal.signal(signal.SIGHUP, curtain)
     signal.signal(signal.SIGUSR1, confirm)
     signal.signal(signal.SIGUSR2, estop)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -32,7 +32,7 @@ from robotics.port import (
     Signal,
 )
 from swap.audit import audit
-from swap.events import EventKind
+from swap.messages.events import BillIssued, SwapHeld, SwapStepFailed
 from swap.station.controller import CellOwned
 from swap.tables import Bill, FaultRow, RobotCommandRow, Swap
 from tests.support.robotics.peer import FULL_BAYS, LIMIT_S, PROGRAM, Peer, Run, Wire, powered, until
@@ -40,7 +40,7 @@ from tests.support.sim.plant import code, station
 
 pytestmark = pytest.mark.system
 
-MAPS = ["swap_cell_v1", "gantry_flags_v1"]
+MAPS = ["swap_cell_v2", "swap_cell_v1", "gantry_flags_v1"]
 STEPS = [
     "admitting", "checking", "locating", "verifying", "unlocking", "lifting_old", "storing_old", "fetching_new",
     "placing_new", "locking", "accepting", "homing", "releasing",
@@ -82,11 +82,11 @@ async def test_a_whole_swap_ends_in_one_bill(peer: Peer, tmp_path: Path) -> None
     async with run.running():
         await run.homed()
         swap_id = run.arrive()
-        await run.until(lambda: run.events(EventKind.BILL_ISSUED))
+        await run.until(lambda: run.events(BillIssued.kind))
         await run.until(lambda: peer.said("acknowledged")[-1]["seq"] == peer.said("motion")[-1]["seq"])
 
         assert run.steps() == STEPS
-        assert not [e for e in run.events() if e.kind in (EventKind.SWAP_HELD, EventKind.SWAP_STEP_FAILED)]
+        assert not [e for e in run.events() if e.kind in (SwapHeld.kind, SwapStepFailed.kind)]
         assert peer.motions() == [
             "HOME",
             *("ADMIT", "LOCATE", "UNLOCK", "PICK", "PUT", "PICK", "PUT", "LOCK", "HOME", "RELEASE"),
@@ -200,6 +200,7 @@ async def test_after_a_loss_of_power_nothing_moves_by_itself(peer: Peer, tmp_pat
                 assert (status.done_seq, status.active_seq) == (41, 0)
                 assert status.signals[Signal.POWER_OK] is False
                 assert 1005 in status.fault_codes
+                await shown(station_side, lambda s: s.owner == 7)
                 await station_side.send(RobotCommand(41, CommandCode.HOME))
                 await station_side.acknowledge(41)
                 await shown(station_side, lambda s: s.result is ResultCode.NONE and s.owner != 0)

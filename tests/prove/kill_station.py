@@ -31,7 +31,7 @@ from robotics.plc_robot import PlcRobot
 from robotics.port import CellStatus, RobotCommand
 from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
-from swap.events import EventKind
+from swap.messages.events import ControllerStopped
 from swap.station.controller import CellOwned, StationController
 from swap.station.lanes import LaneRunner
 from swap.station.lease import ControllerRunning
@@ -120,21 +120,21 @@ def mortal_robot(watch: Watch) -> type[PlcRobot]:
     """A driver whose process dies before or after a request to the PLC."""
 
     class MortalRobot(PlcRobot):
-        async def send(self, command: RobotCommand) -> None:
+        async def send(self, command: RobotCommand, epoch: int | None = None) -> None:
             ours = command.seq == watch.seq
             if ours and watch.at(Moment.STORED):
                 die()
-            await super().send(command)
+            await super().send(command, epoch)
             if ours and watch.at(Moment.SENT):
                 die()
             while ours and watch.at(Moment.RUNNING):
                 if _heard(await self.status(), command.seq):
                     die()
 
-        async def acknowledge(self, seq: int) -> None:
+        async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
             if watch.done and seq == watch.seq and watch.at(Moment.DONE):
                 die()
-            await super().acknowledge(seq)
+            await super().acknowledge(seq, epoch)
 
     return MortalRobot
 
@@ -143,8 +143,8 @@ def counted_lane(chances: Synchronized[int]) -> type[LaneRunner]:
     """A lane that counts its rounds in which nothing but a hold keeps the swap from going on."""
 
     class CountedLane(LaneRunner):
-        async def cycle(self) -> None:
-            await super().cycle()
+        async def act(self) -> None:
+            await super().act()
             context = self.context
             seen = all(context.reading_fresh(bay.id) for bay in context.config.bays if bay.point is not None)
             if seen and self.cell_facts(context.cells[self.lane.id]).fresh:
@@ -158,7 +158,7 @@ class Careless(StationController):
 
     async def recover(self) -> bool:
         """Say that all is well before looking."""
-        await self._tell(EventKind.CONTROLLER_STOPPED, {})
+        await self._tell(ControllerStopped())
         return await super().recover()
 
 

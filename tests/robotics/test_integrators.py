@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from robotics.faults import load_faults
-from robotics.integrators import OTHER_MAP, OWN_MAP, PAGES, Language, render
+from robotics.handshake import limit_sentence, limits_of
+from robotics.integrators import OLD_MAP, OTHER_MAP, OWN_MAP, PAGES, Language, render
 from robotics.modbus_link.registers import load_map
-from robotics.port import CommandCode
+from robotics.port import CommandCode, LinkLimit
 
 DOCS = Path(__file__).parents[2] / "docs"
 LANGUAGES: list[Language] = ["en", "zh"]
@@ -23,16 +24,14 @@ def test_the_committed_page_is_the_generated_one(language: Language) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", [OWN_MAP, OTHER_MAP])
+@pytest.mark.parametrize("name", [OWN_MAP, OLD_MAP, OTHER_MAP])
 def test_every_register_is_on_the_page(name: str, language: Language) -> None:
     page = render(language)
     for entry in load_map(name).entries.values():
         register = str(entry.address) if entry.words == 1 else f"{entry.address}…{entry.last}"
-        row = next((r for r in page.splitlines() if r.startswith(f"| {register} |") and f"`{entry.name}`" in r), "")
-        assert row, entry.name
-        assert entry.type in row
-        assert getattr(entry, language) in row
-        assert all(f"{v.raw} `{v.means}`" in row for v in entry.values)
+        named = [r for r in page.splitlines() if r.startswith(f"| {register} |") and f"`{entry.name}`" in r]
+        said = [entry.type, getattr(entry, language), *(f"{v.raw} `{v.means}`" for v in entry.values)]
+        assert any(all(part in row for part in said) for row in named), entry.name
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -45,6 +44,15 @@ def test_every_command_fault_and_placeholder_is_filled(language: Language) -> No
     for entry in load_map(OWN_MAP).entries.values():
         for bit, fault in entry.faults.items():
             assert f"| `{entry.name}` {bit} | {fault} | `{load_faults()[fault].name}`" in page
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_layout_leaves_open_is_on_the_page_in_a_sentence_each(language: Language) -> None:
+    page = render(language)
+    told = {limit for name in (OWN_MAP, OLD_MAP, OTHER_MAP) for limit in limits_of(load_map(name))}
+    assert told == set(LinkLimit) - {LinkLimit.NO_OWNER}, "the unfenced maps that we ship have owner words"
+    assert all(limit_sentence(limit, language) in page for limit in told)
+    assert len({limit_sentence(limit, language) for limit in LinkLimit}) == len(LinkLimit)
 
 
 def test_both_languages_have_the_same_shape() -> None:

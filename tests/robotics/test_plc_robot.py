@@ -173,7 +173,7 @@ async def test_a_block_that_makes_no_sense_is_not_taken(
     corrupt: dict[str, Any],
     message: str,
 ) -> None:
-    caplog.set_level(logging.DEBUG, "robotics.plc_robot")
+    caplog.set_level(logging.DEBUG, "robotics")
     before = await robot.status()
     plc.corrupt, plc.cell.vehicle_tag = corrupt, 4711
     seconds.value += 2.1

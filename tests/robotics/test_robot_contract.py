@@ -73,6 +73,7 @@ class Rig:
 @pytest.fixture(
     params=[
         "fake",
+        pytest.param("swap_cell_v2", marks=pytest.mark.system),
         pytest.param("swap_cell_v1", marks=pytest.mark.system),
         pytest.param("gantry_flags_v1", marks=pytest.mark.system),
     ]
@@ -186,7 +187,7 @@ async def test_a_second_command_waits_for_the_acknowledgement(rig: Rig) -> None:
 
 @pytest.mark.parametrize(
     "refusal",
-    [AckCode.REFUSED_INTERLOCK, AckCode.REFUSED_MODE, AckCode.REFUSED_PARAMETER, AckCode.REFUSED_OWNER],
+    [AckCode.REFUSED_INTERLOCK, AckCode.REFUSED_MODE, AckCode.REFUSED_PARAMETER],
 )
 async def test_a_refusal_is_reported(rig: Rig, refusal: AckCode) -> None:
     rig.cell.refuse_next = refusal

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import re
+import types
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 from babel.messages.mofile import read_mo
@@ -17,7 +18,7 @@ from openpyxl import load_workbook
 from pydantic import BaseModel
 
 from deploy.catalogues import REPORT, extracted, po_path
-from sim.report.assumptions import CHOICES, FIELDS, UNSEEN, choices_of, section_types
+from sim.report.assumptions import CHOICES, FIELDS, UNSEEN
 from sim.report.report import Report, size_report, study_report
 from sim.report.results import cost_parts, size_values, study_values
 from sim.report.tables import assumption_table, limit_kw_by_hour, number, unit_of, wait_bins, write_tables
@@ -258,6 +259,29 @@ def test_every_field_of_a_scenario_has_a_phrase_and_every_choice_a_word() -> Non
         units = {unit_of(name) for name in fields}
         worded = {unit for unit in units if re.search("yuan|day|year", unit)} | units & {"min"}
         assert worded <= set(UNITS)
+
+
+def section_types(of: type[BaseModel] = Scenario) -> Iterator[type[BaseModel]]:
+    """The classes of all sections of a scenario, each once, `of` first."""
+    seen: list[type[BaseModel]] = [of]
+    for section in seen:
+        yield section
+        for field in section.model_fields.values():
+            seen += [found for found in _models(field.annotation) if found not in seen]
+
+
+def choices_of(section: type[BaseModel], name: str) -> tuple[str, ...]:
+    """The texts that a field may hold when these are listed in its type; else none."""
+    annotation = section.model_fields[name].annotation
+    return tuple(str(value) for value in get_args(annotation)) if get_origin(annotation) is Literal else ()
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (tuple, dict, Annotated, Union, types.UnionType):
+        return [found for part in get_args(annotation) for found in _models(part)]
+    return []
 
 
 def _holds_sections(section: type[BaseModel], name: str) -> bool:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from sim.study.stats import (
-    batch_means,
     difference,
     estimate,
     mser5,
@@ -80,12 +79,6 @@ def test_mser_cuts_a_start_that_is_unlike_the_rest() -> None:
     assert 60 <= mser5(series) <= 400
     assert mser5([rng.gauss(0, 1) for _ in range(2000)]) <= 500
     assert mser5([1.0] * 10) == 0
-
-
-def test_batch_means_leave_the_first_values_over() -> None:
-    assert batch_means([9.0, 1.0, 2.0, 3.0, 4.0], 2).tolist() == [1.5, 3.5]
-    with pytest.raises(ValueError, match="do not fill"):
-        batch_means([1.0], 2)
 
 
 def test_replications_needed_reach_the_half_width() -> None:

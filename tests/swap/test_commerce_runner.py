@@ -78,18 +78,25 @@ def test_a_bad_bill_is_told_once_tried_again_later_and_stops_no_other(bench: Ben
     assert bench.told[1:] == [None]
 
 
+@pytest.mark.parametrize(
+    ("failures", "told"),
+    [
+        ({1: KeyError("a mistake"), 2: KeyError("a mistake")}, ["'a mistake'", None]),
+        ({1: DatabaseAway("gone"), 2: DatabaseAway("gone")}, []),  # that is no fault of commerce
+    ],
+)
 async def test_a_failure_of_all_is_tried_again_and_told_when_it_can_be(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, failures: dict[int, Exception], told: list[str | None]
 ) -> None:
     calls = 0
     done = asyncio.Event()
     real = run_commerce
 
-    def away_twice(*arguments: object, **options: object) -> object:
+    def wrong_at_first(*arguments: object, **options: object) -> object:
         nonlocal calls
         calls += 1
-        if calls <= 2:
-            raise DatabaseAway("gone")
+        if calls in failures:
+            raise failures[calls]
         return real(*arguments, **options)  # type: ignore[arg-type]
 
     async def no_wait(_: float) -> None:
@@ -97,7 +104,7 @@ async def test_a_failure_of_all_is_tried_again_and_told_when_it_can_be(
             done.set()
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(runner, "run_commerce", away_twice)
+    monkeypatch.setattr(runner, "run_commerce", wrong_at_first)
     monkeypatch.setattr(runner, "wait", no_wait)
     bench.tariff.mended = True
     task = asyncio.create_task(bench.commerce.run())
@@ -108,4 +115,4 @@ async def test_a_failure_of_all_is_tried_again_and_told_when_it_can_be(
         with suppress(asyncio.CancelledError):
             await task
     assert bench.bills() == 2
-    assert bench.told == ["the database cannot be used now: gone", None]
+    assert bench.told == told

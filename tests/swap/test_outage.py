@@ -102,7 +102,8 @@ def test_what_the_program_does_wrong_is_not_away() -> None:
         assert not is_away(error)
 
 
-def test_the_controller_goes_before_all_who_wait(store: Store) -> None:
+def test_the_controller_goes_before_all_who_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swap.turns.PATIENCE_S", 1000.0)
     control = store.for_control()
     order: list[str] = []
     inside, let_go = threading.Event(), threading.Event()
@@ -134,6 +135,64 @@ def test_the_controller_goes_before_all_who_wait(store: Store) -> None:
 def _until_waiting(store: Store, count: int) -> None:
     until_s = time.monotonic() + 10
     while len(store._turns._first) + len(store._turns._others) != count:
+        assert time.monotonic() < until_s
+        threading.Event().wait(0.001)
+
+
+def test_nobody_begins_between_two_transactions_of_a_controller() -> None:
+    turns = Turns()
+    with turns.kept():
+        with turns.turn(first=True, wait_s=0):
+            pass
+        with pytest.raises(TurnNotReached), turns.turn(first=False, wait_s=0.01):
+            raise AssertionError("not reached")
+        with turns.turn(first=True, wait_s=0):
+            pass
+    with turns.turn(first=False, wait_s=0):
+        pass
+
+
+def test_who_waits_is_called_when_the_controller_has_nothing_more() -> None:
+    turns = Turns()
+    done = threading.Event()
+
+    def write() -> None:
+        with turns.turn(first=False, wait_s=10):
+            done.set()
+
+    with turns.kept():
+        thread = threading.Thread(target=write)
+        thread.start()
+        _until_others_wait(turns)
+        assert not done.is_set()
+    thread.join(10)
+    assert done.is_set()
+
+
+def test_a_busy_controller_shuts_nobody_out() -> None:
+    turns = Turns()
+    done = threading.Event()
+
+    def write() -> None:
+        with turns.turn(first=False, wait_s=30):
+            done.set()
+
+    thread = threading.Thread(target=write)
+    with turns.kept():
+        with turns.turn(first=True, wait_s=0):
+            thread.start()
+            _until_others_wait(turns)
+        until_s = time.monotonic() + 20
+        while not done.is_set():  # the controller writes without a pause
+            assert time.monotonic() < until_s
+            with turns.turn(first=True, wait_s=20):
+                pass
+    thread.join(10)
+
+
+def _until_others_wait(turns: Turns) -> None:
+    until_s = time.monotonic() + 10
+    while not turns._others:
         assert time.monotonic() < until_s
         threading.Event().wait(0.001)
 

@@ -209,7 +209,8 @@ class ApartDatabase(DirectDatabase):
         job = _Job(work, time.monotonic())
         self._writing.add(job)
         try:
-            done: T = await self._ask(self._writer, job)
+            with self._store.first_in_line():
+                done: T = await self._ask(self._writer, job)
         finally:
             self._writing.discard(job)
             waited_s = time.monotonic() - job.asked_s

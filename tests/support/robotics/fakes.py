@@ -17,6 +17,7 @@ from robotics.port import (
     CellStatus,
     CommandCode,
     ControlMode,
+    LinkLimit,
     LinkLost,
     Location,
     LocationKind,
@@ -71,12 +72,18 @@ class MiniCell:
     run_mode: RunMode = RunMode.AUTO
     heartbeat: int = 0
     owner: int = 0
+    epoch: int = 1
+    last_seq: int = 0
+    first_command: bool = True
     hold: bool = False
+    hold_seq: int = 0
+    first_hold: bool = True
     ack_seq: int = 0
     ack_code: AckCode = AckCode.NONE
     active: RobotCommand | None = None
     done_seq: int = 0
     result: ResultCode = ResultCode.NONE
+    done_result: ResultCode = ResultCode.NONE
     fault_code: int = 0
     fault_level: int = 0
     fault_words: list[int] = field(default_factory=lambda: [0] * 6)
@@ -89,25 +96,44 @@ class MiniCell:
     moves: list[RobotCommand] = field(default_factory=list)
     """Every command that moved something, once each."""
 
-    def claim(self, token: int) -> None:
+    def new_epoch(self) -> None:
+        """A change of the owner, a trip, a pause."""
+        self.epoch = self.epoch % 0xFFFF + 1
+        self.first_command = self.first_hold = True
+
+    def claim(self, token: int, epoch: int | None = None) -> None:
         """A heartbeat of a controller."""
-        if self.frozen:
+        if self.frozen or epoch not in (None, self.epoch):
             return
+        before = self.owner
         if self.owner == 0:
             self.owner = token
         elif token == 0:
             self.owner = 0
+        if self.owner != before:
+            self.new_epoch()
 
     def owner_silent(self) -> None:
         """The owner's heartbeat has not moved for 3 s."""
         self.owner = 0
+        self.new_epoch()
 
-    def submit(self, token: int, command: RobotCommand) -> None:
+    def ask_hold(self, wanted: bool, epoch: int, seq: int) -> None:
+        """A numbered request to hold, or to withdraw it."""
+        if epoch == self.epoch and (self.first_hold or _ahead(seq, self.hold_seq)):
+            self.hold, self.hold_seq, self.first_hold = wanted, seq, False
+
+    def submit(self, token: int, command: RobotCommand, epoch: int | None = None) -> None:
         """The command block has been written."""
         if self.frozen:
             return
         if command.seq == 0 or (command.seq == self.ack_seq and self.ack_code is not AckCode.REFUSED_OWNER):
             return
+        if epoch is not None:
+            old = not self.first_command and not _ahead(command.seq, self.last_seq)
+            if epoch != self.epoch or command.seq == self.last_seq or old:
+                return
+            self.last_seq, self.first_command = command.seq, False
         self.ack_seq = command.seq
         if token != self.owner:
             self.ack_code = AckCode.REFUSED_OWNER
@@ -121,11 +147,12 @@ class MiniCell:
             self.ack_code = AckCode.REFUSED_INTERLOCK
         else:
             self.ack_code = AckCode.ACCEPTED
+            self.done_result = ResultCode.NONE
             self.active, self.state = command, CellState.BUSY
 
-    def acknowledge(self, seq: int) -> None:
+    def acknowledge(self, seq: int, epoch: int | None = None) -> None:
         """`done_ack` has been written."""
-        if seq and seq == self.done_seq and not self.frozen:
+        if seq and seq == self.done_seq and epoch in (None, self.epoch) and not self.frozen:
             self.result = ResultCode.NONE
 
     def tick(self) -> None:
@@ -137,6 +164,7 @@ class MiniCell:
             return
         command, self.active = self.active, None
         self.result, self.fail_next = self.fail_next or ResultCode.DONE, None
+        self.done_result = self.result
         self.done_seq = command.seq
         self.state = CellState.READY
         self.moves.append(command)
@@ -206,8 +234,14 @@ class MiniCell:
             self.signals[Signal.TANK_OCCUPIED] = occupied
 
 
+def _ahead(seq: int, last: int) -> bool:
+    return 1 <= (seq - last) & 0xFFFF <= 0x7FFF
+
+
 class FakeRobot:
-    """A `SwapRobot` without a wire."""
+    """A `SwapRobot` without a wire, whose cell has an epoch."""
+
+    limits: tuple[LinkLimit, ...] = ()
 
     def __init__(
         self,
@@ -262,6 +296,10 @@ class FakeRobot:
             active_seq=cell.active.seq if cell.active else 0,
             done_seq=cell.done_seq,
             result=cell.result,
+            epoch=cell.epoch,
+            last_seq=cell.last_seq,
+            done_result=cell.done_result,
+            hold=cell.hold,
             fault_code=cell.fault_code,
             fault_level=cell.fault_level,
             fault_words=tuple(cell.fault_words),
@@ -275,7 +313,7 @@ class FakeRobot:
         )
         return self._last
 
-    async def send(self, command: RobotCommand) -> None:
+    async def send(self, command: RobotCommand, epoch: int | None = None) -> None:
         """Write a command. Raises LinkLost or Refused."""
         if not 1 <= command.seq <= 65535:
             raise ValueError(f"seq = {command.seq}: allowed 1…65535")
@@ -285,17 +323,17 @@ class FakeRobot:
             raise LinkLost("fake: the request was lost")
         self.sent.append(command)
         self.cell.claim(self.owner_token)
-        self.cell.submit(self.owner_token, command)
+        self.cell.submit(self.owner_token, command, self._current(epoch))
         if not self.stepped:
             self.cell.tick()
         if self.lose_next_answer:
             self.lose_next_answer = False
             raise LinkLost("fake: the answer was lost")
 
-    async def acknowledge(self, seq: int) -> None:
+    async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
         """Write `done_ack`."""
         self._require()
-        self.cell.acknowledge(seq)
+        self.cell.acknowledge(seq, self._current(epoch))
 
     async def hold(self, reason: str) -> None:
         """Ask the cell to hold."""
@@ -303,9 +341,10 @@ class FakeRobot:
         if not self.link_down and self.cell.owner in (0, self.owner_token):
             self.cell.hold = True
 
-    async def resume(self) -> None:
+    async def resume(self, epoch: int | None = None) -> None:
         """Withdraw a hold."""
         self._require()
+        self._current(epoch)
         self.cell.hold = False
 
     async def close(self) -> None:
@@ -316,6 +355,11 @@ class FakeRobot:
     def tick(self) -> None:
         """One scan of the cell; of use when `stepped`."""
         self.cell.tick()
+
+    def _current(self, epoch: int | None) -> int:
+        if epoch not in (None, self.cell.epoch):
+            raise Refused(f"fake: decided in epoch {epoch}, the cell is in {self.cell.epoch}")
+        return self.cell.epoch
 
     def _require(self) -> None:
         if self.link_down:

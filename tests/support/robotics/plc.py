@@ -36,7 +36,8 @@ class MiniPlc:
         self.writes: list[tuple[int, list[int]]] = []
         self.corrupt: dict[str, Value] = {}
         """Values that the PLC shows instead of the true ones."""
-        self._looked_at = (0, 0)
+        self._looked_at = (0, 0, 0)
+        self._seen = ((0, 0), (0, 0), (0, 0))
         self._server: ModbusTcpServer | None = None
 
     @property
@@ -90,18 +91,22 @@ class MiniPlc:
         first, last = self.map.block_span("command")
         given = self.map.decode("command", [self.image[a] for a in range(first, last + 1)])
         places = self.map.handshake.locations
-        self.cell.claim(_int(given, "owner_claim"))
+        fenced = self.map.handshake.style == "fenced"
         commander, seq = _int(given, "cmd_owner"), _int(given, "cmd_seq")
-        self.cell.hold = bool(given["hold"])
-        if self.map.handshake.style == "flags":
-            if given["done_ack"] == 1:
-                self.cell.acknowledge(self.cell.done_seq)
+        if fenced:
+            self._take_fenced(given)
         else:
-            self.cell.acknowledge(_int(given, "done_ack"))
+            self.cell.claim(_int(given, "owner_claim"))
+            self.cell.hold = bool(given["hold"])
+            if self.map.handshake.style == "sequence":
+                self.cell.acknowledge(_int(given, "done_ack"))
+            elif given["done_ack"] == 1:
+                self.cell.acknowledge(self.cell.done_seq)
         meaning = self.map.means("cmd_code", given["cmd_code"])
-        if meaning is None or (commander, seq) == self._looked_at:
+        request = (commander, seq, _int(given, "cmd_epoch"))
+        if meaning is None or request == self._looked_at:
             return
-        self._looked_at = (commander, seq)
+        self._looked_at = request
         self.cell.submit(
             commander,
             RobotCommand(
@@ -111,7 +116,20 @@ class MiniPlc:
                 target=decode_location(places, _int(given, "cmd_target")),
                 vehicle_tag=_int(given, "cmd_vehicle_tag"),
             ),
+            request[2] if fenced else None,
         )
+
+    def _take_fenced(self, given: Mapping[str, Value]) -> None:
+        """Heartbeat, hold and acknowledgement: each acts once, when it is new."""
+        requests = ("cmd_heartbeat", "beat_epoch"), ("hold_seq", "hold_epoch"), ("done_ack", "ack_epoch")
+        beat, hold, ack = ((_int(given, word), _int(given, epoch)) for word, epoch in requests)
+        before, self._seen = self._seen, (beat, hold, ack)
+        if beat != before[0]:
+            self.cell.claim(_int(given, "owner_claim"), beat[1])
+        if hold != before[1]:
+            self.cell.ask_hold(bool(given["hold"]), hold[1], hold[0])
+        if ack != before[2]:
+            self.cell.acknowledge(*ack)
 
     def _show(self) -> None:
         cell, carried = self.cell, self.map.entries
@@ -139,9 +157,20 @@ class MiniPlc:
 
     def _numbers(self) -> dict[str, Value]:
         cell = self.cell
-        return {
+        fence: dict[str, Value] = {}
+        answer = cell.ack_code
+        if self.map.handshake.style == "fenced":
+            fence = {"epoch": cell.epoch, "last_seq": cell.last_seq}
+            fence["done_result"] = self.map.raw_of("done_result", cell.done_result.name.lower())
+            if answer is AckCode.REFUSED_OWNER:
+                answer = AckCode.NONE  # a stranger's refusal leaves the owner's answer alone
+            fence["hold_seen"] = self.map.raw_of("hold_seen", "on" if cell.hold else "off")
+        return fence | {
             "ack_seq": cell.ack_seq,
-            "ack_code": self.map.raw_of("ack_code", cell.ack_code.name.lower()),
+            "ack_code": self.map.raw_of(
+                "ack_code",
+                cell.ack_code.name.lower() if cell.ack_code is not AckCode.REFUSED_OWNER or not fence else "none",
+            ),
             "active_seq": cell.active.seq if cell.active else 0,
             "done_seq": cell.done_seq,
             "result": self.map.raw_of("result", cell.result.name.lower()),
