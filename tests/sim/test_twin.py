@@ -105,6 +105,15 @@ def test_a_bay_given_away_too_soon_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     assert report.difference.study.detail.startswith("L2")
 
 
+def test_packs_of_any_health_are_alike() -> None:
+    """Which pack is fullest, when it is ready and what it holds depend on the health of each pack; they go round."""
+    config = twin_station(bays=5, packs=4, trucks=9, healths_pct=(100.0, 60.0, 82.5, 95.0, 71.0))
+    report = run_twin(twin_scenario(config, 14), config, 0.5, seed=1)
+    assert_same(report, 4)
+    assert report.energy_error < 1e-3
+    assert report.largest_handed_error_kwh < 0.1
+
+
 def test_in_out_works_with_a_full_rack() -> None:
     """The spent pack goes where the charged one came from; no bay has to be empty."""
     config = twin_station(swap_order="in_out", bays=3, packs=3)
