@@ -41,16 +41,16 @@ async def test_a_truck_gets_a_charged_pack_and_one_bill(bench: Bench) -> None:
 
 
 async def test_the_spent_pack_charges_and_is_ready_again(tmp_path: Path, sqlite_url: str) -> None:
-    bench = Bench(tmp_path, station(), url=sqlite_url, speed=20.0)
+    bench = Bench(tmp_path, station(), url=sqlite_url)
     await bench.start()
     await bench.run(5)
     bench.arrive("V1", 30)
-    await bench.run_until(SwapCompleted.kind)
+    await bench.run_until(SwapCompleted.kind, step_s=2)
     with bench.store.reading() as db:
         pack = db.exec(select(Pack).where(Pack.id == "0SXPB280000YQ1G510000011")).one()
         assert pack.bay_id is not None
         spent_kwh = pack.energy_kwh
-    await bench.run_until(PackStateChanged.kind, 7200, 20.0, to="ready", trigger="ready")
+    await bench.run_until(PackStateChanged.kind, 7200, 10.0, to="ready", trigger="ready")
     with bench.store.reading() as db:
         pack = db.exec(select(Pack).where(Pack.id == "0SXPB280000YQ1G510000011")).one()
         assert pack.energy_kwh is not None
