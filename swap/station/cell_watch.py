@@ -196,15 +196,15 @@ class CellWatch:
 
         command = await context.write(store)
         context.last_seq[self.lane.id] = command.seq
-        await self._first(command)
+        await self._first(command, cell.epoch)
 
-    async def _first(self, command: RobotCommand) -> None:
+    async def _first(self, command: RobotCommand, epoch: int) -> None:
         """Send what has just been stored; a homing leaves only if the station may still move."""
         now = self.context.clock.now()
         self._command, self._sent_at = command, now
         self._deadline_at = now + timedelta(seconds=ANSWER_S)
         if command.code is not CommandCode.HOME or self.context.may_move():
-            await self.robot.send(command)
+            await self.robot.send(command, epoch)
 
     @property
     def busy(self) -> bool:
@@ -218,7 +218,7 @@ class CellWatch:
             if due and self._permitted(command.code, facts):
                 self._sent_at = now
                 try:
-                    await self.robot.send(command)
+                    await self.robot.send(command, cell.epoch)
                 except (LinkLost, Refused) as error:
                     log.warning("lane %s: %s", self.lane.id, error)
             return True
@@ -227,7 +227,7 @@ class CellWatch:
         self._command = None
         if cell.done_seq == command.seq:
             try:
-                await self.robot.acknowledge(command.seq)
+                await self.robot.acknowledge(command.seq, cell.epoch)
             except (LinkLost, Refused) as error:
                 log.warning("lane %s: %s", self.lane.id, error)
         if command.code is CommandCode.HOME and result is not Progress.DONE:

@@ -208,6 +208,7 @@ class ThermalRunner:
         after, effects = result
         if after == before and not effects:
             return
+        seen = self.context.cells.get(after.lane_id or "")
         await self._store(before, after, effects)
         if after.over:
             self.procedures.pop(after.bay, None)
@@ -218,7 +219,7 @@ class ThermalRunner:
             self._sent_at[after.bay] = self.context.clock.now()
         lane = self.lanes.get(after.lane_id or "")
         if lane is not None:
-            await self._carry_out(effects, lane.robot, after)
+            await self._carry_out(effects, lane.robot, after, None if seen is None else seen.epoch)
 
     def _loads(self) -> None:
         """Name the lanes whose gripper may hold a hot pack: no swap sets it down."""
@@ -308,17 +309,19 @@ class ThermalRunner:
         )
         set_pack_state(db, pack, PackTrigger.EVACUATE, station_id=station_id, at=now)
 
-    async def _carry_out(self, effects: Sequence[Effect], robot: SwapRobot, procedure: Procedure) -> None:
+    async def _carry_out(
+        self, effects: Sequence[Effect], robot: SwapRobot, procedure: Procedure, epoch: int | None
+    ) -> None:
         """Ask the cell. What it did not take is asked again with the number, a second later."""
         free = self.context.database.opened.is_set()
         for effect in effects:
             try:
                 if isinstance(effect, Acknowledge):
-                    await robot.acknowledge(effect.seq)
+                    await robot.acknowledge(effect.seq, epoch)
                 elif isinstance(effect, WithdrawHold) and free:
-                    await robot.resume()
+                    await robot.resume(epoch)
                 elif isinstance(effect, Send) and free:
-                    await robot.send(effect.command)
+                    await robot.send(effect.command, epoch)
             except (LinkLost, Refused) as error:
                 free = False
                 log.error("evacuation of %s: %s", procedure.bay, error)

@@ -145,7 +145,7 @@ class MemoryWatch(CellWatch):
         stored = self.owner.stored
         seq = next_seq(stored.last_seq, cell.ack_seq, cell.active_seq, cell.done_seq)
         self.owner.stored = replace(stored, last_seq=seq)
-        await self._first(RobotCommand(seq, code))
+        await self._first(RobotCommand(seq, code), cell.epoch)
 
     @property
     def volatile(self) -> tuple[Any, ...]:

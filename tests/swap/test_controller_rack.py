@@ -296,7 +296,7 @@ async def test_a_kill_during_the_evacuation_leaves_the_cell_to_end_it_and_its_en
     bench.seconds += 15  # the lease of the killed controller expires
     bench.build()
     assert await bench.start()
-    await bench.run_until(EventKind.THERMAL, 200, 1.0, stage=Stage.EVACUATED)
+    await bench.run_until(ThermalStep.kind, 200, 1.0, stage=Stage.EVACUATED)
     assert bench.places()[HOT] == "tank"
     assert bench.recorded_places() == bench.places()
     assert [c for what, _, c in bench.motions if what == "accepted"] == [CommandCode.FIRE]
@@ -306,21 +306,21 @@ async def test_a_kill_during_the_evacuation_leaves_the_cell_to_end_it_and_its_en
 async def test_held_by_a_person_a_hot_pack_is_not_carried(bench: Bench) -> None:
     await bench.settled(bench.ask("hold"))
     bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
-    ended = await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.ISOLATED)
+    ended = await bench.run_until(ThermalStep.kind, 60, 1.0, stage=Stage.ISOLATED)
     assert ended.data["bars"] == {"L1": ["person_looked"]}
     await bench.run_while_still(60)
 
 
 async def test_a_hot_pack_left_in_the_gripper_is_no_swaps_to_set_down(bench: Bench) -> None:
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state="storing_old")
+    await bench.run_until(SwapStepStarted.kind, step_s=None, state="storing_old")
     await bench.run(3)
     bench.plant.inject("pack_heats", code(3), c_per_s=1.5)
-    await bench.run_until(EventKind.THERMAL, 300, 1.0, stage=Stage.EVACUATION_STARTED)
+    await bench.run_until(ThermalStep.kind, 300, 1.0, stage=Stage.EVACUATION_STARTED)
     while bench.places()[code(3)] == "bay:A3":
         await bench.tick(1.0)
     bench.plant.inject("estop", "L1")
-    await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.ISOLATED)
+    await bench.run_until(ThermalStep.kind, 60, 1.0, stage=Stage.ISOLATED)
     bench.plant.clear("estop", "L1")
     bench.plant.inject("person_confirms", "L1")
     for _ in range(2):
