@@ -210,7 +210,7 @@ class LiveSide:
 
     def journal(self) -> Side:
         """What the station's own journal says."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             entries = swap_entries(db, self.config.station.id, self.start_at, datetime.max.replace(tzinfo=UTC))
             handed_kwh = handed_by_swap(db, self.config.station.id)
         queued_at = {entry.swap_id: entry.at for entry in entries if entry.kind == SwapQueued.kind}
@@ -255,7 +255,7 @@ class LiveSide:
     def _book(self, number: int) -> None:
         arrival = self.coming[number]
         try:
-            with self.store.transaction() as db:
+            with self.store.station(self.config.station.id) as db:
                 booking = make_booking(
                     db,
                     self.config,

@@ -261,7 +261,7 @@ def _plant(config: StationConfig) -> Plant:
 
 
 def _events(store: Store, config: StationConfig) -> list[tuple[float, tuple[str, str, str]]]:
-    with store.reading() as db:
+    with store.reading_station(config.station.id) as db:
         entries = swap_entries(db, config.station.id, START_AT, START_AT + timedelta(days=1))
     store.close()
     return [
@@ -301,7 +301,7 @@ def _looped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str,
         lease.acquire()
         rack = DirectRack(plant, clock.now, catch_up)
         controller = StationController(
-            StationContext.build(DirectDatabase(store), config, clock),
+            StationContext.build(DirectDatabase(store, config.station.id), config, clock),
             [DirectRobot(plant, lane.id, lease.token, clock.now, catch_up) for lane in config.lanes],
             rack,
             rack,
@@ -313,7 +313,7 @@ def _looped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str,
             await asyncio.sleep(at_s / LOOP_SPEED - loop.time() + begin)
             catch_up()
             plant.arrive(vehicle, [30.0])
-            with store.transaction() as db:
+            with store.station(config.station.id) as db:
                 check_in(db, config, vehicle_id=vehicle, at=clock.now())
         await asyncio.sleep(UNTIL_S / LOOP_SPEED - loop.time() + begin)
         running.cancel()
