@@ -10,6 +10,7 @@ from api.console.view import reason_words
 from api.words import Language
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
+from swap.messages.events import BillIssued, StationModeChanged, SwapCancelled, SwapHeld, SwapReturned
 from swap.reading.lists import get_swap, latest_event_id, list_events
 from swap.reading.records import EventRecord
 from swap.store import Store
@@ -45,20 +46,19 @@ class Announcer:
 
     def _line(self, event: EventRecord) -> str | None:
         text, at = self._language.text, self._language.time_of_day(event.at)
-        if event.kind == "bill.issued" and event.swap_id is not None:
+        if event.kind == BillIssued.kind and event.swap_id is not None:
             return self._swap_line(event.swap_id)
-        if event.kind == "station.mode":
-            mode = self._language.word("mode", str(event.data.get("to")))
-            return f"{at}  {text('Station')}: {mode} ({self._reason(event)}; {event.actor})"
-        if event.kind == "swap.held":
-            return f"{at}  {text('Swap waits for a person')}: {event.swap_id} ({self._reason(event)})"
-        if event.kind in ("swap.returned", "swap.cancelled"):
+        if event.kind == StationModeChanged.kind:
+            changed = StationModeChanged.read(event.data)
+            mode = self._language.word("mode", changed.after)
+            why = reason_words(changed.reason or "–", self._language)
+            return f"{at}  {text('Station')}: {mode} ({why}; {event.actor})"
+        if event.kind == SwapHeld.kind:
+            why = reason_words(SwapHeld.read(event.data).reason, self._language)
+            return f"{at}  {text('Swap waits for a person')}: {event.swap_id} ({why})"
+        if event.kind in (SwapReturned.kind, SwapCancelled.kind):
             return f"{at}  {text('Swap ended without an exchange')}: {event.swap_id}"
         return None
-
-    def _reason(self, event: EventRecord) -> str:
-        """Why, in words."""
-        return reason_words(str(event.data.get("reason") or "–"), self._language)
 
     def _swap_line(self, swap_id: str) -> str:
         with self._store.reading() as db:

@@ -85,6 +85,8 @@ WORDS: dict[str, dict[str, str]] = {
         "fault": N_("fault"),
         "timeout": N_("time limit passed"),
         "check_failed": N_("pre-check failed"),
+        "cell_changed": N_("something happened at the cell between two looks"),
+        "unknown_result": N_("the cell holds a result that is not on record"),
     },
     "check": {
         "authorised": N_("Authorised"),

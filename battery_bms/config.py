@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from battery_bms.limits import PackLimits
-from robotics.modbus_link.config import Identifier, ModbusAddress, Section
+from robotics.modbus_link.config import ModbusAddress
+from scheduler.sections import Identifier, Section
 
 
 class PackKindSection(Section):

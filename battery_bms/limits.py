@@ -18,7 +18,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from battery_bms.port import PackReading
-from robotics.modbus_link.config import Section
+from scheduler.sections import Section
 
 Steps = Annotated[tuple[float, float, float], Field(description="warn (1), limit (2), stop (3)")]
 

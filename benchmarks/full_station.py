@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
-from sim.study.station import StationFlow
+from sim.study.swap_truck import scenario_station
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "yangquan_mine" / "scenario.toml"
 
@@ -32,10 +32,10 @@ class FullRun(NamedTuple):
 
 def run_station(scenario: Scenario, days: float) -> FullRun:
     """The station from its start over `days`."""
-    flow = StationFlow(scenario, 1)
+    station = scenario_station(scenario, 1)
     start_s = process_time()
-    flow.time.run_until(days * 86_400)
-    return FullRun(flow.started, sum(flow.waits), process_time() - start_s)
+    station.run_until(days * 86_400)
+    return FullRun(station.started, sum(station.waits), process_time() - start_s)
 
 
 class OtherProcess:

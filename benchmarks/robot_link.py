@@ -97,7 +97,7 @@ class _Cell(asyncio.Protocol):
 
 
 async def _serve() -> asyncio.Server:
-    register_map = load_map("swap_cell_v1")
+    register_map = load_map("swap_cell_v2")
     return await asyncio.get_running_loop().create_server(lambda: _Cell(register_map), "127.0.0.1", 0, backlog=1000)
 
 
@@ -117,7 +117,7 @@ def _cells_process(pipe: Connection) -> None:
 
 def _robot(port: int) -> PlcRobot:
     cell = CellSection(address=ModbusAddress(port=port))
-    return PlcRobot("L1", cell, load_map("swap_cell_v1"), TOKEN, lambda: datetime.now(UTC))
+    return PlcRobot("L1", cell, load_map("swap_cell_v2"), TOKEN, lambda: datetime.now(UTC))
 
 
 async def _command(robot: PlcRobot, seq: int) -> None:

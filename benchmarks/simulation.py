@@ -24,8 +24,9 @@ from benchmarks.full_station import EXAMPLE, OtherProcess, run_station
 from deploy.compiled import build, has_compiler
 from sim.scenario.load import load_scenario
 from sim.sizing.screening import fifo_starts
-from sim.study.counted_racks import FixedPowerRack
-from sim.study.engine import Flow, FlowRules, StudyTime, Truck
+from sim.study.agenda import Agenda
+from sim.validation.counted_racks import FixedPowerRack
+from sim.validation.flow import Flow, FlowRules, Truck
 
 LANES, PACKS, CHARGERS = 1, 10, 8
 SWAP_S, CHARGE_S, PER_HOUR = 300.0, 3600.0, 7.0
@@ -80,7 +81,7 @@ def naive_simpy(at_s: Sequence[float]) -> list[float]:
 
 def ours_simple(at_s: Sequence[float]) -> list[float]:
     """The study engine with a counting rack."""
-    time = StudyTime()
+    time = Agenda()
     rack = FixedPowerRack(time, PACKS, CHARGERS)
     rack.flow = flow = Flow(
         time, rack, FlowRules(lanes=LANES, averages=False), (Truck(at, CHARGE_S, SWAP_S) for at in at_s)

@@ -6,14 +6,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from robotics.modbus_link.config import Identifier, ModbusAddress, Section
+from robotics.modbus_link.config import ModbusAddress
+from scheduler.sections import Identifier, Section
 
 
 class CellSection(Section):
     """One lane's robot cell: PLC address, register map, and the link's time limits."""
 
     address: ModbusAddress
-    register_map: str = "swap_cell_v1"
+    register_map: str = "swap_cell_v2"
     """Name of a shipped map, or path of a TOML file relative to the station file."""
     poll_s: float = Field(default=0.1, ge=0.02, le=5)
     heartbeat_warn_s: float = Field(default=1.0, gt=0, le=60)

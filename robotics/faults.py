@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from pydantic import Field
 
-from robotics.modbus_link.config import Section
+from scheduler.sections import Section
 
 CATALOGUE = Path(__file__).parent / "faults.toml"
 UNKNOWN_CELL_FAULT = "cell_fault_unknown"

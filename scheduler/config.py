@@ -6,7 +6,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from scheduler.sections import Section
 
 Soc = Annotated[float, Field(ge=0, le=100)]
 
@@ -14,38 +16,34 @@ Soc = Annotated[float, Field(ge=0, le=100)]
 Price = Annotated[Decimal, Field(ge=0, le=10)]
 
 
-class MonthPrice(BaseModel):
+class MonthPrice(Section):
     """The two parts of the price as published for one month."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     energy_price_yuan_per_kwh: Price
     adders_yuan_per_kwh: Price
 
 
-class TariffSection(BaseModel):
+class TariffSection(Section):
     """Where prices come from: a period table and the two parts of the price.
 
     price(t) = energy price × ratio of the period + fixed adders (Shanxi notice 晋发改商品发〔2026〕15号).
     The flat price is published monthly by the grid company and is not in any public table: set it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     profile: str = "shanxi_2026"
     """Name of a shipped period table (shanxi_2026, shanxi_2021, flat) or path of a TOML file."""
     energy_price_yuan_per_kwh: Price = Decimal("0.38")
     adders_yuan_per_kwh: Price = Decimal("0.17")
-    months: dict[Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")], MonthPrice] = {}
+    months: dict[Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")], MonthPrice] = Field(
+        default_factory=dict
+    )
     """Prices of single months, by local month such as "2026-09"; they replace the two above."""
     holidays: tuple[date, ...] = ()
     """Deep-valley days. For every year named here they replace the days of the profile."""
 
 
-class ChargingSection(BaseModel):
+class ChargingSection(Section):
     """Station-wide charging policy; see `scheduler.types.ChargingPolicy` for the meaning of each field."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     offer_soc_pct: Soc = 90.0
     target_soc_pct: Soc = 95.0

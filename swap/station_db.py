@@ -19,7 +19,8 @@ from sqlalchemy.orm import ORMExecuteState, UOWTransaction, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 from sqlmodel import Session, col, select
 
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import AnyEvent
 from swap.tables import (
     Bay,
     Bill,
@@ -112,7 +113,7 @@ class StationDb(Session):
 
     def append(
         self,
-        kind: EventKind,
+        event: AnyEvent,
         *,
         at: datetime,
         actor: str = "controller",
@@ -121,21 +122,19 @@ class StationDb(Session):
         bay_id: str | None = None,
         lane_id: str | None = None,
         cause_seq: int | None = None,
-        data: dict[str, Any] | None = None,
     ) -> StationEvent:
         """Append one event of this station."""
         return append_event(
             self,
+            event,
             station_id=self.station_id,
             at=at,
-            kind=kind,
             actor=actor,
             swap_id=swap_id,
             pack_id=pack_id,
             bay_id=bay_id,
             lane_id=lane_id,
             cause_seq=cause_seq,
-            data=data,
         )
 
     # the rack and its packs
@@ -225,18 +224,18 @@ class StationDb(Session):
 
     # the journal
 
-    def events(self, *kinds: EventKind, after: int = 0) -> Sequence[StationEvent]:
+    def events(self, *kinds: type[AnyEvent], after: int = 0) -> Sequence[StationEvent]:
         """Events after a number, of some kinds where they are given, in order."""
         query = select(StationEvent).where(col(StationEvent.seq) > after)
         if kinds:
-            query = query.where(col(StationEvent.kind).in_([kind.value for kind in kinds]))
+            query = query.where(col(StationEvent.kind).in_([kind.kind for kind in kinds]))
         return self.exec(query.order_by(col(StationEvent.seq))).all()
 
-    def newest_event(self, *kinds: EventKind) -> StationEvent | None:
+    def newest_event(self, *kinds: type[AnyEvent]) -> StationEvent | None:
         """The newest event, of some kinds where they are given."""
         query = select(StationEvent).order_by(col(StationEvent.seq).desc()).limit(1)
         if kinds:
-            query = query.where(col(StationEvent.kind).in_([kind.value for kind in kinds]))
+            query = query.where(col(StationEvent.kind).in_([kind.kind for kind in kinds]))
         return self.exec(query).first()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from api.terminal import text
+from api.terminal import language, text
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -61,6 +61,23 @@ def read_settings(**given: Any) -> Settings:
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def print_open_limits(config: StationConfig) -> None:
+    """Say which cells fence no requests, and what late requests can still do to them."""
+    from robotics.handshake import limit_sentence
+    from swap.station.file_check import open_limits
+
+    for lane_id, (layout, limits) in open_limits(config).items():
+        typer.echo(
+            text(
+                "lane {lane}: the layout {layout} of its cell fences no request. What is left:",
+                lane=lane_id,
+                layout=layout,
+            )
+        )
+        for limit in limits:
+            typer.echo(f"  - {language().pick(limit_sentence(limit, 'zh'), limit_sentence(limit, 'en'))}")
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> None:

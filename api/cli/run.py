@@ -13,6 +13,7 @@ from api.cli.common import (
     Station,
     fail,
     print_json,
+    print_open_limits,
     print_table,
     read_settings,
     read_station,
@@ -60,6 +61,7 @@ def run(
     from api.wiring import run_station
 
     _begin_logging(settings, config)
+    print_open_limits(config)
     raise typer.Exit(run_station(settings, config))
 
 

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from api.cli.common import FOUND, INVALID, OK, Json, Station, fail, print_json, print_table, read_station
+from api.cli.common import (
+    FOUND,
+    INVALID,
+    OK,
+    Json,
+    Station,
+    fail,
+    print_json,
+    print_open_limits,
+    print_table,
+    read_station,
+)
 from api.terminal import LangOption, choose, language, text
 from api.terminal import lang as terminal_lang
 
@@ -34,6 +45,7 @@ def check(
 ) -> None:
     """Is the station file valid (every problem is printed), and do its devices answer?"""
     from swap.config.loading import ConfigError, load_station
+    from swap.station.file_check import open_limits
 
     try:
         config = load_station(station)
@@ -45,7 +57,12 @@ def check(
     answers = _ask_devices(config, station.parent) if devices else ()
     if as_json:
         devices_json = [{"device": a.device, "address": a.address, "ok": a.ok, "detail": a.detail} for a in answers]
-        print_json({"file": str(station), "valid": True, "problems": [], "devices": devices_json})
+        limits = {
+            lane: {"layout": layout, "limits": list(open_)} for lane, (layout, open_) in open_limits(config).items()
+        }
+        print_json(
+            {"file": str(station), "valid": True, "problems": [], "open_limits": limits, "devices": devices_json}
+        )
     else:
         bays = sum(bay.role == "rack" for bay in config.bays)
         charger_kw = sum(bay.charger_kw for bay in config.bays)
@@ -64,6 +81,7 @@ def check(
                 devices=language().word("devices", config.devices),
             )
         )
+        print_open_limits(config)
         if answers:
             print_table(
                 (text("device"), text("address"), text("answers"), text("what it says")),

@@ -1,18 +1,10 @@
-"""Sections every Modbus device shares in the station file."""
+"""The section that every Modbus device has in the station file."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field
-
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
-
-
-class Section(BaseModel):
-    """Base of every section of a station file: frozen, unknown fields refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from scheduler.sections import Section
 
 
 class ModbusAddress(Section):

@@ -11,8 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from robotics.modbus_link.config import Section
 from robotics.modbus_link.words import NUMBER_RANGES, NUMBER_WORDS
+from scheduler.sections import Section
 
 WordOrder = Literal["big", "little"]
 EntryName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]

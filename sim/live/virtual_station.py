@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from battery_bms.pack import PackSpec, time_to_soc_s, time_to_temp_s
-from scheduler.charging import Limit
 from scheduler.tariff import Tariff
 from scheduler.tariff_files import load_tariff
+from scheduler.types import Limit
 from sim.live.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant.plant import Plant
 from sim.plant.rack import US_PER_S

@@ -16,14 +16,14 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from robotics.modbus_link.config import Identifier
-from sim.scenario.base import Factor, Section
+from scheduler.sections import Identifier
+from sim.scenario.base import Factor, ScenarioSection
 from sim.scenario.file import Scenario, StudySection
 from sim.scenario.load import field_problems, load_scenario
 from swap.config.loading import ConfigError, read_toml
 
 
-class NetworkStationSection(Section):
+class NetworkStationSection(ScenarioSection):
     """One station of the network."""
 
     id: Identifier
@@ -34,7 +34,7 @@ class NetworkStationSection(Section):
     """On the demand of its scenario; 0: no fleet has this station on its way, trucks only come from others."""
 
 
-class RoadSection(Section):
+class RoadSection(ScenarioSection):
     """A road, driven both ways. Stations without one between them are reached over others."""
 
     between: tuple[Identifier, Identifier]
@@ -45,7 +45,7 @@ class RoadSection(Section):
     """Driving time one way."""
 
 
-class ChoiceSection(Section):
+class ChoiceSection(ScenarioSection):
     """How a truck that needs a swap chooses its station. A booked truck keeps to its own."""
 
     rule: Literal["home", "queue_and_distance"] = "queue_and_distance"
@@ -60,7 +60,7 @@ class ChoiceSection(Section):
     """State of charge with which a truck must still arrive."""
 
 
-class RebalancingSection(Section):
+class RebalancingSection(ScenarioSection):
     """Moving packs between stations: a carrier brings charged packs and takes as many spent ones back."""
 
     carriers: int = Field(default=0, ge=0, le=50)
@@ -77,7 +77,7 @@ class RebalancingSection(Section):
     """Loading or unloading, at each stop."""
 
 
-class NetworkSection(Section):
+class NetworkSection(ScenarioSection):
     """The whole network file."""
 
     id: Identifier

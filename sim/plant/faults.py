@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from robotics.faults import FaultSource, load_faults
-from robotics.modbus_link.config import Section
+from scheduler.sections import Section
 from sim.plant.fault_acts import ACTS, Acts
 from sim.plant.rack import PlantError
 

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from sim.network.file import NetworkSection
-from sim.scenario.base import Section
+from sim.scenario.base import ScenarioSection
 from sim.scenario.file import Scenario
 
 _HIDDEN = {"folder", "vehicle_ids"}
@@ -38,7 +38,7 @@ def tables(root: type[BaseModel] = Scenario) -> str:
                 continue
             inner, is_list = _section_in(info.annotation)
             where = f"{path}.{name}" if path else name
-            if inner is not None and issubclass(inner, Section):
+            if inner is not None and issubclass(inner, ScenarioSection):
                 todo.append((where, inner, is_list))
                 link = f"section `[[{where}]]`" if is_list else f"section `[{where}]`"
                 lines.append(f"| `{name}` | {_default(info, section=True)} | {link} | {_text(info)} |")

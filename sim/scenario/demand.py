@@ -14,7 +14,7 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from math import log
+from math import log, sqrt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,12 +89,23 @@ class HourlyRates:
         return rate
 
 
+def triangular(drawn: float, low: float, high: float, peak: float) -> float:
+    """The value of a triangular distribution to a draw of 0…1, as in the standard library."""
+    if low == high:
+        return low
+    below = (peak - low) / (high - low)
+    if drawn > below:
+        drawn, below = 1.0 - drawn, 1.0 - below
+        low, high = high, low
+    return low + (high - low) * sqrt(drawn * below)
+
+
 class _Trucks:
     """Gives each arrival its fleet, truck, state of charge and booking."""
 
     def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
         self._pick = stream(seed, replication, Purpose.VEHICLES).random
-        self._soc = stream(seed, replication, Purpose.SOC).triangular
+        self._soc = stream(seed, replication, Purpose.SOC).random
         self._book = stream(seed, replication, Purpose.BOOKINGS).random
         weights = [float(f.vehicles) if f.weight is None else f.weight for f in scenario.fleets]
         total = sum(weights) or 1.0
@@ -119,7 +130,9 @@ class _Trucks:
         vehicle = away.pop(int(self._pick() * longest))
         away.append(vehicle)
         draw = self._soc
-        soc = (draw(low, high, peak),) if packs == 1 else tuple(draw(low, high, peak) for _ in range(packs))
+        soc: tuple[float, ...] = (triangular(draw(), low, high, peak),)
+        if packs > 1:
+            soc += tuple([triangular(draw(), low, high, peak) for _ in range(packs - 1)])
         if self._book_share <= 0 or self._book() >= self._book_share:
             return Arrival(at_s, fleet, model, vehicle, soc, False, True, 0.0, 0.0, convoy, priority)
         from_s = at_s - self._book() * self._window_s

@@ -21,14 +21,14 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator, model_validator
 
 from battery_bms.config import PackKindSection
-from robotics.modbus_link.config import Identifier
 from scheduler.config import ChargingSection, TariffSection
-from sim.scenario.base import DayHours, Factor, Section, Share
+from scheduler.sections import Identifier
+from sim.scenario.base import DayHours, Factor, ScenarioSection, Share
 from sim.scenario.site import DrEventSection, PvSection, StaffSection, StorageSection
 from swap.config.station_file import VehicleModelSection, ZoneName
 
 
-class SocSection(Section):
+class SocSection(ScenarioSection):
     """State of charge at which trucks come: triangular between `min_pct` and `max_pct`."""
 
     min_pct: float = Field(default=15.0, ge=0, le=100)
@@ -48,7 +48,7 @@ class SocSection(Section):
         return (self.min_pct + self.max_pct) / 2 if self.mode_pct is None else self.mode_pct
 
 
-class TripsSection(Section):
+class TripsSection(ScenarioSection):
     """What a truck does between two swaps; used by `demand.mode = "fleet"`."""
 
     km_loaded: float = Field(gt=0, le=500)
@@ -68,14 +68,14 @@ class TripsSection(Section):
     """The truck comes before a trip that would end below this state of charge."""
 
 
-class ShiftSection(Section):
+class ShiftSection(ScenarioSection):
     """Hours in which a fleet works."""
 
     from_hour: float = Field(ge=0, lt=24)
     hours: float = Field(gt=0, le=24)
 
 
-class FleetSection(Section):
+class FleetSection(ScenarioSection):
     """A fleet that swaps here."""
 
     id: Identifier
@@ -91,7 +91,7 @@ class FleetSection(Section):
     """Higher is served first."""
 
 
-class ConvoySection(Section):
+class ConvoySection(ScenarioSection):
     """Trucks that come together, for instance from one shovel."""
 
     share: Share = 0.0
@@ -118,7 +118,7 @@ class ConvoySection(Section):
         return 1 + self.share * (convoy - 1)
 
 
-class DemandSection(Section):
+class DemandSection(ScenarioSection):
     """When trucks come."""
 
     mode: Literal["profile", "fleet", "trace"] = "profile"
@@ -139,14 +139,14 @@ class DemandSection(Section):
     """Begin anew when the trace ends, whole days later."""
 
 
-class EnergyUsePoint(Section):
+class EnergyUsePoint(ScenarioSection):
     """Energy use at a temperature, relative to mild weather."""
 
     temp_c: float = Field(ge=-60, le=60)
     factor: float = Field(gt=0, le=5)
 
 
-class ClimateSection(Section):
+class ClimateSection(ScenarioSection):
     """Outside temperature and what it does."""
 
     mean_c_by_month: tuple[float, ...] = Field(default=(15.0,) * 12, min_length=12, max_length=12)
@@ -167,7 +167,7 @@ class ClimateSection(Section):
     """A truck's own heating keeps its pack at least this warm."""
 
 
-class SwapTruckSection(Section):
+class SwapTruckSection(ScenarioSection):
     """Mobile swapping: each lane is a swap truck that carries packs to the vehicles from a central rack."""
 
     packs: int = Field(ge=1, le=20)
@@ -180,7 +180,7 @@ class SwapTruckSection(Section):
     """The swap truck drives to the rack when it has fewer charged packs than this left, and leaves with no fewer."""
 
 
-class EquipmentSection(Section):
+class EquipmentSection(ScenarioSection):
     """What the station has. `swap size` varies the marked fields (*)."""
 
     lanes: int = Field(default=1, ge=1, le=20)
@@ -231,7 +231,7 @@ class EquipmentSection(Section):
         return self.bay_count if self.chargers is None else min(self.chargers, self.bay_count)
 
 
-class FailureSection(Section):
+class FailureSection(ScenarioSection):
     """Failures, exponential times. 0 hours between failures means the thing does not fail."""
 
     robot_mtbf_h: float = Field(default=0.0, ge=0)
@@ -244,7 +244,7 @@ class FailureSection(Section):
     pack_inspection_h: float = Field(default=24.0, gt=0)
 
 
-class BookingHabitSection(Section):
+class BookingHabitSection(ScenarioSection):
     """Trucks that book a window before they come."""
 
     share: Share = 0.0
@@ -256,7 +256,7 @@ class BookingHabitSection(Section):
     """Length of the window; the truck comes somewhere inside it."""
 
 
-class PatienceSection(Section):
+class PatienceSection(ScenarioSection):
     """Trucks that do not wait for ever."""
 
     balk_at: int | None = Field(default=None, ge=1, le=1000)
@@ -267,7 +267,7 @@ class PatienceSection(Section):
     """Places in the yard and the lanes; a truck that finds none drives on."""
 
 
-class PromiseSection(Section):
+class PromiseSection(ScenarioSection):
     """The service promise."""
 
     wait_limit_min: float = Field(default=10.0, gt=0, le=1440)
@@ -277,7 +277,7 @@ class PromiseSection(Section):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
 
-class CostSection(Section):
+class CostSection(ScenarioSection):
     """Yearly cost; capital by annuity."""
 
     interest: float = Field(default=0.05, ge=0, le=0.5)
@@ -305,7 +305,7 @@ class CostSection(Section):
     """One person for one hour of `[[staff.shifts]]`."""
 
 
-class StudySection(Section):
+class StudySection(ScenarioSection):
     """Defaults of `swap simulate` and `swap size`; the command line overrides."""
 
     start_on: date = date(2026, 1, 5)
@@ -317,7 +317,7 @@ class StudySection(Section):
     seed: int = Field(default=1, ge=0)
 
 
-class SizingSection(Section):
+class SizingSection(ScenarioSection):
     """Where `swap size` looks."""
 
     packs: tuple[int, ...] = ()
@@ -328,7 +328,7 @@ class SizingSection(Section):
     storage_kwh: tuple[float, ...] = ()
 
 
-class Scenario(Section):
+class Scenario(ScenarioSection):
     """The whole scenario file, after the station file it names has been merged in."""
 
     id: Identifier

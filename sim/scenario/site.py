@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from scheduler.storage import one_way_efficiency
-from sim.scenario.base import Section, Share
+from sim.scenario.base import ScenarioSection, Share
 
 
-class PvSection(Section):
+class PvSection(ScenarioSection):
     """Photovoltaics on site."""
 
     peak_kw: float = Field(default=0.0, ge=0, le=100_000)
@@ -18,7 +18,7 @@ class PvSection(Section):
     """Full-load hours a year."""
 
 
-class StorageSection(Section):
+class StorageSection(ScenarioSection):
     """Stationary storage on site (*)."""
 
     energy_kwh: float = Field(default=0.0, ge=0, le=1_000_000)
@@ -44,7 +44,7 @@ class StorageSection(Section):
         return self.model_copy(update={"energy_kwh": energy_kwh, "power_kw": power_kw})
 
 
-class DrEventSection(Section):
+class DrEventSection(ScenarioSection):
     """Demand response: import limited on every day of the months given."""
 
     from_hour: float = Field(ge=0, lt=24)
@@ -55,7 +55,7 @@ class DrEventSection(Section):
     months: tuple[Annotated[int, Field(ge=1, le=12)], ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
 
 
-class StaffShiftSection(Section):
+class StaffShiftSection(ScenarioSection):
     """Hours in which people attend the lanes, in every week."""
 
     from_hour: float = Field(ge=0, lt=24)
@@ -67,7 +67,7 @@ class StaffShiftSection(Section):
     people: int = Field(default=1, ge=1, le=100)
 
 
-class StaffSection(Section):
+class StaffSection(ScenarioSection):
     """Who attends the lanes, and when. Outside no swap starts, a running one ends, charging goes on."""
 
     shifts: tuple[StaffShiftSection, ...] = ()

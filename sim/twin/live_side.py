@@ -25,7 +25,7 @@ from sim.world.world import World
 from swap.commerce.bookings import make_booking
 from swap.config.station_file import StationConfig
 from swap.errors import SwapError
-from swap.events import EventKind
+from swap.messages.events import SwapDispatched, SwapQueued
 from swap.places import bay_place
 from swap.reading.recording import SwapEntry, handed_by_swap, swap_entries
 from swap.station.sequence.recipe import Place, StepRow, StepTable
@@ -211,13 +211,13 @@ class LiveSide:
         with self.store.reading() as db:
             entries = swap_entries(db, self.config.station.id, self.start_at, datetime.max.replace(tzinfo=UTC))
             handed_kwh = handed_by_swap(db, self.config.station.id)
-        queued_at = {entry.swap_id: entry.at for entry in entries if entry.kind == EventKind.SWAP_QUEUED}
+        queued_at = {entry.swap_id: entry.at for entry in entries if entry.kind == SwapQueued.kind}
         return Side(
             tuple(self._event(entry) for entry in entries),
             {
                 self.number_of[entry.swap_id]: (entry.at - queued_at[entry.swap_id]).total_seconds()
                 for entry in entries
-                if entry.kind == EventKind.SWAP_DISPATCHED
+                if entry.kind == SwapDispatched.kind
             },
             {self.number_of[swap_id]: kwh for swap_id, kwh in handed_kwh.items()},
             self.charged_kwh,
@@ -226,10 +226,10 @@ class LiveSide:
     def _event(self, entry: SwapEntry) -> TwinEvent:
         kind = entry.kind.removeprefix("swap.")
         detail = ""
-        if kind == DISPATCHED:
-            detail = called(str(entry.lane_id), entry.data["from"], entry.data["to"])
+        if isinstance(entry.said, SwapDispatched):
+            detail = called(str(entry.lane_id), entry.said.from_bays, entry.said.to_bays)
         elif kind not in (QUEUED, COMPLETED):
-            detail = str(entry.data.get("state", ""))
+            detail = getattr(entry.said, "state", None) or ""
         vehicle = str(self.coming[self.number_of[entry.swap_id]].vehicle_id)
         return TwinEvent((entry.at - self.start_at).total_seconds(), kind, vehicle, detail)
 

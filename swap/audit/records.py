@@ -13,9 +13,9 @@ from sqlalchemy import Text, type_coerce
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, SQLModel, col, select
 
-from swap.events import EventKind
 from swap.journal.chain import Entry, Verdict, walk
 from swap.journal.heads import Head, Outline
+from swap.messages.events import AnyEvent, Event, JournalEpoch, read_event
 from swap.tables import (
     Bay,
     Bill,
@@ -34,6 +34,7 @@ from swap.tables import (
 
 K = TypeVar("K")
 V = TypeVar("V")
+E = TypeVar("E", bound=Event)
 Row = TypeVar("Row", bound=SQLModel)
 
 Legality = Callable[[str | None, int, Sequence[tuple[str, str]]], str | None]
@@ -92,7 +93,9 @@ class Records:
     chains: dict[str, Verdict]
     """By station: what a walk along its chain found."""
     unreadable: list[str]
-    """Events whose data is no JSON object; they count as empty."""
+    """Events whose data does not fit their kind."""
+    messages: dict[tuple[str, int], AnyEvent]
+    """What the events say, by station and number, but for the unreadable ones."""
     by_swap: dict[str, list[StationEvent]]
     by_pack: dict[str, list[StationEvent]]
 
@@ -108,12 +111,18 @@ class Records:
         stations = {row.id: row for row in rows(Station, col(Station.id))}
         events: list[StationEvent] = []
         unreadable: list[str] = []
+        messages: dict[tuple[str, int], AnyEvent] = {}
         chains = {}
         for station in stations:
-            journal = _kept(_stored(db, station), events, unreadable)
+            journal = _kept(_stored(db, station), events)
             chains[station] = walk(journal)
             for _ in journal:  # a walk ends at the first break; the other checks look at all
                 pass
+        for event in events:
+            try:
+                messages[event.station_id, event.seq] = read_event(event.kind, event.data)
+            except ValueError:
+                unreadable.append(f"station {event.station_id}, event {event.seq} ({event.kind}) is not understood")
         return cls(
             legal=legal,
             heads=heads,
@@ -133,13 +142,19 @@ class Records:
             events=events,
             chains=chains,
             unreadable=unreadable,
+            messages=messages,
             by_swap=grouped((e for e in events if e.swap_id), lambda e: e.swap_id or ""),
             by_pack=grouped((e for e in events if e.pack_id), lambda e: e.pack_id or ""),
         )
 
-    def of_kind(self, *kinds: EventKind) -> list[StationEvent]:
-        """The events of some kinds, in order."""
-        return [event for event in self.events if event.kind in kinds]
+    def said(self, row: StationEvent) -> AnyEvent | None:
+        """What an event says; None for one that is not understood, which `journal_understood` tells of."""
+        return self.messages.get((row.station_id, row.seq))
+
+    def told(self, *models: type[E], of: Iterable[StationEvent] | None = None) -> list[tuple[StationEvent, E]]:
+        """The events of some models with what they say, in order: all, or those of some rows."""
+        pairs = ((row, self.said(row)) for row in (self.events if of is None else of))
+        return [(row, said) for row, said in pairs if isinstance(said, models)]
 
     def exchanged(self, swap_id: str) -> list[SwapSeat]:
         """The seats that a swap exchanged."""
@@ -157,7 +172,7 @@ class Records:
     def outline(self, station_id: str) -> Outline:
         """A station's journal as heads are compared with it."""
         own = [event for event in self.events if event.station_id == station_id]
-        began = [(event.epoch, event.seq) for event in own if event.kind == EventKind.JOURNAL_EPOCH]
+        began = [(event.epoch, event.seq) for event in own if event.kind == JournalEpoch.kind]
         return Outline({event.seq: (event.epoch, event.hash) for event in own}, began)
 
 
@@ -172,22 +187,17 @@ def _stored(db: Session, station_id: str) -> Iterator[tuple[Entry, str]]:
         yield Entry(*row[:-1]), row[-1]
 
 
-def _kept(
-    stored: Iterable[tuple[Entry, str]], events: list[StationEvent], unreadable: list[str]
-) -> Iterator[tuple[Entry, str]]:
+def _kept(stored: Iterable[tuple[Entry, str]], events: list[StationEvent]) -> Iterator[tuple[Entry, str]]:
     """Passes a journal on, and keeps its events as the checks look at them."""
     for entry, own_hash in stored:
-        events.append(_event(entry, own_hash, unreadable))
+        events.append(_event(entry, own_hash))
         yield entry, own_hash
 
 
-def _event(entry: Entry, own_hash: str, unreadable: list[str]) -> StationEvent:
+def _event(entry: Entry, own_hash: str) -> StationEvent:
     try:
         data = json.loads(entry.data)
     except ValueError:
         data = None
-    if not isinstance(data, dict):
-        unreadable.append(f"station {entry.station_id}, event {entry.seq}: its data is no JSON object")
-        data = {}
     fields = {name: getattr(entry, name) for name in Entry.__slots__} | {"data": data, "hash": own_hash}
     return StationEvent(**fields)

@@ -6,10 +6,29 @@ from collections import Counter
 from collections.abc import Sequence
 
 from swap.audit.records import Finding, Legality, Records, grouped
-from swap.events import EventKind
+from swap.commerce.booking_states import BOOKING, BookingStatus
+from swap.messages.events import (
+    BookingEnded,
+    PackMoved,
+    SwapCancelled,
+    SwapCompleted,
+    SwapResumed,
+    SwapReturned,
+    SwapStepDone,
+    SwapStepFailed,
+)
 from swap.places import vehicle_place
 from swap.station.sequence.machine import session_states
-from swap.station.sequence.recipe import CANCELLED, QUEUED, TERMINAL, RecipeError, carried_orders, load_recipe
+from swap.station.sequence.recipe import (
+    CANCELLED,
+    COMPLETED,
+    QUEUED,
+    RETURNED,
+    TERMINAL,
+    RecipeError,
+    carried_orders,
+    load_recipe,
+)
 from swap.station.sequence.session import Phase
 from swap.tables import StationEvent, Swap
 
@@ -17,12 +36,14 @@ __all__ = ["SWAP_CHECKS", "Legality", "legal_by_recipe"]
 
 _SEQ_MAX = 65535
 _END_KIND = {
-    "completed": EventKind.SWAP_COMPLETED,
-    "returned": EventKind.SWAP_RETURNED,
-    "cancelled": EventKind.SWAP_CANCELLED,
+    "completed": SwapCompleted.kind,
+    "returned": SwapReturned.kind,
+    "cancelled": SwapCancelled.kind,
 }
-_STAYS = {EventKind.SWAP_STEP_FAILED, EventKind.SWAP_RESUMED}
-"""Events that may leave a swap in its state."""
+
+
+_CHANGES = (SwapStepDone, SwapStepFailed, SwapResumed, SwapCancelled)
+"""Events that tell of a change of a swap's state."""
 
 
 def legal_by_recipe(recipe: str | None, pack_count: int, steps: Sequence[tuple[str, str]]) -> str | None:
@@ -48,20 +69,25 @@ def legal_by_recipe(recipe: str | None, pack_count: int, steps: Sequence[tuple[s
     return problem
 
 
-def _steps(swap: Swap, events: Sequence[StationEvent]) -> tuple[list[tuple[str, str]], list[str]]:
+def _steps(
+    swap: Swap, events: Sequence[tuple[StationEvent, SwapStepDone | SwapStepFailed | SwapResumed | SwapCancelled]]
+) -> tuple[list[tuple[str, str]], list[str]]:
     """The changes of state that the journal tells of, and where they do not join."""
     state, steps, broken = QUEUED, [], []
-    for event in events:
-        source, following = event.data.get("state"), event.data.get("next")
-        if event.kind == EventKind.SWAP_CANCELLED and state != CANCELLED:
+    for row, event in events:
+        if isinstance(event, SwapCancelled):
+            if state == CANCELLED:
+                continue
             source, following = state, CANCELLED
-        if source is None or following is None or (source == following and event.kind in _STAYS):
-            continue
+        else:
+            source, following = event.state, event.next
+            if source == following and not isinstance(event, SwapStepDone):
+                continue  # tried again, or gone on
         if state == QUEUED and source != QUEUED:
             steps.append((QUEUED, source))  # the dispatch
             state = source
         if source != state:
-            broken.append(f"event {event.seq} starts in {source}, the swap was in {state}")
+            broken.append(f"event {row.seq} starts in {source}, the swap was in {state}")
         steps.append((source, following))
         state = following
     dispatched = swap.dispatched_at is not None
@@ -75,7 +101,7 @@ def _steps(swap: Swap, events: Sequence[StationEvent]) -> tuple[list[tuple[str, 
 def swap_steps_legal(records: Records, found: Finding) -> None:
     """The steps of each swap join, each is one of its recipe's table, and the last leads to its state."""
     for swap in records.swaps.values():
-        steps, broken = _steps(swap, records.by_swap.get(swap.id, []))
+        steps, broken = _steps(swap, records.told(*_CHANGES, of=records.by_swap.get(swap.id, [])))
         found.examined += len(steps)
         problem = records.legal(swap.recipe, swap.pack_count, steps)
         found.violations += [f"swap {swap.id}: {text}" for text in (*broken, *([problem] if problem else []))]
@@ -133,9 +159,7 @@ def commands_match_steps(records: Records, found: Finding) -> None:
         (c.swap_id, c.seq, c.state) for c in records.commands if c.swap_id and c.result == "done"
     )
     steps: Counter[tuple[str | None, int, str]] = Counter(
-        (event.swap_id, event.data["seq"], event.data.get("state", ""))
-        for event in records.of_kind(EventKind.SWAP_STEP_DONE)
-        if event.data.get("seq") is not None
+        (row.swap_id, event.seq, event.state) for row, event in records.told(SwapStepDone) if event.seq is not None
     )
     for key in done.keys() | steps.keys():
         swap_id, seq, state = key
@@ -148,19 +172,19 @@ def commands_match_steps(records: Records, found: Finding) -> None:
 def exchange_in_journal(records: Records, found: Finding) -> None:
     """Each exchanged seat got its new pack by a move of that swap; a completed swap exchanged what its event says."""
     for swap in records.swaps.values():
-        moves = [e for e in records.by_swap.get(swap.id, []) if e.kind == EventKind.PACK_MOVED]
+        moves = records.told(PackMoved, of=records.by_swap.get(swap.id, []))
         for seat in records.exchanged(swap.id):
             place = vehicle_place(swap.vehicle_id, seat.seat)
-            put_on = [e for e in moves if e.pack_id == seat.new_pack_id and e.data.get("to") == place]
+            put_on = [row for row, move in moves if row.pack_id == seat.new_pack_id and move.target == place]
             found.look(
                 seat.new_pack_id and put_on,
                 f"swap {swap.id}, seat {seat.seat}: no move put pack {seat.new_pack_id} there",
             )
-    for event in records.of_kind(EventKind.SWAP_COMPLETED):
-        seats = len(records.exchanged(event.swap_id or ""))
+    for row, event in records.told(SwapCompleted):
+        seats = len(records.exchanged(row.swap_id or ""))
         found.look(
-            seats == event.data.get("seats") and seats > 0,
-            f"swap {event.swap_id} completed with {event.data.get('seats')} seats, {seats} are exchanged",
+            seats == event.seats and seats > 0,
+            f"swap {row.swap_id} completed with {event.seats} seats, {seats} are exchanged",
         )
 
 
@@ -193,20 +217,20 @@ def installed_energy_is_kept(records: Records, found: Finding) -> None:
 def booking_used_once(records: Records, found: Finding) -> None:
     """A booking serves at most one swap, of its own vehicle; its status fits the swap; it ends with one event."""
     users = grouped((s for s in records.swaps.values() if s.booking_id), lambda swap: swap.booking_id or "")
-    ends = Counter(e.data.get("booking_id") for e in records.of_kind(EventKind.BOOKING_ENDED))
+    ends = Counter(event.booking_id for _, event in records.told(BookingEnded))
     for booking in records.bookings.values():
         swaps = users.get(booking.id, [])
         swap = swaps[0] if swaps else None
-        ended = booking.status not in ("booked", "arrived")
-        if booking.status == "arrived" and swap is not None and swap.ended_at is not None:
+        ended = booking.status in BOOKING.ends
+        if booking.status == BookingStatus.ARRIVED and swap is not None and swap.ended_at is not None:
             found.pending += 1
         fits = {
-            "booked": swap is None,
-            "expired": swap is None,
-            "cancelled": swap is None,
-            "arrived": swap is not None,
-            "fulfilled": swap is not None and swap.state == "completed",
-            "failed": swap is not None and swap.state in ("returned", "cancelled"),
+            BookingStatus.BOOKED.value: swap is None,
+            BookingStatus.EXPIRED.value: swap is None,
+            BookingStatus.CANCELLED.value: swap is None,
+            BookingStatus.ARRIVED.value: swap is not None,
+            BookingStatus.FULFILLED.value: swap is not None and swap.state == COMPLETED,
+            BookingStatus.FAILED.value: swap is not None and swap.state in (RETURNED, CANCELLED),
         }.get(booking.status, False)
         own = all(s.vehicle_id == booking.vehicle_id and s.station_id == booking.station_id for s in swaps)
         found.look(
@@ -216,7 +240,7 @@ def booking_used_once(records: Records, found: Finding) -> None:
         )
     unknown = users.keys() - records.bookings.keys()
     found.violations += [f"swap {s.id} uses booking {key}, which does not exist" for key in unknown for s in users[key]]
-    waiting = Counter(b.vehicle_id for b in records.bookings.values() if b.status in ("booked", "arrived"))
+    waiting = Counter(b.vehicle_id for b in records.bookings.values() if b.status not in BOOKING.ends)
     found.violations += [f"vehicle {v} has {count} open bookings" for v, count in waiting.items() if count > 1]
 
 

@@ -24,7 +24,8 @@ from swap.commerce.errors import BillNotReversible
 from swap.commerce.pricing import CENTI_KWH, FEN, UNIT_PRICE, PricedSwap, SeatEnergy, price_swap, to_decimal
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway, InvalidInput, NotFound
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import BillIssued, BillReversed, SwapCompleted
 from swap.reading.lists import get_bill
 from swap.reading.records import BillRecord
 from swap.store import Store
@@ -156,17 +157,11 @@ def reverse_bill(db: Session, bill_id: str, *, at: datetime, name: str, reason: 
     db.flush()
     append_event(
         db,
+        BillReversed(bill_id=reversal.id, reverses=bill_id, total_fen=reversal.total_fen, reason=reason),
         station_id=swap.station_id,
         at=at,
-        kind=EventKind.BILL_REVERSED,
         actor=name,
         swap_id=swap.id,
-        data={
-            "bill_id": reversal.id,
-            "reverses": bill_id,
-            "total_fen": reversal.total_fen,
-            "reason": reason,
-        },
     )
     return get_bill(db, swap.station_id, reversal.id)
 
@@ -266,7 +261,7 @@ def _unbilled(db: Session, station_id: str) -> list[tuple[str, datetime, int]]:
         .join(Bill, (col(Bill.swap_id) == StationEvent.swap_id) & (col(Bill.kind) == SWAP), isouter=True)
         .where(
             StationEvent.station_id == station_id,
-            StationEvent.kind == EventKind.SWAP_COMPLETED.value,
+            StationEvent.kind == SwapCompleted.kind,
             col(StationEvent.swap_id).is_not(None),
             col(Bill.id).is_(None),
         )
@@ -326,17 +321,11 @@ def _issue(
     db.flush()
     append_event(
         db,
+        BillIssued(bill_id=bill.id, bill=kind, total_fen=bill.total_fen, flags=priced.flags),
         station_id=swap.station_id,
         at=at,
-        kind=EventKind.BILL_ISSUED,
         actor=actor,
         swap_id=swap_id,
         cause_seq=cause_seq,
-        data={
-            "bill_id": bill.id,
-            "kind": kind,
-            "total_fen": bill.total_fen,
-            "flags": list(priced.flags),
-        },
     )
     return bill.id

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, col, select
 
 from scheduler.types import StationMode
+from swap.commerce.booking_states import BOOKING, BookingStatus, BookingTrigger
 from swap.commerce.errors import (
     BookingNotUsable,
     BookingOpen,
@@ -30,14 +31,13 @@ from swap.commerce.errors import (
 from swap.commerce.slots import Room, SlotGrid, SlotRange, can_add, next_free
 from swap.config.station_file import StationConfig, VehicleModelSection
 from swap.errors import NotFound
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import BookingEnded, BookingMade, SwapQueued
 from swap.reading.lists import get_booking
 from swap.reading.records import BookingRecord
 from swap.tables import Booking, Pack, Station, Swap, SwapSeat, VehicleRow
 
-BOOKED, ARRIVED, FULFILLED, FAILED = "booked", "arrived", "fulfilled", "failed"
-EXPIRED, CANCELLED = "expired", "cancelled"
-OPEN = (BOOKED, ARRIVED)
+_OPEN = tuple(status.value for status in BOOKING.states if status not in BOOKING.ends)
 
 _NOT_ADMITTING = (StationMode.CLOSED.value, StationMode.FIRE.value)
 
@@ -120,16 +120,15 @@ def make_booking(
     db.flush()
     append_event(
         db,
+        BookingMade(
+            booking_id=booking.id,
+            vehicle_id=vehicle_id,
+            window_start_at=window_start_at,
+            window_end_at=window_end_at,
+        ),
         station_id=station_id,
         at=at,
-        kind=EventKind.BOOKING_MADE,
         actor=actor,
-        data={
-            "booking_id": booking.id,
-            "vehicle_id": vehicle_id,
-            "window_start_at": window_start_at.isoformat(),
-            "window_end_at": window_end_at.isoformat(),
-        },
     )
     return get_booking(db, station_id, booking.id)
 
@@ -145,14 +144,16 @@ def cancel_booking(
     """
     station_id = config.station.id
     booking = _booking(db, station_id, booking_id)
-    if booking.status not in (BOOKED, CANCELLED):
+    status = BookingStatus(booking.status)
+    if status is BookingStatus.CANCELLED:
+        return get_booking(db, station_id, booking_id)
+    if not BOOKING.allows(status, BookingTrigger.CANCEL):
         raise BookingNotUsable(
             f"booking {booking_id} is {booking.status}; only a booked one can be cancelled",
             booking_id=booking_id,
             status=booking.status,
         )
-    if booking.status == BOOKED:
-        _end(db, booking, CANCELLED, at, reason or "cancelled", actor)
+    _end(db, booking, BookingTrigger.CANCEL, at, reason or "cancelled", actor)
     return get_booking(db, station_id, booking_id)
 
 
@@ -161,12 +162,12 @@ def expire_bookings(db: Session, config: StationConfig, at: datetime) -> tuple[s
     limit_at = at - timedelta(minutes=config.bookings.late_grace_min)
     query = select(Booking).where(
         Booking.station_id == config.station.id,
-        Booking.status == BOOKED,
+        Booking.status == BookingStatus.BOOKED,
         Booking.window_end_at < limit_at,
     )
     overdue = db.exec(query.order_by(col(Booking.window_end_at), col(Booking.id))).all()
     for booking in overdue:
-        _end(db, booking, EXPIRED, at, "the truck did not come", "commerce")
+        _end(db, booking, BookingTrigger.EXPIRE, at, "the truck did not come", "commerce")
     return tuple(booking.id for booking in overdue)
 
 
@@ -175,13 +176,15 @@ def settle_arrived(db: Session, station_id: str, at: datetime) -> tuple[str, ...
     query = (
         select(Booking, Swap)
         .join(Swap, col(Swap.booking_id) == Booking.id)
-        .where(Booking.station_id == station_id, Booking.status == ARRIVED, col(Swap.ended_at).is_not(None))
+        .where(
+            Booking.station_id == station_id, Booking.status == BookingStatus.ARRIVED, col(Swap.ended_at).is_not(None)
+        )
         .order_by(col(Swap.ended_at), col(Booking.id))
     )
     ended = db.exec(query).all()
     for booking, swap in ended:
-        status = FULFILLED if swap.state == "completed" else FAILED
-        _end(db, booking, status, at, swap.end_reason or swap.state, "commerce", swap_id=swap.id)
+        trigger = BookingTrigger.FULFIL if swap.state == "completed" else BookingTrigger.FAIL
+        _end(db, booking, trigger, at, swap.end_reason or swap.state, "commerce", swap_id=swap.id)
     return tuple(booking.id for booking, _ in ended)
 
 
@@ -260,17 +263,16 @@ def check_in(
     )
     db.add(swap)
     if booking is not None:
-        booking.status = ARRIVED
+        _move(booking, BookingTrigger.ARRIVE)
     db.flush()
     _add_seats(db, swap)
     append_event(
         db,
+        SwapQueued(booking_id=swap.booking_id, seats=swap.pack_count, vehicle_id=vehicle_id),
         station_id=station_id,
         at=at,
-        kind=EventKind.SWAP_QUEUED,
         actor=actor,
         swap_id=swap.id,
-        data={"booking_id": swap.booking_id, "seats": swap.pack_count, "vehicle_id": vehicle_id},
     )
     return CheckIn(swap.id, swap.booking_id, created=True)
 
@@ -303,7 +305,11 @@ def _booking_to_use(
         raise BookingNotUsable(
             f"booking {booking_id} is not vehicle {vehicle_id}'s", booking_id=booking_id, vehicle_id=vehicle_id
         )
-    problem = f"is {booking.status}" if booking.status != BOOKED else _window_problem(config, booking, at)
+    problem = (
+        f"is {booking.status}"
+        if not BOOKING.allows(BookingStatus(booking.status), BookingTrigger.ARRIVE)
+        else _window_problem(config, booking, at)
+    )
     if problem is not None:
         raise BookingNotUsable(f"booking {booking_id} {problem}", booking_id=booking_id, status=booking.status)
     return booking
@@ -360,7 +366,7 @@ def _rooms(db: Session, config: StationConfig, swap_mode: str) -> list[Room]:
     query = (
         select(Booking, VehicleRow.model)
         .join(VehicleRow, col(VehicleRow.id) == Booking.vehicle_id)
-        .where(Booking.station_id == config.station.id, col(Booking.status).in_(OPEN))
+        .where(Booking.station_id == config.station.id, col(Booking.status).in_(_OPEN))
     )
     held = [(grid.slots_of(b.window_start_at, b.window_end_at), mode_of.get(model)) for b, model in db.exec(query)]
     rooms: list[Room] = [(grid, [wanted for wanted, _ in held])]
@@ -392,7 +398,7 @@ def _check_capacity(db: Session, config: StationConfig, swap_mode: str, start_at
 
 
 def _open_booking(db: Session, vehicle_id: str) -> Booking | None:
-    query = select(Booking).where(Booking.vehicle_id == vehicle_id, col(Booking.status).in_(OPEN))
+    query = select(Booking).where(Booking.vehicle_id == vehicle_id, col(Booking.status).in_(_OPEN))
     return db.exec(query).first()
 
 
@@ -403,26 +409,31 @@ def _booking(db: Session, station_id: str, booking_id: str) -> Booking:
     return booking
 
 
+def _move(booking: Booking, trigger: BookingTrigger) -> str:
+    """Move the status by its table; the new one. Raises IllegalTransition."""
+    booking.status = BOOKING.next(BookingStatus(booking.status), trigger).value
+    return booking.status
+
+
 def _end(
     db: Session,
     booking: Booking,
-    status: str,
+    trigger: BookingTrigger,
     at: datetime,
     reason: str,
     actor: str,
     *,
     swap_id: str | None = None,
 ) -> None:
-    booking.status = status
+    status = _move(booking, trigger)
     db.flush()
     append_event(
         db,
+        BookingEnded(booking_id=booking.id, status=status, reason=reason),
         station_id=booking.station_id,
         at=at,
-        kind=EventKind.BOOKING_ENDED,
         actor=actor,
         swap_id=swap_id,
-        data={"booking_id": booking.id, "status": status, "reason": reason},
     )
 
 

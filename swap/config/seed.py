@@ -19,7 +19,8 @@ from scheduler.types import PackState, StationMode
 from swap.config.register_rows import RegisterImport
 from swap.config.station_file import PackSection, StationConfig
 from swap.errors import SwapError
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import PackMoved, StationModeChanged
 from swap.places import OFF_SITE, bay_place, place_of, vehicle_place
 from swap.store import Store
 from swap.tables import Bay, ChargeSession, Pack, Station, Swap, SwapSeat, VehicleRow
@@ -155,11 +156,10 @@ class _Sync:
         self.db.flush()
         append_event(
             self.db,
+            StationModeChanged(before=None, after=first_mode, reason=reason),
             station_id=section.id,
             at=self.now_at,
-            kind=EventKind.STATION_MODE,
             actor=ACTOR,
-            data={"from": None, "to": first_mode.value, "reason": reason},
         )
 
     def vehicles_left(self) -> None:
@@ -277,11 +277,10 @@ class _Sync:
         self.db.flush()
         append_event(
             self.db,
+            PackMoved(source=OFF_SITE, target=place),
             station_id=self.station_id,
             at=self.now_at,
-            kind=EventKind.PACK_MOVED,
             actor=ACTOR,
             pack_id=pack.id,
             bay_id=row.bay_id,
-            data={"from": OFF_SITE, "to": place},
         )

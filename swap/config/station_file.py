@@ -14,8 +14,8 @@ from pydantic import AfterValidator, Field
 
 from battery_bms.config import BaySection, MeterSection, PackKindSection, RackDeviceSection
 from robotics.config import LaneSection
-from robotics.modbus_link.config import Identifier, Section
 from scheduler.config import ChargingSection, TariffSection
+from scheduler.sections import Identifier, Section
 
 
 def _known_zone(value: str) -> str:

@@ -29,6 +29,7 @@ ANSWERS: dict[str, str] = {
     "bay_released": N_("released"),
     "device_refused": N_("a device did not take it: {error}"),
     "unknown_kind": N_("kind {kind} is unknown"),
+    "not_valid": N_("the request is not valid: {error}"),
     "cell_silent": N_("lane {lane_id}: the cell does not answer"),
     "cell_at_work": N_("lane {lane_id}: the cell is at work"),
     "reset_at_equipment": N_("lane {lane_id}: {fact} is reset at the equipment"),

@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.json_schema import models_json_schema
 
 from scheduler.types import PackState, StationMode
+from swap.journal.chain import EPOCH_KIND
 
 
 def _isoformat(at: datetime) -> str:
@@ -42,6 +43,12 @@ class Event(Message):
     kind: ClassVar[str]
     """As in the row's `kind` column."""
     schema_version: Literal[1] = 1
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Self:
+        """The event that a row's `data` tells. Raises ValidationError, a ValueError, where it does not fit."""
+        # Strict, yet as JSON has it: a list is read as a tuple, a text as an instant or a code.
+        return cls.model_validate_json(json.dumps(data))
 
     def payload(self) -> dict[str, Any]:
         """What the row's `data` holds."""
@@ -89,6 +96,58 @@ class ControllerStopped(Event):
     kind: ClassVar = "controller.stopped"
     chargers_not_confirmed: dict[str, str] = {}
     """Bays whose charger did not confirm 0 kW, and why."""
+
+
+class DatabaseSlow(Event):
+    """Commits were waited for, and came."""
+
+    kind: ClassVar = "database.slow"
+    waited_s: float
+    """The longest wait, real seconds."""
+
+
+class DatabaseReturned(Event):
+    """Written on return: the station was held without the database."""
+
+    kind: ClassVar = "database.lost"
+    reason: str
+    lost_at: Instant
+    held_at: Instant
+    back_at: Instant
+    lost_s: float
+    """Real seconds."""
+    chargers_not_confirmed: dict[str, str]
+
+
+class ControlGap(Event):
+    """Nobody looked at a cell, or nothing could be commanded, while a swap went on."""
+
+    kind: ClassVar = "control.gap"
+    what: str
+    """looking or commanding."""
+    gap_s: float
+    """Real seconds."""
+
+
+class JournalHead(Message):
+    """The newest event of a journal that is known outside of the table."""
+
+    epoch: int
+    seq: int
+    hash: str
+
+
+class JournalEpoch(Event):
+    """The database was restored from a copy; the event's actor is the person. What the copy did not hold is gone."""
+
+    kind: ClassVar = EPOCH_KIND
+    from_epoch: int
+    """The head that the copy ended with."""
+    from_seq: int
+    from_hash: str
+    lost: JournalHead | None
+    """The newest head known outside of the copy; None where none is known."""
+    copy_name: str = Field(alias="copy")
 
 
 class Reconciled(Event):
@@ -203,7 +262,7 @@ class SwapHeld(Event):
     state: str | None = None
     """Left out where a restart interrupted it."""
     reason: str
-    """trip, guard_lost, link_lost, mode, restart, fault, timeout or check_failed."""
+    """trip, guard_lost, link_lost, mode, restart, fault, timeout, check_failed, cell_changed or unknown_result."""
     signal: str | None = None
     """Of a trip."""
     missing: tuple[NotFulfilled, ...] = ()
@@ -433,6 +492,10 @@ AnyEvent = (
     StationModeChanged
     | ControllerStarted
     | ControllerStopped
+    | DatabaseSlow
+    | DatabaseReturned
+    | ControlGap
+    | JournalEpoch
     | Reconciled
     | RequestAnswered
     | SwapQueued
@@ -474,8 +537,7 @@ def read_event(kind: str, data: Mapping[str, Any]) -> AnyEvent:
     model = EVENTS.get(kind)
     if model is None:
         raise ValueError(f"event kind {kind!r} is unknown: allowed {', '.join(EVENTS)}")
-    # Strict, yet as JSON has it: a list is read as a tuple, a text as an instant or a code.
-    return model.model_validate_json(json.dumps(data))
+    return model.read(data)
 
 
 def events_schema() -> dict[str, Any]:

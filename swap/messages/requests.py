@@ -6,6 +6,7 @@ A request is stored as its kind and its arguments (`swap.station.requests`); the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -93,13 +94,23 @@ class CancelSwap(Request):
     swap_id: Name
 
 
+class DecisionKind(StrEnum):
+    """What a person may decide on a held swap."""
+
+    CONTINUE = "continue"
+    """On the way it was on."""
+    UNWIND = "unwind"
+    """Back to the beginning."""
+    CANCEL = "cancel"
+    """Before anything has moved."""
+
+
 class Decide(Request):
     """Say how a held swap goes on."""
 
     kind: Literal["decide"] = "decide"
     swap_id: Name
-    decision: Literal["continue", "unwind", "cancel"]
-    """`continue` on the way it was on, `unwind` back to the beginning, `cancel` before anything has moved."""
+    decision: DecisionKind
 
 
 AnyRequest = Annotated[

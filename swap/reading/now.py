@@ -11,7 +11,7 @@ from sqlmodel import Session, col, func, select
 
 from swap.config.station_file import StationConfig
 from swap.errors import NotFound
-from swap.events import EventKind
+from swap.messages.events import SwapRefused
 from swap.places import local_name, place_of, place_within
 from swap.reading.records import (
     BayRecord,
@@ -155,9 +155,9 @@ def _refused(db: Session, swap: SwapRecord | None) -> tuple[str, ...]:
     event = db.exec(
         select(StationEvent).where(StationEvent.swap_id == swap.swap_id).order_by(col(StationEvent.seq).desc()).limit(1)
     ).first()
-    if event is None or event.kind != EventKind.SWAP_REFUSED:
+    if event is None or event.kind != SwapRefused.kind:
         return ()
-    return tuple(str(item["name"]) for item in event.data.get("missing", ()))
+    return tuple(item.name for item in SwapRefused.read(event.data).missing)
 
 
 def _queue(db: Session, open_swaps: list[Swap]) -> tuple[QueueRecord, ...]:

@@ -7,14 +7,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlmodel import Session as Db
 from sqlmodel import and_, col, func, or_, select
 
 from scheduler.types import StationMode
 from swap.errors import InvalidInput, NotFound
-from swap.events import EventKind
+from swap.messages.events import (
+    AnyEvent,
+    ControllerStarted,
+    ControllerStopped,
+    PackMoved,
+    PackRead,
+    StationModeChanged,
+    SwapCancelled,
+    SwapCompleted,
+    SwapDispatched,
+    SwapHeld,
+    SwapQueued,
+    SwapResumed,
+    SwapReturned,
+    SwapStepDone,
+    SwapStepFailed,
+    read_event,
+)
 from swap.places import local_name
 from swap.tables import (
     Booking,
@@ -29,15 +45,15 @@ from swap.tables import (
 )
 
 SWAP_KINDS = (
-    EventKind.SWAP_QUEUED,
-    EventKind.SWAP_DISPATCHED,
-    EventKind.SWAP_STEP_DONE,
-    EventKind.SWAP_STEP_FAILED,
-    EventKind.SWAP_HELD,
-    EventKind.SWAP_RESUMED,
-    EventKind.SWAP_COMPLETED,
-    EventKind.SWAP_RETURNED,
-    EventKind.SWAP_CANCELLED,
+    SwapQueued.kind,
+    SwapDispatched.kind,
+    SwapStepDone.kind,
+    SwapStepFailed.kind,
+    SwapHeld.kind,
+    SwapResumed.kind,
+    SwapCompleted.kind,
+    SwapReturned.kind,
+    SwapCancelled.kind,
 )
 """Events that say how a swap went; checks and refusals on the way are left out."""
 SAMPLE_GAP_S = 600.0
@@ -53,7 +69,7 @@ class SwapEntry:
     swap_id: str
     vehicle_id: str
     lane_id: str | None
-    data: dict[str, Any]
+    said: AnyEvent
 
 
 def swap_entries(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tuple[SwapEntry, ...]:
@@ -61,12 +77,13 @@ def swap_entries(db: Db, station_id: str, from_at: datetime, until_at: datetime)
     rows = db.exec(
         select(StationEvent, Swap.vehicle_id)
         .join(Swap, col(Swap.id) == StationEvent.swap_id)
-        .where(StationEvent.station_id == station_id, col(StationEvent.kind).in_([k.value for k in SWAP_KINDS]))
+        .where(StationEvent.station_id == station_id, col(StationEvent.kind).in_(SWAP_KINDS))
         .where(col(StationEvent.at) >= from_at, col(StationEvent.at) < until_at)
         .order_by(col(StationEvent.seq))
     )
     return tuple(
-        SwapEntry(row.at, row.kind, str(row.swap_id), vehicle, row.lane_id, dict(row.data)) for row, vehicle in rows
+        SwapEntry(row.at, row.kind, str(row.swap_id), vehicle, row.lane_id, read_event(row.kind, row.data))
+        for row, vehicle in rows
     )
 
 
@@ -157,7 +174,7 @@ def covered(db: Db, station_id: str) -> tuple[datetime, datetime]:
         raise NotFound("station", station_id)
     first: datetime | None = db.exec(
         select(func.min(StationEvent.at)).where(
-            StationEvent.station_id == station_id, StationEvent.kind == EventKind.CONTROLLER_STARTED.value
+            StationEvent.station_id == station_id, StationEvent.kind == ControllerStarted.kind
         )
     ).one()
     last: datetime | None = db.exec(
@@ -218,11 +235,9 @@ def _swaps(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tu
     temp: dict[str, list[float | None]] = {}
     ids = [swap.id for swap, _, _ in rows]
     read = {
-        (event.swap_id, event.pack_id): event.data.get("temp_max_c")
+        (event.swap_id, event.pack_id): PackRead.read(event.data).temp_max_c
         for event in db.exec(
-            select(StationEvent)
-            .where(StationEvent.kind == EventKind.PACK_READING.value)
-            .where(col(StationEvent.swap_id).in_(ids))
+            select(StationEvent).where(StationEvent.kind == PackRead.kind).where(col(StationEvent.swap_id).in_(ids))
         )
     }
     seats = select(SwapSeat).where(col(SwapSeat.swap_id).in_(ids))
@@ -301,11 +316,11 @@ def _rack(
     place: dict[str, tuple[str, datetime]] = {}
     moves = (
         select(StationEvent)
-        .where(StationEvent.kind == EventKind.PACK_MOVED.value, col(StationEvent.at) <= at)
+        .where(StationEvent.kind == PackMoved.kind, col(StationEvent.at) <= at)
         .order_by(col(StationEvent.seq))
     )
     for event in db.exec(moves):
-        place[str(event.pack_id)] = (str(event.data["to"]), event.at)
+        place[str(event.pack_id)] = (PackMoved.read(event.data).target, event.at)
     prefix = f"bay:{station_id}:"
     found = {
         to.removeprefix(prefix): (pack_id, since_at)
@@ -324,13 +339,13 @@ def _rack(
                 read[seat.old_pack_id] = (at, seat.returned_soe_kwh)
     readings = (
         select(StationEvent)
-        .where(StationEvent.kind == EventKind.PACK_READING.value, col(StationEvent.at) <= at)
+        .where(StationEvent.kind == PackRead.kind, col(StationEvent.at) <= at)
         .order_by(col(StationEvent.seq))
     )
     for event in db.exec(readings):
         pack_id = str(event.pack_id)
         if pack_id not in read or read[pack_id][0] < at:
-            read[pack_id] = (event.at, float(event.data["energy_kwh"]))
+            read[pack_id] = (event.at, PackRead.read(event.data).energy_kwh)
     left = _left_with(db, station_id, at)
     return tuple(
         RecordedPack(
@@ -357,7 +372,7 @@ def _left_with(db: Db, station_id: str, at: datetime) -> dict[str, tuple[datetim
             ),
             isouter=True,
         )
-        .where(StationEvent.station_id == station_id, StationEvent.kind == EventKind.PACK_MOVED.value)
+        .where(StationEvent.station_id == station_id, StationEvent.kind == PackMoved.kind)
         .where(col(StationEvent.at) > at)
         .order_by(col(StationEvent.seq))
     )
@@ -417,22 +432,22 @@ def _stops(
 
 def _station_stops(db: Db, station_id: str, until_at: datetime) -> list[tuple[datetime, datetime, str]]:
     """Spans in which the station called no truck: no controller ran, or the mode was not automatic."""
-    kinds = (EventKind.STATION_MODE, EventKind.CONTROLLER_STARTED, EventKind.CONTROLLER_STOPPED)
+    kinds = (StationModeChanged.kind, ControllerStarted.kind, ControllerStopped.kind)
     events = db.exec(
         select(StationEvent)
-        .where(StationEvent.station_id == station_id, col(StationEvent.kind).in_([k.value for k in kinds]))
+        .where(StationEvent.station_id == station_id, col(StationEvent.kind).in_(kinds))
         .where(col(StationEvent.at) < until_at)
         .order_by(col(StationEvent.seq))
     )
-    mode, running = StationMode.AUTOMATIC.value, False
+    mode, running = StationMode.AUTOMATIC, False
     since_at: datetime | None = None
     reason = ""
     found: list[tuple[datetime, datetime, str]] = []
     for event in events:
-        if event.kind == EventKind.STATION_MODE:
-            mode = str(event.data["to"])
+        if event.kind == StationModeChanged.kind:
+            mode = StationModeChanged.read(event.data).after
         else:
-            running = event.kind == EventKind.CONTROLLER_STARTED
+            running = event.kind == ControllerStarted.kind
         serves = running and mode == StationMode.AUTOMATIC
         if serves and since_at is not None:
             found.append((since_at, event.at, reason))
@@ -445,8 +460,8 @@ def _station_stops(db: Db, station_id: str, until_at: datetime) -> list[tuple[da
 
 
 def _lane_holds(db: Db, station_id: str, until_at: datetime) -> list[Stop]:
-    ends = (EventKind.SWAP_RESUMED, EventKind.SWAP_COMPLETED, EventKind.SWAP_RETURNED, EventKind.SWAP_CANCELLED)
-    kinds = [EventKind.SWAP_HELD.value, *(kind.value for kind in ends)]
+    ends = (SwapResumed.kind, SwapCompleted.kind, SwapReturned.kind, SwapCancelled.kind)
+    kinds = [SwapHeld.kind, *ends]
     held: dict[str, tuple[datetime, str]] = {}
     found = []
     events = db.exec(
@@ -459,8 +474,8 @@ def _lane_holds(db: Db, station_id: str, until_at: datetime) -> list[Stop]:
         lane = event.lane_id
         if lane is None:
             continue
-        if event.kind == EventKind.SWAP_HELD:
-            held.setdefault(lane, (event.at, f"held: {event.data.get('reason', '')}"))
+        if event.kind == SwapHeld.kind:
+            held.setdefault(lane, (event.at, f"held: {SwapHeld.read(event.data).reason}"))
         elif lane in held:
             since_at, reason = held.pop(lane)
             found.append(Stop(lane, since_at, event.at, reason))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,8 +12,26 @@ from sqlmodel import col, select
 
 from robotics.port import CommandCode, LinkLost, Refused, ResultCode, SwapRobot
 from scheduler.types import PackState, StationMode
-from swap.events import EventKind, append_event
+from swap.errors import InvalidInput
+from swap.events import append_event
 from swap.messages.answers import STORED, Answer, say
+from swap.messages.events import RequestAnswered, SwapCancelled
+from swap.messages.requests import (
+    REQUESTS,
+    Automatic,
+    CancelSwap,
+    Close,
+    Confirm,
+    Decide,
+    Hold,
+    Manual,
+    ReleaseBay,
+    ReleasePack,
+    Request,
+    Reset,
+    Resume,
+    read_request,
+)
 from swap.station.context import StationContext
 from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
@@ -21,12 +39,15 @@ from swap.station.lanes import LaneRunner
 from swap.station.reconcile import Mismatch
 from swap.station.sequence.permissives import tripped
 from swap.station.sequence.recipe import CANCELLED, QUEUED
-from swap.station.sequence.session import Decision, DecisionKind, Phase
+from swap.station.sequence.session import Decision, Phase
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import IllegalPackStep, PackTrigger
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Swap
 
 log = logging.getLogger(__name__)
+
+Handler = Callable[[Any, str], Awaitable[tuple[Answer, ...]]]
+"""Answers one request of a named person."""
 
 
 class Denied(Exception):
@@ -74,16 +95,16 @@ def refuse_open(db: Db, station_id: str, reason: Answer, at: datetime) -> None:
 
 
 def _settle(db: Db, row: ControlRequest, status: str, parts: tuple[Answer, ...], at: datetime) -> None:
+    assert row.id is not None
     row.status, row.answer, row.answered_at = status, say(parts), at
     row.answer_parts = STORED.dump_python(parts, mode="json")
     db.add(row)
     append_event(
         db,
+        RequestAnswered(request_id=row.id, request=row.kind, status=status, answer=row.answer),
         station_id=row.station_id,
         at=at,
-        kind=EventKind.REQUEST_ANSWERED,
         actor=row.requested_by,
-        data={"request_id": row.id, "kind": row.kind, "status": status, "answer": row.answer},
     )
 
 
@@ -92,6 +113,20 @@ class Answerer:
 
     def __init__(self, controller: StationActions) -> None:
         self._controller = controller
+        self.handlers: Mapping[type[Request], Handler] = {
+            Confirm: self._confirm,
+            Resume: self._confirm,
+            Automatic: self._confirm,
+            Hold: self._hold,
+            Manual: self._manual,
+            Close: self._close,
+            Decide: self._decide,
+            Reset: self._reset,
+            CancelSwap: self._cancel,
+            ReleasePack: self._release_pack,
+            ReleaseBay: self._release_bay,
+        }
+        """What answers a request, by its model; raises Denied and what `cycle` turns into a refusal."""
 
     async def cycle(self) -> None:
         """Answer what is open."""
@@ -127,36 +162,32 @@ class Answerer:
         at = self._controller.context.clock.now()
         return lambda db: _settle(db, db.get_one(ControlRequest, request_id), status, parts, at)
 
-    async def _answer(self, kind: str, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
-        controller = self._controller
-        if kind in ("confirm", "automatic", "resume"):
-            return await self._confirm(name)
-        if kind == "hold":
-            for robot in controller.robots.values():
-                await robot.hold(f"asked by {name}")
-            await controller.change_mode(ModeTrigger.HOLD, str(arguments.get("reason") or "asked"), name)
-            return _said("held")
-        if kind == "manual":
-            for robot in controller.robots.values():
-                await robot.hold(f"manual work of {name}")
-            await controller.change_mode(ModeTrigger.MANUAL, "manual work", name)
-            return _said("manual")
-        if kind == "close":
-            await controller.change_mode(ModeTrigger.CLOSE, str(arguments.get("reason") or "closed"), name)
-            return _said("closed")
-        if kind == "decide":
-            return await self._decide(arguments, name)
-        if kind == "reset":
-            return await self._reset(arguments, name)
-        if kind == "cancel_swap":
-            return await self._cancel(arguments, name)
-        if kind == "release_pack":
-            return await self._release_pack(arguments, name)
-        if kind == "release_bay":
-            return await self._release_bay(arguments, name)
-        raise Denied("unknown_kind", kind=repr(kind))
+    async def _answer(self, kind: str, arguments: Mapping[str, Any], name: str) -> tuple[Answer, ...]:
+        if kind not in REQUESTS:
+            raise Denied("unknown_kind", kind=repr(kind))
+        try:
+            request = read_request(kind, arguments)
+        except InvalidInput as error:
+            raise Denied("not_valid", error=str(error)) from None
+        return await self.handlers[type(request)](request, name)
 
-    async def _confirm(self, name: str) -> tuple[Answer, ...]:
+    async def _hold(self, request: Hold, name: str) -> tuple[Answer, ...]:
+        for robot in self._controller.robots.values():
+            await robot.hold(f"asked by {name}")
+        await self._controller.change_mode(ModeTrigger.HOLD, request.reason or "asked", name)
+        return _said("held")
+
+    async def _manual(self, request: Manual, name: str) -> tuple[Answer, ...]:
+        for robot in self._controller.robots.values():
+            await robot.hold(f"manual work of {name}")
+        await self._controller.change_mode(ModeTrigger.MANUAL, "manual work", name)
+        return _said("manual")
+
+    async def _close(self, request: Close, name: str) -> tuple[Answer, ...]:
+        await self._controller.change_mode(ModeTrigger.CLOSE, request.reason or "closed", name)
+        return _said("closed")
+
+    async def _confirm(self, request: Confirm | Resume | Automatic, name: str) -> tuple[Answer, ...]:
         controller = self._controller
         mode = controller.context.mode.value
         leave = {
@@ -198,29 +229,22 @@ class Answerer:
         ]
         return tuple(parts)
 
-    async def _decide(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
-        swap_id = arguments.get("swap_id")
-        try:
-            decision = Decision(DecisionKind(str(arguments.get("decision"))), name)
-        except ValueError:
-            allowed = ", ".join(k.value for k in DecisionKind)
-            raise Denied("unknown_decision", given=repr(arguments.get("decision")), allowed=allowed) from None
+    async def _decide(self, request: Decide, name: str) -> tuple[Answer, ...]:
+        swap_id, decision = request.swap_id, Decision(request.decision, name)
         for lane in self._controller.lanes.values():
             if lane.session is not None and lane.session.swap_id == swap_id:
                 if await lane.decide(decision):
                     return _said("decided", decision=decision.kind.value)
-                raise Denied("not_possible", decision=decision.kind.value, swap_id=str(swap_id))
+                raise Denied("not_possible", decision=decision.kind.value, swap_id=swap_id)
         raise Denied("in_no_lane", given=repr(swap_id))
 
-    async def _reset(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
+    async def _reset(self, request: Reset, name: str) -> tuple[Answer, ...]:
         """Ask a cell to clear latched faults whose cause is gone; a safety trip is not cleared this way."""
         context = self._controller.context
-        lane = self._controller.lanes.get(str(arguments.get("lane_id")))
-        cell = context.cells.get(str(arguments.get("lane_id")))
+        lane = self._controller.lanes.get(request.lane_id)
+        cell = context.cells.get(request.lane_id)
         if lane is None or cell is None:
-            raise Denied(
-                "unknown_lane", given=repr(arguments.get("lane_id")), allowed=", ".join(self._controller.lanes)
-            )
+            raise Denied("unknown_lane", given=repr(request.lane_id), allowed=", ".join(self._controller.lanes))
         facts = lane.cell_facts(cell)
         if not facts.fresh:
             raise Denied("cell_silent", lane_id=lane.lane.id)
@@ -230,18 +254,18 @@ class Answerer:
         signal = tripped(facts)
         if signal is not None:
             raise Denied("reset_at_equipment", lane_id=lane.lane.id, fact=signal.value)
-        await lane.robot.resume()
+        await lane.robot.resume(cell.epoch)
         await lane.watch.command(CommandCode.RESET, cell)
         return _said("reset")
 
-    async def _cancel(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
+    async def _cancel(self, request: CancelSwap, name: str) -> tuple[Answer, ...]:
         context = self._controller.context
         now = context.clock.now()
 
         def store(db: Db) -> None:
-            swap = db.get(Swap, str(arguments.get("swap_id")))
+            swap = db.get(Swap, request.swap_id)
             if swap is None or swap.station_id != context.station_id:
-                raise Denied("no_swap", given=repr(arguments.get("swap_id")))
+                raise Denied("no_swap", given=repr(request.swap_id))
             if swap.state != QUEUED:
                 raise Denied("not_queued", swap_id=swap.id, swap_state=swap.state)
             swap.state, swap.ended_at, swap.end_reason = CANCELLED, now, f"cancelled by {name}"
@@ -250,25 +274,24 @@ class Answerer:
             unreserve_packs(db, swap, at=now)
             append_event(
                 db,
+                SwapCancelled(seats=0, reason="cancelled by a person"),
                 station_id=context.station_id,
                 at=now,
-                kind=EventKind.SWAP_CANCELLED,
                 actor=name,
                 swap_id=swap.id,
-                data={"seats": 0, "reason": "cancelled by a person"},
             )
 
         await context.write(store)
         return _said("cancelled")
 
-    async def _release_pack(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
+    async def _release_pack(self, request: ReleasePack, name: str) -> tuple[Answer, ...]:
         context = self._controller.context
         now = context.clock.now()
 
         def store(db: Db) -> str | None:
-            pack = db.get(Pack, str(arguments.get("pack_id")))
+            pack = db.get(Pack, request.pack_id)
             if pack is None:
-                raise Denied("no_pack", given=repr(arguments.get("pack_id")))
+                raise Denied("no_pack", given=repr(request.pack_id))
             if PackState(pack.state) is PackState.EVACUATED:
                 raise Denied("in_tank", pack_id=pack.id)
             set_pack_state(db, pack, PackTrigger.RELEASE, station_id=context.station_id, at=now, actor=name)
@@ -279,10 +302,10 @@ class Answerer:
             context.watches.pop(bay_name, None)
         return _said("pack_released")
 
-    async def _release_bay(self, arguments: dict[str, Any], name: str) -> tuple[Answer, ...]:
+    async def _release_bay(self, request: ReleaseBay, name: str) -> tuple[Answer, ...]:
         context = self._controller.context
         now = context.clock.now()
-        bay_name = str(arguments.get("bay_id"))
+        bay_name = request.bay_id
 
         def store(db: Db) -> None:
             bay = db.get(Bay, context.bay_key(bay_name))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel import Session as Db
 from sqlmodel import col, select
@@ -16,7 +16,6 @@ from sqlmodel import col, select
 from robotics.config import LaneSection
 from robotics.faults import FaultSource, fault_by_code, fault_by_name
 from robotics.port import (
-    AckCode,
     CellStatus,
     CommandCode,
     LinkLost,
@@ -29,9 +28,8 @@ from robotics.port import (
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, close_fault, raise_fault
 from swap.station.records import end_command, next_seq, qualified, store_command
-from swap.station.sequence.handshake import RESEND_S
+from swap.station.sequence.handshake import Progress, due_again, overdue, watch
 from swap.station.sequence.permissives import CellFacts, tripped
-from swap.station.sequence.sequencer import MOVING_MODES
 from swap.tables import FaultRow, RobotCommandRow, Station
 
 log = logging.getLogger(__name__)
@@ -41,7 +39,7 @@ RESETTING = "resetting"
 _STATES = {CommandCode.HOME: HOMING, CommandCode.RESET: RESETTING}
 """State under which a command outside of a swap is stored."""
 ANSWER_S = 120.0
-"""Station seconds in which a reset or a homing must have ended."""
+"""Station seconds from the first sending in which a reset or a homing must have ended."""
 _LINK_FAULTS = frozenset({"cell_link_lost", "cell_heartbeat_frozen", "owner_conflict"})
 
 
@@ -69,13 +67,15 @@ class CellWatch:
         self._shown: frozenset[str] = frozenset()
         self._command: RobotCommand | None = None
         self._sent_at: datetime | None = None
+        """Last sending of the command by this process."""
+        self._deadline_at: datetime | None = None
         self._first_at: datetime | None = None
         self._beaten = False
         """The cell's heartbeat has been seen to move."""
 
     async def load(self) -> None:
         """Take up what is open: faults of the cell; a command outside of a swap is given up."""
-        self._command, self._sent_at, self.home_by = None, None, None
+        self._command, self._sent_at, self._deadline_at, self.home_by = None, None, None, None
         self._shown = await self.context.write(self._load)
 
     def _load(self, db: Db) -> frozenset[str]:
@@ -161,15 +161,20 @@ class CellWatch:
         if not facts.fresh:
             return False
         if self._command is not None:
-            return await self._watch(cell)
+            return await self._watch(self._command, cell, facts)
         wanted = away or (facts.signal(Signal.HOMED) is False and self.home_by is not None)
         free = cell.active_seq == 0 and cell.result is ResultCode.NONE
-        if not (wanted and idle and free and self.context.mode in MOVING_MODES and tripped(facts) is None):
-            return False
-        if facts.signal(Signal.CURTAIN_CLEAR) is not True or facts.signal(Signal.DOORS_CLOSED) is not True:
+        if not (wanted and idle and free and self._permitted(CommandCode.HOME, facts)):
             return False
         await self.command(CommandCode.HOME, cell)
         return True
+
+    def _permitted(self, code: CommandCode, facts: CellFacts) -> bool:
+        """Whether the command may leave now. A reset moves nothing, and a person has asked for it."""
+        if code is not CommandCode.HOME:
+            return True
+        clear = facts.signal(Signal.CURTAIN_CLEAR) is True and facts.signal(Signal.DOORS_CLOSED) is True
+        return clear and tripped(facts) is None and self.context.may_move()
 
     async def command(self, code: CommandCode, cell: CellStatus) -> None:
         """Store and send a reset or a homing; its end is watched by `work`. Raises LinkLost or Refused."""
@@ -189,13 +194,15 @@ class CellWatch:
             )
             return command
 
-        self._command = await context.write(store)
-        self._sent_at = now
-        context.last_seq[self.lane.id] = self._command.seq
-        await self._send(self._command)
+        command = await context.write(store)
+        context.last_seq[self.lane.id] = command.seq
+        await self._first(command)
 
-    async def _send(self, command: RobotCommand) -> None:
-        """A homing leaves only while the station may move; what stays here is sent when it may again."""
+    async def _first(self, command: RobotCommand) -> None:
+        """Send what has just been stored; a homing leaves only if the station may still move."""
+        now = self.context.clock.now()
+        self._command, self._sent_at = command, now
+        self._deadline_at = now + timedelta(seconds=ANSWER_S)
         if command.code is not CommandCode.HOME or self.context.may_move():
             await self.robot.send(command)
 
@@ -204,36 +211,26 @@ class CellWatch:
         """A reset or a homing is with the cell."""
         return self._command is not None
 
-    async def _watch(self, cell: CellStatus) -> bool:
-        assert self._command is not None
-        assert self._sent_at is not None
-        seq, code = self._command.seq, self._command.code
-        waited_s = (self.context.clock.now() - self._sent_at).total_seconds()
-        result = ""
-        if cell.done_seq == seq and cell.result is not ResultCode.NONE:
-            result = "done" if cell.result is ResultCode.DONE else "failed"
-        elif cell.ack_seq == seq and cell.ack_code not in (AckCode.NONE, AckCode.ACCEPTED):
-            result = "refused"
-        elif waited_s > ANSWER_S:
-            result = "failed"
-        elif (
-            seq not in (cell.ack_seq, cell.active_seq, cell.done_seq)
-            and waited_s / self.context.clock.speed >= RESEND_S
-        ):
-            try:
-                await self._send(self._command)
-            except (LinkLost, Refused) as error:
-                log.warning("lane %s: %s", self.lane.id, error)
-        if not result:
+    async def _watch(self, command: RobotCommand, cell: CellStatus, facts: CellFacts) -> bool:
+        now, echo = self.context.clock.now(), watch(cell, command.seq)
+        if echo in (Progress.UNHEARD, Progress.RUNNING) and not overdue(self._deadline_at, now):
+            due = due_again(echo, self._sent_at, now, speed=self.context.clock.speed)
+            if due and self._permitted(command.code, facts):
+                self._sent_at = now
+                try:
+                    await self.robot.send(command)
+                except (LinkLost, Refused) as error:
+                    log.warning("lane %s: %s", self.lane.id, error)
             return True
-        await self.context.write(lambda db: self._end(db, seq, result))
+        result = Progress.FAILED if echo in (Progress.UNHEARD, Progress.RUNNING) else echo
+        await self.context.write(lambda db: self._end(db, command.seq, result.value))
         self._command = None
-        if cell.done_seq == seq:
+        if cell.done_seq == command.seq:
             try:
-                await self.robot.acknowledge(seq)
+                await self.robot.acknowledge(command.seq)
             except (LinkLost, Refused) as error:
                 log.warning("lane %s: %s", self.lane.id, error)
-        if code is CommandCode.HOME and result != "done":
+        if command.code is CommandCode.HOME and result is not Progress.DONE:
             self.home_by = None
             await self._hold_station("not_homed")
         return True

@@ -76,6 +76,8 @@ class StationContext:
     plan: dict[str, Setpoint] = field(default_factory=dict)
     kept_off: dict[str, frozenset[str]] = field(default_factory=dict)
     """Bays by lane that a swap on its way back picks from: they are not charged, like those of promised packs."""
+    hot_loads: frozenset[str] = frozenset()
+    """Lanes whose gripper may hold a hot pack that a failed evacuation has left there."""
     owner_token: int | None = None
     """What this controller writes into the owner word of its cells; None where nobody claims them."""
 

@@ -20,7 +20,9 @@ from robotics.port import LinkLost, Refused, Signal, SwapRobot
 from scheduler.queueing import next_dispatch
 from scheduler.types import StationMode
 from swap.errors import DatabaseAway
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import AnyEvent, ControlGap, ControllerStopped, DatabaseSlow
+from swap.messages.requests import DecisionKind
 from swap.station.answers import Answerer
 from swap.station.context import StationContext
 from swap.station.lanes import LaneRunner
@@ -36,7 +38,7 @@ from swap.station.resume import begin_control, clear_losses, journal_outage, sto
 from swap.station.sequence.permissives import tripped
 from swap.station.sequence.recipe import QUEUED, StepTable
 from swap.station.sequence.sequencer import MOVING_MODES
-from swap.station.sequence.session import Decision, DecisionKind, Phase, Session
+from swap.station.sequence.session import Decision, Phase, Session
 from swap.station.states.modes import ModeTrigger
 from swap.station.thermal import ThermalRunner
 from swap.tables import Swap
@@ -235,10 +237,9 @@ class StationController:
         def store(db: Db) -> None:
             append_event(
                 db,
+                ControllerStopped(chargers_not_confirmed=dict(unconfirmed)),
                 station_id=self.context.station_id,
                 at=now,
-                kind=EventKind.CONTROLLER_STOPPED,
-                data={"chargers_not_confirmed": dict(unconfirmed)},
             )
             self.lease.give_up(db)
 
@@ -389,20 +390,18 @@ class StationController:
         """Tell the journal of a slow time of the database, once it is over."""
         slow_s = self.context.database.slow_s()
         if slow_s is not None:
-            await self._tell(EventKind.DATABASE_SLOW, {"waited_s": round(slow_s, 2)})
+            await self._tell(DatabaseSlow(waited_s=round(slow_s, 2)))
 
-    async def _tell(self, kind: EventKind, data: dict[str, object], lane_id: str | None = None) -> None:
+    async def _tell(self, event: AnyEvent, lane_id: str | None = None) -> None:
         station_id, at = self.context.station_id, self.context.clock.now()
-        await self.context.write(
-            lambda db: append_event(db, station_id=station_id, at=at, kind=kind, lane_id=lane_id, data=data)
-        )
+        await self.context.write(lambda db: append_event(db, event, station_id=station_id, at=at, lane_id=lane_id))
 
     async def _hold_after(self, gap: Gap, lane: LaneRunner) -> None:
         """Nobody looked, or nothing could be commanded, while a swap went on: held for a person."""
         self.context.holding += 1
         try:
             await lane.robot.hold("control gap")
-            await self._tell(EventKind.CONTROL_GAP, {"what": gap.what, "gap_s": round(gap.seconds, 2)}, lane.lane.id)
+            await self._tell(ControlGap(what=gap.what, gap_s=round(gap.seconds, 2)), lane.lane.id)
             await self.hold_station("control_gap")
         finally:
             self.context.holding -= 1
@@ -463,13 +462,14 @@ class StationController:
         Raises:
             LinkLost, Refused: a cell did not take the withdrawal of its hold; the station stays held.
         """
+        shown = {lane_id: cell.epoch for lane_id, cell in self.context.cells.items()}
         mismatches = await self.reconcile_now(name)
         going_on = [lane for lane in self.lanes.values() if not lane.waits_for_decision]
         for lane in self.lanes.values():
             lane.watch.home_by = name  # a lane that waits for a decision homes after it, and holds nobody up till then
         try:
             for lane in going_on:
-                await lane.robot.resume()
+                await lane.robot.resume(shown.get(lane.lane.id))
         except (LinkLost, Refused):
             for lane in going_on:
                 await lane.robot.hold("not every cell took the confirmation")

@@ -9,7 +9,8 @@ from sqlmodel import Session as Db
 from sqlmodel import select
 
 from robotics.faults import fault_by_name
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import FaultCleared, FaultRaised
 from swap.tables import FaultRow
 
 
@@ -34,10 +35,9 @@ def raise_fault(
     db.add(row)
     append_event(
         db,
+        FaultRaised(name=name, code=fault.code, level=fault.level, source=source),
         station_id=station_id,
         at=at,
-        kind=EventKind.FAULT_RAISED,
-        data={"name": name, "code": fault.code, "level": fault.level, "source": source},
     )
     return row
 
@@ -52,13 +52,13 @@ def clear_fault(db: Db, *, station_id: str, name: str, source: str, at: datetime
 
 def close_fault(db: Db, row: FaultRow, *, at: datetime, actor: str) -> None:
     """Close an open fault row."""
+    assert row.id is not None
     row.cleared_at, row.open_key = at, None
     db.add(row)
     append_event(
         db,
+        FaultCleared(code=row.code, source=row.source, fault_id=row.id),
         station_id=row.station_id,
         at=at,
-        kind=EventKind.FAULT_CLEARED,
         actor=actor,
-        data={"code": row.code, "source": row.source, "fault_id": row.id},
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from robotics.config import LaneSection
+from robotics.handshake import limits_of
 from robotics.modbus_link.registers import load_map
-from robotics.port import Signal
+from robotics.port import LinkLimit, Signal
 from swap.config.loading import ConfigError
 from swap.config.station_file import StationConfig
 from swap.station.sequence.recipe import Recipe, RecipeError, carried_orders, load_recipe
@@ -69,6 +70,16 @@ def _signal_problems(config: StationConfig, lane: LaneSection, recipe: Recipe) -
         if missing
         else []
     )
+
+
+def open_limits(config: StationConfig) -> dict[str, tuple[str, tuple[LinkLimit, ...]]]:
+    """Lanes whose cell fences no requests: name of the layout, and what late requests can still do to the cell."""
+    found = {}
+    for lane in config.lanes:
+        register_map = load_map(lane.cell.register_map, config.folder)
+        if register_map.handshake.style != "fenced":
+            found[lane.id] = register_map.name, limits_of(register_map)
+    return found
 
 
 def check_recipes(config: StationConfig, source: str = "station file") -> StationConfig:

@@ -13,7 +13,8 @@ from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from scheduler.types import PackState
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import BayBlocked, BayReleased, ChargeEnded, ChargeStarted, PackMoved, PackStateChanged
 from swap.places import place_of
 from swap.station.records import qualified
 from swap.station.sequence.permissives import SeatPlan
@@ -43,7 +44,7 @@ def set_pack_state(
     station_id: str,
     at: datetime,
     actor: str = "controller",
-    **data: Any,
+    reason: str | None = None,
 ) -> None:
     """Move a pack's state by a trigger of its table; nothing is written where the state stays.
 
@@ -56,15 +57,15 @@ def set_pack_state(
         return
     pack.state, pack.state_since_at = after.value, at
     db.add(pack)
+    why: dict[str, Any] = {} if reason is None else {"reason": reason}
     append_event(
         db,
+        PackStateChanged(before=before, after=after, trigger=trigger.value, **why),
         station_id=station_id,
         at=at,
-        kind=EventKind.PACK_STATE,
         actor=actor,
         pack_id=pack.id,
         bay_id=pack.bay_id,
-        data={"from": before.value, "to": after.value, "trigger": trigger.value, **data},
     )
 
 
@@ -95,14 +96,13 @@ def apply_move(db: Db, *, station_id: str, lane_id: str, swap: Swap, plan: SeatP
     db.flush()
     append_event(
         db,
+        PackMoved(source=before, target=place_of(pack)),
         station_id=station_id,
         at=at,
-        kind=EventKind.PACK_MOVED,
         swap_id=swap.id,
         pack_id=pack.id,
         bay_id=pack.bay_id,
         lane_id=lane_id,
-        data={"from": before, "to": place_of(pack)},
     )
     set_pack_state(db, pack, trigger, station_id=station_id, at=at)
     if move.target is Place.SEAT:
@@ -162,12 +162,11 @@ def end_charge(db: Db, row: ChargeSession, pack: Pack, *, at: datetime, meter_kw
     db.add(pack)
     append_event(
         db,
+        ChargeEnded(gained_kwh=round(gained_kwh, 3), meter_kwh=meter_kwh),
         station_id=row.station_id,
         at=at,
-        kind=EventKind.CHARGE_ENDED,
         pack_id=pack.id,
         bay_id=row.bay_id,
-        data={"gained_kwh": round(gained_kwh, 3), "meter_kwh": meter_kwh},
     )
 
 
@@ -194,12 +193,11 @@ def start_charge(
     db.add(row)
     append_event(
         db,
+        ChargeStarted(energy_kwh=round(energy_kwh, 3), meter_kwh=meter_kwh),
         station_id=station_id,
         at=at,
-        kind=EventKind.CHARGE_STARTED,
         pack_id=pack.id,
         bay_id=bay_id,
-        data={"energy_kwh": round(energy_kwh, 3), "meter_kwh": meter_kwh},
     )
     return row
 
@@ -228,12 +226,11 @@ def block_bay(db: Db, bay_id: str, reason: str, *, at: datetime, actor: str = "c
     db.add(bay)
     append_event(
         db,
+        BayBlocked(reason=reason),
         station_id=bay.station_id,
         at=at,
-        kind=EventKind.BAY_BLOCKED,
         actor=actor,
         bay_id=bay.id,
-        data={"reason": reason},
     )
 
 
@@ -247,12 +244,11 @@ def release_bay(db: Db, bay_id: str, *, at: datetime, actor: str) -> None:
     db.add(bay)
     append_event(
         db,
+        BayReleased(reason=reason),
         station_id=bay.station_id,
         at=at,
-        kind=EventKind.BAY_RELEASED,
         actor=actor,
         bay_id=bay.id,
-        data={"reason": reason},
     )
 
 

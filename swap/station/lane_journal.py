@@ -6,10 +6,25 @@ Every function writes inside the caller's transaction, so the state and its even
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlmodel import Session as Db
 
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import (
+    AnyEvent,
+    NotFulfilled,
+    SwapCancelled,
+    SwapCheck,
+    SwapCompleted,
+    SwapHeld,
+    SwapRefused,
+    SwapResumed,
+    SwapReturned,
+    SwapStepDone,
+    SwapStepFailed,
+    SwapStepStarted,
+)
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
 from swap.station.inventory import apply_move, unreserve_packs
@@ -31,11 +46,19 @@ from swap.station.sequence.session import (
 from swap.tables import Swap
 
 _HOLD_FAULT = {HoldReason.GUARD_LOST: "permissive_lost", HoldReason.TIMEOUT: "command_timeout"}
-_END_EVENT = {
-    "completed": EventKind.SWAP_COMPLETED,
-    "returned": EventKind.SWAP_RETURNED,
-    "cancelled": EventKind.SWAP_CANCELLED,
+_END_EVENT: dict[str, type[SwapCompleted | SwapReturned | SwapCancelled]] = {
+    "completed": SwapCompleted,
+    "returned": SwapReturned,
+    "cancelled": SwapCancelled,
 }
+
+
+def _fields(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sequence says of a fault or a hold, as fields of an event."""
+    missing = detail.get("missing")
+    if missing is None:
+        return dict(detail)
+    return {**detail, "missing": tuple(NotFulfilled.model_validate(item) for item in missing)}
 
 
 class LaneJournal:
@@ -46,24 +69,20 @@ class LaneJournal:
         self._lane_id = lane_id
         self._source = f"lane:{lane_id}"
 
-    def event(
-        self, db: Db, kind: EventKind, swap_id: str | None, data: Mapping[str, object], actor: str = "controller"
-    ) -> None:
+    def event(self, db: Db, event: AnyEvent, swap_id: str, actor: str = "controller") -> None:
         """Append one event of the lane."""
         append_event(
             db,
+            event,
             station_id=self._context.station_id,
             at=self._context.clock.now(),
-            kind=kind,
             actor=actor,
             swap_id=swap_id,
             lane_id=self._lane_id,
-            data=dict(data),
         )
 
     def effect(self, db: Db, before: Session, after: Session, effect: Effect, facts: StepFacts) -> None:
         """Write what an effect of a step leaves in the record; nothing for those that only ask the cell."""
-        data: dict[str, object]
         if isinstance(effect, Send):
             if not effect.repeated:
                 self._sent(db, before, effect, facts)
@@ -72,22 +91,23 @@ class LaneJournal:
         elif isinstance(effect, StepFailed):
             self._failed(db, before, effect, facts)
         elif isinstance(effect, Refusal):
-            data = {"state": effect.row.state, "missing": [m.as_data() for m in effect.missing]}
-            self.event(db, EventKind.SWAP_REFUSED, before.swap_id, data)
+            missing = tuple(NotFulfilled.model_validate(m.as_data()) for m in effect.missing)
+            self.event(db, SwapRefused(state=effect.row.state, missing=missing), before.swap_id)
         elif isinstance(effect, CheckChanged):
-            data = {"check": effect.check.value, "result": effect.result, "tries": effect.tries}
-            self.event(db, EventKind.SWAP_CHECK, before.swap_id, data)
+            check = SwapCheck(check=effect.check.value, result=effect.result, tries=effect.tries)
+            self.event(db, check, before.swap_id)
         elif isinstance(effect, Held):
             self._held(db, before, effect, facts)
         elif isinstance(effect, Resumed):
-            data = {"state": effect.state, "decision": effect.decision.kind.value, "next": effect.following}
-            self.event(db, EventKind.SWAP_RESUMED, before.swap_id, data, actor=effect.decision.by)
+            resumed = SwapResumed(state=effect.state, decision=effect.decision.kind.value, next=effect.following)
+            self.event(db, resumed, before.swap_id, actor=effect.decision.by)
             if before.seq is not None and after.seq is None:
                 self._end_command(db, before.seq, "abandoned", facts)
         elif isinstance(effect, Ended):
             unreserve_packs(db, db.get_one(Swap, before.swap_id), at=facts.now)
-            data = {"seats": len(effect.exchanged), "exchanged": sorted(effect.exchanged)}
-            self.event(db, _END_EVENT[effect.state], before.swap_id, data)
+            ended = _END_EVENT[effect.state]
+            exchanged = tuple(sorted(effect.exchanged))
+            self.event(db, ended(seats=len(exchanged), exchanged=exchanged), before.swap_id)
 
     def _sent(self, db: Db, before: Session, effect: Send, facts: StepFacts) -> None:
         store_command(
@@ -99,13 +119,10 @@ class LaneJournal:
             state=before.state,
             at=facts.now,
         )
-        data = {
-            "state": before.state,
-            "seq": effect.command.seq,
-            "command": effect.command.code.name,
-            "tries": before.tries,
-        }
-        self.event(db, EventKind.SWAP_STEP_STARTED, before.swap_id, data)
+        started = SwapStepStarted(
+            state=before.state, seq=effect.command.seq, command=effect.command.code.name, tries=before.tries
+        )
+        self.event(db, started, before.swap_id)
 
     def _done(self, db: Db, before: Session, effect: StepDone, facts: StepFacts) -> None:
         if effect.seq is not None:
@@ -121,31 +138,26 @@ class LaneJournal:
                 at=facts.now,
             )
         took_s = (facts.now - before.entered_at).total_seconds()
-        data = {
-            "state": effect.row.state,
-            "next": effect.following,
-            "seq": effect.seq,
-            "took_s": round(took_s, 1),
-        }
-        self.event(db, EventKind.SWAP_STEP_DONE, before.swap_id, data)
+        done = SwapStepDone(state=effect.row.state, next=effect.following, seq=effect.seq, took_s=round(took_s, 1))
+        self.event(db, done, before.swap_id)
 
     def _failed(self, db: Db, before: Session, effect: StepFailed, facts: StepFacts) -> None:
         if effect.seq is not None:
             self._end_command(db, effect.seq, "failed", facts, fault_code=int(facts.cell.cell.fault_code))
-        data = {
-            "state": effect.row.state,
-            "fault": effect.fault.name,
-            "action": effect.action.value,
-            "next": effect.following,
-            "seq": effect.seq,
-            **effect.fault.detail,
-        }
-        self.event(db, EventKind.SWAP_STEP_FAILED, before.swap_id, data)
-        self._raise(db, effect.fault.name, data, facts)
+        failed = SwapStepFailed(
+            state=effect.row.state,
+            fault=effect.fault.name,
+            action=effect.action.value,
+            next=effect.following,
+            seq=effect.seq,
+            **_fields(effect.fault.detail),
+        )
+        self.event(db, failed, before.swap_id)
+        self._raise(db, effect.fault.name, failed.payload(), facts)
 
     def _held(self, db: Db, before: Session, effect: Held, facts: StepFacts) -> None:
-        data = {"state": before.state, "reason": effect.reason.value, **effect.detail}
-        self.event(db, EventKind.SWAP_HELD, before.swap_id, data)
+        held = SwapHeld(state=before.state, reason=effect.reason.value, **_fields(effect.detail))
+        self.event(db, held, before.swap_id)
         name = _HOLD_FAULT.get(effect.reason)
         if name is not None:
             self._raise(db, name, {"state": before.state, **effect.detail}, facts)

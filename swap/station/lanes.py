@@ -17,17 +17,27 @@ from sqlmodel import select
 from structlog.contextvars import bound_contextvars
 
 from robotics.config import LaneSection
-from robotics.port import CellState, CellStatus, ControlMode, LinkLost, Refused, RunMode, Signal, SwapRobot
+from robotics.port import (
+    CellState,
+    CellStatus,
+    ControlMode,
+    LinkLost,
+    Refused,
+    ResultCode,
+    RunMode,
+    Signal,
+    SwapRobot,
+)
 from scheduler.types import Dispatch, PackState
-from swap.events import EventKind
+from swap.messages.events import SwapDispatched, SwapHeld
 from swap.station.cell_watch import CellWatch
 from swap.station.context import StationContext
 from swap.station.inventory import reserve_packs
 from swap.station.lane_journal import LaneJournal
-from swap.station.records import load_session, next_seq, qualified, store_session, table_for
+from swap.station.records import ended_on_record, load_session, next_seq, qualified, store_session, table_for
 from swap.station.sequence.permissives import BayFact, CellFacts, SeatPlan, tripped
 from swap.station.sequence.recipe import TERMINAL, Check, StepTable
-from swap.station.sequence.sequencer import MOVING_MODES, begin, interrupted, step
+from swap.station.sequence.sequencer import MOVING_MODES, begin, in_flight, interrupted, step
 from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,
@@ -86,6 +96,8 @@ class LaneRunner:
         """When the step under way began."""
         self._held_meanwhile = ""
         """Why the cell was held during a step; the station is held for it afterwards."""
+        self._epoch: int | None = None
+        """Epoch of the cell that the swap goes by; None until the cell is this controller's."""
 
     @property
     def lane_key(self) -> str:
@@ -98,7 +110,7 @@ class LaneRunner:
             await self.watch.load()
             session, self.table, last_seq = await self.context.write(lambda db: self._load(db, restarted))
             self.context.last_seq[self.lane.id] = last_seq
-            self.session, self._last_sent_at, self._held_meanwhile = session, None, ""
+            self.session, self._last_sent_at, self._held_meanwhile, self._epoch = session, None, "", None
             self._keep_off()
             return session
 
@@ -112,7 +124,7 @@ class LaneRunner:
         if restarted and session.phase is not Phase.HELD:
             session = interrupted(session)
             store_session(db, session)
-            self.journal.event(db, EventKind.SWAP_HELD, swap.id, {"reason": HoldReason.RESTART.value})
+            self.journal.event(db, SwapHeld(reason=HoldReason.RESTART.value), swap.id)
         return session, table_for(self.context.config, self.lane.id, swap.pack_count), last_seq
 
     def _keep_off(self) -> None:
@@ -136,6 +148,10 @@ class LaneRunner:
         """A swap runs here, or a reset or a homing is with the cell."""
         return self.watch.busy or (self.session is not None and self.session.phase is not Phase.HELD)
 
+    def in_flight(self, cell: CellStatus) -> bool:
+        """A command of the swap, a reset or a homing is with the cell, or on its way there."""
+        return self.watch.busy or (self.session is not None and in_flight(self.session, cell, self._last_sent_at))
+
     def go_on(self) -> None:
         """After a clean stop: the cell's hold of that stop is to be withdrawn as soon as the cell answers."""
         self._stop_hold = True
@@ -150,7 +166,7 @@ class LaneRunner:
         held = self.session is not None and self.session.phase is Phase.HELD
         if self.context.mode in MOVING_MODES and not paused and not held:
             try:
-                await self.robot.resume()
+                await self.robot.resume(cell.epoch)
             except (LinkLost, Refused) as error:
                 log.warning("lane %s: the hold of the last stop is not withdrawn: %s", self.lane.id, error)
                 return
@@ -200,6 +216,7 @@ class LaneRunner:
     async def _act(self) -> None:
         cell = self.context.cells[self.lane.id]
         facts = self.cell_facts(cell)
+        self._follow(cell)
         if not self._heard:
             self._heard = facts.fresh
             since_s = self.context.clock.age_s(self._since_at) or 0.0
@@ -257,9 +274,17 @@ class LaneRunner:
             if step(self.table, self.session, facts)[0] is self.session:
                 return False
             if self.context.mode in MOVING_MODES:
-                await self.robot.resume()
+                await self.robot.resume(cell.epoch)
                 self.watch.home_by = decision.by
+            self._epoch = cell.epoch
             return await self._take(facts)
+
+    def _follow(self, cell: CellStatus) -> None:
+        """Go by the cell's present epoch while nothing is under way that it could interrupt."""
+        ours = self.context.owner_token in (None, cell.owner)
+        waits = self.session is None or self.session.phase is Phase.HELD
+        if ours and (waits or self._epoch is None):
+            self._epoch = cell.epoch
 
     async def _take(self, facts: StepFacts) -> bool:
         assert self.session is not None
@@ -326,9 +351,17 @@ class LaneRunner:
 
     async def step_facts(self, facts: CellFacts, decision: Decision | None) -> StepFacts:
         """Everything one step may know."""
-        return self._facts(facts, await self._checks(facts), decision)
+        known = await self._result_known(facts.cell)
+        return self._facts(facts, await self._checks(facts), decision, result_known=known)
 
-    def _facts(self, facts: CellFacts, checks: Mapping[Check, bool | None], decision: Decision | None) -> StepFacts:
+    def _facts(
+        self,
+        facts: CellFacts,
+        checks: Mapping[Check, bool | None],
+        decision: Decision | None,
+        *,
+        result_known: bool = True,
+    ) -> StepFacts:
         context = self.context
         return StepFacts(
             now=context.clock.now(),
@@ -340,11 +373,22 @@ class LaneRunner:
             checks=checks,
             decision=decision,
             last_sent_at=self._last_sent_at,
+            hot_load=self.lane.id in context.hot_loads,
+            cell_changed=self._epoch not in (None, facts.cell.epoch),
+            result_known=result_known,
         )
+
+    async def _result_known(self, cell: CellStatus) -> bool:
+        """The end of the command whose result the cell shows is on record; True where it shows none."""
+        waits = self.session is not None and self.session.phase is Phase.PENDING
+        if not waits or cell.result is ResultCode.NONE or cell.active_seq != 0:
+            return True
+        lane_key, seq = self.lane_key, cell.done_seq
+        return await self.context.read(lambda db: ended_on_record(db, lane_key, seq))
 
     def _next_seq(self, cell: CellStatus) -> int:
         stored = self.context.last_seq.get(self.lane.id, 0)
-        return next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq)
+        return next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq, cell.last_seq or 0)
 
     async def _checks(self, facts: CellFacts) -> Mapping[Check, bool | None]:
         session, table = self.session, self.table
@@ -427,15 +471,14 @@ class LaneRunner:
         store_session(db, session)
         self.journal.event(
             db,
-            EventKind.SWAP_DISPATCHED,
+            SwapDispatched(
+                state=session.state,
+                swap_order=table.swap_order,
+                packs=chosen.packs.pack_ids,
+                from_bays=chosen.packs.bay_ids,
+                to_bays=chosen.empty_bay_ids,
+            ),
             swap.id,
-            {
-                "state": session.state,
-                "swap_order": table.swap_order,
-                "packs": list(chosen.packs.pack_ids),
-                "from": list(chosen.packs.bay_ids),
-                "to": list(chosen.empty_bay_ids),
-            },
         )
         return session, table
 
@@ -450,9 +493,9 @@ class LaneRunner:
                     log.info("lane %s: command %d stays here, too late or held", self.lane.id, effect.command.seq)
                     return
                 self._last_sent_at = facts.now
-                await self.robot.send(effect.command)
+                await self.robot.send(effect.command, facts.cell.cell.epoch)
             elif isinstance(effect, Acknowledge):
-                await self.robot.acknowledge(effect.seq)
+                await self.robot.acknowledge(effect.seq, facts.cell.cell.epoch)
         except LinkLost as error:
             # The number is stored: the next steps read whether it arrived, and send it again if not.
             log.warning("lane %s: %s", self.lane.id, error)

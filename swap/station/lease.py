@@ -22,7 +22,11 @@ class LeaseLost(Exception):
 
 
 class Lease:
-    """This process's claim on one station. `token` goes to the owner word of each cell."""
+    """This process's claim on one station. `token` goes to the owner word of each cell.
+
+    Every life has a token of its own, also after one that died on this machine: what the dead one has written and a
+    cell has not seen yet is then nobody's. The cells give the dead one up after 3 s without a heartbeat.
+    """
 
     def __init__(self, store: Store, station_id: str) -> None:
         self._store = store
@@ -31,11 +35,7 @@ class Lease:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def acquire(self, now: datetime | None = None) -> None:
-        """Take the station.
-
-        From a controller that died on this machine the token is taken over as well, so its cells need not
-        wait until they notice that it is silent. One that may only be slow keeps its own: the cells then
-        refuse whichever of the two they do not know.
+        """Take the station. A controller that is known to have died on this machine is not waited for.
 
         Raises:
             ControllerRunning: another controller's heartbeat is younger than `LEASE_EXPIRES_S`.
@@ -49,15 +49,14 @@ class Lease:
                 )
                 return
             age_s = (now - row.heartbeat_at).total_seconds()
-            dead = _dead_here(row.holder)
             # A heartbeat far ahead comes from a clock that was set back since; it says nothing.
-            if row.holder != self.holder and abs(age_s) < LEASE_EXPIRES_S and not dead:
+            if row.holder != self.holder and abs(age_s) < LEASE_EXPIRES_S and not _dead_here(row.holder):
                 raise ControllerRunning(
                     f"station {self.station_id} is run by {row.holder}, last heard {age_s:.1f} s ago; "
                     f"stop it first, or wait {LEASE_EXPIRES_S:g} s after it died"
                 )
-            if dead:
-                self.token = row.token
+            while self.token == row.token:
+                self.token = secrets.randbelow(65535) + 1
             row.holder, row.token, row.heartbeat_at = self.holder, self.token, now
             db.add(row)
 

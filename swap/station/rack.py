@@ -20,7 +20,8 @@ from battery_bms.port import ChargerBank, PackMonitor, PackReading, SiteMeter
 from robotics.port import Signal
 from scheduler.charging import plan_charging
 from scheduler.types import PackState, Setpoint, SiteLimits, StationMode, TariffSlice
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import PackRead
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.inventory import block_bay, close_charge, end_charge, quarantine, set_pack_state, start_charge
@@ -309,18 +310,17 @@ class RackRunner:
         db.add(seat)
         append_event(
             db,
+            PackRead(
+                energy_kwh=reading.energy_kwh,
+                soc_pct=reading.soc_pct,
+                soh_pct=reading.soh_pct,
+                temp_max_c=reading.temp_max_c,
+            ),
             station_id=self.context.station_id,
             at=self.context.clock.now(),
-            kind=EventKind.PACK_READING,
             swap_id=seat.swap_id,
             pack_id=pack.id,
             bay_id=pack.bay_id,
-            data={
-                "energy_kwh": reading.energy_kwh,
-                "soc_pct": reading.soc_pct,
-                "soh_pct": reading.soh_pct,
-                "temp_max_c": reading.temp_max_c,
-            },
         )
 
     def _charge_record(

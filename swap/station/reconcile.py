@@ -15,7 +15,8 @@ from sqlmodel import col, select
 
 from battery_bms.port import PackReading
 from robotics.port import CellStatus, Signal
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import Reconciled
 from swap.station.faults import raise_fault
 from swap.station.inventory import block_bay, quarantine
 from swap.station.records import qualified
@@ -115,13 +116,12 @@ def reconcile(
                 block_bay(db, key, "record_mismatch", at=at)
     append_event(
         db,
+        Reconciled(
+            examined=len(records) + len(grippers),
+            mismatches=tuple(f"{m.where}: {m.expected} / {m.found}" for m in mismatches),
+        ),
         station_id=station_id,
         at=at,
-        kind=EventKind.RECONCILED,
         actor=actor,
-        data={
-            "examined": len(records) + len(grippers),
-            "mismatches": [f"{m.where}: {m.expected} / {m.found}" for m in mismatches],
-        },
     )
     return mismatches

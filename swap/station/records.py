@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlmodel import Session as Db
-from sqlmodel import select
+from sqlmodel import col, select
 
 from robotics.port import RobotCommand
 from scheduler.types import StationMode
 from swap.config.station_file import StationConfig
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import StationModeChanged
 from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import TERMINAL, StepTable, SwapOrder, load_recipe
 from swap.station.sequence.session import HoldReason, Phase, Session
@@ -134,6 +135,17 @@ def end_command(
         db.add(row)
 
 
+def ended_on_record(db: Db, lane_key: str, seq: int) -> bool:
+    """The newest command of a number is on record, with its end."""
+    newest = db.exec(
+        select(RobotCommandRow.result)
+        .where(RobotCommandRow.lane_id == lane_key, RobotCommandRow.seq == seq)
+        .order_by(col(RobotCommandRow.id).desc())
+        .limit(1)
+    ).first()
+    return newest not in (None, "open")
+
+
 def next_seq(stored: int, *seen: int) -> int:
     """The next command number: one after the furthest of what is stored and what the cell shows.
 
@@ -162,10 +174,9 @@ def change_mode(db: Db, *, station_id: str, trigger: ModeTrigger, reason: str, a
     db.add(station)
     append_event(
         db,
+        StationModeChanged(before=before, after=after, trigger=trigger.value, reason=reason),
         station_id=station_id,
         at=at,
-        kind=EventKind.STATION_MODE,
         actor=actor,
-        data={"from": before.value, "to": after.value, "trigger": trigger.value, "reason": reason},
     )
     return after

@@ -11,8 +11,9 @@ from datetime import datetime
 from sqlmodel import Session, col, select, update
 
 from swap.errors import InvalidInput, NotFound
-from swap.events import EventKind, append_event
+from swap.events import append_event
 from swap.messages.answers import STORED
+from swap.messages.events import FaultAcknowledged
 from swap.messages.requests import Request
 from swap.reading.now import fault_record
 from swap.reading.records import FaultRecord, RequestRecord
@@ -67,11 +68,10 @@ def acknowledge_fault(db: Session, *, station_id: str, fault_id: int, name: str,
         db.add(row)
         append_event(
             db,
+            FaultAcknowledged(fault_id=fault_id, code=row.code, source=row.source),
             station_id=station_id,
             at=at,
-            kind=EventKind.FAULT_ACKNOWLEDGED,
             actor=name,
-            data={"fault_id": fault_id, "code": row.code, "source": row.source},
         )
     return fault_record(row)
 

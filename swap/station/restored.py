@@ -12,8 +12,9 @@ from datetime import datetime
 from sqlmodel import col, func, select
 
 from scheduler.types import StationMode
-from swap.events import EventKind, append_event, newest_heads
+from swap.events import append_event, newest_heads
 from swap.journal.heads import Head
+from swap.messages.events import JournalEpoch, JournalHead
 from swap.register.persons import person_actor
 from swap.station.records import change_mode
 from swap.station.states.modes import ModeTrigger
@@ -46,18 +47,17 @@ def begin_epoch(store: Store, *, by: str, at: datetime, known: Sequence[Head] = 
             ).one()
             append_event(
                 db,
+                JournalEpoch(
+                    from_epoch=head.epoch,
+                    from_seq=head.seq,
+                    from_hash=head.hash,
+                    lost=None if lost is None else JournalHead(epoch=lost.epoch, seq=lost.seq, hash=lost.hash),
+                    copy_name=copy,
+                ),
                 station_id=head.station_id,
                 at=max(at, newest_at),
-                kind=EventKind.JOURNAL_EPOCH,
                 actor=actor,
                 epoch=max([head.epoch, *(item.epoch for item in beyond)]) + 1,
-                data={
-                    "from_epoch": head.epoch,
-                    "from_seq": head.seq,
-                    "from_hash": head.hash,
-                    "lost": None if lost is None else {"epoch": lost.epoch, "seq": lost.seq, "hash": lost.hash},
-                    "copy": copy,
-                },
             )
             station = db.get_one(Station, head.station_id)
             if StationMode(station.mode) in (StationMode.AUTOMATIC, StationMode.CLOSED, StationMode.MANUAL):

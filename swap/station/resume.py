@@ -11,8 +11,9 @@ from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from scheduler.types import StationMode
-from swap.events import EventKind, append_event
+from swap.events import append_event
 from swap.messages.answers import Answer
+from swap.messages.events import ControllerStarted, ControllerStopped, DatabaseReturned
 from swap.station.answers import refuse_open
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.life.guard import Outage
@@ -30,16 +31,15 @@ def begin_control(db: Db, station_id: str, holder: str, now: datetime) -> bool:
     last = db.exec(
         select(StationEvent)
         .where(StationEvent.station_id == station_id)
-        .where(col(StationEvent.kind).in_([EventKind.CONTROLLER_STARTED.value, EventKind.CONTROLLER_STOPPED.value]))
+        .where(col(StationEvent.kind).in_([ControllerStarted.kind, ControllerStopped.kind]))
         .order_by(col(StationEvent.seq).desc())
     ).first()
-    unclean = last is not None and last.kind == EventKind.CONTROLLER_STARTED
+    unclean = last is not None and last.kind == ControllerStarted.kind
     append_event(
         db,
+        ControllerStarted(holder=holder, unclean=unclean),
         station_id=station_id,
         at=now,
-        kind=EventKind.CONTROLLER_STARTED,
-        data={"holder": holder, "unclean": unclean},
     )
     if unclean:
         _hold_for_person(db, station_id, now, _RESTARTED, "restart", {})
@@ -48,15 +48,15 @@ def begin_control(db: Db, station_id: str, holder: str, now: datetime) -> bool:
 
 def journal_outage(db: Db, station_id: str, outage: Outage, now: datetime, speed: float) -> None:
     """Tell what was done without the database, and hold the station for a person."""
-    data: dict[str, object] = {
-        "reason": outage.reason,
-        "lost_at": outage.lost_at.isoformat(),
-        "held_at": outage.held_at.isoformat(),
-        "back_at": now.isoformat(),
-        "lost_s": round((now - outage.lost_at).total_seconds() / speed, 2),
-        "chargers_not_confirmed": dict(outage.not_confirmed),
-    }
-    append_event(db, station_id=station_id, at=now, kind=EventKind.DATABASE_LOST, data=data)
+    event = DatabaseReturned(
+        reason=outage.reason,
+        lost_at=outage.lost_at,
+        held_at=outage.held_at,
+        back_at=now,
+        lost_s=round((now - outage.lost_at).total_seconds() / speed, 2),
+        chargers_not_confirmed=dict(outage.not_confirmed),
+    )
+    append_event(db, event, station_id=station_id, at=now)
     _hold_for_person(db, station_id, now, _NO_DATABASE, "database_lost", {"reason": outage.reason})
 
 

@@ -1,106 +1,53 @@
 """The procedure for a hot pack (standards.md 6.3): detect, stop charging, block, evacuate only while allowed.
 
-The safety PLC and the fire system act without this; it observes, records the time of each step, and asks for
-the evacuation by handshake. What the procedure may do next is a pure function of the facts.
+The safety PLC and the fire system act without this; it observes, records the time of each step, and asks for the
+evacuation by handshake. What the procedure may do next is `sequence.evacuation.step`, a pure function of the facts.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sqlmodel import Session as Db
-from sqlmodel import col, select
+from sqlmodel import select
 
 from battery_bms.limits import ThermalCause, ThermalWatch
-from robotics.port import (
-    AckCode,
-    CommandCode,
-    LinkLost,
-    Location,
-    LocationKind,
-    Refused,
-    ResultCode,
-    RobotCommand,
-    Signal,
-)
+from robotics.port import CellStatus, LinkLost, Refused, SwapRobot
 from scheduler.types import PackState, StationMode
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import HotPackReading, PackMoved, ThermalStep
 from swap.places import place_of
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
 from swap.station.inventory import block_bay, close_charge, quarantine, set_pack_state
 from swap.station.records import change_mode, end_command, next_seq, store_command
-from swap.station.sequence.permissives import CellFacts
+from swap.station.sequence.evacuation import (
+    CommandEnded,
+    Effect,
+    EvacuationFacts,
+    EvacuationLane,
+    Procedure,
+    Result,
+    StageReached,
+    WithdrawHold,
+    interrupted,
+    persons_needed,
+    step,
+)
+from swap.station.sequence.recipe import load_recipe
+from swap.station.sequence.session import Acknowledge, HoldReason, HoldRobot, Phase, Send
 from swap.station.states.modes import ModeTrigger
 from swap.station.states.pack_states import PackTrigger, may
-from swap.tables import Pack, Station, StationEvent
+from swap.station.states.thermal_stages import Stage
+from swap.tables import HotPack, Pack, Station
 
 if TYPE_CHECKING:
     from swap.station.lanes import LaneRunner
 
 log = logging.getLogger(__name__)
-
-EVACUATE_WITHIN_S = 240.0
-"""Station seconds after detection in which an evacuation may still begin. Below the 300 s that GB 38031 gives
-from alarm to hazard; this project's own value."""
-
-
-class Stage(StrEnum):
-    """Steps of the procedure, in order."""
-
-    DETECTED = "detected"
-    CHARGING_STOPPED = "charging_stopped"
-    EVACUATION_STARTED = "evacuation_started"
-    EVACUATED = "evacuated"
-    ISOLATED = "isolated"
-    """Left in its bay: evacuation is not allowed, people and the fire system act."""
-
-
-_OPEN = frozenset({Stage.DETECTED, Stage.CHARGING_STOPPED, Stage.EVACUATION_STARTED})
-
-
-@dataclass(frozen=True, slots=True)
-class Procedure:
-    """One hot pack."""
-
-    bay: str
-    pack_id: str | None
-    detected_at: datetime
-    stage: Stage = Stage.DETECTED
-    lane_id: str | None = None
-    seq: int | None = None
-
-
-def evacuation_bars(facts: CellFacts, *, since_s: float, robot_free: bool) -> tuple[str, ...]:
-    """Why the robot may not carry the pack to the tank now; empty when it may.
-
-    Allowed only before flame, with a healthy and free robot, a free path, a ready and empty tank, nobody and no
-    vehicle motion in the zone, and inside the time limit. Unknown bars.
-    """
-    wanted = {
-        Signal.ESTOP_OK: True,
-        Signal.POWER_OK: True,
-        Signal.FIRE_OK: True,
-        Signal.CURTAIN_CLEAR: True,
-        Signal.DOORS_CLOSED: True,
-        Signal.HOMED: True,
-        Signal.GRIPPER_LOADED: False,
-        Signal.TANK_READY: True,
-        Signal.TANK_OCCUPIED: False,
-    }
-    bars = [name.value for name, value in wanted.items() if facts.signal(name) is not value]
-    if not facts.fresh:
-        bars.append("cell_stale")
-    if not robot_free:
-        bars.append("robot_busy")
-    if since_s > EVACUATE_WITHIN_S:
-        bars.append("too_late")
-    return tuple(bars)
 
 
 class ThermalRunner:
@@ -110,56 +57,58 @@ class ThermalRunner:
         self.context = context
         self.lanes = lanes
         self.procedures: dict[str, Procedure] = {}
-        self._sent: dict[str, RobotCommand] = {}
-        """Commands of evacuations that this process has sent, by bay."""
+        """Those under way, by bay."""
+        self._sent_at: dict[str, datetime] = {}
+        """Last sending by this process of the number under way, by bay."""
+        self._persons_needed: frozenset[str] = frozenset(lanes)
 
     async def load(self, *, restarted: bool) -> None:
-        """Take up procedures that were under way, from the journal.
+        """Take up procedures that were under way.
 
         A detection stays latched while its pack is quarantined, so it is not made a second time. After an
         unclean end of the controller no evacuation begins: nothing moves before a person has looked.
         """
-        found, watches = await self.context.read(self._load)
+        self.procedures, watches = await self.context.read(self._load)
+        self._loads()
         self.context.watches.clear()
         self.context.watches.update(watches)
-        self._sent.clear()
-        self.procedures = {k: p for k, p in found.items() if p.stage in _OPEN}
+        self._sent_at.clear()
+        self._persons_needed = frozenset(self.lanes)
         for procedure in list(self.procedures.values()) if restarted else ():
-            if procedure.stage is not Stage.EVACUATION_STARTED:
-                await self._isolate(procedure, {"": ["restart"]})
+            await self._take(procedure, interrupted(procedure))
 
     def _load(self, db: Db) -> tuple[dict[str, Procedure], dict[str, ThermalWatch]]:
-        found: dict[str, Procedure] = {}
-        latched: dict[str, tuple[str | None, ThermalWatch]] = {}
-        events = db.exec(
-            select(StationEvent)
-            .where(
-                StationEvent.station_id == self.context.station_id,
-                StationEvent.kind == EventKind.THERMAL.value,
-            )
-            .order_by(col(StationEvent.seq))
-        ).all()
-        for event in events:
-            bay, stage = str(event.data["bay"]), Stage(event.data["stage"])
-            known = found.get(bay)
-            if stage is Stage.DETECTED or known is None:
-                known = Procedure(bay, event.pack_id, event.at)
-            seq = event.data.get("seq")
-            found[bay] = replace(known, stage=stage, lane_id=event.lane_id, seq=seq)
-            causes = tuple(ThermalCause(c) for c in event.data.get("causes", ()))
-            if causes:
-                latched[bay] = (event.pack_id, ThermalWatch(latched_at=event.at, causes=causes))
+        context = self.context
+        procedures: dict[str, Procedure] = {}
         watches: dict[str, ThermalWatch] = {}
-        for bay, (pack_id, watch) in latched.items():
-            pack = db.get(Pack, pack_id) if pack_id else None
-            here = pack is not None and pack.bay_id == self.context.bay_key(bay)
+        for row in db.exec(select(HotPack).where(HotPack.station_id == context.station_id)).all():
+            name = row.bay_id.split(":", 1)[1]
+            procedure = Procedure(
+                bay=name,
+                position=context.config.bay(name).position,
+                pack_id=row.pack_id,
+                detected_at=row.detected_at,
+                stage=Stage(row.stage),
+                lane_id=row.lane_id,
+                seq=row.seq,
+                deadline_at=row.deadline_at,
+                confirming=row.confirming,
+                tries=row.tries,
+                left=row.left,
+            )
+            if not procedure.over:
+                procedures[name] = procedure
+            pack = db.get(Pack, row.pack_id) if row.pack_id else None
+            here = pack is not None and pack.bay_id == row.bay_id
             if here and pack is not None and pack.state == PackState.QUARANTINED:
-                watches[bay] = watch
-        return found, watches
+                causes = tuple(ThermalCause(cause) for cause in row.causes)
+                watches[name] = ThermalWatch(latched_at=row.detected_at, causes=causes)
+        return procedures, watches
 
     async def detect(self, bays: Sequence[str]) -> None:
         """Latch: quarantine the packs, block their bays and neighbours, put the station into thermal mode."""
         context, now = self.context, self.context.clock.now()
+        self._look()
         hot = {name: context.watches[name] for name in bays if name not in self.procedures}
         reason = f"thermal event in {', '.join(bays)}"
 
@@ -188,243 +137,190 @@ class ThermalRunner:
 
     def _detect_one(self, db: Db, name: str, watch: ThermalWatch, now: datetime) -> Procedure:
         context = self.context
+        section = context.config.bay(name)
         pack = db.exec(select(Pack).where(Pack.bay_id == context.bay_key(name))).first()
-        procedure = Procedure(name, pack.id if pack else None, now)
-        history = [
-            {"at": r.at.isoformat(), "temp_max_c": r.temp_max_c, "cell_min_v": r.cell_min_v, "charge_kw": r.charge_kw}
+        procedure = Procedure(name, section.position, pack.id if pack else None, now)
+        history = tuple(
+            HotPackReading(at=r.at, temp_max_c=r.temp_max_c, cell_min_v=r.cell_min_v, charge_kw=r.charge_kw)
             for r in watch.readings
-        ]
+        )
+        causes = tuple(cause.value for cause in watch.causes)
         raise_fault(
             db,
             station_id=context.station_id,
             name="thermal_event",
             source=f"bay:{name}",
             at=now,
-            data={"causes": [c.value for c in watch.causes]},
+            data={"causes": list(causes)},
         )
-        self._stage(db, procedure, Stage.DETECTED, now, causes=[c.value for c in watch.causes], readings=history)
+        self._keep(db, procedure, causes)
+        self._tell(db, procedure, StageReached(Stage.DETECTED, {"causes": causes, "readings": history}), now)
         if pack is not None and may(PackState(pack.state), PackTrigger.QUARANTINE):
             quarantine(db, pack, "thermal_event", station_id=context.station_id, at=now)
         block_bay(db, context.bay_key(name), "thermal_event", at=now)
-        for neighbour in context.config.bay(name).neighbours:
+        for neighbour in section.neighbours:
             block_bay(db, context.bay_key(neighbour), "neighbour_blocked", at=now)
         return procedure
 
-    def _stage(self, db: Db, procedure: Procedure, stage: Stage, now: datetime, **data: object) -> None:
-        since_s = (now - procedure.detected_at).total_seconds()
-        append_event(
-            db,
-            station_id=self.context.station_id,
-            at=now,
-            kind=EventKind.THERMAL,
-            pack_id=procedure.pack_id,
-            bay_id=self.context.bay_key(procedure.bay),
-            lane_id=procedure.lane_id,
-            data={"bay": procedure.bay, "stage": stage.value, "since_s": round(since_s, 1), **data},
-        )
-
-    async def _advance(
-        self,
-        procedure: Procedure,
-        stage: Stage,
-        first: Callable[[Db, datetime], object] | None = None,
-        **data: object,
-    ) -> None:
-        """Store a stage, and in the same commit what belongs to it."""
-        now = self.context.clock.now()
-        changed = replace(procedure, stage=stage)
-
-        def store(db: Db) -> None:
-            if first is not None:
-                first(db, now)
-            self._stage(db, changed, stage, now, **data)
-
-        await self.context.write(store)
-        if stage in _OPEN:
-            self.procedures[procedure.bay] = changed
-        else:
-            self.procedures.pop(procedure.bay, None)
-
     async def cycle(self) -> None:
         """One step of every procedure under way."""
+        self._look()
         for procedure in list(self.procedures.values()):
-            if procedure.stage is Stage.DETECTED:
-                await self._charging_stopped(procedure)
-            elif procedure.stage is Stage.CHARGING_STOPPED:
-                await self._evacuate(procedure)
-            elif procedure.stage is Stage.EVACUATION_STARTED:
-                await self._watch(procedure)
+            await self._take(procedure, step(procedure, self._facts(procedure)))
 
-    async def _charging_stopped(self, procedure: Procedure) -> None:
-        reading = self.context.readings.get(procedure.bay)
-        if reading is not None and reading.charge_kw is not None and reading.charge_kw > 0.5:
-            return
-        known = reading is not None and reading.charge_kw is not None
-        await self._advance(procedure, Stage.CHARGING_STOPPED, confirmed=known)
+    def _look(self) -> None:
+        cells = {k: self.lanes[k].cell_facts(cell) for k, cell in self.context.cells.items()}
+        self._persons_needed = persons_needed(self._persons_needed, self.context.mode, cells)
 
-    async def _evacuate(self, procedure: Procedure) -> None:
+    def _facts(self, procedure: Procedure) -> EvacuationFacts:
         context = self.context
-        section = context.config.bay(procedure.bay)
-        since_s = (context.clock.now() - procedure.detected_at).total_seconds()
-        reasons: dict[str, tuple[str, ...]] = {}
-        for lane_id, lane in self.lanes.items():
-            cell = context.cells.get(lane_id)
-            if cell is None or (section.lanes and lane_id not in section.lanes):
-                continue
-            robot_free = cell.active_seq == 0 and context.mode is StationMode.THERMAL
-            bars = evacuation_bars(lane.cell_facts(cell), since_s=since_s, robot_free=robot_free)
-            if bars:
-                reasons[lane_id] = bars
-                continue
-            await self._send(replace(procedure, lane_id=lane_id), lane, section.position)
-            return
-        # The command that runs is let end: it may just be setting a pack down.
-        passing = {"robot_busy", "gripper_loaded"}
-        waiting = any("robot_busy" in bars and set(bars) <= passing for bars in reasons.values())
-        if not waiting or since_s > EVACUATE_WITHIN_S:
-            await self._isolate(procedure, {lane: list(bars) for lane, bars in reasons.items()})
-
-    async def _isolate(self, procedure: Procedure, bars: Mapping[str, list[str]]) -> None:
-        """Leave the pack where it is, with the reason by lane."""
-
-        def fail(db: Db, now: datetime) -> None:
-            self._raise_failed(db, procedure, now, {"bars": dict(bars)})
-
-        await self._advance(procedure, Stage.ISOLATED, fail, bars=dict(bars))
-
-    def _raise_failed(self, db: Db, procedure: Procedure, now: datetime, data: dict[str, object]) -> None:
-        raise_fault(
-            db,
-            station_id=self.context.station_id,
-            name="evacuation_failed",
-            source=f"bay:{procedure.bay}",
-            at=now,
-            data=data,
+        reading = context.readings.get(procedure.bay)
+        lanes = context.config.bay(procedure.bay).lanes
+        return EvacuationFacts(
+            now=context.clock.now(),
+            mode=context.mode,
+            lanes={
+                lane_id: self._lane_facts(lane, cell)
+                for lane_id, lane in self.lanes.items()
+                if (not lanes or lane_id in lanes) and (cell := context.cells.get(lane_id)) is not None
+            },
+            charge_kw=None if reading is None else reading.charge_kw,
+            last_sent_at=self._sent_at.get(procedure.bay),
+            speed=context.clock.speed,
         )
 
-    async def _send(self, procedure: Procedure, lane: LaneRunner, position: int) -> None:
-        context = self.context
-        cell = context.cells[lane.lane.id]
-        now = context.clock.now()
+    def _lane_facts(self, lane: LaneRunner, cell: CellStatus) -> EvacuationLane:
+        session = lane.session
+        held = session is not None and session.phase is Phase.HELD and session.hold_reason is not HoldReason.MODE
+        return EvacuationLane(
+            cell=lane.cell_facts(cell),
+            row=load_recipe(lane.lane.recipe, self.context.config.folder).evacuation,
+            next_seq=next_seq(self._last_seq(lane.lane.id), cell.ack_seq, cell.active_seq, cell.done_seq),
+            in_flight=lane.in_flight(cell),
+            person_needed=held or lane.lane.id in self._persons_needed,
+        )
 
-        def store(db: Db) -> tuple[RobotCommand, Procedure]:
-            stored = db.get_one(Station, context.station_id).last_seq_by_lane.get(lane.lane.id, 0)
-            seq = next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq)
-            command = RobotCommand(seq, CommandCode.FIRE, Location(LocationKind.BAY, position))
+    def _last_seq(self, lane_id: str) -> int:
+        return self.context.last_seq.get(lane_id, 0)
+
+    async def _take(self, before: Procedure, result: Result) -> None:
+        """Store a step with all that belongs to it in one commit, then carry its effects out."""
+        after, effects = result
+        if after == before and not effects:
+            return
+        await self._store(before, after, effects)
+        if after.over:
+            self.procedures.pop(after.bay, None)
+        else:
+            self.procedures[after.bay] = after
+        self._loads()
+        if any(isinstance(effect, Send) for effect in effects):
+            self._sent_at[after.bay] = self.context.clock.now()
+        lane = self.lanes.get(after.lane_id or "")
+        if lane is not None:
+            await self._carry_out(effects, lane.robot, after)
+
+    def _loads(self) -> None:
+        """Name the lanes whose gripper may hold a hot pack: no swap sets it down."""
+        self.context.hot_loads = frozenset(p.lane_id for p in self.procedures.values() if p.left and p.lane_id)
+
+    async def _store(self, before: Procedure, after: Procedure, effects: Sequence[Effect]) -> None:
+        now = self.context.clock.now()
+
+        def store(db: Db) -> None:
+            if after != before:
+                self._keep(db, after)
+            for effect in effects:
+                self._tell(db, after, effect, now)
+
+        await self.context.write(store)
+        for effect in effects:
+            if isinstance(effect, Send) and not effect.repeated and after.lane_id is not None:
+                self.context.last_seq[after.lane_id] = effect.command.seq
+
+    def _keep(self, db: Db, procedure: Procedure, causes: Sequence[str] | None = None) -> None:
+        """Write a procedure to the row of its bay; a new one, with its causes, takes the place of the last."""
+        bay_id = self.context.bay_key(procedure.bay)
+        row = db.get(HotPack, bay_id) or HotPack(
+            bay_id=bay_id,
+            station_id=self.context.station_id,
+            detected_at=procedure.detected_at,
+            stage=procedure.stage.value,
+        )
+        row.pack_id, row.detected_at, row.stage = procedure.pack_id, procedure.detected_at, procedure.stage.value
+        row.lane_id, row.seq, row.tries = procedure.lane_id, procedure.seq, procedure.tries
+        row.deadline_at, row.confirming, row.left = procedure.deadline_at, procedure.confirming, procedure.left
+        if causes is not None:
+            row.causes = list(causes)
+        db.add(row)
+
+    def _tell(self, db: Db, procedure: Procedure, effect: Effect, now: datetime) -> None:
+        """Store what an effect says: an event, a command, a fault, a move."""
+        station_id, lane_id = self.context.station_id, procedure.lane_id or ""
+        if isinstance(effect, Send) and not effect.repeated:
             store_command(
                 db,
-                station_id=context.station_id,
-                lane_id=lane.lane.id,
-                command=command,
+                station_id=station_id,
+                lane_id=lane_id,
+                command=effect.command,
                 swap_id=None,
                 state="evacuating",
                 at=now,
             )
-            started = replace(procedure, stage=Stage.EVACUATION_STARTED, seq=seq)
-            self._stage(db, started, Stage.EVACUATION_STARTED, now, seq=seq)
-            return command, started
-
-        command, started = await context.write(store)
-        context.last_seq[lane.lane.id] = command.seq
-        self.procedures[procedure.bay] = started
-        self._sent[procedure.bay] = command
-        if not context.database.opened.is_set():
-            return
-        try:
-            if cell.result is not ResultCode.NONE:
-                # The result of a held swap: the sensors tell its step later, the cell must be free now.
-                await lane.robot.acknowledge(cell.done_seq)
-            await lane.robot.resume()
-            await lane.robot.send(command)
-        except (LinkLost, Refused) as error:
-            log.error("evacuation of %s: %s", procedure.bay, error)
-
-    async def _watch(self, procedure: Procedure) -> None:
-        context = self.context
-        lane = self.lanes.get(procedure.lane_id or "")
-        cell = context.cells.get(procedure.lane_id or "")
-        if lane is None or cell is None or procedure.seq is None:
-            await self._advance(procedure, Stage.ISOLATED, bars={"": ["no_lane"]})
-            return
-        facts = lane.cell_facts(cell)
-        since_s = (context.clock.now() - procedure.detected_at).total_seconds()
-        if cell.done_seq == procedure.seq and cell.result is ResultCode.DONE:
-            if facts.signal(Signal.TANK_OCCUPIED) is not True:
-                return
-            await self._store_evacuated(procedure)
-            await lane.robot.acknowledge(procedure.seq)
-        elif cell.done_seq == procedure.seq and cell.result is not ResultCode.NONE:
-            await self._end_failed(procedure, f"fault {cell.fault_code}")
-            await lane.robot.acknowledge(procedure.seq)
-        elif cell.ack_seq == procedure.seq and cell.ack_code not in (AckCode.NONE, AckCode.ACCEPTED):
-            await self._end_failed(procedure, f"the cell answers {cell.ack_code.name.lower()}")
-        elif since_s > 2 * EVACUATE_WITHIN_S:
-            await self._end_failed(procedure, "no result in time")
-        elif procedure.seq not in (cell.ack_seq, cell.active_seq, cell.done_seq):
-            await self._repeat(procedure, lane, facts, since_s)
-            return
-        else:
-            return
-        # What was held for the procedure stays so: the swap waits for a person.
-        await lane.robot.hold("the evacuation has ended")
-
-    async def _repeat(self, procedure: Procedure, lane: LaneRunner, facts: CellFacts, since_s: float) -> None:
-        """The cell has not heard the command: the same number again, while the evacuation may still begin.
-
-        Only the process that sent it repeats it; after a restart nothing moves by itself.
-        """
-        command = self._sent.get(procedure.bay)
-        bars = evacuation_bars(facts, since_s=since_s, robot_free=facts.cell.active_seq == 0)
-        if command is None or bars:
-            await self._end_failed(procedure, "restart" if command is None else ", ".join(bars))
-            return
-        try:
-            if facts.cell.result is not ResultCode.NONE:
-                await lane.robot.acknowledge(facts.cell.done_seq)
-            await lane.robot.send(command)
-        except (LinkLost, Refused) as error:
-            log.error("evacuation of %s: %s", procedure.bay, error)
-
-    async def _end_failed(self, procedure: Procedure, reason: str) -> None:
-        def fail(db: Db, now: datetime) -> None:
-            self._end(db, procedure, "failed", now)
-            self._raise_failed(db, procedure, now, {"reason": reason})
-
-        await self._advance(procedure, Stage.ISOLATED, fail, bars={procedure.lane_id or "": [reason]})
-
-    def _end(self, db: Db, procedure: Procedure, result: str, now: datetime) -> None:
-        assert procedure.seq is not None
-        end_command(
-            db,
-            station_id=self.context.station_id,
-            lane_id=procedure.lane_id or "",
-            seq=procedure.seq,
-            result=result,
-            at=now,
-        )
-
-    async def _store_evacuated(self, procedure: Procedure) -> None:
-        station_id = self.context.station_id
-
-        def move(db: Db, now: datetime) -> None:
-            self._end(db, procedure, "done", now)
-            pack = db.get(Pack, procedure.pack_id) if procedure.pack_id else None
-            if pack is None:
-                return
-            before = place_of(pack)
-            close_charge(db, pack, now)
-            pack.bay_id, pack.tank_station_id = None, station_id
-            db.add(pack)
-            db.flush()
+        elif isinstance(effect, CommandEnded):
+            end_command(db, station_id=station_id, lane_id=lane_id, seq=effect.seq, result=effect.result, at=now)
+        elif isinstance(effect, StageReached):
+            if effect.stage is Stage.EVACUATED:
+                self._carried(db, procedure, now)
+            elif effect.stage is Stage.ISOLATED:
+                source = f"bay:{procedure.bay}"
+                data = dict(effect.data)
+                raise_fault(db, station_id=station_id, name="evacuation_failed", source=source, at=now, data=data)
+            since_s = round((now - procedure.detected_at).total_seconds(), 1)
             append_event(
                 db,
+                ThermalStep(bay=procedure.bay, stage=effect.stage.value, since_s=since_s, **effect.data),
                 station_id=station_id,
                 at=now,
-                kind=EventKind.PACK_MOVED,
-                pack_id=pack.id,
+                pack_id=procedure.pack_id,
+                bay_id=self.context.bay_key(procedure.bay),
                 lane_id=procedure.lane_id,
-                data={"from": before, "to": place_of(pack)},
             )
-            set_pack_state(db, pack, PackTrigger.EVACUATE, station_id=station_id, at=now)
 
-        await self._advance(procedure, Stage.EVACUATED, move, seq=procedure.seq)
+    def _carried(self, db: Db, procedure: Procedure, now: datetime) -> None:
+        """The pack lies in the tank."""
+        station_id = self.context.station_id
+        pack = db.get(Pack, procedure.pack_id) if procedure.pack_id else None
+        if pack is None:
+            return
+        before = place_of(pack)
+        close_charge(db, pack, now)
+        pack.bay_id, pack.tank_station_id = None, station_id
+        db.add(pack)
+        db.flush()
+        append_event(
+            db,
+            PackMoved(source=before, target=place_of(pack)),
+            station_id=station_id,
+            at=now,
+            pack_id=pack.id,
+            lane_id=procedure.lane_id,
+        )
+        set_pack_state(db, pack, PackTrigger.EVACUATE, station_id=station_id, at=now)
+
+    async def _carry_out(self, effects: Sequence[Effect], robot: SwapRobot, procedure: Procedure) -> None:
+        """Ask the cell. What it did not take is asked again with the number, a second later."""
+        free = self.context.database.opened.is_set()
+        for effect in effects:
+            try:
+                if isinstance(effect, Acknowledge):
+                    await robot.acknowledge(effect.seq)
+                elif isinstance(effect, WithdrawHold) and free:
+                    await robot.resume()
+                elif isinstance(effect, Send) and free:
+                    await robot.send(effect.command)
+            except (LinkLost, Refused) as error:
+                free = False
+                log.error("evacuation of %s: %s", procedure.bay, error)
+            if isinstance(effect, HoldRobot):
+                await robot.hold(effect.reason)

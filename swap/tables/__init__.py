@@ -8,7 +8,7 @@ a pack row names exactly one place, and a bay, seat or gripper holds at most one
 from swap.tables.base import Base
 from swap.tables.commerce import Bill, BillLine, Booking
 from swap.tables.journal import StationEvent
-from swap.tables.packs import ChargeSession, Pack
+from swap.tables.packs import ChargeSession, HotPack, Pack
 from swap.tables.register import PackKindRow, Party, Person, VehicleModelRow, VehicleRow
 from swap.tables.requests import ControlRequest, FaultRow
 from swap.tables.station import LEASE_EXPIRES_S, Bay, ControllerLease, SiteSample, Station
@@ -25,6 +25,7 @@ __all__ = [
     "ControlRequest",
     "ControllerLease",
     "FaultRow",
+    "HotPack",
     "Pack",
     "PackKindRow",
     "Party",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, Column, UniqueConstraint
 from sqlmodel import Field
 
 from swap.tables.base import Base
@@ -66,3 +66,25 @@ class ChargeSession(Base, table=True):
     end_energy_kwh: float | None = None
     start_meter_kwh: float | None = None
     end_meter_kwh: float | None = None
+
+
+class HotPack(Base, table=True):
+    """The newest procedure for a hot pack in a bay; older ones are in the journal."""
+
+    __tablename__ = "hot_pack"
+    bay_id: str = Field(primary_key=True, foreign_key="bay.id", max_length=64)
+    station_id: str = Field(foreign_key="station.id", max_length=32, index=True)
+    pack_id: str | None = Field(default=None, max_length=24)
+    causes: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    detected_at: datetime
+    stage: str = Field(max_length=32)
+    """A stage of the thermal table."""
+    lane_id: str | None = Field(default=None, max_length=32)
+    """Lane whose cell was asked to carry it."""
+    seq: int | None = None
+    """Number of the command that asks for it."""
+    deadline_at: datetime | None = None
+    confirming: bool = False
+    tries: int = 0
+    left: bool = False
+    """It may hang in the gripper, where a failed evacuation has left it."""

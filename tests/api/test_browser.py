@@ -14,7 +14,9 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from swap.events import EventKind, append_event
+from scheduler.types import PackState
+from swap.events import append_event
+from swap.messages.events import PackStateChanged
 from swap.store import Store
 from swap.tables import Bay, Pack
 from tests.support.api.doors import NOW, busy_day
@@ -93,7 +95,12 @@ def test_a_change_shows_without_reload(browser: Browser, address: str, store: St
             pack = db.get_one(Pack, "0SXPB280000YQ1G510000005")
             pack.state, pack.soc_pct = "charging", 48.2
             append_event(
-                db, station_id="yangquan-mine", at=NOW, kind=EventKind.PACK_STATE, pack_id=pack.id, bay_id=bay.id
+                db,
+                PackStateChanged(before=PackState.WAITING, after=PackState.CHARGING, trigger="charge"),
+                station_id="yangquan-mine",
+                at=NOW,
+                pack_id=pack.id,
+                bay_id=bay.id,
             )
         expect(page.locator("#bay-A5")).to_contain_text("充电中")
         expect(page.locator("#bay-A5")).to_contain_text("188 kW")

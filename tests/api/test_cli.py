@@ -15,9 +15,11 @@ import typer
 from typer.testing import CliRunner
 
 from api.cli.__main__ import app
+from robotics.handshake import limit_sentence, limits_of
+from robotics.modbus_link.registers import load_map
 from swap.config.loading import load_station
 from swap.config.seed import sync_station
-from swap.events import EventKind
+from swap.messages.events import Reconciled
 from swap.store import Store
 from swap.tables import ControllerLease
 from tests.support.api.doors import STATION_FILE
@@ -166,7 +168,7 @@ def test_a_restored_copy_is_told_by_name_and_audited_against_the_heads(tmp_path:
     assert swap("db", "backup", str(copy), "--database-url", url)[0] == 0
     assert (tmp_path / "one.heads.jsonl").read_text().count("\n") == 1, "no head beside the copy"
     with store.station("yangquan-mine") as db:
-        lost = db.append(EventKind.RECONCILED, at=AT).seq
+        lost = db.append(Reconciled(examined=0, mismatches=()), at=AT).seq
         db.add(ControllerLease(station_id="yangquan-mine", holder="h:1:x", token=1, heartbeat_at=datetime.now(UTC)))
     assert swap("db", "heads", "--database-url", url)[0] == 0
     restore = ("db", "restore", str(copy), "--by", "Li Ming", "--database-url", url)
@@ -253,3 +255,24 @@ def test_events_prints_kinds_and_the_schema_that_other_programs_read() -> None:
     code, out, _ = swap("events", "--schema")
     assert code == 0
     assert {"const": "swap.completed"} in [entry["properties"]["kind"] for entry in json.loads(out)["oneOf"]]
+
+
+def test_check_says_what_an_unfenced_layout_leaves_open(tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    text = STATION_FILE.read_text(encoding="utf-8")
+    path.write_text(text.replace('"swap_cell_v2"', '"swap_cell_v1"'), encoding="utf-8")
+    tariffs = STATION_FILE.parent
+    for other in tariffs.glob("*.toml"):
+        if other.name != path.name:
+            (tmp_path / other.name).write_bytes(other.read_bytes())
+    left = limits_of(load_map("swap_cell_v1"))
+    for language in ("en", "zh"):
+        _, out, _ = swap("check", str(path), "--lang", language)
+        assert "swap_cell_v1" in out
+        assert all(limit_sentence(limit, language) in out for limit in left)
+        assert all(
+            limit_sentence(limit, language) not in swap("check", str(STATION_FILE), "--lang", language)[1]
+            for limit in left
+        )
+    _, out, _ = swap("check", str(path), "--json")
+    assert {tuple(lane["limits"]) for lane in json.loads(out)["open_limits"].values()} == {tuple(left)}

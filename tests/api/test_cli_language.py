@@ -17,13 +17,15 @@ from api.announce import Announcer
 from api.cli.__main__ import app
 from api.words import Language
 from deploy.catalogues import CONSOLE, DOMAINS, extracted
+from scheduler.types import StationMode
 from sim.report.words import Words
 from swap.audit import CHECKS
 from swap.config.loading import load_station
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import Reconciled, StationModeChanged, SwapHeld
 from swap.store import Store
 from tests.support.api.doors import STATION_FILE
-from tests.support.sim.study import SMALL_FILE
+from tests.support.sim.study import SMALL_FILE, WEAK_FILE
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = str(STATION_FILE.with_name("scenario.toml"))
@@ -32,7 +34,7 @@ CASES = str(ROOT / "tests" / "vectors" / "queueing_cases.json")
 SHORT = ("--days", "1", "--quick", "-p", "1")
 ENGLISH_SENTENCE = re.compile(r"[A-Za-z’']{2,}(?: [A-Za-z’']{2,}){2,}")
 """Three words in a row."""
-SMALL = SMALL_FILE + "sizing = { packs = [7, 8, 9], transformer_kva = [1250, 2000] }\n"
+SMALL = SMALL_FILE + "sizing = { packs = [7, 8], transformer_kva = [1250, 2000] }\n"
 
 
 def swap(*arguments: str) -> str:
@@ -45,13 +47,16 @@ def swap(*arguments: str) -> str:
 def database(tmp_path: Path, store: Store) -> str:
     """A database with one violation to tell of."""
     with store.transaction() as db:
-        append_event(db, station_id="yangquan-mine", at=datetime(2026, 11, 1, tzinfo=UTC), kind=EventKind.RECONCILED)
+        append_event(
+            db, Reconciled(examined=0, mismatches=()), station_id="yangquan-mine", at=datetime(2026, 11, 1, tzinfo=UTC)
+        )
     return store.engine.url.render_as_string(hide_password=False)
 
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "simulate": ("simulate", SCENARIO, "-n", "2", *SHORT),
-    "packs": ("size", SCENARIO, "--packs-only", *SHORT),
+    "packs": ("size", "small.toml", "--packs-only", *SHORT),
+    "too weak": ("size", "weak.toml", "--packs-only", *SHORT),
     "size": ("size", "small.toml", *SHORT),
     "network": ("network", NETWORK, "-n", "2", *SHORT),
     "validate": ("validate", CASES, "--only", "lanes_only-1", "--quick", "-p", "1"),
@@ -67,12 +72,19 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def texts() -> frozenset[str]:
+    """Every text of the sources that is marked for translation."""
+    return frozenset(str(message.id) for domain in DOMAINS for message in extracted(domain))
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_speaks_the_language_asked_for(
-    name: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, database: str, texts: frozenset[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("small.toml").write_text(SMALL, encoding="utf-8")
+    Path("weak.toml").write_text(WEAK_FILE, encoding="utf-8")
     arguments = [database if given == "DATABASE" else given for given in COMMANDS[name]]
     asked: set[str] = set()
     for kind in (Language, Words):
@@ -85,7 +97,7 @@ def test_a_command_speaks_the_language_asked_for(
     assert not re.search(r"[一-鿿]", english), english
     assert len(chinese.splitlines()) == len(english.splitlines())
     # A text in a variable is in no catalogue unless it was marked where it was written.
-    assert asked <= {"", *(str(message.id) for domain in DOMAINS for message in extracted(domain))}
+    assert asked <= {"", *texts}
 
 
 def recorded(real: Callable[..., str], asked: set[str]) -> Callable[..., str]:
@@ -139,6 +151,10 @@ def test_report_and_tables_follow_the_option_and_are_chinese_without_it(
     assert heads.startswith({"假设": "部分,假设内容", "Assumptions": "Section,Assumption"}[report])
 
 
+def _mode(after: StationMode, reason: str) -> StationModeChanged:
+    return StationModeChanged(before=StationMode.AUTOMATIC, after=after, reason=reason)
+
+
 def test_the_banner_names_the_reason_in_words(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     terminal.choose(None)
@@ -146,14 +162,13 @@ def test_the_banner_names_the_reason_in_words(store: Store, monkeypatch: pytest.
     announcer = Announcer(store, station, terminal.language(ZoneInfo("UTC")), print)
     at = datetime(2026, 11, 1, tzinfo=UTC)
     with store.transaction() as db:
-        mode = {"from": "automatic", "to": "held", "reason": "asked"}
-        append_event(db, station_id=station.station.id, at=at, kind=EventKind.STATION_MODE, actor="王芳", data=mode)
-        held = {"reason": "guard_lost"}
-        append_event(db, station_id=station.station.id, at=at, kind=EventKind.SWAP_HELD, swap_id="sw-1", data=held)
-        hot = mode | {"to": "thermal", "reason": "thermal event in A1, A2"}
-        append_event(
-            db, station_id=station.station.id, at=at, kind=EventKind.STATION_MODE, actor="controller", data=hot
+        told = (
+            (_mode(StationMode.HELD, "asked"), "王芳"),
+            (SwapHeld(reason="guard_lost"), "controller"),
+            (_mode(StationMode.THERMAL, "thermal event in A1, A2"), "controller"),
         )
+        for event, actor in told:
+            append_event(db, event, station_id=station.station.id, at=at, actor=actor, swap_id="sw-1")
     mode_line, held_line, hot_line = announcer.lines()
     assert "高温电池处置 (A1, A2 电池过热; controller)" in hot_line
     assert mode_line == "00:00:00  换电站: 暂停待确认 (人工请求; 王芳)"

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.__main__ import app
+from tests.support.sim.study import SMALL_FILE, WEAK_FILE
 
 ROOT = Path(__file__).parents[2]
 CASES = str(ROOT / "tests" / "vectors" / "queueing_cases.json")
@@ -52,10 +53,19 @@ def test_simulate_says_what_was_run_and_how_sure_it_is() -> None:
     assert json.loads(run(*arguments, "--json")[1]) == found
 
 
-def test_size_names_the_stock_or_says_why_not() -> None:
-    code, said = run("size", YANGQUAN, "--packs-only", "--days", "1", "--quick", "-p", "1")
-    assert code == 1
-    assert "Not reachable with packs alone" in said
+@pytest.mark.parametrize(
+    ("file", "code", "sentence"),
+    [
+        (SMALL_FILE, 0, "Smallest stock that keeps the promise: 7 packs"),
+        (WEAK_FILE, 1, "Not reachable with packs alone"),
+    ],
+)
+def test_size_names_the_stock_or_says_why_not(file: str, code: int, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "scenario.toml"
+    path.write_text(file, encoding="utf-8")
+    found, said = run("size", str(path), "--packs-only", "--days", "1", "--quick", "-p", "1")
+    assert found == code
+    assert sentence in said
 
 
 def test_a_wrong_scenario_is_refused_with_2(tmp_path: Path) -> None:

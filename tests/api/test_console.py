@@ -13,9 +13,10 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from scheduler.types import StationMode
-from swap.events import EventKind, append_event
+from swap.events import append_event
 from swap.messages.answers import STORED, Answer, say
-from swap.messages.requests import Close, Confirm, Decide, Request
+from swap.messages.events import NotFulfilled, SwapHeld, SwapRefused
+from swap.messages.requests import Close, Confirm, Decide, DecisionKind, Request
 from swap.station.requests import make_request
 from swap.store import Store
 from swap.tables import ControlRequest, SiteSample, Station, Swap
@@ -32,7 +33,7 @@ def hold_swap(store: Store) -> None:
         swap = db.get_one(Swap, "sw-0004")
         swap.phase, swap.hold_reason = "held", "fault"
         swap.hold_detail = {"missing": [{"name": "handbrake_on"}]}
-        append_event(db, station_id=swap.station_id, at=NOW, kind=EventKind.SWAP_HELD, swap_id=swap.id)
+        append_event(db, SwapHeld(reason="fault"), station_id=swap.station_id, at=NOW, swap_id=swap.id)
 
 
 async def test_the_front_page_is_the_console_in_chinese(client: httpx.AsyncClient) -> None:
@@ -82,14 +83,16 @@ async def test_a_refused_command_says_what_it_waits_for(client: httpx.AsyncClien
     with store.transaction() as db:
         swap = db.get_one(Swap, "sw-0004")
         swap.phase = "pending"
-        missing = [{"name": "curtain_clear", "value": False}, {"name": "!gripper_loaded", "value": True}]
+        missing = (
+            NotFulfilled(name="curtain_clear", value=False, age_s=0.1),
+            NotFulfilled(name="!gripper_loaded", value=True, age_s=0.1),
+        )
         append_event(
             db,
+            SwapRefused(state=swap.state, missing=missing),
             station_id=swap.station_id,
             at=NOW,
-            kind=EventKind.SWAP_REFUSED,
             swap_id=swap.id,
-            data={"missing": missing},
         )
     page = (await client.get("/console", params={"lang": "zh"})).text
     assert "未满足：光幕无遮挡, 非“夹具上有电池”" in page
@@ -153,7 +156,7 @@ async def test_an_answer_is_said_in_the_language_of_the_page(client: httpx.Async
     trip = Answer("trip", {"lane_id": "L1", "fact": "estop_ok"})
     answered(store, Confirm(), Answer("still_tripped", {"trips": (trip,)}))
     answered(store, Close(), Answer("mode_forbids", {"mode_trigger": "close", "mode": "manual"}))
-    asked = Decide(swap_id="sw-0004", decision="unwind")
+    asked = Decide(swap_id="sw-0004", decision=DecisionKind.UNWIND)
     answered(store, asked, Answer("not_possible", {"decision": "unwind", "swap_id": "sw-0004"}))
     chinese = (await client.get("/console")).text
     for text in (

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 
 from swap.config.station_file import StationConfig
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import SwapCompleted
 from swap.store import Store
 from swap.tables import Swap, SwapSeat
 from tests.support.sim.plant import code
@@ -97,12 +98,11 @@ def completed_swaps(url: str, config: StationConfig, count: int) -> None:
                 )
                 append_event(
                     db,
+                    SwapCompleted(seats=1, exchanged=(1,)),
                     station_id=config.station.id,
                     at=at,
-                    kind=EventKind.SWAP_COMPLETED,
                     swap_id=swap_id,
                     lane_id="L1",
-                    data={"seats": 1},
                 )
         time.sleep(PAUSE_S)
     store.close()

@@ -136,13 +136,13 @@ def _copy_at_each_command(database_url: str, copies: Path) -> None:
     copies.mkdir(parents=True)
     real_send = PlcRobot.send
 
-    async def send(self: PlcRobot, command: RobotCommand, *more: Any) -> None:
+    async def send(self: PlcRobot, command: RobotCommand, epoch: int | None = None) -> None:
         folder = copies / f"{command.seq}"
         if not folder.exists():
             folder.mkdir()
             for name in (database.name, f"{database.name}-wal"):
                 shutil.copyfile(database.with_name(name), folder / name)
-        await real_send(self, command, *more)
+        await real_send(self, command, epoch)
 
     setattr(PlcRobot, "send", send)  # noqa: B010
 

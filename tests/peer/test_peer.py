@@ -32,7 +32,7 @@ from robotics.port import (
     Signal,
 )
 from swap.audit import audit
-from swap.events import EventKind
+from swap.messages.events import BillIssued, SwapHeld, SwapStepFailed
 from swap.station.controller import CellOwned
 from swap.tables import Bill, FaultRow, RobotCommandRow, Swap
 from tests.support.robotics.peer import FULL_BAYS, LIMIT_S, PROGRAM, Peer, Run, Wire, powered, until
@@ -82,11 +82,11 @@ async def test_a_whole_swap_ends_in_one_bill(peer: Peer, tmp_path: Path) -> None
     async with run.running():
         await run.homed()
         swap_id = run.arrive()
-        await run.until(lambda: run.events(EventKind.BILL_ISSUED))
+        await run.until(lambda: run.events(BillIssued.kind))
         await run.until(lambda: peer.said("acknowledged")[-1]["seq"] == peer.said("motion")[-1]["seq"])
 
         assert run.steps() == STEPS
-        assert not [e for e in run.events() if e.kind in (EventKind.SWAP_HELD, EventKind.SWAP_STEP_FAILED)]
+        assert not [e for e in run.events() if e.kind in (SwapHeld.kind, SwapStepFailed.kind)]
         assert peer.motions() == [
             "HOME",
             *("ADMIT", "LOCATE", "UNLOCK", "PICK", "PUT", "PICK", "PUT", "LOCK", "HOME", "RELEASE"),

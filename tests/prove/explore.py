@@ -57,9 +57,15 @@ PAIRS: tuple[tuple[str, SwapOrder, tuple[str, str]], ...] = (
     ("top_lift", "in_out", ("new_pack_hot", "new_pack_silent")),
     ("side_grab", "out_in", ("plc_forgets", "lost_ack")),
     ("chassis", "in_out", ("manual_undoes", "pack_refused")),
+    ("top_lift", "out_in", ("new_pack_hot", "estop")),
+    ("side_grab", "out_in", ("new_pack_hot", "link_down")),
+    ("chassis", "out_in", ("new_pack_hot", "command_lost")),
+    ("top_lift", "in_out", ("new_pack_hot", "tank_not_ready")),
+    ("chassis", "in_out", ("new_pack_hot", "curtain")),
+    ("side_grab", "in_out", ("new_pack_hot", "person_holds")),
 )
 """Two mishaps that are walked together, with deaths of the process between: a trip, the supply, the link, a hot
-pack, numbers, people."""
+pack, numbers, people; the last six are of evacuations that go wrong."""
 
 
 def ci_tasks() -> list[Task]:
@@ -104,7 +110,7 @@ def line(task: Task, report: Report, took_s: float) -> str:
     ends = ", ".join(f"{name} {report.ends[name]}" for name in ("completed", "returned", "cancelled"))
     return (
         f"explored {task.name:<62} {report.states:>8,} states {report.transitions:>9,} transitions  "
-        f"{report.commands:>7,} commands  ends: {ends}  {took_s:5.1f} s"
+        f"{report.commands:>7,} commands  {report.evacuations:>5,} evacuations  ends: {ends}  {took_s:5.1f} s"
     )
 
 

@@ -11,6 +11,7 @@ from robotics.port import AckCode, ControlMode, Location, LocationKind, ResultCo
 from sim.plant.yard import LockHead, TruckPlace
 from swap.places import bay_place, gripper_place
 from swap.station.sequence.recipe import Place
+from tests.prove.explore_layout import pack_code
 from tests.prove.explore_rules import INTRUSIONS, TRIPS
 from tests.prove.explore_station import LANE, VEHICLE
 from tests.prove.explore_world import Env, World
@@ -125,7 +126,7 @@ def _filled(world: World, bay: str) -> bool:
 
 def mishaps(seats: int) -> dict[str, Mishap]:
     """Everything, by name. Heads and packs of both seats where there are two."""
-    new, code_new = "A1", "0SXPB171000YQ1G510000001"
+    new, code_new, code_old = "A1", pack_code(1), pack_code(10)
     old = f"A{seats + 1}"
     last_head = 4 * (seats - 1)
     items = [
@@ -158,6 +159,10 @@ def mishaps(seats: int) -> dict[str, Mishap]:
         _fault("does_not_come", "does_not_come", VEHICLE),
         _fault("pack_refused", "pack_refused", VEHICLE),
         _fault("new_pack_hot", "pack_alarm", code_new, level=3, bit=23),
+        replace(
+            _fault("old_pack_hot", "pack_alarm", code_old, level=3, bit=23),
+            when=lambda w: w.plant.rack.pack(code_old).place.startswith(bay_place("")),
+        ),
         _fault("new_pack_alarm", "pack_alarm", code_new, level=2, bit=1),
         _fault("new_pack_silent", "bms_silent", new),
         _fault("new_pack_other", "wrong_code", new, code="0SXPB280000YQ1G519999999"),

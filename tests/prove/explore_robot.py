@@ -46,10 +46,11 @@ class WorldRobot(DirectRobot):
         if env.link_down:
             raise LinkLost("no answer")  # asked on what was seen a moment ago; it reaches nobody
         self.world.rules.asked(self.world, command)
+        env = self.world.env
         if env.drop_sends:
             self.world.env = replace(env, drop_sends=env.drop_sends - 1)
             raise LinkLost("no answer")
-        self.plant.command(LANE, command)
+        self.plant.command(LANE, command, None, self._current(epoch))
 
     async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
         self._call()
@@ -59,7 +60,7 @@ class WorldRobot(DirectRobot):
         if env.drop_acks:
             self.world.env = replace(env, drop_acks=env.drop_acks - 1)
             raise LinkLost("no answer")
-        self.plant.done_ack(LANE, seq)
+        self.plant.done_ack(LANE, seq, self._current(epoch))
 
     async def hold(self, reason: str) -> None:
         self._call()
@@ -68,9 +69,9 @@ class WorldRobot(DirectRobot):
 
     async def resume(self, epoch: int | None = None) -> None:
         self._call()
-        if not self.person_acts:
+        if not self.person_acts and not self.world.carries_hot_pack:
             raise Violation("the cell's hold is withdrawn and no person has decided")
         if self.world.env.link_down:
             raise LinkLost("no answer")
-        self.resumed = True
+        self.resumed = self.person_acts
         self.plant.set_hold(LANE, False)

@@ -13,8 +13,11 @@ from battery_bms.port import PackReading
 from robotics.port import CommandCode, LocationKind, RobotCommand
 from scheduler.charging import plan_charging
 from scheduler.types import BayRole, BayView, PackState, PackView, SiteLimits, StationMode, StationView
+from sim.plant.rack import US_PER_S
 from sim.plant.yard import LockHead, TruckPlace
-from swap.places import bay_place, vehicle_place
+from swap.places import TANK, bay_place, vehicle_place
+from swap.station.sequence.evacuation import POWER_OFF_KW
+from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.recipe import StepRow
 from swap.station.sequence.sequencer import MOVING_MODES
 from swap.station.sequence.session import Phase
@@ -47,6 +50,7 @@ class Rules:
     def __init__(self) -> None:
         self.commands = 0
         self.motions = 0
+        self.evacuations = 0
         self.plans = 0
         self._planned: set[tuple[object, ...]] = set()
 
@@ -61,6 +65,14 @@ class Rules:
             return  # asked for by a person; it moves nothing
         if env.person_needed:
             raise Violation(f"{code.name} asked after {env.person_needed}, and no person has decided")
+        if env.sent is not None and env.sent[0] == command.seq:
+            since_s = (world.plant.now_us - env.sent[1]) / US_PER_S
+            if since_s < RESEND_S:
+                raise Violation(f"{code.name} with number {command.seq} asked again after {since_s:g} s")
+        world.env = replace(world.env, sent=(command.seq, world.plant.now_us))
+        if code is CommandCode.FIRE:
+            self._evacuation(world, command)
+            return
         if stored.mode not in MOVING_MODES:
             raise Violation(f"{code.name} asked while the station is {stored.mode}")
         if stored.last_seq != command.seq and (stored.session.seq != command.seq):
@@ -90,6 +102,26 @@ class Rules:
             bay = world.plant.rack.bays[f"A{command.target.index}"]
             if world.plant.rack.at(bay_place(bay.section.id)) is not None and bay.false_occupied is None:
                 raise Violation(f"a pack asked into {bay.section.id}, which holds one")
+
+    def _evacuation(self, world: World, command: RobotCommand) -> None:
+        """A cell is asked to carry a hot pack to the tank: only in thermal mode, out of a bay without charge, nobody
+        in the zone, nothing gripped, the tank empty, and by a number that is stored.
+        """
+        stored, cell = world.controller.stored, world.cell
+        self.evacuations += 1
+        if stored.mode is not StationMode.THERMAL:
+            raise Violation(f"evacuation asked while the station is {stored.mode}")
+        asked = next((hot for hot in stored.hot.values() if hot.seq == command.seq), None)
+        if asked is None or command.source is None or command.source.index != asked.position:
+            raise Violation(f"evacuation asked with number {command.seq}, which is not stored for its bay")
+        faults = cell.faults
+        wrong = [name for name in (*TRIPS, *INTRUSIONS) if getattr(faults, name)]
+        wrong += ["gripper loaded"] if cell.gripped is not None else []
+        wrong += ["tank not ready"] if faults.tank_not_ready or world.plant.rack.at(TANK) is not None else []
+        wrong += ["robot not homed"] if not cell.homed else []
+        wrong += ["charger on"] if world.plant.rack.charge_kw(asked.bay, world.plant.now_us) > POWER_OFF_KW else []
+        if wrong:
+            raise Violation(f"evacuation asked with {', '.join(wrong)}")
 
     def _picked(self, world: World, command: RobotCommand) -> None:
         row = world.row
@@ -209,10 +241,8 @@ class Rules:
             recorded = stored.places[code]
             if recorded == pack.place:
                 continue
-            if world.env.evacuation is not None and world.env.evacuation[0] == code:
-                continue
-            if code in world.env.lost_track:
-                continue
+            if any(hot.pack_id == code and hot.seq is not None for hot in stored.hot.values()):
+                continue  # under way to the tank, or left on the way: a person finds it
             if row is not None and row.move is not None:
                 plan = stored.session.seats[row.seat - 1]
                 if code == (plan.old_pack_id if row.move.pack == "old" else plan.new_pack_id):

@@ -7,9 +7,9 @@ else is lost when the controller dies.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Coroutine, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 from robotics.port import CellStatus, CommandCode, RobotCommand, SwapRobot
 from scheduler.types import PackState, StationMode
 from swap.config.station_file import StationConfig
+from swap.places import TANK
 from swap.station.cell_watch import CellWatch
 from swap.station.clock import Clock
 from swap.station.context import StationContext
@@ -26,6 +27,9 @@ from swap.station.lease import Lease
 from swap.station.life.database import DirectDatabase
 from swap.station.reconcile import Mismatch
 from swap.station.records import next_seq
+from swap.station.sequence.evacuation import Effect as EvacuationEffect
+from swap.station.sequence.evacuation import Procedure
+from swap.station.sequence.evacuation import interrupted as interrupted_procedure
 from swap.station.sequence.permissives import CellFacts, SeatPlan
 from swap.station.sequence.recipe import TERMINAL, Check, Move, Place
 from swap.station.sequence.sequencer import interrupted, step
@@ -43,6 +47,8 @@ from swap.station.sequence.session import (
 )
 from swap.station.states.modes import ModeTrigger, next_mode
 from swap.station.states.pack_states import PackTrigger, next_pack_state
+from swap.station.states.thermal_stages import Stage
+from swap.station.thermal import ThermalRunner
 from swap.store import Store
 
 T = TypeVar("T")
@@ -65,6 +71,8 @@ class Stored:
     places: Mapping[str, str]
     """Pack to place, both as the plant writes them."""
     states: Mapping[str, PackState]
+    hot: Mapping[str, Procedure] = field(default_factory=dict)
+    """Newest procedure of each bay that had a hot pack."""
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:
@@ -122,7 +130,7 @@ class MemoryWatch(CellWatch):
 
     async def load(self) -> None:
         self._shown = frozenset()
-        self._command, self._sent_at, self.home_by = None, None, None
+        self._command, self._sent_at, self._deadline_at, self.home_by = None, None, None, None
 
     async def _store_faults(self, shown: frozenset[str]) -> None:
         self._shown = shown
@@ -137,16 +145,15 @@ class MemoryWatch(CellWatch):
         stored = self.owner.stored
         seq = next_seq(stored.last_seq, cell.ack_seq, cell.active_seq, cell.done_seq)
         self.owner.stored = replace(stored, last_seq=seq)
-        self._command, self._sent_at = RobotCommand(seq, code), self.context.clock.now()
-        await self._send(self._command)
+        await self._first(RobotCommand(seq, code))
 
     @property
     def volatile(self) -> tuple[Any, ...]:
-        return self.home_by, self._shown, self._command, self._sent_at
+        return self.home_by, self._shown, self._command, self._sent_at, self._deadline_at
 
     @volatile.setter
     def volatile(self, value: tuple[Any, ...]) -> None:
-        self.home_by, self._shown, self._command, self._sent_at = value
+        self.home_by, self._shown, self._command, self._sent_at, self._deadline_at = value
 
 
 class MemoryLane(LaneRunner):
@@ -221,6 +228,61 @@ class MemoryLane(LaneRunner):
         self.session, self._last_sent_at, cast(MemoryWatch, self.watch).volatile = value
 
 
+class MemoryThermal(ThermalRunner):
+    """`ThermalRunner` that stores a step in `Stored`; detection here is the rack's alarm of heat alone."""
+
+    def __init__(self, owner: MemoryController) -> None:
+        super().__init__(owner.context, owner.lanes)
+        self.owner = owner
+
+    async def load(self, *, restarted: bool) -> None:
+        self.volatile = LOST_THERMAL
+        self.procedures = {bay: hot for bay, hot in self.owner.stored.hot.items() if not hot.over}
+        self._loads()
+        for procedure in list(self.procedures.values()) if restarted else ():
+            await self._take(procedure, interrupted_procedure(procedure))
+
+    async def detect(self, bays: Sequence[str]) -> None:
+        self._look()
+        stored, now = self.owner.stored, self.context.clock.now()
+        packs = {place.removeprefix("bay:"): code for code, place in stored.places.items()}
+        for bay in bays:
+            position = self.context.config.bay(bay).position
+            self.procedures[bay] = Procedure(bay, position, packs.get(bay), now)
+        self.owner.stored = replace(stored, hot={**stored.hot, **self.procedures})
+        moving = [mode for mode in StationMode if mode not in (StationMode.THERMAL, StationMode.FIRE)]
+        await self.owner.change_mode(ModeTrigger.THERMAL, "thermal event", "controller", only_from=moving)
+
+    async def _store(self, before: Procedure, after: Procedure, effects: Sequence[EvacuationEffect]) -> None:
+        stored = replace(self.owner.stored, hot={**self.owner.stored.hot, after.bay: after})
+        for effect in effects:
+            if isinstance(effect, Send) and not effect.repeated:
+                stored = replace(stored, last_seq=effect.command.seq)
+        if after.stage is Stage.EVACUATED and after.pack_id is not None:
+            state = next_pack_state(stored.states[after.pack_id], PackTrigger.EVACUATE)
+            places = {**stored.places, after.pack_id: TANK}
+            stored = replace(stored, places=places, states={**stored.states, after.pack_id: state})
+        self.owner.stored = stored
+
+    def _last_seq(self, lane_id: str) -> int:
+        return self.owner.stored.last_seq
+
+    @property
+    def volatile(self) -> tuple[Any, ...]:
+        """What is in the memory of the process only."""
+        return tuple(self.procedures.items()), tuple(self._sent_at.items()), self._persons_needed
+
+    @volatile.setter
+    def volatile(self, value: tuple[Any, ...]) -> None:
+        procedures, sent_at, self._persons_needed = value
+        self.procedures, self._sent_at = dict(procedures), dict(sent_at)
+        self._loads()
+
+
+LOST_THERMAL: tuple[Any, ...] = ((), (), frozenset({LANE}))
+"""What a process that has just begun knows of hot packs before it has looked."""
+
+
 class MemoryController(StationController):
     """`StationController` over `Stored`: confirmations, holds and requests are the live ones."""
 
@@ -235,6 +297,8 @@ class MemoryController(StationController):
         """What the live journal would tell of the swap, where asked for."""
         self.lane = MemoryLane(self, robot)
         self.lanes = {LANE: self.lane}
+        self.heat = MemoryThermal(self)
+        self.thermal = self.heat
 
     def restart(self) -> None:
         """As `recover` after an unclean end."""
@@ -246,6 +310,7 @@ class MemoryController(StationController):
         self.stored = replace(self.stored, mode=mode)
         self.context.mode = mode
         at_once(self.lane.load(restarted=True))
+        at_once(self.heat.load(restarted=True))
 
     async def change_mode(
         self, trigger: ModeTrigger, reason: str, actor: str, *, only_from: Collection[StationMode] | None = None

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from robotics.port import CellState
-from scheduler.types import StationMode
 from sim.plant.plant import PlantError
 from swap.state_table import IllegalTransition
 from swap.station.sequence.recipe import TERMINAL, StepTable
@@ -38,6 +37,7 @@ class Report:
     commands: int = 0
     motions: int = 0
     plans: int = 0
+    evacuations: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     visited: set[tuple[str, str]] = field(default_factory=set)
@@ -98,6 +98,7 @@ class Walk:
         report, rules = self.report, self.rules
         report.states, report.transitions = len(self._nodes), len(self._edges[0])
         report.commands, report.motions, report.plans = rules.commands, rules.motions, rules.plans
+        report.evacuations = rules.evacuations
         if not report.violations and report.complete:
             self._look_for_ends()
         return report
@@ -186,12 +187,9 @@ class Walk:
                 self._kill(node, kept, mark, f"{label}, the process dies", act)
         if at_cell:
             self._try(node, kept, "a person confirms at the cell", HELP, self._at_cell, by_cell=False)
-        if kept.stored.mode is StationMode.THERMAL:
-            world.restore(kept)
-            world.look_as(seen)
-            bay = world.hot_bay()
-            if bay is not None:
-                self._try(node, kept, f"{bay} is evacuated", HELP, lambda: world.evacuate(bay))
+        world.restore(kept)
+        if world.hot_pack_gripped:
+            self._try(node, kept, "people take the hot pack away", HELP, world.take_hot_pack, by_cell=False)
 
     def _at_cell(self) -> None:
         self.world.plant.inject("person_confirms", "L1")

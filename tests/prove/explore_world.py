@@ -14,24 +14,25 @@ from typing import Any
 
 from battery_bms.limits import judge
 from battery_bms.port import PackReading
-from robotics.port import CellStatus, CommandCode, LinkLost, Location, LocationKind, ResultCode, RobotCommand, Signal
+from robotics.port import CellStatus, LinkLost, Location, LocationKind, RobotCommand
 from scheduler.types import PackState, StationMode
 from sim.plant.plant import Draws, Plant
 from sim.plant.rack import US_PER_S
-from swap.places import TANK, bay_place
+from swap.places import bay_place
 from swap.station.answers import Denied
 from swap.station.rack import BLOCK_LEVEL, STOP_LEVEL, THERMAL_BITS
+from swap.station.sequence.evacuation import EVACUATE_WITHIN_S, Procedure
 from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.recipe import TERMINAL, StepRow, StepTable
 from swap.station.sequence.sequencer import CHECK_RETRY_S, MOVING_MODES, begin
 from swap.station.sequence.session import Phase, Session
-from swap.station.states.modes import IllegalMode, ModeTrigger
+from swap.station.states.modes import IllegalMode
 from swap.station.states.pack_states import PackTrigger, may, next_pack_state, trigger_for_reading
-from swap.station.thermal import evacuation_bars
+from swap.station.states.thermal_stages import THERMAL_STAGE, Stage
 from tests.prove.explore_layout import TAG, explored_station, seat_plans
 from tests.prove.explore_plant import Keeper
 from tests.prove.explore_robot import WorldRobot
-from tests.prove.explore_station import LANE, VEHICLE, MemoryController, StationClock, Stored, at_once
+from tests.prove.explore_station import LANE, LOST_THERMAL, VEHICLE, MemoryController, StationClock, Stored, at_once
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 PERSON = "Person on shift"
@@ -67,15 +68,11 @@ class Env:
     """Packs were moved by hand: record and truth may differ until the step resolves it."""
     accepted_seq: int = 0
     moved_seq: int = 0
-    latched: frozenset[str] = frozenset()
-    """Bays whose pack was detected hot."""
-    evacuation: tuple[str, int] | None = None
-    """Pack and number of the evacuation under way."""
-    lost_track: frozenset[str] = frozenset()
-    """Packs that the fire procedure left on the way: a person finds them."""
+    sent: tuple[int, int] | None = None
+    """Number that left last, and when, µs of the plant; what the process remembers of it dies with it."""
 
 
-_ENV_PARTS = attrgetter(*(n for n in Env.__slots__ if n not in ("accepted_seq", "moved_seq", "evacuation")))
+_ENV_PARTS = attrgetter(*(n for n in Env.__slots__ if n not in ("accepted_seq", "moved_seq", "sent")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +121,18 @@ class World:
     # keeping and going on
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(self.keeper.keep(), self.controller.stored, self.lane.volatile, self.robot.last, self.env)
+        return Snapshot(self.keeper.keep(), self.controller.stored, self._volatile, self.robot.last, self.env)
+
+    @property
+    def _volatile(self) -> tuple[Any, ...]:
+        return self.lane.volatile, self.controller.heat.volatile
 
     def restore(self, kept: Snapshot) -> None:
         self.keeper.restore(kept.plant)
         self.clock.us = self.plant.now_us
         self.controller.stored = kept.stored
         self.controller.context.mode = kept.stored.mode
-        self.lane.volatile = kept.volatile
+        self.lane.volatile, self.controller.heat.volatile = kept.volatile
         self.robot.last = kept.last
         self.robot.die_at, self.robot.person_acts, self.robot.resumed = None, False, False
         self.env = kept.env
@@ -161,7 +162,7 @@ class World:
         waited_for = (
             stored.session.seq,
             None if self.lane.volatile[2][2] is None else self.lane.volatile[2][2].seq,
-            None if env.evacuation is None else env.evacuation[1],
+            next((hot.seq for hot in stored.hot.values() if hot.stage is Stage.EVACUATION_STARTED), None),
             stored.last_seq,
         )
 
@@ -176,7 +177,7 @@ class World:
 
         def until(at: datetime | None) -> int | None:
             """Milliseconds from now; what is over is over."""
-            return None if at is None else max(round((at - self.clock.now()).total_seconds() * 1000), -200_000)
+            return None if at is None else max(round((at - self.clock.now()).total_seconds() * 1000), -250_000)
 
         def session_key(session: Session | None) -> Any:
             if session is None:
@@ -196,11 +197,22 @@ class World:
                 session.exchanged,
             )
 
+        sent_hot = dict(self.controller.heat.volatile[1])
+
+        def sent_ms(at: datetime | None) -> int | None:
+            """Milliseconds since a sending; all the same once the number may be sent again."""
+            return None if at is None else min(-(until(at) or 0), 1001)
+
+        def hot_key(hot: Procedure) -> Any:
+            if hot.stage in THERMAL_STAGE.ends:
+                return hot.bay, hot.stage, hot.seq is not None, hot.left
+            limits = until(hot.detected_at), until(hot.deadline_at), sent_ms(sent_hot.get(hot.bay))
+            return hot.bay, hot.stage, number(hot.seq), hot.confirming, hot.tries, limits
+
         truck = self.plant.yard.trucks[VEHICLE]
         active = cell.active
         faults = cell.faults
-        _, sent_at, (home_by, shown, extra, extra_at) = self.lane.volatile
-        sent_s = None if sent_at is None else (self.clock.now() - sent_at).total_seconds()
+        _, sent_at, (home_by, shown, extra, extra_at, extra_until_at) = self.lane.volatile
         in_flight = stored.session.phase in (Phase.SENT, Phase.HELD)
         last = self.robot.last
         age = None
@@ -212,9 +224,11 @@ class World:
             stored.mode,
             tuple(stored.places.values()),
             tuple(stored.states.values()),
-            None if not in_flight or sent_s is None else min(round(sent_s * 1000), 1001),
+            sent_ms(sent_at) if in_flight else None,
             (home_by is not None, shown, None if extra is None else (number(extra.seq), extra.code)),
-            None if extra is None or extra_at is None else until(extra_at),
+            None if extra is None else (sent_ms(extra_at), until(extra_until_at)),
+            tuple(hot_key(hot) for hot in stored.hot.values()),
+            None if env.down or not stored.hot else self.controller.heat.volatile[2],
             (cell.hold, cell.paused, cell.power_confirmed, cell.homed, cell.at_home, cell.located, cell.called_tag),
             (number(cell.ack_seq), cell.ack_code, number(cell.done_seq), cell.result),
             (cell.control_mode, cell.run_mode, tuple(cell.latched)),
@@ -234,7 +248,6 @@ class World:
             tuple(left(us) for us in truck.secure_us.values()),
             tuple(pack.place for pack in self.plant.rack.packs.values()),
             _ENV_PARTS(env),
-            None if env.evacuation is None else (env.evacuation[0], number(env.evacuation[1])),
             age,
         )
 
@@ -251,16 +264,16 @@ class World:
 
     def cycle(self) -> bool:
         """One look of the controller at everything, one step; whether anything came of it."""
-        before = (self.controller.stored, self.lane.volatile, self.plant.changes, self.env)
+        before = (self.controller.stored, self._volatile, self.plant.changes, self.env)
         phase, row = None if self.lane.session is None else self.lane.session.phase, self.row
         seen = not self.env.link_down and not self.cell.faults.frozen_heartbeat
         self._read_rack()
         self.rules.charging(self)
         at_once(self.lane.cycle())
-        self._watch_evacuation()
+        at_once(self.controller.heat.cycle())
         if seen:
             self.rules.seen(self, phase, row)
-        return before != (self.controller.stored, self.lane.volatile, self.plant.changes, self.env)
+        return before != (self.controller.stored, self._volatile, self.plant.changes, self.env)
 
     def advance(self) -> bool:
         """Let time pass to the next change of the plant or the next limit of the controller; False for neither."""
@@ -276,7 +289,8 @@ class World:
         """Seconds until the controller would look at the same facts otherwise."""
         if self.env.down or self.lane.session is None:
             return []
-        now, session, limits = self.clock.now(), self.lane.session, []
+        now, session = self.clock.now(), self.lane.session
+        limits: list[float] = []
 
         def after(at: datetime | None, seconds: float = 0.0) -> None:
             if at is not None:
@@ -284,17 +298,26 @@ class World:
                 if left_us > 0:
                     limits.append(left_us / 1e6)
 
-        _, sent_at, (_, _, extra, extra_at) = self.lane.volatile
+        cell = self.cell
+        numbers = (cell.ack_seq, cell.active_seq, cell.done_seq)
+        _, sent_at, (_, _, extra, extra_at, extra_until_at) = self.lane.volatile
         if extra is not None:
-            after(extra_at, 1.0)
-            after(extra_at, 120.0)
+            after(extra_at, RESEND_S)
+            after(extra_until_at)
+        procedures, sent_hot, _ = self.controller.heat.volatile
+        for bay, hot in procedures:
+            if hot.stage in THERMAL_STAGE.ends:
+                continue
+            after(hot.deadline_at)
+            after(hot.detected_at, EVACUATE_WITHIN_S)
+            if hot.seq is not None and hot.seq not in numbers:
+                after(dict(sent_hot).get(bay), RESEND_S)
         if session.phase is Phase.HELD:
             return limits
         after(session.deadline_at)
         if session.checked_at is not None:
             after(session.checked_at, CHECK_RETRY_S)
-        cell = self.cell
-        if session.phase is Phase.SENT and session.seq not in (cell.ack_seq, cell.active_seq, cell.done_seq):
+        if session.phase is Phase.SENT and session.seq not in numbers:
             after(sent_at, RESEND_S)
         if self.env.link_down and self.robot.last is not None:
             after(self.robot.last.fast_at, self.config.lanes[0].cell.max_age_s)
@@ -305,8 +328,9 @@ class World:
         """The process is killed; the cell ends its motion, nothing that was not stored is left."""
         self.robot.last = None
         self.controller.context.cells.clear()
-        self.lane.volatile = (None, None, (None, frozenset(), None, None))
-        self.env = replace(self.env, down=True, person_needed=self.env.person_needed or "restart")
+        self.lane.volatile = (None, None, (None, frozenset(), None, None, None))
+        self.controller.heat.volatile = LOST_THERMAL
+        self.env = replace(self.env, down=True, sent=None, person_needed=self.env.person_needed or "restart")
 
     def restart(self) -> None:
         """The process comes back and takes the stored state up."""
@@ -329,7 +353,7 @@ class World:
             if session is None or session.phase is not Phase.HELD or (held not in MOVING_MODES and kind == "confirm"):
                 self.env = replace(self.env, person_needed="")
 
-    # the rack, as `RackRunner` and `ThermalRunner` judge it
+    # the rack, as `RackRunner` judges it
 
     def _read_rack(self) -> None:
         levels: dict[str, int] = {}
@@ -353,7 +377,7 @@ class World:
 
     def _judge_rack(self, readings: dict[str, PackReading], levels: dict[str, int]) -> None:
         stored, in_motion = self.controller.stored, self._bays_in_motion()
-        states = dict(stored.states)
+        states, hot = dict(stored.states), list[str]()
         context = self.controller.context
         for code, place in stored.places.items():
             bay_id = place.removeprefix("bay:")
@@ -388,14 +412,12 @@ class World:
                     )
             if trigger is not None and may(state, trigger):
                 states[code] = next_pack_state(state, trigger)
-            hot = reading.alarm_level >= STOP_LEVEL and reading.alarm_bits & THERMAL_BITS
-            if hot and bay_id not in self.env.latched:
-                self.env = replace(self.env, latched=self.env.latched | {bay_id})
-                if stored.mode not in (StationMode.THERMAL, StationMode.FIRE):
-                    at_once(self.controller.change_mode(ModeTrigger.THERMAL, "thermal event", "controller"))
-                    stored = self.controller.stored
+            if reading.alarm_level >= STOP_LEVEL and reading.alarm_bits & THERMAL_BITS and bay_id not in stored.hot:
+                hot.append(bay_id)
         if states != stored.states:
-            self.controller.stored = replace(self.controller.stored, states=states)
+            self.controller.stored = replace(stored, states=states)
+        if hot:
+            at_once(self.controller.heat.detect(hot))
 
     def _bays_in_motion(self) -> set[str]:
         if self.ended:
@@ -403,50 +425,25 @@ class World:
         keys = [key for plan in self.controller.stored.session.seats for key in (plan.old_bay, plan.new_bay)]
         return {key.split(":", 1)[1] for key in keys if key is not None}
 
-    def hot_bay(self) -> str | None:
-        """A bay whose pack the thermal procedure would carry to the tank now."""
-        if self.env.evacuation or self.controller.stored.mode is not StationMode.THERMAL or self.env.person_needed:
-            return None
-        cell = self.controller.context.cells.get(LANE)
-        if cell is None:
-            return None
-        facts = self.lane.cell_facts(cell)
-        if evacuation_bars(facts, since_s=0.0, robot_free=cell.active_seq == 0):
-            return None
-        return next((bay for bay in sorted(self.env.latched) if self.plant.rack.at(bay_place(bay))), None)
-
-    def evacuate(self, bay_id: str) -> None:
-        """As `ThermalRunner._send`: the number is stored, the hold withdrawn, the command given."""
-        pack = self.plant.rack.at(bay_place(bay_id))
-        assert pack is not None
+    @property
+    def carries_hot_pack(self) -> bool:
+        """The procedure for a hot pack has a cell at work."""
         stored = self.controller.stored
-        seq = stored.last_seq % 65535 + 1
-        self.controller.stored = replace(stored, last_seq=seq)
-        self.env = replace(self.env, evacuation=(pack.code, seq))
-        position = self.plant.rack.bays[bay_id].section.position
-        self.plant.set_hold(LANE, False)
-        self.plant.command(LANE, RobotCommand(seq, CommandCode.FIRE, Location(LocationKind.BAY, position)))
+        begun = any(hot.stage is Stage.EVACUATION_STARTED for hot in stored.hot.values())
+        return begun and stored.mode is StationMode.THERMAL
 
-    def _watch_evacuation(self) -> None:
-        if self.env.evacuation is None or self.env.link_down:
-            return
-        code, seq = self.env.evacuation
-        cell = self.cell
-        if cell.done_seq != seq or cell.active_seq == seq or cell.result is ResultCode.NONE:
-            refused = cell.ack_seq == seq and cell.active_seq != seq and cell.done_seq != seq
-            if refused:
-                self.env = replace(self.env, evacuation=None)
-            return
-        if cell.result is not ResultCode.DONE:
-            self.env = replace(self.env, lost_track=self.env.lost_track | {code})
-        elif self.plant.signals(LANE)[Signal.TANK_OCCUPIED]:
-            stored = self.controller.stored
-            state = next_pack_state(stored.states[code], PackTrigger.EVACUATE)
-            self.controller.stored = replace(
-                stored, places={**stored.places, code: TANK}, states={**stored.states, code: state}
-            )
-        self.plant.done_ack(LANE, seq)
-        self.env = replace(self.env, evacuation=None)
+    @property
+    def hot_pack_gripped(self) -> bool:
+        """A hot pack hangs in the gripper of a cell at rest, where its evacuation has left it."""
+        gripped = self.cell.gripped
+        hot = {procedure.pack_id for procedure in self.controller.stored.hot.values() if procedure.left}
+        return gripped is not None and gripped.code in hot and self.cell.active is None
+
+    def take_hot_pack(self) -> None:
+        """People carry it to the tank, in local mode."""
+        self.plant.inject("local_mode", LANE)
+        self.plant.inject("local_move", LANE, source=0, target=Location(LocationKind.TANK, 1).code)
+        self.plant.clear("local_mode", LANE)
 
     def _told(self, what: str, command: RobotCommand) -> None:
         self.rules.told(self, what, command)

@@ -31,7 +31,7 @@ from robotics.plc_robot import PlcRobot
 from robotics.port import CellStatus, RobotCommand
 from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
-from swap.events import EventKind
+from swap.messages.events import ControllerStopped
 from swap.station.controller import CellOwned, StationController
 from swap.station.lanes import LaneRunner
 from swap.station.lease import ControllerRunning
@@ -143,8 +143,8 @@ def counted_lane(chances: Synchronized[int]) -> type[LaneRunner]:
     """A lane that counts its rounds in which nothing but a hold keeps the swap from going on."""
 
     class CountedLane(LaneRunner):
-        async def cycle(self) -> None:
-            await super().cycle()
+        async def act(self) -> None:
+            await super().act()
             context = self.context
             seen = all(context.reading_fresh(bay.id) for bay in context.config.bays if bay.point is not None)
             if seen and self.cell_facts(context.cells[self.lane.id]).fresh:
@@ -158,7 +158,7 @@ class Careless(StationController):
 
     async def recover(self) -> bool:
         """Say that all is well before looking."""
-        await self._tell(EventKind.CONTROLLER_STOPPED, {})
+        await self._tell(ControllerStopped())
         return await super().recover()
 
 

@@ -27,8 +27,8 @@ from swap.audit import audit
 from swap.commerce.bookings import check_in
 from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
-from swap.events import EventKind
-from swap.messages.requests import Confirm, Decide, Request
+from swap.messages.events import ControllerStarted
+from swap.messages.requests import Confirm, Decide, DecisionKind, Request
 from swap.places import place_of, place_within
 from swap.station.requests import make_request
 from swap.station.sequence.session import STATION_REASONS, Phase
@@ -235,7 +235,7 @@ class Trial:
         if (await devices.look()).begun != self._begun:
             self._wrong(f"after kill {self._lives - 1} something began before a person confirmed")
         if self.way_back and self._lives == 2:
-            await self._ask(process, Decide(swap_id=self._swap_id, decision="unwind"))
+            await self._ask(process, Decide(swap_id=self._swap_id, decision=DecisionKind.UNWIND))
         await self._ask(process, Confirm())
 
     async def _end(self, process: Any) -> str:
@@ -268,7 +268,7 @@ class Trial:
         if held or reason in STATION_REASONS:
             await self._ask(process, Confirm())
         else:
-            await self._ask(process, Decide(swap_id=self._swap_id, decision="continue"))
+            await self._ask(process, Decide(swap_id=self._swap_id, decision=DecisionKind.CONTINUE))
 
     async def _ask(self, process: Any, request: Request) -> None:
         """Ask until it is done; a refusal tells the person to look again, which takes a moment."""
@@ -331,7 +331,7 @@ class Trial:
 
     @staticmethod
     def _starts(db: Db) -> Sequence[Mapping[str, Any]]:
-        kind = EventKind.CONTROLLER_STARTED.value
+        kind = ControllerStarted.kind
         query = select(StationEvent.data).where(StationEvent.kind == kind).order_by(col(StationEvent.seq))
         return db.exec(query).all()
 

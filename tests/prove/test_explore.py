@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from swap.station.sequence import sequencer
+from swap.station.sequence.handshake import Progress
 from swap.station.sequence.recipe import TERMINAL, StepRow, StepTable, load_recipe
 from swap.station.sequence.session import Phase, Session
 from tests.prove.explore import Task, all_tables, chosen_tasks, ci_tasks, line, prove_tasks, walk
@@ -33,6 +34,8 @@ def test_no_rule_is_broken_and_every_path_ends(task: Task, proved: Callable[[str
     assert report.ends["completed"] > 0
     assert report.ends["returned"] > 0
     assert report.commands > 0
+    hot = task.only is None or any("pack_hot" in name for name in task.only)
+    assert (report.evacuations > 0) is hot
     if task.mishaps_most == 1:
         _walked_everywhere(task, report)
 
@@ -52,7 +55,7 @@ def _walked_everywhere(task: Task, report: Report) -> None:
         assert {(row.state, phase.value, 0) for phase in (Phase.SENT, Phase.CONFIRMING)} & report.deaths, row.state
 
 
-_NOT_EVERYWHERE = {"manual_finishes", "manual_undoes", "old_pack_charges"}
+_NOT_EVERYWHERE = {"manual_finishes", "manual_undoes", "old_pack_charges", "old_pack_hot"}
 """Need a pack in the gripper, or the spent pack in its bay."""
 
 
@@ -177,6 +180,60 @@ def test_finds_a_swap_that_goes_round() -> None:
     assert "no way to an end" in _broken(table, deaths=False)
     report = Walk(table, names=(), deaths=False).run()
     assert any("goes round by itself" in text for text in report.violations)
+
+
+def _never_waits(progress: Progress, *_: Any, **__: Any) -> bool:
+    return progress is Progress.UNHEARD
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("swap.station.sequence.sequencer", ("command_lost",)),
+        ("swap.station.sequence.evacuation", ("new_pack_hot", "command_lost")),
+        ("swap.station.cell_watch", ("power_cut", "command_lost")),
+    ],
+)
+def test_finds_a_number_that_is_sent_again_at_every_look(
+    module: str, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has the command in flight: a swap, a hot pack's procedure, a homing."""
+    monkeypatch.setattr(f"{module}.due_again", _never_waits)
+    assert "asked again after 0" in _broken(_table(lambda row: row), *names, mishaps_most=len(names), deaths=False)
+
+
+def test_finds_an_evacuation_that_nobody_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The station is held by a person; a pack becomes hot, and the robot moves."""
+    monkeypatch.setattr("swap.station.thermal.persons_needed", lambda *_: frozenset())
+    text = _broken(_table(lambda row: row), "person_holds", "new_pack_hot", mishaps_most=2, deaths=False)
+    assert "FIRE asked after person_holds, and no person has decided" in text
+
+
+def test_finds_an_evacuation_that_begins_anew_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swap.station.thermal.persons_needed", lambda *_: frozenset())
+    monkeypatch.setattr("tests.prove.explore_station.interrupted_procedure", lambda procedure: (procedure, ()))
+    assert "FIRE asked after restart" in _broken(_table(lambda row: row), "new_pack_hot", mishaps_most=2)
+
+
+def test_finds_an_evacuation_over_a_command_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link is lost as the swap's command leaves; nothing of it is seen, and the cell takes it."""
+    monkeypatch.setattr("swap.station.lanes.LaneRunner.in_flight", lambda *_: False)
+    monkeypatch.setattr("swap.station.sequence.sequencer.believed", lambda *_: True)
+    text = _broken(_table(lambda row: row), "new_pack_hot", "link_down", mishaps_most=2, deaths=False)
+    assert "is recorded in" in text
+
+
+def test_finds_a_hot_pack_that_a_swap_sets_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The evacuation is broken off with the pack in the gripper: for the swap it would be its own."""
+    monkeypatch.setattr("swap.station.thermal.ThermalRunner._loads", lambda _: None)
+    text = _broken(_table(lambda row: row), "new_pack_hot", "estop", mishaps_most=2, deaths=False)
+    assert "is recorded in" in text
+
+
+def test_finds_a_charger_that_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swap.station.sequence.evacuation.POWER_OFF_KW", 1000.0)
+    text = _broken(_table(lambda row: row), "charger_runs_on", "new_pack_hot", mishaps_most=2, deaths=False)
+    assert "evacuation asked with charger on" in text
 
 
 # The world itself.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from swap.events import EventKind
+from swap.messages.events import SwapHeld, SwapResumed, SwapStepDone, SwapStepFailed
 from swap.station.records import load_session
 from swap.station.sequence.recipe import TERMINAL, StepTable, load_recipe
 from swap.station.sequence.session import Phase
@@ -85,10 +85,10 @@ def _world(table: StepTable, trial: Trial) -> tuple[Journal, dict[str, str], str
 
 
 _EVENTS: dict[str, Callable[[Any], tuple[str, str, str]]] = {
-    EventKind.SWAP_STEP_DONE: lambda d: ("done", d["state"], d["next"]),
-    EventKind.SWAP_STEP_FAILED: lambda d: ("failed", d["state"], d["fault"]),
-    EventKind.SWAP_HELD: lambda d: ("held", d["state"], d["reason"]),
-    EventKind.SWAP_RESUMED: lambda d: ("resumed", d["state"], d["next"]),
+    SwapStepDone.kind: lambda d: ("done", d["state"], d["next"]),
+    SwapStepFailed.kind: lambda d: ("failed", d["state"], d["fault"]),
+    SwapHeld.kind: lambda d: ("held", d["state"], d["reason"]),
+    SwapResumed.kind: lambda d: ("resumed", d["state"], d["next"]),
 }
 
 

@@ -19,7 +19,7 @@ from sqlmodel import select
 from scheduler.types import StationMode
 from sim.plant.rack import PlantError
 from sim.plant.yard import TruckPlace
-from swap.events import EventKind
+from swap.messages.events import SwapCompleted, SwapHeld, SwapReturned
 from swap.station.sequence.session import STATION_REASONS, Phase
 from swap.tables import Bay, Pack, Station, Swap
 from tests.support.sim.plant import station
@@ -173,11 +173,11 @@ async def test_half_a_day_of_trucks_and_faults_ends_in_order(
     await bench.run(120, step_s=None)
     ended = Counter(e.kind for e in bench.events())
     seen = ", ".join(f"{count} {name}" for name, count in sorted(day.seen.items()))
-    ends = {k: ended[k] for k in (EventKind.SWAP_COMPLETED, EventKind.SWAP_RETURNED, EventKind.SWAP_HELD)}
+    ends = {k: ended[k] for k in (SwapCompleted.kind, SwapReturned.kind, SwapHeld.kind)}
     proved(f"half a day, seed {seed}: {seen}; " + ", ".join(f"{count} {kind}" for kind, count in ends.items()))
     assert not day._open()
     assert day.seen["truck"] >= TRUCKS // 2
-    assert ended[EventKind.SWAP_COMPLETED] >= TRUCKS // 2
+    assert ended[SwapCompleted.kind] >= TRUCKS // 2
     assert {t.place for t in bench.plant.yard.trucks.values()} == {TruckPlace.AWAY}
     assert bench.places() == bench.recorded_places()
     report = bench.audited()

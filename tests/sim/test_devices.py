@@ -130,7 +130,7 @@ async def test_refusals_reach_the_driver(map_name: str) -> None:
 
 
 async def test_two_controllers_the_second_is_refused_until_the_first_is_silent() -> None:
-    async with running() as bench:
+    async with running(map_name="swap_cell_v1") as bench:
         one, two = bench.robot(token=7), bench.robot(token=8)
         await one.connect()
         await two.connect()
@@ -213,7 +213,7 @@ async def test_a_charger_that_ignores_its_set_point_does_not_echo_it() -> None:
 
 
 async def test_only_command_registers_can_be_written() -> None:
-    async with running() as bench:
+    async with running(map_name="swap_cell_v1") as bench:
         client = await bench.client("L1")
         for address in (0, 100):
             assert (await client.write_register(address, 1)).exception_code == 2
@@ -225,7 +225,7 @@ async def test_only_command_registers_can_be_written() -> None:
 
 
 async def test_a_command_that_cannot_be_read_is_refused() -> None:
-    async with running() as bench:
+    async with running(map_name="swap_cell_v1") as bench:
         client = await bench.client("L1")
         await client.write_registers(200, [1, 7])
         await client.write_registers(202, [7, 99, 0, 0, 0, 0, 5])

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 import sim.scenario.file
-from sim.scenario.base import Section
+from sim.scenario.base import ScenarioSection
 from sim.scenario.file import split_packs
 from sim.scenario.load import parse_scenario
 from swap.config.loading import ConfigError
@@ -81,8 +81,12 @@ PLAIN = {
 }
 
 
-def sections() -> list[type[Section]]:
-    return [item for item in vars(sim.scenario.file).values() if isinstance(item, type) and issubclass(item, Section)]
+def sections() -> list[type[ScenarioSection]]:
+    return [
+        item
+        for item in vars(sim.scenario.file).values()
+        if isinstance(item, type) and issubclass(item, ScenarioSection)
+    ]
 
 
 def test_every_field_has_a_unit_or_a_description() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from string import Formatter
 
 from scheduler.types import PackState, StationMode
@@ -13,10 +13,15 @@ from swap.station import answers
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import IllegalPackStep, PackTrigger
 
+FORMER = {"unknown_decision"}
+"""Codes that only rows of earlier versions hold."""
+
 
 def given() -> Iterator[tuple[str, set[str] | None]]:
     """Every code in the controller's code with the names of its values; None where these are in a variable."""
-    for node in ast.walk(ast.parse(inspect.getsource(answers))):
+    room = Path(answers.__file__).parent
+    code = [ast.parse(path.read_text("utf-8")) for path in sorted(room.rglob("*.py"))]
+    for node in (node for tree in code for node in ast.walk(tree)):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
             continue
         first = node.args[0]
@@ -33,7 +38,7 @@ def given() -> Iterator[tuple[str, set[str] | None]]:
 
 def test_every_answer_of_the_controller_has_a_text_with_its_values() -> None:
     found = dict(given())
-    assert set(found) == set(ANSWERS)
+    assert set(found) == set(ANSWERS) - FORMER
     for code, names in found.items():
         wanted = {name for _, name, _, _ in Formatter().parse(ANSWERS[code]) if name}
         assert names is None or names == wanted, code

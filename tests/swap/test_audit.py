@@ -22,8 +22,8 @@ from swap.audit.packs import PACK_CHECKS
 from swap.commerce.billing import correct_bill
 from swap.commerce.bookings import cancel_booking, make_booking
 from swap.commerce.pricing import CENTI_KWH
-from swap.events import EventKind
 from swap.journal.heads import Head
+from swap.messages.events import SwapCompleted, SwapDispatched, SwapStepStarted
 from swap.reading.lists import list_bills
 from swap.store import Store
 from tests.support.sim.plant import station
@@ -59,28 +59,28 @@ async def a_day(bench: Bench) -> None:
             )
         cancel_booking(db, bench.config, booking.booking_id, at=at)
     bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_DISPATCHED)
+    await bench.run_until(SwapDispatched.kind)
     waiting = bench.arrive("V2", 30)
     bench.ask("cancel_swap", swap_id=waiting)
     bench.plant.leave_yard("V2")
-    await bench.run_until(EventKind.SWAP_COMPLETED)
+    await bench.run_until(SwapCompleted.kind)
     await bench.run(60, 2)
     bench.arrive("V1", 60)
-    await bench.run_until(EventKind.SWAP_COMPLETED)
+    await bench.run_until(SwapCompleted.kind)
     await bench.run(5)
     with bench.store.transaction() as db:
         first = list_bills(db, bench.config.station.id).items[-1]
         quantity = first.lines[0].energy_kwh - CENTI_KWH
         correct_bill(db, first.bill_id, {1: quantity}, at=bench.clock.now(), name="Li", reason="read again")
     bench.arrive("V3", 30)
-    await bench.run_until(EventKind.SWAP_STEP_STARTED)
+    await bench.run_until(SwapStepStarted.kind)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database file of `a_day`."""
     folder = tmp_path_factory.mktemp("day")
-    bench = Bench(folder, station())
+    bench = Bench(folder, station(), speed=20.0)
     try:
         asyncio.run(a_day(bench))
     finally:
@@ -164,6 +164,14 @@ DAMAGE: dict[str, tuple[str, ...]] = {
         "UPDATE charge_session SET open_pack_id = 'x'",
         "INSERT INTO charge_session SELECT id + 1000, station_id, pack_id, bay_id, open_pack_id, started_at, ended_at, "
         "start_energy_kwh, end_energy_kwh, start_meter_kwh, end_meter_kwh FROM charge_session",
+    ),
+    "journal_understood": (
+        "UPDATE station_event SET data = json_set(data, '$.by', 'x') WHERE kind = 'pack.moved'",
+        "UPDATE station_event SET data = json_remove(data, '$.seats') WHERE kind = 'swap.completed'",
+        "UPDATE station_event SET data = json_set(data, '$.seats', '1') WHERE kind = 'swap.completed'",
+        "UPDATE station_event SET kind = 'swap.danced' WHERE seq = 3",
+        "UPDATE station_event SET data = '[1]' WHERE seq = 3",
+        "UPDATE station_event SET data = '{' WHERE seq = 3",
     ),
     "journal_chained": (
         "DELETE FROM station_event WHERE seq = 20",

@@ -16,7 +16,7 @@ from sqlmodel import Session as Db
 from robotics.port import CellStatus, Signal
 from scheduler.types import StationMode
 from swap.errors import DatabaseAway
-from swap.events import EventKind
+from swap.messages.events import ControlGap, DatabaseReturned, DatabaseSlow, SwapHeld, SwapResumed
 from swap.station.life import watchdog
 from swap.station.life.database import DatabaseLost, DatabaseState
 from swap.station.life.status import ControlBoard, ControlWord
@@ -58,12 +58,12 @@ async def test_a_slow_commit_is_waited_for_and_told_once(running: Running) -> No
     await running.until(lambda: running.controller.board.word() is ControlWord.DATABASE_SLOW, "the board tells it")
     assert running.robot.looks > looks
     running.bring_database_back()
-    await running.until(lambda: running.told(EventKind.DATABASE_SLOW), "the event")
+    await running.until(lambda: running.told(DatabaseSlow.kind), "the event")
     await running.until(lambda: running.swap(swap_id).state == "completed", "the swap ends")
-    ((_, data),) = running.told(EventKind.DATABASE_SLOW)
+    ((_, data),) = running.told(DatabaseSlow.kind)
     assert data["waited_s"] > 0.2
     assert running.mode()[0] == StationMode.AUTOMATIC
-    assert running.told(EventKind.SWAP_HELD) == []
+    assert running.told(SwapHeld.kind) == []
 
 
 async def test_a_lost_database_holds_without_it_and_waits_for_a_person(running: Running) -> None:
@@ -80,7 +80,7 @@ async def test_a_lost_database_holds_without_it_and_waits_for_a_person(running: 
     running.bring_database_back()
 
     await running.until(lambda: running.mode() == ("held", "database_lost"), "held on return")
-    ((_, data),) = running.told(EventKind.DATABASE_LOST)
+    ((_, data),) = running.told(DatabaseReturned.kind)
     assert data["lost_at"] <= data["held_at"] <= data["back_at"]
     assert data["lost_s"] > 0.2
     assert data["chargers_not_confirmed"] == {}
@@ -91,7 +91,7 @@ async def test_a_lost_database_holds_without_it_and_waits_for_a_person(running: 
         if status == "done":
             break
     await running.until(lambda: running.swap(swap_id).state == "completed", "the swap ends after the confirmation")
-    assert running.told(EventKind.SWAP_RESUMED)[0][1]["decision"] == "continue"
+    assert running.told(SwapResumed.kind)[0][1]["decision"] == "continue"
 
 
 async def test_a_request_from_before_the_loss_lets_nothing_go_on(running: Running) -> None:
@@ -166,7 +166,7 @@ async def test_a_gap_while_a_swap_runs_waits_for_a_person(running: Running, monk
     monkeypatch.setattr(watchdog, "GAP_LOST_S", 0.5)
     blocked(running, 0.8)
     await running.until(lambda: running.mode() == ("held", "control_gap"), "held")
-    (_, data), *_ = running.told(EventKind.CONTROL_GAP)
+    (_, data), *_ = running.told(ControlGap.kind)
     assert data["what"] == "looking"
     assert 0.5 < data["gap_s"] < 5
     await running.until(lambda: running.swap(swap_id).phase == "held", "the swap is held")
@@ -178,7 +178,7 @@ async def test_a_gap_with_nothing_at_work_holds_nothing(running: Running, monkey
     looks = running.robot.looks
     blocked(running, 0.8)
     await running.until(lambda: running.robot.looks > looks + 5, "looks go on")
-    assert running.told(EventKind.CONTROL_GAP) == []
+    assert running.told(ControlGap.kind) == []
     assert running.mode()[0] == StationMode.AUTOMATIC
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlmodel import select
 
 from swap.audit import audit
-from swap.events import EventKind
+from swap.messages.events import PackStateChanged, SwapCompleted, SwapStepDone
 from swap.tables import Bill, Pack
 from tests.support.sim.plant import station
 from tests.support.swap.station import Bench
@@ -26,10 +26,10 @@ async def bench(tmp_path: Path, database_url: str) -> AsyncIterator[Bench]:
 
 async def test_a_truck_gets_a_charged_pack_and_one_bill(bench: Bench) -> None:
     swap_id = bench.arrive("V1", 30)
-    ended = await bench.run_until(EventKind.SWAP_COMPLETED)
+    ended = await bench.run_until(SwapCompleted.kind)
     await bench.run(3)
     assert ended.swap_id == swap_id
-    states = [e.data["state"] for e in bench.events() if e.kind == EventKind.SWAP_STEP_DONE]
+    states = [e.data["state"] for e in bench.events() if e.kind == SwapStepDone.kind]
     assert states[:5] == ["admitting", "checking", "locating", "verifying", "unlocking"]
     assert states[-1] == "releasing"
     with bench.store.reading() as db:
@@ -45,12 +45,12 @@ async def test_the_spent_pack_charges_and_is_ready_again(tmp_path: Path, sqlite_
     await bench.start()
     await bench.run(5)
     bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=2)
+    await bench.run_until(SwapCompleted.kind, step_s=2)
     with bench.store.reading() as db:
         pack = db.exec(select(Pack).where(Pack.id == "0SXPB280000YQ1G510000011")).one()
         assert pack.bay_id is not None
         spent_kwh = pack.energy_kwh
-    await bench.run_until(EventKind.PACK_STATE, 7200, 10.0, to="ready", trigger="ready")
+    await bench.run_until(PackStateChanged.kind, 7200, 10.0, to="ready", trigger="ready")
     with bench.store.reading() as db:
         pack = db.exec(select(Pack).where(Pack.id == "0SXPB280000YQ1G510000011")).one()
         assert pack.energy_kwh is not None

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from robotics.port import CommandCode, Signal
+from robotics.port import CommandCode, ResultCode, Signal
 from sim.plant.yard import LockHead
-from swap.events import EventKind
+from swap.messages.events import (
+    FaultCleared,
+    SwapCompleted,
+    SwapDispatched,
+    SwapHeld,
+    SwapResumed,
+    SwapStepFailed,
+    SwapStepStarted,
+)
 from swap.station.sequence.session import HoldReason, Phase
 from tests.support.sim.plant import code
 from tests.support.swap.station import Bench, mode
@@ -18,7 +26,7 @@ FRESH = code(1)
 async def under_way(bench: Bench, state: str, share: float = 0.5) -> str:
     """A swap of V1 whose command of `state` is carried out to a share of its duration."""
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state=state)
+    await bench.run_until(SwapStepStarted.kind, step_s=None, state=state)
     active = bench.plant.cell("L1").active
     assert active is not None
     await bench.run(sum(active.phase_s) * share, step_s=None)
@@ -27,7 +35,7 @@ async def under_way(bench: Bench, state: str, share: float = 0.5) -> str:
 
 
 async def completes(bench: Bench, swap_id: str) -> None:
-    ended = await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    ended = await bench.run_until(SwapCompleted.kind, step_s=None)
     assert ended.swap_id == swap_id
     await bench.run(5)
     assert bench.places() == bench.recorded_places()
@@ -39,7 +47,7 @@ async def completes(bench: Bench, swap_id: str) -> None:
 async def test_an_emergency_stop_holds_everything_until_reset_and_confirmed(bench: Bench, share: float) -> None:
     swap_id = await under_way(bench, "lifting_old", share)
     bench.plant.inject("estop", "L1")
-    held = await bench.run_until(EventKind.SWAP_HELD, 20, 1.0)
+    held = await bench.run_until(SwapHeld.kind, 20, 1.0)
     assert held.data["reason"] == HoldReason.TRIP
     assert held.data["signal"] == Signal.ESTOP_OK
     assert mode(bench) == "held"
@@ -56,7 +64,7 @@ async def test_an_emergency_stop_holds_everything_until_reset_and_confirmed(benc
     assert mode(bench) == "automatic"
     await completes(bench, swap_id)
     assert "estop_pressed" not in bench.open_faults()
-    resumed = next(e for e in bench.events() if e.kind == EventKind.SWAP_RESUMED)
+    resumed = next(e for e in bench.events() if e.kind == SwapResumed.kind)
     assert resumed.actor == "Operator A"
 
 
@@ -68,13 +76,13 @@ async def test_an_emergency_stop_without_a_swap_lets_no_truck_in(bench: Bench) -
     bench.plant.clear("estop", "L1")
     await bench.run_while_still(60)
     assert (await bench.settled(bench.ask("confirm")))[0] == "done"
-    await bench.run_until(EventKind.SWAP_DISPATCHED, step_s=None)
+    await bench.run_until(SwapDispatched.kind, step_s=None)
 
 
 async def test_the_light_curtain_pauses_and_the_beam_alone_resumes_nothing(bench: Bench) -> None:
     swap_id = await under_way(bench, "lifting_old", 0.3)
     bench.plant.inject("curtain", "L1")
-    held = await bench.run_until(EventKind.SWAP_HELD, 20, 1.0)
+    held = await bench.run_until(SwapHeld.kind, 20, 1.0)
     assert held.data["reason"] == HoldReason.GUARD_LOST
     assert mode(bench) == "automatic"  # the lane waits, the rest of the station goes on
     assert bench.plant.cell("L1").paused == "curtain"
@@ -93,7 +101,7 @@ async def test_the_light_curtain_pauses_and_the_beam_alone_resumes_nothing(bench
 async def test_a_released_handbrake_between_unlocking_and_locking_holds(bench: Bench, state: str) -> None:
     swap_id = await under_way(bench, state, 0.3)
     bench.plant.inject("handbrake_released", "L1")
-    held = await bench.run_until(EventKind.SWAP_HELD, 20, 1.0)
+    held = await bench.run_until(SwapHeld.kind, 20, 1.0)
     assert held.data["reason"] == HoldReason.GUARD_LOST
     assert Signal.HANDBRAKE_ON in [item["name"] for item in held.data["missing"]]
     assert "permissive_lost" in bench.open_faults()
@@ -110,7 +118,7 @@ async def test_a_released_handbrake_between_unlocking_and_locking_holds(bench: B
 async def test_a_truck_that_rolls_is_not_worked_on(bench: Bench) -> None:
     swap_id = await under_way(bench, "lifting_old", 0.3)
     bench.plant.inject("truck_rolls", "L1")
-    held = await bench.run_until(EventKind.SWAP_HELD, 60, 1.0)
+    held = await bench.run_until(SwapHeld.kind, 60, 1.0)
     assert held.data["reason"] in (HoldReason.GUARD_LOST, HoldReason.FAULT)
     await bench.run_while_still(60)
     # The truck is back in its place; a person looks and lets first the station, then the swap go on.
@@ -130,7 +138,7 @@ async def test_a_short_gap_of_the_link_is_no_loss_but_three_seconds_are(bench: B
     assert bench.swap(swap_id).phase == Phase.SENT
     await bench.run(2, 1.0)
     robot.cut = True
-    held = await bench.run_until(EventKind.SWAP_HELD, 90, 2.0)
+    held = await bench.run_until(SwapHeld.kind, 90, 2.0)
     assert held.data["reason"] == HoldReason.LINK_LOST
     assert "cell_link_lost" in bench.open_faults()
     status, answer = await bench.settled(bench.ask("confirm"))
@@ -146,7 +154,7 @@ async def test_a_short_gap_of_the_link_is_no_loss_but_three_seconds_are(bench: B
 async def test_a_frozen_heartbeat_is_a_lost_link(bench: Bench) -> None:
     swap_id = await under_way(bench, "storing_old", 0.1)
     bench.plant.inject("frozen_heartbeat", "L1")
-    held = await bench.run_until(EventKind.SWAP_HELD, 30, 1.0)
+    held = await bench.run_until(SwapHeld.kind, 30, 1.0)
     assert held.data["reason"] == HoldReason.LINK_LOST
     assert "cell_heartbeat_frozen" in bench.open_faults()
     await bench.run(60)
@@ -162,7 +170,7 @@ async def test_a_frozen_heartbeat_is_a_lost_link(bench: Bench) -> None:
 async def test_after_a_power_loss_a_person_confirms_and_the_axes_are_homed_first(bench: Bench, state: str) -> None:
     swap_id = await under_way(bench, state, 0.8)
     bench.plant.inject("power_cut", "L1")
-    held = await bench.run_until(EventKind.SWAP_HELD, 30, 1.0)
+    held = await bench.run_until(SwapHeld.kind, 30, 1.0)
     assert held.data["reason"] == HoldReason.TRIP
     await bench.run_while_still(60)
     bench.plant.clear("power_cut", "L1")
@@ -185,9 +193,9 @@ async def test_an_idle_cell_is_homed_after_a_power_loss_when_a_person_has_confir
     bench.arrive("V1", 30)
     await bench.run_while_still(60)
     assert (await bench.settled(bench.ask("confirm")))[0] == "done"
-    await bench.run_until(EventKind.SWAP_DISPATCHED, step_s=None)
+    await bench.run_until(SwapDispatched.kind, step_s=None)
     assert bench.plant.cell("L1").homed
-    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run_until(SwapCompleted.kind, step_s=None)
     await bench.run(5)
     bench.audited()
 
@@ -199,16 +207,14 @@ async def test_a_cell_that_is_not_homed_asks_for_a_person_before_it_moves(bench:
     await bench.run_while_still(60)
     assert mode(bench) == "held"
     assert (await bench.settled(bench.ask("confirm")))[0] == "done"
-    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run_until(SwapCompleted.kind, step_s=None)
 
 
 async def test_a_truck_is_never_released_without_a_confirmed_lock(bench: Bench) -> None:
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state="placing_new")
+    await bench.run_until(SwapStepStarted.kind, step_s=None, state="placing_new")
     bench.plant.inject("head_stuck_open", "L1", head=2)
-    failed = [
-        (await bench.run_until(EventKind.SWAP_STEP_FAILED, 300, None, state="locking")).data["action"] for _ in range(3)
-    ]
+    failed = [(await bench.run_until(SwapStepFailed.kind, 300, None, state="locking")).data["action"] for _ in range(3)]
     assert failed == ["retry", "retry", "person"]
     await bench.run(10)
     row = bench.swap(swap_id)
@@ -216,7 +222,7 @@ async def test_a_truck_is_never_released_without_a_confirmed_lock(bench: Bench) 
     await bench.run_while_still(120)
     # A person who decides to go on gets another try, not a release.
     assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue")))[0] == "done"
-    await bench.run_until(EventKind.SWAP_STEP_FAILED, 300, None, state="locking")
+    await bench.run_until(SwapStepFailed.kind, 300, None, state="locking")
     assert CommandCode.RELEASE not in [c for what, _, c in bench.motions if what == "accepted"]
     bench.plant.clear("head_stuck_open", "L1")
     await completes(bench, swap_id)
@@ -224,7 +230,7 @@ async def test_a_truck_is_never_released_without_a_confirmed_lock(bench: Bench) 
 
 async def test_a_lying_limit_switch_releases_no_truck(bench: Bench) -> None:
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state="placing_new")
+    await bench.run_until(SwapStepStarted.kind, step_s=None, state="placing_new")
     bench.plant.inject("head_stuck_open", "L1", head=3)
     bench.plant.inject("lock_lies", "L1", head=3)  # one sensor says closed, the others disagree
     await bench.run(400, step_s=None)
@@ -253,12 +259,12 @@ async def test_a_closed_station_ends_its_swap_and_admits_no_truck(bench: Bench) 
     await completes(bench, swap_id)
     await bench.run_while_still(60)
     assert (await bench.settled(bench.ask("confirm"))) == ("done", "open for service")
-    await bench.run_until(EventKind.SWAP_DISPATCHED, step_s=None)
+    await bench.run_until(SwapDispatched.kind, step_s=None)
 
 
 async def test_smoke_stops_charging_at_once_and_holds_the_station(bench: Bench) -> None:
     bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run_until(SwapCompleted.kind, step_s=None)
     await bench.run(10)
     assert bench.plant.rack.total_charge_kw(bench.plant.now_us) > 100
     bench.plant.inject("smoke", "L1")
@@ -292,12 +298,70 @@ async def test_a_released_fire_system_stops_charging_and_all_motion(bench: Bench
 async def test_a_servo_alarm_needs_a_reset_asked_by_a_person(bench: Bench) -> None:
     swap_id = await under_way(bench, "lifting_old", 0.2)
     bench.plant.inject("axis_alarm", "L1")
-    await bench.run_until(EventKind.SWAP_STEP_FAILED, 60, 1.0)
+    await bench.run_until(SwapStepFailed.kind, 60, 1.0)
     assert "axis_x_alarm" in bench.open_faults()
     bench.plant.clear("axis_alarm", "L1")
     await bench.run_while_still(30)
     status, answer = await bench.settled(bench.ask("reset", lane_id="L1"))
     assert (status, answer) == ("done", "reset asked of the cell")
-    await bench.run_until(EventKind.FAULT_CLEARED, 60, 1.0)
+    await bench.run_until(FaultCleared.kind, 60, 1.0)
     assert "axis_x_alarm" not in bench.open_faults()
     await completes(bench, swap_id)
+
+
+# A cell that shows an epoch.
+
+
+async def test_a_cell_that_had_no_owner_between_two_looks_waits_for_a_person(bench: Bench) -> None:
+    swap_id = await under_way(bench, "lifting_old")
+    cell = bench.plant.cell("L1")
+    owner = cell.owner
+    cell.claim(0, owner_silent=True)  # the PLC has not heard its owner for 3 s, and then again
+    cell.claim(owner, owner_silent=True)
+    held = await bench.run_until(SwapHeld.kind, 20, 1.0)
+    assert held.data["reason"] == HoldReason.CELL_CHANGED
+    await bench.run(60)  # the motion under way ends
+    await bench.run_while_still(60)
+    assert await bench.settled(bench.ask("confirm")) == ("done", "going on")
+    await completes(bench, swap_id)
+
+
+async def test_a_confirmation_that_is_older_than_a_trip_releases_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swap_id = await under_way(bench, "lifting_old")
+    bench.plant.inject("estop", "L1")
+    await bench.run_until(SwapHeld.kind, 20, 1.0)
+    bench.plant.clear("estop", "L1")
+    await bench.run(5)
+    reconciled = bench.controller.reconcile_now
+
+    async def then_the_curtain(actor: str) -> object:
+        mismatches = await reconciled(actor)
+        bench.plant.inject("curtain", "L1")
+        bench.plant.clear("curtain", "L1")
+        return mismatches
+
+    monkeypatch.setattr(bench.controller, "reconcile_now", then_the_curtain)
+    status, _ = await bench.settled(bench.ask("confirm"))
+    assert status == "refused"
+    assert mode(bench) == "held"
+    assert bench.plant.cell("L1").hold
+    await bench.run_while_still(60)
+    monkeypatch.undo()
+    assert await bench.settled(bench.ask("confirm")) == ("done", "going on")
+    await completes(bench, swap_id)
+
+
+async def test_a_result_that_is_not_on_record_waits_for_a_person(bench: Bench) -> None:
+    cell = bench.plant.cell("L1")
+    cell.done_seq, cell.result = 60_000, ResultCode.DONE  # of a database that is no more
+    bench.arrive("V1", 30)
+    held = await bench.run_until(SwapHeld.kind, step_s=None)
+    assert held.data["reason"] == HoldReason.UNKNOWN_RESULT
+    await bench.run_while_still(30)
+    assert cell.result is ResultCode.DONE
+    answer = await bench.settled(bench.ask("decide", "Operator A", swap_id=held.swap_id, decision="continue"))
+    assert answer == ("done", "continue")
+    assert held.swap_id is not None
+    await completes(bench, held.swap_id)

@@ -10,8 +10,9 @@ import pytest
 
 from robotics.port import CommandCode
 from swap.config.station_file import StationConfig
-from swap.events import EventKind
-from swap.station.thermal import EVACUATE_WITHIN_S, Stage
+from swap.messages.events import SwapCompleted, SwapStepDone, SwapStepStarted, ThermalStep
+from swap.station.sequence.evacuation import EVACUATE_WITHIN_S
+from swap.station.states.thermal_stages import Stage
 from tests.support.sim.plant import code, station
 from tests.support.swap.station import Bench, blocked, mode
 
@@ -38,7 +39,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 def stages(bench: Bench) -> dict[str, dict[str, Any]]:
     """Data of each stage of the thermal procedure."""
-    return {e.data["stage"]: e.data for e in bench.events() if e.kind == EventKind.THERMAL}
+    return {e.data["stage"]: e.data for e in bench.events() if e.kind == ThermalStep.kind}
 
 
 def charge_kw(bench: Bench, bay: str) -> float:
@@ -87,7 +88,7 @@ async def test_a_wrong_pack_in_a_bay_is_quarantined_and_neither_charged_nor_offe
 async def test_a_returned_pack_that_says_another_code_is_quarantined_and_the_swap_ends(bench: Bench) -> None:
     bench.arrive("V1", 30)
     bench.plant.inject("wrong_code", "A4", code=code(99))
-    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run_until(SwapCompleted.kind, step_s=None)
     await bench.run(5)
     assert bench.pack(SPENT).state == "quarantined"
     assert blocked(bench) == {"A4": "pack_identity_mismatch"}
@@ -98,7 +99,7 @@ async def test_a_returned_pack_that_says_another_code_is_quarantined_and_the_swa
 async def test_a_returned_pack_without_any_code_is_quarantined_after_the_time_limit(bench: Bench) -> None:
     bench.arrive("V1", 30)
     bench.plant.inject("bms_silent", "A4")
-    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run_until(SwapCompleted.kind, step_s=None)
     await bench.run(200, step_s=None)
     assert bench.pack(SPENT).state == "quarantined"
     assert "pack_identity_unknown" in bench.open_faults()
@@ -167,14 +168,14 @@ async def test_a_hot_pack_that_only_cools_slowly_is_not_charged(bench: Bench) ->
 async def test_a_hot_pack_is_detected_stopped_and_carried_to_the_tank(bench: Bench) -> None:
     await drained(bench)
     bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
-    await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.DETECTED)
+    await bench.run_until(ThermalStep.kind, 60, 1.0, stage=Stage.DETECTED)
     assert mode(bench) == "thermal"
     assert charge_kw(bench, "A2") == 0
     assert charge_kw(bench, "A1") == charge_kw(bench, "A3") == 0  # neighbours
     beside = {bay: reason for bay, reason in blocked(bench).items() if reason == "neighbour_blocked"}
     assert set(beside) == {"A1", "A3"}
     assert "A2" in blocked(bench)
-    await bench.run_until(EventKind.THERMAL, 200, 1.0, stage=Stage.EVACUATED)
+    await bench.run_until(ThermalStep.kind, 200, 1.0, stage=Stage.EVACUATED)
     assert bench.places()[HOT] == "tank"
     assert bench.recorded_places() == bench.places()
     assert bench.pack(HOT).state == "evacuated"
@@ -206,7 +207,7 @@ async def test_a_hot_pack_is_isolated_where_evacuation_is_barred(bench: Bench, b
     bench.plant.inject(bar, "L1")
     await bench.run(2)
     bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
-    ended = await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.ISOLATED)
+    ended = await bench.run_until(ThermalStep.kind, 60, 1.0, stage=Stage.ISOLATED)
     assert ended.data["bars"]["L1"]
     assert "evacuation_failed" in bench.open_faults()
     assert bench.pack(HOT).state == "quarantined"
@@ -217,13 +218,13 @@ async def test_a_hot_pack_is_isolated_where_evacuation_is_barred(bench: Bench, b
 
 async def test_a_hot_pack_waits_for_the_running_command_and_no_longer(bench: Bench) -> None:
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state="storing_old")
+    await bench.run_until(SwapStepStarted.kind, step_s=None, state="storing_old")
     await bench.run(3)
     bench.plant.inject("pack_heats", code(3), c_per_s=1.5)
-    await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.DETECTED)
+    await bench.run_until(ThermalStep.kind, 60, 1.0, stage=Stage.DETECTED)
     await bench.tick(1.0)
     assert bench.swap(swap_id).phase == "held"
-    await bench.run_until(EventKind.THERMAL, 300, 1.0, stage=Stage.EVACUATED)
+    await bench.run_until(ThermalStep.kind, 300, 1.0, stage=Stage.EVACUATED)
     assert bench.places()[code(3)] == "tank"
     assert bench.places()[SPENT] == "bay:A4"  # its own command had ended before
     await bench.run_while_still(60)
@@ -246,18 +247,18 @@ async def test_a_hot_pack_waits_for_the_running_command_and_no_longer(bench: Ben
 
 async def test_with_a_pack_in_the_gripper_a_hot_one_is_isolated(bench: Bench) -> None:
     bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_DONE, step_s=None, state="lifting_old")
+    await bench.run_until(SwapStepDone.kind, step_s=None, state="lifting_old")
     await bench.settled(bench.ask("hold"))
     bench.plant.inject("pack_heats", code(3), c_per_s=2.0)
-    ended = await bench.run_until(EventKind.THERMAL, 120, 1.0, stage=Stage.ISOLATED)
-    assert "gripper_loaded" in ended.data["bars"]["L1"]
+    ended = await bench.run_until(ThermalStep.kind, 120, 1.0, stage=Stage.ISOLATED)
+    assert {"!gripper_loaded", "person_looked"} <= set(ended.data["bars"]["L1"])
     await bench.run_while_still(60)
 
 
 async def test_an_evacuation_never_begins_after_its_time(bench: Bench) -> None:
     bench.plant.inject("tank_not_ready", "L1")
     bench.plant.inject("pack_heats", HOT, c_per_s=0.3)
-    await bench.run_until(EventKind.THERMAL, 600, 5.0, stage=Stage.ISOLATED)
+    await bench.run_until(ThermalStep.kind, 600, 5.0, stage=Stage.ISOLATED)
     bench.plant.clear("tank_not_ready", "L1")
     await bench.run_while_still(EVACUATE_WITHIN_S + 60, step_s=10.0)
 
@@ -265,8 +266,8 @@ async def test_an_evacuation_never_begins_after_its_time(bench: Bench) -> None:
 async def test_a_cell_that_refuses_the_evacuation_leaves_the_pack_isolated(bench: Bench) -> None:
     bench.plant.cell("L1").faults.axis_alarm = True  # the PLC knows, its signals do not say
     bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
-    ended = await bench.run_until(EventKind.THERMAL, 100, 1.0, stage=Stage.ISOLATED)
-    assert ended.data["bars"] == {"L1": ["the cell answers refused_interlock"]}
+    ended = await bench.run_until(ThermalStep.kind, 100, 1.0, stage=Stage.ISOLATED)
+    assert ended.data["bars"] == {"L1": ["command_refused_interlock"]}
     assert bench.places()[HOT] == "bay:A2"
     await bench.run(5)
     bench.audited()
@@ -285,13 +286,13 @@ async def test_after_a_kill_a_hot_pack_is_not_carried_without_a_person(bench: Be
     await bench.run_while_still(60)
     assert stages(bench)[Stage.ISOLATED]["bars"] == {"": ["restart"]}
     # The detection is latched still: no second procedure begins.
-    assert [e.data["stage"] for e in bench.events() if e.kind == EventKind.THERMAL].count(Stage.DETECTED) == 1
+    assert [e.data["stage"] for e in bench.events() if e.kind == ThermalStep.kind].count(Stage.DETECTED) == 1
 
 
 async def test_a_released_pack_that_is_hot_again_is_detected_again(bench: Bench) -> None:
     bench.plant.inject("tank_not_ready", "L1")
     bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
-    await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.ISOLATED)
+    await bench.run_until(ThermalStep.kind, 60, 1.0, stage=Stage.ISOLATED)
     bench.plant.clear("pack_heats", HOT)
     truth = bench.plant.rack.packs[HOT]
     bench.plant.rack.settle(truth, bench.plant.now_us)
@@ -306,4 +307,4 @@ async def test_a_released_pack_that_is_hot_again_is_detected_again(bench: Bench)
     await bench.run(20)
     assert bench.pack(HOT).state in ("ready", "charging", "waiting")
     bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
-    await bench.run_until(EventKind.THERMAL, 60, 1.0, stage=Stage.DETECTED)
+    await bench.run_until(ThermalStep.kind, 60, 1.0, stage=Stage.DETECTED)

@@ -11,7 +11,17 @@ from robotics.port import CommandCode, Location, LocationKind
 from swap.commerce.bookings import check_in
 from swap.commerce.errors import SwapOpen
 from swap.errors import SwapError
-from swap.events import EventKind
+from swap.messages.events import (
+    BillIssued,
+    Reconciled,
+    RequestAnswered,
+    SwapCompleted,
+    SwapDispatched,
+    SwapHeld,
+    SwapReturned,
+    SwapStepDone,
+    SwapStepStarted,
+)
 from swap.station.sequence.session import HoldReason, Phase
 from swap.tables import Swap
 from tests.support.sim.plant import code
@@ -29,7 +39,13 @@ def bay(position: int) -> int:
     ("kind", "arguments", "answer"),
     [
         ("dance", {}, "kind 'dance' is unknown"),
-        ("decide", {"swap_id": "x", "decision": "guess"}, "decision = 'guess': allowed continue, unwind, cancel"),
+        (
+            "decide",
+            {"swap_id": "x", "decision": "guess"},
+            "the request is not valid: arguments.decision = 'guess': allowed Input should be 'continue', 'unwind' or "
+            "'cancel'",
+        ),
+        ("reset", {}, "the request is not valid: arguments.lane_id = None: allowed Field required"),
         ("decide", {"swap_id": "x", "decision": "unwind"}, "swap 'x' is in no lane"),
         ("cancel_swap", {"swap_id": "x"}, "no swap 'x'"),
         ("release_pack", {"pack_id": "x"}, "no pack 'x'"),
@@ -41,7 +57,7 @@ async def test_a_request_that_cannot_be_met_is_refused_with_its_reason(
     bench: Bench, kind: str, arguments: dict[str, Any], answer: str
 ) -> None:
     assert await bench.settled(bench.ask(kind, **arguments)) == ("refused", answer)
-    answered = [e for e in bench.events() if e.kind == EventKind.REQUEST_ANSWERED]
+    answered = [e for e in bench.events() if e.kind == RequestAnswered.kind]
     assert answered[-1].data["answer"] == answer
     assert answered[-1].actor == "Person on shift"
 
@@ -60,7 +76,7 @@ async def test_a_mode_that_the_table_does_not_allow_is_refused(bench: Bench) -> 
 
 async def test_a_decision_on_a_swap_that_is_not_held_is_refused(bench: Bench) -> None:
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state="lifting_old")
+    await bench.run_until(SwapStepStarted.kind, step_s=None, state="lifting_old")
     before = bench.plant.cell("L1").hold
     for decision in ("continue", "unwind", "cancel"):
         status, answer = await bench.settled(bench.ask("decide", swap_id=swap_id, decision=decision))
@@ -74,7 +90,7 @@ async def test_a_vehicle_has_one_open_swap_only(bench: Bench) -> None:
         check_in(db, bench.config, vehicle_id="V1", at=bench.clock.now())
     with bench.store.reading() as db:
         assert len(db.exec(select(Swap).where(Swap.vehicle_id == "V1")).all()) == 1
-    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run_until(SwapCompleted.kind, step_s=None)
     second = bench.arrive("V1", 20)
     assert second != first
 
@@ -94,7 +110,7 @@ async def test_a_queued_swap_is_cancelled_and_gives_nothing_back(bench: Bench) -
 async def test_a_truck_that_does_not_come_is_cancelled_by_a_person_and_its_pack_is_free_again(bench: Bench) -> None:
     bench.plant.inject("does_not_come", "V1")
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_HELD, 900, None)
+    await bench.run_until(SwapHeld.kind, 900, None)
     row = bench.swap(swap_id)
     assert (row.state, row.phase) == ("admitting", Phase.HELD)
     assert bench.pack(FRESH).state == "reserved"
@@ -104,7 +120,7 @@ async def test_a_truck_that_does_not_come_is_cancelled_by_a_person_and_its_pack_
     assert bench.pack(FRESH).state == "ready"
     bench.plant.leave_yard("V1")
     other = bench.arrive("V2", 30)
-    ended = await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    ended = await bench.run_until(SwapCompleted.kind, step_s=None)
     assert ended.swap_id == other
     await bench.run(5)
     bench.audited()
@@ -114,7 +130,7 @@ async def test_a_truck_that_does_not_come_is_cancelled_by_a_person_and_its_pack_
 async def test_a_person_may_ask_for_the_way_back(bench: Bench, state: str) -> None:
     """The truck keeps its own pack; nothing is billed."""
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state=state)
+    await bench.run_until(SwapStepStarted.kind, step_s=None, state=state)
     await bench.settled(bench.ask("hold"))
     await bench.run(80)
     assert bench.swap(swap_id).phase == Phase.HELD
@@ -122,19 +138,19 @@ async def test_a_person_may_ask_for_the_way_back(bench: Bench, state: str) -> No
     first, _ = await bench.settled(bench.ask("decide", swap_id=swap_id, decision="unwind"))
     assert (await bench.settled(bench.ask("confirm")))[0] == "done"
     assert first == "done"
-    await bench.run_until(EventKind.SWAP_RETURNED, step_s=None)
+    await bench.run_until(SwapReturned.kind, step_s=None)
     await bench.run(5)
     assert bench.places()[SPENT] == "vehicle:V1:1"
     assert bench.places()[FRESH] == "bay:A1"
     assert bench.places() == bench.recorded_places()
     assert bench.pack(FRESH).state == "ready"
-    assert not [e for e in bench.events() if e.kind == EventKind.BILL_ISSUED]
+    assert not [e for e in bench.events() if e.kind == BillIssued.kind]
     bench.audited()
 
 
 async def test_manual_work_without_a_difference_goes_on(bench: Bench) -> None:
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_DONE, step_s=None, state="storing_old")
+    await bench.run_until(SwapStepDone.kind, step_s=None, state="storing_old")
     assert (await bench.settled(bench.ask("manual", "Operator A")))[0] == "done"
     await bench.run(60)
     assert bench.swap(swap_id).hold_reason == HoldReason.MODE
@@ -142,7 +158,7 @@ async def test_manual_work_without_a_difference_goes_on(bench: Bench) -> None:
     await bench.run_while_still(60)
     bench.plant.clear("local_mode", "L1")
     assert (await bench.settled(bench.ask("confirm", "Operator A"))) == ("done", "going on")
-    ended = await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    ended = await bench.run_until(SwapCompleted.kind, step_s=None)
     assert ended.swap_id == swap_id
     await bench.run(5)
     bench.audited()
@@ -161,12 +177,12 @@ async def test_a_pack_moved_by_hand_is_found_and_quarantined_not_guessed(bench: 
     assert set(blocked(bench)) == {"A2", "Q1"}
     assert bench.pack(code(2)).state == "quarantined"
     assert bench.pack(code(2)).bay_id == "test:A2"  # the record is not changed by a guess
-    reconciled = [e for e in bench.events() if e.kind == EventKind.RECONCILED][-1]
+    reconciled = [e for e in bench.events() if e.kind == Reconciled.kind][-1]
     assert reconciled.actor == "Operator A"
     # The rest of the station works on, and leaves both bays alone.
     for vehicle in ("V1", "V2"):
         bench.arrive(vehicle, 30)
-    await bench.run_until(EventKind.SWAP_DISPATCHED, step_s=None)
+    await bench.run_until(SwapDispatched.kind, step_s=None)
     await bench.run(900, step_s=None)
     assert bench.places()[code(2)] == "bay:Q1"
 
@@ -190,12 +206,12 @@ async def test_a_pack_left_in_the_gripper_by_hand_stops_the_lane(bench: Bench) -
     bench.plant.clear("local_mode", "L1")
     await bench.run(2)
     assert (await bench.settled(bench.ask("confirm"))) == ("done", "going on")
-    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run_until(SwapCompleted.kind, step_s=None)
 
 
 async def test_a_swap_whose_pack_was_carried_away_by_hand_waits_for_a_person(bench: Bench) -> None:
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_DONE, step_s=None, state="lifting_old")
+    await bench.run_until(SwapStepDone.kind, step_s=None, state="lifting_old")
     await bench.settled(bench.ask("manual"))
     await bench.run(80)
     bench.plant.inject("local_mode", "L1")
@@ -217,16 +233,16 @@ async def test_a_swap_whose_pack_was_carried_away_by_hand_waits_for_a_person(ben
 
 async def test_a_person_at_the_cell_takes_it_over_without_asking(bench: Bench) -> None:
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state="fetching_new")
+    await bench.run_until(SwapStepStarted.kind, step_s=None, state="fetching_new")
     await bench.run(5)
     bench.plant.inject("local_mode", "L1")
-    await bench.run_until(EventKind.SWAP_HELD, 60, 1.0)
+    await bench.run_until(SwapHeld.kind, 60, 1.0)
     await bench.run_while_still(60)
     bench.plant.clear("local_mode", "L1")
     await bench.run_while_still(60)
     await bench.settled(bench.ask("confirm"))
     await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue"))
-    await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    await bench.run_until(SwapCompleted.kind, step_s=None)
     begun = [c for what, _, c in bench.motions if what == "moved"]
     assert begun == [CommandCode.PICK, CommandCode.PUT, CommandCode.PICK, CommandCode.PUT]
 

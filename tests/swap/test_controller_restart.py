@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from robotics.port import CommandCode
-from swap.events import EventKind
+from swap.messages.events import SwapCompleted, SwapHeld, SwapResumed, SwapStepDone, SwapStepStarted
 from swap.station.controller import CellOwned
 from swap.station.sequence.session import HoldReason, Phase
 from tests.support.sim.plant import station
@@ -19,7 +19,7 @@ from tests.support.swap.station import Bench, mode
 async def at_step(bench: Bench, state: str, seconds: float = 10.0) -> str:
     """A swap of V1 in the middle of a command."""
     swap_id = bench.arrive("V1", 30)
-    await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None, state=state)
+    await bench.run_until(SwapStepStarted.kind, step_s=None, state=state)
     await bench.run(seconds, step_s=5.0)
     return swap_id
 
@@ -35,7 +35,7 @@ async def restart(bench: Bench, *, clean: bool, asleep_s: float = 60.0) -> None:
 
 
 async def completes(bench: Bench, swap_id: str) -> None:
-    ended = await bench.run_until(EventKind.SWAP_COMPLETED, step_s=None)
+    ended = await bench.run_until(SwapCompleted.kind, step_s=None)
     assert ended.swap_id == swap_id
     await bench.run(5)
     assert bench.places() == bench.recorded_places()
@@ -55,7 +55,7 @@ async def test_after_a_clean_stop_the_swap_goes_on_by_itself(bench: Bench, state
     assert bench.plant.rack.total_charge_kw(bench.plant.now_us) == 0
     await restart(bench, clean=True)
     await completes(bench, swap_id)
-    assert not [e for e in bench.events(before) if e.kind in (EventKind.SWAP_HELD, EventKind.SWAP_RESUMED)]
+    assert not [e for e in bench.events(before) if e.kind in (SwapHeld.kind, SwapResumed.kind)]
     assert mode(bench) == "automatic"
 
 
@@ -79,7 +79,7 @@ async def test_a_paused_motion_does_not_go_on_with_the_next_start(bench: Bench) 
     bench.plant.clear("curtain", "L1")
     await restart(bench, clean=True)
     await bench.run_while_still(60)
-    held = await bench.run_until(EventKind.SWAP_HELD, 300, 5.0)
+    held = await bench.run_until(SwapHeld.kind, 300, 5.0)
     assert held.data["reason"] == HoldReason.TIMEOUT
     assert bench.plant.cell("L1").paused == "curtain"
     assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue")))[0] == "done"
@@ -165,7 +165,7 @@ async def test_an_older_database_never_uses_a_number_again(bench: Bench, tmp_pat
     backup = tmp_path / "backup.db"
     with closing(sqlite3.connect(tmp_path / "swap.db")) as live, closing(sqlite3.connect(backup)) as copy:
         live.backup(copy)
-    await bench.run_until(EventKind.SWAP_STEP_DONE, step_s=None, state="storing_old")
+    await bench.run_until(SwapStepDone.kind, step_s=None, state="storing_old")
     used = {number for what, number, _ in bench.motions if what == "accepted"}
     moved = len([m for m in bench.motions if m[0] == "moved"])
     places = bench.places()

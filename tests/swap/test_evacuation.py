@@ -15,11 +15,12 @@ from swap.station.sequence.evacuation import (
     CommandEnded,
     Effect,
     EvacuationFacts,
-    LaneFacts,
+    EvacuationLane,
     Procedure,
     StageReached,
     WithdrawHold,
     interrupted,
+    persons_needed,
     step,
 )
 from swap.station.sequence.handshake import RESEND_S
@@ -50,6 +51,8 @@ class Hot:
         self.mode = StationMode.THERMAL
         self.charge_kw: float | None = 0.0
         self.last_sent_at: datetime | None = None
+        self.waits: set[str] = set()
+        """Lanes whose swap waits for a person."""
 
     def see(self, lane: str = "L1", **values: Any) -> Hot:
         """Change signals by their names, or the status itself."""
@@ -62,10 +65,11 @@ class Hot:
 
     def facts(self) -> EvacuationFacts:
         lanes = {
-            lane: LaneFacts(
+            lane: EvacuationLane(
                 CellFacts(replace(cell, signals=dict(self.signals[lane])), self.age_s, self.age_s, 2.0, {}),
                 self.rows[lane],
                 SEQ,
+                person_needed=lane in self.waits,
             )
             for lane, cell in self.cells.items()
         }
@@ -118,6 +122,38 @@ def test_a_charger_that_runs_on_is_waited_for_and_then_the_pack_is_isolated() ->
     assert stages(hot.step(1.0)) == [(Stage.ISOLATED, {"bars": {"": ["source_power_off"]}})]
 
 
+# When a person is needed first
+
+
+def sound(**signals: bool | None) -> CellFacts:
+    shown: dict[Signal, bool | None] = {**GOOD, **{Signal(name): value for name, value in signals.items()}}
+    cell = CellStatus("L1", START_AT, START_AT, heartbeat_ok=True, signals=shown)
+    return CellFacts(cell, 0.1, 0.1, 2.0, {})
+
+
+@pytest.mark.parametrize("mode", [StationMode.HELD, StationMode.MANUAL, StationMode.FIRE])
+def test_a_station_that_waits_for_a_person_does_so_when_it_becomes_thermal(mode: StationMode) -> None:
+    cells = {"L1": sound(), "L2": sound()}
+    waits = persons_needed(frozenset(), mode, cells)
+    assert waits == {"L1", "L2"}
+    assert persons_needed(waits, StationMode.THERMAL, cells) == waits
+
+
+@pytest.mark.parametrize("mode", [StationMode.AUTOMATIC, StationMode.CLOSED])
+def test_a_confirmation_ends_it(mode: StationMode) -> None:
+    assert persons_needed(frozenset({"L1"}), mode, {"L1": sound()}) == frozenset()
+
+
+@pytest.mark.parametrize("name", ["estop_ok", "power_ok", "fire_ok", "curtain_clear", "doors_closed"])
+def test_a_trip_or_somebody_in_the_zone_makes_its_lane_wait(name: str) -> None:
+    lost: dict[str, bool | None] = {name: False}
+    waits = persons_needed(frozenset(), StationMode.THERMAL, {"L1": sound(**lost), "L2": sound()})
+    assert waits == {"L1"}
+    assert persons_needed(waits, StationMode.THERMAL, {"L1": sound(), "L2": sound()}) == {"L1"}
+    unknown: dict[str, bool | None] = {name: None}
+    assert persons_needed(frozenset(), StationMode.THERMAL, {"L1": sound(**unknown)}) == frozenset()
+
+
 # When a cell is asked
 
 
@@ -168,6 +204,7 @@ def test_what_does_not_hold_or_is_unknown_bars_it(name: str, value: str) -> None
         (lambda hot: setattr(hot, "mode", StationMode.HELD), "thermal_mode"),
         (lambda hot: setattr(hot, "mode", StationMode.FIRE), "thermal_mode"),
         (lambda hot: hot.rows.update(L1=None), "no_evacuation"),
+        (lambda hot: hot.waits.add("L1"), "person_looked"),
         (lambda hot: setattr(hot, "now", START_AT + timedelta(seconds=EVACUATE_WITHIN_S + 1)), "in_time"),
     ],
 )
@@ -213,8 +250,7 @@ def test_an_unheard_command_is_sent_again_a_second_after_its_last_sending() -> N
 
 def test_it_is_not_sent_again_where_a_permissive_is_gone() -> None:
     hot = Hot().begun().see(curtain_clear=False)
-    assert hot.step(RESEND_S / 2) == ()
-    effects = hot.step(RESEND_S)
+    effects = hot.step(RESEND_S / 2)
     assert CommandEnded(SEQ, "failed") in effects
     assert stages(effects) == [(Stage.ISOLATED, {"bars": {"L1": ["curtain_clear"]}})]
     assert "Send" not in kinds(effects)

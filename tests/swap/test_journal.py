@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import text
 
 from swap.audit import AuditReport, audit
-from swap.events import EventKind, newest_heads
+from swap.events import newest_heads
 from swap.journal.canonical import canonical_instant, canonical_json, without_nan
 from swap.journal.chain import FIRST, Entry, entry_bytes, entry_hash, walk
 from swap.journal.heads import Head, Outline, compare, heads_path, read_heads, write_heads
+from swap.messages.events import ControlGap, JournalEpoch
 from swap.register.persons import shown_actor
 from swap.station.restored import begin_epoch
 from swap.store import Store
@@ -168,7 +169,7 @@ def store(database_url: str) -> Iterator[Store]:
 def write(store: Store, count: int) -> None:
     for number in range(count):
         with store.station(STATION) as db:
-            db.append(EventKind.RECONCILED, at=AT + timedelta(seconds=number), data={"n": number, "kWh": number / 3})
+            db.append(ControlGap(what="looking", gap_s=number / 3), at=AT + timedelta(seconds=number))
 
 
 def heads(store: Store) -> tuple[Head, ...]:
@@ -257,7 +258,7 @@ def test_a_restored_copy_is_accepted_with_a_named_persons_epoch_only(store: Stor
     write(store, 6)
     assert report(store, (*copied, *known, *new)) == {}
     with store.reading_station(STATION) as db:
-        (event,) = db.events(EventKind.JOURNAL_EPOCH)
+        (event,) = db.events(JournalEpoch)
         assert shown_actor(db, event.actor) == "Li Ming"
         assert event.data["lost"] == {"epoch": 1, "seq": known[0].seq, "hash": known[0].hash}
         assert (event.data["from_seq"], event.data["copy"]) == (copied[0].seq, "backup.db")

@@ -8,7 +8,7 @@ import pytest
 from structlog.contextvars import get_contextvars
 
 from robotics.port import LinkLost, RobotCommand
-from swap.events import EventKind
+from swap.messages.events import SwapStepStarted
 from tests.support.swap.station import Bench
 
 
@@ -35,7 +35,7 @@ async def test_a_line_of_a_lane_names_its_swap(bench: Bench, monkeypatch: pytest
     logger = logging.getLogger("swap.station.lanes")
     logger.addHandler(kept)
     try:
-        await bench.run_until(EventKind.SWAP_STEP_STARTED, step_s=None)
+        await bench.run_until(SwapStepStarted.kind, step_s=None)
         await bench.run(2, step_s=None)
     finally:
         logger.removeHandler(kept)

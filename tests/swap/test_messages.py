@@ -11,7 +11,6 @@ import pytest
 from pydantic import ValidationError
 
 from scheduler.types import StationMode
-from swap.events import EventKind
 from swap.messages.events import (
     EVENTS,
     PackMoved,
@@ -38,7 +37,7 @@ def test_every_event_ever_written_is_read_and_written_again_as_it_was(kind: str,
 
 
 def test_the_golden_file_has_every_kind_and_every_field() -> None:
-    assert set(EVENTS) == {kind.value for kind in EventKind} == {kind for kind, _ in WRITTEN}
+    assert set(EVENTS) == {kind for kind, _ in WRITTEN}
     set_by = {kind: Counter[str]() for kind in EVENTS}
     for kind, data in WRITTEN:
         set_by[kind].update(read_event(kind, data).model_fields_set)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from battery_bms.port import ChargerState, PackReading
-from swap.events import EventKind
+from swap.messages.events import Reconciled, SwapDispatched
 from swap.station.reconcile import BayOnRecord, Mismatch, compare
 from tests.support.sim.plant import START_AT, code
 from tests.support.swap.station import Bench, blocked
@@ -104,7 +104,7 @@ def test_a_difference_is_found_where_and_only_where_a_known_sensor_differs(
 
 
 def reconciled(bench: Bench) -> Iterable[list[str]]:
-    return [e.data["mismatches"] for e in bench.events() if e.kind == EventKind.RECONCILED]
+    return [e.data["mismatches"] for e in bench.events() if e.kind == Reconciled.kind]
 
 
 async def restart(bench: Bench, *, clean: bool) -> None:
@@ -136,5 +136,5 @@ async def test_no_truck_is_called_before_the_comparison(bench: Bench) -> None:
     await bench.run_while_still(30)
     for robot in bench.robots.values():
         robot.cut = False
-    await bench.run_until(EventKind.SWAP_DISPATCHED, 60)
+    await bench.run_until(SwapDispatched.kind, 60)
     assert len(list(reconciled(bench))) == 2

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from pydantic import TypeAdapter
 
 from swap.errors import InvalidInput
-from swap.messages.requests import REQUESTS, AnyRequest, Hold, Request, read_request
-from swap.station.sequence.session import DecisionKind
+from swap.messages.requests import REQUESTS, AnyRequest, DecisionKind, Hold, Request, read_request
+from swap.station.answers import Answerer, StationActions
 
 ARGUMENTS = {
     "reset": {"lane_id": "L1"},
@@ -27,7 +29,7 @@ def test_a_request_is_read_back_as_it_is_stored(kind: str) -> None:
     assert adapter.validate_python({"kind": kind, **request.arguments()}) == request
 
 
-def test_every_decision_of_the_sequence_may_be_asked_for() -> None:
+def test_a_decision_is_one_of_three() -> None:
     for kind in DecisionKind:
         assert read_request("decide", {"swap_id": "sw-1", "decision": kind.value}).arguments()["decision"] == kind
     with pytest.raises(InvalidInput, match=r"arguments\.decision = 'perhaps'.*'continue', 'unwind' or 'cancel'"):
@@ -43,3 +45,8 @@ def test_what_is_not_allowed_is_named() -> None:
         read_request("hold", {"swap_id": "sw-1"})
     assert Hold().arguments() == {}
     assert Hold(reason="smoke seen").arguments() == {"reason": "smoke seen"}
+
+
+def test_every_request_has_a_handler_of_the_controller() -> None:
+    answerer = Answerer(cast("StationActions", None))
+    assert set(answerer.handlers) == set(REQUESTS.values())

@@ -288,4 +288,46 @@ def test_a_cell_never_read_or_with_a_still_heartbeat_is_lost(age_s: float | None
 
 
 def test_every_station_reason_ends_with_the_stations_confirmation() -> None:
-    assert {HoldReason.TRIP, HoldReason.LINK_LOST, HoldReason.MODE, HoldReason.RESTART} == STATION_REASONS
+    ended_by_it = {HoldReason.TRIP, HoldReason.LINK_LOST, HoldReason.MODE, HoldReason.RESTART, HoldReason.CELL_CHANGED}
+    assert ended_by_it == STATION_REASONS
+
+
+# What a cell that fences its requests shows.
+
+
+@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.SENT, Phase.CONFIRMING])
+def test_an_epoch_that_nothing_explains_holds_in_every_phase(phase: Phase) -> None:
+    swap = Cycle("lifting_old").see(locks_open=True, locks_closed=False)
+    if phase is not Phase.PENDING:
+        swap.sent()
+    if phase is Phase.CONFIRMING:
+        swap.ended().step()
+    swap.cell_changed = True
+    swap.step(1)
+    assert (swap.session.phase, swap.session.hold_reason) == (Phase.HELD, HoldReason.CELL_CHANGED)
+    assert swap.step(5) == ()
+
+
+def test_a_trip_or_a_lost_guard_is_named_before_the_epoch_that_it_begins() -> None:
+    for values, reason in (({"estop_ok": False}, HoldReason.TRIP), ({"curtain_clear": False}, HoldReason.GUARD_LOST)):
+        swap = Cycle("lifting_old").see(locks_open=True, locks_closed=False, **values)
+        swap.cell_changed = True
+        swap.step()
+        assert swap.session.hold_reason is reason
+
+
+def test_a_result_that_no_record_knows_is_acknowledged_only_after_a_person() -> None:
+    swap = Cycle("unlocking").see(done_seq=17, result=ResultCode.ABORTED)
+    swap.result_known = False
+    effects = swap.step()
+    assert "Acknowledge" not in kinds(effects)
+    assert (swap.session.phase, swap.session.hold_reason) == (Phase.HELD, HoldReason.UNKNOWN_RESULT)
+    assert swap.session.hold_detail == {"seq": 17, "result": "aborted"}
+    assert swap.step(5) == ()
+    swap.step(decide="continue")
+    assert swap.step() == (Acknowledge(17),)
+
+
+def test_a_result_on_record_is_acknowledged_again() -> None:
+    swap = Cycle("unlocking").see(done_seq=17, result=ResultCode.DONE)
+    assert swap.step() == (Acknowledge(17),)

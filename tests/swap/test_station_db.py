@@ -15,7 +15,7 @@ from swap.commerce.billing import bill_completed_swaps
 from swap.commerce.bookings import make_booking
 from swap.config.seed import sync_station
 from swap.errors import NotFound
-from swap.events import EventKind
+from swap.messages.events import Reconciled
 from swap.station.faults import raise_fault
 from swap.station.lease import Lease
 from swap.station_db import STATION_TABLES, OtherStation
@@ -156,7 +156,7 @@ def test_journals_count_for_themselves(store: Store) -> None:
     for _ in range(3):
         for station_id in ("S", "T"):
             with store.station(station_id) as db:
-                db.append(EventKind.RECONCILED, at=AT)
+                db.append(Reconciled(examined=0, mismatches=()), at=AT)
     for station_id in ("S", "T"):
         with store.reading_station(station_id) as db:
             events = db.events()
@@ -173,7 +173,7 @@ def test_a_stale_holder_writes_nothing(store: Store) -> None:
     with store.reading_station("S") as db:
         before = db.events()[-1].seq
     with pytest.raises(LeaseLost, match="no longer by somebody"), store.station("S", holder="somebody") as db:
-        db.append(EventKind.RECONCILED, at=AT)
+        db.append(Reconciled(examined=0, mismatches=()), at=AT)
     with store.reading_station("S") as db:
         assert db.events()[-1].seq == before
 
@@ -187,7 +187,7 @@ def test_a_writer_of_one_station_does_not_wait_for_another_on_postgres(postgres_
 
     def other() -> None:
         with store.station("T") as db:
-            db.append(EventKind.RECONCILED, at=AT)
+            db.append(Reconciled(examined=0, mismatches=()), at=AT)
         through.set()
 
     def all_of_them() -> None:
@@ -196,7 +196,7 @@ def test_a_writer_of_one_station_does_not_wait_for_another_on_postgres(postgres_
 
     threads = [threading.Thread(target=other), threading.Thread(target=all_of_them)]
     with store.station("S") as db:
-        db.append(EventKind.RECONCILED, at=AT)
+        db.append(Reconciled(examined=0, mismatches=()), at=AT)
         threads[0].start()
         assert through.wait(20), "the other station waited"
         threads[1].start()

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import ControllerStarted, ControllerStopped, Reconciled
 from swap.store import Store
 from swap.tables import Booking, Party, Station, StationEvent, VehicleRow
 
@@ -50,7 +51,7 @@ def test_event_ids_have_no_gaps_and_no_version_is_lost(store: Store) -> None:
         for round_ in range(10):
             try:
                 with store.transaction() as db:
-                    append_event(db, station_id="S", at=AT, kind=EventKind.RECONCILED, data={"by": number})
+                    append_event(db, Reconciled(examined=number, mismatches=()), station_id="S", at=AT)
                     if round_ % 3 == 2:
                         raise RuntimeError("rolled back")
             except RuntimeError:
@@ -71,7 +72,7 @@ def test_a_change_flushed_before_the_event_does_not_deadlock(store: Store) -> No
                 if (number + round_) % 2:
                     station.mode_reason = f"{number}.{round_}"
                     db.flush()
-                append_event(db, station_id="S", at=AT, kind=EventKind.STATION_MODE)
+                append_event(db, ControllerStopped(), station_id="S", at=AT)
                 station.mode_reason = "after"
                 db.flush()
 
@@ -132,8 +133,8 @@ def test_event_ids_go_on_after_a_restart(store: Store) -> None:
     for _ in range(2):
         again = Store(store.engine.url.render_as_string(hide_password=False))
         with again.transaction() as db:
-            append_event(db, station_id="S", at=AT, kind=EventKind.CONTROLLER_STARTED)
-            append_event(db, station_id="S", at=AT, kind=EventKind.RECONCILED)
+            append_event(db, ControllerStarted(holder="h", unclean=False), station_id="S", at=AT)
+            append_event(db, ControllerStopped(), station_id="S", at=AT)
         again.close()
     with store.reading() as db:
         ids = list(db.exec(select(StationEvent.seq).order_by(col(StationEvent.seq))))

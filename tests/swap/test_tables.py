@@ -13,7 +13,8 @@ from sqlalchemy import CheckConstraint, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import Session, select
 
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import Reconciled
 from swap.store import Store
 from swap.tables import (
     Base,
@@ -110,7 +111,7 @@ def test_instants_come_back_as_utc(store: Store) -> None:
     with store.transaction() as db:
         fill(db)
         beijing = datetime(2026, 11, 1, 16, 30, tzinfo=timezone(timedelta(hours=8)))
-        append_event(db, station_id="S", at=beijing, kind=EventKind.RECONCILED)
+        append_event(db, Reconciled(examined=0, mismatches=()), station_id="S", at=beijing)
     with store.reading() as db:
         at = db.exec(select(StationEvent.at)).one()
     assert at == beijing
@@ -191,7 +192,7 @@ def test_journal_and_bills_are_never_changed(store: Store, table: str, statement
     column = {"station_event": "actor = 'x'", "bill": "total_fen = 0", "bill_line": "amount_fen = 0"}[table]
     with store.transaction() as db:
         fill(db)
-        append_event(db, station_id="S", at=AT, kind=EventKind.RECONCILED)
+        append_event(db, Reconciled(examined=0, mismatches=()), station_id="S", at=AT)
         db.add(swap(1))
         db.flush()
         db.add(Bill(id="I1", swap_id="W1", payer_id="p", issued_at=AT, total_fen=95))

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, create_engine, text
 
 from sim.plant.plant import Plant
 from swap.audit import audit
-from swap.events import EventKind, newest_heads
+from swap.events import newest_heads
+from swap.messages.events import ControllerStarted, RequestAnswered
 from swap.store import Store
 from tests.support.sim.plant import station
 from tests.support.swap.station import START_AT, Bench
@@ -48,19 +49,19 @@ def rows(db: Connection, table: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def old(database_url: str) -> Old:
+def old(empty_database_url: str) -> Old:
     """URL of an upgraded database, and the rows that it had before."""
-    load(database_url)
-    engine = create_engine(database_url)
+    load(empty_database_url)
+    engine = create_engine(empty_database_url)
     with engine.connect() as db:
         tables = [*SAME, "station", "swap", "booking", "station_event", "control_request", "fault", "bill_line"]
         before = {table: rows(db, table) for table in [*tables, "robot_command"]}
     engine.dispose()
-    store = Store(database_url)
+    store = Store(empty_database_url)
     store.upgrade()
     store.check()
     store.close()
-    return database_url, before
+    return empty_database_url, before
 
 
 def after(url: str, *tables: str) -> dict[str, list[dict[str, Any]]]:
@@ -109,7 +110,7 @@ def test_every_event_is_told_as_before(old: Old) -> None:
             | {"pack_id": e.pack_id, "bay_id": e.bay_id, "lane_id": e.lane_id, "cause_id": e.cause_seq}
             for e in station_db.events()
         ]
-        by_name = {e.actor for e in station_db.events() if e.kind == EventKind.REQUEST_ANSWERED}
+        by_name = {e.actor for e in station_db.events() if e.kind == RequestAnswered.kind}
     store.close()
     was = sorted(before["station_event"], key=lambda row: row["id"])
     for row in was:
@@ -142,9 +143,9 @@ async def test_the_station_goes_on(old: Old, tmp_path: Path) -> None:
         assert await bench.start()
         await bench.run(30)
         events = bench.events(after=len(before["station_event"]))
-        assert events[0].kind == EventKind.CONTROLLER_STARTED
+        assert events[0].kind == ControllerStarted.kind
         assert [e.seq for e in events] == list(range(events[0].seq, events[0].seq + len(events)))
-        answered = [e.data["status"] for e in events if e.kind == EventKind.REQUEST_ANSWERED]
+        answered = [e.data["status"] for e in events if e.kind == RequestAnswered.kind]
         assert answered, "the request left open was not answered"
         bench.audited()
     finally:

@@ -60,6 +60,9 @@ def test_a_station_runs_stops_resumes_dies_and_waits_for_a_person(start: Starter
     under_way = first.wait("a swap under way", first.under_way)
     assert first.interrupt() == 0
     assert "held" in first.rest() or "保持" in first.rest()
+    logged = [json.loads(line) for line in first.lines if line.startswith("{")]
+    assert "cell L1: hold: controller stopped" in [line["event"] for line in logged]
+    assert {line["station"] for line in logged} == {"yangquan-mine"}
     plant = snapshot(first)
     assert all(bay["setpoint_kw"] == 0 and bay["held_kw"] == 0 for bay in plant["rack"]["bays"].values())
     assert all(cell["hold"] for cell in plant["cells"].values())

@@ -17,7 +17,7 @@ RESEND_S = 1.0
 """Real seconds since the last sending without any echo after which the same number is sent again."""
 
 
-class Echo(StrEnum):
+class Progress(StrEnum):
     """What a cell shows of a number."""
 
     UNHEARD = "unheard"
@@ -34,38 +34,50 @@ class Echo(StrEnum):
 
 
 _ENDED = {
-    ResultCode.DONE: Echo.DONE,
+    ResultCode.DONE: Progress.DONE,
     # A result acknowledged before the stored state was taken back to an older one.
-    ResultCode.NONE: Echo.DONE,
-    ResultCode.FAILED: Echo.FAILED,
-    ResultCode.ABORTED: Echo.ABORTED,
+    ResultCode.NONE: Progress.DONE,
+    ResultCode.FAILED: Progress.FAILED,
+    ResultCode.ABORTED: Progress.ABORTED,
 }
 
 
-def watch(cell: CellStatus, seq: int) -> Echo:
+def watch(cell: CellStatus, seq: int) -> Progress:
     """What a cell shows of a number.
 
     What moves comes first: an answer to the same number may be meant for another controller's command.
     """
     if cell.active_seq == seq:
-        return Echo.RUNNING
+        return Progress.RUNNING
     if cell.done_seq == seq:
-        return _ENDED[cell.result]
+        # A cell that keeps the result after its acknowledgement is believed before one that has none left.
+        kept = cell.done_result if cell.result is ResultCode.NONE and cell.done_result is not None else cell.result
+        return _ENDED[kept]
     if cell.ack_seq != seq:
-        return Echo.UNHEARD
-    return Echo.RUNNING if cell.ack_code in (AckCode.NONE, AckCode.ACCEPTED) else Echo.REFUSED
+        return Progress.UNHEARD
+    return Progress.RUNNING if cell.ack_code in (AckCode.NONE, AckCode.ACCEPTED) else Progress.REFUSED
 
 
-def due_again(echo: Echo, last_sent_at: datetime | None, now: datetime, *, speed: float) -> bool:
+def due_again(echo: Progress, last_sent_at: datetime | None, now: datetime, *, speed: float) -> bool:
     """Whether the same number may be sent again: unheard, and the last sending is `RESEND_S` ago.
 
     Args:
         last_sent_at: last sending by this process; None where it has not sent the number.
         speed: station seconds per real second.
     """
-    if echo is not Echo.UNHEARD:
+    if echo is not Progress.UNHEARD:
         return False
     return last_sent_at is None or (now - last_sent_at).total_seconds() / speed >= RESEND_S
+
+
+def believed(echo: Progress, last_sent_at: datetime | None, looked_at: datetime | None) -> bool:
+    """Whether a look tells what became of a number: one that shows nothing of it must be younger than the sending.
+
+    Args:
+        last_sent_at: last sending by this process; None where it has not sent the number.
+        looked_at: when the cell was looked at.
+    """
+    return echo is not Progress.UNHEARD or last_sent_at is None or (looked_at is not None and looked_at > last_sent_at)
 
 
 def overdue(deadline_at: datetime | None, now: datetime) -> bool:

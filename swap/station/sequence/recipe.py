@@ -27,8 +27,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from robotics.modbus_link.config import Section
 from robotics.port import CommandCode
+from scheduler.sections import Section
 from swap.station.sequence.recipe_format import format_problem
 from swap.station.sequence.rules import evacuation_problems, table_problems
 from swap.station.sequence.step_table import (

@@ -22,7 +22,8 @@ from robotics.port import (
     Signal,
 )
 from scheduler.types import StationMode
-from swap.station.sequence.handshake import Echo, due_again, overdue, watch
+from swap.messages.requests import DecisionKind
+from swap.station.sequence.handshake import Progress, believed, due_again, overdue, watch
 from swap.station.sequence.machine import Trigger, session_states
 from swap.station.sequence.permissives import Missing, SeatPlan, broken_guards, location, missing, tripped
 from swap.station.sequence.recipe import QUEUED, RETURNED, TERMINAL, Check, FaultAction, Place, StepRow, StepTable
@@ -31,7 +32,6 @@ from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,
     CheckChanged,
-    DecisionKind,
     Effect,
     Ended,
     Held,
@@ -57,7 +57,7 @@ MOVING_MODES = frozenset({StationMode.AUTOMATIC, StationMode.CLOSED})
 """Modes in which a session may send commands."""
 _LOADS = frozenset({"gripper_loaded", "source_occupied", "target_occupied"})
 """Facts that say where the packs are."""
-_BROKEN_OFF = {Echo.FAILED: "command_failed", Echo.ABORTED: "command_aborted"}
+_BROKEN_OFF = {Progress.FAILED: "command_failed", Progress.ABORTED: "command_aborted"}
 """Ends of a command that are no success, with their fault."""
 
 
@@ -100,6 +100,8 @@ def step(table: StepTable, session: Session, facts: StepFacts) -> Result:
     lost = _lost_guards(table, session, row, facts)
     if lost:
         return _hold(session, HoldReason.GUARD_LOST, {"missing": [m.as_data() for m in lost]})
+    if facts.cell_changed:
+        return _hold(session, HoldReason.CELL_CHANGED, {})
     if session.phase is Phase.SENT:
         return _sent(table, session, row, facts)
     if session.phase is Phase.CONFIRMING:
@@ -110,6 +112,11 @@ def step(table: StepTable, session: Session, facts: StepFacts) -> Result:
 def plan_of(session: Session, row: StepRow) -> SeatPlan:
     """The plan of the seat a row works on."""
     return session.seats[row.seat - 1]
+
+
+def in_flight(session: Session, cell: CellStatus, last_sent_at: datetime | None) -> bool:
+    """Whether the session's command may be on its way to the cell: sent, and not looked for since."""
+    return session.seq is not None and not believed(watch(cell, session.seq), last_sent_at, cell.fast_at)
 
 
 def _taken_over(cell: CellStatus) -> bool:
@@ -207,12 +214,18 @@ def _done(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
 
 
 def _way_back(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> str | None:
-    """Where the way back begins, if the packs lie so that it can; None where a person must look."""
+    """Where the way back begins, if the packs lie so that it can be gone to its end: what its first row moves, and the
+    vehicle's own pack in its bay. None where a person must look."""
     if row.unwind_state is None:
         return None
     first = table.by_state[row.unwind_state]
     loads = tuple(name for name in first.permissives if name.removeprefix("!") in _LOADS)
     possible = not _missing(table, session, first, facts, loads) or _confirmed(table, session, first, facts)
+    possible = possible and all(
+        not _missing(table, session, later, facts, ("source_occupied",))
+        for later in table.way(row.unwind_state)
+        if later.source is Place.OLD_BAY
+    )
     return session_states(table).next(row.state, Trigger.UNWIND) if possible else None
 
 
@@ -244,6 +257,8 @@ def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     decision, cell = facts.decision, facts.cell.cell
     if decision is None or not facts.cell.fresh or tripped(facts.cell) is not None:
         return session, ()
+    if facts.hot_load or in_flight(session, cell, facts.last_sent_at):
+        return session, ()  # a hot pack is not to be set down by a swap; a command may still be on its way
     moving = facts.mode in MOVING_MODES and not _taken_over(cell)
     if decision.kind is DecisionKind.CONTINUE:
         return _continue(table, session, row, facts) if moving else (session, ())
@@ -294,7 +309,7 @@ def _continue(table: StepTable, session: Session, row: StepRow, facts: StepFacts
     decided = Resumed(facts.decision, session.state, session.state) if facts.decision else None
     effects: tuple[Effect, ...] = (decided,) if decided else ()
     echo = None if seq is None else watch(cell, seq)
-    if echo is Echo.UNHEARD:
+    if echo is Progress.UNHEARD:
         # The cell knows nothing of the number: it never came, or the cell lost it. The row begins anew.
         return _again(resumed, row, facts.now), effects
     if seq is None or echo not in _BROKEN_OFF or _confirmed(table, session, row, facts):
@@ -308,21 +323,21 @@ def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     cell, seq = facts.cell.cell, session.seq
     assert seq is not None
     echo = watch(cell, seq)
-    if echo is Echo.DONE:
+    if echo is Progress.DONE:
         deadline_at = facts.now + timedelta(seconds=row.confirm_s * max(1.0, facts.speed / 10))
         return _confirming(table, replace(session, phase=Phase.CONFIRMING, deadline_at=deadline_at), row, facts)
     if echo in _BROKEN_OFF:
         # A motion that was broken off tells of a trip or of a person at the cell, seen or not: that waits for a person
         # even where the sensors already show it carried out.
-        decided = echo is Echo.FAILED or session.resumed
+        decided = echo is Progress.FAILED or session.resumed
         if decided and _confirmed(table, session, row, facts):
             return _done(table, session, row, facts)
         return _fail(table, session, row, facts, cell_fault(row, cell, _BROKEN_OFF[echo]))
-    if echo is Echo.REFUSED:
+    if echo is Progress.REFUSED:
         return _fail(table, session, row, facts, refusal(cell))
     if overdue(session.deadline_at, facts.now):
         return _hold(session, HoldReason.TIMEOUT, {"seq": seq, "active": cell.active_seq == seq})
-    if echo is Echo.UNHEARD and session.resumed and _confirmed(table, session, row, facts):
+    if echo is Progress.UNHEARD and session.resumed and _confirmed(table, session, row, facts):
         return _done(table, session, row, facts)  # carried out by a cell that has lost its numbers since
     if due_again(echo, facts.last_sent_at, facts.now, speed=facts.speed):
         lacking = _missing(table, session, row, facts, row.permissives)
@@ -355,6 +370,9 @@ def _pending(table: StepTable, session: Session, row: StepRow, facts: StepFacts)
         return _fail(table, session, row, facts, StepFault("not_confirmed")) if late else (session, ())
     if cell.result is not ResultCode.NONE and cell.active_seq == 0:
         # A result that nobody waits for any more; the cell takes no command, not even homing, while it shows one.
+        # One that is not on record is taken over by a named person only.
+        if not facts.result_known and not session.resumed:
+            return _hold(session, HoldReason.UNKNOWN_RESULT, {"seq": cell.done_seq, "result": cell.result.name.lower()})
         return session, (Acknowledge(cell.done_seq),)
     lacking = _missing(table, session, row, facts, row.permissives)
     busy = cell.active_seq != 0 or cell.state is CellState.ALARM

@@ -17,6 +17,7 @@ from typing import Any
 
 from robotics.port import RobotCommand
 from scheduler.types import StationMode
+from swap.messages.requests import DecisionKind
 from swap.station.sequence.permissives import CellFacts, Missing, SeatPlan
 from swap.station.sequence.recipe import Check, FaultAction, Move, StepRow
 from swap.station.sequence.recovery import StepFault
@@ -43,18 +44,17 @@ class HoldReason(StrEnum):
     FAULT = "fault"
     TIMEOUT = "timeout"
     CHECK_FAILED = "check_failed"
+    CELL_CHANGED = "cell_changed"
+    """The cell has begun a new epoch that nothing else explains: it lost its owner, tripped or paused between two
+    looks."""
+    UNKNOWN_RESULT = "unknown_result"
+    """The cell waits for the acknowledgement of a command whose end is not on record."""
 
 
-STATION_REASONS = frozenset({HoldReason.TRIP, HoldReason.LINK_LOST, HoldReason.MODE, HoldReason.RESTART})
+STATION_REASONS = frozenset(
+    {HoldReason.TRIP, HoldReason.LINK_LOST, HoldReason.MODE, HoldReason.RESTART, HoldReason.CELL_CHANGED}
+)
 """Holds that end when a person confirms the station; the others need a decision on the swap itself."""
-
-
-class DecisionKind(StrEnum):
-    """What a person may decide on a held swap."""
-
-    CONTINUE = "continue"
-    UNWIND = "unwind"
-    CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,12 @@ class StepFacts:
     checks: Mapping[Check, bool | None] = field(default_factory=dict)
     decision: Decision | None = None
     last_sent_at: datetime | None = None
+    hot_load: bool = False
+    """A hot pack may hang in the gripper, where a failed evacuation has left it."""
+    cell_changed: bool = False
+    """The cell's epoch is another than the one the swap goes by."""
+    result_known: bool = True
+    """The end of the command whose result the cell shows is on record."""
 
 
 @dataclass(frozen=True, slots=True)

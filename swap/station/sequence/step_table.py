@@ -160,7 +160,11 @@ class StepTable:
     @cached_property
     def forward(self) -> tuple[StepRow, ...]:
         """Rows of a swap without faults, in order."""
-        path, state = [], self.first_state
+        return self.way(self.first_state)
+
+    def way(self, state: str) -> tuple[StepRow, ...]:
+        """Rows from a state to the end without faults, in order."""
+        path = []
         while state not in TERMINAL:
             row = self.by_state[state]
             path.append(row)

@@ -12,7 +12,8 @@ from api.app import create_app
 from api.settings import Settings
 from swap.config.loading import load_station
 from swap.config.station_file import StationConfig
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import AnyEvent, SwapCompleted, SwapDispatched, SwapQueued, SwapReturned, SwapStepDone
 from swap.store import Store
 from swap.tables import (
     Bay,
@@ -153,10 +154,14 @@ def _ended(db: Session, station_id: str, number: int, state: str, vehicle_id: st
             returned_soe_kwh=88.63,
         )
     )
-    kinds = (EventKind.SWAP_QUEUED, EventKind.SWAP_DISPATCHED, EventKind.SWAP_STEP_DONE)
-    end: EventKind = EventKind.SWAP_COMPLETED if state == "completed" else EventKind.SWAP_RETURNED
-    for kind in (*kinds, end):
-        append_event(db, station_id=station_id, at=ended_at, kind=kind, swap_id=swap.id)
+    told: tuple[AnyEvent, ...] = (
+        SwapQueued(booking_id=None, seats=1, vehicle_id=vehicle_id),
+        SwapDispatched(state="admitting", swap_order="out_in", packs=(), from_bays=("A3",), to_bays=("A8",)),
+        SwapStepDone(state="admitting", next="checking", seq=1, took_s=44.0),
+        SwapCompleted(seats=1, exchanged=(1,)) if state == "completed" else SwapReturned(seats=0, exchanged=()),
+    )
+    for event in told:
+        append_event(db, event, station_id=station_id, at=ended_at, swap_id=swap.id)
     if state != "completed":
         return
     bill_id = f"bl-{number:04d}"
@@ -201,7 +206,8 @@ def _in_lane(db: Session, station_id: str) -> None:
     )
     db.flush()
     db.add(SwapSeat(swap_id="sw-0004", seat=1, old_bay_id=f"{station_id}:A8", new_bay_id=f"{station_id}:A2"))
-    append_event(db, station_id=station_id, at=NOW, kind=EventKind.SWAP_QUEUED, swap_id="sw-0004")
+    queued = SwapQueued(booking_id=None, seats=1, vehicle_id="YQ-002")
+    append_event(db, queued, station_id=station_id, at=NOW, swap_id="sw-0004")
 
 
 def _queued(db: Session, station_id: str) -> None:

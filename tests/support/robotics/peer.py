@@ -28,7 +28,7 @@ from swap.commerce.bookings import check_in
 from swap.commerce.runner import Commerce
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
-from swap.events import EventKind
+from swap.messages.events import SwapStepDone
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
@@ -275,7 +275,7 @@ class Run:
             told = [(e.kind, e.data) for e in self.events()][-8:]
             raise AssertionError(f"not in {LIMIT_S} s; last events: {told}") from None
 
-    def events(self, kind: EventKind | None = None) -> list[StationEvent]:
+    def events(self, kind: str | None = None) -> list[StationEvent]:
         with self.store.reading() as db:
             rows = db.exec(select(StationEvent).order_by(col(StationEvent.seq))).all()
             db.expunge_all()
@@ -306,4 +306,4 @@ class Run:
             return check_in(db, self.config, vehicle_id="V1", at=self.clock.now()).swap_id
 
     def steps(self) -> list[str]:
-        return [e.data["state"] for e in self.events(EventKind.SWAP_STEP_DONE)]
+        return [e.data["state"] for e in self.events(SwapStepDone.kind)]

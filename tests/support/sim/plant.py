@@ -25,7 +25,7 @@ def station_data(
     lanes: int = 1,
     seats: int = 1,
     ports: Sequence[int] = (15800, 15801, 15802, 15803),
-    map_name: str = "swap_cell_v1",
+    map_name: str = "swap_cell_v2",
 ) -> dict[str, Any]:
     """Four charging bays, packs 1…3 in A1…A3, a transfer and a quarantine bay, four trucks with packs from 11 on.
 

@@ -23,6 +23,8 @@ equipment = { packs = { "lfp-282" = 8 }, transformer_kva = 2000 }
 promise = { target_share = 0.6 }
 """
 """A scenario file that a test adds its `[sizing]` to."""
+WEAK_FILE = SMALL_FILE.replace("transformer_kva = 2000", "transformer_kva = 600")
+"""No number of packs keeps the promise: the transformer is too small."""
 
 
 def yangquan() -> Scenario:

@@ -15,7 +15,8 @@ from swap.commerce.bookings import CheckIn, check_in
 from swap.config.loading import parse_station
 from swap.config.seed import bay_key
 from swap.config.station_file import StationConfig
-from swap.events import EventKind, append_event
+from swap.events import append_event
+from swap.messages.events import PackMoved, SwapCompleted
 from swap.places import bay_place, gripper_place, place_of, vehicle_place
 from swap.store import Store
 from swap.tables import Pack, Swap, SwapSeat
@@ -116,12 +117,11 @@ def move(
     db.flush()
     append_event(
         db,
+        PackMoved(source=came_from, target=place),
         station_id=station_id,
         at=at,
-        kind=EventKind.PACK_MOVED,
         swap_id=swap_id,
         pack_id=pack.id,
-        data={"from": came_from, "to": place},
     )
 
 
@@ -172,12 +172,11 @@ def exchange(
         finish(db, swap, at, "completed")
         append_event(
             db,
+            SwapCompleted(seats=len(seats[:only_seats])),
             station_id=station_id,
             at=at,
-            kind=EventKind.SWAP_COMPLETED,
             swap_id=swap_id,
             lane_id="L1",
-            data={"seats": len(seats[:only_seats])},
         )
 
 

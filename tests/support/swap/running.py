@@ -20,7 +20,6 @@ from swap.config.loading import parse_station
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
-from swap.events import EventKind
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
@@ -211,7 +210,7 @@ class Running:
             row = db.get_one(Station, self.config.station.id)
             return row.mode, row.mode_reason
 
-    def told(self, kind: EventKind | None = None) -> list[tuple[str, dict[str, Any]]]:
+    def told(self, kind: str | None = None) -> list[tuple[str, dict[str, Any]]]:
         """Kind and data of the events, in order."""
         with self.people.reading() as db:
             rows = db.exec(select(StationEvent).order_by(col(StationEvent.seq))).all()

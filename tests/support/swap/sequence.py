@@ -9,10 +9,11 @@ from typing import Any
 
 from robotics.port import AckCode, CellState, CellStatus, ResultCode, Signal
 from scheduler.types import StationMode
+from swap.messages.requests import DecisionKind
 from swap.station.sequence.permissives import BayFact, CellFacts, SeatPlan
 from swap.station.sequence.recipe import Check, StepTable, SwapOrder, load_recipe
 from swap.station.sequence.sequencer import begin, step
-from swap.station.sequence.session import Decision, DecisionKind, Effect, Phase, Send, Session, StepFacts
+from swap.station.sequence.session import Decision, Effect, Phase, Send, Session, StepFacts
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 HEADS = 8
@@ -80,6 +81,8 @@ class Cycle:
         self.next_seq = 42
         self.last_sent_at: datetime | None = None
         self.speed = 1.0
+        self.cell_changed = False
+        self.result_known = True
 
     def see(self, **values: Any) -> Cycle:
         """Change signals by their names; `heads_open`, `state`, `result`… change the status itself."""
@@ -107,6 +110,8 @@ class Cycle:
             checks=self.checks,
             decision=decision,
             last_sent_at=self.last_sent_at,
+            cell_changed=self.cell_changed,
+            result_known=self.result_known,
         )
 
     def step(self, after_s: float = 0.0, decide: str | None = None) -> tuple[Effect, ...]:

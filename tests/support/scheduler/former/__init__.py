@@ -1,0 +1,1 @@
+"""The decisions as they were before they took rows."""
