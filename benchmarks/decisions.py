@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
-from scheduler.charging import plan_charging
-from scheduler.choice import choose_packs
+from scheduler.charging import plan_charging, share_power
+from scheduler.choice import pick_packs
 from scheduler.config import TariffSection
 from scheduler.queueing import next_dispatch
 from scheduler.tariff_files import load_tariff
@@ -21,6 +21,7 @@ from scheduler.types import (
     BayView,
     ChargingPolicy,
     LaneView,
+    Limit,
     PackState,
     PackView,
     QueueEntry,
@@ -28,6 +29,7 @@ from scheduler.types import (
     StationMode,
     StationView,
 )
+from scheduler.view_rows import rows_of
 
 AT = datetime(2026, 9, 1, 10, 0, tzinfo=UTC)  # 18:00 in Shanxi, peak
 KIND = "lfp-282"
@@ -106,10 +108,11 @@ def run() -> dict[str, float]:
     tariff = load_tariff(TariffSection(), ZoneInfo("Asia/Shanghai"))
     slices = tariff.slices(AT - timedelta(hours=1), AT + timedelta(hours=23))
     equal = replace(policy, sharing="equal")
-    entry = mixed.queue[0]
+    rows, full_rows = rows_of(mixed, kinds), rows_of(full, kinds)
     cases: dict[str, Callable[[], object]] = {
         "bare_scan": lambda: _scan(mixed),
-        "choose_packs": lambda: choose_packs(mixed, entry, policy, "L1"),
+        "pick_packs": lambda: pick_packs(rows.bays, rows.queue[0], policy, "L1"),
+        "share_power": lambda: share_power(full_rows.bays, policy, 1470.0, Limit.GRID),
         "next_dispatch": lambda: next_dispatch(mixed, policy),
         "next_dispatch_of_6_trucks": lambda: next_dispatch(convoy, policy),
         "next_dispatch_no_pack_for_6": lambda: next_dispatch(dry, policy),

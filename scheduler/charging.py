@@ -1,133 +1,286 @@
 """How much power each bay gets: hard limits first, wishes last, and a later rule may only narrow.
 
-1. **Bay and pack.** A bay charges only with everything known, fresh and inside its limits; otherwise 0 kW.
-2. **Site.** The sum stays within min(grid, demand response) − base load + PV + storage, and within the rack's
-   own cap. The budget is never negative: a deficit is 0 kW for charging, and the base load is never shed.
-3. **Sharing** of a short budget. "order": packs below the offer level first, the one with the least energy
-   missing before the others, so that the stock recovers soonest; ready packs are topped up with what is left.
-   "equal": each pack gets the same, what one cannot take goes to the others.
-4. **Wish.** In critical and peak hours charging of a kind is held back while `reserve_ready` packs of it stay
-   ready beyond what the queue needs.
+1. **BayRow and pack** (`claim`). A bay charges only with everything known, fresh and inside its limits; otherwise 0 kW.
+2. **Site** (`budget`). The grid gives min(grid, demand response) − base load + PV + storage; of that the chargers put
+   out `charger_efficiency`, and never more than the rack's own cap. The budget is never negative: a deficit is 0 kW
+   for charging, and the base load is never shed.
+3. **Wish** (`scheduler.guide`). A kind with packs to spare takes part in no more than the guide allows.
+4. **Sharing** of a short budget. "order": packs below the offer level first, the one with the least energy missing
+   before the others, so that the stock recovers soonest; ready packs are topped up with what is left. "equal": each
+   pack gets the same, what one cannot take goes to the others.
 
-`plan_charging` is the seam for an optimiser: another function of the same signature may take its place, and
-this one takes over when that is late or fails.
+`share_power` works on rows and writes the set-points into them; `plan_charging` is the same for a frozen view.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from enum import StrEnum
-from functools import lru_cache
-from typing import Protocol
+from typing import Final
 
-from scheduler.choice import HIGHEST_SAFE_ALARM, SOC_TOLERANCE_PCT, is_offerable
+from scheduler.choice import HIGHEST_SAFE_ALARM, SOC_TOLERANCE_PCT, count_spare
 from scheduler.config import ChargingSection
-from scheduler.facts import StationFacts
+from scheduler.guide import Guide, PriceRule, is_bound
+from scheduler.rows import BayRow, is_possible
 from scheduler.types import (
     BayRole,
     ChargingPolicy,
+    KindLimits,
+    Limit,
     PackState,
     Setpoint,
     SiteLimits,
     StationMode,
+    StationView,
     TariffSlice,
 )
+from scheduler.view_rows import rows_of
+
+_RACK: Final = BayRole.RACK
+_WAITING: Final = PackState.WAITING
+_CHARGING: Final = PackState.CHARGING
+_READY: Final = PackState.READY
+
+_ROLE: Final = Limit.ROLE
+_NO_PACK: Final = Limit.NO_PACK
+_BAY_BLOCKED: Final = Limit.BAY_BLOCKED
+_NO_CHARGER: Final = Limit.NO_CHARGER
+_CHARGER_FAULT: Final = Limit.CHARGER_FAULT
+_PACK_STATE: Final = Limit.PACK_STATE
+_SENSOR: Final = Limit.SENSOR
+_STALE: Final = Limit.STALE
+_UNKNOWN: Final = Limit.UNKNOWN
+_ALARM: Final = Limit.ALARM
+_TOO_HOT: Final = Limit.TOO_HOT
+_TOO_COLD: Final = Limit.TOO_COLD
+_TARGET: Final = Limit.TARGET
+_CHARGER: Final = Limit.CHARGER
+_BMS: Final = Limit.BMS
+_PACK: Final = Limit.PACK
+_PACK_TEMP: Final = Limit.PACK_TEMP
+_MIN_SETPOINT: Final = Limit.MIN_SETPOINT
+_TARIFF: Final = Limit.TARIFF
+
+_ROUNDING_KW: Final = 1e-6
+"""A sum of powers that comes no nearer to its limit than this is below it whatever the order of adding."""
 
 
-class Limit(StrEnum):
-    """What decided a set-point."""
-
-    FIRE = "fire"
-    ROLE = "role"
-    """The bay is not for charging."""
-    NO_PACK = "no_pack"
-    BAY_BLOCKED = "bay_blocked"
-    NO_CHARGER = "no_charger"
-    CHARGER_FAULT = "charger_fault"
-    PACK_STATE = "pack_state"
-    """The pack is not identified, promised, cooling, warming, blocked, quarantined."""
-    SENSOR = "sensor"
-    """The bay's own sensor sees no pack."""
-    STALE = "stale"
-    UNKNOWN = "unknown"
-    """State of charge, temperature, BMS limit or kind is not known."""
-    ALARM = "alarm"
-    TOO_HOT = "too_hot"
-    TOO_COLD = "too_cold"
-    TARGET = "target"
-    """Charged."""
-    CHARGER = "charger"
-    """Rating of the bay's charger."""
-    BMS = "bms"
-    """What the BMS allows now."""
-    PACK = "pack"
-    """Rating of the pack kind."""
-    PACK_TEMP = "pack_temp"
-    """Reduced power, warm or cold."""
-    GRID = "grid"
-    DEMAND_RESPONSE = "demand_response"
-    MEASURED_IMPORT = "measured_import"
-    """The site meter shows more load than was reckoned with."""
-    RACK = "rack"
-    """The cap on the whole rack."""
-    MIN_SETPOINT = "min_setpoint"
-    """What is left is less than a charger can run at."""
-    TARIFF = "tariff"
+def may_charge(state: PackState) -> bool:
+    """Whether packs in this state are charged."""
+    return state is _CHARGING or state is _WAITING or state is _READY
 
 
-class KindLimits(Protocol):
-    """What charging needs to know of a kind of pack."""
+def claim(bay: BayRow, policy: ChargingPolicy) -> None:
+    """Set the most that the bay may draw, kW, and what limits that: as if it had the site for itself.
 
-    @property
-    def max_charge_kw(self) -> float: ...
-    @property
-    def charge_temp_min_c(self) -> float: ...
-    @property
-    def charge_temp_max_c(self) -> float: ...
-    @property
-    def charge_efficiency(self) -> float:
-        """Energy stored ÷ energy at the charger's output."""
+    Every number is judged first: NaN or an impossible value is `unknown` and gives 0 kW.
+    """
+    pack = bay.pack
+    bay.setpoint_kw = 0.0
+    if bay.role is not _RACK:
+        bay.limited_by = _ROLE
+    elif bay.blocked:
+        bay.limited_by = _BAY_BLOCKED
+    elif pack is None:
+        bay.limited_by = _NO_PACK
+    elif not may_charge(pack.state):
+        bay.limited_by = _PACK_STATE
+    elif not pack.reading_age_s <= policy.max_reading_age_s:
+        bay.limited_by = _STALE
+    elif pack.alarm_level > HIGHEST_SAFE_ALARM:
+        bay.limited_by = _ALARM
+    elif not (is_possible(pack) and pack.max_charge_kw >= 0.0 and pack.kind.max_charge_kw >= 0.0):
+        bay.limited_by = _UNKNOWN
+    elif not (pack.temp_max_c < policy.charge_temp_max_c and pack.temp_max_c < pack.kind.temp_max_c):
+        bay.limited_by = _TOO_HOT
+    elif not (pack.temp_min_c >= policy.charge_temp_min_c and pack.temp_min_c >= pack.kind.temp_min_c):
+        bay.limited_by = _TOO_COLD
+    elif bay.occupied is False:
+        bay.limited_by = _SENSOR
+    elif pack.soc_pct >= policy.target_soc_pct - SOC_TOLERANCE_PCT:
+        bay.limited_by = _TARGET
+    elif not bay.charger_ok:
+        bay.limited_by = _CHARGER_FAULT
+    elif not bay.max_charge_kw > 0.0:
+        bay.limited_by = _NO_CHARGER
+    else:
+        most_kw, limit = bay.max_charge_kw, _CHARGER
+        rated_kw = pack.kind.max_charge_kw
+        if most_kw > rated_kw:
+            most_kw, limit = rated_kw, _PACK
+        if most_kw > pack.max_charge_kw:
+            most_kw, limit = pack.max_charge_kw, _BMS
+        if pack.temp_max_c >= policy.reduce_above_c or pack.temp_min_c < policy.reduce_below_c:
+            reduced_kw = policy.reduced_share * rated_kw
+            if most_kw > reduced_kw:
+                most_kw, limit = reduced_kw, _PACK_TEMP
+        if most_kw > 0.0 and most_kw >= policy.min_setpoint_kw:
+            bay.setpoint_kw = most_kw
+        elif most_kw > 0.0:
+            limit = _MIN_SETPOINT
+        bay.limited_by = limit
+        offer_pct = policy.offer_soc_pct - SOC_TOLERANCE_PCT
+        bay.at_offer = pack.soc_pct >= offer_pct
+        goal_pct = policy.target_soc_pct - SOC_TOLERANCE_PCT if bay.at_offer else offer_pct
+        bay.missing = (goal_pct - pack.soc_pct) * pack.rated_kwh * pack.soh_pct
 
 
-DEAR_PERIODS = frozenset({"critical", "peak"})
-"""Periods in which charging may be held back."""
+def budget(limits: SiteLimits, policy: ChargingPolicy) -> tuple[float, Limit]:
+    """Most that the chargers may put out together in kW, at least 0, and what sets it.
 
-_ZERO = {limit: Setpoint(0.0, limit) for limit in Limit}
-_FIRE = _ZERO[Limit.FIRE]
-_ROLE = _ZERO[Limit.ROLE]
-_NO_PACK = _ZERO[Limit.NO_PACK]
-_BAY_BLOCKED = _ZERO[Limit.BAY_BLOCKED]
-_NO_CHARGER = _ZERO[Limit.NO_CHARGER]
-_CHARGER_FAULT = _ZERO[Limit.CHARGER_FAULT]
-_PACK_STATE = _ZERO[Limit.PACK_STATE]
-_SENSOR = _ZERO[Limit.SENSOR]
-_STALE = _ZERO[Limit.STALE]
-_UNKNOWN = _ZERO[Limit.UNKNOWN]
-_ALARM = _ZERO[Limit.ALARM]
-_TOO_HOT = _ZERO[Limit.TOO_HOT]
-_TOO_COLD = _ZERO[Limit.TOO_COLD]
-_TARGET = _ZERO[Limit.TARGET]
-_MIN_SETPOINT = _ZERO[Limit.MIN_SETPOINT]
-_TARIFF = _ZERO[Limit.TARIFF]
+    The meter corrects the reckoning at once instead of steering on the error: with what the chargers give
+    known, measured import − charging is all the rest of the site. Where the chargers' output is not known,
+    import above the limit is taken off. Either way the measurement only narrows. A NaN limit leaves 0 kW, a
+    NaN measurement counts as none.
+    """
+    limit_kw = limits.grid_limit_kw
+    cause = Limit.GRID
+    if limits.dr_limit_kw is not None and not limits.dr_limit_kw >= limit_kw:
+        limit_kw = limits.dr_limit_kw
+        cause = Limit.DEMAND_RESPONSE
+    base_kw = 0.0 if limits.base_load_kw < 0.0 else limits.base_load_kw
+    budget_kw = limit_kw - base_kw + limits.pv_kw + limits.storage_kw
+    measured_kw = limits.measured_import_kw
+    efficiency = limits.charger_efficiency
+    if measured_kw is not None:
+        if limits.charging_kw is not None:
+            narrowed_kw = limit_kw - (measured_kw - limits.charging_kw / efficiency)
+        elif measured_kw > limit_kw:
+            narrowed_kw = budget_kw - (measured_kw - limit_kw)
+        else:
+            narrowed_kw = budget_kw
+        if narrowed_kw < budget_kw:
+            budget_kw = narrowed_kw
+            cause = Limit.MEASURED_IMPORT
+    budget_kw *= efficiency
+    if policy.max_power_kw is not None and not policy.max_power_kw >= budget_kw:
+        budget_kw = policy.max_power_kw
+        cause = Limit.RACK
+    return (budget_kw, cause) if budget_kw > 0.0 else (0.0, cause)
 
-_RACK_ROLE = BayRole.RACK
-_WAITING = PackState.WAITING
-_CHARGING = PackState.CHARGING
-_READY = PackState.READY
 
-_CHARGER = Limit.CHARGER
+def share_power(
+    bays: list[BayRow], policy: ChargingPolicy, budget_kw: float, cause: Limit, guide: Guide | None = None
+) -> bool:
+    """Set the power of these bays; the caller knows that no other bay claims any.
+
+    Args:
+        guide: the wish that holds now; `Kind.spare` must then be right.
+
+    Returns:
+        Whether the budget was too short for all of it.
+    """
+    line: list[BayRow] = []
+    claims_kw, bound_kw = 0.0, 0.0
+    for bay in bays:
+        claim(bay, policy)
+        if bay.setpoint_kw > 0.0:
+            line.append(bay)
+            claims_kw += bay.setpoint_kw
+            if guide is not None and bay.pack is not None and is_bound(bay.pack.kind, guide):
+                bound_kw += bay.setpoint_kw
+    if guide is not None and bound_kw > guide.most_kw:
+        claims_kw = _hold_back(line, policy, guide)
+        line = [bay for bay in line if bay.setpoint_kw > 0.0]
+    if claims_kw <= budget_kw - _ROUNDING_KW:
+        return False
+    if policy.sharing == "equal":
+        return _share_equally(in_line(line), budget_kw, cause, policy.min_setpoint_kw)
+    return _share_in_order(in_line(line), budget_kw, cause, policy.min_setpoint_kw)
 
 
-@lru_cache(maxsize=256)
-def _at_rating(power_kw: float) -> Setpoint:
-    """The commonest set-point, made once for each rating."""
-    return Setpoint(power_kw, Limit.CHARGER)
+def claim_alone(bay: BayRow, policy: ChargingPolicy, guide: Guide | None) -> None:
+    """What `share_power` gives a bay where neither the budget nor a guide between nothing and all divides anything."""
+    claim(bay, policy)
+    if bay.setpoint_kw > 0.0 and guide is not None and bay.pack is not None and is_bound(bay.pack.kind, guide):
+        bay.setpoint_kw = 0.0
+        bay.limited_by = _TARIFF
 
 
-Claim = tuple[bool, float, int, str, float, Limit]
-"""One bay that may charge: whether it is already at the offer level, energy missing in kWh, position, bay id,
-most it may take in kW, what limits that. Sorts in the order of "order"."""
+def _hold_back(line: list[BayRow], policy: ChargingPolicy, guide: Guide) -> float:
+    """Keep the bays whose kind the guide binds to its power; gives what all claim together then."""
+    left_kw, claims_kw = guide.most_kw, 0.0
+    for bay in in_line(line) if left_kw > 0.0 else line:
+        if bay.pack is not None and is_bound(bay.pack.kind, guide) and bay.setpoint_kw > left_kw:
+            bay.setpoint_kw = left_kw if left_kw > 0.0 and left_kw >= policy.min_setpoint_kw else 0.0
+            bay.limited_by = _TARIFF
+            left_kw = 0.0 if bay.setpoint_kw > 0.0 else left_kw
+        elif bay.pack is not None and is_bound(bay.pack.kind, guide):
+            left_kw -= bay.setpoint_kw
+        claims_kw += bay.setpoint_kw
+    return claims_kw
+
+
+def goes_first(bay: BayRow, other: BayRow) -> bool:
+    """Packs below the offer level before the others, then the least energy missing, then position."""
+    if bay.at_offer != other.at_offer:
+        return other.at_offer
+    if bay.missing != other.missing:
+        return bay.missing < other.missing
+    if bay.position != other.position:
+        return bay.position < other.position
+    return bay.bay_id < other.bay_id
+
+
+def in_line(bays: list[BayRow]) -> list[BayRow]:
+    """Bays that `claim` has judged, in the order in which they are served."""
+    line: list[BayRow] = []
+    for bay in bays:
+        low, high = 0, len(line)
+        while low < high:
+            middle = (low + high) // 2
+            if goes_first(bay, line[middle]):
+                high = middle
+            else:
+                low = middle + 1
+        line.insert(low, bay)
+    return line
+
+
+def _share_in_order(line: list[BayRow], budget_kw: float, cause: Limit, min_setpoint_kw: float) -> bool:
+    """Full power to one pack after another until the budget ends."""
+    left_kw = budget_kw
+    short = False
+    for bay in line:
+        if bay.setpoint_kw <= left_kw:
+            left_kw -= bay.setpoint_kw
+            continue
+        short = True
+        bay.limited_by = cause
+        if left_kw > 0.0 and left_kw >= min_setpoint_kw:
+            bay.setpoint_kw = left_kw
+            left_kw = 0.0
+        else:
+            bay.setpoint_kw = 0.0
+    return short
+
+
+def _share_equally(line: list[BayRow], budget_kw: float, cause: Limit, min_setpoint_kw: float) -> bool:
+    """The same power to every pack; what one cannot take goes to the others.
+
+    Where the share would be below what chargers run at, the packs furthest from ready get nothing.
+    """
+    short = False
+    if min_setpoint_kw > 0.0 and budget_kw < min_setpoint_kw * len(line):
+        served = int(budget_kw / min_setpoint_kw)
+        for bay in line[served:]:
+            bay.setpoint_kw, bay.limited_by = 0.0, cause
+            short = True
+        line = line[:served]
+    line.sort(key=_by_claim)
+    left_kw = budget_kw
+    sharers = len(line)
+    for bay in line:
+        share_kw = left_kw / sharers
+        sharers -= 1
+        if bay.setpoint_kw > share_kw:
+            bay.setpoint_kw, bay.limited_by = max(share_kw, 0.0), cause
+            short = True
+        left_kw -= bay.setpoint_kw
+    return short
+
+
+def _by_claim(bay: BayRow) -> tuple[float, int]:
+    return bay.setpoint_kw, bay.position
 
 
 def policy_from_section(
@@ -155,219 +308,22 @@ def policy_from_section(
 
 
 def plan_charging(
-    view: StationFacts,
+    view: StationView,
     policy: ChargingPolicy,
     kinds: Mapping[str, KindLimits],
     tariff: Sequence[TariffSlice] = (),
 ) -> dict[str, Setpoint]:
-    """Power for every bay of the view, with what decided it (a :class:`Limit`).
+    """Power for every bay of the view, with what decided it.
 
     Args:
         kinds: limits of each kind of pack; a pack of another kind gets 0 kW.
         tariff: slices around `view.at`; without one that holds it, no wish is applied.
     """
     if view.mode is StationMode.FIRE:
-        return {bay.bay_id: _FIRE for bay in view.bays}
-    plan, claims = _claims(view, policy, kinds)
-    if not claims:
-        return plan
-    if policy.tariff_aware and tariff and is_dear(tariff, view.at):
-        claims = _without_held_back(view, policy, claims, plan)
-    budget_kw, cause = _budget(view.limits, policy)
-    if policy.sharing == "equal":
-        _share_equally(claims, budget_kw, cause, policy.min_setpoint_kw, plan)
-    else:
-        _share_in_order(claims, budget_kw, cause, policy.min_setpoint_kw, plan)
-    return plan
-
-
-def _claims(
-    view: StationFacts, policy: ChargingPolicy, kinds: Mapping[str, KindLimits]
-) -> tuple[dict[str, Setpoint], list[Claim]]:
-    """The plan with 0 kW and its cause where nothing may flow, and the bays where power may.
-
-    Comparisons are written so that a NaN fails them and ends at 0 kW.
-    """
-    plan: dict[str, Setpoint] = {}
-    claims: list[Claim] = []
-    max_age_s = policy.max_reading_age_s
-    min_setpoint_kw = policy.min_setpoint_kw
-    offer_pct = policy.offer_soc_pct - SOC_TOLERANCE_PCT
-    target_pct = policy.target_soc_pct - SOC_TOLERANCE_PCT
-    charge_min_c, charge_max_c = policy.charge_temp_min_c, policy.charge_temp_max_c
-    reduce_below_c, reduce_above_c = policy.reduce_below_c, policy.reduce_above_c
-    for bay in view.bays:
-        bay_id = bay.bay_id
-        pack = bay.pack
-        if bay.role is not _RACK_ROLE:
-            plan[bay_id] = _ROLE
-            continue
-        if bay.blocked:
-            plan[bay_id] = _BAY_BLOCKED
-            continue
-        if pack is None:
-            plan[bay_id] = _NO_PACK
-            continue
-        state = pack.state
-        if state is not _CHARGING and state is not _WAITING and state is not _READY:
-            plan[bay_id] = _PACK_STATE
-            continue
-        soc_pct = pack.soc_pct
-        age_s = pack.reading_age_s
-        if age_s is None or not age_s <= max_age_s:
-            plan[bay_id] = _STALE
-            continue
-        if pack.alarm_level > HIGHEST_SAFE_ALARM:
-            plan[bay_id] = _ALARM
-            continue
-        kind = kinds.get(pack.kind)
-        hot_c = pack.temp_max_c
-        cold_c = pack.temp_min_c
-        bms_kw = pack.max_charge_kw
-        if kind is None or soc_pct is None or hot_c is None or cold_c is None or bms_kw is None:
-            plan[bay_id] = _UNKNOWN
-        elif not (hot_c < charge_max_c and hot_c < kind.charge_temp_max_c):
-            plan[bay_id] = _TOO_HOT
-        elif not (cold_c >= charge_min_c and cold_c >= kind.charge_temp_min_c):
-            plan[bay_id] = _TOO_COLD
-        elif bay.occupied is False:
-            plan[bay_id] = _SENSOR
-        elif not soc_pct < target_pct:
-            plan[bay_id] = _TARGET if soc_pct >= target_pct else _UNKNOWN
-        elif not bay.charger_ok:
-            plan[bay_id] = _CHARGER_FAULT
-        elif not bay.max_charge_kw > 0.0:
-            plan[bay_id] = _NO_CHARGER
-        else:
-            rated_kw = kind.max_charge_kw
-            cap_kw = bay.max_charge_kw
-            limit = _CHARGER
-            if not cap_kw <= rated_kw:
-                cap_kw = rated_kw
-                limit = Limit.PACK
-            if not cap_kw <= bms_kw:
-                cap_kw = bms_kw
-                limit = Limit.BMS
-            if hot_c >= reduce_above_c or cold_c < reduce_below_c:
-                reduced_kw = policy.reduced_share * rated_kw
-                if not cap_kw <= reduced_kw:
-                    cap_kw = reduced_kw
-                    limit = Limit.PACK_TEMP
-            if not (cap_kw > 0.0 and cap_kw >= min_setpoint_kw):
-                plan[bay_id] = _MIN_SETPOINT if cap_kw > 0.0 else _ZERO[limit]
-                continue
-            plan[bay_id] = _MIN_SETPOINT  # its place in the order of the view; set by the sharing
-            at_offer = soc_pct >= offer_pct
-            missing_pct = (target_pct if at_offer else offer_pct) - soc_pct
-            missing_kwh = missing_pct * pack.rated_kwh * pack.soh_pct
-            claims.append((at_offer, missing_kwh, bay.position, bay_id, cap_kw, limit))
-    return plan, claims
-
-
-def _budget(limits: SiteLimits, policy: ChargingPolicy) -> tuple[float, Limit]:
-    """Power left for charging in kW, at least 0, and what sets it.
-
-    The meter corrects the reckoning at once instead of steering on the error: with what the chargers draw
-    known, measured import − charging is all the rest of the site. Where the chargers' draw is not known,
-    import above the limit is taken off. Either way the measurement only narrows. A NaN limit leaves 0 kW, a
-    NaN measurement counts as none.
-    """
-    limit_kw = limits.grid_limit_kw
-    cause = Limit.GRID
-    if limits.dr_limit_kw is not None and not limits.dr_limit_kw >= limit_kw:
-        limit_kw = limits.dr_limit_kw
-        cause = Limit.DEMAND_RESPONSE
-    base_kw = 0.0 if limits.base_load_kw < 0.0 else limits.base_load_kw
-    budget_kw = limit_kw - base_kw + limits.pv_kw + limits.storage_kw
-    measured_kw = limits.measured_import_kw
-    if measured_kw is not None:
-        if limits.charging_kw is not None:
-            narrowed_kw = limit_kw - (measured_kw - limits.charging_kw)
-        elif measured_kw > limit_kw:
-            narrowed_kw = budget_kw - (measured_kw - limit_kw)
-        else:
-            narrowed_kw = budget_kw
-        if narrowed_kw < budget_kw:
-            budget_kw = narrowed_kw
-            cause = Limit.MEASURED_IMPORT
-    if policy.max_power_kw is not None and not policy.max_power_kw >= budget_kw:
-        budget_kw = policy.max_power_kw
-        cause = Limit.RACK
-    return (budget_kw, cause) if budget_kw > 0.0 else (0.0, cause)
-
-
-def _share_in_order(
-    claims: list[Claim], budget_kw: float, cause: Limit, min_setpoint_kw: float, plan: dict[str, Setpoint]
-) -> None:
-    """Full power to one pack after another until the budget ends."""
-    claims.sort()
-    left_kw = budget_kw
-    for _, _, _, bay_id, cap_kw, limit in claims:
-        if cap_kw <= left_kw:
-            plan[bay_id] = _at_rating(cap_kw) if limit is _CHARGER else Setpoint(cap_kw, limit)
-            left_kw -= cap_kw
-        elif left_kw > 0.0 and left_kw >= min_setpoint_kw:
-            plan[bay_id] = Setpoint(left_kw, cause)
-            left_kw = 0.0
-        else:
-            plan[bay_id] = _ZERO[cause]
-
-
-def _share_equally(
-    claims: list[Claim], budget_kw: float, cause: Limit, min_setpoint_kw: float, plan: dict[str, Setpoint]
-) -> None:
-    """The same power to every pack; what one cannot take goes to the others.
-
-    Where the share would be below what chargers run at, the packs furthest from ready get nothing.
-    """
-    claims.sort()
-    if min_setpoint_kw > 0.0 and budget_kw < min_setpoint_kw * len(claims):
-        served = int(budget_kw / min_setpoint_kw)
-        for claim in claims[served:]:
-            plan[claim[3]] = _ZERO[cause]
-        claims = claims[:served]
-    claims.sort(key=_by_cap)
-    left_kw = budget_kw
-    for index, (_, _, _, bay_id, cap_kw, limit) in enumerate(claims):
-        share_kw = left_kw / (len(claims) - index)
-        if cap_kw <= share_kw:
-            plan[bay_id] = _at_rating(cap_kw) if limit is _CHARGER else Setpoint(cap_kw, limit)
-            left_kw -= cap_kw
-        elif share_kw > 0.0:
-            plan[bay_id] = Setpoint(share_kw, cause)
-            left_kw -= share_kw
-        else:
-            plan[bay_id] = _ZERO[cause]
-
-
-def _by_cap(claim: Claim) -> tuple[float, int]:
-    return claim[4], claim[2]
-
-
-def is_dear(tariff: Sequence[TariffSlice], at: datetime) -> bool:
-    """Whether a slice of a dear period holds this instant."""
-    return any(s.from_at <= at < s.until_at and s.period in DEAR_PERIODS for s in tariff)
-
-
-def _without_held_back(
-    view: StationFacts, policy: ChargingPolicy, claims: list[Claim], plan: dict[str, Setpoint]
-) -> list[Claim]:
-    """The claims of kinds short of their reserve; the others are set to 0 kW."""
-    spare: dict[str, int] = {}
-    kind_of: dict[str, str] = {}
-    for bay in view.bays:
-        if bay.pack is not None:
-            kind = bay.pack.kind
-            kind_of[bay.bay_id] = kind
-            spare[kind] = spare.get(kind, 0) + (bay.pack.state is _READY and is_offerable(bay, policy))
-    for entry in view.queue:
-        for kind in entry.accepts:
-            if kind in spare:
-                spare[kind] -= entry.packs_needed
-    kept: list[Claim] = []
-    for claim in claims:
-        if spare[kind_of[claim[3]]] >= policy.reserve_ready:
-            plan[claim[3]] = _TARIFF
-        else:
-            kept.append(claim)
-    return kept
+        return {bay.bay_id: Setpoint(0.0, Limit.FIRE) for bay in view.bays}
+    rows = rows_of(view, kinds)
+    count_spare(rows.kinds.values(), rows.bays, rows.queue, policy)
+    budget_kw, cause = budget(view.limits, policy)
+    guide = PriceRule(policy, tuple(rows.kinds)).guide_at(view.at, tariff)
+    share_power(rows.bays, policy, budget_kw, cause, guide)
+    return {bay.bay_id: Setpoint(bay.setpoint_kw, bay.limited_by) for bay in rows.bays}

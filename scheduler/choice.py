@@ -1,42 +1,35 @@
 """Which packs a truck gets and which bays its own packs go to.
 
 Everything not known counts as unfit: a pack without a fresh reading is not handed out, a bay whose sensor is
-silent is not set down in. The same view always gives the same answer.
+silent is not set down in. The same rows always give the same answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from math import floor, inf
+from collections.abc import Iterable, Sequence
+from math import floor
+from typing import Final
 
-from scheduler.facts import BayFacts, PackFacts, StationFacts, TruckFacts
-from scheduler.types import (
-    BayRole,
-    ChargingPolicy,
-    NoPack,
-    NoPackReason,
-    PackChoice,
-    PackState,
-)
+from scheduler.rows import BayRow, KindRow, PackRow, TruckRow, is_possible
+from scheduler.types import BayRole, ChargingPolicy, NoPackReason, PackState
 
-SOC_TOLERANCE_PCT = 1e-6
+SOC_TOLERANCE_PCT: Final = 1e-6
 """Rounding allowed when a computed state of charge is compared with a limit."""
 
-HIGHEST_SAFE_ALARM = 1
+HIGHEST_SAFE_ALARM: Final = 1
 """Level 1 of GB/T 32960 does not affect driving; from level 2 on a pack is neither offered nor charged."""
 
-_RACK = BayRole.RACK
-_READY = PackState.READY
-_GONE = (PackState.QUARANTINED, PackState.EVACUATED, PackState.ON_VEHICLE, PackState.PICKED)
+NOTHING: Final[set[str]] = set()
+"""Nothing is barred or kept; never changed."""
 
-Offer = tuple[float, int, str, PackFacts]
-"""One pack that may be handed out: minus its ranked energy, position, bay id, pack; sorts fullest first."""
+_RACK: Final = BayRole.RACK
+_READY: Final = PackState.READY
+_RESERVED: Final = PackState.RESERVED
+_BLOCKED: Final = PackState.BLOCKED
+_GONE: Final = (PackState.QUARANTINED, PackState.EVACUATED, PackState.ON_VEHICLE, PackState.PICKED)
 
-_EmptyBay = tuple[float, bool, int, int, str, frozenset[str]]
-"""Minus the charger's power in kW, whether every kind fits, number of kinds, position, bay id, kinds."""
 
-
-def is_offerable(bay: BayFacts, policy: ChargingPolicy) -> bool:
+def is_offerable(bay: BayRow, policy: ChargingPolicy) -> bool:
     """Whether the pack of this bay may be handed out at all; kind, energy and lane are the truck's side."""
     pack = bay.pack
     return (
@@ -44,151 +37,175 @@ def is_offerable(bay: BayFacts, policy: ChargingPolicy) -> bool:
         and pack.state is _READY
         and bay.reserved_by is None
         and bay.role is _RACK
-        and pack.soc_pct is not None
         and pack.soc_pct + SOC_TOLERANCE_PCT >= policy.offer_soc_pct
         and _is_safe(bay, pack, policy)
     )
 
 
-def _is_safe(bay: BayFacts, pack: PackFacts, policy: ChargingPolicy) -> bool:
-    """Nothing but state of charge and promises speaks against handing the pack out. NaN is never safe."""
-    age_s = pack.reading_age_s
-    hot_c = pack.temp_max_c
-    cold_c = pack.temp_min_c
+def _is_safe(bay: BayRow, pack: PackRow, policy: ChargingPolicy) -> bool:
+    """Nothing but state of charge and promises speaks against handing the pack out."""
     return (
         not bay.blocked
         and bay.occupied is not False
-        and age_s is not None
-        and age_s <= policy.max_reading_age_s
+        and pack.reading_age_s <= policy.max_reading_age_s
         and pack.alarm_level <= HIGHEST_SAFE_ALARM
-        and hot_c is not None
-        and hot_c < policy.charge_temp_max_c
-        and cold_c is not None
-        and cold_c >= policy.offer_temp_min_c
+        and is_possible(pack)
+        and pack.temp_max_c < policy.charge_temp_max_c
+        and pack.temp_min_c >= policy.offer_temp_min_c
     )
 
 
-def energy_of(pack: PackFacts) -> float:
-    """Energy in the pack in kWh: as read, else from the state of charge; 0 when neither is known."""
-    if pack.energy_kwh is not None:
+def count_spare(
+    kinds: Iterable[KindRow], bays: Iterable[BayRow], queue: Iterable[TruckRow], policy: ChargingPolicy
+) -> None:
+    """Set of each kind how many packs may be handed out beyond what the queue asks for."""
+    by_name = {kind.name: kind for kind in kinds}
+    for kind in by_name.values():
+        kind.spare = 0
+    for bay in bays:
+        if bay.pack is not None and is_offerable(bay, policy):
+            bay.pack.kind.spare += 1
+    for truck in queue:
+        for name in truck.accepts:
+            if name in by_name:
+                by_name[name].spare -= truck.packs_needed
+
+
+def energy_of(pack: PackRow) -> float:
+    """Energy in the pack in kWh: as read, else from the state of charge; NaN when neither is known."""
+    if pack.energy_kwh == pack.energy_kwh:
         return pack.energy_kwh
-    if pack.soc_pct is None:
-        return 0.0
     return pack.soc_pct * pack.rated_kwh * pack.soh_pct / 10_000.0
 
 
-def ranked_kwh(pack: PackFacts, energy_kwh: float) -> float:
+def ranked_kwh(pack: PackRow, energy_kwh: float) -> float:
     """Energy in kWh to a tenth of a per cent of the pack: a BMS knows no more, and equally full packs are equal."""
     step_kwh = pack.rated_kwh * pack.soh_pct / 100_000.0
     return floor(energy_kwh / step_kwh + 0.5) * step_kwh
 
 
-def offers(
-    view: StationFacts,
+def is_offered_to(
+    bay: BayRow,
+    truck: TruckRow,
     policy: ChargingPolicy,
-    accepts: Collection[str],
-    min_energy_kwh: float = 0.0,
-    lane_id: str | None = None,
-    taken: Collection[str] = (),
-) -> list[Offer]:
-    """The packs that may go onto a truck, fullest first, then by position; without the bays in `taken`."""
-    found: list[Offer] = []
-    for bay in view.bays:
-        pack = bay.pack
-        if (
-            pack is None
-            or pack.state is not _READY
-            or pack.kind not in accepts
-            or (lane_id is not None and bay.lanes and lane_id not in bay.lanes)
-            or (taken and bay.bay_id in taken)
-            or not is_offerable(bay, policy)
-        ):
-            continue
-        energy_kwh = pack.energy_kwh
-        if energy_kwh is None:
-            energy_kwh = energy_of(pack)
-        if min_energy_kwh <= energy_kwh < inf:
-            found.append((-ranked_kwh(pack, energy_kwh), bay.position, bay.bay_id, pack))
-    if len(found) > 1:
-        found.sort()  # bay ids are unique, so packs are never compared
-    return found
+    lane_id: str | None,
+    barred: set[str] = NOTHING,
+    kept: set[str] = NOTHING,
+) -> bool:
+    """Whether this truck may get the pack of this bay.
 
-
-def pick(found: Sequence[Offer], packs_needed: int) -> PackChoice | None:
-    """The packs to take out of `offers()`; None when there are not enough of one kind.
-
-    A single pack is the fullest. Several on one vehicle are connected in parallel, so they are of one kind
-    and as equal in state of charge as the stock allows (to a whole per cent), then as full as possible.
+    Args:
+        lane_id: lane whose robot must reach it; None asks for the whole station.
+        barred: kinds that it does not get.
+        kept: bays whose packs it does not get.
     """
-    if len(found) < packs_needed or packs_needed < 1:
+    pack = bay.pack
+    return (
+        pack is not None
+        and pack.state is _READY
+        and pack.kind.name in truck.accepts
+        and pack.kind.name not in barred
+        and (lane_id is None or not bay.lanes or lane_id in bay.lanes)
+        and bay.bay_id not in kept
+        and is_offerable(bay, policy)
+        and truck.min_energy_kwh <= energy_of(pack)
+    )
+
+
+def pick_packs(
+    bays: list[BayRow],
+    truck: TruckRow,
+    policy: ChargingPolicy,
+    lane_id: str | None = None,
+    barred: set[str] = NOTHING,
+    kept: set[str] = NOTHING,
+) -> list[BayRow] | None:
+    """The bays whose packs the truck gets, in seat order; None when there are not enough of one kind.
+
+    A single pack is the fullest, then that of the first position. Several on one vehicle are connected in parallel,
+    so they are of one kind and as equal in state of charge as the stock allows (to a whole per cent), then as full
+    as possible. The arguments are those of `is_offered_to`.
+    """
+    if truck.packs_needed == 1:
+        best: BayRow | None = None
+        best_kwh = 0.0
+        for bay in bays:
+            if is_offered_to(bay, truck, policy, lane_id, barred, kept) and bay.pack is not None:
+                ranked = ranked_kwh(bay.pack, energy_of(bay.pack))
+                if best is None or ranked > best_kwh or (ranked == best_kwh and _is_before(bay, best)):
+                    best, best_kwh = bay, ranked
+        return None if best is None else [best]
+    found = [bay for bay in bays if is_offered_to(bay, truck, policy, lane_id, barred, kept)]
+    return _most_alike(found, truck.packs_needed)
+
+
+def _is_before(bay: BayRow, other: BayRow) -> bool:
+    return bay.position < other.position or (bay.position == other.position and bay.bay_id < other.bay_id)
+
+
+def _most_alike(found: list[BayRow], packs_needed: int) -> list[BayRow] | None:
+    """Of several packs those of one kind that are nearest to each other in state of charge."""
+    if packs_needed < 1 or len(found) < packs_needed:
         return None
-    if packs_needed == 1:
-        best = found[0]
-        return PackChoice((best[2],), (best[3].pack_id,))
-    by_kind: dict[str, list[Offer]] = {}
-    for offer in found:
-        by_kind.setdefault(offer[3].kind, []).append(offer)
+    by_kind: dict[str, list[tuple[float, float, int, BayRow]]] = {}
+    found.sort(key=_fullest_first)
+    for bay in found:
+        pack = bay.pack
+        if pack is not None:
+            ranked = ranked_kwh(pack, energy_of(pack))
+            by_kind.setdefault(pack.kind.name, []).append((pack.soc_pct, ranked, bay.position, bay))
     best_key: tuple[int, float, list[int]] | None = None
-    chosen: list[Offer] = []
+    chosen: list[BayRow] = []
     for group in by_kind.values():
         group.sort(key=_by_soc_then_position)
         for first in range(len(group) - packs_needed + 1):
             window = group[first : first + packs_needed]
-            spread_pct = (window[0][3].soc_pct or 0.0) - (window[-1][3].soc_pct or 0.0)
-            key = (round(spread_pct), sum(o[0] for o in window), [o[1] for o in window])
+            spread_pct = window[0][0] - window[-1][0]
+            key = (round(spread_pct), -sum(offer[1] for offer in window), [offer[2] for offer in window])
             if best_key is None or key < best_key:
-                best_key, chosen = key, window
-    if best_key is None:
-        return None
-    return PackChoice(tuple(o[2] for o in chosen), tuple(o[3].pack_id for o in chosen))
+                best_key, chosen = key, [offer[3] for offer in window]
+    return None if best_key is None else chosen
 
 
-def _by_soc_then_position(offer: Offer) -> tuple[float, int]:
-    return -round(offer[3].soc_pct or 0.0, 1), offer[1]
+def _fullest_first(bay: BayRow) -> tuple[float, int, str]:
+    pack = bay.pack
+    return (0.0 if pack is None else -ranked_kwh(pack, energy_of(pack))), bay.position, bay.bay_id
 
 
-def choose_packs(
-    view: StationFacts, entry: TruckFacts, policy: ChargingPolicy, lane_id: str | None = None
-) -> PackChoice | NoPack:
-    """The packs to hand out to one truck, or the reason why there are none.
-
-    Args:
-        lane_id: lane whose robot must reach the packs; None asks for the whole station.
-    """
-    found = offers(view, policy, entry.accepts, entry.min_energy_kwh, lane_id)
-    return pick(found, entry.packs_needed) or NoPack(why_no_pack(view, entry, policy, lane_id))
+def _by_soc_then_position(offer: tuple[float, float, int, BayRow]) -> tuple[float, int]:
+    return -round(offer[0], 1), offer[2]
 
 
 def why_no_pack(
-    view: StationFacts, entry: TruckFacts, policy: ChargingPolicy, lane_id: str | None = None
+    bays: Sequence[BayRow], truck: TruckRow, policy: ChargingPolicy, lane_id: str | None = None
 ) -> NoPackReason:
-    """Why `choose_packs` found too few packs: the nearest thing that would have to change.
+    """Why `pick_packs` found too few packs: the nearest thing that would have to change.
 
     In this order, for the accepted kind that comes closest: charged packs that are unsafe, packs still
     charging, packs promised to others, packs that are neither charged nor safe, none.
     """
     # Per kind: offerable, charged but unsafe, safe but not charged, promised, neither.
     counts: dict[str, list[int]] = {}
-    for bay in view.bays:
+    for bay in bays:
         pack = bay.pack
         if (
             pack is None
             or bay.role is not _RACK
-            or pack.kind not in entry.accepts
+            or pack.kind.name not in truck.accepts
             or pack.state in _GONE
             or (lane_id is not None and bay.lanes and lane_id not in bay.lanes)
-            or not _can_ever_hold(pack, entry.min_energy_kwh, policy)
+            or not _can_ever_hold(pack, truck.min_energy_kwh, policy)
         ):
             continue
-        count = counts.setdefault(pack.kind, [0, 0, 0, 0, 0])
-        charged = _is_charged(pack, entry.min_energy_kwh, policy)
-        if bay.reserved_by is not None or pack.state is PackState.RESERVED:
+        count = counts.setdefault(pack.kind.name, [0, 0, 0, 0, 0])
+        charged = _is_charged(pack, truck.min_energy_kwh, policy)
+        if bay.reserved_by is not None or pack.state is _RESERVED:
             count[3] += 1
-        elif pack.state is not PackState.BLOCKED and _is_safe(bay, pack, policy):
+        elif pack.state is not _BLOCKED and _is_safe(bay, pack, policy):
             count[0 if charged and pack.state is _READY else 2] += 1
         else:
             count[1 if charged else 4] += 1
-    needed = entry.packs_needed
+    needed = truck.packs_needed
     for reason, columns in _REASONS:
         for count in counts.values():
             if count[0] + sum(count[column] for column in columns) >= needed:
@@ -204,64 +221,81 @@ _REASONS: tuple[tuple[NoPackReason, tuple[int, ...]], ...] = (
 )
 
 
-def _is_charged(pack: PackFacts, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
+def _is_charged(pack: PackRow, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
     """Full enough as far as anyone knows; a ready pack whose reading is lost still counts as charged."""
-    if pack.soc_pct is None:
+    if pack.soc_pct != pack.soc_pct:
         return pack.state is _READY
     return pack.soc_pct + SOC_TOLERANCE_PCT >= policy.offer_soc_pct and energy_of(pack) >= min_energy_kwh
 
 
-def _can_ever_hold(pack: PackFacts, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
+def _can_ever_hold(pack: PackRow, min_energy_kwh: float, policy: ChargingPolicy) -> bool:
     return pack.rated_kwh * pack.soh_pct * policy.target_soc_pct / 10_000.0 >= min_energy_kwh
 
 
-def find_empty_bays(
-    view: StationFacts,
-    seats: Sequence[Collection[str]],
+def pick_empty_bays(
+    bays: list[BayRow],
+    seats: list[frozenset[str]],
     lane_id: str | None = None,
-    exclude: Collection[str] = (),
-) -> tuple[str, ...] | None:
-    """One bay for each seat that fits every kind given for the seat; None when there are not enough.
+    kept: set[str] = NOTHING,
+    held_empty_bays: int = 0,
+) -> list[BayRow] | None:
+    """One bay for each pack that comes off; None when there are not enough.
 
     A bay with the strongest working charger comes first, then one that few kinds fit, then by position.
-    Bays promised without a name (`held_empty_bays`) are left over.
+
+    Args:
+        seats: of each seat the kinds that its pack may be of; the bay must fit all of them.
+        kept: bays that are not set down in.
+        held_empty_bays: so many are left over: promised to swaps under way, without a name.
     """
-    empty: list[_EmptyBay] = []
-    for bay in view.bays:
+    empty: list[BayRow] = []
+    for bay in bays:
         if (
-            bay.pack is not None
-            or bay.occupied is not False
-            or bay.role is not _RACK
-            or bay.blocked
-            or bay.reserved_by is not None
-            or (lane_id is not None and bay.lanes and lane_id not in bay.lanes)
-            or (exclude and bay.bay_id in exclude)
+            bay.pack is None
+            and bay.occupied is False
+            and bay.role is _RACK
+            and not bay.blocked
+            and bay.reserved_by is None
+            and (lane_id is None or not bay.lanes or lane_id in bay.lanes)
+            and bay.bay_id not in kept
         ):
-            continue
-        kinds = bay.kinds
-        # An empty set fits every kind, so such a bay is kept for last.
-        power_kw = bay.max_charge_kw if bay.charger_ok else 0.0
-        empty.append((-power_kw, not kinds, len(kinds), bay.position, bay.bay_id, kinds))
-    if len(empty) - view.held_empty_bays < len(seats):
+            empty.append(bay)
+    if len(empty) - held_empty_bays < len(seats):
         return None
-    if len(empty) > 1:
-        empty.sort()
     found = _assign(empty, seats)
     if found is None and len(seats) > 1:
         # The first seat may have taken the only bay that fits the last one.
-        found = _assign(empty, tuple(reversed(seats)))
+        found = _assign(empty, seats[::-1])
         if found is not None:
             found.reverse()
-    return None if found is None else tuple(found)
+    return found
 
 
-def _assign(empty: Sequence[_EmptyBay], seats: Sequence[Collection[str]]) -> list[str] | None:
-    taken: list[str] = []
+def _assign(empty: list[BayRow], seats: list[frozenset[str]]) -> list[BayRow] | None:
+    taken: list[BayRow] = []
     for wanted in seats:
-        for _, _, _, _, bay_id, kinds in empty:
-            if bay_id not in taken and (not kinds or kinds.issuperset(wanted)):
-                taken.append(bay_id)
-                break
-        else:
+        best: BayRow | None = None
+        for bay in empty:
+            if fits(bay, wanted) and bay not in taken and (best is None or _is_better_place(bay, best)):
+                best = bay
+        if best is None:
             return None
+        taken.append(best)
     return taken
+
+
+def fits(bay: BayRow, kinds: frozenset[str]) -> bool:
+    """Whether packs of all these kinds fit the bay."""
+    return not bay.kinds or kinds <= bay.kinds
+
+
+def _is_better_place(bay: BayRow, other: BayRow) -> bool:
+    power_kw = bay.max_charge_kw if bay.charger_ok and bay.max_charge_kw > 0.0 else 0.0
+    other_kw = other.max_charge_kw if other.charger_ok and other.max_charge_kw > 0.0 else 0.0
+    if power_kw != other_kw:
+        return power_kw > other_kw
+    kinds, other_kinds = len(bay.kinds), len(other.kinds)
+    if kinds != other_kinds:
+        # No kinds means that every kind fits: such a bay is kept for last.
+        return other_kinds == 0 or 0 < kinds < other_kinds
+    return _is_before(bay, other)

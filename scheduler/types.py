@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 
 class PackState(StrEnum):
@@ -70,6 +71,61 @@ class BayRole(StrEnum):
     """Set-down place between rack and vehicle; never charged, never stored in."""
     QUARANTINE = "quarantine"
     """Holds packs whose identity or condition is in doubt; never charged."""
+
+
+class Limit(StrEnum):
+    """What decided a set-point."""
+
+    FIRE = "fire"
+    ROLE = "role"
+    """The bay is not for charging."""
+    NO_PACK = "no_pack"
+    BAY_BLOCKED = "bay_blocked"
+    NO_CHARGER = "no_charger"
+    CHARGER_FAULT = "charger_fault"
+    PACK_STATE = "pack_state"
+    """The pack is not identified, promised, cooling, warming, blocked, quarantined."""
+    SENSOR = "sensor"
+    """The bay's own sensor sees no pack."""
+    STALE = "stale"
+    UNKNOWN = "unknown"
+    """State of charge, temperature, BMS limit or kind is not known, or no pack can have it."""
+    ALARM = "alarm"
+    TOO_HOT = "too_hot"
+    TOO_COLD = "too_cold"
+    TARGET = "target"
+    """Charged."""
+    CHARGER = "charger"
+    """Rating of the bay's charger."""
+    BMS = "bms"
+    """What the BMS allows now."""
+    PACK = "pack"
+    """Rating of the pack kind."""
+    PACK_TEMP = "pack_temp"
+    """Reduced power, warm or cold."""
+    GRID = "grid"
+    DEMAND_RESPONSE = "demand_response"
+    MEASURED_IMPORT = "measured_import"
+    """The site meter shows more load than was reckoned with."""
+    RACK = "rack"
+    """The cap on the whole rack."""
+    MIN_SETPOINT = "min_setpoint"
+    """What is left is less than a charger can run at."""
+    TARIFF = "tariff"
+
+
+class KindLimits(Protocol):
+    """What charging needs to know of a kind of pack."""
+
+    @property
+    def max_charge_kw(self) -> float: ...
+    @property
+    def charge_temp_min_c(self) -> float: ...
+    @property
+    def charge_temp_max_c(self) -> float: ...
+    @property
+    def charge_efficiency(self) -> float:
+        """Energy stored ÷ energy at the charger's output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +222,9 @@ class SiteLimits:
     measured_import_kw: float | None = None
     """Site meter; None when stale."""
     charging_kw: float | None = None
-    """What all chargers draw now, read at the same time as the meter; None when unknown."""
+    """What all chargers give now (DC), read at the same time as the meter; None when unknown."""
+    charger_efficiency: float = 1.0
+    """Output of the chargers (DC) ÷ their input (AC). All other powers here are AC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +261,6 @@ class NoPackReason(StrEnum):
     """Those charged are stale, alarmed, too hot or too cold."""
     NO_EMPTY_BAY = "no_empty_bay"
     """No bay can take the pack that comes off the vehicle."""
-
-
-@dataclass(frozen=True, slots=True)
-class NoPack:
-    """Nothing can be handed out now, and why."""
-
-    reason: NoPackReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ def ask(
     }
 
     def store() -> str:
-        with doors.store.transaction() as db:
+        with doors.writing() as db:
             record = make_request(
                 db,
                 station_id=doors.station_id,
@@ -179,7 +179,7 @@ def acknowledge(
     language = console.language(None, request.cookies.get(COOKIE))
 
     def store() -> str:
-        with doors.store.transaction() as db:
+        with doors.writing() as db:
             acknowledge_fault(db, station_id=doors.station_id, fault_id=fault_id, name=name, at=doors.clock.now())
         return language.text("Fault acknowledged.")
 

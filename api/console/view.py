@@ -22,6 +22,7 @@ from swap.reading.records import (
     SwapRecord,
     SwapStory,
 )
+from swap.register.persons import ERASED
 from swap.station.sequence.recipe import QUEUED, RecipeError, StepTable, load_recipe
 
 
@@ -398,7 +399,7 @@ def _fault(fault: FaultRecord, language: Language) -> FaultLine:
         text=language.pick(known.zh, known.en),
         action=language.pick(known.action_zh, known.action_en),
         raised=language.time_of_day(fault.raised_at),
-        acknowledged_by=fault.acknowledged_by or "",
+        acknowledged_by=_person(fault.acknowledged_by or "", language),
         lane_id="" if known.safety_trip or not fault.source.startswith("lane:") else fault.source[5:],
     )
 
@@ -408,9 +409,13 @@ def _request(request: RequestRecord, language: Language) -> RequestLine:
     return RequestLine(
         request_id=request.request_id,
         what=" ".join([language.word("request", request.kind), *about]),
-        name=request.requested_by,
+        name=_person(request.requested_by, language),
         status=request.status,
         status_word=language.word("request_status", request.status),
         # What was answered before answers had codes is English.
         answer=say(request.answer_parts, language.text, language.value) or request.answer,
     )
+
+
+def _person(name: str, language: Language) -> str:
+    return language.text("erased person") if name == ERASED else name

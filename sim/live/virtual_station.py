@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from battery_bms.pack import PackSpec, time_to_soc_s, time_to_temp_s
-from scheduler.charging import Limit
 from scheduler.tariff import Tariff
 from scheduler.tariff_files import load_tariff
+from scheduler.types import Limit
 from sim.live.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant.plant import Plant
 from sim.plant.rack import US_PER_S
@@ -66,7 +66,7 @@ class VirtualStation:
         self.tariff: Tariff = load_tariff(config.tariff, config.station.zone, config.folder)
         self.clock = Clock(plant.now_at, 1.0, monotonic=lambda: self.plant.now_us / US_PER_S)
         sync_station(store, config, self.clock.now())
-        context = StationContext.build(DirectDatabase(store), config, self.clock, self.tariff)
+        context = StationContext.build(DirectDatabase(store, config.station.id), config, self.clock, self.tariff)
         lease = Lease(store, config.station.id)
         lease.acquire()
         rack = DirectRack(plant, self.clock.now)
@@ -272,7 +272,7 @@ class VirtualStation:
             PlantError: the truck is not away.
         """
         self.plant.arrive(vehicle_id, soc_pct, temp_c)
-        with self.store.transaction() as db:
+        with self.store.station(self.config.station.id) as db:
             return check_in(
                 db,
                 self.config,

@@ -14,10 +14,10 @@ from math import inf
 
 from scheduler.types import PackState
 from sim.network.file import RebalancingSection
-from sim.study.engine import Call, StudyTime
-from sim.study.moves import is_charged, is_free, put_in, take_charged, take_out
-from sim.study.station import StationFlow
-from sim.study.view import BayNow, PackNow
+from sim.study.agenda import Agenda, Call
+from sim.study.rack import is_charged, is_free, put_in, take_charged, take_out
+from sim.study.rows import StudyBay, StudyPack
+from sim.study.station import Station
 
 _SPENT = (PackState.WAITING, PackState.CHARGING)
 _AGAIN_S = 60.0
@@ -33,8 +33,8 @@ class Trip:
     kind: str
     count: int
     """Charged packs it is to bring."""
-    charged: list[PackNow] = field(default_factory=list)
-    spent: list[PackNow] = field(default_factory=list)
+    charged: list[StudyPack] = field(default_factory=list)
+    spent: list[StudyPack] = field(default_factory=list)
 
 
 class Carriers:
@@ -42,8 +42,8 @@ class Carriers:
 
     def __init__(
         self,
-        time: StudyTime,
-        stations: Sequence[StationFlow],
+        time: Agenda,
+        stations: Sequence[Station],
         section: RebalancingSection,
         minutes: Sequence[Sequence[float]],
     ) -> None:
@@ -89,7 +89,7 @@ class Carriers:
     def spare(self, index: int, kind: str) -> int:
         """Packs ready at a station beyond those that its queue asks for."""
         rack = self.stations[index].rack
-        return rack.ready_by_kind.get(kind, 0) - rack.asked_by_kind.get(kind, 0)
+        return rack.kinds[kind].spare if kind in rack.kinds else 0
 
     def _next_trip(self, kind: str) -> Trip | None:
         """The most urgent trip: the station shortest of packs, helped by the one that can spare most."""
@@ -113,17 +113,20 @@ class Carriers:
                 return Trip(donor, receiver, kind, count)
         return None
 
-    def _spent_bays(self, index: int, kind: str) -> list[BayNow]:
+    def _spent_bays(self, index: int, kind: str) -> list[StudyBay]:
         """Bays whose pack may be taken in exchange, emptiest first."""
         rack = self.stations[index].rack
         found = [
             bay
             for bay in rack.bays
-            if bay.pack is not None and bay.pack.kind == kind and bay.pack.state in _SPENT and bay.reserved_by is None
+            if bay.content is not None
+            and bay.content.kind.name == kind
+            and bay.content.state in _SPENT
+            and bay.reserved_by is None
         ]
         for bay in found:
             rack.settle(bay)
-        return sorted(found, key=lambda bay: (bay.pack.energy_kwh if bay.pack is not None else 0.0, bay.position))
+        return sorted(found, key=lambda bay: (bay.content.energy_kwh if bay.content is not None else 0.0, bay.position))
 
     # -- driving
 
@@ -143,10 +146,14 @@ class Carriers:
     def _on_load(self, call: Call) -> None:
         trip: Trip = call.payload
         station = self.stations[trip.donor]
-        station.accumulate()
+        station.before_change()
         rack = station.rack
         self._promised[trip.donor, trip.kind] -= trip.count
-        bays = [bay for bay in rack.bays if is_charged(bay) and bay.pack is not None and bay.pack.kind == trip.kind]
+        bays = [
+            bay
+            for bay in rack.bays
+            if is_charged(bay) and bay.content is not None and bay.content.kind.name == trip.kind
+        ]
         # The stock may have gone down on the way: never below what the giver is helped at itself.
         count = max(min(trip.count, self.spare(trip.donor, trip.kind) - self.section.low_ready), 0)
         trip.charged = [take_charged(rack, bay, "carrier") for bay in bays[:count]]
@@ -159,24 +166,24 @@ class Carriers:
     def _on_exchange(self, call: Call) -> None:
         trip: Trip = call.payload
         station = self.stations[trip.receiver]
-        station.accumulate()
+        station.before_change()
         self._on_way[trip.receiver, trip.kind] -= len(trip.charged)
         for bay in self._spent_bays(trip.receiver, trip.kind)[: len(trip.charged)]:
             trip.spent.append(take_out(station.rack, bay))
             put_in(station.rack, bay, trip.charged.pop(), "carrier")
             self.packs_moved += 1
-        station.start_swaps()
+        station.call_trucks()
         self._drive(trip.receiver, trip.donor, self._on_unload, trip)
 
     def _on_unload(self, call: Call) -> None:
         trip: Trip = call.payload
         station = self.stations[trip.donor]
-        station.accumulate()
+        station.before_change()
         for packs in (trip.charged, trip.spent):
             free = [bay for bay in station.rack.bays if is_free(bay)]
             for bay in free[: len(packs)]:
                 put_in(station.rack, bay, packs.pop(), "carrier")
-        station.start_swaps()
+        station.call_trucks()
         if trip.charged or trip.spent:
             self.time.at(self.time.now + _AGAIN_S, self._on_unload, trip)
         else:

@@ -1,4 +1,4 @@
-"""Several stations on one clock: each is a `StationFlow`, trucks choose between them, carriers move packs.
+"""Several stations on one clock: each is a `Station`, trucks choose between them, carriers move packs.
 
 A truck that needs a swap first stands at the station on its way, at the instant its scenario says. There it
 stays, or drives to another and back. With one station nothing of this happens, and the flow is that of the
@@ -7,111 +7,122 @@ single-station study, event by event.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heapify, heapreplace
 from math import inf
 
 from numpy.random import SeedSequence
 
-from battery_bms.pack import time_to_soc_s
+from battery_bms.pack import energy_at_soc_kwh, time_to_soc_s
 from scheduler.types import PackState
 from sim.network.carriers import Carriers
 from sim.network.file import Network
 from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
-from sim.study.engine import Call, StudyTime
-from sim.study.moves import is_charged
-from sim.study.station import StationFlow
-from sim.study.view import StationTruck
+from sim.study.agenda import Agenda, Call
+from sim.study.feed import LOST_AGAIN_S, Feed, FleetFeed, scenario_feed
+from sim.study.rack import is_charged
+from sim.study.rows import StudyTruck
+from sim.study.station import Station
 
 
-class NetworkStation(StationFlow):
-    """One station of a network."""
+class _RoadFeed(Feed):
+    """The trucks that have a station on their way, and those that come to it from others."""
+
+    def __init__(self, network: NetworkFlow, own: Feed) -> None:
+        self.network = network
+        self.own = own
+        self.member: NetworkStation | None = None
+        self.guests: dict[str, tuple[NetworkStation, float]] = {}
+        """By swap: the station that the truck had on its way, and the drive from there, s."""
+
+    def start(self, time: Agenda, gate: Callable[[Arrival], None]) -> None:
+        """Begin to send trucks to the station on their way."""
+        self.own.start(time, gate)
+
+    def left(self, truck: StudyTruck, soc_pct: tuple[float, ...]) -> None:
+        """A guest drives back, an own truck goes on."""
+        guest = self.guests.pop(truck.swap_id, None)
+        if guest is None:
+            self.own.left(truck, soc_pct)
+        elif self.member is not None:
+            self.network.drive_back(self.member, *guest, truck, soc_pct)
+
+    def lost(self, truck: StudyTruck) -> None:
+        """The same, without a swap."""
+        guest = self.guests.pop(truck.swap_id, None)
+        if guest is None:
+            self.own.lost(truck)
+        elif self.member is not None:
+            self.network.drive_back(self.member, *guest, truck, None)
+
+
+class NetworkStation:
+    """One station of a network, and what its neighbours ask of it."""
 
     def __init__(
-        self, network: NetworkFlow, index: int, scenario: Scenario, seed: int, replication: int, time: StudyTime
+        self, network: NetworkFlow, index: int, scenario: Scenario, seed: int, replication: int, time: Agenda
     ) -> None:
         self.net = network
         self.index = index
         self.coming: list[float] = []
         """When trucks that are on their way here from elsewhere will arrive."""
-        self.guests: dict[str, tuple[NetworkStation, float]] = {}
-        """By swap: the station that the truck had on its way, and the drive from there, s."""
         self.detours_s: list[float] = []
         """Detour of each truck served, there and back, beside `waits`."""
-        self.open: dict[str, StationTruck] = {}
+        self.open: dict[str, StudyTruck] = {}
         """Trucks in a lane, by swap."""
         self._lane_ends_s: dict[str, float] = {}
-        super().__init__(scenario, seed, replication, time=time)
-        self.on_event = self._note
+        own = scenario_feed(scenario, seed, replication) if network.network.has_demand(index) else Feed()
+        feed = self.feed = _RoadFeed(network, own)
+        feed.member = self
+        station = self.station = Station(scenario, seed, replication, time=time, feed=feed)
+        station.gate = self._on_gate
+        station.listeners.append(self._note)
+        station.build()
 
     # -- arrivals
 
-    def _start_demand(self) -> None:
-        if self.net.network.has_demand(self.index):
-            super()._start_demand()
-        else:
-            self.fleet_demand = None
-
-    def _on_gate(self, call: Call) -> None:
-        arrival: Arrival = call.payload
-        if self.fleet_demand is None:
-            self._await_next()
-        if arrival.comes:
-            self.net.direct(self, arrival)
+    def _on_gate(self, arrival: Arrival) -> None:
+        self.net.direct(self, arrival)
 
     def receive(self, arrival: Arrival) -> None:
         """A truck that has this station on its way stands at the gate."""
-        self.arrive(self._truck(arrival))
+        self.station.receive(arrival)
 
     def expect(self, home: NetworkStation, arrival: Arrival, drive_s: float) -> None:
         """A truck is on its way here from another station; `arrival` says when it arrives, and how empty."""
         vehicle = f"{home.index}:{arrival.vehicle_id}"
-        if arrival.vehicle_id in home.installed:
-            self.installed[vehicle] = home.installed[arrival.vehicle_id]
+        if arrival.vehicle_id is not None:
+            self.station.trucks.know_packs(vehicle, home.station.trucks.packs_of(arrival.vehicle_id))
         self.coming.append(arrival.at_s)
-        self.time.at(arrival.at_s, self._on_guest, (arrival._replace(vehicle_id=vehicle), home, drive_s))
+        self.station.time.at(arrival.at_s, self._on_guest, (arrival._replace(vehicle_id=vehicle), home, drive_s))
 
     def _on_guest(self, call: Call) -> None:
         arrival, home, drive_s = call.payload
         self.coming.remove(arrival.at_s)
-        truck = self._truck(arrival)
-        self.guests[truck.swap_id] = (home, drive_s)
-        self.arrive(truck)
+        truck = self.station.trucks.truck_of(arrival)
+        self.feed.guests[truck.swap_id] = (home, drive_s)
+        self.station.arrive(truck)
 
-    # -- leaving
-
-    def _note(self, at_s: float, event: str, truck: StationTruck) -> None:
+    def _note(self, at_s: float, event: str, truck: StudyTruck) -> None:
         """Told of each swap's beginning and end."""
-        guest = self.guests.get(truck.swap_id)
         if event == "dispatched":
+            guest = self.feed.guests.get(truck.swap_id)
             self.open[truck.swap_id] = truck
-            self._lane_ends_s[truck.lane.lane_id] = at_s + truck.swap_s
+            if truck.lane is not None:
+                self._lane_ends_s[truck.lane.lane_id] = at_s + truck.swap_s
             self.detours_s.append(0.0 if guest is None else 2 * guest[1])
-            return
-        del self.open[truck.swap_id]
-        if guest is not None:
-            self.net.drive_back(self, *guest, truck, tuple(pack.soc_pct for pack in truck.taken))
-            if self.fleet_demand is None:
-                del self.guests[truck.swap_id]
-
-    def _depart(self, truck: StationTruck, soc_pct: tuple[float, ...]) -> None:
-        guest = self.guests.pop(truck.swap_id, None)
-        if guest is None:
-            super()._depart(truck, soc_pct)
-        elif soc_pct is truck.soc_pct:
-            self.net.drive_back(self, *guest, truck, None)
-
-    def comes_again(self, arrival: Arrival) -> None:
-        """Put a truck of an own fleet on the list."""
-        self.time.at(arrival.at_s, self._on_gate, arrival)
+        else:
+            del self.open[truck.swap_id]
 
     # -- what an app would show
 
     def serves(self, model: str) -> bool:
         """Whether trucks of a model find packs here."""
-        known = self.models.get(model)
-        return known is not None and any(self.scenario.equipment.packs.get(kind, 0) > 0 for kind in known.accepts)
+        known = self.station.models.get(model)
+        return known is not None and any(
+            self.station.scenario.equipment.packs.get(kind, 0) > 0 for kind in known.accepts
+        )
 
     def expected_wait_s(self, arrival: Arrival, after_s: float) -> float:
         """Wait to expect by a truck that arrives `after_s` from now, first come first served.
@@ -120,22 +131,23 @@ class NetworkStation(StationFlow):
         instant at which they will be ready at their present power (one that waits for power: as if its charger
         gave all it can).
         """
-        now_s = self.time.now
+        station = self.station
+        now_s = station.time.now
         at_s = now_s + after_s
-        model = self.models[arrival.model]
-        repair_s = self.scenario.failures.robot_repair_h * 3600
-        opens_s = now_s if self.staff is None else self.staff.next_staffed_s(now_s)
+        model = station.models[arrival.model]
+        repair_s = station.scenario.failures.robot_repair_h * 3600
+        opens_s = now_s if station.staff is None else station.staff.next_staffed_s(now_s)
         lanes_s = [
             max(self._lane_ends_s.get(lane.lane_id, 0.0) if lane.open_swap_id is not None else 0.0, opens_s)
             + (0.0 if lane.ready else repair_s)
-            for lane in self.lanes
+            for lane in station.lanes
         ]
         packs_s = sorted(self._ready_instants_s(model.accepts))
         if not packs_s:
             return inf
         heapify(lanes_s)
         again_s = self._turnaround_s(arrival)
-        waiting = [truck.packs_needed for truck in self.queue if isinstance(truck, StationTruck)]
+        waiting = [truck.packs_needed for truck in station.line.trucks]
         waiting += [model.packs] * sum(coming_s <= at_s for coming_s in self.coming)
         start_s = at_s
         for number, needed in enumerate([*waiting, model.packs]):
@@ -147,10 +159,10 @@ class NetworkStation(StationFlow):
         return max(start_s - at_s, 0.0)
 
     def _ready_instants_s(self, accepts: frozenset[str]) -> Iterator[float]:
-        now_s, policy, rack = self.time.now, self.policy, self.rack
+        now_s, policy, rack = self.station.time.now, self.station.policy, self.station.rack
         for bay in rack.bays:
-            pack = bay.pack
-            if pack is None or pack.kind not in accepts:
+            pack = bay.content
+            if pack is None or pack.kind.name not in accepts:
                 continue
             if is_charged(bay):
                 yield now_s
@@ -159,29 +171,31 @@ class NetworkStation(StationFlow):
                 if bay.charge is not None:
                     yield bay.charge.instant_of(goal_kwh)
                 else:
-                    power_kw = min(rack.charger_kw, pack.spec.max_charge_kw)
-                    left_s = time_to_soc_s(pack.spec, pack.soh_pct, pack.energy_kwh, power_kw, policy.offer_soc_pct)
+                    spec, power_kw = pack.curve.spec, rack.full_kw(pack)
+                    left_s = time_to_soc_s(spec, pack.soh_pct, pack.energy_kwh, power_kw, policy.offer_soc_pct)
                     yield now_s + left_s
 
     def _turnaround_s(self, arrival: Arrival) -> float:
         """From the call of a truck until its spent pack is ready."""
-        model = self.models[arrival.model]
-        spec = self.specs[model.kind]
-        power_kw = min(self.rack.charger_kw, spec.max_charge_kw)
-        energy_kwh = spec.rated_kwh * min(arrival.soc_pct) / 100
-        return model.plan.nominal_s + time_to_soc_s(spec, 100.0, energy_kwh, power_kw, self.policy.offer_soc_pct)
+        station = self.station
+        model = station.models[arrival.model]
+        spec = station.specs[model.kind]
+        power_kw = min(station.rack.charger_kw, spec.max_charge_kw)
+        soh_pct = station.kinds.soh_pct
+        energy_kwh = energy_at_soc_kwh(min(arrival.soc_pct), spec, soh_pct)
+        return model.plan.nominal_s + time_to_soc_s(spec, soh_pct, energy_kwh, power_kw, station.policy.offer_soc_pct)
 
     # -- counting
 
     def reset(self) -> None:
         """Forget all that was counted."""
-        super().reset()
+        self.station.reset()
         self.detours_s.clear()
 
     @property
     def packs_held(self) -> int:
         """Packs of the station, wherever in a swap they are."""
-        in_rack = {id(bay.pack) for bay in self.rack.bays if bay.pack is not None}
+        in_rack = {id(bay.pack) for bay in self.station.rack.bays if bay.pack is not None}
         stored = sum(id(pack) in in_rack for truck in self.open.values() for pack in truck.spent)
         return len(in_rack) - stored + sum(len(truck.taken) for truck in self.open.values())
 
@@ -191,14 +205,16 @@ class NetworkFlow:
 
     def __init__(self, network: Network, seed: int, replication: int = 0) -> None:
         self.network = network
-        self.time = StudyTime()
+        self.time = Agenda()
         self.diverted = 0
         """Trucks that left their way for another station."""
         self.stations = tuple(
             NetworkStation(self, index, scenario, station_seed(seed, index), replication, self.time)
             for index, scenario in enumerate(network.scenarios)
         )
-        self.carriers = Carriers(self.time, self.stations, network.file.rebalancing, network.minutes)
+        self.carriers = Carriers(
+            self.time, [member.station for member in self.stations], network.file.rebalancing, network.minutes
+        )
         self._packs = self.packs_held
 
     # -- trucks
@@ -231,8 +247,9 @@ class NetworkFlow:
         return self._after_km(home, arrival, arrival.soc_pct, self.network.km[home.index][other.index])
 
     def _after_km(self, home: NetworkStation, arrival: Arrival, soc: tuple[float, ...], km: float) -> tuple[float, ...]:
-        model = home.models[arrival.model]
-        used_pct = 100 * km * self.network.file.choice.kwh_per_km / (home.specs[model.kind].rated_kwh * model.packs)
+        model = home.station.models[arrival.model]
+        rated_kwh = home.station.specs[model.kind].rated_kwh * model.packs
+        used_pct = 100 * km * self.network.file.choice.kwh_per_km / rated_kwh
         return tuple(max(level - used_pct, 0.0) for level in soc)
 
     def drive_back(
@@ -240,23 +257,24 @@ class NetworkFlow:
         here: NetworkStation,
         home: NetworkStation,
         drive_s: float,
-        truck: StationTruck,
+        truck: StudyTruck,
         soc_pct: tuple[float, ...] | None,
     ) -> None:
         """A truck leaves a station off its way with charged packs; None: without a swap."""
         arrival: Arrival = truck.details
         vehicle = str(arrival.vehicle_id).split(":", 1)[1]
         if soc_pct is not None and len(truck.accepts) > 1:
-            home.installed[vehicle] = tuple(pack.kind for pack in truck.taken)
-        demand = home.fleet_demand
-        if demand is None:
+            home.station.trucks.know_packs(vehicle, tuple([pack.kind.name for pack in truck.taken]))
+        own = home.feed.own
+        if not isinstance(own, FleetFeed):
             return
         back_s = self.time.now + drive_s
         if soc_pct is None:
-            home.comes_again(arrival._replace(at_s=back_s + 1800.0, vehicle_id=vehicle))
+            own.comes(arrival._replace(at_s=back_s + LOST_AGAIN_S, vehicle_id=vehicle))
             return
         soc_pct = self._after_km(home, arrival, soc_pct, self.network.km[here.index][home.index])
-        home.comes_again(demand.after_swap(home.scenario.fleet(arrival.fleet), vehicle, back_s, soc_pct))
+        fleet = home.station.scenario.fleet(arrival.fleet)
+        own.comes(own.demand.after_swap(fleet, vehicle, back_s, soc_pct))
 
     # -- running
 
@@ -273,8 +291,8 @@ class NetworkFlow:
 
     def close(self) -> None:
         """Complete the last hour. Raises RuntimeError if packs were lost or made: the engine would be wrong."""
-        for station in self.stations:
-            station.close()
+        for member in self.stations:
+            member.station.close()
         if self.packs_held != self._packs:
             raise RuntimeError(f"{self.packs_held} packs in the network, {self._packs} at the start")
 

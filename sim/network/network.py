@@ -52,8 +52,8 @@ def simulate_network_once(
     since_s = warmup_days * DAY_S
     runs, lost_min, detour_min, guests = [], [], 0.0, 0
     for index, (station, scenario) in enumerate(zip(flow.stations, network.scenarios, strict=True)):
-        run = read_run(station, scenario, station_seed(seed, index), replication, length, since_s)
-        new = np.asarray(station.arrival_s) >= since_s
+        run = read_run(station.station, scenario, station_seed(seed, index), replication, length, since_s)
+        new = np.asarray(station.station.arrival_s) >= since_s
         detours = np.asarray(station.detours_s)[new] / 60 if station.detours_s else np.zeros(0)
         runs.append(run)
         lost_min.append((run.waits_min + detours).astype(np.float32))

@@ -14,7 +14,7 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from math import log
+from math import log, sqrt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,12 +89,23 @@ class HourlyRates:
         return rate
 
 
+def triangular(drawn: float, low: float, high: float, peak: float) -> float:
+    """The value of a triangular distribution to a draw of 0…1, as in the standard library."""
+    if low == high:
+        return low
+    below = (peak - low) / (high - low)
+    if drawn > below:
+        drawn, below = 1.0 - drawn, 1.0 - below
+        low, high = high, low
+    return low + (high - low) * sqrt(drawn * below)
+
+
 class _Trucks:
     """Gives each arrival its fleet, truck, state of charge and booking."""
 
     def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
         self._pick = stream(seed, replication, Purpose.VEHICLES).random
-        self._soc = stream(seed, replication, Purpose.SOC).triangular
+        self._soc = stream(seed, replication, Purpose.SOC).random
         self._book = stream(seed, replication, Purpose.BOOKINGS).random
         weights = [float(f.vehicles) if f.weight is None else f.weight for f in scenario.fleets]
         total = sum(weights) or 1.0
@@ -119,7 +130,9 @@ class _Trucks:
         vehicle = away.pop(int(self._pick() * longest))
         away.append(vehicle)
         draw = self._soc
-        soc = (draw(low, high, peak),) if packs == 1 else tuple(draw(low, high, peak) for _ in range(packs))
+        soc: tuple[float, ...] = (triangular(draw(), low, high, peak),)
+        if packs > 1:
+            soc += tuple([triangular(draw(), low, high, peak) for _ in range(packs - 1)])
         if self._book_share <= 0 or self._book() >= self._book_share:
             return Arrival(at_s, fleet, model, vehicle, soc, False, True, 0.0, 0.0, convoy, priority)
         from_s = at_s - self._book() * self._window_s
@@ -216,7 +229,8 @@ class FleetDemand:
         if trips is None:
             raise ValueError(f"fleet {fleet.id} has no trips")
         model = self._scenario.vehicle_model(fleet.model)
-        rated_kwh = self._scenario.pack_kind(model.pack_kinds[0]).rated_kwh * model.packs_per_vehicle
+        kind = self._scenario.pack_kind(model.pack_kinds[0])
+        capacity_kwh = kind.rated_kwh * model.packs_per_vehicle * self._scenario.equipment.soh_pct / 100
         mean_s = (trips.km_loaded + trips.km_empty) / trips.speed_kmh * HOUR_S + trips.load_unload_min * 60
         soc = list(soc_pct)
         while True:
@@ -224,7 +238,7 @@ class FleetDemand:
             local = self._start + timedelta(seconds=at_s)
             cold = self._scenario.energy_factor(self._scenario.outside_c(local.month, local.hour + local.minute / 60))
             energy_kwh = trips.km_loaded * trips.kwh_per_km_loaded + trips.km_empty * trips.kwh_per_km_empty
-            used_pct = 100 * energy_kwh * cold * self._varied(trips.cv) / rated_kwh
+            used_pct = 100 * energy_kwh * cold * self._varied(trips.cv) / capacity_kwh
             if min(soc) - used_pct < trips.swap_below_pct and min(soc) < 94.0:
                 break
             soc = [max(level - used_pct, 1.0) for level in soc]

@@ -1,46 +1,77 @@
-"""Bays with packs on their chargers: what each pack does at its set-point, in closed form.
+"""Bays with packs on their chargers: what each pack does at its set-point.
 
-Pack physics are those of `battery_bms.pack`. Between two changes of a set-point everything is known in
-advance, so a bay has at most one event on the list: its pack is ready, is full, or crosses a temperature limit.
-Who gets how much power is decided in `engine_charging.py`.
+Physics are those of `battery_bms.pack`. Between two changes of a set-point everything is known in advance, so a bay
+has at most one event on the list: its pack is ready, is full, or crosses a temperature limit. Who gets how much power
+is decided in `rack.py`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Sequence
 from math import inf
+from typing import Final
 
-from battery_bms.pack import PackSpec, advance, allowed_charge_kw, time_to_temp_s
+from battery_bms.pack.charge import Charge
+from battery_bms.pack.thermal import advance_temp_c, temp_after_c, time_to_temp_s
 from scheduler.choice import SOC_TOLERANCE_PCT
 from scheduler.types import ChargingPolicy, PackState
-from sim.study.curve import Charge, KindCurve
-from sim.study.engine import Call, StudyTime
-from sim.study.view import BayNow, PackNow
+from sim.study.agenda import Agenda, AgendaEvent
+from sim.study.rows import StudyBay, StudyKind, StudyPack
 
-READY, CHARGING, WAITING = PackState.READY, PackState.CHARGING, PackState.WAITING
-ACTIVE = (READY, CHARGING, WAITING)
-"""States in which a pack may be charged."""
+READY: Final = PackState.READY
+CHARGING: Final = PackState.CHARGING
+WAITING: Final = PackState.WAITING
 
 
-class Bays(ABC):
+def is_active(pack: StudyPack) -> bool:
+    """Whether it is in a state in which it may be charged."""
+    return pack.state is READY or pack.state is CHARGING or pack.state is WAITING
+
+
+class Watcher:
+    """Who is told what the rack does."""
+
+    def before_change(self) -> None:
+        """The number of ready packs is about to change."""
+
+    def pack_ready(self) -> None:
+        """A pack has become ready."""
+
+    def power_changed(self) -> None:
+        """A charger's power has changed."""
+
+
+class BayEvent(AgendaEvent):
+    """A pack is ready or full, or its temperature has crossed a limit."""
+
+    def __init__(self, bays: Bays, bay: StudyBay) -> None:
+        super().__init__()
+        self.bays = bays
+        self.bay = bay
+
+    def happen(self) -> None:
+        """Tell the rack."""
+        self.bays.reached(self.bay)
+
+
+class Bays:
     """Bays, their chargers and the packs in them."""
 
     def __init__(
         self,
-        time: StudyTime,
-        bays: tuple[BayNow, ...],
+        time: Agenda,
+        bays: Sequence[StudyBay],
         policy: ChargingPolicy,
-        specs: dict[str, PackSpec],
+        kinds: dict[str, StudyKind],
         charger_kw: float,
     ) -> None:
         self.time = time
-        self.bays = bays
-        self.by_id = {bay.bay_id: bay for bay in bays}
+        self.bays = list(bays)
+        self.by_id: dict[str, StudyBay] = {}
         self.policy = policy
-        self.specs = specs
-        self.curves = {kind: KindCurve(spec) for kind, spec in specs.items()}
+        self.kinds = kinds
         self.charger_kw = charger_kw
+        self.watcher = Watcher()
         self.ambient_c = 20.0
         self.temperature_step_s = 60.0
         """A pack that hovers at a temperature limit is looked at this often."""
@@ -48,24 +79,20 @@ class Bays(ABC):
         """Chargers that give power."""
         self.drawn_kwh = 0.0
         """Energy at the chargers' outputs, brought up to date by `settle`."""
-        self.on_power: Callable[[], None] | None = None
-        """Called when a charger's power has changed, where somebody wants that."""
         self._active_moment = 0.0
         """Sum over the starts and ends of power: minus the instant of a start, plus that of an end."""
-        self._full_kw = {kind: min(charger_kw, spec.max_charge_kw) for kind, spec in specs.items()}
-        """Most a charger gives a kind."""
         self._offer_share = policy.offer_soc_pct / 100
         self._target_share = policy.target_soc_pct / 100
         self._target_pct = policy.target_soc_pct - SOC_TOLERANCE_PCT
         self._offer_pct = policy.offer_soc_pct - SOC_TOLERANCE_PCT
-        self._band_c = {
-            kind: (
-                max(policy.reduce_below_c, spec.charge_temp_min_c),
-                min(policy.reduce_above_c, spec.charge_temp_max_c),
-            )
-            for kind, spec in specs.items()
-        }
-        """Temperatures between which a kind may draw its full power."""
+        for place, bay in enumerate(self.bays):
+            bay.place = place
+            self.add(bay)
+
+    def add(self, bay: StudyBay) -> None:
+        """Take a bay in, whether the rack charges it or not."""
+        self.by_id[bay.bay_id] = bay
+        bay.next = BayEvent(self, bay)
 
     @property
     def active_area(self) -> float:
@@ -74,23 +101,18 @@ class Bays(ABC):
 
     # -- the pack of a bay
 
-    def settle(self, bay: BayNow) -> None:
+    def settle(self, bay: StudyBay) -> None:
         """Bring the pack of a bay up to the present instant."""
         now_s = self.time.now
-        pack = bay.pack
+        pack = bay.content
         if pack is None or now_s <= bay.since_s:
             return
         if not pack.temp_safe:
-            after = advance(
-                pack.spec,
-                pack.soh_pct,
-                pack.energy_kwh,
-                pack.temp_max_c,
-                bay.power_kw,
-                self.ambient_c,
-                now_s - bay.since_s,
-            )
-            pack.temp_max_c = pack.temp_min_c = after.temp_c
+            if bay.charge is None:
+                temp_c = advance_temp_c(pack.curve.spec, pack.temp_max_c, 0.0, self.ambient_c, now_s - bay.since_s)
+            else:
+                temp_c = temp_after_c(bay.charge, pack.temp_max_c, self.ambient_c, bay.since_s, now_s)
+            pack.temp_max_c = pack.temp_min_c = temp_c
         bay.since_s = now_s
         charge = bay.charge
         if charge is not None:
@@ -105,62 +127,47 @@ class Bays(ABC):
             self.settle(bay)
         return self.drawn_kwh
 
-    def _own_limit_kw(self, bay: BayNow, pack: PackNow) -> float:
-        """What `plan_charging` gives a bay when nothing is short."""
-        soc_pct = pack.soc_pct
-        power_kw = bay.max_charge_kw
-        if soc_pct >= self._target_pct or power_kw <= 0 or not bay.charger_ok:
-            return 0.0
-        policy, spec = self.policy, pack.spec
-        if power_kw > spec.max_charge_kw:
-            power_kw = spec.max_charge_kw
-        temp_c = pack.temp_max_c
-        if not pack.temp_safe:
-            if temp_c >= policy.charge_temp_max_c or temp_c < policy.charge_temp_min_c:
-                return 0.0
-            if temp_c >= policy.reduce_above_c or temp_c < policy.reduce_below_c:
-                power_kw = min(power_kw, policy.reduced_share * spec.max_charge_kw)
-            power_kw = min(power_kw, allowed_charge_kw(spec, soc_pct, temp_c))
-        elif soc_pct > spec.taper_from_soc_pct:
-            power_kw = min(power_kw, allowed_charge_kw(spec, soc_pct, temp_c))
-        return power_kw if power_kw >= policy.min_setpoint_kw else 0.0
+    def full_kw(self, pack: StudyPack) -> float:
+        """Most that a charger gives the pack."""
+        return min(self.charger_kw, pack.kind.max_charge_kw)
 
-    def _judge_temperature(self, pack: PackNow) -> None:
+    def judge_temperature(self, pack: StudyPack) -> None:
         """Whether the pack can leave the band of full power while it is charged."""
-        coldest_c, warmest_c = self._band_c[pack.kind]
+        policy, kind = self.policy, pack.kind
+        coldest_c = max(policy.reduce_below_c, kind.temp_min_c)
+        warmest_c = min(policy.reduce_above_c, kind.temp_max_c)
         temp_c, ambient_c = pack.temp_max_c, self.ambient_c
         if temp_c < coldest_c or ambient_c < coldest_c or temp_c + 1 >= warmest_c:
             pack.temp_safe = False
             return
-        power_kw = self._full_kw[pack.kind]
-        curve = self.curves[pack.kind]
+        power_kw = self.full_kw(pack)
+        curve = pack.curve
         if ambient_c + curve.heat_k_per_kw * power_kw + 1 < warmest_c:
             pack.temp_safe = True  # not even a charge without end would warm it that far
             return
-        goal_kwh = self.policy.target_soc_pct * pack.capacity_kwh / 100
+        goal_kwh = policy.target_soc_pct * pack.capacity_kwh / 100
         pack.temp_safe = curve.warmest_c(temp_c, ambient_c, pack.energy_kwh, goal_kwh, power_kw) + 1 < warmest_c
 
     # -- set-points
 
-    def _stop(self, bay: BayNow) -> None:
-        call = bay.call
-        if call is not None:
-            call.fn = None
-            bay.call = None
+    def stop(self, bay: StudyBay) -> None:
+        """No power, and nothing to come."""
+        if bay.next is not None:
+            bay.next.drop()
         if bay.power_kw > 0:
             bay.power_kw = 0.0
             bay.charge = None
             self.active -= 1
             self._active_moment += self.time.now
-            if self.on_power is not None:
-                self.on_power()
+            self.watcher.power_changed()
 
-    def _set_power(self, bay: BayNow, power_kw: float) -> None:
+    def set_power(self, bay: StudyBay, power_kw: float) -> None:
         """Apply a set-point and put the pack's next event on the list."""
-        pack = bay.pack
+        pack = bay.content
         assert pack is not None
+        assert bay.next is not None
         before_kw = bay.power_kw
-        if power_kw <= 0 < before_kw and bay.call is not None and pack.soc_pct >= self._target_pct:
+        if power_kw <= 0 < before_kw and bay.next.waits and pack.soc_pct >= self._target_pct:
             return  # full at this very instant: its own event says so
         if power_kw != before_kw:
             self.settle(bay)
@@ -170,7 +177,7 @@ class Bays(ABC):
                 if before_kw <= 0:
                     self.active += 1
                     self._active_moment -= now_s
-                bay.charge = Charge(self.curves[pack.kind], now_s, pack.energy_kwh, power_kw)
+                bay.charge = Charge(pack.curve, now_s, pack.energy_kwh, power_kw)
                 if pack.state is not READY:
                     pack.state = CHARGING
             else:
@@ -179,17 +186,16 @@ class Bays(ABC):
                 bay.charge = None
                 if pack.state is not READY:
                     pack.state = WAITING
-            if self.on_power is not None:
-                self.on_power()
-        elif bay.call is not None and pack.temp_safe:
+            self.watcher.power_changed()
+        elif bay.next.waits and pack.temp_safe:
             return
         self._time_next(bay, pack)
 
-    def _time_next(self, bay: BayNow, pack: PackNow) -> None:
+    def _time_next(self, bay: StudyBay, pack: StudyPack) -> None:
         """Put what will happen next to the pack on the list."""
-        if bay.call is not None:
-            bay.call.fn = None
-            bay.call = None
+        event = bay.next
+        assert event is not None
+        event.drop()
         charge = bay.charge
         next_s = inf
         if charge is not None:
@@ -200,27 +206,25 @@ class Bays(ABC):
             self.settle(bay)
             next_s = min(next_s, self.time.now + self._to_next_temperature_s(pack, bay.power_kw))
         if next_s < inf:
-            bay.call = self.time.at(next_s, self._on_bay, bay)
+            self.time.put(next_s, event)
 
-    def _to_next_temperature_s(self, pack: PackNow, power_kw: float) -> float:
+    def _to_next_temperature_s(self, pack: StudyPack, power_kw: float) -> float:
         """Until the pack crosses a limit that changes what it may draw."""
-        heat_kw = (1 - pack.spec.charge_efficiency) * power_kw
-        policy, spec = self.policy, pack.spec
-        limits_c = {
+        spec, policy = pack.curve.spec, self.policy
+        heat_kw = (1 - spec.charge_efficiency) * power_kw
+        soonest_s = inf
+        for limit_c in (
             policy.charge_temp_min_c,
             policy.charge_temp_max_c,
             policy.reduce_above_c,
             policy.reduce_below_c,
             spec.charge_temp_min_c,
             spec.charge_temp_max_c,
-        }
-        times_s = [
-            time_to_temp_s(spec, pack.temp_max_c, limit_c, heat_kw, self.ambient_c)
-            for limit_c in limits_c
-            if limit_c != pack.temp_max_c
-        ]
-        return max(min(times_s) + 0.5, self.temperature_step_s)
+        ):
+            if limit_c != pack.temp_max_c:
+                soonest_s = min(soonest_s, time_to_temp_s(spec, pack.temp_max_c, limit_c, heat_kw, self.ambient_c))
+        return max(soonest_s + 0.5, self.temperature_step_s)
 
-    @abstractmethod
-    def _on_bay(self, call: Call) -> None:
-        """A pack is ready or full, or its temperature has crossed a limit."""
+    def reached(self, bay: StudyBay) -> None:
+        """The event of a bay."""
+        raise NotImplementedError

@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scheduler.types import Dispatch
+from scheduler.guide import Planner
 from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
-from sim.study.engine import Call
-from sim.study.station import StationFlow
-from sim.study.swap_times import nominal_row_s
-from sim.study.view import BayNow, LaneNow, PackNow, StationTruck
+from sim.study.agenda import Agenda, Call
+from sim.study.feed import Feed
+from sim.study.layout import Layout
+from sim.study.rows import StudyBay, StudyLane, StudyTruck
+from sim.study.station import Station
+from sim.study.swap_times import RowTime, nominal_row_s
 from swap.config.station_file import StationConfig
-from swap.station.sequence.recipe import StepRow, load_recipe
+from swap.station.sequence.recipe import load_recipe
 
 REPLAN_KW = 2.0
 """While power is short, what packs in their taper give back is shared out anew in steps of this; the live
@@ -35,6 +37,8 @@ class Stock:
     soc_pct: float
     temp_c: float | None = None
     """None: as warm as the rack's room."""
+    soh_pct: float | None = None
+    """None: that of the scenario."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,143 +65,137 @@ class Given:
     """Of the packs that come off, by place in `arrivals` and seat; the climate's where it is None or left out."""
     swap_s: Sequence[float | None] = ()
     """Lane time by place in `arrivals`; the recipe's or the scenario's where it is None or left out."""
-    row_s: Callable[[StepRow], float] = field(default=nominal_row_s)
+    soh_pct: Sequence[tuple[float, ...]] = ()
+    """State of health of the packs that come off, by place in `arrivals` and seat; else the scenario's."""
+    row_s: RowTime = field(default=nominal_row_s)
     """Time of each row of the recipe."""
 
 
-class GivenFlow(StationFlow):
-    """`StationFlow` with the bays and lanes of a station file (see `check_pair`), its trucks and stock given."""
+class _GivenFeed(Feed):
+    """The given trucks, each with its own lane time and temperatures."""
 
-    def __init__(self, scenario: Scenario, given: Given, seed: int = 0) -> None:
+    def __init__(self, given: Given) -> None:
         self.given = given
-        self.on_row: Callable[[float, str, StationTruck], None] | None = None
-        """Told of the end of each row of a swap: seconds, state, truck."""
-        self.trucks: dict[int, StationTruck] = {}
+        self.station: Station | None = None
+        self.trucks: dict[int, StudyTruck] = {}
         """By place in `given.arrivals`; those that have come."""
-        self._temp_c: dict[str, tuple[float | None, ...]] = {}
-        super().__init__(scenario, seed, start_s=given.start_s)
-        self.rack.replan_kw, self.rack.temperature_step_s = REPLAN_KW, TEMPERATURE_STEP_S
+        self._coming = iter(enumerate(given.arrivals))
+
+    def start(self, time: Agenda, gate: Callable[[Arrival], None]) -> None:
+        """Begin to send trucks."""
+        self._time = time
+        self._await_next()
+
+    def _await_next(self) -> None:
+        found = next(self._coming, None)
+        if found is not None:
+            self._time.at(max(found[1].at_s, self._time.now), self._on_given, found)
+
+    def _on_given(self, call: Call) -> None:
+        station, given = self.station, self.given
+        assert station is not None
+        number, arrival = call.payload
+        self._await_next()
+        if not arrival.comes:
+            return
+        truck = station.trucks.truck_of(arrival)
+        self.trucks[number] = truck
+        if number < len(given.temp_c):
+            truck.spent_c = given.temp_c[number]
+        if number < len(given.soh_pct):
+            truck.spent_soh_pct = given.soh_pct[number]
+        if number < len(given.swap_s):
+            truck.swap_s = given.swap_s[number] or truck.swap_s
+        for listener in station.listeners:
+            listener(self._time.now, "queued", truck)
+        station.arrive(truck)
+
+
+class GivenStation:
+    """A station with the bays and lanes of a station file (see `check_pair`), its trucks and stock given."""
+
+    def __init__(self, scenario: Scenario, given: Given, seed: int = 0, planner: Planner | None = None) -> None:
+        self.given = given
+        self.on_row: Callable[[float, str, StudyTruck], None] | None = None
+        """Told of the end of each row of a swap: seconds, state, truck."""
+        feed = _GivenFeed(given)
+        self.trucks = feed.trucks
+        """By place in `given.arrivals`; those that have come."""
+        station = self.station = Station(
+            scenario, seed, start_s=given.start_s, feed=feed, planner=planner, row_s=given.row_s
+        )
+        feed.station = station
+        station.build(self._layout())
+        station.rack.replan_kw, station.rack.temperature_step_s = REPLAN_KW, TEMPERATURE_STEP_S
+        station.listeners.append(self._time_rows)
         self._ends = self._row_ends()
         for outage in given.outages:
-            self.time.at(max(outage.from_s, given.start_s), self._on_outage, outage)
+            station.time.at(max(outage.from_s, given.start_s), self._on_outage, outage)
 
-    # -- building
-
-    def _make_lanes(self) -> tuple[LaneNow, ...]:
-        return tuple(LaneNow(lane.id, lane.swap_order) for lane in self.given.station.lanes)
-
-    def _make_bays(self) -> tuple[BayNow, ...]:
+    def _layout(self) -> Layout:
+        given, station = self.given, self.station
+        lanes = [StudyLane(lane.id, in_out=lane.swap_order == "in_out") for lane in given.station.lanes]
         bays = []
-        for section in self.given.station.bays:
+        for section in given.station.bays:
             if section.role == "rack":
-                bay = BayNow(section.id, section.position, section.charger_kw)
+                bay = StudyBay(section.id, section.position, section.charger_kw)
                 bay.kinds, bay.lanes = frozenset(section.kinds), frozenset(section.lanes)
                 bays.append(bay)
-        return tuple(bays)
-
-    def _fill_rack(self) -> None:
-        rack = self.rack
-        rack.ambient_c = self.world.at(self.given.start_s).rack_c
-        for bay_id, stock in self.given.stock.items():
-            if bay_id in rack.by_id:
-                temp_c = rack.ambient_c if stock.temp_c is None else stock.temp_c
-                rack.place(
-                    rack.by_id[bay_id], PackNow(bay_id, stock.kind, self.specs[stock.kind], stock.soc_pct, temp_c)
-                )
-        rack.empty = sum(bay.pack is None for bay in rack.bays)
+        by_id = {bay.bay_id: bay for bay in bays}
+        rack_c = station.world.at(given.start_s).rack_c
+        stock = []
+        for bay_id, item in given.stock.items():
+            if bay_id in by_id:
+                temp_c = rack_c if item.temp_c is None else item.temp_c
+                pack = station.kinds.pack(bay_id, item.kind, item.soc_pct, temp_c, item.soh_pct)
+                stock.append((by_id[bay_id], pack))
+        return Layout(lanes, bays, stock)
 
     def _row_ends(self) -> dict[str, tuple[tuple[float, str], ...]]:
         """By model: share of the swap after which each row has ended, and its state."""
-        equipment = self.scenario.equipment
-        recipe = load_recipe(equipment.recipe, Path(self.scenario.folder))
+        scenario, row_s = self.station.scenario, self.given.row_s
+        equipment = scenario.equipment
+        recipe = load_recipe(equipment.recipe, Path(scenario.folder))
         found = {}
-        for model in self.scenario.vehicle_models:
+        for model in scenario.vehicle_models:
             rows = recipe.table(model.packs_per_vehicle, equipment.swap_order).forward
-            whole_s = sum(self.row_s(row) for row in rows)
+            whole_s = sum(row_s(row) for row in rows)
             ends, at_s = [], 0.0
             for row in rows:
-                at_s += self.row_s(row)
+                at_s += row_s(row)
                 ends.append((at_s / whole_s, row.state))
             found[model.id] = tuple(ends)
         return found
 
-    # -- trucks
-
-    def row_s(self, row: StepRow) -> float:
-        """As given."""
-        return self.given.row_s(row)
-
-    def _start_demand(self) -> None:
-        self._trucks = iter(enumerate(self.given.arrivals))
-        self._await_given()
-
-    def _await_given(self) -> None:
-        found = next(self._trucks, None)
-        if found is not None:
-            self.time.at(max(found[1].at_s, self.time.now), self._on_given, found)
-
-    def _on_given(self, call: Call) -> None:
-        number, arrival = call.payload
-        self._await_given()
-        if not arrival.comes:
+    def _time_rows(self, at_s: float, event: str, truck: StudyTruck) -> None:
+        if event != "dispatched" or self.on_row is None:
             return
-        truck = self._truck(arrival)
-        self.trucks[number] = truck
-        if number < len(self.given.temp_c):
-            self._temp_c[truck.swap_id] = self.given.temp_c[number]
-        if number < len(self.given.swap_s):
-            truck.swap_s = self.given.swap_s[number] or truck.swap_s
-        if self.on_event is not None:
-            self.on_event(self.time.now, "queued", truck)
-        self.arrive(truck)
-
-    def _dispatch(self, dispatch: Dispatch) -> None:
-        if self.on_row is not None:
-            truck = next(t for t in self.trucks.values() if t.swap_id == dispatch.swap_id)
-            lane = next(lane for lane in self.lanes if lane.lane_id == dispatch.lane_id)
-            for share, state in self._ends[truck.details.model]:
-                at_s = self.time.now + share * truck.swap_s
-                self.time.at(at_s, self._on_row_end, (truck, state, lane.lost_s))
-        super()._dispatch(dispatch)
-
-    def _spent_pack(self, truck: StationTruck, seat: int) -> PackNow:
-        pack = super()._spent_pack(truck, seat)
-        temps_c = self._temp_c.get(truck.swap_id, ())
-        temp_c = temps_c[seat] if seat < len(temps_c) else None
-        if temp_c is not None:
-            pack.temp_max_c = pack.temp_min_c = temp_c
-        return pack
+        lane = truck.lane
+        assert lane is not None
+        for share, state in self._ends[truck.details.model]:
+            self.station.time.at(at_s + share * truck.swap_s, self._on_row_end, (truck, state, lane.lost_s))
 
     def _on_row_end(self, call: Call) -> None:
         truck, state, lost_s = call.payload
+        time = self.station.time
         later_s = truck.lane.lost_s - lost_s
         if later_s > 0:  # the lane lost time to a failure since this was planned
-            self.time.at(self.time.now + later_s, self._on_row_end, (truck, state, truck.lane.lost_s))
-            return
-        if self.on_row is not None:
-            self.on_row(self.time.now, state, truck)
+            time.at(time.now + later_s, self._on_row_end, (truck, state, truck.lane.lost_s))
+        elif self.on_row is not None:
+            self.on_row(time.now, state, truck)
 
     # -- outages
 
     def _on_outage(self, call: Call) -> None:
         outage: LaneOutage = call.payload
-        self.accumulate()
-        lane = next(lane for lane in self.lanes if lane.lane_id == outage.lane_id)
-        lane.ready = False
-        idle = lane.open_swap_id is None
-        if idle:
-            self.free_lanes -= 1
-        else:
-            lane.lost_s += outage.until_s - self.time.now
-        self.time.at(outage.until_s, self._on_outage_over, (lane, idle))
+        time = self.station.time
+        lane = next(lane for lane in self.station.lanes if lane.lane_id == outage.lane_id)
+        was_idle = self.station.lane_fails(lane, outage.until_s - time.now)
+        time.at(outage.until_s, self._on_outage_over, (lane, was_idle))
 
     def _on_outage_over(self, call: Call) -> None:
         lane, was_idle = call.payload
-        self.accumulate()
-        lane.ready = True
-        if was_idle:
-            self.free_lanes += 1
-        self.start_swaps()
+        self.station.lane_repaired(lane, was_idle=was_idle)
 
 
 def check_pair(scenario: Scenario, config: StationConfig) -> None:

@@ -1,94 +1,83 @@
-"""The rack with real packs: bays, chargers, transformer, and the live station's charging decision.
+"""The rack: bays, chargers and transformer, and the live station's own rule of who gets how much power.
 
-Pack physics are the closed forms of `battery_bms.pack`; the power of each bay is what
-`scheduler.charging.plan_charging` gives. Between two changes everything is known in advance, so only
-changes have events: a pack comes, is ready, is full, crosses a temperature limit, is taken; the tariff,
-the demand-response limit or the weather changes.
-
-The live controller plans anew every few seconds. Here it is planned anew when the answer can differ:
-always for the whole rack, except when it is certain that a change concerns one bay alone. It is when the
-budget covers what all chargers could draw together and no kind's hold-back in dear hours begins or ends;
-then the plan is each bay's own limit (a test compares with `plan_charging`). While the budget is short,
-packs in their taper set power free little by little: the plan is renewed each time one has given back
-`replan_kw`.
+The live controller asks the rule every few seconds. Here it is asked when the answer can differ: when a pack comes, is
+ready, is full, crosses a temperature limit or is taken; when the guide, the limits or the weather change. It is asked
+for one bay alone where nothing is divided among several (`scheduler.charging.claim_alone`): the budget covers what all
+chargers could draw, and no kind begins or ceases to be held back. While the budget is short, packs in their taper set
+power free little by little: the rack is planned anew each time one has given back `replan_kw`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from math import inf
+from typing import Final
 
-from battery_bms.pack import PackSpec, allowed_charge_kw
-from scheduler.charging import DEAR_PERIODS, Limit, plan_charging
-from scheduler.types import ChargingPolicy, PackState, SiteLimits, TariffSlice
-from sim.study.bays import ACTIVE, READY, WAITING, Bays
-from sim.study.engine import NEVER, Call, StudyTime
-from sim.study.view import BayNow, PackNow, StationNow
+from scheduler.charging import budget, claim_alone, share_power
+from scheduler.guide import Guide, is_bound
+from scheduler.rows import BayRow
+from scheduler.types import ChargingPolicy, Limit, PackState, SiteLimits
+from sim.study.agenda import Agenda, AgendaEvent, Call
+from sim.study.bays import READY, WAITING, Bays, is_active
+from sim.study.rows import StudyBay, StudyKind, StudyPack
 
-_SHORT = frozenset({Limit.GRID, Limit.DEMAND_RESPONSE, Limit.RACK, Limit.MEASURED_IMPORT})
+RESERVED: Final = PackState.RESERVED
+QUARANTINED: Final = PackState.QUARANTINED
+_BMS: Final = Limit.BMS
 
 
-def _nothing() -> None:
-    """Where nobody wants to be told."""
+class _Replan(AgendaEvent):
+    """A pack in its taper has given power back."""
+
+    def __init__(self, rack: StudyRack) -> None:
+        super().__init__()
+        self.rack = rack
+
+    def happen(self) -> None:
+        """Plan anew."""
+        self.rack.plan()
 
 
-class ChargingRack(Bays):
-    """Bays and chargers; a `sim.study.engine.Rack`."""
+class StudyRack(Bays):
+    """Bays and chargers of one station."""
 
     def __init__(
         self,
-        time: StudyTime,
-        view: StationNow,
+        time: Agenda,
+        bays: Sequence[StudyBay],
         policy: ChargingPolicy,
-        specs: dict[str, PackSpec],
+        kinds: dict[str, StudyKind],
+        limits: SiteLimits,
         *,
-        start_at: datetime,
         modules: int,
         charger_kw: float,
-        replan_kw: float = 20.0,
     ) -> None:
-        super().__init__(time, view.bays, policy, specs, charger_kw)
-        self.view = view
-        self.start_at = start_at
-        self.replan_kw = replan_kw
+        super().__init__(time, bays, policy, kinds, charger_kw)
+        self.replan_kw = 20.0
         self.modules = modules
-        self.switched = modules < len(view.bays)
+        self.switched = modules < len(bays)
         """Fewer modules than bays: they are switched to the packs in the order in which those came."""
-        self.on_ready: Callable[[], None] = _nothing
-        """Called when a pack has become ready."""
-        self.on_change: Callable[[], None] = _nothing
-        """Called before the state changes; the flow adds up its time averages."""
-        self.charged = 0
-        """Packs that may be handed out."""
+        self.charged: list[BayRow] = []
+        """Bays whose pack may be handed out."""
+        self.vacant: list[BayRow] = []
+        """Bays without a pack."""
         self.empty = 0
-        """Bays that may take a pack."""
-        self.ready_by_kind: dict[str, int] = dict.fromkeys(specs, 0)
-        self.asked_by_kind: dict[str, int] = dict.fromkeys(specs, 0)
-        """Packs that the queue asks for."""
-        self.slices: tuple[TariffSlice, ...] = ()
-        self.dear = False
-        self._any_held = False
-        self._held: dict[str, bool] = dict.fromkeys(specs, False)
-        self._budget_kw = self._work_out_budget_kw()
-        self._claims_kw = 0.0
-        """What the chargers of packs below their target could draw together."""
-        self._short = False
-        self._replan_call: Call | None = None
+        """Of these, not promised."""
+        self.limits = limits
+        self.guide: Guide | None = None
+        self.budget_kw, self._cause = budget(limits, policy)
+        self.short = False
+        """Whether the chargers would take more than the site leaves them."""
         self.charged_area = 0.0
         self.plans = 0
-        """Calls of the charging decision."""
-
-    # -- sim.study.engine.Rack
-
-    def take(self) -> None:
-        """Not used: packs leave by `pick`."""
-
-    def put(self, need: float) -> None:
-        """Not used: packs come by `place`."""
-
-    def accumulate(self, dt_s: float) -> None:
-        """Add `dt_s` seconds of the present state to the time averages."""
-        self.charged_area += self.charged * dt_s
+        """How often the whole rack was planned."""
+        self._wanting: list[StudyBay] = []
+        """Bays of the rack whose pack is below its target, by place."""
+        self._line: list[StudyBay] = []
+        """The same in the order in which modules are switched to them."""
+        self._claims_kw = 0.0
+        """What the chargers of packs below their target could draw together."""
+        self._replan = _Replan(self)
 
     def reset(self) -> None:
         """Begin the time averages anew."""
@@ -97,110 +86,150 @@ class ChargingRack(Bays):
 
     # -- packs come and go
 
-    def place(self, bay: BayNow, pack: PackNow) -> None:
-        """A pack is set down; it is charged as soon as its limits and the plan allow."""
-        bay.pack = pack
-        bay.occupied = True
-        bay.reserved_by = None
+    def place(self, bay: StudyBay, pack: StudyPack, promised_to: str | None = None) -> None:
+        """A pack is set down; it is charged as soon as its limits and the plan allow.
+
+        Args:
+            promised_to: the swap that set it down; the pack is handed to nobody until `release`.
+        """
+        if bay.content is None:
+            self.vacant.remove(bay)
+        bay.hold(pack)
+        bay.reserved_by = promised_to
         bay.put_s = bay.since_s = self.time.now
         bay.power_kw = 0.0
         bay.charge = None
-        self._judge_temperature(pack)
+        self.judge_temperature(pack)
+        pack.state = WAITING
         if pack.soc_pct >= self._offer_pct:
-            self._make_ready(pack)
-        else:
-            pack.state = WAITING
+            self._make_ready(bay, pack)
         if pack.soc_pct < self._target_pct:
-            claim_kw = bay.claim_kw = self._full_kw[pack.kind]
-            self._claims_kw += claim_kw
+            bay.claim_kw = self.full_kw(pack)
+            self._claims_kw += bay.claim_kw
+            if bay.place >= 0:
+                self._begin_wanting(bay)
         self._repacked(bay)
 
-    def reserve(self, bay: BayNow, swap_id: str) -> None:
+    def reserve(self, bay: StudyBay, swap_id: str) -> None:
         """A ready pack is promised: it is not charged further."""
-        pack = bay.pack
+        pack = bay.content
         assert pack is not None
         self.settle(bay)
         self._drop_claim(bay)
-        pack.state = PackState.RESERVED
+        self._make_unready(bay, pack)
+        pack.state = RESERVED
         bay.reserved_by = swap_id
-        self.charged -= 1
-        self.ready_by_kind[pack.kind] -= 1
         drew = bay.power_kw > 0
-        self._stop(bay)
+        self.stop(bay)
         self._repacked(None, frees=drew)
 
-    def promise_empty(self, bay: BayNow, swap_id: str) -> None:
+    def promise_empty(self, bay: StudyBay, swap_id: str) -> None:
         """An empty bay is promised to a spent pack."""
         bay.reserved_by = swap_id
         self.empty -= 1
 
-    def pick(self, bay: BayNow) -> PackNow:
-        """The promised pack leaves its bay."""
-        pack = bay.pack
-        assert pack is not None
-        bay.pack = None
-        bay.occupied = False
+    def release(self, bay: StudyBay) -> None:
+        """The swap that a bay is promised to has ended."""
+        if bay.reserved_by is None:
+            return
         bay.reserved_by = None
+        if bay.content is None:
+            self.empty += 1
+        elif bay.content.state is READY:
+            bay.content.sort.spare += 1
+            if self.guide is not None:
+                self.changed(None, frees=False, connected=None)
+
+    def pick(self, bay: StudyBay) -> StudyPack:
+        """The promised pack leaves its bay."""
+        pack = bay.content
+        assert pack is not None
+        bay.hold(None)
         bay.max_charge_kw = self.charger_kw
+        self.vacant.append(bay)
         self.empty += 1
         return pack
 
-    def set_aside(self, bay: BayNow, hours: float) -> None:
+    def set_aside(self, bay: StudyBay, hours: float) -> None:
         """The pack of a bay is inspected: neither charged nor offered meanwhile."""
-        pack = bay.pack
+        pack = bay.content
         assert pack is not None
         self.settle(bay)
         self._drop_claim(bay)
-        self._stop(bay)
+        self.stop(bay)
         if pack.state is READY:
-            self.on_change()
-            self.charged -= 1
-            self.ready_by_kind[pack.kind] -= 1
-        pack.state = PackState.QUARANTINED
+            self.watcher.before_change()
+            self._make_unready(bay, pack)
+        pack.state = QUARANTINED
         self.time.at(self.time.now + hours * 3600, self._on_inspected, (bay, pack))
         self._repacked(None)
 
     def _on_inspected(self, call: Call) -> None:
         bay, pack = call.payload
-        if bay.pack is pack and pack.state is PackState.QUARANTINED:
+        if bay.content is pack and pack.state is QUARANTINED:
             self.place(bay, pack)
 
-    def _make_ready(self, pack: PackNow) -> None:
-        self.on_change()
+    def _make_ready(self, bay: StudyBay, pack: StudyPack) -> None:
+        self.watcher.before_change()
         pack.state = READY
-        self.charged += 1
-        self.ready_by_kind[pack.kind] += 1
+        if bay.reserved_by is None:
+            pack.sort.spare += 1
+        self.charged.append(bay)
+        if bay.claim_kw > 0 and bay.place >= 0:
+            self._line.remove(bay)
+            self._insert_in_line(bay)
+
+    def _make_unready(self, bay: StudyBay, pack: StudyPack) -> None:
+        if bay.reserved_by is None:
+            pack.sort.spare -= 1
+        self.charged.remove(bay)
+
+    def settle_charged(self) -> None:
+        """Bring the packs up to now that may be handed out and are still being charged."""
+        for bay in self._wanting:
+            if bay.power_kw > 0 and bay.content is not None and bay.content.state is READY:
+                self.settle(bay)
 
     # -- what a bay could draw
 
-    def _drop_claim(self, bay: BayNow) -> None:
+    def _begin_wanting(self, bay: StudyBay) -> None:
+        low, high = 0, len(self._wanting)
+        while low < high:
+            middle = (low + high) // 2
+            if bay.place < self._wanting[middle].place:
+                high = middle
+            else:
+                low = middle + 1
+        self._wanting.insert(low, bay)
+        self._insert_in_line(bay)
+
+    def _insert_in_line(self, bay: StudyBay) -> None:
+        low, high = 0, len(self._line)
+        while low < high:
+            middle = (low + high) // 2
+            if _is_switched_before(bay, self._line[middle]):
+                high = middle
+            else:
+                low = middle + 1
+        self._line.insert(low, bay)
+
+    def _drop_claim(self, bay: StudyBay) -> None:
         self._claims_kw -= bay.claim_kw
+        if bay.claim_kw > 0 and bay.place >= 0:
+            self._wanting.remove(bay)
+            self._line.remove(bay)
         bay.claim_kw = 0.0
 
     # -- deciding
 
-    @property
-    def short(self) -> bool:
-        """Whether the chargers would take more than the site leaves them."""
-        return self._short
-
-    def _work_out_budget_kw(self) -> float:
-        """Power the site can give to charging, as `plan_charging` reckons it."""
-        limits, cap_kw = self.view.limits, self.policy.max_power_kw
-        limit_kw = limits.grid_limit_kw
-        if limits.dr_limit_kw is not None:
-            limit_kw = min(limit_kw, limits.dr_limit_kw)
-        budget_kw = limit_kw - limits.base_load_kw + limits.pv_kw + limits.storage_kw
-        return max(budget_kw if cap_kw is None else min(budget_kw, cap_kw), 0.0)
-
-    def _repacked(self, bay: BayNow | None, *, frees: bool = True) -> None:
+    def _repacked(self, bay: StudyBay | None, *, frees: bool = True) -> None:
         """As `changed`, where modules may have to be switched to other packs."""
         if self.switched:
             self.changed(bay, frees=frees, connected=self._switch_modules())
-        elif self.dear or frees or bay is not None:
-            self.changed(bay, frees=frees)
+        elif frees or bay is not None or self.guide is not None:
+            self.changed(bay, frees=frees, connected=None)
 
-    def changed(self, bay: BayNow | None, *, frees: bool = True, connected: Sequence[BayNow] = ()) -> None:
+    def changed(self, bay: StudyBay | None, *, frees: bool, connected: list[StudyBay] | None) -> None:
         """Something about the rack or the queue changed.
 
         Args:
@@ -208,182 +237,216 @@ class ChargingRack(Bays):
             frees: another bay may have stopped drawing; without it, and without a bay, only a hold-back can change.
             connected: bays with a module that give no power so far.
         """
+        guide = self.guide
         claims_kw = self._claims_kw
         if self.switched:
             claims_kw = min(claims_kw, self.modules * self.charger_kw)
-        if self.dear and self._hold_back_changes():
+        if guide is not None and self._hold_back_changes(guide):
             self.plan()
-        elif self._short or claims_kw > self._budget_kw + 1e-6:
+        elif self.short or claims_kw > self.budget_kw + 1e-6 or (guide is not None and guide.most_kw > 0):
             if frees or bay is not None or connected:
                 self.plan()
         else:
-            for other in connected:
-                self._set_own_power(other)
+            if connected is not None:
+                for other in connected:
+                    self._set_own_power(other)
             if bay is not None:
                 self._set_own_power(bay)
 
-    def _set_own_power(self, bay: BayNow) -> None:
+    def _set_own_power(self, bay: StudyBay) -> None:
         """What the bay gets while nothing is short."""
-        pack = bay.pack
-        if pack is not None and pack.state in ACTIVE:
-            held = self.dear and self._held[pack.kind]
-            self._set_power(bay, 0.0 if held else self._own_limit_kw(bay, pack))
+        pack = bay.content
+        if pack is not None and is_active(pack):
+            pack.max_charge_kw = pack.curve.allowed_at_kw(pack.energy_kwh, pack.temp_max_c)
+            claim_alone(bay, self.policy, self.guide)
+            self.set_power(bay, bay.setpoint_kw)
 
-    def _hold_back_changes(self) -> bool:
-        """Whether a kind's charging begins or ends to be held back; asked in dear hours."""
-        reserve, ready, asked = self.policy.reserve_ready, self.ready_by_kind, self.asked_by_kind
-        changes = False
-        for kind, held in self._held.items():
-            changes |= (ready[kind] - asked[kind] >= reserve) is not held
-        return changes
+    def _hold_back_changes(self, guide: Guide) -> bool:
+        """Whether a kind's charging begins or ceases to be held back."""
+        for kind in self.kinds.values():  # noqa: SIM110 - a generator is slow in the compiled form
+            if is_bound(kind, guide) != kind.was_bound:
+                return True
+        return False
 
     def plan(self) -> None:
-        """Ask the live station's decision about the whole rack, and apply it."""
+        """Ask the live station's rule about the whole rack, and apply it."""
         self.plans += 1
-        view = self.view
-        claiming = []
-        for bay in self.bays:
-            pack = bay.pack
-            if pack is None or bay.claim_kw <= 0:
-                continue
+        claiming: list[BayRow] = []
+        for bay in self._wanting:
+            pack = bay.content
+            assert pack is not None
             if not pack.temp_safe:
                 self.settle(bay)
-                pack.max_charge_kw = allowed_charge_kw(pack.spec, pack.soc_pct, pack.temp_max_c)
+                pack.max_charge_kw = pack.curve.allowed_at_kw(pack.energy_kwh, pack.temp_max_c)
             elif bay.max_charge_kw > 0:
                 if bay.charge is not None:
                     self.settle(bay)
-                pack.max_charge_kw = self.curves[pack.kind].allowed_kw(pack.energy_kwh)
+                pack.max_charge_kw = pack.curve.allowed_kw(pack.energy_kwh)
             else:
                 continue  # no module is connected
             claiming.append(bay)
-        if self.dear:
-            reserve = self.policy.reserve_ready
-            for kind in self._held:
-                self._held[kind] = self.ready_by_kind[kind] - self.asked_by_kind[kind] >= reserve
-        elif self._any_held:
-            self._held = dict.fromkeys(self._held, False)
-        self._any_held = self.dear
-        setpoints = plan_charging(view, self.policy, self.specs, self.slices)
-        self._short = False
-        for bay in claiming:
-            pack = bay.pack
-            assert pack is not None
-            setpoint = setpoints[bay.bay_id]
-            if setpoint.limited_by in _SHORT:
-                self._short = True
-            if setpoint.power_kw == bay.power_kw and pack.temp_safe and (bay.call is not None or bay.power_kw <= 0):
-                continue
-            if setpoint.limited_by is Limit.BMS and bay.charge is not None and bay.power_kw >= setpoint.power_kw:
-                # It already draws what the BMS allows, on its way down the taper.
-                if bay.call is not None and pack.temp_safe:
-                    continue
-                self._set_power(bay, bay.power_kw)
-            else:
-                self._set_power(bay, setpoint.power_kw)
+        guide = self.guide
+        for kind in self.kinds.values():
+            kind.was_bound = guide is not None and is_bound(kind, guide)
+        self.short = share_power(claiming, self.policy, self.budget_kw, self._cause, guide)
+        for row in claiming:
+            assert isinstance(row, StudyBay)
+            self._apply(row)
         self._time_next_plan(claiming)
 
-    def _time_next_plan(self, claiming: Sequence[BayNow]) -> None:
+    def _apply(self, bay: StudyBay) -> None:
+        """Give the charger the set-point that the rule has written into the bay."""
+        pack = bay.content
+        assert pack is not None
+        assert bay.next is not None
+        if bay.setpoint_kw == bay.power_kw and pack.temp_safe and (bay.next.waits or bay.power_kw <= 0):
+            return
+        if bay.limited_by is _BMS and bay.charge is not None and bay.power_kw >= bay.setpoint_kw:
+            # It already draws what the BMS allows, on its way down the taper.
+            if not (bay.next.waits and pack.temp_safe):
+                self.set_power(bay, bay.power_kw)
+        else:
+            self.set_power(bay, bay.setpoint_kw)
+
+    def _time_next_plan(self, claiming: list[BayRow]) -> None:
         """While power is short, plan again when a pack in its taper has given some back."""
-        if self._replan_call is not None:
-            self._replan_call.drop()
-            self._replan_call = None
-        if not self._short:
+        self._replan.drop()
+        if not self.short:
             return
         now_s = self.time.now
-        soonest_s = NEVER
-        for bay in claiming:
-            charge = bay.charge
-            if charge is None or charge.curve.decay_per_s <= 0 or charge.knee_kwh >= charge.curve.rated_kwh:
+        soonest_s = inf
+        for row in claiming:
+            assert isinstance(row, StudyBay)
+            charge = row.charge
+            if charge is None or charge.curve.decay_per_s <= 0 or charge.knee_kwh >= charge.curve.capacity_kwh:
                 continue
             from_s = max(now_s, charge.from_s + charge.knee_s)
             # Power falls at first by decay x power in a second: never later than when `replan_kw` are free.
             soonest_s = min(soonest_s, from_s + self.replan_kw / (charge.taper_kw * charge.curve.decay_per_s))
-        if soonest_s < NEVER:
-            self._replan_call = self.time.at(soonest_s, self._on_replan)
-
-    def _on_replan(self, call: Call) -> None:
-        self._replan_call = None
-        self.plan()
+        if soonest_s < inf:
+            self.time.put(soonest_s, self._replan)
 
     # -- one bay
 
-    def _on_bay(self, call: Call) -> None:
+    def reached(self, bay: StudyBay) -> None:
         """A pack is ready or full, or its temperature has crossed a limit."""
-        bay: BayNow = call.payload
-        pack = bay.pack
+        pack = bay.content
         assert pack is not None
-        bay.call = None
         self.settle(bay)
         if not pack.temp_safe:
-            self._judge_temperature(pack)
+            self.judge_temperature(pack)
         if self.time.now < bay.goal_s:
-            self.changed(bay)
+            self.changed(bay, frees=True, connected=None)
             return
         share = self._target_share if pack.state is READY else self._offer_share
         pack.set_energy(share * pack.capacity_kwh)
         if pack.state is READY:
             self._drop_claim(bay)
-            self._stop(bay)
+            self.stop(bay)
             self._repacked(None)
             return
-        self._make_ready(pack)
+        self._make_ready(bay, pack)
         if pack.soc_pct >= self._target_pct:
             self._drop_claim(bay)
-            self._stop(bay)
+            self.stop(bay)
         self._repacked(bay)
-        self.on_ready()
+        self.watcher.pack_ready()
 
     # -- fewer modules than bays
 
-    def _switch_modules(self) -> list[BayNow]:
+    def _switch_modules(self) -> list[StudyBay]:
         """Connect spent packs first, in the order in which they came, then ready packs below their target.
 
         Gives the connected bays without power.
         """
-        wanting = []
-        target_pct = self._target_pct
-        for bay in self.bays:
-            pack = bay.pack
-            # A pack that draws power is below its target.
-            if pack is not None and (bay.power_kw > 0 or (pack.state in ACTIVE and pack.soc_pct < target_pct)):
-                wanting.append((pack.state is READY, bay.put_s, bay.position, bay))
-        wanting.sort()
-        for *_, bay in wanting[self.modules :]:
+        line = self._line[:]
+        for bay in line[self.modules :]:
             if bay.max_charge_kw != 0.0:
                 bay.max_charge_kw = 0.0
-                self._set_power(bay, 0.0)
-        idle = []
-        for *_, bay in wanting[: self.modules]:
+                self.set_power(bay, 0.0)
+        idle: list[StudyBay] = []
+        for bay in line[: self.modules]:
             bay.max_charge_kw = self.charger_kw
             if bay.power_kw <= 0:
                 idle.append(bay)
         return idle
 
-    def module_changes(self, number: int, bay: BayNow | None) -> None:
-        """A module fails (-1) or is repaired (+1); `bay` where it belongs to one."""
-        self.on_change()
+    def module_changes(self, number: int, bay: StudyBay) -> None:
+        """A module fails (-1) or is repaired (+1); it is that of `bay` where each has its own."""
+        self.watcher.before_change()
         if self.switched:
             self.modules += number
             self._repacked(None)
-        elif bay is not None:
+        else:
             bay.charger_ok = number > 0
-            self.changed(bay)
+            self.changed(bay, frees=True, connected=None)
 
     # -- the world around
 
-    def set_world(self, limits: SiteLimits, slices: Sequence[TariffSlice], ambient_c: float, *, aware: bool) -> None:
-        """Limits, tariff and temperature from now on; call `settle_all` before."""
-        before = (self._budget_kw, self.dear)
-        self.view.limits = limits
-        self.slices = tuple(slices)
-        self._budget_kw = self._work_out_budget_kw()
-        self.dear = aware and any(part.period in DEAR_PERIODS for part in slices)
+    def set_world(self, limits: SiteLimits, guide: Guide | None, ambient_c: float) -> None:
+        """Limits, guide and temperature from now on; call `settle_all` before."""
+        before_kw, was = self.budget_kw, self.guide
+        self.limits, self.guide = limits, guide
+        self.budget_kw, self._cause = budget(limits, self.policy)
         if ambient_c != self.ambient_c:
             self.ambient_c = ambient_c
             for bay in self.bays:
-                if bay.pack is not None and bay.pack.state in ACTIVE:
-                    self._judge_temperature(bay.pack)
-                    if not bay.pack.temp_safe:
-                        self.changed(bay)
-        if before != (self._budget_kw, self.dear):
+                pack = bay.content
+                if pack is not None and is_active(pack):
+                    self.judge_temperature(pack)
+                    if not pack.temp_safe:
+                        self.changed(bay, frees=True, connected=None)
+        if before_kw != self.budget_kw or not _same(was, guide):
             self.plan()
+
+
+def _is_switched_before(bay: StudyBay, other: StudyBay) -> bool:
+    """Whether a module goes to the first of two bays before the other."""
+    ready, other_ready = (
+        bay.pack is not None and bay.pack.state is READY,
+        (other.pack is not None and other.pack.state is READY),
+    )
+    if ready != other_ready:
+        return other_ready
+    if bay.put_s != other.put_s:
+        return bay.put_s < other.put_s
+    return bay.position < other.position
+
+
+def _same(guide: Guide | None, other: Guide | None) -> bool:
+    """Whether two guides wish the same."""
+    if guide is None or other is None:
+        return guide is other
+    return guide.most_kw == other.most_kw and guide.least_ready == other.least_ready
+
+
+# Packs that come and go other than by a swap: on a swap truck, or with a carrier between stations
+
+
+def take_out(rack: StudyRack, bay: StudyBay) -> StudyPack:
+    """Take the pack of a bay away, whatever its state."""
+    rack.set_aside(bay, 0.0)
+    return rack.pick(bay)
+
+
+def take_charged(rack: StudyRack, bay: StudyBay, who: str) -> StudyPack:
+    """Take the ready pack of a bay away."""
+    rack.reserve(bay, who)
+    return rack.pick(bay)
+
+
+def put_in(rack: StudyRack, bay: StudyBay, pack: StudyPack, who: str) -> None:
+    """Set a pack down in an empty bay that is promised to nobody."""
+    pack.kind = pack.sort = rack.kinds[pack.kind.name]  # it may come from another station, which counts its own
+    rack.promise_empty(bay, who)
+    rack.place(bay, pack)
+
+
+def is_free(bay: StudyBay) -> bool:
+    """Whether a pack may be set down here now."""
+    return bay.content is None and bay.reserved_by is None
+
+
+def is_charged(bay: StudyBay) -> bool:
+    """Whether the bay holds a pack that may be handed out."""
+    return bay.content is not None and bay.content.state is READY and bay.reserved_by is None

@@ -1,33 +1,66 @@
-"""The whole station in the study: lanes and robots by the recipe, bays with real packs, the live decisions.
+"""The whole station in the study: queue, lanes by the recipe, rack with real packs, the world around.
 
-Swaps are those of `SwapFlow`, the packs are charged by `ChargingRack`; here are demand, failures, staff, and the
-weather, prices and limits that hold from hour to hour.
+The live station's own rules call a truck; its swap follows the recipe: a spent pack reaches its bay at the end of the
+row that moves it, each row takes its nominal time, all of one truck's rows stretched by one factor. Parts are given to
+the station: who comes (`feed.py`), what it is built of (`layout.py`), its rack (`rack.py`), its storage, what lanes do
+besides swaps. Failures are SimPy processes beside it (`failures.py`).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from datetime import UTC
-from random import Random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from battery_bms.pack import PackSpec, spec_from_section
 from scheduler.charging import policy_from_section
+from scheduler.guide import Planner, PriceRule
+from scheduler.queueing import Called, WaitingLine, call_next
+from scheduler.rows import BayRow
 from scheduler.types import SiteLimits
-from sim.scenario.demand import Arrival, FleetDemand, arrivals
+from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
 from sim.scenario.streams import Purpose, stream
-from sim.study.engine import Call, FlowRules, StudyTime, Truck
+from sim.study.agenda import Agenda, AgendaEvent, Call
+from sim.study.bays import READY, Watcher
+from sim.study.failures import start_failures
+from sim.study.feed import Feed, scenario_feed
 from sim.study.hours import HourRecord
-from sim.study.rack import ChargingRack
+from sim.study.layout import Kinds, Layout, TruckMaker, load_models, scenario_layout
+from sim.study.rack import StudyRack
+from sim.study.rows import LaneTask, StudyBay, StudyLane, StudyTruck
 from sim.study.storage import SiteStorage
-from sim.study.swaps import SwapFlow
-from sim.study.view import BayNow, LaneNow, PackNow, StationNow, StationTruck
+from sim.study.swap_times import RowTime, nominal_row_s
 from sim.world.staff import StaffHours
 from sim.world.world import World
 
+_NO_BAYS: Final[list[BayRow]] = []
 
-class StationFlow(SwapFlow):
-    """Trucks, lanes and rack of a scenario."""
+Listener = Callable[[float, str, StudyTruck], None]
+"""Told of what happens to a truck: seconds, "dispatched" or "completed", truck."""
+
+
+class _Move(AgendaEvent):
+    """The next pack of a swap is set down, or the swap ends."""
+
+    def __init__(self, station: Station, truck: StudyTruck) -> None:
+        super().__init__()
+        self.station = station
+        self.truck = truck
+
+    def happen(self) -> None:
+        """Go on with the swap."""
+        self.station.go_on(self, self.truck)
+
+
+class Station(Watcher):
+    """Trucks, lanes and rack of a scenario.
+
+    Args:
+        time: the clock that several stations share; its own from `start_s` on when not given.
+        feed: who comes; the scenario's trucks when not given.
+        planner: writes the guides of charging; the price rule when not given.
+        row_s: time of each row of the recipe.
+    """
 
     def __init__(
         self,
@@ -36,200 +69,363 @@ class StationFlow(SwapFlow):
         replication: int = 0,
         *,
         start_s: float = 0.0,
-        time: StudyTime | None = None,
+        time: Agenda | None = None,
+        feed: Feed | None = None,
+        planner: Planner | None = None,
+        row_s: RowTime = nominal_row_s,
     ) -> None:
         self.scenario = scenario
         self.seed, self.replication = seed, replication
-        self.start_at = scenario.start_at.astimezone(UTC)
-        equipment = scenario.equipment
-        time = StudyTime(start_s) if time is None else time
-        self.specs: dict[str, PackSpec] = {k.id: spec_from_section(k) for k in scenario.pack_kinds}
+        self.time = Agenda(start_s) if time is None else time
+        self.start_s = start_s
+        self.start_at: datetime = scenario.start_at.astimezone(UTC)
+        self.kinds = Kinds(scenario)
+        self.specs = self.kinds.specs
         self.policy = policy_from_section(scenario.charging, kinds=self.specs.values())
+        self.planner: Planner = PriceRule(self.policy, tuple(self.specs)) if planner is None else planner
         self.world = World(scenario, seed, replication)
-        self.lanes = self._make_lanes()
-        bays = self._make_bays()
-        patience_min = scenario.patience.mean_patience_min
-        patience = stream(seed, replication, Purpose.PATIENCE)
-        rules = FlowRules(
-            lanes=equipment.lanes,
-            truck_places=scenario.patience.truck_places,
-            balk_at=scenario.patience.balk_at,
-            patience_s=None if patience_min is None else lambda: patience.expovariate(1 / (patience_min * 60)),
-        )
-        limits = SiteLimits(equipment.grid_limit_kw, equipment.base_load_kw)
-        self.view = StationNow(time, self.start_at, bays, self.lanes, deque(), limits)
-        rack = ChargingRack(
-            time,
-            self.view,
+        self.models = load_models(scenario, self.kinds.rows, row_s)
+        self.trucks = TruckMaker(scenario, seed, replication, self.kinds, self.models)
+        self.feed = scenario_feed(scenario, seed, replication) if feed is None else feed
+        self.gate: Callable[[Arrival], None] = self.receive
+        """Where the feed sends its trucks."""
+        self.lane_task = LaneTask()
+        self.listeners: list[Listener] = []
+        # Queue and lanes
+        self.line = WaitingLine()
+        self.lanes: list[StudyLane] = []
+        self.free_lanes = 0
+        self.trucks_here = 0
+        self.staff: StaffHours | None = None
+        """Who attends the lanes; None: all are attended at any time."""
+        patience = scenario.patience
+        self._refuses = patience.truck_places is not None or patience.balk_at is not None
+        self._patience_min = patience.mean_patience_min
+        self._patience = stream(seed, replication, Purpose.PATIENCE)
+        self._in_out = scenario.equipment.swap_order == "in_out"
+        """In-out needs no empty bay: the spent pack goes where the charged one came from."""
+        self._fault_share = scenario.failures.pack_fault_share
+        self._faults = stream(seed, replication, Purpose.PACK_FAULTS)
+        # Counts
+        self.arrived = 0
+        self.lost = 0
+        self.gave_up = 0
+        self.started = 0
+        self.waits: list[float] = []
+        """Wait of each truck served, in the order of service, s."""
+        self.arrival_s: list[float] = []
+        """Arrival of each truck served, beside `waits`."""
+        self.lost_s: list[float] = []
+        """Arrival of each truck lost."""
+        self.stockouts = 0
+        """Trucks that found a lane free and no pack ready."""
+        self.handed_kwh = 0.0
+        """Energy in the packs that left the rack."""
+        self.taken_kwh = 0.0
+        """Energy in the packs that came into it."""
+        self.hours: list[HourRecord] = []
+        self._waiting_area = 0.0
+        self._lane_area = 0.0
+        self._stockout_area = 0.0
+        self._since_s = self._last_s = self.time.now
+        """Start of the count, and the instant up to which the averages are kept."""
+        self._last_kwh = 0.0
+        self._hour_s = start_s
+
+    def build(self, layout: Layout | None = None) -> None:
+        """Set up lanes, rack and stock, and put the first events on the list; once.
+
+        Args:
+            layout: the scenario's equipment with a charged rack when not given.
+        """
+        scenario, equipment = self.scenario, self.scenario.equipment
+        rack_c = self.world.at(self.start_s).rack_c
+        if layout is None:
+            layout = scenario_layout(scenario, self.kinds, self.policy.target_soc_pct, rack_c)
+        self.lanes = layout.lanes
+        self.free_lanes = len(self.lanes)
+        rack = self.rack = StudyRack(
+            self.time,
+            layout.bays,
             self.policy,
-            self.specs,
-            start_at=self.start_at,
+            self.kinds.rows,
+            SiteLimits(equipment.grid_limit_kw, equipment.base_load_kw),
             modules=equipment.charger_count,
             charger_kw=equipment.charger_kw,
         )
-        super().__init__(scenario, seed, replication, time, rack, rules, self.start_at)
-        self.hours: list[HourRecord] = []
-        self.lost_s: list[float] = []
-        """Arrival of each truck lost."""
-        self._last_kwh = 0.0
+        rack.watcher = self
         self.storage: SiteStorage | None = None
         """Balances sun, storage and load at each instant; None where there is only load."""
         if scenario.storage.power_kw > 0 or scenario.pv.peak_kw > 0:
-            self.storage = SiteStorage(time, rack, scenario.storage, self.start_at, self.world.tariff_from)
+            self.storage = SiteStorage(self.time, rack, scenario.storage, self.start_at, self.world.tariff_from)
         if scenario.staff.shifts:
-            self.staff = StaffHours(scenario, start_s)
-            self.time.at(self.staff.next_change_s(start_s), self._on_staff)
-        self._fill_rack()
+            self.staff = StaffHours(scenario, self.start_s)
+            self.time.at(self.staff.next_change_s(self.start_s), self._on_staff)
+        rack.ambient_c = rack_c
+        rack.vacant.extend(rack.bays)
+        for bay, pack in layout.stock:
+            rack.place(bay, pack)
+        rack.empty = len(rack.vacant)
+        self.lane_task.build()
         self.first_kwh = self.stock_kwh()
         """Energy in the packs of the rack when counting began."""
-        self._hour_s = start_s
         self._apply_world()
-        self._start_failures()
-        self._start_demand()
+        start_failures(self)
+        self.feed.start(self.time, self.gate)
+        self.lane_task.begin()
 
-    # -- building
+    # -- the rack's watcher
 
-    def _make_lanes(self) -> tuple[LaneNow, ...]:
-        equipment = self.scenario.equipment
-        return tuple(LaneNow(f"L{n}", equipment.swap_order) for n in range(1, equipment.lanes + 1))
-
-    def _make_bays(self) -> tuple[BayNow, ...]:
-        equipment = self.scenario.equipment
-        return tuple(BayNow(f"A{n}", n, equipment.charger_kw) for n in range(1, equipment.bay_count + 1))
-
-    def _fill_rack(self) -> None:
-        bays = iter(self.rack.bays)
-        start_c = self.rack.ambient_c = self.world.at(0.0).rack_c
-        for kind, count in self.scenario.equipment.packs.items():
-            for number in range(1, count + 1):
-                pack = PackNow(f"{kind}-{number}", kind, self.specs[kind], self.policy.target_soc_pct, start_c)
-                self.rack.place(next(bays), pack)
-        self.rack.empty = sum(bay.pack is None for bay in self.rack.bays)
-
-    # -- demand
-
-    def _start_demand(self) -> None:
-        if self.scenario.demand.mode == "fleet":
-            demand = FleetDemand(self.scenario, self.scenario.start_at, self.seed, self.replication)
-            self.fleet_demand = demand
-            for arrival in demand.first():
-                self.time.at(arrival.at_s, self._on_gate, arrival)
-            return
-        self._coming = arrivals(self.scenario, self.scenario.start_at, self.seed, self.replication)
-        self._await_next()
-
-    def _await_next(self, call: Call | None = None) -> None:
-        arrival = next(self._coming, None)
-        if arrival is None:
-            return
-        if call is None:
-            self.time.at(arrival.at_s, self._on_gate, arrival)
-        else:
-            call.payload = arrival
-            self.time.again(arrival.at_s, call)
-
-    def _on_gate(self, call: Call) -> None:
-        arrival: Arrival = call.payload
-        if self.fleet_demand is None:
-            self._await_next(call)
-        if arrival.comes:
-            self.arrive(self._truck(arrival))
-
-    def _lose(self, truck: Truck) -> None:
-        assert isinstance(truck, StationTruck)
-        self.lost_s.append(truck.at_s)
-        if truck.give_up is not None:
-            self._ask(truck, -1)
-        self._depart(truck, truck.soc_pct)
-
-    def _depart(self, truck: StationTruck, soc_pct: tuple[float, ...]) -> None:
-        """A truck of a fleet that drives its trips will be back; one that was lost comes again in half an hour."""
-        if self.fleet_demand is None:
-            return
-        fleet = self.scenario.fleet(truck.details.fleet)
+    def before_change(self) -> None:
+        """Add the time since the last change to the averages; before any change of queue, lanes or stock."""
         now_s = self.time.now
-        if soc_pct is truck.soc_pct:
-            again = truck.details._replace(at_s=now_s + 1800.0)
+        dt_s = now_s - self._last_s
+        if dt_s > 0:
+            self._last_s = now_s
+            rack, waiting = self.rack, len(self.line.trucks)
+            if waiting:
+                self._waiting_area += waiting * dt_s
+            charged = len(rack.charged)
+            if charged:
+                rack.charged_area += charged * dt_s
+            else:
+                self._stockout_area += dt_s
+            self._lane_area += (len(self.lanes) - self.free_lanes) * dt_s
+
+    def pack_ready(self) -> None:
+        """A pack has become ready."""
+        self.call_trucks()
+
+    def power_changed(self) -> None:
+        """A charger's power has changed."""
+        if self.storage is not None:
+            self.storage.load_changed()
+
+    # -- trucks
+
+    def receive(self, arrival: Arrival) -> None:
+        """A truck stands at the gate."""
+        self.arrive(self.trucks.truck_of(arrival))
+
+    def arrive(self, truck: StudyTruck) -> None:
+        """A truck joins the queue, or leaves at once."""
+        self.before_change()
+        self.arrived += 1
+        if self._refuses and self._turns_away():
+            self.lost += 1
+            self._lose(truck)
+            return
+        self.trucks_here += 1
+        if self.free_lanes and len(self.rack.charged) < truck.packs_needed and self._attended():
+            self.stockouts += 1
+        self.line.add(truck, self.time.now)
+        self._ask(truck, 1)
+        self.call_trucks()
+        patience_min = self._patience_min
+        if patience_min is not None and truck.start_s < 0:
+            gives_up_s = self.time.now + self._patience.expovariate(1 / (patience_min * 60))
+            truck.give_up = self.time.at(gives_up_s, self._on_give_up, truck)
+
+    def _turns_away(self) -> bool:
+        """Whether a truck that comes now leaves at once."""
+        patience = self.scenario.patience
+        return (patience.truck_places is not None and self.trucks_here >= patience.truck_places) or (
+            patience.balk_at is not None and len(self.line.trucks) >= patience.balk_at
+        )
+
+    def _on_give_up(self, call: Call) -> None:
+        self.before_change()
+        truck: StudyTruck = call.payload
+        self.line.remove(truck)
+        self.gave_up += 1
+        self.trucks_here -= 1
+        self._ask(truck, -1)
+        self._lose(truck)
+
+    def _lose(self, truck: StudyTruck) -> None:
+        self.lost_s.append(truck.at_s)
+        self.feed.lost(truck)
+
+    def _ask(self, truck: StudyTruck, sign: int) -> None:
+        """The queue asks for a truck's packs (1) or no longer does (-1)."""
+        rack = self.rack
+        for kind in truck.wants:
+            kind.spare -= sign * truck.packs_needed
+        if rack.guide is not None:
+            rack.changed(None, frees=False, connected=None)
+
+    # -- swaps
+
+    def _attended(self) -> bool:
+        """Whether somebody is there for one lane more."""
+        if self.staff is None:
+            return True
+        return sum(lane.open_swap_id is not None for lane in self.lanes) < self.staff.lanes
+
+    def until_staffed_s(self) -> float:
+        """Until somebody is there who can repair or inspect."""
+        return 0.0 if self.staff is None else self.staff.next_staffed_s(self.time.now) - self.time.now
+
+    def call_trucks(self) -> None:
+        """Call trucks as long as the live station's rule finds one; after `before_change`."""
+        self.lane_task.before_calls()
+        rack, line = self.rack, self.line
+        while line.trucks and self.free_lanes and rack.charged and (rack.empty or self._in_out) and self._attended():
+            rack.settle_charged()
+            line.put_right(self.time.now)
+            called = call_next(line.trucks, self.lanes, rack.charged, rack.vacant, _NO_BAYS, self.policy)
+            if called is None:
+                return
+            self._begin_swap(called)
+
+    def _begin_swap(self, called: Called) -> None:
+        truck, lane, rack, now_s = called.truck, called.lane, self.rack, self.time.now
+        assert isinstance(truck, StudyTruck)
+        assert isinstance(lane, StudyLane)
+        self.line.remove(truck)
+        self._ask(truck, -1)
+        truck.start_s = now_s
+        if truck.give_up is not None:
+            truck.give_up.drop()
+        self.started += 1
+        self.waits.append(now_s - truck.at_s)
+        self.arrival_s.append(truck.at_s)
+        lane.open_swap_id = truck.swap_id
+        self.free_lanes -= 1
+        truck.lane = lane
+        truck.spent = [self.trucks.spent_pack(truck, seat) for seat in range(truck.packs_needed)]
+        for row in called.packs:
+            assert isinstance(row, StudyBay)
+            truck.given.append(row)
+            rack.reserve(row, truck.swap_id)
+        for row in called.empty:
+            assert isinstance(row, StudyBay)
+            truck.homes.append(row)
+            if row not in truck.given:
+                rack.promise_empty(row, truck.swap_id)
+        for listener in self.listeners:
+            listener(now_s, "dispatched", truck)
+        truck.lost_s = lane.lost_s
+        self._time_move(_Move(self, truck), truck)
+
+    def _time_move(self, move: _Move, truck: StudyTruck) -> None:
+        """Put the next spent pack's set-down on the list, or after the last the end of the swap."""
+        after_s = truck.swap_s
+        if truck.stored < len(truck.stores):
+            after_s *= truck.stores[truck.stored][0]
+        self.time.put(truck.start_s + truck.late_s + after_s, move)
+
+    def go_on(self, move: _Move, truck: StudyTruck) -> None:
+        """A pack is set down or the swap ends; later by what the lane has lost to failures since it was planned."""
+        lane = truck.lane
+        assert lane is not None
+        later_s = lane.lost_s - truck.lost_s
+        if later_s != 0:
+            truck.lost_s = lane.lost_s
+            truck.late_s += later_s
+            self.time.put(self.time.now + later_s, move)
+        elif truck.stored < len(truck.stores):
+            self._store(move, truck)
         else:
-            again = self.fleet_demand.after_swap(fleet, truck.vehicle_id, now_s, soc_pct)
-        self.time.at(again.at_s, self._on_gate, again)
+            self._end_swap(truck, lane)
 
-    # -- failures
+    def _store(self, move: _Move, truck: StudyTruck) -> None:
+        seat = truck.stores[truck.stored][1] - 1
+        truck.stored += 1
+        self._time_move(move, truck)
+        rack = self.rack
+        bay = truck.homes[seat]
+        if bay.content is not None:
+            self._fetch(truck)  # in-out: the spent pack goes where the charged one came from
+        spent = truck.spent[seat]
+        self.taken_kwh += spent.energy_kwh
+        rack.place(bay, spent, truck.swap_id)
+        if self._fault_share > 0 and self._faults.random() < self._fault_share:
+            lasts_h = self._faults.expovariate(1 / self.scenario.failures.pack_inspection_h)
+            rack.set_aside(bay, self.until_staffed_s() / 3600 + lasts_h)
+        if spent.state is READY and self.line.trucks:
+            self.call_trucks()
 
-    def _start_failures(self) -> None:
-        failures = self.scenario.failures
-        if failures.robot_mtbf_h > 0:
-            for number, lane in enumerate(self.lanes):
-                draw = Random(stream(self.seed, self.replication, Purpose.ROBOT_FAILURES).random() + number)
-                self._fail_later(lane, draw)
-        if failures.charger_mtbf_h > 0:
-            draw = stream(self.seed, self.replication, Purpose.CHARGER_FAILURES)
-            for bay in self.rack.bays[: self.scenario.equipment.charger_count]:
-                self.time.at(draw.expovariate(1 / (failures.charger_mtbf_h * 3600)), self._on_charger, (bay, draw, -1))
+    def _fetch(self, truck: StudyTruck) -> None:
+        """The charged packs leave their bays.
 
-    def _fail_later(self, lane: LaneNow, draw: Random) -> None:
-        up_s = draw.expovariate(1 / (self.scenario.failures.robot_mtbf_h * 3600))
-        self.time.at(self.time.now + up_s, self._on_robot, (lane, draw))
+        In truth each leaves at its row of the recipe. A promised pack is neither charged nor offered, and its bay is
+        kept for the way back until the truck has left, so no decision can tell: the study does it when the bay is
+        needed, at the latest at the end of the swap, and spares the events.
+        """
+        rack = self.rack
+        for bay in truck.given[len(truck.taken) :]:
+            pack = rack.pick(bay)
+            truck.taken.append(pack)
+            self.handed_kwh += pack.energy_kwh
+            rack.promise_empty(bay, truck.swap_id)
 
-    def _on_robot(self, call: Call) -> None:
-        lane, draw = call.payload
-        self.accumulate()
-        repair_s = draw.expovariate(1 / (self.scenario.failures.robot_repair_h * 3600)) + self._until_staffed_s()
+    def _end_swap(self, truck: StudyTruck, lane: StudyLane) -> None:
+        self.before_change()
+        self._fetch(truck)
+        lane.open_swap_id = None
+        for bay in truck.given + truck.homes:
+            self.rack.release(bay)
+        self.free_lanes += 1
+        self.trucks_here -= 1
+        for listener in self.listeners:
+            listener(self.time.now, "completed", truck)
+        if truck.vehicle_id and len(truck.accepts) > 1:
+            self.trucks.know_packs(truck.vehicle_id, tuple([pack.kind.name for pack in truck.taken]))
+        self.feed.left(truck, tuple([pack.soc_pct for pack in truck.taken]))
+        if self.line.trucks:
+            self.call_trucks()
+        self.lane_task.lane_free(lane)
+
+    # -- failures and staff
+
+    def lane_fails(self, lane: StudyLane, lasts_s: float) -> bool:
+        """A lane serves nobody for this long; a swap in it stands still. Gives whether it was idle."""
+        self.before_change()
         lane.ready = False
         if lane.open_swap_id is not None:
-            lane.lost_s += repair_s
-        else:
-            self.free_lanes -= 1
-        self.time.at(self.time.now + repair_s, self._on_robot_repaired, (lane, draw, lane.open_swap_id is None))
+            lane.lost_s += lasts_s
+            return False
+        self.free_lanes -= 1
+        return True
 
-    def _on_robot_repaired(self, call: Call) -> None:
-        lane, draw, was_idle = call.payload
-        self.accumulate()
+    def lane_repaired(self, lane: StudyLane, *, was_idle: bool) -> None:
+        """A lane serves again."""
+        self.before_change()
         lane.ready = True
         if was_idle:
             self.free_lanes += 1
-        self._fail_later(lane, draw)
-        self.start_swaps()
-
-    def _on_charger(self, call: Call) -> None:
-        bay, draw, number = call.payload
-        failures = self.scenario.failures
-        self.rack.module_changes(number, bay)
-        hours = failures.charger_repair_h if number < 0 else failures.charger_mtbf_h
-        next_s = self.time.now + draw.expovariate(1 / (hours * 3600))
-        if number < 0:
-            next_s += self._until_staffed_s()
-        self.time.at(next_s, self._on_charger, (bay, draw, -number))
-
-    # -- staff
+        self.call_trucks()
+        self.lane_task.lane_free(lane)
 
     def _on_staff(self, call: Call) -> None:
         """A shift begins or ends. Running swaps end whoever is there."""
         assert self.staff is not None
-        self.accumulate()
+        self.before_change()
         self.staff.at(self.time.now)
-        self.time.again(self.staff.next_change_s(self.time.now), call)
-        if self.queue:
-            self.start_swaps()
+        self.time.put(self.staff.next_change_s(self.time.now), call)
+        if self.line.trucks:
+            self.call_trucks()
 
     # -- hours
 
     def _on_hour(self, call: Call) -> None:
-        self.accumulate()
+        self.before_change()
         self._record_hour()
         self._apply_world()
-        if self.queue:
-            self.start_swaps()
+        if self.line.trucks:
+            self.call_trucks()
 
     def _apply_world(self) -> None:
         """Set what holds until the next full hour, price or limit; put that on the list."""
         now_s = self.time.now
-        self._now = self.world.at(now_s)
+        now = self._now = self.world.at(now_s)
         climate = self.scenario.climate
-        self._spent_c = max(self._now.outside_c + climate.pack_above_ambient_c, climate.pack_min_c)
-        limits = self._now.limits if self.storage is None else self.storage.new_world(self._now)
-        self.rack.set_world(limits, (self._now.tariff,), self._now.rack_c, aware=self.policy.tariff_aware)
-        self.time.at(self._now.until_s, self._on_hour)
+        self.trucks.spent_c = max(now.outside_c + climate.pack_above_ambient_c, climate.pack_min_c)
+        limits = now.limits if self.storage is None else self.storage.new_world(now)
+        guide = self.planner.guide_at(self.start_at + timedelta(0, now_s), (now.tariff,))
+        self.rack.set_world(limits, guide, now.rack_c)
+        self.time.at(now.until_s, self._on_hour)
 
     def _record_hour(self) -> None:
         now_s = self.time.now
@@ -253,30 +449,64 @@ class StationFlow(SwapFlow):
                 price_yuan_per_kwh=tariff.price_yuan_per_kwh,
                 period=tariff.period,
                 limit_kw=limits.grid_limit_kw,
-                ready=self.rack.charged,
-                waiting=len(self.queue),
+                ready=len(self.rack.charged),
+                waiting=len(self.line.trucks),
                 flows=flows,
             )
         )
         self._hour_s = now_s
 
+    # -- running and reading
+
+    def run_until(self, time_s: float) -> None:
+        """Let everything happen that is due before an instant."""
+        self.time.run_until(time_s)
+
+    def close(self) -> None:
+        """Complete the last hour."""
+        self.before_change()
+        if self.time.now > self._hour_s:
+            self._record_hour()
+
     def reset(self) -> None:
-        """Forget all that was counted."""
-        super().reset()
+        """Forget all that was counted (end of the warm-up); trucks and packs stay where they are."""
+        self.before_change()
+        self.arrived = self.lost = self.gave_up = self.started = self.stockouts = 0
+        self.waits, self.arrival_s, self.lost_s = [], [], []
+        self._waiting_area = self._lane_area = self._stockout_area = 0.0
+        self._since_s = self._last_s = self.time.now
+        self.rack.reset()
         self._record_hour()
         self.hours.clear()
-        self.arrival_s, self.lost_s = [], []
-        self.stockouts = 0
         self.handed_kwh = self.taken_kwh = 0.0
         self.first_kwh = self.stock_kwh()
 
     def stock_kwh(self) -> float:
         """Energy in the packs of the rack now."""
         self.rack.settle_all()
-        return sum(bay.pack.energy_kwh for bay in self.rack.bays if bay.pack is not None)
+        return sum(bay.content.energy_kwh for bay in self.rack.bays if bay.content is not None)
 
-    def close(self) -> None:
-        """Complete the last hour."""
-        self.accumulate()
-        if self.time.now > self._hour_s:
-            self._record_hour()
+    @property
+    def queue(self) -> list[StudyTruck]:
+        """Trucks that wait."""
+        return [truck for truck in self.line.trucks if isinstance(truck, StudyTruck)]
+
+    @property
+    def observed_s(self) -> float:
+        """Seconds since the start or the last reset."""
+        return self.time.now - self._since_s
+
+    @property
+    def mean_waiting(self) -> float:
+        """Trucks waiting, time average."""
+        return self._waiting_area / self.observed_s
+
+    @property
+    def lane_utilisation(self) -> float:
+        """Share of the lanes' time spent on swaps."""
+        return self._lane_area / self.observed_s / len(self.lanes)
+
+    @property
+    def stockout_share(self) -> float:
+        """Share of the time without a charged pack."""
+        return self._stockout_area / self.observed_s

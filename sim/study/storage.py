@@ -19,8 +19,8 @@ from math import inf
 from scheduler.storage import StorageLimit, StorageView, plan_storage, support_kw
 from scheduler.types import SiteLimits, TariffSlice
 from sim.scenario.site import StorageSection
-from sim.study.engine import Call, StudyTime
-from sim.study.rack import ChargingRack
+from sim.study.agenda import Agenda, Call
+from sim.study.rack import StudyRack
 from sim.world.world import WorldNow
 
 LEVEL_TOLERANCE_KW = 1e-6
@@ -56,8 +56,8 @@ class SiteStorage:
 
     def __init__(
         self,
-        time: StudyTime,
-        rack: ChargingRack,
+        time: Agenda,
+        rack: StudyRack,
         section: StorageSection,
         start_at: datetime,
         tariff_from: Callable[[float], Sequence[TariffSlice]],
@@ -85,7 +85,6 @@ class SiteStorage:
         self._drawn_kwh = self._drawn_until_kwh(time.now)
         self._end_call: Call | None = None
         self._waiting = False
-        rack.on_power = self.load_changed
 
     # -- what the station tells
 
@@ -121,9 +120,9 @@ class SiteStorage:
         target_pct = self.rack.policy.target_soc_pct
         return min(
             (
-                bay.charge.instant_of(target_pct / 100 * bay.pack.capacity_kwh)
+                bay.charge.instant_of(target_pct / 100 * bay.content.capacity_kwh)
                 for bay in self.rack.bays
-                if bay.charge is not None and bay.pack is not None
+                if bay.charge is not None and bay.content is not None
             ),
             default=inf,
         )
@@ -142,7 +141,7 @@ class SiteStorage:
         """Energy at the chargers' outputs from the start to an instant not before the last event."""
         drawn_kwh = self.rack.drawn_kwh
         for bay in self.rack.bays:
-            charge, pack = bay.charge, bay.pack
+            charge, pack = bay.charge, bay.content
             if charge is not None and pack is not None:
                 drawn_kwh += (charge.energy_kwh(at_s) - pack.energy_kwh) / charge.curve.efficiency
         return drawn_kwh
@@ -201,9 +200,7 @@ class SiteStorage:
             self.support_kw = can_kw
             rack = self.rack
             rack.settle_all()
-            rack.set_world(
-                replace(limits, storage_kw=can_kw), rack.slices, rack.ambient_c, aware=rack.policy.tariff_aware
-            )
+            rack.set_world(replace(limits, storage_kw=can_kw), rack.guide, rack.ambient_c)
         limit_kw = limits.grid_limit_kw if limits.dr_limit_kw is None else min(limits.grid_limit_kw, limits.dr_limit_kw)
         plan = plan_storage(
             StorageView(

@@ -17,10 +17,10 @@ from scheduler.tariff import PERIODS
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note, warmup_note
 from sim.study.parallel import Workers
-from sim.study.station import StationFlow
+from sim.study.station import Station
 from sim.study.stats import Estimate, estimate, mser5, quantile_estimate, ratio_estimate, replications_needed
 from sim.study.storage_results import StorageResult, read_storage
-from sim.study.swap_truck import SwapTruckFlow
+from sim.study.swap_truck import scenario_station
 from swap.words import N_
 
 DAY_S = 86_400.0
@@ -66,33 +66,32 @@ def simulate_once(
 ) -> RunResult:
     """One replication of `days` (the scenario's when not given) after `warmup_days`."""
     length = float(scenario.study.days if days is None else days)
-    mobile = scenario.equipment.swap_truck is not None
-    flow = (SwapTruckFlow if mobile else StationFlow)(scenario, seed, replication)
+    station = scenario_station(scenario, seed, replication)
     if warmup_days > 0:
-        flow.time.run_until(warmup_days * DAY_S)
-        flow.reset()
-    flow.time.run_until((warmup_days + length) * DAY_S)
-    flow.close()
-    return read_run(flow, scenario, seed, replication, length, warmup_days * DAY_S)
+        station.run_until(warmup_days * DAY_S)
+        station.reset()
+    station.run_until((warmup_days + length) * DAY_S)
+    station.close()
+    return read_run(station, scenario, seed, replication, length, warmup_days * DAY_S)
 
 
 def read_run(
-    flow: StationFlow, scenario: Scenario, seed: int, replication: int, days: float, since_s: float
+    station: Station, scenario: Scenario, seed: int, replication: int, days: float, since_s: float
 ) -> RunResult:
-    """What a flow has counted since its reset at `since_s`."""
-    rack, equipment = flow.rack, scenario.equipment
+    """What a station has counted since its reset at `since_s`."""
+    rack, equipment = station.rack, scenario.equipment
     limit_min = scenario.promise.wait_limit_min
-    new = np.asarray(flow.arrival_s) >= since_s
-    waits_min = (np.asarray(flow.waits) / 60)[new] if flow.waits else np.zeros(0)
-    now_s = flow.time.now
+    new = np.asarray(station.arrival_s) >= since_s
+    waits_min = (np.asarray(station.waits) / 60)[new] if station.waits else np.zeros(0)
+    now_s = station.time.now
     # A truck still waiting is late for certain once it has waited longer than promised.
-    late = sum(1 for truck in flow.queue if truck.at_s >= since_s and now_s - truck.at_s > limit_min * 60)
-    lost = sum(1 for at_s in flow.lost_s if at_s >= since_s)
+    late = sum(1 for truck in station.queue if truck.at_s >= since_s and now_s - truck.at_s > limit_min * 60)
+    lost = sum(1 for at_s in station.lost_s if at_s >= since_s)
     kwh, yuan = dict.fromkeys(PERIODS, 0.0), dict.fromkeys(PERIODS, 0.0)
     ready, waiting, site_kw, counts = (np.zeros(24) for _ in range(4))
     first = scenario.start_at
     peak_kw = 0.0
-    for hour in flow.hours:
+    for hour in station.hours:
         kwh[hour.period] += hour.import_kwh / days
         yuan[hour.period] += hour.import_kwh * hour.price_yuan_per_kwh / days
         lasts_h = hour.hours
@@ -103,36 +102,36 @@ def read_run(
         ready[at] += hour.ready * lasts_h
         waiting[at] += hour.waiting * lasts_h
     counts[counts == 0] = 1
-    charged_kwh = sum(hour.charge_kwh for hour in flow.hours)
-    import_kwh = sum(hour.import_kwh for hour in flow.hours)
-    pv_kwh = sum(hour.pv_kwh for hour in flow.hours)
-    pv_used_kwh = sum(hour.flows.pv_used_kwh for hour in flow.hours if hour.flows is not None)
-    storage, storage_means = read_storage(flow.hours, scenario.storage, first.hour, days, PERIODS)
-    seconds = flow.observed_s
-    efficiency = min(spec.charge_efficiency for spec in flow.specs.values())
+    charged_kwh = sum(hour.charge_kwh for hour in station.hours)
+    import_kwh = sum(hour.import_kwh for hour in station.hours)
+    pv_kwh = sum(hour.pv_kwh for hour in station.hours)
+    pv_used_kwh = sum(hour.flows.pv_used_kwh for hour in station.hours if hour.flows is not None)
+    storage, storage_means = read_storage(station.hours, scenario.storage, first.hour, days, PERIODS)
+    seconds = station.observed_s
+    efficiency = min(spec.charge_efficiency for spec in station.specs.values())
     # Packs go round between rack and trucks, so the wear is shared by all of them.
-    rated_kwh = sum(flow.specs[kind].rated_kwh * count for kind, count in equipment.packs.items())
+    rated_kwh = sum(station.specs[kind].rated_kwh * count for kind, count in equipment.packs.items())
     for fleet in scenario.fleets:
         model = scenario.vehicle_model(fleet.model)
-        rated_kwh += fleet.vehicles * model.packs_per_vehicle * flow.specs[model.pack_kinds[0]].rated_kwh
+        rated_kwh += fleet.vehicles * model.packs_per_vehicle * station.specs[model.pack_kinds[0]].rated_kwh
     means = {
-        "swaps_per_day": len(flow.waits) / days,
+        "swaps_per_day": len(station.waits) / days,
         "lost_per_day": lost / days,
-        "mean_waiting_trucks": flow.mean_waiting,
+        "mean_waiting_trucks": station.mean_waiting,
         "mean_ready_packs": rack.charged_area / seconds,
-        "lane_utilisation": flow.lane_utilisation,
+        "lane_utilisation": station.lane_utilisation,
         "charger_utilisation": rack.active_area / seconds / equipment.charger_count,
         "pack_utilisation": 1 - rack.charged_area / seconds / equipment.pack_total,
         "transformer_utilisation": import_kwh / (seconds / 3600) / equipment.grid_limit_kw,
         "peak_hour_kw": peak_kw,
-        "stockout_time_share": flow.stockout_share,
+        "stockout_time_share": station.stockout_share,
         "charged_kwh_per_day": charged_kwh / days,
         "import_kwh_per_day": import_kwh / days,
         "energy_yuan_per_day": sum(yuan.values()),
-        "stock_yuan_per_day": _stock_yuan(flow, import_kwh, days * sum(yuan.values()), efficiency) / days,
+        "stock_yuan_per_day": _stock_yuan(station, import_kwh, days * sum(yuan.values()), efficiency) / days,
         "pv_used_kwh_per_day": pv_used_kwh / days,
         "pv_self_use_share": pv_used_kwh / pv_kwh if pv_kwh > 0 else 0.0,
-        "kwh_per_swap": charged_kwh / max(len(flow.waits), 1),
+        "kwh_per_swap": charged_kwh / max(len(station.waits), 1),
         "cycles_per_pack_year": charged_kwh * efficiency / rated_kwh / days * 365,
     } | storage_means
     return RunResult(
@@ -143,7 +142,7 @@ def read_run(
         arrived=int(waits_min.size) + late + lost,
         within=int(np.count_nonzero(waits_min <= limit_min)),
         lost=lost,
-        stockouts=flow.stockouts,
+        stockouts=station.stockouts,
         means=means,
         kwh_by_period=kwh,
         yuan_by_period=yuan,
@@ -154,12 +153,12 @@ def read_run(
     )
 
 
-def _stock_yuan(flow: StationFlow, import_kwh: float, yuan: float, efficiency: float) -> float:
+def _stock_yuan(station: Station, import_kwh: float, yuan: float, efficiency: float) -> float:
     """What the energy gained by the packs of the rack is worth at the mean price paid; below zero when they lost some.
 
     A rack that begins full and ends half empty has not saved that energy: the next day buys it.
     """
-    gained_kwh = (flow.stock_kwh() - flow.first_kwh) / efficiency
+    gained_kwh = (station.stock_kwh() - station.first_kwh) / efficiency
     return gained_kwh * yuan / import_kwh if import_kwh > 0 else 0.0
 
 

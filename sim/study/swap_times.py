@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import exp, log, sqrt
 from random import Random
+from typing import Final
 
 from swap.station.sequence.recipe import StepRow, StepTable
+
+_LOG_4: Final = log(4.0)
+_SQUEEZE: Final = 1.0 + log(4.5)
+
+RowTime = Callable[[StepRow], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,7 @@ def nominal_row_s(row: StepRow) -> float:
     return row.nominal_s
 
 
-def swap_plan(table: StepTable, swap_s: float | None, row_s: Callable[[StepRow], float] = nominal_row_s) -> SwapPlan:
+def swap_plan(table: StepTable, swap_s: float | None, row_s: RowTime = nominal_row_s) -> SwapPlan:
     """The moves of a recipe whose rows take `row_s`; `swap_s` stretches it to a given duration."""
     at_s = 0.0
     moves = []
@@ -41,4 +48,20 @@ def stretch_of(draw: Random, cv: float) -> float:
     if cv <= 0:
         return 1.0
     shape = 1 / (cv * cv)
-    return draw.gammavariate(shape, 1 / shape)
+    if shape <= 1.0:
+        return draw.gammavariate(shape, 1 / shape)
+    # Cheng's method, as in the standard library, here where it can be compiled.
+    random = draw.random
+    spread = sqrt(2.0 * shape - 1.0)
+    offset, slope = shape - _LOG_4, shape + spread
+    while True:
+        one = random()
+        if not 1e-7 < one < 0.9999999:
+            continue
+        other = 1.0 - random()
+        bend = log(one / (1.0 - one)) / spread
+        drawn = shape * exp(bend)
+        square = one * one * other
+        rest = offset + slope * bend - drawn
+        if rest + _SQUEEZE - 4.5 * square >= 0.0 or rest >= log(square):
+            return drawn * (1 / shape)

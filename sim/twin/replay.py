@@ -19,7 +19,8 @@ from sim.scenario.demand import Arrival
 from sim.scenario.file import FailureSection, PatienceSection, Scenario
 from sim.scenario.notes import Note
 from sim.scenario.site import StaffSection
-from sim.study.given import Given, GivenFlow, LaneOutage, Stock, check_pair
+from sim.study.given import Given, GivenStation, LaneOutage, Stock, check_pair
+from sim.study.station import Station
 from swap.config.station_file import StationConfig
 from swap.reading.recording import RecordedSwap, Recording
 from swap.words import N_
@@ -147,13 +148,14 @@ def replay(
         lost_min = sum((s.until_at - s.from_at).total_seconds() for s in recording.stops) / 60
         text = N_("{count} times a lane did not serve, {lost_min:.0f} min in all; so in the study")
         notes.append(Note(text, {"count": len(recording.stops), "lost_min": lost_min}))
-    flow = GivenFlow(measured, given)
-    before_kwh = _held_kwh(flow)
-    flow.time.run_until(seconds(recording.until_at))
-    flow.close()
-    flow.rack.settle_all()
-    stored_kwh = _held_kwh(flow) - before_kwh + flow.handed_kwh - flow.taken_kwh
-    return _report(recording, measured, config, day, swaps, lane_s, flow, stored_kwh, within_min, within_pct, notes)
+    made = GivenStation(measured, given)
+    station = made.station
+    before_kwh = _held_kwh(station)
+    station.run_until(seconds(recording.until_at))
+    station.close()
+    station.rack.settle_all()
+    stored_kwh = _held_kwh(station) - before_kwh + station.handed_kwh - station.taken_kwh
+    return _report(recording, measured, config, day, swaps, lane_s, made, stored_kwh, within_min, within_pct, notes)
 
 
 def _lane_s(recording: Recording, swap: RecordedSwap) -> float | None:
@@ -168,9 +170,9 @@ def _lane_s(recording: Recording, swap: RecordedSwap) -> float | None:
     return took.total_seconds()
 
 
-def _held_kwh(flow: GivenFlow) -> float:
+def _held_kwh(station: Station) -> float:
     """Energy in the packs of the rack."""
-    return sum(bay.pack.energy_kwh for bay in flow.rack.bays if bay.pack is not None)
+    return sum(bay.pack.energy_kwh for bay in station.rack.bays if bay.pack is not None)
 
 
 def _usable(recording: Recording, notes: list[Note]) -> list[RecordedSwap]:
@@ -245,7 +247,7 @@ def _report(
     day: date,
     swaps: Sequence[RecordedSwap],
     lane_s: Mapping[str, float],
-    flow: GivenFlow,
+    made: GivenStation,
     stored_kwh: float,
     within_min: float,
     within_pct: float,
@@ -255,7 +257,7 @@ def _report(
     lane_min: list[tuple[float, float]] = []
     only_recorded = only_study = 0
     for number, swap in enumerate(swaps):
-        truck = flow.trucks.get(number)
+        truck = made.trucks.get(number)
         started = truck is not None and truck.start_s >= 0
         if swap.wait_s is not None and truck is not None and started:
             waits.append((swap.wait_s / 60, (truck.start_s - truck.at_s) / 60))

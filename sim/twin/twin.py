@@ -24,8 +24,8 @@ from sim.scenario.demand import Arrival, arrivals
 from sim.scenario.file import FailureSection, PatienceSection, Scenario
 from sim.scenario.notes import Note
 from sim.scenario.site import PvSection, StaffSection, StorageSection
-from sim.study.given import Given, GivenFlow, check_pair
-from sim.study.view import StationTruck
+from sim.study.given import Given, GivenStation, check_pair
+from sim.study.rows import StudyTruck
 from sim.twin.live_side import (
     COMPLETED,
     DISPATCHED,
@@ -238,26 +238,29 @@ def _pairs(live: Mapping[int, float], study: Mapping[int, float]) -> tuple[tuple
 def _study_side(
     scenario: Scenario, config: StationConfig, times: StepTimes, live: LiveSide, until_s: float, seed: int
 ) -> Side:
-    flow = GivenFlow(scenario, Given(config, live.coming, live.stock, live.begin_s, row_s=times.row_s), seed)
+    soh_pct = [live.soh_pct.get(number, ()) for number in range(len(live.coming))]
+    begun = Given(config, live.coming, live.stock, live.begin_s, soh_pct=soh_pct, row_s=times.row_s)
+    given = GivenStation(scenario, begun, seed)
+    station = given.station
     events: list[TwinEvent] = []
 
-    def told(at_s: float, kind: str, truck: StationTruck) -> None:
+    def told(at_s: float, kind: str, truck: StudyTruck) -> None:
         detail = ""
-        if kind == DISPATCHED:
-            dispatch = truck.dispatch
-            detail = called(dispatch.lane_id, dispatch.packs.bay_ids, dispatch.empty_bay_ids)
+        if kind == DISPATCHED and truck.lane is not None:
+            packs, homes = (tuple(bay.bay_id for bay in bays) for bays in (truck.given, truck.homes))
+            detail = called(truck.lane.lane_id, packs, homes)
         events.append(TwinEvent(at_s, kind, truck.vehicle_id, detail))
 
-    flow.on_event = told
-    flow.on_row = lambda at_s, state, truck: events.append(TwinEvent(at_s, STEP_DONE, truck.vehicle_id, state))
-    flow.time.run_until(until_s)
-    flow.close()
-    served = {number: truck for number, truck in flow.trucks.items() if truck.start_s >= 0}
+    station.listeners.append(told)
+    given.on_row = lambda at_s, state, truck: events.append(TwinEvent(at_s, STEP_DONE, truck.vehicle_id, state))
+    station.run_until(until_s)
+    station.close()
+    served = {number: truck for number, truck in given.trucks.items() if truck.start_s >= 0}
     return Side(
         tuple(events),
         {number: truck.start_s - truck.at_s for number, truck in served.items()},
         {number: sum(pack.energy_kwh for pack in truck.taken) for number, truck in served.items() if truck.taken},
-        flow.rack.settle_all(),
+        station.rack.settle_all(),
     )
 
 

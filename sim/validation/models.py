@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from sim.scenario.streams import Purpose, generator
-from sim.study.counted_racks import AMPLE, FailingRack, FixedPowerRack, SharedPowerRack
-from sim.study.engine import Flow, FlowRules, StudyTime, Truck
+from sim.study.agenda import Agenda
+from sim.validation.counted_racks import AMPLE, FailingRack, FixedPowerRack, SharedPowerRack
+from sim.validation.flow import Flow, FlowRules, Truck
 
 HOUR_S = 3600.0
 Draw = Callable[[], float]
@@ -101,7 +102,7 @@ class CaseStation:
     def __init__(self, p: Parameters, seed: int, replication: int) -> None:
         self.p = p
         self.seed, self.replication = seed, replication
-        self.time = StudyTime()
+        self.time = Agenda()
         self.flow: Flow
         self.rack: FixedPowerRack | SharedPowerRack
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.study.counted_racks import FixedPowerRack
-from sim.study.engine import Truck
 from sim.study.parallel import Workers
 from sim.study.stats import Estimate, estimate, quantile_estimate, ratio_estimate, variance_estimate
+from sim.validation.counted_racks import FixedPowerRack
+from sim.validation.flow import Truck
 from sim.validation.models import Length, Sample, build, run
 
 SEED = 20_260_101

@@ -16,9 +16,8 @@ from api.cli.__main__ import main
 from api.words import WORDS, load_language, short_code
 from deploy.catalogues import extracted, po_path
 from robotics.port import Signal
-from scheduler.charging import Limit
 from scheduler.tariff import PERIODS
-from scheduler.types import BayRole, NoPackReason, PackState, StationMode
+from scheduler.types import BayRole, Limit, NoPackReason, PackState, StationMode
 from swap.messages.requests import REQUESTS, DecisionKind
 from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.sequence.session import HoldReason, Phase

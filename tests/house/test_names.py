@@ -12,7 +12,7 @@ ROOMS = ("api", "sim", "swap", "robotics", "battery_bms", "scheduler")
 ARGUED = {
     "Rack": "the plant's rack, and the part of the study's engine that stands for one",
     "Truck": "the plant's truck, and the study's",
-    "Station": "the table, and the running station that the composition root hands out",
+    "Station": "the table, the running station that the composition root hands out, and the study's",
     "Tariff": "prices of electricity, and prices of the service",
 }
 """Names that two classes may share, and what the two are."""

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.charging import Limit, plan_charging, policy_from_section
+from scheduler.charging import plan_charging, policy_from_section
 from scheduler.config import ChargingSection
 from scheduler.types import (
     BayRole,
     BayView,
     ChargingPolicy,
+    Limit,
     PackState,
     PackView,
     Setpoint,
@@ -80,15 +81,21 @@ def one(changes: dict[str, Any], bay_changes: dict[str, Any] | None = None) -> t
         ({"max_charge_kw": None}, Limit.UNKNOWN),
         ({"kind": "unheard-of"}, Limit.UNKNOWN),
         ({"temp_max_c": 50.0}, Limit.TOO_HOT),
-        ({"temp_max_c": NAN}, Limit.TOO_HOT),
+        ({"temp_max_c": NAN}, Limit.UNKNOWN),
         ({"temp_min_c": -0.1}, Limit.TOO_COLD),
-        ({"temp_min_c": NAN}, Limit.TOO_COLD),
+        ({"temp_min_c": NAN}, Limit.UNKNOWN),
         ({"soc_pct": 95.0}, Limit.TARGET),
         ({"soc_pct": 94.99999999999}, Limit.TARGET),
         ({"soc_pct": NAN}, Limit.UNKNOWN),
         ({"max_charge_kw": 0.0}, Limit.BMS),
-        ({"max_charge_kw": -5.0}, Limit.BMS),
-        ({"max_charge_kw": NAN}, Limit.BMS),
+        ({"max_charge_kw": -5.0}, Limit.UNKNOWN),
+        ({"max_charge_kw": NAN}, Limit.UNKNOWN),
+        ({"max_charge_kw": NAN, "temp_max_c": 46.0}, Limit.UNKNOWN),
+        ({"max_charge_kw": NAN, "temp_min_c": 3.0}, Limit.UNKNOWN),
+        ({"soc_pct": -1.0}, Limit.UNKNOWN),
+        ({"soc_pct": 250.0}, Limit.UNKNOWN),
+        ({"soc_pct": 20.0, "energy_kwh": 400.0}, Limit.UNKNOWN),
+        ({"soc_pct": 20.0, "energy_kwh": NAN}, Limit.UNKNOWN),
         ({"max_charge_kw": 4.9}, Limit.MIN_SETPOINT),
     ],
     ids=str,

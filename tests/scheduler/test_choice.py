@@ -11,19 +11,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.choice import choose_packs, energy_of, find_empty_bays, is_offerable
 from scheduler.types import (
     BayRole,
     BayView,
     ChargingPolicy,
-    NoPack,
     NoPackReason,
-    PackChoice,
     PackState,
     PackView,
     QueueEntry,
 )
-from tests.support.scheduler.views import KIND, OTHER, charging, lane_lists, pack, queues, rack, racks, station, truck
+from tests.support.scheduler.views import (
+    KIND,
+    OTHER,
+    charging,
+    choose_empty_bays,
+    choose_packs,
+    energy_of,
+    is_offerable,
+    lane_lists,
+    pack,
+    queues,
+    rack,
+    racks,
+    station,
+    truck,
+)
 
 POLICY = ChargingPolicy()
 NAN = float("nan")
@@ -92,8 +104,7 @@ def test_healthy_pack_is_offered(changes: dict[str, Any]) -> None:
 
 
 def chosen(packs: Sequence[PackView | None], entry: QueueEntry | None = None, lane_id: str | None = None) -> Any:
-    found = choose_packs(station(rack(*packs)), entry or truck(1), POLICY, lane_id)
-    return found.bay_ids if isinstance(found, PackChoice) else found.reason
+    return choose_packs(station(rack(*packs)), entry or truck(1), POLICY, lane_id)
 
 
 def test_fullest_pack_first_then_lowest_position() -> None:
@@ -121,8 +132,8 @@ def test_two_packs_are_of_one_kind_and_as_equal_as_can_be(packs: list[PackView |
 def test_lane_must_reach_the_bay() -> None:
     left, right = rack(pack(95), pack(91))
     view = station([replace(left, lanes=frozenset({"L2"})), right])
-    assert choose_packs(view, truck(1), POLICY, "L1") == PackChoice(("A2",), ("P2",))
-    assert choose_packs(view, truck(1), POLICY, "L2") == PackChoice(("A1",), ("P1",))
+    assert choose_packs(view, truck(1), POLICY, "L1") == ("A2",)
+    assert choose_packs(view, truck(1), POLICY, "L2") == ("A1",)
 
 
 PROMISED = pack(state=PackState.RESERVED)
@@ -173,7 +184,7 @@ def test_reason_for_least_energy() -> None:
 def test_reserved_bay_counts_as_promised() -> None:
     (bay,) = rack(pack())
     view = station([replace(bay, reserved_by="S9")])
-    assert choose_packs(view, truck(1), POLICY) == NoPack(NoPackReason.ALL_PROMISED)
+    assert choose_packs(view, truck(1), POLICY) is NoPackReason.ALL_PROMISED
 
 
 def empty(position: int, kw: float = 240.0, **changes: Any) -> BayView:
@@ -209,14 +220,14 @@ def empty(position: int, kw: float = 240.0, **changes: Any) -> BayView:
     ],
 )
 def test_empty_bays(bays: list[BayView], kinds: tuple[str, ...], answer: object) -> None:
-    assert find_empty_bays(station(bays), [(kind,) for kind in kinds], "L1") == answer
+    assert choose_empty_bays(station(bays), kinds, "L1") == answer
 
 
 def test_empty_bays_left_over_and_excluded() -> None:
     view = station([empty(1), empty(2)], held_empty_bays=1)
-    assert find_empty_bays(view, [(KIND,)]) == ("A1",)
-    assert find_empty_bays(view, [(KIND,), (KIND,)]) is None
-    assert find_empty_bays(station([empty(1), empty(2)]), [(KIND,)], exclude={"A1"}) == ("A2",)
+    assert choose_empty_bays(view, (KIND,)) == ("A1",)
+    assert choose_empty_bays(view, (KIND, KIND)) is None
+    assert choose_empty_bays(station([empty(1), empty(2)]), (KIND,), kept={"A1"}) == ("A2",)
 
 
 @given(racks(), queues.filter(bool), st.sampled_from([None, "L1", "L2"]))
@@ -226,7 +237,7 @@ def test_nothing_unsafe_is_chosen(bays: tuple[BayView, ...], queue: list[QueueEn
     found = choose_packs(view, entry, POLICY, lane)
     assert found == choose_packs(view, entry, POLICY, lane)
     by_id = {bay.bay_id: bay for bay in bays}
-    if isinstance(found, NoPack):
+    if isinstance(found, NoPackReason):
         usable = [
             bay
             for bay in bays
@@ -239,13 +250,12 @@ def test_nothing_unsafe_is_chosen(bays: tuple[BayView, ...], queue: list[QueueEn
         for kind in entry.accepts:
             assert sum(bay.pack.kind == kind for bay in usable if bay.pack) < entry.packs_needed
         return
-    assert len(set(found.bay_ids)) == entry.packs_needed
+    assert len(set(found)) == entry.packs_needed
     kinds = set()
-    for bay_id, pack_id in zip(found.bay_ids, found.pack_ids, strict=True):
+    for bay_id in found:
         bay = by_id[bay_id]
         item = bay.pack
         assert item is not None
-        assert item.pack_id == pack_id
         kinds.add(item.kind)
         assert item.state is PackState.READY
         assert bay.role is BayRole.RACK
@@ -270,8 +280,8 @@ def test_nothing_unsafe_is_chosen(bays: tuple[BayView, ...], queue: list[QueueEn
 def test_bays_chosen_are_empty_and_fit(bays: tuple[BayView, ...], kinds: list[str], lanes: list[Any]) -> None:
     lane_id = lanes[0].lane_id if lanes else None
     view = station(bays)
-    found = find_empty_bays(view, [(kind,) for kind in kinds], lane_id)
-    assert found == find_empty_bays(view, [(kind,) for kind in kinds], lane_id)
+    found = choose_empty_bays(view, tuple(kinds), lane_id)
+    assert found == choose_empty_bays(view, tuple(kinds), lane_id)
     if found is None:
         return
     assert len(set(found)) == len(kinds)

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from scheduler.choice import choose_packs, is_offerable
 from scheduler.queueing import estimate_ready_s, explain_wait, in_order, next_dispatch
 from scheduler.types import (
     BayRole,
@@ -32,6 +31,8 @@ from tests.support.scheduler.views import (
     LANE,
     OTHER,
     charging,
+    choose_packs,
+    is_offerable,
     lane_lists,
     pack,
     queues,
@@ -305,4 +306,4 @@ def test_the_first_truck_is_called_whenever_it_can_be(bays: tuple[BayView, ...],
     servable = explain_wait(view, first, POLICY) is None
     assert (called(view) == first.swap_id) is servable
     if servable:
-        assert isinstance(choose_packs(view, first, POLICY, "L1"), PackChoice)
+        assert isinstance(choose_packs(view, first, POLICY, "L1"), tuple)

@@ -9,9 +9,8 @@ import pytest
 
 from sim.scenario.file import Scenario
 from sim.scenario.site import DrEventSection
-from sim.study.engine import Call
-from sim.study.station import StationFlow
-from sim.study.view import PackNow
+from sim.study.agenda import Call
+from sim.study.swap_truck import scenario_station
 from sim.world.world import World, event_on
 from tests.support.sim.study import plain_scenario, scenario
 
@@ -91,22 +90,22 @@ def test_charging_slows_down_at_the_minute() -> None:
             "demand": made.demand.model_copy(update={"trucks_per_hour_by_hour": (1e-4,) * 24}),
         }
     )
-    flow = StationFlow(made, 1)
+    flow = scenario_station(made, 1)
 
     def put(call: Call) -> None:
         bay = next(bay for bay in flow.rack.bays if bay.pack is None)
-        flow.rack.place(bay, PackNow("spent", "lfp-282", flow.specs["lfp-282"], 0.0, 20.0))
+        flow.rack.place(bay, flow.kinds.pack("spent", "lfp-282", 0.0, 20.0))
 
     flow.time.at(18 * HOUR_S, put)
-    flow.time.run_until(18 * HOUR_S + 1)
+    flow.run_until(18 * HOUR_S + 1)
     plans = flow.rack.plans
     ready_s = (19.75 + 61.5 / 282) * HOUR_S
-    flow.time.run_until(ready_s - 0.001)
-    assert flow.rack.charged == 8
+    flow.run_until(ready_s - 0.001)
+    assert len(flow.rack.charged) == 8
     # Planned anew at both ends of the event and not once in between.
     assert flow.rack.plans == plans + 2
-    flow.time.run_until(ready_s + 0.001)
-    assert flow.rack.charged == 9
+    flow.run_until(ready_s + 0.001)
+    assert len(flow.rack.charged) == 9
     flow.close()
     spans = {hour.start_s / HOUR_S: hour for hour in flow.hours}
     assert spans[18.25].import_kwh == pytest.approx(100 * 0.75)

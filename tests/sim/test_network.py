@@ -16,7 +16,9 @@ from sim.network.network import NetworkResult, run_network, simulate_network_onc
 from sim.scenario.demand import Arrival, arrivals
 from sim.scenario.file import Scenario
 from sim.scenario.load import parse_scenario
+from sim.study.agenda import Call
 from sim.study.parallel import workers
+from sim.study.rows import StudyTruck
 from sim.study.stats import difference
 from sim.study.study import RunResult, run_study, simulate_once
 from swap.config.loading import ConfigError
@@ -166,9 +168,9 @@ def test_packs_are_neither_lost_nor_made(mode: str) -> None:
         flow.run_until(step * 1111.0)
         assert flow.packs_held == packs
         on_road = max(on_road, flow.carriers.packs_held)
-        for station in flow.stations:
+        for station in (member.station for member in flow.stations):
             states = [bay.pack.state for bay in station.rack.bays if bay.pack is not None]
-            assert station.rack.charged == sum(state == "ready" for state in states)
+            assert len(station.rack.charged) == sum(state == "ready" for state in states)
             assert station.rack.empty == sum(b.pack is None and b.reserved_by is None for b in station.rack.bays)
     flow.close()
     assert flow.diverted > 20
@@ -184,15 +186,17 @@ def test_no_truck_of_a_fleet_gets_lost_between_stations() -> None:
     for day in range(1, 15):
         flow.run_until(day * 86_400.0)
         found = []
-        for entry in flow.time._queue:
-            call: Any = entry[3]
-            name = getattr(call.fn, "__name__", "")
-            if name in calls:
+        feeds = {member.feed.own: member.index for member in flow.stations}
+        for call in [entry[2] for entry in flow.time._list if entry[2].ticket == entry[1]]:
+            name = getattr(getattr(call, "fn", None), "__name__", "")
+            if isinstance(call, Call) and name in calls:
+                owner: Any = getattr(call.fn, "__self__", None)
                 arrival = call.payload if name == "_on_gate" else call.payload[0]
-                found.append(named(call.fn.__self__.index, arrival.vehicle_id))
-        for station in flow.stations:
-            found += [named(station.index, t.vehicle_id) for t in station.queue]  # type: ignore[attr-defined]
-            found += [named(station.index, truck.vehicle_id) for truck in station.open.values()]
+                index = feeds[owner] if name == "_on_gate" else owner.index
+                found.append(named(index, arrival.vehicle_id))
+        for member in flow.stations:
+            found += [named(member.index, truck.vehicle_id) for truck in member.station.queue]
+            found += [named(member.index, truck.vehicle_id) for truck in member.open.values()]
         assert len(found) == len(set(found)) == 50
     assert flow.diverted > 20
 
@@ -263,21 +267,19 @@ def test_the_wait_shown_to_drivers_is_on_average_the_wait_they_find() -> None:
     station = flow.stations[0]
     shown: dict[str, float] = {}
     pairs: list[tuple[float, float]] = []
-    note = station._note
 
     def receive(arrival: Arrival) -> None:
         wait_s = station.expected_wait_s(arrival, 0.0)
-        truck = station._truck(arrival)
+        truck = station.station.trucks.truck_of(arrival)
         shown[truck.swap_id] = wait_s
-        station.arrive(truck)
+        station.station.arrive(truck)
 
-    def compare(at_s: float, event: str, truck: Any) -> None:
-        note(at_s, event, truck)
+    def compare(at_s: float, event: str, truck: StudyTruck) -> None:
         if event == "dispatched":
             pairs.append((shown[truck.swap_id], at_s - truck.at_s))
 
     station.receive = receive  # type: ignore[method-assign]
-    station.on_event = compare
+    station.station.listeners.append(compare)
     flow.run_until(25 * 86_400.0)
     told, found = np.array(pairs).T / 60
     assert found.mean() > 5

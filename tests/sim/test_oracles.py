@@ -17,13 +17,12 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-import sim.study.bays
-import sim.study.swaps
+import sim.study.layout
+from battery_bms.pack import Curve
 from sim.network.file import build_network, parse_network
 from sim.network.network import simulate_network_once
 from sim.scenario.file import EquipmentSection, Scenario
 from sim.scenario.load import parse_scenario
-from sim.study.curve import KindCurve
 from sim.study.study import RunResult, simulate_once
 from sim.study.swap_times import SwapPlan, swap_plan
 from swap.station.sequence.recipe import load_recipe
@@ -280,16 +279,16 @@ def test_the_engine_agrees(oracle: Oracle, tmp_path: Path) -> None:
 def charging_at(share: float) -> Iterator[None]:
     """Charge at this share of the right speed."""
 
-    class Wrong(KindCurve):
+    class Wrong(Curve):
         __slots__ = ()
 
-        def __init__(self, spec: Any) -> None:
-            super().__init__(spec)
+        def __init__(self, spec: Any, soh_pct: float) -> None:
+            super().__init__(spec, soh_pct)
             self.per_s *= share
             self.decay_per_s *= share
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sim.study.bays, "KindCurve", Wrong)
+        patch.setattr(sim.study.layout, "curve_of", Wrong)
         yield
 
 
@@ -303,7 +302,7 @@ def slow_lane() -> Iterator[None]:
         return SwapPlan(plan.nominal_s * 1.04, plan.moves)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sim.study.swaps, "swap_plan", wrong)
+        patch.setattr(sim.study.layout, "swap_plan", wrong)
         yield
 
 

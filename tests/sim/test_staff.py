@@ -11,9 +11,10 @@ import pytest
 from scheduler.types import PackState
 from sim.scenario.file import Scenario
 from sim.scenario.load import parse_scenario
+from sim.study import failures as study_failures
 from sim.study.design import Design, capital_parts
-from sim.study.station import StationFlow
 from sim.study.study import simulate_once
+from sim.study.swap_truck import scenario_station
 from sim.world.staff import StaffHours
 from swap.config.loading import ConfigError
 from tests.support.sim.study import plain_scenario, scenario, scenario_data
@@ -35,15 +36,15 @@ def recorded(folder: Path, at_h: list[float], **over: Any) -> Scenario:
 
 
 def starts_h(made: Scenario, days: float = 1.0) -> list[float]:
-    flow = StationFlow(made, 1)
-    flow.time.run_until(days * DAY_S)
+    flow = scenario_station(made, 1)
+    flow.run_until(days * DAY_S)
     return [(at_s + wait_s) / HOUR_S for at_s, wait_s in zip(flow.arrival_s, flow.waits, strict=True)]
 
 
 def test_a_truck_at_night_waits_for_the_shift(tmp_path: Path) -> None:
     made = recorded(tmp_path, [3.0, 19 + 59 / 60, 20.0], staff={"shifts": [DAY_SHIFT]})
-    flow = StationFlow(made, 1)
-    flow.time.run_until(20 * HOUR_S + 301)
+    flow = scenario_station(made, 1)
+    flow.run_until(20 * HOUR_S + 301)
     # Called at 19:59, ends at 20:04 though nobody is there any more; the one of 20:00 stays.
     assert flow.started == 2
     assert all(lane.open_swap_id is None for lane in flow.lanes)
@@ -59,8 +60,8 @@ def test_an_unattended_lane_is_no_free_lane(tmp_path: Path) -> None:
         staff={"shifts": [DAY_SHIFT]},
         equipment={"packs": {"lfp-282": 1}, "transformer_kva": 282, "spare_bays": 1},
     )
-    flow = StationFlow(made, 1)
-    flow.time.run_until(8 * HOUR_S)
+    flow = scenario_station(made, 1)
+    flow.run_until(8 * HOUR_S)
     assert flow.stockouts == 0
 
 
@@ -77,9 +78,9 @@ def test_impatient_trucks_are_lost_while_nobody_is_there() -> None:
 
 def test_charging_goes_on_without_people(tmp_path: Path) -> None:
     made = recorded(tmp_path, [19.9], staff={"shifts": [DAY_SHIFT]})
-    flow = StationFlow(made, 1)
-    flow.time.run_until(22 * HOUR_S)
-    assert flow.rack.charged == 8
+    flow = scenario_station(made, 1)
+    flow.run_until(22 * HOUR_S)
+    assert len(flow.rack.charged) == 8
 
 
 @pytest.mark.parametrize(
@@ -121,6 +122,9 @@ def test_overlapping_shifts_add_up() -> None:
 class Fixed(Random):
     """In place of a stream: every time is its mean, everything that can happen does."""
 
+    def __init__(self, *seed: object) -> None:
+        super().__init__(1)
+
     def random(self) -> float:
         return 0.0
 
@@ -128,15 +132,15 @@ class Fixed(Random):
         return 1 / rate
 
 
-def test_a_repair_begins_when_somebody_is_there() -> None:
+def test_a_repair_begins_when_somebody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A robot that fails at 3 h needs 2 h: ready at 10 h. A charger that fails then needs 12 h: ready at 20 h."""
-    failures = {"robot_mtbf_h": 1e7, "robot_repair_h": 2, "charger_mtbf_h": 1e7, "charger_repair_h": 12}
-    flow = StationFlow(scenario(failures=failures, staff={"shifts": [DAY_SHIFT]}), 1)
+    failures = {"robot_mtbf_h": 3, "robot_repair_h": 2, "charger_mtbf_h": 3, "charger_repair_h": 12}
+    monkeypatch.setattr(study_failures, "stream", Fixed)
+    monkeypatch.setattr(study_failures, "Random", Fixed)
+    flow = scenario_station(scenario(failures=failures, staff={"shifts": [DAY_SHIFT]}), 1)
     lane, bay = flow.lanes[0], flow.rack.bays[0]
-    flow.time.at(3 * HOUR_S, flow._on_robot, (lane, Fixed()))
-    flow.time.at(3 * HOUR_S, flow._on_charger, (bay, Fixed(), -1))
     for hour, robot, charger in ((3.0, False, False), (9.99, False, False), (10.01, True, False), (20.01, True, True)):
-        flow.time.run_until(hour * HOUR_S + 1)
+        flow.run_until(hour * HOUR_S + 1)
         assert (lane.ready, bay.charger_ok) == (robot, charger)
 
 
@@ -148,10 +152,10 @@ def test_an_inspection_begins_when_somebody_is_there(tmp_path: Path) -> None:
         staff={"shifts": [DAY_SHIFT]},
         failures={"pack_fault_share": 0.5, "pack_inspection_h": 2},
     )
-    flow = StationFlow(made, 1)
+    flow = scenario_station(made, 1)
     flow._faults = Fixed()
     for hour, seen in ((20.1, True), (33.99, True), (34.01, False)):
-        flow.time.run_until(hour * HOUR_S)
+        flow.run_until(hour * HOUR_S)
         assert any(b.pack is not None and b.pack.state is PackState.QUARANTINED for b in flow.rack.bays) is seen
 
 

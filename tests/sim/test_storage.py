@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from sim.scenario.file import Scenario
 from sim.scenario.load import parse_scenario
-from sim.study.engine import Call
-from sim.study.station import StationFlow
+from sim.study.agenda import Call
+from sim.study.station import Station
 from sim.study.study import RunResult, read_run, simulate_once
-from sim.study.view import PackNow
+from sim.study.swap_truck import scenario_station
 from sim.world.world import World
 from swap.config.loading import ConfigError
 from tests.support.sim.study import plain_scenario, scenario, scenario_data
@@ -57,28 +57,28 @@ def quiet(folder: Path | None = None, **over: Any) -> Scenario:
     return parse_scenario(scenario_data(**plain) | sections | over, folder=folder)
 
 
-def run_for(made: Scenario, days: float) -> tuple[StationFlow, RunResult]:
-    flow = StationFlow(made, 1)
-    flow.time.run_until(days * DAY_S)
+def run_for(made: Scenario, days: float) -> tuple[Station, RunResult]:
+    flow = scenario_station(made, 1)
+    flow.run_until(days * DAY_S)
     flow.close()
     return flow, read_run(flow, made, 1, 0, days, 0.0)
 
 
-def put_empty(flow: StationFlow, count: int, at_s: float) -> None:
+def put_empty(flow: Station, count: int, at_s: float) -> None:
     """Empty packs come into free bays at an instant."""
 
     def place(call: Call) -> None:
-        flow.accumulate()
+        flow.before_change()
         free = [bay for bay in flow.rack.bays if bay.pack is None]
         for number, bay in enumerate(free[:count]):
-            flow.rack.place(bay, PackNow(f"spent-{number}", "lfp-282", flow.specs["lfp-282"], 0.0, 20.0))
+            flow.rack.place(bay, flow.kinds.pack(f"spent-{number}", "lfp-282", 0.0, 20.0))
 
     flow.time.at(at_s, place)
 
 
-def stored_at(flow: StationFlow, at_s: float) -> float:
+def stored_at(flow: Station, at_s: float) -> float:
     assert flow.storage is not None
-    flow.time.run_until(at_s)
+    flow.run_until(at_s)
     flow.storage.settle()
     return flow.storage.energy_kwh
 
@@ -105,7 +105,7 @@ def test_two_prices_and_a_flat_load(tmp_path: Path) -> None:
         "energy_yuan_per_day"
     ] == pytest.approx(without, abs=1e-6)
     # The hours in which it gets full and empty, to the second.
-    flow = StationFlow(quiet(tmp_path, storage=storage, equipment={"base_load_kw": 300}), 1)
+    flow = scenario_station(quiet(tmp_path, storage=storage, equipment={"base_load_kw": 300}), 1)
     assert stored_at(flow, 9 * HOUR_S - 1) == pytest.approx(810 - 90 / 3600, abs=1e-9)
     assert stored_at(flow, 9 * HOUR_S) == pytest.approx(810, abs=1e-9)
     assert stored_at(flow, 10 * HOUR_S) == pytest.approx(810, abs=1e-9)
@@ -133,9 +133,9 @@ def test_sun_is_used_only_while_something_draws_it(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(World, "_pv_kw", square)
     made = quiet(pv={"peak_kw": 200})
-    flow = StationFlow(made, 1)
+    flow = scenario_station(made, 1)
     put_empty(flow, 1, 10.5 * HOUR_S)
-    flow.time.run_until(DAY_S)
+    flow.run_until(DAY_S)
     flow.close()
     means = read_run(flow, made, 1, 0, 1.0, 0.0).means
     assert means["charged_kwh_per_day"] == pytest.approx(282, abs=1e-6)
@@ -162,7 +162,7 @@ def test_sun_is_shifted_into_the_afternoon(monkeypatch: pytest.MonkeyPatch) -> N
     assert run.means["pv_self_use_share"] == pytest.approx(0.6, abs=1e-9)
     assert run.means["import_kwh_per_day"] == pytest.approx(2200 - 324, abs=1e-6)
     assert run.means["storage_saved_yuan_per_day"] == pytest.approx(324 * 0.6, abs=1e-6)
-    flow = StationFlow(made, 1)
+    flow = scenario_station(made, 1)
     assert stored_at(flow, 11.6 * HOUR_S - 1) < 360 - 0.06
     assert stored_at(flow, 11.6 * HOUR_S) == pytest.approx(360, abs=1e-6)
     assert stored_at(flow, 15.24 * HOUR_S - 1) > 0.03
@@ -184,14 +184,14 @@ def test_a_transformer_too_small_for_two_packs(
     energy_kwh: float, ready_h: tuple[float, float], full_h: float | None
 ) -> None:
     storage = {"energy_kwh": energy_kwh, "power_kw": 282, "efficiency": 1.0, "reserve_share": 1.0}
-    flow = StationFlow(quiet(storage=storage, equipment={"transformer_kva": 282}), 1)
+    flow = scenario_station(quiet(storage=storage, equipment={"transformer_kva": 282}), 1)
     put_empty(flow, 2, 3 * HOUR_S)
     assert stored_at(flow, 3 * HOUR_S) == pytest.approx(energy_kwh)
     for instant_h in sorted(set(ready_h)):
-        flow.time.run_until(instant_h * HOUR_S - 1)
-        assert flow.rack.charged == 8 + sum(at_h < instant_h for at_h in ready_h)
-        flow.time.run_until(instant_h * HOUR_S + 1)
-        assert flow.rack.charged == 8 + sum(at_h <= instant_h for at_h in ready_h)
+        flow.run_until(instant_h * HOUR_S - 1)
+        assert len(flow.rack.charged) == 8 + sum(at_h < instant_h for at_h in ready_h)
+        flow.run_until(instant_h * HOUR_S + 1)
+        assert len(flow.rack.charged) == 8 + sum(at_h <= instant_h for at_h in ready_h)
     if full_h is not None:
         assert stored_at(flow, full_h * HOUR_S - 1) < energy_kwh - 0.07
         assert stored_at(flow, full_h * HOUR_S) == pytest.approx(energy_kwh, abs=1e-6)
@@ -201,7 +201,7 @@ def test_a_demand_response_event_is_ridden_through() -> None:
     """100 kW allowed from 18.25 h for 1.5 h, 282 kW wanted: 182 kW x 1.5 h = 273 kWh come from the storage."""
     storage = {"energy_kwh": 400, "power_kw": 200, "efficiency": 1.0, "reserve_share": 1.0}
     event = {"from_hour": 18.25, "hours": 1.5, "limit_kw": 100}
-    flow = StationFlow(quiet(storage=storage, dr_events=[event]), 1)
+    flow = scenario_station(quiet(storage=storage, dr_events=[event]), 1)
     for hour in (18.0, 19.0):
         put_empty(flow, 1, hour * HOUR_S)
     assert stored_at(flow, 18.25 * HOUR_S) == pytest.approx(400)
@@ -209,8 +209,8 @@ def test_a_demand_response_event_is_ridden_through() -> None:
     assert flow.storage is not None
     assert flow.storage.import_kw() == pytest.approx(100)
     assert stored_at(flow, 19.75 * HOUR_S) == pytest.approx(400 - 273, abs=1e-6)
-    flow.time.run_until(20 * HOUR_S + 1)
-    assert flow.rack.charged == 10  # both in an hour each, as if nothing had been asked
+    flow.run_until(20 * HOUR_S + 1)
+    assert len(flow.rack.charged) == 10  # both in an hour each, as if nothing had been asked
 
 
 def test_the_load_of_a_taper_is_followed(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_the_load_of_a_taper_is_followed(tmp_path: Path) -> None:
     storage = {"energy_kwh": 1000, "power_kw": 500, "efficiency": 1.0, "reserve_share": 0}
     charging = {"tariff_aware": False, "offer_soc_pct": 90, "target_soc_pct": 95, "min_setpoint_kw": 0}
     made = quiet(tmp_path, storage=storage, pack_kinds=[kind], charging=charging)
-    flow = StationFlow(made, 1)
+    flow = scenario_station(made, 1)
     put_empty(flow, 1, 12 * HOUR_S)
     assert flow.storage is not None
     decisions = 0
@@ -277,14 +277,14 @@ def made_up(seed: int) -> Scenario:
 @given(seed=st.integers(0, 10**6))
 def test_energy_balances_and_no_limit_is_passed(seed: int) -> None:
     made = made_up(seed)
-    flow = StationFlow(made, seed)
+    flow = scenario_station(made, seed)
     storage, section = flow.storage, made.storage
     assert storage is not None
     draw = random.Random(seed)
     at_s = 0.0
     while at_s < 2 * DAY_S:
         at_s += draw.expovariate(1 / 600)
-        flow.time.run_until(at_s)
+        flow.run_until(at_s)
         storage.settle()
         limits = flow._now.limits
         limit_kw = min(limits.grid_limit_kw, limits.grid_limit_kw if limits.dr_limit_kw is None else limits.dr_limit_kw)

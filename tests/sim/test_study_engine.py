@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import fields
 from math import inf, nextafter
 
 import pytest
@@ -9,38 +8,28 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from battery_bms.pack import PackSpec, advance_energy, time_to_soc_s
-from scheduler.charging import plan_charging
-from scheduler.queueing import next_dispatch
-from scheduler.types import BayView, LaneView, PackState, PackView, QueueEntry, StationView
+from battery_bms.pack import Charge, Curve, PackSpec, advance_energy, time_to_soc_s
+from scheduler.charging import share_power
+from scheduler.choice import count_spare
+from scheduler.queueing import call_next
+from scheduler.rows import BayRow
+from scheduler.types import Limit, PackState
 from sim.scenario.file import Scenario
 from sim.scenario.site import StorageSection
 from sim.sizing.screening import fifo_starts, trace_of
-from sim.study.counted_racks import FixedPowerRack
-from sim.study.curve import Charge, KindCurve
-from sim.study.engine import Call, Flow, FlowRules, StudyTime, Truck
+from sim.study.agenda import Agenda, Call
+from sim.study.clock import processes
+from sim.study.layout import Kinds
 from sim.study.parallel import workers
-from sim.study.station import StationFlow
+from sim.study.station import Station
 from sim.study.study import run_study, simulate_once
-from sim.study.view import BayNow, LaneNow, PackNow, StationNow, StationTruck
+from sim.study.swap_truck import scenario_station
+from sim.validation.counted_racks import FixedPowerRack
+from sim.validation.flow import Flow, FlowRules, Truck
 from tests.support.sim.study import plain_scenario, scenario, yangquan
 
 ACTIVE = (PackState.WAITING, PackState.CHARGING, PackState.READY)
 SPEC = PackSpec(rated_kwh=282, max_charge_kw=282)
-
-
-@pytest.mark.parametrize(
-    ("now", "view"),
-    [
-        (PackNow, PackView),
-        (BayNow, BayView),
-        (LaneNow, LaneView),
-        (StationTruck, QueueEntry),
-        (StationNow, StationView),
-    ],
-)
-def test_the_present_state_has_every_field_of_the_view(now: type, view: type) -> None:
-    assert [field.name for field in fields(view) if not hasattr(now, field.name)] == []
 
 
 @pytest.mark.parametrize("power_kw", [0.5, 60.0, 84.6, 150.0, 240.0, 282.0, 400.0])
@@ -48,13 +37,18 @@ def test_the_present_state_has_every_field_of_the_view(now: type, view: type) ->
 @pytest.mark.parametrize("spec", [SPEC, PackSpec(282, 282, taper_from_soc_pct=100.0, taper_end_share=1.0)])
 def test_a_charge_follows_the_pack_model(power_kw: float, from_pct: float, spec: PackSpec) -> None:
     start_kwh = from_pct * 2.82
-    charge = Charge(KindCurve(spec), 1000.0, start_kwh, power_kw)
+    charge = Charge(Curve(spec), 1000.0, start_kwh, power_kw)
     for dt_s in (0.0, 1.0, 600.0, 2400.0, 9000.0, 90_000.0):
         energy_kwh, _ = advance_energy(spec, 100.0, start_kwh, power_kw, dt_s)
         assert charge.energy_kwh(1000 + dt_s) == pytest.approx(energy_kwh, rel=1e-9)
     for to_pct in (40.0, 79.0, 90.0, 95.0):
         expected_s = time_to_soc_s(spec, 100.0, start_kwh, power_kw, to_pct)
         assert charge.instant_of(to_pct * 2.82) - 1000 == pytest.approx(expected_s, rel=1e-9, abs=1e-9)
+
+
+def built(made: Scenario, seed: int) -> Station:
+    """The station of a scenario before its first event."""
+    return scenario_station(made, seed)
 
 
 def stressed() -> Scenario:
@@ -80,21 +74,33 @@ def stressed() -> Scenario:
     )
 
 
-def test_decisions_on_the_present_state_are_those_on_the_frozen_view() -> None:
-    flow = StationFlow(stressed(), 3)
-    asked = dispatched = 0
+def planned_anew(station: Station) -> dict[str, tuple[float, Limit]]:
+    """Power and its cause by the rule over the whole rack; what the rack has counted must be what the rule counts."""
+    rack, policy = station.rack, station.policy
+    rack.settle_all()
+    for bay in rack.bays:
+        pack = bay.content
+        if pack is not None:
+            allowed_kw = pack.curve.allowed_kw(pack.energy_kwh)
+            cold = not pack.kind.temp_min_c <= pack.temp_max_c <= pack.kind.temp_max_c
+            pack.max_charge_kw = 0.0 if cold else allowed_kw
+    counted = [kind.spare for kind in rack.kinds.values()]
+    count_spare(rack.kinds.values(), rack.bays, station.line.trucks, policy)
+    assert [kind.spare for kind in rack.kinds.values()] == counted
+    share_power(list[BayRow](rack.bays), policy, rack.budget_kw, Limit.GRID, rack.guide)
+    return {bay.bay_id: (bay.setpoint_kw, bay.limited_by) for bay in rack.bays}
+
+
+def test_no_truck_that_could_be_called_is_left_waiting() -> None:
+    station = built(stressed(), 3)
+    waited = 0
     for instant in range(300, 3 * 86_400, 300):
-        flow.time.run_until(float(instant))
-        frozen = flow.view.frozen()
-        assert plan_charging(flow.view, flow.policy, flow.specs, flow.rack.slices) == plan_charging(
-            frozen, flow.policy, flow.specs, flow.rack.slices
-        )
-        found = next_dispatch(frozen, flow.policy)
-        assert next_dispatch(flow.view, flow.policy) == found
-        asked += bool(flow.queue)
-        dispatched += found is not None
-    assert asked > 100
-    assert dispatched == 0, "a truck that could be called was left waiting"
+        station.run_until(float(instant))
+        station.rack.settle_all()
+        line, bays = station.line, list[BayRow](station.rack.bays)
+        assert call_next(line.trucks, station.lanes, bays, bays, [], station.policy) is None
+        waited += bool(line.trucks)
+    assert waited > 100
 
 
 @pytest.mark.parametrize("which", ["stressed", "storage", "yangquan", "switched"])
@@ -107,44 +113,37 @@ def test_powers_are_those_that_the_live_decision_gives(which: str) -> None:
         "yangquan": yangquan(),
         "switched": scenario_with_modules(5),
     }
-    flow = StationFlow(made[which], 1)
-    rack = flow.rack
+    station = built(made[which], 1)
+    rack = station.rack
     compared = short = 0
     for instant in range(130, 5 * 86_400, 613):
-        flow.time.run_until(float(instant))
-        rack.settle_all()
-        for bay in rack.bays:
-            if bay.pack is not None:
-                spec = bay.pack.spec
-                allowed_kw = rack.curves[bay.pack.kind].allowed_kw(bay.pack.energy_kwh)
-                cold = not spec.charge_temp_min_c <= bay.pack.temp_max_c <= spec.charge_temp_max_c
-                bay.pack.max_charge_kw = 0.0 if cold else allowed_kw
-        view = flow.view.frozen()
-        plan = plan_charging(view, flow.policy, flow.specs, rack.slices)
+        station.run_until(float(instant))
+        plan = planned_anew(station)
+        limits = rack.limits
         in_force = {
-            bay.bay_id: min(bay.power_kw, bay.pack.max_charge_kw)
+            bay.bay_id: min(bay.power_kw, bay.content.max_charge_kw)
             for bay in rack.bays
-            if bay.pack is not None and bay.pack.state in ACTIVE
+            if bay.content is not None and bay.content.state in ACTIVE
         }
         budget_kw = (
-            min(view.limits.grid_limit_kw, 1e9 if view.limits.dr_limit_kw is None else view.limits.dr_limit_kw)
-            - view.limits.base_load_kw
-            + view.limits.storage_kw
+            min(limits.grid_limit_kw, 1e9 if limits.dr_limit_kw is None else limits.dr_limit_kw)
+            - limits.base_load_kw
+            + limits.storage_kw
         )
         assert sum(in_force.values()) <= budget_kw + 1e-6
-        limited = any(plan[bay_id].limited_by in ("grid", "demand_response", "rack") for bay_id in in_force)
+        limited = any(plan[bay_id][1] is Limit.GRID for bay_id in in_force)
         short += limited
         if limited:
             # Power that a taper set free is handed on in steps.
-            wanted_kw = sum(plan[bay_id].power_kw for bay_id in in_force)
+            wanted_kw = sum(plan[bay_id][0] for bay_id in in_force)
             assert sum(in_force.values()) >= wanted_kw - len(in_force) * rack.replan_kw - 1e-6
             continue
         for bay_id, power_kw in in_force.items():
-            pack = rack.by_id[bay_id].pack
+            pack = rack.by_id[bay_id].content
             assert pack is not None
-            if not pack.temp_safe and abs(plan[bay_id].power_kw - power_kw) > 1e-6:
+            if not pack.temp_safe and abs(plan[bay_id][0] - power_kw) > 1e-6:
                 continue  # at a temperature limit, which is looked at once a minute
-            assert power_kw == pytest.approx(plan[bay_id].power_kw, abs=1e-6), (instant, bay_id, plan[bay_id])
+            assert power_kw == pytest.approx(plan[bay_id][0], abs=1e-6), (instant, bay_id, plan[bay_id])
             compared += 1
     assert compared > 500
     assert (short > 20) == (which in ("stressed", "storage"))
@@ -175,26 +174,22 @@ def test_no_event_leaves_out_a_plan_that_would_change_anything(
         charging={"reserve_ready": reserve_ready, "sharing": sharing},
         failures={"charger_mtbf_h": 30, "pack_fault_share": 0.05, "pack_inspection_h": 2},
     )
-    flow = StationFlow(read, seed)
-    time, rack = flow.time, flow.rack
+    station = built(read, seed)
+    time, rack = station.time, station.rack
     time.run_until(seed % 12 * 3600.0)
     for _ in range(80):
-        plans, until_s = rack.plans, time.env.peek()
+        plans, until_s = rack.plans, time.next_s
         time.run_until(nextafter(until_s, inf))
         planned = rack.plans > plans
         assert rack.plans - plans <= 12, "a few for each event, not one for each bay"
-        rack.settle_all()
-        for bay in rack.bays:
-            if bay.pack is not None:
-                bay.pack.max_charge_kw = rack.curves[bay.pack.kind].allowed_kw(bay.pack.energy_kwh)
-        anew = plan_charging(flow.view.frozen(), flow.policy, flow.specs, rack.slices)
+        anew = planned_anew(station)
         # What tapers give back while power is short is handed on in steps, by a plan of its own.
         in_taper = sum(bay.charge is not None and bay.charge.from_s + bay.charge.knee_s < time.now for bay in rack.bays)
-        step_kw = in_taper * rack.replan_kw if rack._short and not planned else 0.0
+        step_kw = in_taper * rack.replan_kw if rack.short and not planned else 0.0
         for bay in rack.bays:
-            if bay.pack is not None and bay.pack.state in ACTIVE:
-                in_force_kw = min(bay.power_kw, bay.pack.max_charge_kw)
-                assert in_force_kw == pytest.approx(anew[bay.bay_id].power_kw, abs=step_kw + 1e-5), (until_s, bay)
+            if bay.content is not None and bay.content.state in ACTIVE:
+                in_force_kw = min(bay.power_kw, bay.content.max_charge_kw)
+                assert in_force_kw == pytest.approx(anew[bay.bay_id][0], abs=step_kw + 1e-5), (until_s, bay)
 
 
 def scenario_with_modules(modules: int) -> Scenario:
@@ -205,37 +200,36 @@ def scenario_with_modules(modules: int) -> Scenario:
 
 
 def test_no_more_packs_are_charged_than_there_are_modules() -> None:
-    flow = StationFlow(scenario_with_modules(5), 1)
+    flow = built(scenario_with_modules(5), 1)
     most = 0
     for instant in range(100, 4 * 86_400, 457):
-        flow.time.run_until(float(instant))
+        flow.run_until(float(instant))
         most = max(most, flow.rack.active)
     assert most == 5
 
 
 @pytest.mark.parametrize("made", [stressed, yangquan])
 def test_use_of_the_chargers_is_added_up_over_every_change(made: Callable[[], Scenario]) -> None:
-    flow = StationFlow(made().with_equipment(transformer_kva=1250.0), 1)
+    flow = built(made().with_equipment(transformer_kva=1250.0), 1)
     time, rack = flow.time, flow.rack
     time.run_until(3600.0)
     flow.reset()
     charger_s = 0.0
     while time.now < 86_400:
         before_s, active = time.now, rack.active
-        time.run_until(nextafter(time.env.peek(), inf))
+        time.run_until(nextafter(time.next_s, inf))
         charger_s += active * (time.now - before_s)
         assert rack.active_area == pytest.approx(charger_s, rel=1e-9, abs=1e-6)
 
 
 def test_a_pack_that_is_set_aside_leaves_its_module_to_the_next() -> None:
-    flow = StationFlow(scenario_with_modules(1), 1)
+    flow = built(scenario_with_modules(1), 1)
     rack = flow.rack
     first, second = rack.bays[:2]
     for bay in (first, second):
         pack = rack.pick(bay)
         pack.set_energy(100.0)
-        rack.ready_by_kind[pack.kind] -= 1
-        rack.charged -= 1
+        rack.charged.remove(bay)
         rack.place(bay, pack)
     assert (first.power_kw, second.power_kw) == (240, 0)
     rack.set_aside(first, 24.0)
@@ -244,13 +238,13 @@ def test_a_pack_that_is_set_aside_leaves_its_module_to_the_next() -> None:
 
 
 def test_packs_and_bays_are_conserved() -> None:
-    flow = StationFlow(stressed(), 2)
+    flow = built(stressed(), 2)
     for instant in range(0, 4 * 86_400, 701):
-        flow.time.run_until(float(instant))
+        flow.run_until(float(instant))
         rack = flow.rack
         in_rack = [bay.pack for bay in rack.bays if bay.pack is not None]
         assert len({id(pack) for pack in in_rack}) == len(in_rack)
-        assert rack.charged == sum(pack.state is PackState.READY for pack in in_rack)
+        assert len(rack.charged) == sum(pack.state is PackState.READY for pack in in_rack)
         assert rack.empty == sum(bay.pack is None and bay.reserved_by is None for bay in rack.bays)
         assert rack.active == sum(bay.power_kw > 0 for bay in rack.bays)
         # 9 packs belong to the rack; swaps under way have one in the robot's hand or one too many in the rack.
@@ -261,8 +255,8 @@ def test_packs_and_bays_are_conserved() -> None:
 
 
 def test_energy_drawn_is_energy_stored() -> None:
-    flow = StationFlow(yangquan(), 1)
-    flow.time.run_until(10 * 86_400.0)
+    flow = built(yangquan(), 1)
+    flow.run_until(10 * 86_400.0)
     flow.close()
     rack = flow.rack
     in_rack = [bay.pack.energy_kwh for bay in rack.bays if bay.pack is not None]
@@ -278,17 +272,17 @@ def test_a_charger_may_fail_at_a_pack_that_is_promised() -> None:
         failures={"charger_mtbf_h": 5},
         climate={"mean_c_by_month": [-10.0] * 12, "swing_c": 8, "rack_min_c": 2, "pack_min_c": -4},
     )
-    flow = StationFlow(cold, 0)
-    flow.time.run_until(6 * 86_400.0)
-    assert all(bay.call is None for bay in flow.rack.bays if bay.pack is None)
+    flow = built(cold, 0)
+    flow.run_until(6 * 86_400.0)
+    assert not any(bay.next is not None and bay.next.waits for bay in flow.rack.bays if bay.pack is None)
     assert flow.started > 150
 
 
 def test_a_seed_means_the_same_on_any_number_of_processes() -> None:
     read = scenario()
     found = []
-    for processes in (1, 2, 3):
-        with workers(processes) as pool:
+    for count in (1, 2, 3):
+        with workers(count) as pool:
             found.append(run_study(read, pool, days=2, replications=4, warmup_days=0.5))
     means = [[dict(run.means) for run in result.runs] for result in found]
     assert means[0] == means[1] == means[2]
@@ -310,7 +304,7 @@ def test_the_recursion_is_the_engine_truck_by_truck(lanes: int, packs: int, char
     assert trace.charge_s == pytest.approx(charge_s)
     starts = fifo_starts(at_s, trace.swap_s, charge_s, lanes=lanes, packs=packs, chargers=chargers)
 
-    time = StudyTime()
+    time = Agenda()
     rack = FixedPowerRack(time, packs, chargers)
     trucks = (Truck(at, 3600.0, 300.0) for at in at_s)
     rack.flow = flow = Flow(time, rack, FlowRules(lanes=lanes), trucks)
@@ -320,8 +314,8 @@ def test_the_recursion_is_the_engine_truck_by_truck(lanes: int, packs: int, char
     assert len(engine) >= len(starts) - 20
     assert engine == pytest.approx(starts[: len(engine)], abs=1e-9)
 
-    whole = StationFlow(read, 1)
-    whole.time.run_until(30 * 86_400.0)
+    whole = built(read, 1)
+    whole.run_until(30 * 86_400.0)
     station = [at + wait for at, wait in zip(whole.arrival_s, whole.waits, strict=True)]
     store = trace.store_share
     starts = fifo_starts(at_s, trace.swap_s, charge_s, lanes=lanes, packs=packs, chargers=chargers, store_share=store)
@@ -329,23 +323,49 @@ def test_the_recursion_is_the_engine_truck_by_truck(lanes: int, packs: int, char
 
 
 def test_processes_of_simpy_run_between_the_calls() -> None:
-    time, seen = StudyTime(), []
+    time, seen = Agenda(), []
+    env = processes(time)
 
-    def process() -> Generator[simpy.Event, None, None]:
-        for _ in range(3):
-            yield time.env.timeout(10)
-            seen.append(("process", time.env.now))
+    def process(every_s: float) -> Generator[simpy.Event, None, None]:
+        while True:
+            yield env.timeout(every_s)
+            assert env.now == time.now
+            seen.append(("process", env.now))
 
     def called(call: Call) -> None:
         seen.append(("call", time.now))
-        assert time.env.now == time.now
+        if time.now == 15:
+            env.process(process(3))  # counts from now, though SimPy's last event was at 10
 
-    time.env.process(process())
-    for at_s in (5.0, 15.0, 40.0):
+    env.process(process(10))
+    for at_s in (5.0, 15.0, 20.0, 21.0):
         time.at(at_s, called)
-    time.run_until(40.0)
-    assert seen == [("call", 5), ("process", 10), ("call", 15), ("process", 20), ("process", 30)]
-    assert time.now == time.env.now == 40.0
+    time.run_until(22.0)
+    assert seen == [
+        ("call", 5),
+        ("process", 10),
+        ("call", 15),
+        ("process", 18),
+        ("call", 20),  # of one instant the agenda's come first
+        ("process", 20),
+        ("call", 21),
+        ("process", 21),
+    ]
+    assert time.now == 22.0
+    assert time.next_s == 24.0
+
+
+def test_an_event_put_anew_happens_once_and_one_that_is_dropped_never() -> None:
+    time, seen = Agenda(), []
+    again, dropped = (Call(lambda call: seen.append((time.now, call.payload)), name) for name in ("again", "dropped"))
+    time.put(5.0, again)
+    time.put(4.0, dropped)
+    time.put(7.0, again)
+    dropped.drop()
+    assert time.next_s == 7.0
+    time.run_until(10.0)
+    assert seen == [(7.0, "again")]
+    assert not again.waits
 
 
 def test_trucks_lose_patience_drive_on_and_find_no_place() -> None:
@@ -364,10 +384,10 @@ def test_trucks_of_a_fleet_come_back_only_after_their_swap() -> None:
     trips = {"km_loaded": 20, "km_empty": 20, "kwh_per_km_loaded": 2.3, "kwh_per_km_empty": 1.1}
     fleet = {"id": "f1", "model": "tractor", "vehicles": 40, "trips": trips}
     read = scenario(demand={"mode": "fleet"}, fleets=[fleet])
-    flow = StationFlow(read, 1)
+    flow = built(read, 1)
     for instant in range(0, 4 * 86_400, 1800):
-        flow.time.run_until(float(instant))
-        here = [truck.vehicle_id for truck in flow.queue if isinstance(truck, StationTruck)]
+        flow.run_until(float(instant))
+        here = [truck.vehicle_id for truck in flow.queue]
         assert len(here) == len(set(here))
     run = simulate_once(read, 1, days=5)
     assert 3 < run.means["swaps_per_day"] / 40 < 7
@@ -398,8 +418,8 @@ def test_two_packs_a_truck_and_two_kinds() -> None:
         demand={"trucks_per_hour_by_hour": [3.0] * 24, "follows_cold": False},
         equipment={"packs": {"lfp-282": 6, "lfp-350": 8}, "spare_bays": 3, "charger_kw": 240, "transformer_kva": 4000},
     )
-    flow = StationFlow(read, 1)
-    flow.time.run_until(5 * 86_400.0)
+    flow = built(read, 1)
+    flow.run_until(5 * 86_400.0)
     assert flow.started > 250
     assert len(flow.queue) < 20
 
@@ -420,3 +440,17 @@ def test_a_large_rack_that_is_drained_has_saved_nothing() -> None:
     drained_paid, drained_cost = day(60, 150)
     assert drained_paid < 0.5 * small_paid
     assert drained_cost == pytest.approx(small_cost, rel=0.04)
+
+
+def test_aged_packs_hold_and_take_less() -> None:
+    """A truck that comes as empty in per cent takes 80 % of the energy, and its charge takes 80 % of the time."""
+    equipment = {"packs": {"lfp-282": 12}, "charger_kw": 240, "transformer_kva": 4000}
+    new, aged = (simulate_once(scenario(equipment=equipment | {"soh_pct": soh}), 1, days=5) for soh in (100, 80))
+    assert aged.means["kwh_per_swap"] == pytest.approx(0.8 * new.means["kwh_per_swap"], rel=0.01)
+    assert aged.means["charger_utilisation"] == pytest.approx(0.8 * new.means["charger_utilisation"], rel=0.03)
+
+
+@pytest.mark.parametrize(("soc_pct", "soh_pct", "temp_c"), [(101, 100, 20), (-1, 100, 20), (50, 0, 20), (50, 100, inf)])
+def test_a_pack_that_cannot_be_is_refused(soc_pct: float, soh_pct: float, temp_c: float) -> None:
+    with pytest.raises(ValueError, match="P1"):
+        Kinds(scenario()).pack("P1", "lfp-282", soc_pct, temp_c, soh_pct)

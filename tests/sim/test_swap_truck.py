@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from sim.scenario.file import Scenario
+from sim.study.rows import StudyBay
+from sim.study.station import Station
 from sim.study.study import simulate_once
-from sim.study.swap_truck import SwapTruckFlow
+from sim.study.swap_truck import SwapTrucks, scenario_station
 from swap.config.loading import ConfigError
 from tests.support.sim.study import scenario
 
@@ -56,12 +58,23 @@ def mobile(packs: int = 60, lanes: int = 1, per_hour: float = 40.0, **truck: Any
     )
 
 
-def packs_here(flow: SwapTruckFlow) -> int:
+def built(made: Scenario, seed: int) -> tuple[Station, SwapTrucks]:
+    station = scenario_station(made, seed)
+    assert isinstance(station.lane_task, SwapTrucks)
+    return station, station.lane_task
+
+
+def all_bays(station: Station) -> list[StudyBay]:
+    """Those of the rack and those on board."""
+    return list(station.rack.by_id.values())
+
+
+def packs_here(station: Station) -> int:
     """Packs in rack and on board, without those that came from a vehicle still in its swap."""
-    lanes = {lane.open_swap_id for lane in flow.lanes}
+    lanes = {lane.open_swap_id for lane in station.lanes}
     return sum(
         bay.pack is not None and not any(bay.pack.pack_id.startswith(f"{swap}-") for swap in lanes)
-        for bay in flow.view.bays
+        for bay in all_bays(station)
     )
 
 
@@ -90,27 +103,29 @@ def test_too_few_packs_for_load_and_charge_slow_it_down() -> None:
 def test_packs_are_neither_lost_nor_made() -> None:
     base = mobile(packs=20, lanes=2, per_hour=10.0)
     failures = base.failures.model_copy(update={"robot_mtbf_h": 8.0, "pack_fault_share": 0.05})
-    flow = SwapTruckFlow(base.model_copy(update={"failures": failures}), 4)
+    flow, trucks = built(base.model_copy(update={"failures": failures}), 4)
     for hour in range(1, 24 * 10):
-        flow.time.run_until(hour * 3600.0)
-        in_lane = sum(len(bay.pack.pack_id) > 0 for bay in flow.view.bays if bay.pack is not None)
+        flow.run_until(hour * 3600.0)
+        in_lane = sum(len(bay.pack.pack_id) > 0 for bay in all_bays(flow) if bay.pack is not None)
         assert in_lane >= packs_here(flow)
         taken = 20 - packs_here(flow)
         # What is missing has been handed to a vehicle whose swap is under way.
         assert 0 <= taken <= len(flow.lanes)
-    assert flow.trips > 20
+    assert trucks.trips > 20
     assert flow.started > 1000
 
 
 def test_only_the_rack_charges() -> None:
-    flow = SwapTruckFlow(mobile(packs=20, lanes=2, per_hour=10.0), 2)
+    flow, trucks = built(mobile(packs=20, lanes=2, per_hour=10.0), 2)
     for step in range(1, 300):
-        flow.time.run_until(step * 500.0)
-        on_board = [bay for bays in flow.on_board.values() for bay in bays]
+        flow.run_until(step * 500.0)
+        on_board = [bay for bays in trucks.on_board.values() for bay in bays]
         assert all(bay.power_kw == 0 for bay in on_board)
         assert flow.free_lanes == sum(lane.open_swap_id is None for lane in flow.lanes)
-        assert flow.rack.charged == sum(bay.pack is not None and bay.pack.state == "ready" for bay in flow.view.bays)
-        free = [bay for bay in flow.view.bays if bay.pack is None and bay.reserved_by is None]
+        assert len(flow.rack.charged) == sum(
+            bay.pack is not None and bay.pack.state == "ready" for bay in all_bays(flow)
+        )
+        free = [bay for bay in all_bays(flow) if bay.pack is None and bay.reserved_by is None]
         assert flow.rack.empty == len(free)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import async_solipsism
 import pytest
@@ -13,17 +14,16 @@ from typer.testing import CliRunner
 
 from api.cli.__main__ import app
 from robotics.port import CommandCode, Location, LocationKind, RobotCommand
-from scheduler.queueing import next_dispatch
-from scheduler.types import ChargingPolicy, Dispatch, StationView
+from scheduler.queueing import Called, call_next
 from sim.live.direct import DirectMeter, DirectRack, DirectRobot
 from sim.live.virtual_station import VirtualStation
 from sim.plant.plant import Plant
 from sim.scenario.load import load_scenario
-from sim.study import station as engine_station
-from sim.study import swaps as engine_swaps
-from sim.study.engine import Call
+from sim.study import station as study_station
 from sim.study.given import StationMismatch
-from sim.study.station import StationFlow
+from sim.study.rows import StudyTruck
+from sim.study.station import Station
+from sim.study.swap_truck import scenario_station
 from sim.twin.live_side import COMPLETED, DISPATCHED, TwinEvent, step_times
 from sim.twin.twin import TwinReport, first_difference, run_twin
 from swap.commerce.bookings import check_in
@@ -88,24 +88,30 @@ def test_two_lanes_take_the_same_bays(bays: int, lanes: set[str]) -> None:
 
 def test_a_bay_given_away_too_soon_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A study that frees a bay as soon as its pack has left calls the other lane's truck too soon."""
-    original = engine_station.StationFlow._on_store
+    original = Station._store
 
-    def gives_away(flow: engine_station.StationFlow, call: Call) -> None:
-        original(flow, call)
-        truck = call.payload
-        flow._fetch(truck)
-        bay = flow.rack.by_id[truck.dispatch.packs.bay_ids[-1]]
-        if bay.reserved_by == truck.swap_id:
-            bay.reserved_by = None
-            flow.rack.empty += 1
-            flow.start_swaps()
+    def gives_away(station: Station, move: Any, truck: StudyTruck) -> None:
+        original(station, move, truck)
+        station._fetch(truck)
+        if truck.given[-1].reserved_by == truck.swap_id:
+            station.rack.release(truck.given[-1])
+            station.call_trucks()
 
-    monkeypatch.setattr(engine_station.StationFlow, "_on_store", gives_away)
+    monkeypatch.setattr(Station, "_store", gives_away)
     config = twin_station(lanes=2, bays=5, packs=4, trucks=24)
     report = run_twin(twin_scenario(config, 20), config, 0.5, seed=1)
     assert report.difference is not None
     assert report.difference.study is not None
     assert report.difference.study.detail.startswith("L2")
+
+
+def test_packs_of_any_health_are_alike() -> None:
+    """Which pack is fullest, when it is ready and what it holds depend on the health of each pack; they go round."""
+    config = twin_station(bays=5, packs=4, trucks=9, healths_pct=(100.0, 60.0, 82.5, 95.0, 71.0))
+    report = run_twin(twin_scenario(config, 14), config, 0.5, seed=1)
+    assert_same(report, 4)
+    assert report.energy_error < 1e-3
+    assert report.largest_handed_error_kwh < 0.1
 
 
 def test_in_out_works_with_a_full_rack() -> None:
@@ -139,12 +145,12 @@ def test_charging_is_held_back_alike_in_dear_hours() -> None:
 
 def test_the_study_needs_no_further_plan_in_dear_hours() -> None:
     """Whatever came last, a plan made now would switch no charger: trucks that came while the lane was busy count."""
-    flow = StationFlow(load_scenario(EXAMPLE / "scenario.toml"), seed=1)
-    flow.time.run_until(18 * 3600)
+    flow = scenario_station(load_scenario(EXAMPLE / "scenario.toml"), seed=1)
+    flow.run_until(18 * 3600)
     waited = 0
     while flow.time.now < 23.9 * 3600:
-        flow.time.run_until(flow.time.now + 20)
-        waited += bool(flow.queue) and flow.rack.dear
+        flow.run_until(flow.time.now + 20)
+        waited += bool(flow.queue) and flow.rack.guide is not None
         before = {bay.bay_id for bay in flow.rack.bays if bay.power_kw > 0}
         flow.rack.plan()
         assert before == {bay.bay_id for bay in flow.rack.bays if bay.power_kw > 0}, flow.time.now
@@ -154,17 +160,11 @@ def test_the_study_needs_no_further_plan_in_dear_hours() -> None:
 def test_another_decision_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The study hands out packs from the other end of the rack: the first dispatch differs."""
 
-    def last_first(view: StationView, policy: ChargingPolicy) -> Dispatch | None:
-        found = next_dispatch(view, policy)
-        if found is None:
-            return None
-        ready = [bay for bay in view.bays if bay.pack is not None and bay.pack.state == "ready"]
-        last = ready[-1]
-        assert last.pack is not None
-        packs = type(found.packs)((last.bay_id,), (last.pack.pack_id,))
-        return Dispatch(found.swap_id, found.lane_id, packs, found.empty_bay_ids)
+    def last_first(line: Any, lanes: Any, charged: Any, *rest: Any) -> Called | None:
+        found = call_next(line, lanes, charged, *rest)
+        return None if found is None else Called(found.truck, found.lane, [charged[-1]], found.empty)
 
-    monkeypatch.setattr(engine_swaps, "next_dispatch", last_first)
+    monkeypatch.setattr(study_station, "call_next", last_first)
     config = twin_station()
     report = run_twin(twin_scenario(config, 12), config, 0.2, seed=1)
     assert report.difference is not None
@@ -261,7 +261,7 @@ def _plant(config: StationConfig) -> Plant:
 
 
 def _events(store: Store, config: StationConfig) -> list[tuple[float, tuple[str, str, str]]]:
-    with store.reading() as db:
+    with store.reading_station(config.station.id) as db:
         entries = swap_entries(db, config.station.id, START_AT, START_AT + timedelta(days=1))
     store.close()
     return [
@@ -301,7 +301,7 @@ def _looped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str,
         lease.acquire()
         rack = DirectRack(plant, clock.now, catch_up)
         controller = StationController(
-            StationContext.build(DirectDatabase(store), config, clock),
+            StationContext.build(DirectDatabase(store, config.station.id), config, clock),
             [DirectRobot(plant, lane.id, lease.token, clock.now, catch_up) for lane in config.lanes],
             rack,
             rack,
@@ -313,7 +313,7 @@ def _looped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str,
             await asyncio.sleep(at_s / LOOP_SPEED - loop.time() + begin)
             catch_up()
             plant.arrive(vehicle, [30.0])
-            with store.transaction() as db:
+            with store.station(config.station.id) as db:
                 check_in(db, config, vehicle_id=vehicle, at=clock.now())
         await asyncio.sleep(UNTIL_S / LOOP_SPEED - loop.time() + begin)
         running.cancel()

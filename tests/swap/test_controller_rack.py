@@ -81,7 +81,7 @@ async def test_a_wrong_pack_in_a_bay_is_quarantined_and_neither_charged_nor_offe
     assert bench.pack(HOT).state == "charging"
     assert blocked(bench) == {}
     assert "pack_identity_mismatch" not in bench.open_faults()
-    actors = {e.actor for e in bench.events() if e.pack_id == HOT and e.data.get("trigger") == "release"}
+    actors = {bench.who(e) for e in bench.events() if e.pack_id == HOT and e.data.get("trigger") == "release"}
     assert "Han Mei" in actors
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
+from scheduler import choice
+from scheduler.rows import BayRow
 from scheduler.types import (
     BayRole,
     BayView,
+    ChargingPolicy,
     LaneView,
+    NoPackReason,
     PackState,
     PackView,
     QueueEntry,
@@ -20,6 +24,7 @@ from scheduler.types import (
     StationMode,
     StationView,
 )
+from scheduler.view_rows import bay_row, rows_of, truck_row
 
 AT = datetime(2026, 9, 1, 4, 0, tzinfo=UTC)  # noon in Shanxi
 KIND = "lfp-282"
@@ -103,6 +108,41 @@ def station(
         "limits": SiteLimits(grid_limit_kw=grid_limit_kw, base_load_kw=30.0),
     }
     return StationView(bays=tuple(bays), queue=tuple(queue), lanes=tuple(lanes), **(values | changes))
+
+
+def row(view: BayView) -> BayRow:
+    """The row of a bay."""
+    return bay_row(view, {})
+
+
+def is_offerable(view: BayView, policy: ChargingPolicy) -> bool:
+    """`choice.is_offerable` of a view."""
+    return choice.is_offerable(row(view), policy)
+
+
+def energy_of(view: PackView) -> float:
+    """`choice.energy_of` of a view."""
+    pack = row(BayView("A1", 1, pack=view)).pack
+    assert pack is not None
+    return choice.energy_of(pack)
+
+
+def choose_packs(
+    view: StationView, entry: QueueEntry, policy: ChargingPolicy, lane_id: str | None = None
+) -> tuple[str, ...] | NoPackReason:
+    """Bays whose packs a truck gets, or why there are none."""
+    bays, truck = rows_of(view, {}).bays, truck_row(entry)
+    found = choice.pick_packs(bays, truck, policy, lane_id)
+    return choice.why_no_pack(bays, truck, policy, lane_id) if found is None else tuple(bay.bay_id for bay in found)
+
+
+def choose_empty_bays(
+    view: StationView, kinds: Sequence[str], lane_id: str | None = None, kept: Collection[str] = ()
+) -> tuple[str, ...] | None:
+    """Bays for packs of these kinds; None when there are not enough."""
+    seats = [frozenset((kind,)) for kind in kinds]
+    found = choice.pick_empty_bays(rows_of(view, {}).bays, seats, lane_id, set(kept), view.held_empty_bays)
+    return None if found is None else tuple(bay.bay_id for bay in found)
 
 
 WILD = st.one_of(

@@ -1,13 +1,8 @@
-"""The study engine: trucks, queue and lanes on SimPy time. What holds the packs is plugged in.
+"""Trucks, queue and lanes over a rack that counts packs: the stations of queueing theory.
 
-`Flow` moves trucks: they arrive, wait, are lost or give up, take a pack in a lane, and leave. A `Rack`
-says whether a pack can be handed out and takes the spent one. Two racks exist: `engine_simple.py` counts
-packs and gives each charge a time or an energy (queueing theory's stations), `engine_station.py` has bays
-with real packs and asks the live station's decision functions.
-
-Nothing ticks: whatever will happen has its instant on the event list, and is put anew when the instant
-changes. Events are plain calls, not a process for each truck, which is several times faster.
-Times are seconds from the start.
+`Flow` moves trucks: they arrive, wait, are lost or give up, take a pack in a lane, and leave. A `Rack` says whether a
+pack can be handed out and takes the spent one; `counted_racks.py` has those. The clock is that of the whole study, so
+what holds exactly here holds for it. Times are seconds from the start.
 """
 
 from __future__ import annotations
@@ -15,87 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from heapq import heappop, heappush
 from typing import Any, Protocol
 
-import simpy
-from simpy.events import NORMAL
+from sim.study.agenda import Agenda, Call
 
 NEVER = float("inf")
-
-
-class Call:
-    """One entry of the event list: `fn(call)` at its instant, unless `drop()`ped before.
-
-    A plain SimPy event carries a list of callbacks, a value and a way to fail; this one is only called.
-    It has what `simpy.Environment.step` needs, so both kinds live on one list.
-    """
-
-    __slots__ = ("fn", "payload")
-    _ok = True
-
-    def __init__(self, fn: Callable[[Call], None] | None, payload: Any = None) -> None:
-        self.fn = fn
-        self.payload = payload
-
-    def drop(self) -> None:
-        """Take the call off; its place in the list stays and does nothing."""
-        self.fn = None
-
-    @property
-    def callbacks(self) -> tuple[Callable[[Call], None], ...]:
-        """What SimPy's own loop calls."""
-        return () if self.fn is None else (self.fn,)
-
-    @callbacks.setter
-    def callbacks(self, value: None) -> None:
-        """SimPy's own loop marks an event as done with this."""
-
-
-class StudyTime:
-    """Calls at absolute instants, on the event list of a SimPy environment.
-
-    `env` is that environment: processes and events made with it run between the calls, in order of time.
-    """
-
-    def __init__(self, start_s: float = 0.0) -> None:
-        self.env = simpy.Environment(start_s)
-        self.now = start_s
-        """The present instant, s."""
-        self._queue: list[Any] = self.env._queue
-        self._numbers = self.env._eid
-        """Numbers of the entries: those of one instant come in the order in which they were made."""
-
-    def at(self, time_s: float, fn: Callable[[Call], None], payload: Any = None) -> Call:
-        """Have `fn(call)` called at `time_s`."""
-        call = Call(fn, payload)
-        # What Environment.schedule does, with an absolute instant: a sum of delays would drift.
-        heappush(self._queue, (time_s, NORMAL, next(self._numbers), call))
-        return call
-
-    def again(self, time_s: float, call: Call) -> None:
-        """Put a call that has been made on the list again."""
-        heappush(self._queue, (time_s, NORMAL, next(self._numbers), call))
-
-    def run_until(self, time_s: float) -> None:
-        """Run all events before `time_s`, and stand there."""
-        queue, env = self._queue, self.env
-        while queue:
-            entry = heappop(queue)
-            at_s: float = entry[0]
-            if at_s >= time_s:
-                heappush(queue, entry)
-                break
-            self.now = env._now = at_s
-            event = entry[3]
-            if type(event) is Call:
-                call: Call = event
-                if call.fn is not None:
-                    call.fn(call)
-            else:
-                heappush(queue, entry)
-                env.step()
-        self.now = env._now = time_s
 
 
 class Truck:
@@ -168,7 +87,7 @@ class Flow:
         trucks: the arrivals in order of time; None for a finite fleet alone.
     """
 
-    def __init__(self, time: StudyTime, rack: Rack, rules: FlowRules, trucks: Iterator[Truck] | None = None) -> None:
+    def __init__(self, time: Agenda, rack: Rack, rules: FlowRules, trucks: Iterator[Truck] | None = None) -> None:
         self.time = time
         self.packs = rack
         self.rules = rules
@@ -210,7 +129,7 @@ class Flow:
         following = next(self._next, None) if self._next is not None else None
         if following is not None:
             call.payload = following
-            self.time.again(following.at_s, call)
+            self.time.put(following.at_s, call)
         self.arrive(truck)
 
     def arrive(self, truck: Truck) -> None:

@@ -10,13 +10,14 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from sim.study.engine import Call, Flow, StudyTime
+from sim.study.agenda import Agenda, Call
+from sim.validation.flow import Flow
 
 
 class FixedPowerRack:
     """Each charger gives a pack its full power: a charge takes the time that the pack brings."""
 
-    def __init__(self, time: StudyTime, packs: int, chargers: int) -> None:
+    def __init__(self, time: Agenda, packs: int, chargers: int) -> None:
         self.time = time
         self.charged = packs
         self.idle = chargers
@@ -46,7 +47,7 @@ class FixedPowerRack:
         if call is None:
             self.time.at(now_s + need, self._on_charged)
         else:
-            self.time.again(now_s + need, call)
+            self.time.put(now_s + need, call)
         if self.calendar is not None:
             self.calendar.append((now_s, now_s + need))
 
@@ -80,7 +81,7 @@ class FailingRack(FixedPowerRack):
 
     def __init__(
         self,
-        time: StudyTime,
+        time: Agenda,
         packs: int,
         chargers: int,
         *,
@@ -158,7 +159,7 @@ class SharedPowerRack:
     list, which is set anew when the number on charge changes.
     """
 
-    def __init__(self, time: StudyTime, packs: int, charger_kw: float, grid_kw: float) -> None:
+    def __init__(self, time: Agenda, packs: int, charger_kw: float, grid_kw: float) -> None:
         self.time = time
         self.charged = packs
         self.charger_kw, self.grid_kw = charger_kw, grid_kw

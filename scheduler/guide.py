@@ -1,0 +1,75 @@
+"""The plan of charging as data: what prices and an optimiser wish, which `scheduler.charging` carries out.
+
+A guide only narrows. Limits of packs, bays and site are the business of `claim` and of the budget, and a kind that is
+short of packs is charged whatever a guide says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from math import inf
+from typing import Final, Protocol
+
+from scheduler.rows import KindRow
+from scheduler.types import ChargingPolicy, TariffSlice
+
+DEAR_PERIODS: Final = frozenset({"critical", "peak"})
+"""Periods in which charging may be held back."""
+_NEVER: Final = 1_000_000
+"""More packs than a station has: a kind that a guide does not name is never held back."""
+
+
+class Guide:
+    """Until `until_at`, kinds with at least `least_ready` packs to spare share at most `most_kw`.
+
+    Args:
+        most_kw: output of the chargers together, 0 … inf.
+        least_ready: packs to spare by kind from which on it is bound; a kind left out never is.
+    """
+
+    def __init__(self, until_at: datetime, most_kw: float, least_ready: Mapping[str, int]) -> None:
+        if not most_kw >= 0.0:
+            raise ValueError(f"most_kw of a guide is {most_kw}; it must be 0 or more (inf: no wish)")
+        self.until_at = until_at
+        self.most_kw = most_kw
+        self.least_ready = dict(least_ready)
+        self.binds = most_kw < inf and len(least_ready) > 0
+        """Whether it can hold anything back."""
+
+
+def is_bound(kind: KindRow, guide: Guide) -> bool:
+    """Whether a kind has packs enough that the guide counts."""
+    return guide.binds and kind.spare >= guide.least_ready.get(kind.name, _NEVER)
+
+
+class Planner(Protocol):
+    """Writes guides: the price rule, or an optimiser. Whoever asks keeps a guide until its end at the longest."""
+
+    def guide_at(self, at: datetime, prices: Sequence[TariffSlice]) -> Guide | None:
+        """The guide that holds at `at`, None for none.
+
+        Args:
+            prices: slices in order of time, the first of which holds `at`; as far ahead as they are known.
+        """
+        ...
+
+
+class PriceRule:
+    """Dear hours: no power for a kind while `reserve_ready` packs of it can be spared.
+
+    Args:
+        kinds: names of all kinds.
+    """
+
+    def __init__(self, policy: ChargingPolicy, kinds: Sequence[str]) -> None:
+        self._tariff_aware = policy.tariff_aware
+        self._reserve = dict.fromkeys(kinds, policy.reserve_ready)
+
+    def guide_at(self, at: datetime, prices: Sequence[TariffSlice]) -> Guide | None:
+        """None outside dear periods, and where no price is known."""
+        if self._tariff_aware:
+            for part in prices:
+                if part.from_at <= at < part.until_at and part.period in DEAR_PERIODS:
+                    return Guide(part.until_at, 0.0, self._reserve)
+        return None
