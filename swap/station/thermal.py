@@ -208,7 +208,7 @@ class ThermalRunner:
         after, effects = result
         if after == before and not effects:
             return
-        seen = self.context.cells.get(after.lane_id or "")
+        decided_in = {lane_id: cell.epoch for lane_id, cell in self.context.cells.items()}
         await self._store(before, after, effects)
         if after.over:
             self.procedures.pop(after.bay, None)
@@ -219,7 +219,7 @@ class ThermalRunner:
             self._sent_at[after.bay] = self.context.clock.now()
         lane = self.lanes.get(after.lane_id or "")
         if lane is not None:
-            await self._carry_out(effects, lane.robot, after, None if seen is None else seen.epoch)
+            await self._carry_out(effects, lane.robot, after, decided_in.get(lane.lane.id))
 
     def _loads(self) -> None:
         """Name the lanes whose gripper may hold a hot pack: no swap sets it down."""
