@@ -167,7 +167,7 @@ class RequestAnswered(Event):
     request: str = Field(alias="kind")
     """Kind of the request."""
     status: str
-    """done or refused."""
+    """done, refused or expired."""
     answer: str
     """In English."""
 
