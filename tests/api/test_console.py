@@ -21,7 +21,7 @@ from swap.messages.events import NotFulfilled, SwapHeld, SwapRefused
 from swap.messages.requests import Close, Confirm, Decide, DecisionKind, Request
 from swap.station.requests import make_request
 from swap.store import Store
-from swap.tables import ControlRequest, SiteSample, Station, Swap
+from swap.tables import Bay, ControllerLease, ControlRequest, FaultRow, SiteSample, Station, Swap
 from tests.support.api.doors import NOW, StoppedClock, busy_day
 
 
@@ -156,11 +156,11 @@ async def test_a_press_that_came_late_is_not_stored(client: httpx.AsyncClient, u
 
 async def test_an_open_request_without_an_answer_is_told(client: httpx.AsyncClient, clock: StoppedClock) -> None:
     await client.post("/console/requests", data={"kind": "hold"})
-    assert "尚未答复" in (await client.get("/console")).text
+    assert "待处理" in (await client.get("/console")).text
     clock.at = NOW + timedelta(seconds=14)
-    page = (await client.get("/console", params={"lang": "zh"})).text
+    page = (await client.get("/console", params={"lang": "en"})).text  # a rendering of its own, not the one before
     assert 'data-status="late"' in page
-    assert "未及时得到答复" in page
+    assert "no answer in time" in page
 
 
 async def test_a_fault_is_acknowledged_from_the_page(client: httpx.AsyncClient) -> None:
@@ -296,3 +296,76 @@ async def test_language_switch_and_json_are_well_formed(client: httpx.AsyncClien
     assert asked
     for values in asked:
         assert "kind" in json.loads(values)
+
+
+async def test_a_reading_of_long_ago_is_not_shown_as_good(client: httpx.AsyncClient, clock: StoppedClock) -> None:
+    fresh = (await client.get("/console", params={"lang": "en"})).text
+    assert "<b>1 / 8</b><span>packs ready / bays" in fresh
+    card = re.search(r'<article id="bay-A1".*?</article>', fresh, re.DOTALL)
+    assert card is not None
+    assert "95.0" in card[0]
+    clock.at = NOW + timedelta(seconds=85)
+    page = (await client.get("/console", params={"lang": "zh"})).text  # a rendering of its own
+    assert "<b>0 / 8</b>" in page
+    card = re.search(r'<article id="bay-A1".*?</article>', page, re.DOTALL)
+    assert card is not None
+    assert ("95.0" in card[0], "24 °C" in card[0], "1:25 前的读数" in card[0]) == (False, False, True)
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+async def test_no_code_is_shown_raw(client: httpx.AsyncClient, store: Store, lang: str) -> None:
+    for reason, bay in (
+        ("pack_identity_mismatch", "A1"),
+        ("neighbour_blocked", "A3"),
+        ("not in the station file", "A4"),
+    ):
+        with store.transaction() as db:
+            row = db.get_one(Bay, f"yangquan-mine:{bay}")
+            row.blocked, row.blocked_reason = True, reason
+    hold_swap(store)
+    with store.transaction() as db:
+        swap = db.get_one(Swap, "sw-0004")
+        swap.hold_reason, swap.hold_detail = "mode", {"mode": "maintenance", "fault": "command_failed"}
+        fault = db.get_one(FaultRow, 1)
+        fault.source = "gripper:L1"
+        station = db.get_one(Station, "yangquan-mine")
+        station.mode_reason, station.version = "database_lost", station.version + 1
+    place = Answer("place", {"where": "bay:A3", "on_record": "empty", "seen": "occupied"})
+    answered(store, Confirm(), Answer("places_blocked", {"places": (place,)}))
+    page = (await client.get("/console", params={"lang": lang})).text
+    body = page[page.index('<div id="live">') :]
+    shown = re.sub(r"<[^>]*>", " ", body) + " ".join(re.findall(r"(?:title|aria-label|data-sure)=\"([^\"]*)\"", body))
+    assert re.findall(r"\b[a-z]+_[a-z_]+\b|\b(?:lane|bay|gripper):\w+", shown) == []
+    if lang == "zh":
+        assert re.findall(r"\b[a-z]{4,}\b", shown) == []
+
+
+async def test_what_moves_a_robot_is_disabled_with_its_reason(client: httpx.AsyncClient, store: Store) -> None:
+    hold_swap(store)
+    with store.transaction() as db:
+        db.delete(db.get_one(ControllerLease, "yangquan-mine"))
+        db.get_one(Station, "yangquan-mine").version += 1
+    page = (await client.get("/console", params={"lang": "en"})).text
+    buttons = re.findall(r'<button[^>]*class="[^"]*motion[^>]*>', page)
+    assert [' disabled title="nobody runs this station"' in button for button in buttons] == [True, True]
+    assert "No controller" in re.findall(r'<div id="bar-now" data-tone="bad"[^>]*>(.*?)</div>', page, re.DOTALL)[0]
+
+
+async def test_a_held_station_goes_on_in_two_steps_unless_a_trip_stands(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    with store.transaction() as db:
+        station = db.get_one(Station, "yangquan-mine")
+        station.mode, station.version = StationMode.HELD.value, station.version + 1
+    page = (await client.get("/console", params={"lang": "en"})).text
+    (button,) = re.findall(r'<button[^>]*class="[^"]*motion[^>]*>', page)
+    assert "Robots move: " in button
+    assert "disabled" not in button
+    with store.transaction() as db:
+        fault = db.get_one(FaultRow, 1)
+        fault.code, fault.level = 1001, 3
+        db.get_one(Station, "yangquan-mine").version += 1
+    page = (await client.get("/console", params={"lang": "zh"})).text
+    (button,) = re.findall(r'<button[^>]*class="[^"]*motion[^>]*>', page)
+    assert "disabled" in button
+    assert "急停" in button
