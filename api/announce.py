@@ -36,7 +36,7 @@ class Announcer:
 
     def lines(self) -> list[str]:
         """Lines for the events since the last call."""
-        with self._store.reading() as db:
+        with self._store.reading_station(self._station_id) as db:
             events = list_events(db, self._station_id, after=self._after, limit=200).items
         if not events:
             return []
@@ -61,7 +61,7 @@ class Announcer:
         return None
 
     def _swap_line(self, swap_id: str) -> str:
-        with self._store.reading() as db:
+        with self._store.reading_station(self._station_id) as db:
             swap = get_swap(db, self._station_id, swap_id)
         bill = swap.bills[-1]
         started, ended = swap.dispatched_at, swap.ended_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from api.settings import Settings
 from swap.config.station_file import StationConfig
 from swap.errors import NotFound
 from swap.station.life.status import ControlBoard
+from swap.station_db import StationDb
 from swap.store import Store
 
 
@@ -47,6 +49,14 @@ class Doors:
     def folder(self) -> Path:
         """Where paths in the station file start."""
         return self.settings.station_file.parent
+
+    def reading(self) -> AbstractContextManager[StationDb]:
+        """A read session on the station. Raises DatabaseAway."""
+        return self.store.reading_station(self.station_id)
+
+    def writing(self) -> AbstractContextManager[StationDb]:
+        """A write session on the station. Raises NotFound while it was never filled, and DatabaseAway."""
+        return self.store.station(self.station_id)
 
     def own_station(self, station_id: str | None) -> str:
         """The station asked for, if it is ours. Raises NotFound."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ from swap.station.context import StationContext
 from swap.station.controller import CellOwned, StationController
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.file_check import check_recipes
+from swap.station.heads import keep_heads
 from swap.station.lease import ControllerRunning, Lease
 from swap.station.life.database import ApartDatabase
 from swap.station.life.status import ControlBoard
@@ -49,9 +51,11 @@ if TYPE_CHECKING:
     from sim.plant.plant import Plant
 
 REFUSED = 2
-DOOR_THREADS = 8
+DOOR_THREADS = 4
 """Requests that work at the same time. More would not be faster, since writers take turns, and each is a thread that
 the controller shares the interpreter with."""
+SWITCH_S = 0.001
+"""A thread that computes lets another one in after so long: loops that wait for the network are not kept waiting."""
 _log = logging.getLogger(__name__)
 
 
@@ -67,7 +71,7 @@ class Station:
         self.config = check_recipes(config, str(settings.station_file))
         self.store = Store(settings.database_url)
         self.control_store = self.store.for_control()
-        self.database = ApartDatabase(self.control_store)
+        self.database = ApartDatabase(self.control_store, config.station.id)
         self.board = ControlBoard()
         self.lease = Lease(self.store, config.station.id)
         self.speed = settings.speed_for(config.devices)
@@ -122,7 +126,7 @@ class Station:
     def _tell_of_commerce(self, failing: str | None) -> None:
         """Commerce fails, or works again: a fault of the station that holds nothing."""
         station_id, at = self.config.station.id, self.clock.now()
-        with self.store.transaction() as db:
+        with self.store.station(station_id) as db:
             if failing is None:
                 clear_fault(db, station_id=station_id, name="commerce_failing", source="commerce", at=at)
             else:
@@ -245,6 +249,7 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     settings = station.settings
+    sys.setswitchinterval(SWITCH_S)
     anyio.to_thread.current_default_thread_limiter().total_tokens = DOOR_THREADS
     app = create_app(station.store, station.config, station.clock, settings=settings, control=station.board)
     server = _Server(
@@ -272,6 +277,9 @@ async def _serve(station: Station, echo: Callable[[str], None]) -> int:
         tasks = [asyncio.create_task(run_apart(station.controller), name="controller")]
         beside = [
             asyncio.create_task(station.commerce.run(), name="commerce"),
+            asyncio.create_task(
+                keep_heads(station.store, settings.heads_path, lambda: datetime.now(UTC)), name="heads"
+            ),
             asyncio.create_task(Announcer(station.store, station.config, language, echo).run(), name="terminal"),
         ]
         for task in beside:

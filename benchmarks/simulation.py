@@ -2,9 +2,10 @@
 
 The simple model: one lane of 5 minutes, 10 packs, 8 chargers, every charge takes an hour, trucks come as a
 Poisson stream of 7 an hour and wait first come first served. All programs get the same arrivals and must
-give the same waits before any time counts. `full` is the whole station of the Yangquan example: recipe,
-bays, pack physics, tariff, failures, with the live station's decisions at every event; `full_compiled` is the
-same source compiled (`make compiled`), and must give the same waits too. Without a C compiler it is left out.
+give the same waits before any time counts. The cases of `full_station.py` are whole stations: recipe, bays, pack
+physics, tariff, failures, with the live station's rules at every event; `…_compiled` is the same source compiled
+(`make compiled`), and must give the same waits too. Without a C compiler it is left out. `bare_agenda` and
+`agenda_with_simpy` run the same events without and with SimPy beside them.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ import ciw
 import salabim
 import simpy
 
-from benchmarks.full_station import EXAMPLE, OtherProcess, run_station
+from benchmarks.full_station import CASES, OtherProcess, run_station
 from deploy.compiled import build, has_compiler
-from sim.scenario.load import load_scenario
 from sim.sizing.screening import fifo_starts
-from sim.study.agenda import Agenda
+from sim.study.agenda import Agenda, Call
+from sim.study.clock import processes
 from sim.validation.counted_racks import FixedPowerRack
 from sim.validation.flow import Flow, FlowRules, Truck
 
 LANES, PACKS, CHARGERS = 1, 10, 8
 SWAP_S, CHARGE_S, PER_HOUR = 300.0, 3600.0, 7.0
-ROUNDS = 9
-DAYS = 60.0
+ROUNDS = 5
+DAYS = 14.0
+AGENDA_EVENTS = 50_000
 
 
 def arrivals(count: int) -> list[float]:
@@ -177,6 +179,28 @@ def salabim_components(at_s: Sequence[float]) -> list[float]:
     return waits
 
 
+def agenda_events_per_s(*, with_simpy: bool) -> float:
+    """Events of an agenda that put themselves again; beside them, one process of SimPy for every hundred."""
+    agenda = Agenda()
+
+    def again(call: Call) -> None:
+        agenda.put(agenda.now + 1.0, call)
+
+    def process(env: simpy.Environment) -> Generator[simpy.Event, Any, None]:
+        while True:
+            yield env.timeout(100.0)
+
+    for number in range(50):
+        agenda.at(number / 50, again)
+    if with_simpy:
+        env = processes(agenda)
+        for _ in range(50):
+            env.process(process(env))
+    start = process_time()
+    agenda.run_until(AGENDA_EVENTS / 50)
+    return AGENDA_EVENTS / (process_time() - start)
+
+
 PROGRAMS: tuple[tuple[str, Callable[[Sequence[float]], list[float]], int], ...] = (
     ("naive_simpy", naive_simpy, 20_000),
     ("ours_simple", ours_simple, 20_000),
@@ -195,23 +219,37 @@ def run() -> dict[str, object]:
         if any(abs(a - b) > 1e-6 for a, b in zip(waits, reference[:count], strict=True)):
             raise AssertionError(f"{name} gives other waits than naive SimPy")
     rates: dict[str, list[float]] = {}
-    scenario = load_scenario(EXAMPLE)
     compiled = OtherProcess(build()) if has_compiler() else None
-    if compiled is not None and run_station(scenario, DAYS)[:2] != compiled.run_station(DAYS)[:2]:
-        raise AssertionError("the compiled station gives other waits than its source")
+    if compiled is not None:
+        for case in CASES:
+            if run_station(case, DAYS)[:2] != compiled.run_station(case, DAYS)[:2]:
+                raise AssertionError(f"{case}: the compiled station gives other waits than its source")
+    memory_mb = 0.0
     for _ in range(ROUNDS):
         for name, program, count in PROGRAMS:
             start = process_time()
             program(at_s[:count])
             rates.setdefault(name, []).append(count / (process_time() - start))
-        full = run_station(scenario, DAYS)
-        rates.setdefault("full", []).append(full.trucks / full.took_s)
-        if compiled is not None:
-            full = compiled.run_station(DAYS)
-            rates.setdefault("full_compiled", []).append(full.trucks / full.took_s)
+        for with_simpy in (False, True):
+            name = "agenda_with_simpy" if with_simpy else "bare_agenda"
+            rates.setdefault(name, []).append(agenda_events_per_s(with_simpy=with_simpy))
+        for case in CASES:
+            full = run_station(case, DAYS)
+            rates.setdefault(case, []).append(full.trucks / full.took_s)
+            if compiled is not None:
+                full = compiled.run_station(case, DAYS)
+                rates.setdefault(f"{case}_compiled", []).append(full.trucks / full.took_s)
+                memory_mb = full.memory_mb
     if compiled is not None:
         compiled.close()
-    results: dict[str, object] = {"waits_equal": "yes, all programs, to 1e-6 s"}
+    results: dict[str, object] = {"waits_equal": "yes, all programs, to 1e-6 s", "memory_mb": memory_mb}
+    for form in ("", "_compiled"):
+        if f"sized{form}" in rates:
+            few, many = (max(rates[f"{case}{form}"]) for case in ("packs_10", "packs_640"))
+            results[f"time_a_truck_of_640_packs_to_10{form}"] = few / many
+    results["agenda_with_simpy_to_bare"] = median(
+        bare / both for bare, both in zip(rates["bare_agenda"], rates["agenda_with_simpy"], strict=True)
+    )
     for name, found in rates.items():
         results[f"{name}_trucks_per_s"] = max(found)
         # Round by round: what slows the machine for a while slows both.

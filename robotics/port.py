@@ -269,6 +269,11 @@ class CellStatus:
     """Locking heads of the vehicle's seats, in the order of the map (seat 1: first half)."""
     heads_closed: tuple[bool | None, ...] = ()
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Every command number that the cell shows; 0 where it shows none."""
+        return self.ack_seq, self.active_seq, self.done_seq, self.last_seq or 0
+
 
 class SwapRobot(Protocol):
     """One robot cell; see the module's docstring for the behaviour that drivers keep."""

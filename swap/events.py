@@ -13,12 +13,12 @@ from sqlmodel import Session, col, func, select
 
 from swap.journal.canonical import canonical_json, without_nan
 from swap.journal.chain import FIRST, Entry, entry_hash
-from swap.journal.heads import Head
+from swap.journal.heads import NotedHead
 from swap.messages.events import AnyEvent
 from swap.tables import Station, StationEvent
 
 
-def newest_heads(db: Session, at: datetime) -> tuple[Head, ...]:
+def newest_heads(db: Session, at: datetime) -> tuple[NotedHead, ...]:
     """The newest event of every station that has one; `at` is when they are looked at."""
     newest = select(StationEvent.station_id, func.max(StationEvent.seq)).group_by(StationEvent.station_id).subquery()
     query = (
@@ -26,7 +26,7 @@ def newest_heads(db: Session, at: datetime) -> tuple[Head, ...]:
         .join(newest, (newest.c[0] == StationEvent.station_id) & (newest.c[1] == StationEvent.seq))
         .order_by(StationEvent.station_id)
     )
-    return tuple(Head(*row, at) for row in db.exec(query))
+    return tuple(NotedHead(*row, at) for row in db.exec(query))
 
 
 def append_event(

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Delete, Select, Update, event, or_
+from sqlalchemy import select as sql_select
 from sqlalchemy.orm import ORMExecuteState, UOWTransaction, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 from sqlmodel import Session, col, select
@@ -30,6 +31,7 @@ from swap.tables import (
     ControllerLease,
     ControlRequest,
     FaultRow,
+    HotPack,
     Pack,
     RobotCommandRow,
     SiteSample,
@@ -42,6 +44,7 @@ from swap.tables import (
 OWN_STATION = (
     ControllerLease,
     Bay,
+    HotPack,
     Booking,
     Swap,
     RobotCommandRow,
@@ -54,6 +57,10 @@ OWN_STATION = (
 """Tables whose rows name their station."""
 STATION_TABLES = (*OWN_STATION, Station, Pack, SwapSeat, Bill, BillLine)
 """Tables that are read and written through a `StationDb` only; of a pack, a seat and a bill the station follows."""
+
+
+SHOWN = (Bay, Pack, HotPack, Swap, SwapSeat, Booking, FaultRow, ControlRequest)
+"""Tables that pages show the present state of; the newest power sample has a mark of its own."""
 
 
 class OtherStation(Exception):
@@ -102,6 +109,8 @@ class StationDb(Session):
     """A session on one station's rows."""
 
     station_id: str
+    raised: bool = False
+    """The station's version has risen in this transaction."""
 
     def key(self, name: str) -> str:
         """Key of a bay or lane of this station."""
@@ -208,6 +217,21 @@ class StationDb(Session):
         )
         return self.exec(query if seq is None else query.where(RobotCommandRow.seq == seq)).all()
 
+    def put_on_by_swap(self, swap: Swap, pack_id: str | None) -> bool:
+        """Whether an earlier swap put a pack on the vehicle of this one, at whichever station.
+
+        The one question that crosses stations: a truck may be swapped at one and come to another. It asks the
+        tables, not their classes, so it is not narrowed.
+        """
+        seats, swaps = SwapSeat.__table__.c, Swap.__table__.c  # type: ignore[attr-defined]
+        query = (
+            sql_select(seats.swap_id)
+            .join(Swap.__table__, swaps.id == seats.swap_id)  # type: ignore[attr-defined]
+            .where(seats.new_pack_id == pack_id, seats.exchanged.is_(True))
+            .where(swaps.vehicle_id == swap.vehicle_id, swaps.id != swap.id, swaps.arrived_at <= swap.arrived_at)
+        )
+        return self.execute(query.limit(1)).first() is not None
+
     # people
 
     def open_faults(self, source: str | None = None) -> Sequence[FaultRow]:
@@ -247,9 +271,14 @@ def _narrow(state: ORMExecuteState) -> None:
 
 
 @event.listens_for(StationDb, "before_flush")
-def _refuse_others(session: Session, _context: UOWTransaction, _instances: object) -> None:
+def _look_through(session: Session, _context: UOWTransaction, _instances: object) -> None:
+    """Refuse rows of other stations, and raise the station's version where a page has something new to show."""
     assert isinstance(session, StationDb)
-    for row in (*session.new, *session.dirty, *session.deleted):
+    changed = [*session.new, *(row for row in session.dirty if session.is_modified(row)), *session.deleted]
+    if not session.raised and any(isinstance(row, SHOWN) for row in changed):
+        session.station().version += 1
+        session.raised = True
+    for row in changed:
         owner = row.id if isinstance(row, Station) else getattr(row, "station_id", session.station_id)
         if owner != session.station_id:
             raise OtherStation(

@@ -13,6 +13,7 @@ not take the commit back.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -41,6 +42,10 @@ _STATION = 7_310_422
 """Advisory lock class of the stations; the second number is the station's own."""
 
 
+Lines = defaultdict[str | None, Turns]
+"""Lines of waiting writers by station; None is that of the whole database."""
+
+
 class LeaseLost(Exception):
     """Another controller has taken the station; this one must stop, and nothing was written."""
 
@@ -51,18 +56,18 @@ class Store:
     Args:
         url: SQLAlchemy URL.
         wait_s: how long a transaction waits for others at the most.
-        turns: shared by the stores of one database in one process; a store that is given them goes first.
+        turns: shared by the stores of one database in one process, by station; a store that is given them goes first.
 
     Raises:
         DatabaseAway: the folder of an SQLite file cannot be made.
     """
 
-    def __init__(self, url: str, *, wait_s: float = WAIT_S, turns: Turns | None = None) -> None:
+    def __init__(self, url: str, *, wait_s: float = WAIT_S, turns: Lines | None = None) -> None:
         self.url = url
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self._wait_s = wait_s
         self._first = turns is not None
-        self._turns = turns if turns is not None else Turns()
+        self._turns = turns if turns is not None else defaultdict(Turns)
         if self.is_sqlite:
             database = make_url(url).database
             if database and database != ":memory:":
@@ -78,9 +83,13 @@ class Store:
         """The same database for a controller: connections of its own, first in line, short waits."""
         return type(self)(self.url, wait_s=CONTROL_WAIT_S, turns=self._turns)
 
-    def first_in_line(self) -> AbstractContextManager[None]:
+    def first_in_line(self, station_id: str) -> AbstractContextManager[None]:
         """A controller's write is on its way: nobody else of this process begins one. Of other stores, nothing."""
-        return self._turns.kept() if self._first else nullcontext()
+        return self._line(station_id).kept() if self._first else nullcontext()
+
+    def _line(self, station_id: str | None) -> Turns:
+        """Where the writers of a station wait; with SQLite all writers wait in one line."""
+        return self._turns[None if self.is_sqlite else station_id]
 
     def _engine(self, *, write: bool) -> Engine:
         wait_ms = round(self._wait_s * 1000)
@@ -113,6 +122,9 @@ class Store:
 
         return engine
 
+    def _turn(self, station_id: str | None) -> AbstractContextManager[None]:
+        return self._line(station_id).turn(first=self._first, wait_s=self._wait_s)
+
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """A write session on every station: committed on leaving, rolled back on any exception. Never await inside.
@@ -122,7 +134,7 @@ class Store:
         """
         with (
             _told() as progress,
-            self._turns.turn(first=self._first, wait_s=self._wait_s),
+            self._turn(None),
             Session(self.engine, expire_on_commit=False) as db,
             db.begin(),
         ):
@@ -147,7 +159,7 @@ class Store:
         """
         with (
             _told() as progress,
-            self._turns.turn(first=self._first, wait_s=self._wait_s),
+            self._turn(station_id),
             StationDb(self.engine, expire_on_commit=False) as db,
             db.begin(),
         ):

@@ -274,18 +274,14 @@ def _begin_epoch(url: str, heads_file: Path, by: str, copy: str) -> None:
 def _note_heads(url: str, path: Path) -> int:
     from datetime import UTC, datetime
 
-    from swap.events import newest_heads
-    from swap.journal.heads import write_heads
+    from swap.station.heads import note_heads
     from swap.store import Store
 
     store = Store(url)
     try:
-        with store.reading() as session:
-            found = newest_heads(session, datetime.now(UTC))
+        return note_heads(store, path, datetime.now(UTC))
     finally:
         store.close()
-    write_heads(path, found)
-    return len(found)
 
 
 @register.command(name="import", epilog="Example: `swap register import examples/yangquan_mine/station.toml`")

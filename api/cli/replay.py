@@ -231,7 +231,7 @@ def replay(
         fail(text("--until: must be after --from"))
     store = existing_store(database_url)
     try:
-        with store.reading() as db:
+        with store.reading_station(config.station.id) as db:
             found = recording(db, config.station.id, begin, end, [lane.id for lane in config.lanes])
         report = run(
             found,

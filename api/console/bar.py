@@ -9,6 +9,7 @@ from api.words import WORDS, Language
 from robotics.faults import fault_by_code, fault_by_name
 from scheduler.types import StationMode
 from swap.reading.records import FaultRecord, LaneRecord, StationState
+from swap.register.persons import ERASED
 
 CONSEQUENCES = frozenset(
     {
@@ -60,6 +61,17 @@ def reason_words(reason: str, language: Language) -> str:
     return language.pick(fault.zh, fault.en)
 
 
+UNNAMED = "-"
+"""Stands for the person who has pressed Hold without giving a name."""
+
+
+def person(name: str, language: Language) -> str:
+    """A person's name, or words for one who gave none or has been erased."""
+    if name == UNNAMED:
+        return language.text("no name given")
+    return language.text("erased person") if name == ERASED else name
+
+
 def fault_line(fault: FaultRecord, language: Language) -> FaultLine:
     known = fault_by_code(fault.code)
     return FaultLine(
@@ -71,7 +83,7 @@ def fault_line(fault: FaultRecord, language: Language) -> FaultLine:
         text=language.pick(known.zh, known.en),
         action=language.pick(known.action_zh, known.action_en),
         raised=language.time_of_day(fault.raised_at),
-        acknowledged_by=fault.acknowledged_by or "",
+        acknowledged_by=person(fault.acknowledged_by or "", language),
         lane_id="" if known.safety_trip or not fault.source.startswith("lane:") else fault.source[5:],
     )
 

@@ -55,7 +55,7 @@ class LiveFeed:
             asked_s, mark = self._mark
             if time.monotonic() - asked_s < LOOK_S * 0.8:
                 return mark
-            with self._doors.store.reading() as db:
+            with self._doors.reading() as db:
                 mark = live_mark(db, self._doors.station_id)
             self._mark = (time.monotonic(), mark)
             return mark
@@ -79,7 +79,7 @@ class LiveFeed:
         """Read the database and work out the page."""
         doors = self._doors
         station_id = doors.station_id
-        with doors.store.reading() as db:
+        with doors.reading() as db:
             state = station_state(db, doors.config)
             ended = latest_ended(db, station_id)
             asked = latest_requests(db, station_id)
@@ -99,7 +99,7 @@ class LiveFeed:
 
     def power(self, language: Language, after: datetime | None = None) -> list[list[Any]]:
         """Chart rows [time, import kW, charging kW, limit kW] newer than `after`, oldest first."""
-        with self._doors.store.reading() as db:
+        with self._doors.reading() as db:
             samples = site_history(db, self._doors.station_id, CHART_POINTS)
         return [chart_row(s, language) for s in samples if after is None or s.at > after]
 

@@ -18,9 +18,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
+from api.console.bar import UNNAMED
 from api.console.cards import PageView
 from api.console.live import LOOK_S, REPEAT_S, LiveFeed
-from api.console.view import UNNAMED
 from api.deps import AnyDoors, Doors, get_doors
 from api.words import Language, load_language
 from swap.errors import DatabaseAway, SwapError
@@ -174,7 +174,7 @@ def ask(
     def store() -> dict[str, Any]:
         if under_way_s > DEADLINE_S:
             return {"state": "expired", "message": language.word("request_status", "expired")}
-        with doors.store.transaction() as db:
+        with doors.writing() as db:
             record = make_request(
                 db,
                 station_id=doors.station_id,
@@ -200,7 +200,7 @@ def acknowledge(
     language = console.language(None, request.cookies.get(COOKIE))
 
     def store() -> dict[str, Any]:
-        with doors.store.transaction() as db:
+        with doors.writing() as db:
             acknowledge_fault(db, station_id=doors.station_id, fault_id=fault_id, name=name, at=doors.clock.now())
         return {"state": "done", "message": language.text("Fault acknowledged.")}
 

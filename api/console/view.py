@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from api.console.bar import CONSEQUENCES, bar, by_cause, cell_forbids, fault_line, go_on, nobody_runs, reason_words
+from api.console.bar import (
+    CONSEQUENCES,
+    bar,
+    by_cause,
+    cell_forbids,
+    fault_line,
+    go_on,
+    nobody_runs,
+    person,
+    reason_words,
+)
 from api.console.cards import (
     BayCard,
     CheckChip,
@@ -291,8 +301,6 @@ def _ended(swap: SwapStory, language: Language) -> SwapLine:
     )
 
 
-UNNAMED = "-"
-"""Stands for the person who has pressed Hold without giving a name."""
 LATE_S = DEADLINE_S + 3.0
 """Real seconds after which an open request is told to have no answer; one begun in time may end a little later."""
 
@@ -304,7 +312,7 @@ def _request(request: RequestRecord, language: Language, now: datetime, speed: f
     return RequestLine(
         request_id=request.request_id,
         what=" ".join([language.word("request", request.kind), *about]),
-        name=language.text("no name given") if request.requested_by == UNNAMED else request.requested_by,
+        name=person(request.requested_by, language),
         status=status,
         status_word=language.word("request_status", status),
         # What was answered before answers had codes is English.

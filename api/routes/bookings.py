@@ -20,7 +20,7 @@ router = APIRouter(prefix="/bookings", tags=["bookings"])
 def book(body: BookingIn, doors: AnyDoors, idempotency_key: IdempotencyKey = None) -> BookingRecord:
     """Book a swap. Repeated with the same key it gives the same booking."""
     doors.own_station(body.station_id)
-    with doors.store.transaction() as db:
+    with doors.writing() as db:
         return make_booking(
             db,
             doors.config,
@@ -41,19 +41,19 @@ def bookings(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Page[BookingRecord]:
     """Bookings by the start of their window, latest first."""
-    with doors.store.reading() as db:
+    with doors.reading() as db:
         return list_bookings(db, doors.station_id, status=status, vehicle_id=vehicle_id, limit=limit, cursor=cursor)
 
 
 @router.get("/{booking_id}", responses=declared(404))
 def booking(booking_id: str, doors: AnyDoors) -> BookingRecord:
     """One booking."""
-    with doors.store.reading() as db:
+    with doors.reading() as db:
         return get_booking(db, doors.station_id, booking_id)
 
 
 @router.delete("/{booking_id}", responses=declared(404, 409))
 def cancel(booking_id: str, doors: AnyDoors) -> BookingRecord:
     """Cancel a booking that no truck has used. Cancelling it again changes nothing."""
-    with doors.store.transaction() as db:
+    with doors.writing() as db:
         return cancel_booking(db, doors.config, booking_id, at=doors.clock.now())

@@ -76,7 +76,7 @@ async def _lease_word(doors: Doors) -> str:
     """Of a controller in another process the database knows only whether it has been heard."""
 
     def heard() -> bool:
-        with doors.store.reading() as db:
+        with doors.reading() as db:
             return get_station(db, doors.station_id).controller is not None
 
     try:

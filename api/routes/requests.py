@@ -19,12 +19,12 @@ router = APIRouter(prefix="/requests", tags=["requests"])
 def ask(body: RequestIn, doors: AnyDoors) -> RequestRecord:
     """Ask the controller: confirm, hold, resume, another mode, release something, cancel or decide."""
     station_id = doors.own_station(body.station_id)
-    with doors.store.transaction() as db:
+    with doors.writing() as db:
         return make_request(db, station_id=station_id, request=body.request(), name=body.name, at=doors.clock.now())
 
 
 @router.get("/{request_id}", responses=declared(404, 422))
 def request(request_id: Annotated[int, Path(ge=1, le=2**63 - 1)], doors: AnyDoors) -> RequestRecord:
     """A request and, once there is one, its answer."""
-    with doors.store.reading() as db:
+    with doors.reading() as db:
         return get_request(db, doors.station_id, request_id)

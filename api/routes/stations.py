@@ -16,15 +16,15 @@ router = APIRouter(prefix="/stations", tags=["stations"])
 
 @router.get("")
 def stations(doors: AnyDoors) -> Page[StationRecord]:
-    """Every station of the database."""
-    with doors.store.reading() as db:
+    """The stations that this process serves."""
+    with doors.reading() as db:
         return Page(items=list_stations(db))
 
 
 @router.get("/{station_id}", responses=declared(404))
 def station(station_id: str, doors: AnyDoors) -> StationRecord:
     """Who the station is and what it may do now."""
-    with doors.store.reading() as db:
+    with doors.reading() as db:
         return get_station(db, station_id)
 
 
@@ -42,7 +42,7 @@ def state(
 ) -> StationState | Response:
     """Bays, packs, lanes, queue, power and faults in one snapshot."""
     doors.own_station(station_id)
-    with doors.store.reading() as db:
+    with doors.reading() as db:
         if since_version is not None and live_mark(db, station_id)[0] <= since_version:
             return Response(status_code=204)
         return station_state(db, doors.config)
@@ -52,5 +52,5 @@ def state(
 def power(station_id: str, doors: AnyDoors, limit: Annotated[int, Query(ge=1, le=5000)] = 240) -> Page[SiteRecord]:
     """The newest power samples, oldest first."""
     doors.own_station(station_id)
-    with doors.store.reading() as db:
+    with doors.reading() as db:
         return Page(items=site_history(db, station_id, limit))

@@ -22,7 +22,7 @@ def arrive(
 ) -> SwapAccepted:
     """Check a truck in at the gate: it joins the queue. 409 while an earlier swap of it is open."""
     doors.own_station(body.station_id)
-    with doors.store.transaction() as db:
+    with doors.writing() as db:
         accepted = check_in(
             db,
             doors.config,
@@ -50,12 +50,12 @@ def swaps(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Page[SwapStory]:
     """Swaps, the newest arrival first."""
-    with doors.store.reading() as db:
+    with doors.reading() as db:
         return list_swaps(db, doors.station_id, state=state, vehicle_id=vehicle_id, limit=limit, cursor=cursor)
 
 
 @router.get("/{swap_id}", responses=declared(404))
 def swap(swap_id: str, doors: AnyDoors) -> SwapStory:
     """One swap with everything that is known of it."""
-    with doors.store.reading() as db:
+    with doors.reading() as db:
         return get_swap(db, doors.station_id, swap_id)

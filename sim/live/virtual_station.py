@@ -66,7 +66,7 @@ class VirtualStation:
         self.tariff: Tariff = load_tariff(config.tariff, config.station.zone, config.folder)
         self.clock = Clock(plant.now_at, 1.0, monotonic=lambda: self.plant.now_us / US_PER_S)
         sync_station(store, config, self.clock.now())
-        context = StationContext.build(DirectDatabase(store), config, self.clock, self.tariff)
+        context = StationContext.build(DirectDatabase(store, config.station.id), config, self.clock, self.tariff)
         lease = Lease(store, config.station.id)
         lease.acquire()
         rack = DirectRack(plant, self.clock.now)
@@ -272,7 +272,7 @@ class VirtualStation:
             PlantError: the truck is not away.
         """
         self.plant.arrive(vehicle_id, soc_pct, temp_c)
-        with self.store.transaction() as db:
+        with self.store.station(self.config.station.id) as db:
             return check_in(
                 db,
                 self.config,

@@ -13,7 +13,7 @@ from math import inf
 
 from numpy.random import SeedSequence
 
-from battery_bms.pack import time_to_soc_s
+from battery_bms.pack import energy_at_soc_kwh, time_to_soc_s
 from scheduler.types import PackState
 from sim.network.carriers import Carriers
 from sim.network.file import Network
@@ -181,8 +181,9 @@ class NetworkStation:
         model = station.models[arrival.model]
         spec = station.specs[model.kind]
         power_kw = min(station.rack.charger_kw, spec.max_charge_kw)
-        energy_kwh = spec.rated_kwh * min(arrival.soc_pct) / 100
-        return model.plan.nominal_s + time_to_soc_s(spec, 100.0, energy_kwh, power_kw, station.policy.offer_soc_pct)
+        soh_pct = station.kinds.soh_pct
+        energy_kwh = energy_at_soc_kwh(min(arrival.soc_pct), spec, soh_pct)
+        return model.plan.nominal_s + time_to_soc_s(spec, soh_pct, energy_kwh, power_kw, station.policy.offer_soc_pct)
 
     # -- counting
 

@@ -90,6 +90,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "power_factor": N_("Power factor"),
         "contracted_kw": N_("Contracted power; –: the transformer alone limits"),
         "base_load_kw": N_("Load of the station itself"),
+        "soh_pct": N_("State of health of all packs"),
         "swap_truck": N_("Swap truck; –: a fixed station"),
     },
     "SwapTruckSection": {

@@ -229,7 +229,8 @@ class FleetDemand:
         if trips is None:
             raise ValueError(f"fleet {fleet.id} has no trips")
         model = self._scenario.vehicle_model(fleet.model)
-        rated_kwh = self._scenario.pack_kind(model.pack_kinds[0]).rated_kwh * model.packs_per_vehicle
+        kind = self._scenario.pack_kind(model.pack_kinds[0])
+        capacity_kwh = kind.rated_kwh * model.packs_per_vehicle * self._scenario.equipment.soh_pct / 100
         mean_s = (trips.km_loaded + trips.km_empty) / trips.speed_kmh * HOUR_S + trips.load_unload_min * 60
         soc = list(soc_pct)
         while True:
@@ -237,7 +238,7 @@ class FleetDemand:
             local = self._start + timedelta(seconds=at_s)
             cold = self._scenario.energy_factor(self._scenario.outside_c(local.month, local.hour + local.minute / 60))
             energy_kwh = trips.km_loaded * trips.kwh_per_km_loaded + trips.km_empty * trips.kwh_per_km_empty
-            used_pct = 100 * energy_kwh * cold * self._varied(trips.cv) / rated_kwh
+            used_pct = 100 * energy_kwh * cold * self._varied(trips.cv) / capacity_kwh
             if min(soc) - used_pct < trips.swap_below_pct and min(soc) < 94.0:
                 break
             soc = [max(level - used_pct, 1.0) for level in soc]

@@ -206,6 +206,9 @@ class EquipmentSection(ScenarioSection):
     power_factor: float = Field(default=0.95, gt=0.5, le=1)
     contracted_kw: float | None = Field(default=None, gt=0, le=100_000)
     base_load_kw: float = Field(default=30.0, ge=0, le=10_000)
+    soh_pct: float = Field(default=100.0, ge=50, le=100)
+    """State of health of all packs, in the rack and on the trucks: capacity now ÷ rated; 80 at the end of many
+    warranties."""
     swap_truck: SwapTruckSection | None = None
     """Set for mobile swapping; `packs` then counts those on board too, bays and chargers are the rack's."""
 

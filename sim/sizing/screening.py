@@ -87,7 +87,7 @@ def trace_of(scenario: Scenario, seed: int, replication: int, days: float) -> Tr
         model.id: swap_plan(recipe.table(model.packs_per_vehicle, equipment.swap_order), equipment.swap_s)
         for model in scenario.vehicle_models
     }
-    offer_pct = scenario.charging.offer_soc_pct
+    offer_pct, soh_pct = scenario.charging.offer_soc_pct, equipment.soh_pct
     draw = stream(seed, replication, Purpose.SWAP_TIME)
     at_s, swap_s, charge_s = [], [], []
     output_kwh = 0.0
@@ -102,14 +102,14 @@ def trace_of(scenario: Scenario, seed: int, replication: int, days: float) -> Tr
         for kind in scenario.vehicle_model(arrival.model).pack_kinds:
             spec = specs[kind]
             power_kw = min(equipment.charger_kw, spec.max_charge_kw)
-            energies_kwh = [energy_at_soc_kwh(soc, spec, 100.0) for soc in arrival.soc_pct]
-            longest_s = max(time_to_soc_s(spec, 100.0, kwh, power_kw, offer_pct) for kwh in energies_kwh)
+            energies_kwh = [energy_at_soc_kwh(soc, spec, soh_pct) for soc in arrival.soc_pct]
+            longest_s = max(time_to_soc_s(spec, soh_pct, kwh, power_kw, offer_pct) for kwh in energies_kwh)
             least_s = min(least_s, longest_s)
         charge_s.append(least_s)
         spec = specs[scenario.vehicle_model(arrival.model).pack_kinds[0]]
+        ready_kwh = energy_at_soc_kwh(offer_pct, spec, soh_pct)
         output_kwh += sum(
-            (energy_at_soc_kwh(offer_pct, spec, 100.0) - energy_at_soc_kwh(soc, spec, 100.0)) / spec.charge_efficiency
-            for soc in arrival.soc_pct
+            (ready_kwh - energy_at_soc_kwh(soc, spec, soh_pct)) / spec.charge_efficiency for soc in arrival.soc_pct
         )
     stores = [share for plan in plans.values() for share, what, _ in plan.moves if what == "store"]
     return Trace(

@@ -37,7 +37,8 @@ class Stock:
     soc_pct: float
     temp_c: float | None = None
     """None: as warm as the rack's room."""
-    soh_pct: float = 100.0
+    soh_pct: float | None = None
+    """None: that of the scenario."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Given:
     swap_s: Sequence[float | None] = ()
     """Lane time by place in `arrivals`; the recipe's or the scenario's where it is None or left out."""
     soh_pct: Sequence[tuple[float, ...]] = ()
-    """State of health of the packs that come off, by place in `arrivals` and seat; 100 where it is left out."""
+    """State of health of the packs that come off, by place in `arrivals` and seat; else the scenario's."""
     row_s: RowTime = field(default=nominal_row_s)
     """Time of each row of the recipe."""
 

@@ -44,12 +44,24 @@ class Kinds:
             name: StudyKind(name, spec.max_charge_kw, spec.charge_temp_min_c, spec.charge_temp_max_c)
             for name, spec in self.specs.items()
         }
-        self._healthy = {name: curve_of(spec, 100.0) for name, spec in self.specs.items()}
+        self.soh_pct = scenario.equipment.soh_pct
+        """Of a pack whose state of health is not told."""
+        self._usual = {name: curve_of(spec, self.soh_pct) for name, spec in self.specs.items()}
         self._seats: dict[tuple[str, ...], list[frozenset[str]]] = {}
 
-    def pack(self, pack_id: str, kind: str, soc_pct: float, temp_c: float, soh_pct: float = 100.0) -> StudyPack:
-        """A pack as it is now."""
-        curve = self._healthy[kind] if soh_pct == 100.0 else curve_of(self.specs[kind], soh_pct)
+    def pack(self, pack_id: str, kind: str, soc_pct: float, temp_c: float, soh_pct: float | None = None) -> StudyPack:
+        """A pack as it is now.
+
+        Raises:
+            ValueError: a state of charge or of health, or a temperature, that no pack has.
+        """
+        soh_pct = self.soh_pct if soh_pct is None else soh_pct
+        if not (0.0 <= soc_pct <= 100.0 and 0.0 < soh_pct <= 110.0 and -90.0 < temp_c < 900.0):
+            raise ValueError(
+                f"pack {pack_id}: state of charge {soc_pct:g} % (0…100), state of health {soh_pct:g} % (above 0, "
+                f"at most 110), {temp_c:g} °C (-90…900); correct the stock or the trace it comes from"
+            )
+        curve = self._usual[kind] if soh_pct == self.soh_pct else curve_of(self.specs[kind], soh_pct)
         return StudyPack(pack_id, self.rows[kind], curve, soh_pct, soc_pct, temp_c)
 
     def seats(self, kinds: tuple[str, ...]) -> list[frozenset[str]]:
@@ -156,7 +168,7 @@ class TruckMaker:
         """The pack that comes off a seat."""
         temps_c, healths_pct = truck.spent_c, truck.spent_soh_pct
         temp_c = temps_c[seat] if seat < len(temps_c) else None
-        soh_pct = healths_pct[seat] if seat < len(healths_pct) else 100.0
+        soh_pct = healths_pct[seat] if seat < len(healths_pct) else None
         return self.kinds.pack(
             f"{truck.swap_id}-{seat}",
             truck.kinds[seat],

@@ -119,7 +119,7 @@ class StudyTruck(TruckRow):
         self.spent_c: tuple[float | None, ...] = ()
         """Temperature of the packs that come off, by seat; that of the climate where it is None or left out."""
         self.spent_soh_pct: tuple[float, ...] = ()
-        """Their state of health; 100 where it is left out."""
+        """Their state of health; the scenario's where it is left out."""
         self.spent: list[StudyPack] = []
         self.taken: list[StudyPack] = []
 

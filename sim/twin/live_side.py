@@ -26,7 +26,7 @@ from swap.commerce.bookings import make_booking
 from swap.config.station_file import StationConfig
 from swap.errors import SwapError
 from swap.messages.events import SwapDispatched, SwapQueued
-from swap.places import bay_place
+from swap.places import bay_place, vehicle_place
 from swap.reading.recording import SwapEntry, handed_by_swap, swap_entries
 from swap.station.sequence.recipe import Place, StepRow, StepTable
 from swap.store import Store
@@ -156,6 +156,8 @@ class LiveSide:
         self.number_of: dict[str, int] = {}
         """Place in `coming` of each swap."""
         self.stock: dict[str, Stock] = {}
+        self.soh_pct: dict[int, tuple[float, ...]] = {}
+        """State of health of the packs that each truck came with, by place in `coming`."""
         self.charged_kwh = 0.0
         self._before_kwh = 0.0
         self._world = World(scenario, seed, 0)
@@ -208,7 +210,7 @@ class LiveSide:
 
     def journal(self) -> Side:
         """What the station's own journal says."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             entries = swap_entries(db, self.config.station.id, self.start_at, datetime.max.replace(tzinfo=UTC))
             handed_kwh = handed_by_swap(db, self.config.station.id)
         queued_at = {entry.swap_id: entry.at for entry in entries if entry.kind == SwapQueued.kind}
@@ -248,12 +250,12 @@ class LiveSide:
             pack = plant.rack.at(bay_place(bay_id))
             if pack is not None:
                 level_pct = soc_pct(pack.energy_kwh, pack.spec, pack.soh_pct)
-                self.stock[bay_id] = Stock(pack.kind, level_pct, pack.temp_c)
+                self.stock[bay_id] = Stock(pack.kind, level_pct, pack.temp_c, pack.soh_pct)
 
     def _book(self, number: int) -> None:
         arrival = self.coming[number]
         try:
-            with self.store.transaction() as db:
+            with self.store.station(self.config.station.id) as db:
                 booking = make_booking(
                     db,
                     self.config,
@@ -296,6 +298,8 @@ class LiveSide:
             self.plant.leave_yard(vehicle)
             swap_id = self.station.arrive(vehicle, arrival.soc_pct, temp_c=temp_c, priority=arrival.priority)
         self.number_of[swap_id] = number
+        seats = (self.plant.rack.at(vehicle_place(vehicle, seat)) for seat in range(1, len(arrival.soc_pct) + 1))
+        self.soh_pct[number] = tuple(pack.soh_pct for pack in seats if pack is not None)
 
     def _truck_for(self, arrival: Arrival) -> str | None:
         """The truck that is to come if it is away, else one of the same model; None when none is away."""

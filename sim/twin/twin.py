@@ -238,7 +238,9 @@ def _pairs(live: Mapping[int, float], study: Mapping[int, float]) -> tuple[tuple
 def _study_side(
     scenario: Scenario, config: StationConfig, times: StepTimes, live: LiveSide, until_s: float, seed: int
 ) -> Side:
-    given = GivenStation(scenario, Given(config, live.coming, live.stock, live.begin_s, row_s=times.row_s), seed)
+    soh_pct = [live.soh_pct.get(number, ()) for number in range(len(live.coming))]
+    begun = Given(config, live.coming, live.stock, live.begin_s, soh_pct=soh_pct, row_s=times.row_s)
+    given = GivenStation(scenario, begun, seed)
     station = given.station
     events: list[TwinEvent] = []
 

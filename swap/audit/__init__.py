@@ -16,7 +16,7 @@ from swap.audit.money import MONEY_CHECKS
 from swap.audit.packs import PACK_CHECKS
 from swap.audit.records import Finding, Records
 from swap.audit.swaps import SWAP_CHECKS, Legality, legal_by_recipe
-from swap.journal.heads import Head
+from swap.journal.heads import NotedHead
 
 __all__ = ["CHECKS", "AuditReport", "Invariant", "Legality", "audit"]
 
@@ -50,7 +50,11 @@ class AuditReport:
 
 
 def audit(
-    db: Session, *, legal: Legality = legal_by_recipe, heads: Sequence[Head] = (), unreadable_heads: Sequence[str] = ()
+    db: Session,
+    *,
+    legal: Legality = legal_by_recipe,
+    heads: Sequence[NotedHead] = (),
+    unreadable_heads: Sequence[str] = (),
 ) -> AuditReport:
     """Check every invariant. Take the session from `store.reading()`: it sees one instant, writers go on.
 

@@ -13,8 +13,8 @@ from sqlalchemy import Text, type_coerce
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, SQLModel, col, select
 
-from swap.journal.chain import Entry, Verdict, walk
-from swap.journal.heads import Head, Outline
+from swap.journal.chain import ChainVerdict, Entry, walk
+from swap.journal.heads import NotedHead, Outline
 from swap.messages.events import AnyEvent, Event, JournalEpoch, read_event
 from swap.tables import (
     Bay,
@@ -70,7 +70,7 @@ class Records:
     """All rows at one instant."""
 
     legal: Legality
-    heads: Sequence[Head]
+    heads: Sequence[NotedHead]
     """Heads that were written down outside of the database."""
     unreadable_heads: Sequence[str]
     stations: dict[str, Station]
@@ -90,7 +90,7 @@ class Records:
     faults: list[FaultRow]
     events: list[StationEvent]
     """The journals, station by station, each in order."""
-    chains: dict[str, Verdict]
+    chains: dict[str, ChainVerdict]
     """By station: what a walk along its chain found."""
     unreadable: list[str]
     """Events whose data does not fit their kind."""
@@ -101,7 +101,7 @@ class Records:
 
     @classmethod
     def load(
-        cls, db: Session, legal: Legality, heads: Sequence[Head] = (), unreadable_heads: Sequence[str] = ()
+        cls, db: Session, legal: Legality, heads: Sequence[NotedHead] = (), unreadable_heads: Sequence[str] = ()
     ) -> Records:
         """Read every row once."""
 

@@ -16,8 +16,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from swap.commerce.bookings import new_id, tend_bookings
 from swap.commerce.errors import BillNotReversible
@@ -28,6 +27,8 @@ from swap.events import append_event
 from swap.messages.events import BillIssued, BillReversed, SwapCompleted
 from swap.reading.lists import get_bill
 from swap.reading.records import BillRecord
+from swap.register.persons import person_actor
+from swap.station_db import StationDb
 from swap.store import Store
 from swap.tables import Bill, BillLine, Pack, Station, StationEvent, Swap, SwapSeat, VehicleRow
 
@@ -61,7 +62,7 @@ def run_commerce(
     store: Store, config: StationConfig, tariff: Tariff, at: datetime, *, leave_out: Collection[str] = ()
 ) -> CommerceReport:
     """End bookings that are over and bill what is completed, as `bill_completed_swaps`. Called again and again."""
-    with store.transaction() as db:
+    with store.station(config.station.id) as db:
         ended = tend_bookings(db, config, at)
     return CommerceReport(ended, bill_completed_swaps(store, config, tariff, at, leave_out=leave_out))
 
@@ -83,7 +84,7 @@ def bill_completed_swaps(
     """
     issued: list[str] = []
     errors: list[NotBilled] = []
-    with store.reading() as db:
+    with store.reading_station(config.station.id) as db:
         pending = [
             item
             for item in _unbilled(db, config.station.id)
@@ -93,7 +94,7 @@ def bill_completed_swaps(
     for swap_id, completed_at, event_seq in pending:
         try:
             energy_price_yuan = tariff.price_at(completed_at)
-            with store.transaction() as db:
+            with store.station(config.station.id) as db:
                 if _bill_of(db, swap_id, SWAP) is not None:
                     continue  # another process was faster
                 priced = price_swap(
@@ -110,8 +111,8 @@ def bill_completed_swaps(
     return tuple(issued)
 
 
-def reverse_bill(db: Session, bill_id: str, *, at: datetime, name: str, reason: str) -> BillRecord:
-    """Issue the reversal of a bill: the same lines, negative. Call inside `store.transaction()`.
+def reverse_bill(db: StationDb, bill_id: str, *, at: datetime, name: str, reason: str) -> BillRecord:
+    """Issue the reversal of a bill: the same lines, negative. Call inside `store.station()`.
 
     Raises:
         NotFound: no such bill.
@@ -160,14 +161,14 @@ def reverse_bill(db: Session, bill_id: str, *, at: datetime, name: str, reason: 
         BillReversed(bill_id=reversal.id, reverses=bill_id, total_fen=reversal.total_fen, reason=reason),
         station_id=swap.station_id,
         at=at,
-        actor=name,
+        actor=person_actor(db, name, at),
         swap_id=swap.id,
     )
     return get_bill(db, swap.station_id, reversal.id)
 
 
 def correct_bill(
-    db: Session,
+    db: StationDb,
     bill_id: str,
     energy_kwh_by_seat: Mapping[int, Decimal],
     *,
@@ -175,7 +176,7 @@ def correct_bill(
     name: str,
     reason: str,
 ) -> tuple[BillRecord, BillRecord]:
-    """Reverse a bill and issue the corrected one, at the prices of the first. Call inside `store.transaction()`.
+    """Reverse a bill and issue the corrected one, at the prices of the first. Call inside `store.station()`.
 
     Args:
         energy_kwh_by_seat: the confirmed quantity of every seat on the bill, 0…rated energy of the pack.
@@ -200,6 +201,7 @@ def correct_bill(
         if not quantity_kwh.is_finite() or not 0 <= quantity_kwh <= limit_kwh:
             raise InvalidInput(f"energy_kwh_by_seat.{seat.seat}", str(quantity_kwh), f"0…{limit_kwh} kWh")
         confirmed.append(replace(seat, confirmed_kwh=quantity_kwh))
+    by = person_actor(db, name, at)
     priced = price_swap(confirmed, prices["energy"], prices["service"])
     corrected_id = _issue(
         db,
@@ -207,14 +209,14 @@ def correct_bill(
         CORRECTION,
         priced,
         at,
-        name,
+        by,
         None,
-        {"confirmed_by": name, "reason": reason},
+        {"confirmed_by": by, "reason": reason},
     )
     return reversal, get_bill(db, db.get_one(Swap, swap_id).station_id, corrected_id)
 
 
-def seat_energies(db: Session, swap_id: str) -> tuple[SeatEnergy, ...]:
+def seat_energies(db: StationDb, swap_id: str) -> tuple[SeatEnergy, ...]:
     """The readings of the seats that a swap exchanged, in seat order."""
     swap = db.get_one(Swap, swap_id)
     query = select(SwapSeat).where(SwapSeat.swap_id == swap_id, col(SwapSeat.exchanged).is_(True))
@@ -228,33 +230,17 @@ def seat_energies(db: Session, swap_id: str) -> tuple[SeatEnergy, ...]:
                 rated_kwh=to_decimal(pack.rated_kwh) if pack else None,
                 last_settled_soe_kwh=to_decimal(seat.last_settled_soe_kwh),
                 returned_soe_kwh=to_decimal(seat.returned_soe_kwh),
-                first_swap=not _installed_by_swap(db, swap, seat.old_pack_id),
+                first_swap=not db.put_on_by_swap(swap, seat.old_pack_id),
             )
         )
     return tuple(result)
 
 
-def _measured(db: Session, swap_id: str) -> bool:
+def _measured(db: StationDb, swap_id: str) -> bool:
     return all(seat.returned_soe_kwh is not None for seat in seat_energies(db, swap_id))
 
 
-def _installed_by_swap(db: Session, swap: Swap, pack_id: str | None) -> bool:
-    earlier = aliased(Swap)
-    query = (
-        select(SwapSeat.swap_id)
-        .join(earlier, col(earlier.id) == SwapSeat.swap_id)
-        .where(
-            SwapSeat.new_pack_id == pack_id,
-            col(SwapSeat.exchanged).is_(True),
-            earlier.vehicle_id == swap.vehicle_id,
-            earlier.id != swap.id,
-            earlier.arrived_at <= swap.arrived_at,
-        )
-    )
-    return db.exec(query).first() is not None
-
-
-def _unbilled(db: Session, station_id: str) -> list[tuple[str, datetime, int]]:
+def _unbilled(db: StationDb, station_id: str) -> list[tuple[str, datetime, int]]:
     """Swap, instant and event of each completion without a bill, in the order of the journal."""
     query = (
         select(StationEvent.swap_id, StationEvent.at, StationEvent.seq)
@@ -270,7 +256,7 @@ def _unbilled(db: Session, station_id: str) -> list[tuple[str, datetime, int]]:
     return [(swap_id, at, event_seq) for swap_id, at, event_seq in db.exec(query) if swap_id is not None]
 
 
-def _bill_of(db: Session, swap_id: str, kind: str) -> Bill | None:
+def _bill_of(db: StationDb, swap_id: str, kind: str) -> Bill | None:
     return db.exec(select(Bill).where(Bill.swap_id == swap_id, Bill.kind == kind)).first()
 
 
@@ -281,7 +267,7 @@ def _scaled(value: Decimal, step: Decimal) -> int:
 
 
 def _issue(
-    db: Session,
+    db: StationDb,
     swap_id: str,
     kind: str,
     priced: PricedSwap,

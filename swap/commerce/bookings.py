@@ -4,7 +4,7 @@ A booking promises one swap in a time window, with any pack that matches: it hol
 It is `booked` until the truck checks in, then `arrived`, and ends as `fulfilled`, `failed` (the swap ended
 without an exchange), `expired` (window and grace passed without the truck) or `cancelled`.
 
-Every function takes a session of `store.transaction()`. Write transactions take turns, so what is read here
+Every function takes a session of `store.station()`. Write transactions take turns, so what is read here
 stays true until the commit; unique indexes are the last guard.
 """
 
@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, col, select
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
 
 from scheduler.types import StationMode
 from swap.commerce.booking_states import BOOKING, BookingStatus, BookingTrigger
@@ -35,6 +36,7 @@ from swap.events import append_event
 from swap.messages.events import BookingEnded, BookingMade, SwapQueued
 from swap.reading.lists import get_booking
 from swap.reading.records import BookingRecord
+from swap.station_db import StationDb
 from swap.tables import Booking, Pack, Station, Swap, SwapSeat, VehicleRow
 
 _OPEN = tuple(status.value for status in BOOKING.states if status not in BOOKING.ends)
@@ -70,7 +72,7 @@ def new_id(prefix: str, at: datetime) -> str:
 
 
 def make_booking(
-    db: Session,
+    db: StationDb,
     config: StationConfig,
     *,
     vehicle_id: str,
@@ -103,9 +105,7 @@ def make_booking(
     tend_bookings(db, config, at)
     other = _open_booking(db, vehicle_id)
     if other is not None:
-        raise BookingOpen(
-            f"vehicle {vehicle_id} has booking {other.id} at station {other.station_id}", booking_id=other.id
-        )
+        raise BookingOpen(f"vehicle {vehicle_id} has booking {other.id} already", booking_id=other.id)
     _check_capacity(db, config, model.swap_mode, window_start_at, window_end_at)
     booking = Booking(
         id=new_id("bk", at),
@@ -116,8 +116,11 @@ def make_booking(
         idempotency_key=idempotency_key,
         created_at=at,
     )
-    db.add(booking)
-    db.flush()
+    try:
+        with db.begin_nested():
+            db.add(booking)
+    except IntegrityError as error:
+        raise BookingOpen(f"vehicle {vehicle_id} has an open booking at another station") from error
     append_event(
         db,
         BookingMade(
@@ -134,7 +137,7 @@ def make_booking(
 
 
 def cancel_booking(
-    db: Session, config: StationConfig, booking_id: str, *, at: datetime, reason: str = "", actor: str = "api"
+    db: StationDb, config: StationConfig, booking_id: str, *, at: datetime, reason: str = "", actor: str = "api"
 ) -> BookingRecord:
     """Cancel a booking whose truck has not come. Cancelling again changes nothing.
 
@@ -157,7 +160,7 @@ def cancel_booking(
     return get_booking(db, station_id, booking_id)
 
 
-def expire_bookings(db: Session, config: StationConfig, at: datetime) -> tuple[str, ...]:
+def expire_bookings(db: StationDb, config: StationConfig, at: datetime) -> tuple[str, ...]:
     """End the bookings whose window and grace have passed without the truck; their ids."""
     limit_at = at - timedelta(minutes=config.bookings.late_grace_min)
     query = select(Booking).where(
@@ -171,7 +174,7 @@ def expire_bookings(db: Session, config: StationConfig, at: datetime) -> tuple[s
     return tuple(booking.id for booking in overdue)
 
 
-def settle_arrived(db: Session, station_id: str, at: datetime) -> tuple[str, ...]:
+def settle_arrived(db: StationDb, station_id: str, at: datetime) -> tuple[str, ...]:
     """End the bookings whose swap has ended: fulfilled when completed, else failed; their ids."""
     query = (
         select(Booking, Swap)
@@ -188,13 +191,13 @@ def settle_arrived(db: Session, station_id: str, at: datetime) -> tuple[str, ...
     return tuple(booking.id for booking, _ in ended)
 
 
-def tend_bookings(db: Session, config: StationConfig, at: datetime) -> tuple[str, ...]:
+def tend_bookings(db: StationDb, config: StationConfig, at: datetime) -> tuple[str, ...]:
     """End every booking that is over, by its swap or by time; their ids."""
     return settle_arrived(db, config.station.id, at) + expire_bookings(db, config, at)
 
 
 def slot_loads(
-    db: Session, config: StationConfig, swap_mode: str, from_at: datetime, until_at: datetime
+    db: StationDb, config: StationConfig, swap_mode: str, from_at: datetime, until_at: datetime
 ) -> tuple[SlotLoad, ...]:
     """The grid over a time, for a page that offers windows to vehicles of a swap mode. Reads only."""
     rooms = _rooms(db, config, swap_mode)
@@ -207,7 +210,7 @@ def slot_loads(
 
 
 def check_in(
-    db: Session,
+    db: StationDb,
     config: StationConfig,
     *,
     vehicle_id: str,
@@ -261,7 +264,11 @@ def check_in(
         entered_at=at,
         arrived_at=at,
     )
-    db.add(swap)
+    try:
+        with db.begin_nested():
+            db.add(swap)
+    except IntegrityError as error:
+        raise SwapOpen(f"vehicle {vehicle_id} has an open swap at another station") from error
     if booking is not None:
         _move(booking, BookingTrigger.ARRIVE)
     db.flush()
@@ -277,7 +284,7 @@ def check_in(
     return CheckIn(swap.id, swap.booking_id, created=True)
 
 
-def _add_seats(db: Session, swap: Swap) -> None:
+def _add_seats(db: StationDb, swap: Swap) -> None:
     packs = db.exec(select(Pack).where(Pack.vehicle_id == swap.vehicle_id)).all()
     on_seat = {pack.seat: pack for pack in packs}
     for seat in range(1, swap.pack_count + 1):
@@ -294,7 +301,7 @@ def _add_seats(db: Session, swap: Swap) -> None:
 
 
 def _booking_to_use(
-    db: Session, config: StationConfig, vehicle_id: str, booking_id: str | None, at: datetime
+    db: StationDb, config: StationConfig, vehicle_id: str, booking_id: str | None, at: datetime
 ) -> Booking | None:
     if booking_id is None:
         booking = _open_booking(db, vehicle_id)
@@ -326,7 +333,7 @@ def _window_problem(config: StationConfig, booking: Booking, at: datetime) -> st
     return None
 
 
-def _served_model(db: Session, config: StationConfig, vehicle_id: str) -> VehicleModelSection:
+def _served_model(db: StationDb, config: StationConfig, vehicle_id: str) -> VehicleModelSection:
     vehicle = db.get(VehicleRow, vehicle_id)
     if vehicle is None:
         raise NotFound("vehicle", vehicle_id)
@@ -355,7 +362,7 @@ def _check_window(config: StationConfig, start_at: datetime, end_at: datetime, a
         raise WindowNotAllowed("window_end_at", end_at.isoformat(), f"up to {latest_at.isoformat()}")
 
 
-def _rooms(db: Session, config: StationConfig, swap_mode: str) -> list[Room]:
+def _rooms(db: StationDb, config: StationConfig, swap_mode: str) -> list[Room]:
     """All lanes with all open bookings; where not every lane serves the mode, also those that do with its bookings.
 
     Each lane serves one mode, so bookings that fit into both have a plan.
@@ -377,7 +384,7 @@ def _rooms(db: Session, config: StationConfig, swap_mode: str) -> list[Room]:
     return rooms
 
 
-def _check_capacity(db: Session, config: StationConfig, swap_mode: str, start_at: datetime, end_at: datetime) -> None:
+def _check_capacity(db: StationDb, config: StationConfig, swap_mode: str, start_at: datetime, end_at: datetime) -> None:
     rooms = _rooms(db, config, swap_mode)
     grid = rooms[0][0]
     wanted = grid.slots_of(start_at, end_at)
@@ -397,12 +404,12 @@ def _check_capacity(db: Session, config: StationConfig, swap_mode: str, start_at
     )
 
 
-def _open_booking(db: Session, vehicle_id: str) -> Booking | None:
+def _open_booking(db: StationDb, vehicle_id: str) -> Booking | None:
     query = select(Booking).where(Booking.vehicle_id == vehicle_id, col(Booking.status).in_(_OPEN))
     return db.exec(query).first()
 
 
-def _booking(db: Session, station_id: str, booking_id: str) -> Booking:
+def _booking(db: StationDb, station_id: str, booking_id: str) -> Booking:
     booking = db.get(Booking, booking_id)
     if booking is None or booking.station_id != station_id:
         raise NotFound("booking", booking_id)
@@ -416,7 +423,7 @@ def _move(booking: Booking, trigger: BookingTrigger) -> str:
 
 
 def _end(
-    db: Session,
+    db: StationDb,
     booking: Booking,
     trigger: BookingTrigger,
     at: datetime,

@@ -39,7 +39,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChainVerdict:
     """What a walk along a chain found."""
 
     examined: int
@@ -73,7 +73,7 @@ def entry_hash(entry: Entry) -> str:
     return sha256(entry_bytes(entry)).hexdigest()
 
 
-def walk(entries: Iterable[tuple[Entry, str]]) -> Verdict:
+def walk(entries: Iterable[tuple[Entry, str]]) -> ChainVerdict:
     """Go along one station's journal, in order of `seq`, each event with its stored hash; stops at the first break.
 
     An epoch may begin only with its own event, and never goes back.
@@ -91,6 +91,6 @@ def walk(entries: Iterable[tuple[Entry, str]]) -> Verdict:
         elif entry.epoch != epoch and not (entry.epoch > epoch and entry.kind == EPOCH_KIND):
             problem = f"event {entry.seq} is of epoch {entry.epoch}, the one before of {epoch}, and nobody began it"
         if problem:
-            return Verdict(examined, entry.seq, problem)
+            return ChainVerdict(examined, entry.seq, problem)
         seq, previous, epoch = entry.seq, stored, entry.epoch
-    return Verdict(examined)
+    return ChainVerdict(examined)

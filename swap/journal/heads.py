@@ -17,7 +17,7 @@ from swap.journal.canonical import canonical_instant, canonical_json
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class NotedHead:
     """The newest event of a station at an instant."""
 
     station_id: str
@@ -50,7 +50,7 @@ def heads_path(database_url: str) -> Path:
     return Path("var") / f"{database_url.rsplit('/', 1)[-1].partition('?')[0]}.heads.jsonl"
 
 
-def write_heads(path: Path, heads: Iterable[Head]) -> None:
+def write_heads(path: Path, heads: Iterable[NotedHead]) -> None:
     """Append heads to a file, and return when they are on the disk."""
     lines = [
         canonical_json(
@@ -77,9 +77,9 @@ def write_heads(path: Path, heads: Iterable[Head]) -> None:
         os.fsync(file.fileno())
 
 
-def read_heads(path: Path) -> tuple[tuple[Head, ...], tuple[str, ...]]:
+def read_heads(path: Path) -> tuple[tuple[NotedHead, ...], tuple[str, ...]]:
     """The heads of a file, and what is wrong with its lines. A file that is not there holds none."""
-    heads: list[Head] = []
+    heads: list[NotedHead] = []
     problems: list[str] = []
     if not path.exists():
         return (), ()
@@ -89,7 +89,7 @@ def read_heads(path: Path) -> tuple[tuple[Head, ...], tuple[str, ...]]:
         try:
             found = json.loads(line)
             heads.append(
-                Head(
+                NotedHead(
                     str(found["station_id"]),
                     int(found["epoch"]),
                     int(found["seq"]),
@@ -102,7 +102,7 @@ def read_heads(path: Path) -> tuple[tuple[Head, ...], tuple[str, ...]]:
     return tuple(heads), tuple(problems)
 
 
-def compare(head: Head, journal: Outline) -> str | None:
+def compare(head: NotedHead, journal: Outline) -> str | None:
     """What a head written down earlier says against a journal; None when it agrees.
 
     Events of an earlier epoch that lay beyond the copy from which a named person restored the database are gone

@@ -94,6 +94,8 @@ class ControllerStopped(Event):
     """A controller has given the station up."""
 
     kind: ClassVar = "controller.stopped"
+    holder: str | None = None
+    """As in `ControllerStarted`: what one controller started, only that one stops."""
     chargers_not_confirmed: dict[str, str] = {}
     """Bays whose charger did not confirm 0 kW, and why."""
 
@@ -275,9 +277,11 @@ class SwapHeld(Event):
     fault_code: int | None = None
     fault_level: int | None = None
     seq: int | None = None
-    """Command whose time has passed."""
+    """Command whose time has passed, or whose result is not on record."""
     active: bool | None = None
     """The cell still works on it."""
+    result: str | None = None
+    """What the cell says of it: done, failed or aborted."""
     check: str | None = None
     tries: int | None = None
 

@@ -150,6 +150,10 @@ def arguments_schema() -> dict[str, Any]:
     schemas = []
     for kind, model in REQUESTS.items():
         schema = model.model_json_schema()
+        named = schema.pop("$defs", {})
         del schema["properties"]["kind"]
+        for name, field in schema["properties"].items():
+            # The body's document has no place for definitions of its own: they are put where they are used.
+            schema["properties"][name] = named.get(field.get("$ref", "").rpartition("/")[2], field)
         schemas.append(schema | {"title": kind})
     return {"anyOf": schemas}

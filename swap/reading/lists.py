@@ -7,7 +7,7 @@ import binascii
 from datetime import datetime
 from decimal import Decimal
 
-from sqlmodel import Session, and_, col, func, or_, select
+from sqlmodel import and_, col, func, or_, select
 
 from swap.errors import InvalidInput, NotFound
 from swap.places import local_name
@@ -22,6 +22,8 @@ from swap.reading.records import (
     SeatRecord,
     SwapStory,
 )
+from swap.register.persons import shown_actor, shown_text
+from swap.station_db import StationDb
 from swap.store import Store
 from swap.tables import (
     Bill,
@@ -54,7 +56,7 @@ def read_cursor(cursor: str) -> tuple[datetime, str]:
 
 
 def list_swaps(
-    db: Session,
+    db: StationDb,
     station_id: str,
     *,
     state: str | None = None,
@@ -91,7 +93,7 @@ def list_swaps(
     )
 
 
-def latest_ended(db: Session, station_id: str, limit: int = 8) -> tuple[SwapStory, ...]:
+def latest_ended(db: StationDb, station_id: str, limit: int = 8) -> tuple[SwapStory, ...]:
     """The swaps that ended last, newest first."""
     rows = db.exec(
         select(Swap, VehicleRow.fleet_id)
@@ -104,7 +106,7 @@ def latest_ended(db: Session, station_id: str, limit: int = 8) -> tuple[SwapStor
 
 
 def _stories(
-    db: Session, station_id: str, rows: list[tuple[Swap, str]], *, timelines: bool = False
+    db: StationDb, station_id: str, rows: list[tuple[Swap, str]], *, timelines: bool = False
 ) -> tuple[SwapStory, ...]:
     ids = [swap.id for swap, _ in rows]
     seats = _seats(db, station_id, ids)
@@ -115,6 +117,7 @@ def _stories(
             swap,
             swap_id=swap.id,
             fleet_id=fleet,
+            end_reason=shown_text(db, swap.end_reason),
             seats=seats.get(swap.id, ()),
             bills=bills.get(swap.id, ()),
             timeline=told.get(swap.id, ()),
@@ -123,15 +126,15 @@ def _stories(
     )
 
 
-def _timelines(db: Session, swap_ids: list[str]) -> dict[str, list[EventRecord]]:
+def _timelines(db: StationDb, swap_ids: list[str]) -> dict[str, list[EventRecord]]:
     query = select(StationEvent).where(col(StationEvent.swap_id).in_(swap_ids)).order_by(col(StationEvent.seq))
     told: dict[str, list[EventRecord]] = {}
     for row in db.exec(query):
-        told.setdefault(row.swap_id or "", []).append(_event(row))
+        told.setdefault(row.swap_id or "", []).append(_event(db, row))
     return told
 
 
-def get_swap(db: Session, station_id: str, swap_id: str) -> SwapStory:
+def get_swap(db: StationDb, station_id: str, swap_id: str) -> SwapStory:
     """One swap with everything that is known of it. Raises NotFound."""
     row = db.exec(
         select(Swap, VehicleRow.fleet_id)
@@ -143,7 +146,7 @@ def get_swap(db: Session, station_id: str, swap_id: str) -> SwapStory:
     return _stories(db, station_id, [(row[0], row[1])], timelines=True)[0]
 
 
-def _seats(db: Session, station_id: str, swap_ids: list[str]) -> dict[str, tuple[SeatRecord, ...]]:
+def _seats(db: StationDb, station_id: str, swap_ids: list[str]) -> dict[str, tuple[SeatRecord, ...]]:
     found: dict[str, tuple[SeatRecord, ...]] = {}
     rows = db.exec(
         select(SwapSeat).where(col(SwapSeat.swap_id).in_(swap_ids)).order_by(SwapSeat.swap_id, col(SwapSeat.seat))
@@ -158,7 +161,7 @@ def _seats(db: Session, station_id: str, swap_ids: list[str]) -> dict[str, tuple
     return found
 
 
-def _bills_by_swap(db: Session, swap_ids: list[str]) -> dict[str, tuple[BillRecord, ...]]:
+def _bills_by_swap(db: StationDb, swap_ids: list[str]) -> dict[str, tuple[BillRecord, ...]]:
     found: dict[str, tuple[BillRecord, ...]] = {}
     rows = db.exec(select(Bill).where(col(Bill.swap_id).in_(swap_ids)).order_by(col(Bill.issued_at), Bill.id)).all()
     lines = _lines(db, [row.id for row in rows])
@@ -167,7 +170,7 @@ def _bills_by_swap(db: Session, swap_ids: list[str]) -> dict[str, tuple[BillReco
     return found
 
 
-def _lines(db: Session, bill_ids: list[str]) -> dict[str, tuple[BillLineRecord, ...]]:
+def _lines(db: StationDb, bill_ids: list[str]) -> dict[str, tuple[BillLineRecord, ...]]:
     found: dict[str, tuple[BillLineRecord, ...]] = {}
     rows = db.exec(
         select(BillLine).where(col(BillLine.bill_id).in_(bill_ids)).order_by(BillLine.bill_id, col(BillLine.line_no))
@@ -178,6 +181,7 @@ def _lines(db: Session, bill_ids: list[str]) -> dict[str, tuple[BillLineRecord, 
             energy_kwh=Decimal(row.energy_centi_kwh).scaleb(-2),
             unit_price_yuan_per_kwh=Decimal(row.unit_price_1e4_yuan).scaleb(-4),
             amount_yuan=Decimal(row.amount_fen).scaleb(-2),
+            basis={key: shown_text(db, value) if isinstance(value, str) else value for key, value in row.basis.items()},
         )
         found[row.bill_id] = (*found.get(row.bill_id, ()), record)
     return found
@@ -194,7 +198,7 @@ def _bill(row: Bill, lines: tuple[BillLineRecord, ...]) -> BillRecord:
 
 
 def list_bills(
-    db: Session, station_id: str, *, payer_id: str | None = None, limit: int = 50, cursor: str | None = None
+    db: StationDb, station_id: str, *, payer_id: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> Page[BillRecord]:
     """Bills, newest first, all or those of one payer."""
     query = (
@@ -219,7 +223,7 @@ def list_bills(
     )
 
 
-def get_bill(db: Session, station_id: str, bill_id: str) -> BillRecord:
+def get_bill(db: StationDb, station_id: str, bill_id: str) -> BillRecord:
     """One bill. Raises NotFound."""
     row = db.exec(
         select(Bill)
@@ -231,14 +235,21 @@ def get_bill(db: Session, station_id: str, bill_id: str) -> BillRecord:
     return _bill(row, _lines(db, [bill_id]).get(bill_id, ()))
 
 
-def _event(row: StationEvent) -> EventRecord:
+def _event(db: StationDb, row: StationEvent) -> EventRecord:
     bay_id = None if row.bay_id is None else local_name(row.station_id, row.bay_id)
-    return EventRecord.of(row, event_id=row.seq, cause_id=row.cause_seq, bay_id=bay_id)
+    return EventRecord.of(
+        row,
+        actor=shown_actor(db, row.actor),
+        actor_id=row.actor,
+        event_id=row.seq,
+        cause_id=row.cause_seq,
+        bay_id=bay_id,
+    )
 
 
 def latest_event_at(store: Store, station_id: str) -> datetime | None:
     """Instant of the newest event of a station; None where there is none."""
-    with store.reading() as db:
+    with store.reading_station(station_id) as db:
         query = select(func.max(StationEvent.at)).where(StationEvent.station_id == station_id)
         at: datetime | None = db.exec(query).one()
     return at
@@ -246,13 +257,13 @@ def latest_event_at(store: Store, station_id: str) -> datetime | None:
 
 def latest_event_id(store: Store, station_id: str) -> int:
     """Id of the newest event of a station, 0 where there is none."""
-    with store.reading() as db:
+    with store.reading_station(station_id) as db:
         query = select(func.max(StationEvent.seq)).where(StationEvent.station_id == station_id)
         return db.exec(query).one() or 0
 
 
 def list_events(
-    db: Session,
+    db: StationDb,
     station_id: str,
     *,
     after: int = 0,
@@ -278,7 +289,7 @@ def list_events(
     rows = list(db.exec(query))
     more = len(rows) > limit
     rows = rows[:limit]
-    return Page(items=tuple(_event(row) for row in rows), next_cursor=str(rows[-1].seq) if more else None)
+    return Page(items=tuple(_event(db, row) for row in rows), next_cursor=str(rows[-1].seq) if more else None)
 
 
 def _booking(row: Booking) -> BookingRecord:
@@ -286,7 +297,7 @@ def _booking(row: Booking) -> BookingRecord:
 
 
 def list_bookings(
-    db: Session,
+    db: StationDb,
     station_id: str,
     *,
     status: str | None = None,
@@ -318,7 +329,7 @@ def list_bookings(
     )
 
 
-def get_booking(db: Session, station_id: str, booking_id: str) -> BookingRecord:
+def get_booking(db: StationDb, station_id: str, booking_id: str) -> BookingRecord:
     """One booking. Raises NotFound."""
     row = db.get(Booking, booking_id)
     if row is None or row.station_id != station_id:
@@ -326,7 +337,9 @@ def get_booking(db: Session, station_id: str, booking_id: str) -> BookingRecord:
     return _booking(row)
 
 
-def list_faults(db: Session, station_id: str, *, only_open: bool = False, limit: int = 100) -> tuple[FaultRecord, ...]:
+def list_faults(
+    db: StationDb, station_id: str, *, only_open: bool = False, limit: int = 100
+) -> tuple[FaultRecord, ...]:
     """Faults, newest first; all or those not cleared."""
     query = (
         select(FaultRow)
@@ -336,4 +349,4 @@ def list_faults(db: Session, station_id: str, *, only_open: bool = False, limit:
     )
     if only_open:
         query = query.where(col(FaultRow.cleared_at).is_(None))
-    return tuple(fault_record(row) for row in db.exec(query))
+    return tuple(fault_record(db, row) for row in db.exec(query))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlmodel import Session, col, func, select
+from sqlalchemy import ColumnElement
+from sqlmodel import and_, col, func, or_, select
 
 from swap.config.station_file import StationConfig
 from swap.errors import NotFound
@@ -24,6 +25,8 @@ from swap.reading.records import (
     StationState,
     SwapRecord,
 )
+from swap.register.persons import shown_actor, shown_text
+from swap.station_db import StationDb
 from swap.tables import (
     LEASE_EXPIRES_S,
     Bay,
@@ -46,17 +49,21 @@ def pack_record(station_id: str, pack: Pack) -> PackRecord:
     return PackRecord.of(pack, pack_id=pack.id, place=place, charged_kwh=pack.cycles_kwh)
 
 
-def swap_record(swap: Swap, fleet_id: str) -> SwapRecord:
+def swap_record(db: StationDb, swap: Swap, fleet_id: str) -> SwapRecord:
     """The record of a swap row."""
-    return SwapRecord.of(swap, swap_id=swap.id, fleet_id=fleet_id)
+    return SwapRecord.of(swap, swap_id=swap.id, fleet_id=fleet_id, end_reason=shown_text(db, swap.end_reason))
 
 
-def fault_record(fault: FaultRow) -> FaultRecord:
+def fault_record(db: StationDb, fault: FaultRow) -> FaultRecord:
     """The record of a fault row."""
-    return FaultRecord.of(fault, fault_id=fault.id)
+    return FaultRecord.of(
+        fault,
+        fault_id=fault.id,
+        acknowledged_by=None if fault.acknowledged_by is None else shown_actor(db, fault.acknowledged_by),
+    )
 
 
-def live_mark(db: Session, station_id: str) -> tuple[int, int]:
+def live_mark(db: StationDb, station_id: str) -> tuple[int, int]:
     """Two numbers that differ from the last ones when there is something to show: version, newest sample."""
     version = db.exec(select(Station.version).where(Station.id == station_id)).first()
     if version is None:
@@ -65,12 +72,12 @@ def live_mark(db: Session, station_id: str) -> tuple[int, int]:
     return version, sample or 0
 
 
-def list_stations(db: Session) -> tuple[StationRecord, ...]:
-    """Every station of the database."""
+def list_stations(db: StationDb) -> tuple[StationRecord, ...]:
+    """The stations of the session: one, and none while it was never filled."""
     return tuple(_station_record(db, row) for row in db.exec(select(Station).order_by(Station.id)))
 
 
-def get_station(db: Session, station_id: str) -> StationRecord:
+def get_station(db: StationDb, station_id: str) -> StationRecord:
     """One station. Raises NotFound."""
     row = db.get(Station, station_id)
     if row is None:
@@ -78,7 +85,7 @@ def get_station(db: Session, station_id: str) -> StationRecord:
     return _station_record(db, row)
 
 
-def _station_record(db: Session, row: Station) -> StationRecord:
+def _station_record(db: StationDb, row: Station) -> StationRecord:
     lease = db.get(ControllerLease, row.id)
     # The lease is kept in real time: two processes that run at different speeds must agree about it.
     fresh = lease is not None and (datetime.now(UTC) - lease.heartbeat_at).total_seconds() <= LEASE_EXPIRES_S
@@ -86,7 +93,7 @@ def _station_record(db: Session, row: Station) -> StationRecord:
     return StationRecord.of(row, station_id=row.id, controller=holder)
 
 
-def station_state(db: Session, config: StationConfig) -> StationState:
+def station_state(db: StationDb, config: StationConfig) -> StationState:
     """The live state of a station file's station. Raises NotFound while the database was never filled."""
     station_id = config.station.id
     station = get_station(db, station_id)
@@ -98,11 +105,11 @@ def station_state(db: Session, config: StationConfig) -> StationState:
     return StationState(
         station=station,
         bays=_bays(db, station_id, [swap.id for swap, _ in open_swaps]),
-        lanes=_lanes(db, config, {swap.lane_id: swap_record(swap, fleet) for swap, fleet in open_swaps}),
+        lanes=_lanes(db, config, {swap.lane_id: swap_record(db, swap, fleet) for swap, fleet in open_swaps}),
         queue=_queue(db, [swap for swap, _ in open_swaps]),
         site=newest_site(db, station_id),
         faults=tuple(
-            fault_record(row)
+            fault_record(db, row)
             for row in db.exec(
                 select(FaultRow)
                 .where(FaultRow.station_id == station_id, col(FaultRow.cleared_at).is_(None))
@@ -112,7 +119,7 @@ def station_state(db: Session, config: StationConfig) -> StationState:
     )
 
 
-def _bays(db: Session, station_id: str, open_swap_ids: list[str]) -> tuple[BayRecord, ...]:
+def _bays(db: StationDb, station_id: str, open_swap_ids: list[str]) -> tuple[BayRecord, ...]:
     reserved: dict[str, str] = {}
     for seat in db.exec(select(SwapSeat).where(col(SwapSeat.swap_id).in_(open_swap_ids))):
         for bay_id in (seat.old_bay_id, seat.new_bay_id):
@@ -128,7 +135,7 @@ def _bays(db: Session, station_id: str, open_swap_ids: list[str]) -> tuple[BayRe
     )
 
 
-def _lanes(db: Session, config: StationConfig, by_lane: dict[str | None, SwapRecord]) -> tuple[LaneRecord, ...]:
+def _lanes(db: StationDb, config: StationConfig, by_lane: dict[str | None, SwapRecord]) -> tuple[LaneRecord, ...]:
     station_id = config.station.id
     in_gripper = {
         local_name(station_id, pack.gripper_lane_id or ""): pack.id
@@ -149,7 +156,7 @@ def _lanes(db: Session, config: StationConfig, by_lane: dict[str | None, SwapRec
     )
 
 
-def _refused(db: Session, swap: SwapRecord | None) -> tuple[str, ...]:
+def _refused(db: StationDb, swap: SwapRecord | None) -> tuple[str, ...]:
     if swap is None or swap.phase != "pending":
         return ()
     event = db.exec(
@@ -160,7 +167,7 @@ def _refused(db: Session, swap: SwapRecord | None) -> tuple[str, ...]:
     return tuple(item.name for item in SwapRefused.read(event.data).missing)
 
 
-def _queue(db: Session, open_swaps: list[Swap]) -> tuple[QueueRecord, ...]:
+def _queue(db: StationDb, open_swaps: list[Swap]) -> tuple[QueueRecord, ...]:
     waiting = [swap for swap in open_swaps if swap.dispatched_at is None]
     bookings = {
         booking.id: booking
@@ -182,7 +189,7 @@ def _queue(db: Session, open_swaps: list[Swap]) -> tuple[QueueRecord, ...]:
     return tuple(records)
 
 
-def newest_site(db: Session, station_id: str) -> SiteRecord | None:
+def newest_site(db: StationDb, station_id: str) -> SiteRecord | None:
     """The newest power sample; None before the first."""
     row = db.exec(
         select(SiteSample).where(SiteSample.station_id == station_id).order_by(col(SiteSample.id).desc()).limit(1)
@@ -190,7 +197,7 @@ def newest_site(db: Session, station_id: str) -> SiteRecord | None:
     return None if row is None else SiteRecord.of(row)
 
 
-def site_history(db: Session, station_id: str, limit: int = 240) -> tuple[SiteRecord, ...]:
+def site_history(db: StationDb, station_id: str, limit: int = 240) -> tuple[SiteRecord, ...]:
     """The newest `limit` power samples, oldest first."""
     rows = db.exec(
         select(SiteSample).where(SiteSample.station_id == station_id).order_by(col(SiteSample.id).desc()).limit(limit)
@@ -199,10 +206,10 @@ def site_history(db: Session, station_id: str, limit: int = 240) -> tuple[SiteRe
 
 
 def list_packs(
-    db: Session, station_id: str, *, state: str | None = None, kind: str | None = None
+    db: StationDb, station_id: str, *, state: str | None = None, kind: str | None = None
 ) -> tuple[PackRecord, ...]:
-    """Packs by id, all or those of a state or kind. `station_id` shortens the names of places."""
-    query = select(Pack).order_by(Pack.id)
+    """Packs by id, all or those of a state or kind: what is here, and what has been here and is on a truck or away."""
+    query = select(Pack).where(_known_here(db)).order_by(Pack.id)
     if state is not None:
         query = query.where(Pack.state == state)
     if kind is not None:
@@ -210,9 +217,14 @@ def list_packs(
     return tuple(pack_record(station_id, row) for row in db.exec(query))
 
 
-def get_pack(db: Session, station_id: str, pack_id: str) -> PackRecord:
-    """One pack. Raises NotFound."""
-    row = db.get(Pack, pack_id)
+def _known_here(db: StationDb) -> ColumnElement[bool]:
+    told = select(StationEvent.seq).where(StationEvent.station_id == db.station_id, StationEvent.pack_id == Pack.id)
+    return or_(and_(col(Pack.vehicle_id).is_(None), col(Pack.off_site).is_(False)), told.exists())
+
+
+def get_pack(db: StationDb, station_id: str, pack_id: str) -> PackRecord:
+    """One pack that is or has been here. Raises NotFound."""
+    row = db.exec(select(Pack).where(Pack.id == pack_id, _known_here(db))).first()
     if row is None:
         raise NotFound("pack", pack_id)
     return pack_record(station_id, row)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlmodel import Session as Db
 from sqlmodel import and_, col, func, or_, select
 
 from scheduler.types import StationMode
@@ -32,6 +31,7 @@ from swap.messages.events import (
     read_event,
 )
 from swap.places import local_name
+from swap.station_db import StationDb as Db
 from swap.tables import (
     Booking,
     ChargeSession,

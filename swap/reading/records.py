@@ -186,6 +186,9 @@ class EventRecord(Record):
     at: datetime
     kind: str
     actor: str
+    """Name of a person or a machine."""
+    actor_id: str
+    """As the journal has it: `person:` and an id, or the machine's name."""
     swap_id: str | None
     pack_id: str | None
     bay_id: str | None

@@ -5,6 +5,7 @@ So a name can be erased without touching what was written once, and a person who
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from swap.errors import InvalidInput, NotFound
 from swap.tables import Person
 
 PREFIX = "person:"
+_ACTOR = re.compile(r"person:[\w-]+")
 ERASED = "erased person"
 """Stands for a name that was erased."""
 
@@ -53,6 +55,11 @@ def shown_actor(db: Session, actor: str) -> str:
         return actor
     person = db.get(Person, actor.removeprefix(PREFIX))
     return ERASED if person is None or person.name is None else person.name
+
+
+def shown_text(db: Session, text: str) -> str:
+    """A text with every person in it as people read it."""
+    return _ACTOR.sub(lambda found: shown_actor(db, found[0]), text)
 
 
 def erase_person(db: Session, person_id: str, at: datetime) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from robotics.port import CommandCode, LinkLost, Refused, ResultCode, SwapRobot
@@ -43,6 +42,7 @@ from swap.station.sequence.recipe import CANCELLED, QUEUED
 from swap.station.sequence.session import Decision, Phase
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import IllegalPackStep, PackTrigger
+from swap.station_db import StationDb as Db
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Swap
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from robotics.config import LaneSection
@@ -30,6 +29,7 @@ from swap.station.faults import clear_fault, close_fault, raise_fault
 from swap.station.records import end_command, next_seq, qualified, store_command
 from swap.station.sequence.handshake import Progress, due_again, overdue, watch
 from swap.station.sequence.permissives import CellFacts, tripped
+from swap.station_db import StationDb as Db
 from swap.tables import FaultRow, RobotCommandRow, Station
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,8 @@ class CellWatch:
         self._sent_at: datetime | None = None
         """Last sending of the command by this process."""
         self._deadline_at: datetime | None = None
+        self._epoch = 0
+        """Epoch of the cell in which the command was first sent."""
         self._first_at: datetime | None = None
         self._beaten = False
         """The cell's heartbeat has been seen to move."""
@@ -182,7 +184,7 @@ class CellWatch:
 
         def store(db: Db) -> RobotCommand:
             stored = db.get_one(Station, context.station_id).last_seq_by_lane.get(self.lane.id, 0)
-            command = RobotCommand(next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq), code)
+            command = RobotCommand(next_seq(stored, *cell.numbers), code)
             store_command(
                 db,
                 station_id=context.station_id,
@@ -196,15 +198,15 @@ class CellWatch:
 
         command = await context.write(store)
         context.last_seq[self.lane.id] = command.seq
-        await self._first(command)
+        await self._first(command, cell.epoch)
 
-    async def _first(self, command: RobotCommand) -> None:
+    async def _first(self, command: RobotCommand, epoch: int) -> None:
         """Send what has just been stored; a homing leaves only if the station may still move."""
         now = self.context.clock.now()
-        self._command, self._sent_at = command, now
+        self._command, self._sent_at, self._epoch = command, now, epoch
         self._deadline_at = now + timedelta(seconds=ANSWER_S)
         if command.code is not CommandCode.HOME or self.context.may_move():
-            await self.robot.send(command)
+            await self.robot.send(command, epoch)
 
     @property
     def busy(self) -> bool:
@@ -213,12 +215,14 @@ class CellWatch:
 
     async def _watch(self, command: RobotCommand, cell: CellStatus, facts: CellFacts) -> bool:
         now, echo = self.context.clock.now(), watch(cell, command.seq)
-        if echo in (Progress.UNHEARD, Progress.RUNNING) and not overdue(self._deadline_at, now):
+        # Unheard in a later epoch: what happened to the cell ends the command, and its copies are dead.
+        given_up = echo is Progress.UNHEARD and cell.epoch != self._epoch
+        if echo in (Progress.UNHEARD, Progress.RUNNING) and not (given_up or overdue(self._deadline_at, now)):
             due = due_again(echo, self._sent_at, now, speed=self.context.clock.speed)
             if due and self._permitted(command.code, facts):
                 self._sent_at = now
                 try:
-                    await self.robot.send(command)
+                    await self.robot.send(command, cell.epoch)
                 except (LinkLost, Refused) as error:
                     log.warning("lane %s: %s", self.lane.id, error)
             return True
@@ -227,7 +231,7 @@ class CellWatch:
         self._command = None
         if cell.done_seq == command.seq:
             try:
-                await self.robot.acknowledge(command.seq)
+                await self.robot.acknowledge(command.seq, cell.epoch)
             except (LinkLost, Refused) as error:
                 log.warning("lane %s: %s", self.lane.id, error)
         if command.code is CommandCode.HOME and result is not Progress.DONE:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from battery_bms.limits import PackLimits, ThermalRule, ThermalWatch
@@ -35,6 +34,7 @@ from swap.station.life.database import DirectDatabase
 from swap.station.records import qualified
 from swap.station.sequence.recipe import QUEUED, load_recipe
 from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station_db import StationDb as Db
 from swap.tables import Bay, Booking, Pack, Swap, SwapSeat, VehicleRow
 
 T = TypeVar("T")

@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
-from sqlmodel import Session as Db
 from sqlmodel import select
 
 from battery_bms.port import ChargerBank, PackMonitor, SiteMeter
@@ -41,10 +40,14 @@ from swap.station.sequence.sequencer import MOVING_MODES
 from swap.station.sequence.session import Decision, Phase, Session
 from swap.station.states.modes import ModeTrigger
 from swap.station.thermal import ThermalRunner
+from swap.station_db import StationDb as Db
+from swap.store import LeaseLost
 from swap.tables import Swap
 
 log = logging.getLogger(__name__)
 
+ASK_LEASE_S = 0.5
+"""Real seconds for which the last hold waits to hear whose station it is."""
 CLAIM_WAIT_S = 5.0
 """Real seconds in which a cell's former owner may still be heard: a PLC lets a silent one go after 3 s."""
 
@@ -84,6 +87,7 @@ class StationController:
         }
         self.lease = lease
         context.owner_token = lease.token
+        context.database.holder = lease.holder
         self.board = board if board is not None else ControlBoard()
         self.thermal = ThermalRunner(context, self.lanes)
         self.answers = Answerer(self)
@@ -223,12 +227,29 @@ class StationController:
             await asyncio.shield(self.stop())
 
     async def stop(self) -> None:
-        """Hold every robot, set charging to 0 kW, say so in the journal, and give the station up."""
+        """Hold every robot, set charging to 0 kW, say so in the journal, and give the station up.
+
+        One that has lost its station to another controller touches neither devices nor journal.
+        """
+        if await self._lease_is_lost():
+            log.error("another controller runs the station: its cells, chargers and journal are left to it")
+            await self._close_links()
+            return
         for robot in self.robots.values():
             await robot.hold("controller stopped")
         unconfirmed = await self.rack.chargers.stop_all()
         await self._close_links()
         await self._give_up(unconfirmed)
+
+    async def _lease_is_lost(self) -> bool:
+        try:
+            async with asyncio.timeout(ASK_LEASE_S):
+                await self.context.write(self.lease.renew)
+        except LeaseLost:
+            return True
+        except (DatabaseLost, DatabaseAway, TimeoutError) as error:
+            log.warning("who runs the station cannot be asked: %s", error)
+        return False
 
     async def _give_up(self, unconfirmed: Mapping[str, str]) -> None:
         """Say the clean end and free the station, in one commit. Without a database the next start finds neither."""
@@ -237,7 +258,7 @@ class StationController:
         def store(db: Db) -> None:
             append_event(
                 db,
-                ControllerStopped(chargers_not_confirmed=dict(unconfirmed)),
+                ControllerStopped(holder=self.lease.holder, chargers_not_confirmed=dict(unconfirmed)),
                 station_id=self.context.station_id,
                 at=now,
             )
@@ -245,7 +266,7 @@ class StationController:
 
         try:
             await self.context.write(store)
-        except (DatabaseLost, DatabaseAway) as error:
+        except (DatabaseLost, DatabaseAway, LeaseLost) as error:
             log.error("the clean end is not stored, the next start will ask for a person: %s", error)
 
     async def _close_links(self) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session as Db
 from sqlmodel import select
 
 from robotics.faults import fault_by_name
 from swap.events import append_event
 from swap.messages.events import FaultCleared, FaultRaised
+from swap.station_db import StationDb as Db
 from swap.tables import FaultRow
 
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from scheduler.types import PackState
@@ -20,6 +19,7 @@ from swap.station.records import qualified
 from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import Move, Place
 from swap.station.states.pack_states import PackTrigger, next_pack_state
+from swap.station_db import StationDb as Db
 from swap.tables import Bay, ChargeSession, Pack, Swap, SwapSeat
 
 

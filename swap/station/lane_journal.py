@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlmodel import Session as Db
-
 from swap.events import append_event
 from swap.messages.events import (
     AnyEvent,
@@ -43,6 +41,7 @@ from swap.station.sequence.session import (
     StepFacts,
     StepFailed,
 )
+from swap.station_db import StationDb as Db
 from swap.tables import Swap
 
 _HOLD_FAULT = {HoldReason.GUARD_LOST: "permissive_lost", HoldReason.TIMEOUT: "command_timeout"}

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from sqlmodel import Session as Db
 from sqlmodel import select
 from structlog.contextvars import bound_contextvars
 
@@ -52,6 +51,7 @@ from swap.station.sequence.session import (
     StepDone,
     StepFacts,
 )
+from swap.station_db import StationDb as Db
 from swap.tables import Bay, Pack, Station, Swap, SwapSeat, VehicleRow
 
 log = logging.getLogger(__name__)
@@ -276,7 +276,7 @@ class LaneRunner:
             if self.context.mode in MOVING_MODES:
                 await self.robot.resume(cell.epoch)
                 self.watch.home_by = decision.by
-            self._epoch = cell.epoch
+            self._go_by(cell)
             return await self._take(facts)
 
     def _follow(self, cell: CellStatus) -> None:
@@ -284,7 +284,12 @@ class LaneRunner:
         ours = self.context.owner_token in (None, cell.owner)
         waits = self.session is None or self.session.phase is Phase.HELD
         if ours and (waits or self._epoch is None):
+            self._go_by(cell)
+
+    def _go_by(self, cell: CellStatus) -> None:
+        if self._epoch != cell.epoch:
             self._epoch = cell.epoch
+            self._last_sent_at = None  # what was sent in an earlier epoch is on its way no more
 
     async def _take(self, facts: StepFacts) -> bool:
         assert self.session is not None
@@ -373,9 +378,9 @@ class LaneRunner:
             checks=checks,
             decision=decision,
             last_sent_at=self._last_sent_at,
-            hot_load=self.lane.id in context.hot_loads,
             cell_changed=self._epoch not in (None, facts.cell.epoch),
             result_known=result_known,
+            hot_load=self.lane.id in context.hot_loads,
         )
 
     async def _result_known(self, cell: CellStatus) -> bool:
@@ -388,7 +393,7 @@ class LaneRunner:
 
     def _next_seq(self, cell: CellStatus) -> int:
         stored = self.context.last_seq.get(self.lane.id, 0)
-        return next_seq(stored, cell.ack_seq, cell.active_seq, cell.done_seq, cell.last_seq or 0)
+        return next_seq(stored, *cell.numbers)
 
     async def _checks(self, facts: CellFacts) -> Mapping[Check, bool | None]:
         session, table = self.session, self.table

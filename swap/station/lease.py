@@ -7,18 +7,13 @@ import secrets
 import socket
 from datetime import UTC, datetime, timedelta
 
-from sqlmodel import Session as Db
-
-from swap.store import Store
+from swap.station_db import StationDb as Db
+from swap.store import LeaseLost, Store
 from swap.tables import LEASE_EXPIRES_S, ControllerLease
 
 
 class ControllerRunning(Exception):
     """Another controller holds the station."""
-
-
-class LeaseLost(Exception):
-    """Another controller has taken the station; this one must stop."""
 
 
 class Lease:
@@ -41,7 +36,7 @@ class Lease:
             ControllerRunning: another controller's heartbeat is younger than `LEASE_EXPIRES_S`.
         """
         now = now or datetime.now(UTC)
-        with self._store.transaction() as db:
+        with self._store.station(self.station_id) as db:
             row = db.get(ControllerLease, self.station_id, with_for_update=True)
             if row is None:
                 db.add(
@@ -81,7 +76,7 @@ class Lease:
 
     def release(self) -> None:
         """Free the station, where no controller runs yet."""
-        with self._store.transaction() as db:
+        with self._store.station(self.station_id) as db:
             self.give_up(db)
 
 

@@ -6,12 +6,12 @@ Looking and storing are apart: readings go on, and a hot pack's charger is stopp
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlmodel import Session as Db
 from sqlmodel import col, or_, select
 
 from battery_bms.config import BaySection
@@ -26,7 +26,8 @@ from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.inventory import block_bay, close_charge, end_charge, quarantine, set_pack_state, start_charge
 from swap.station.states.pack_states import PackTrigger, may, trigger_for_reading
-from swap.tables import Bay, ChargeSession, Pack, SiteSample, Station, Swap, SwapSeat
+from swap.station_db import StationDb as Db
+from swap.tables import Bay, ChargeSession, Pack, SiteSample, Swap, SwapSeat
 
 BLOCK_LEVEL = 2
 """A pack with an alarm of this level or more is neither charged nor offered."""
@@ -41,7 +42,30 @@ _THERMAL_ALARMS = (
 THERMAL_BITS = sum(1 << int(bit) for bit in _THERMAL_ALARMS)
 """Alarms that start the thermal procedure when the BMS gives them level 3 (standards.md 2.3)."""
 SAMPLE_S = 15.0
-"""Station seconds between two stored samples of the site."""
+"""Least station seconds between two stored samples of the site."""
+SAMPLE_AGAIN_S = 300.0
+"""A sample is stored after this many station seconds also when nothing has changed."""
+ENERGY_STEP_KWH, SOC_STEP_PCT, TEMP_STEP_C, POWER_STEP_KW = 0.005, 0.05, 0.5, 1.0
+"""Changes smaller than these are not written down: an idle rack writes next to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """What was last stored of the site."""
+
+    at: datetime
+    import_kw: float | None
+    charge_kw: float | None
+    counts: tuple[float, int, int]
+    """Limit, ready packs, queue."""
+
+    def says(self, other: _Sample) -> bool:
+        """The other one has nothing to add."""
+        return (
+            self.counts == other.counts
+            and _same(self.import_kw, other.import_kw, POWER_STEP_KW)
+            and _same(self.charge_kw, other.charge_kw, POWER_STEP_KW)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +101,7 @@ class RackRunner:
         self.monitor = monitor
         self.chargers = chargers
         self.meter = meter
-        self._sampled_at: datetime | None = None
+        self._sampled: _Sample | None = None
         self._stopped: list[str] = []
         """Bays whose pack was blocked or quarantined, or has such an alarm, in the newest cycle."""
         self._silent_since: dict[str, datetime] = {}
@@ -91,7 +115,7 @@ class RackRunner:
 
     def load(self) -> None:
         """Forget what the database may not have stored: everything is judged, planned and confirmed anew."""
-        self._sampled_at, self._planned = None, None
+        self._sampled, self._planned = None, None
         self._stopped, self._hot = [], []
         self._silent_since = {}
         self._unconfirmed = {bay.id for bay in self.context.config.bays}
@@ -113,24 +137,18 @@ class RackRunner:
         context = self.context.still()
         fresh = frozenset(b.id for b in context.config.bays if context.reading_fresh(b.id))
         now, limits = context.clock.now(), context.site_limits()
-        due = self._sampled_at is None or (now - self._sampled_at).total_seconds() >= SAMPLE_S
+        last = self._sampled
+        due = last is None or (now - last.at).total_seconds() >= SAMPLE_S
         silent_since = dict(self._silent_since)
 
-        def store(db: Db) -> _Look:
+        def store(db: Db) -> tuple[_Look, _Sample | None]:
             look = self._look(db, context, fresh, now, dict(silent_since))
             for section in context.config.bays:
                 self._judge_bay(db, section, look)
-            if due:
-                self._sample(db, now, limits)
-            station = db.get_one(Station, context.station_id)
-            station.version += 1
-            db.add(station)
-            return look
+            return look, self._sample(db, now, limits, last) if due else last
 
-        look = await self.context.write(store)
+        look, self._sampled = await self.context.write(store)
         self._stopped, self._silent_since = look.stopped, look.silent_since
-        if due:
-            self._sampled_at = now
         hot, self._hot = self._hot, []
         return hot
 
@@ -181,8 +199,9 @@ class RackRunner:
         pack, bay, in_motion = look.packs.get(key), look.bays[key], key in look.moving
         reading = context.readings.get(section.id)
         fresh = section.id in look.fresh
-        bay.charge_kw = reading.charge_kw if reading is not None and fresh else None
-        db.add(bay)
+        charge_kw = _finite(reading.charge_kw) if reading is not None and fresh else None
+        if not _same(bay.charge_kw, charge_kw, POWER_STEP_KW / 10):
+            bay.charge_kw = charge_kw
         if pack is None:
             if not bay.blocked:
                 self._judge_empty(db, section, reading, fresh, in_motion)
@@ -253,11 +272,7 @@ class RackRunner:
         context, now = look.context, look.now
         station_id = context.station_id
         look.silent_since.pop(section.id, None)
-        pack.energy_kwh, pack.soc_pct = reading.energy_kwh, reading.soc_pct
-        pack.temp_max_c, pack.reading_at = reading.temp_max_c, reading.at
-        if reading.soh_pct is not None and reading.soh_pct > 0:
-            pack.soh_pct = reading.soh_pct
-        db.add(pack)
+        _write_down(pack, reading)
         level = judge(reading, context.limits[pack.kind]).level
         state = PackState(pack.state)
         if level >= BLOCK_LEVEL:
@@ -304,17 +319,18 @@ class RackRunner:
             .where(or_(col(Swap.ended_at).is_(None), col(SwapSeat.exchanged)))
             .order_by(col(Swap.dispatched_at).desc())
         ).first()
-        if seat is None or seat.returned_soe_kwh is not None or reading.energy_kwh is None:
+        energy_kwh = _finite(reading.energy_kwh)
+        if seat is None or seat.returned_soe_kwh is not None or energy_kwh is None:
             return
-        seat.returned_soe_kwh, seat.returned_soc_pct = reading.energy_kwh, reading.soc_pct
+        seat.returned_soe_kwh, seat.returned_soc_pct = energy_kwh, _finite(reading.soc_pct)
         db.add(seat)
         append_event(
             db,
             PackRead(
-                energy_kwh=reading.energy_kwh,
-                soc_pct=reading.soc_pct,
-                soh_pct=reading.soh_pct,
-                temp_max_c=reading.temp_max_c,
+                energy_kwh=energy_kwh,
+                soc_pct=seat.returned_soc_pct,
+                soh_pct=_finite(reading.soh_pct),
+                temp_max_c=_finite(reading.temp_max_c),
             ),
             station_id=self.context.station_id,
             at=self.context.clock.now(),
@@ -396,24 +412,58 @@ class RackRunner:
             setpoint, bay = plan.get(section.id), bays[context.bay_key(section.id)]
             bay.setpoint_kw = setpoint.power_kw if setpoint else None
             bay.limited_by = setpoint.limited_by if setpoint else ""
-            db.add(bay)
             if section.id in failed:
                 self._raise(db, "charger_setpoint_not_confirmed", section, {"reason": failed[section.id]})
             elif section.id in unconfirmed:
                 self._clear(db, "charger_setpoint_not_confirmed", section)
 
-    def _sample(self, db: Db, now: datetime, limits: SiteLimits) -> None:
+    def _sample(self, db: Db, now: datetime, limits: SiteLimits, last: _Sample | None) -> _Sample:
+        """Store the site's powers where they say something new. Returns what is stored now."""
         station_id = self.context.station_id
         packs = db.exec(select(Pack).where(Pack.state == PackState.READY.value, col(Pack.bay_id).is_not(None))).all()
         queue = db.exec(select(Swap).where(Swap.station_id == station_id, Swap.state == "queued")).all()
+        counts = (limits.grid_limit_kw, len(packs), len(queue))
+        sample = _Sample(now, _finite(limits.measured_import_kw), _finite(limits.charging_kw), counts)
+        if last is not None and last.says(sample) and (now - last.at).total_seconds() < SAMPLE_AGAIN_S:
+            return last
         db.add(
             SiteSample(
                 station_id=station_id,
                 at=now,
-                import_kw=limits.measured_import_kw,
-                charge_kw=limits.charging_kw,
+                import_kw=sample.import_kw,
+                charge_kw=sample.charge_kw,
                 limit_kw=limits.grid_limit_kw,
                 ready_packs=len(packs),
                 queue_length=len(queue),
             )
         )
+        return sample
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _same(one: float | None, other: float | None, step: float) -> bool:
+    """Both unknown, or apart by less than a step."""
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) < step
+
+
+def _write_down(pack: Pack, reading: PackReading) -> None:
+    """Put a reading on the pack's row where it says something new; `reading_at` is that of the values there."""
+    energy_kwh, soc_pct, temp_max_c = map(_finite, (reading.energy_kwh, reading.soc_pct, reading.temp_max_c))
+    soh_pct = _finite(reading.soh_pct)
+    if soh_pct is None or soh_pct <= 0:
+        soh_pct = pack.soh_pct
+    if (
+        pack.reading_at is not None
+        and _same(pack.energy_kwh, energy_kwh, ENERGY_STEP_KWH)
+        and _same(pack.soc_pct, soc_pct, SOC_STEP_PCT)
+        and _same(pack.temp_max_c, temp_max_c, TEMP_STEP_C)
+        and soh_pct == pack.soh_pct
+    ):
+        return
+    pack.energy_kwh, pack.soc_pct, pack.temp_max_c = energy_kwh, soc_pct, temp_max_c
+    pack.soh_pct, pack.reading_at = soh_pct, reading.at

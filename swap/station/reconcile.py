@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from battery_bms.port import PackReading
@@ -20,6 +19,7 @@ from swap.messages.events import Reconciled
 from swap.station.faults import raise_fault
 from swap.station.inventory import block_bay, quarantine
 from swap.station.records import qualified
+from swap.station_db import StationDb as Db
 from swap.tables import Bay, Pack
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from robotics.port import RobotCommand
@@ -16,6 +15,7 @@ from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import TERMINAL, StepTable, SwapOrder, load_recipe
 from swap.station.sequence.session import HoldReason, Phase, Session
 from swap.station.states.modes import ModeTrigger, next_mode
+from swap.station_db import StationDb as Db
 from swap.tables import Bay, RobotCommandRow, Station, Swap, SwapSeat, VehicleRow
 
 SEQ_MAX = 65535

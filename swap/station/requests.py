@@ -8,28 +8,22 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlmodel import Session, col, select, update
+from sqlmodel import col, select
 
-from swap.errors import InvalidInput, NotFound
+from swap.errors import NotFound
 from swap.events import append_event
 from swap.messages.answers import STORED
 from swap.messages.events import FaultAcknowledged
 from swap.messages.requests import Request
 from swap.reading.now import fault_record
 from swap.reading.records import FaultRecord, RequestRecord
+from swap.register.persons import person_actor, shown_actor
+from swap.station_db import StationDb
 from swap.tables import ControlRequest, FaultRow, Station
 
 
-def person_name(value: str) -> str:
-    """The trimmed name of the person who asks. Raises InvalidInput when there is none."""
-    name = " ".join(value.split())
-    if not 1 <= len(name) <= 64:
-        raise InvalidInput("name", value, "the name of a person, 1…64 characters")
-    return name
-
-
-def make_request(db: Session, *, station_id: str, request: Request, name: str, at: datetime) -> RequestRecord:
-    """Store a request for the controller; call inside `store.transaction()`.
+def make_request(db: StationDb, *, station_id: str, request: Request, name: str, at: datetime) -> RequestRecord:
+    """Store a request for the controller; call inside `store.station()`.
 
     Raises:
         InvalidInput: no name.
@@ -41,56 +35,54 @@ def make_request(db: Session, *, station_id: str, request: Request, name: str, a
         station_id=station_id,
         kind=request.kind,
         arguments=request.arguments(),
-        requested_by=person_name(name),
+        requested_by=person_actor(db, name, at),
         requested_at=at,
     )
     db.add(row)
-    # Added in the database itself: the controller may be raising it at this moment.
-    db.exec(update(Station).where(col(Station.id) == station_id).values(version=col(Station.version) + 1))
     db.flush()
-    return request_record(row)
+    return request_record(db, row)
 
 
-def acknowledge_fault(db: Session, *, station_id: str, fault_id: int, name: str, at: datetime) -> FaultRecord:
-    """Record who has seen a fault; a second time changes nothing. Call inside `store.transaction()`.
+def acknowledge_fault(db: StationDb, *, station_id: str, fault_id: int, name: str, at: datetime) -> FaultRecord:
+    """Record who has seen a fault; a second time changes nothing. Call inside `store.station()`.
 
     Raises:
         InvalidInput: no name.
         NotFound: no such fault.
     """
-    name = person_name(name)
+    actor = person_actor(db, name, at)
     row = db.get(FaultRow, fault_id)
     if row is None or row.station_id != station_id:
         raise NotFound("fault", fault_id)
     if row.acknowledged_at is None:
         row.acknowledged_at = at
-        row.acknowledged_by = name
+        row.acknowledged_by = actor
         db.add(row)
         append_event(
             db,
             FaultAcknowledged(fault_id=fault_id, code=row.code, source=row.source),
             station_id=station_id,
             at=at,
-            actor=name,
+            actor=actor,
         )
-    return fault_record(row)
+    return fault_record(db, row)
 
 
-def request_record(row: ControlRequest) -> RequestRecord:
+def request_record(db: StationDb, row: ControlRequest) -> RequestRecord:
     """The record of a request row."""
     parts = STORED.validate_python(row.answer_parts or ())
-    return RequestRecord.of(row, request_id=row.id, answer_parts=parts)
+    return RequestRecord.of(row, request_id=row.id, requested_by=shown_actor(db, row.requested_by), answer_parts=parts)
 
 
-def get_request(db: Session, station_id: str, request_id: int) -> RequestRecord:
+def get_request(db: StationDb, station_id: str, request_id: int) -> RequestRecord:
     """One request. Raises NotFound."""
     row = db.get(ControlRequest, request_id)
     if row is None or row.station_id != station_id:
         raise NotFound("request", request_id)
-    return request_record(row)
+    return request_record(db, row)
 
 
-def latest_requests(db: Session, station_id: str, limit: int = 5) -> tuple[RequestRecord, ...]:
+def latest_requests(db: StationDb, station_id: str, limit: int = 5) -> tuple[RequestRecord, ...]:
     """The requests made last, newest first."""
     rows = db.exec(
         select(ControlRequest)
@@ -98,4 +90,4 @@ def latest_requests(db: Session, station_id: str, limit: int = 5) -> tuple[Reque
         .order_by(col(ControlRequest.id).desc())
         .limit(limit)
     )
-    return tuple(request_record(row) for row in rows)
+    return tuple(request_record(db, row) for row in rows)

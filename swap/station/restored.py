@@ -9,23 +9,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlmodel import col, func, select
+from sqlmodel import col, select
 
 from scheduler.types import StationMode
 from swap.events import append_event, newest_heads
-from swap.journal.heads import Head
+from swap.journal.heads import NotedHead
 from swap.messages.events import JournalEpoch, JournalHead
-from swap.register.persons import person_actor
+from swap.register.persons import person_actor, person_name
 from swap.station.records import change_mode
 from swap.station.states.modes import ModeTrigger
+from swap.station_db import StationDb
 from swap.store import Store
-from swap.tables import LEASE_EXPIRES_S, ControllerLease, Station, StationEvent
+from swap.tables import LEASE_EXPIRES_S, ControllerLease
 
 RESTORED = "restored"
 """Reason by which a station is held whose database was put back."""
 
 
-def begin_epoch(store: Store, *, by: str, at: datetime, known: Sequence[Head] = (), copy: str = "") -> tuple[Head, ...]:
+def begin_epoch(
+    store: Store, *, by: str, at: datetime, known: Sequence[NotedHead] = (), copy: str = ""
+) -> tuple[NotedHead, ...]:
     """Begin a new epoch of every station's journal and hold the stations; the new heads.
 
     Args:
@@ -37,40 +40,39 @@ def begin_epoch(store: Store, *, by: str, at: datetime, known: Sequence[Head] = 
     Raises:
         InvalidInput: no name.
     """
-    with store.transaction() as db:
-        actor = person_actor(db, by, at)
-        for head in newest_heads(db, at):
-            beyond = [item for item in known if item.station_id == head.station_id]
-            lost = max(beyond, key=lambda item: (item.epoch, item.seq), default=None)
-            newest_at: datetime = db.exec(
-                select(func.max(StationEvent.at)).where(StationEvent.station_id == head.station_id)
-            ).one()
-            append_event(
-                db,
-                JournalEpoch(
-                    from_epoch=head.epoch,
-                    from_seq=head.seq,
-                    from_hash=head.hash,
-                    lost=None if lost is None else JournalHead(epoch=lost.epoch, seq=lost.seq, hash=lost.hash),
-                    copy_name=copy,
-                ),
-                station_id=head.station_id,
-                at=max(at, newest_at),
-                actor=actor,
-                epoch=max([head.epoch, *(item.epoch for item in beyond)]) + 1,
-            )
-            station = db.get_one(Station, head.station_id)
-            if StationMode(station.mode) in (StationMode.AUTOMATIC, StationMode.CLOSED, StationMode.MANUAL):
-                change_mode(
-                    db,
-                    station_id=head.station_id,
-                    trigger=ModeTrigger.HOLD,
-                    reason=RESTORED,
-                    actor=actor,
-                    at=max(at, newest_at),
-                )
-        db.flush()
-        return newest_heads(db, at)
+    person_name(by)
+    with store.reading() as whole:
+        heads = newest_heads(whole, at)
+    for head in heads:
+        beyond = [item for item in known if item.station_id == head.station_id]
+        with store.station(head.station_id) as db:
+            _begin(db, head, beyond, by, at, copy)
+    with store.reading() as whole:
+        return newest_heads(whole, at)
+
+
+def _begin(db: StationDb, head: NotedHead, beyond: Sequence[NotedHead], by: str, at: datetime, copy: str) -> None:
+    station_id, actor = db.station_id, person_actor(db, by, at)
+    newest = db.newest_event()
+    if newest is not None:  # a station's own time may run ahead
+        at = max(at, newest.at)
+    lost = max(beyond, key=lambda item: (item.epoch, item.seq), default=None)
+    append_event(
+        db,
+        JournalEpoch(
+            from_epoch=head.epoch,
+            from_seq=head.seq,
+            from_hash=head.hash,
+            lost=None if lost is None else JournalHead(epoch=lost.epoch, seq=lost.seq, hash=lost.hash),
+            copy_name=copy,
+        ),
+        station_id=station_id,
+        at=at,
+        actor=actor,
+        epoch=max([head.epoch, *(item.epoch for item in beyond)]) + 1,
+    )
+    if StationMode(db.station().mode) in (StationMode.AUTOMATIC, StationMode.CLOSED, StationMode.MANUAL):
+        change_mode(db, station_id=station_id, trigger=ModeTrigger.HOLD, reason=RESTORED, actor=actor, at=at)
 
 
 def running_controllers(store: Store, now: datetime) -> tuple[str, ...]:

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlmodel import Session as Db
-from sqlmodel import col, select
-
 from scheduler.types import StationMode
 from swap.events import append_event
 from swap.messages.answers import Answer
@@ -19,7 +16,8 @@ from swap.station.faults import clear_fault, raise_fault
 from swap.station.life.guard import Outage
 from swap.station.records import change_mode
 from swap.station.states.modes import ModeTrigger
-from swap.tables import Station, StationEvent
+from swap.station_db import StationDb as Db
+from swap.tables import Station
 
 SOURCE = "controller"
 _RESTARTED, _NO_DATABASE = "controller_restarted", "database_unavailable"
@@ -28,13 +26,7 @@ _HELD_BY_LOSS = (StationMode.AUTOMATIC, StationMode.CLOSED, StationMode.MANUAL)
 
 def begin_control(db: Db, station_id: str, holder: str, now: datetime) -> bool:
     """Say that a controller begins; returns whether the last one ended without saying so. Then the station is held."""
-    last = db.exec(
-        select(StationEvent)
-        .where(StationEvent.station_id == station_id)
-        .where(col(StationEvent.kind).in_([ControllerStarted.kind, ControllerStopped.kind]))
-        .order_by(col(StationEvent.seq).desc())
-    ).first()
-    unclean = last is not None and last.kind == ControllerStarted.kind
+    unclean = _ended_uncleanly(db)
     append_event(
         db,
         ControllerStarted(holder=holder, unclean=unclean),
@@ -44,6 +36,16 @@ def begin_control(db: Db, station_id: str, holder: str, now: datetime) -> bool:
     if unclean:
         _hold_for_person(db, station_id, now, _RESTARTED, "restart", {})
     return unclean
+
+
+def _ended_uncleanly(db: Db) -> bool:
+    """What one controller started, only that one can stop. One that never began leaves nothing to be looked at."""
+    started = db.newest_event(ControllerStarted)
+    if started is None:
+        return False
+    stops = db.events(ControllerStopped, after=started.seq)
+    holder = started.data["holder"]
+    return not any(stop.data.get("holder", holder) == holder for stop in stops)
 
 
 def journal_outage(db: Db, station_id: str, outage: Outage, now: datetime, speed: float) -> None:

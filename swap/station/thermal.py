@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlmodel import Session as Db
 from sqlmodel import select
 
 from battery_bms.limits import ThermalCause, ThermalWatch
@@ -42,6 +41,7 @@ from swap.station.sequence.session import Acknowledge, HoldReason, HoldRobot, Ph
 from swap.station.states.modes import ModeTrigger
 from swap.station.states.pack_states import PackTrigger, may
 from swap.station.states.thermal_stages import Stage
+from swap.station_db import StationDb as Db
 from swap.tables import HotPack, Pack, Station
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class ThermalRunner:
         return EvacuationLane(
             cell=lane.cell_facts(cell),
             row=load_recipe(lane.lane.recipe, self.context.config.folder).evacuation,
-            next_seq=next_seq(self._last_seq(lane.lane.id), cell.ack_seq, cell.active_seq, cell.done_seq),
+            next_seq=next_seq(self._last_seq(lane.lane.id), *cell.numbers),
             in_flight=lane.in_flight(cell),
             person_needed=held or lane.lane.id in self._persons_needed,
         )
@@ -208,6 +208,7 @@ class ThermalRunner:
         after, effects = result
         if after == before and not effects:
             return
+        decided_in = {lane_id: cell.epoch for lane_id, cell in self.context.cells.items()}
         await self._store(before, after, effects)
         if after.over:
             self.procedures.pop(after.bay, None)
@@ -218,7 +219,7 @@ class ThermalRunner:
             self._sent_at[after.bay] = self.context.clock.now()
         lane = self.lanes.get(after.lane_id or "")
         if lane is not None:
-            await self._carry_out(effects, lane.robot, after)
+            await self._carry_out(effects, lane.robot, after, decided_in.get(lane.lane.id))
 
     def _loads(self) -> None:
         """Name the lanes whose gripper may hold a hot pack: no swap sets it down."""
@@ -308,17 +309,19 @@ class ThermalRunner:
         )
         set_pack_state(db, pack, PackTrigger.EVACUATE, station_id=station_id, at=now)
 
-    async def _carry_out(self, effects: Sequence[Effect], robot: SwapRobot, procedure: Procedure) -> None:
+    async def _carry_out(
+        self, effects: Sequence[Effect], robot: SwapRobot, procedure: Procedure, epoch: int | None
+    ) -> None:
         """Ask the cell. What it did not take is asked again with the number, a second later."""
         free = self.context.database.opened.is_set()
         for effect in effects:
             try:
                 if isinstance(effect, Acknowledge):
-                    await robot.acknowledge(effect.seq)
+                    await robot.acknowledge(effect.seq, epoch)
                 elif isinstance(effect, WithdrawHold) and free:
-                    await robot.resume()
+                    await robot.resume(epoch)
                 elif isinstance(effect, Send) and free:
-                    await robot.send(effect.command)
+                    await robot.send(effect.command, epoch)
             except (LinkLost, Refused) as error:
                 free = False
                 log.error("evacuation of %s: %s", procedure.bay, error)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import typer
@@ -18,11 +18,11 @@ from api.cli.__main__ import app
 from robotics.handshake import limit_sentence, limits_of
 from robotics.modbus_link.registers import load_map
 from swap.config.loading import load_station
-from swap.config.seed import sync_station
 from swap.messages.events import Reconciled
 from swap.store import Store
 from swap.tables import ControllerLease
 from tests.support.api.doors import STATION_FILE
+from tests.support.swap.databases import fill
 
 runner = CliRunner()
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
@@ -162,9 +162,8 @@ def test_db_upgrade_check_and_backup(tmp_path: Path) -> None:
 def test_a_restored_copy_is_told_by_name_and_audited_against_the_heads(tmp_path: Path) -> None:
     url, copy = f"sqlite:///{tmp_path / 'swap.db'}", tmp_path / "one.db"
     heads = tmp_path / "swap.heads.jsonl"
+    fill(url, load_station(STATION_FILE), AT)
     store = Store(url)
-    store.upgrade()
-    sync_station(store, load_station(STATION_FILE), AT)
     assert swap("db", "backup", str(copy), "--database-url", url)[0] == 0
     assert (tmp_path / "one.heads.jsonl").read_text().count("\n") == 1, "no head beside the copy"
     with store.station("yangquan-mine") as db:
@@ -194,10 +193,7 @@ def test_a_restored_copy_is_told_by_name_and_audited_against_the_heads(tmp_path:
 
 def test_the_register_is_shown_and_takes_the_files_word(tmp_path: Path) -> None:
     url, path = f"sqlite:///{tmp_path / 'swap.db'}", tmp_path / "station.toml"
-    store = Store(url)
-    store.upgrade()
-    sync_station(store, load_station(STATION_FILE), AT)
-    store.close()
+    fill(url, load_station(STATION_FILE), AT)
     code, out, _ = swap("register", "show", "--json", "--database-url", url)
     assert code == 0
     assert {"firms", "pack_kinds", "vehicle_models", "vehicles"} == set(json.loads(out))
@@ -266,13 +262,12 @@ def test_check_says_what_an_unfenced_layout_leaves_open(tmp_path: Path) -> None:
         if other.name != path.name:
             (tmp_path / other.name).write_bytes(other.read_bytes())
     left = limits_of(load_map("swap_cell_v1"))
-    for language in ("en", "zh"):
+    languages: tuple[Literal["en", "zh"], ...] = ("en", "zh")
+    for language in languages:
         _, out, _ = swap("check", str(path), "--lang", language)
         assert "swap_cell_v1" in out
         assert all(limit_sentence(limit, language) in out for limit in left)
-        assert all(
-            limit_sentence(limit, language) not in swap("check", str(STATION_FILE), "--lang", language)[1]
-            for limit in left
-        )
+        _, fenced, _ = swap("check", str(STATION_FILE), "--lang", language)
+        assert not any(limit_sentence(limit, language) in fenced for limit in left)
     _, out, _ = swap("check", str(path), "--json")
     assert {tuple(lane["limits"]) for lane in json.loads(out)["open_limits"].values()} == {tuple(left)}

@@ -179,7 +179,7 @@ async def test_a_fault_of_the_cell_offers_a_reset(client: httpx.AsyncClient) -> 
 
 
 def answered(store: Store, request: Request, *parts: Answer) -> None:
-    with store.transaction() as db:
+    with store.station("yangquan-mine") as db:
         asked = make_request(db, station_id="yangquan-mine", request=request, name="Operator A", at=NOW)
         row = db.get_one(ControlRequest, asked.request_id)
         row.status, row.answered_at = "refused", NOW

@@ -15,8 +15,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlmodel import Session as Db
-
 import api.wiring as wiring
 from api.settings import Settings
 from robotics.plc_robot import PlcRobot
@@ -25,6 +23,7 @@ from swap.commerce import runner
 from swap.config.loading import parse_station
 from swap.station.controller import StationController
 from swap.station.life.database import ApartDatabase
+from swap.station_db import StationDb as Db
 from swap.turns import Turns
 from tests.drill.power import shadow_disk
 
@@ -136,15 +135,15 @@ def _copy_at_each_command(database_url: str, copies: Path) -> None:
     copies.mkdir(parents=True)
     real_send = PlcRobot.send
 
-    async def send(self: PlcRobot, command: RobotCommand, epoch: int | None = None) -> None:
+    async def send(self: PlcRobot, command: RobotCommand, *more: Any) -> None:
         folder = copies / f"{command.seq}"
         if not folder.exists():
             folder.mkdir()
             for name in (database.name, f"{database.name}-wal"):
                 shutil.copyfile(database.with_name(name), folder / name)
-        await real_send(self, command, epoch)
+        await real_send(self, command, *more)
 
-    PlcRobot.send = send  # type: ignore[method-assign]
+    setattr(PlcRobot, "send", send)  # noqa: B010
 
 
 def _listen(pipe: Connection, hooks: Hooks) -> None:

@@ -57,11 +57,13 @@ def _env(name: str, **values: Any) -> Mishap:
 def _link_down(world: World) -> None:
     world.env = replace(world.env, link_down=True)
     world.plant.set_station_alive(LANE, False)
+    world.cell.new_epoch()
 
 
 def _link_up(world: World) -> None:
     world.env = replace(world.env, link_down=False)
     world.plant.set_station_alive(LANE, True)
+    world.cell.new_epoch()
 
 
 def _forget(world: World) -> None:
@@ -69,8 +71,10 @@ def _forget(world: World) -> None:
     cell = world.cell
     cell.abort("", world.plant.now_us)
     cell.ack_seq, cell.done_seq, cell.ack_code, cell.result = 0, 0, AckCode.NONE, ResultCode.NONE
+    cell.last_seq, cell.done_result = 0, ResultCode.NONE
     cell.used.clear()
     cell.paused = ""
+    cell.new_epoch()
     world.env = replace(world.env, accepted_seq=0)
 
 

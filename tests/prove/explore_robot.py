@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from robotics.port import CellStatus, LinkLost, RobotCommand
+from robotics.port import CellStatus, LinkLost, Refused, RobotCommand
 from sim.live.direct import DirectRobot
 from tests.prove.explore_station import LANE, Violation
 
@@ -65,7 +65,7 @@ class WorldRobot(DirectRobot):
     async def hold(self, reason: str) -> None:
         self._call()
         if not self.world.env.link_down:
-            self.plant.set_hold(LANE, True)
+            self._ask_hold(True, None)
 
     async def resume(self, epoch: int | None = None) -> None:
         self._call()
@@ -73,5 +73,11 @@ class WorldRobot(DirectRobot):
             raise Violation("the cell's hold is withdrawn and no person has decided")
         if self.world.env.link_down:
             raise LinkLost("no answer")
+        self._ask_hold(False, epoch)
+        if self.plant.cell(LANE).hold:
+            raise Refused("something has happened since the confirmation")
         self.resumed = self.person_acts
-        self.plant.set_hold(LANE, False)
+
+    def _ask_hold(self, hold: bool, epoch: int | None) -> None:
+        cell = self.plant.cell(LANE)
+        self.plant.set_hold(LANE, hold, self._current(epoch), cell.hold_seq % 0xFFFF + 1)

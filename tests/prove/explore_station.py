@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
-from robotics.port import CellStatus, CommandCode, RobotCommand, SwapRobot
+from robotics.port import CellStatus, CommandCode, ResultCode, RobotCommand, SwapRobot
 from scheduler.types import PackState, StationMode
 from swap.config.station_file import StationConfig
 from swap.places import TANK
@@ -27,8 +27,8 @@ from swap.station.lease import Lease
 from swap.station.life.database import DirectDatabase
 from swap.station.reconcile import Mismatch
 from swap.station.records import next_seq
+from swap.station.sequence.evacuation import CommandEnded, Procedure
 from swap.station.sequence.evacuation import Effect as EvacuationEffect
-from swap.station.sequence.evacuation import Procedure
 from swap.station.sequence.evacuation import interrupted as interrupted_procedure
 from swap.station.sequence.permissives import CellFacts, SeatPlan
 from swap.station.sequence.recipe import TERMINAL, Check, Move, Place
@@ -73,6 +73,8 @@ class Stored:
     states: Mapping[str, PackState]
     hot: Mapping[str, Procedure] = field(default_factory=dict)
     """Newest procedure of each bay that had a hot pack."""
+    ended_seq: int = 0
+    """Newest number whose end is on record."""
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:
@@ -105,10 +107,10 @@ class _NoDatabase:
 
 class _NoStore:
     @contextmanager
-    def transaction(self) -> Iterator[_NoDatabase]:
+    def station(self, *_: object) -> Iterator[_NoDatabase]:
         yield _NoDatabase()
 
-    reading = transaction
+    reading_station = station
 
 
 class StationClock(Clock):
@@ -139,21 +141,21 @@ class MemoryWatch(CellWatch):
         return None
 
     def _end(self, db: object, seq: int, result: str) -> None:
-        return None
+        self.owner.stored = replace(self.owner.stored, ended_seq=seq)
 
     async def command(self, code: CommandCode, cell: CellStatus) -> None:
         stored = self.owner.stored
-        seq = next_seq(stored.last_seq, cell.ack_seq, cell.active_seq, cell.done_seq)
+        seq = next_seq(stored.last_seq, *cell.numbers)
         self.owner.stored = replace(stored, last_seq=seq)
-        await self._first(RobotCommand(seq, code))
+        await self._first(RobotCommand(seq, code), cell.epoch)
 
     @property
     def volatile(self) -> tuple[Any, ...]:
-        return self.home_by, self._shown, self._command, self._sent_at, self._deadline_at
+        return self.home_by, self._shown, self._command, self._sent_at, self._deadline_at, self._epoch
 
     @volatile.setter
     def volatile(self, value: tuple[Any, ...]) -> None:
-        self.home_by, self._shown, self._command, self._sent_at, self._deadline_at = value
+        self.home_by, self._shown, self._command, self._sent_at, self._deadline_at, self._epoch = value
 
 
 class MemoryLane(LaneRunner):
@@ -170,7 +172,7 @@ class MemoryLane(LaneRunner):
     async def load(self, *, restarted: bool) -> Session | None:
         """As `records.load_session`: what is not a column of the swap's row is lost."""
         await self.watch.load()
-        self._last_sent_at = None
+        self._last_sent_at, self._epoch = None, None
         stored = self.owner.stored
         if stored.session.state in TERMINAL:
             self.session = None
@@ -194,8 +196,12 @@ class MemoryLane(LaneRunner):
         for effect in effects:
             if isinstance(effect, Send) and not effect.repeated:
                 stored = replace(stored, last_seq=effect.command.seq)
-            elif isinstance(effect, StepDone) and effect.move is not None:
-                stored = moved(stored, effect.plan, effect.move)
+            elif isinstance(effect, StepDone | StepFailed):
+                stored = stored if effect.seq is None else replace(stored, ended_seq=effect.seq)
+                if isinstance(effect, StepDone) and effect.move is not None:
+                    stored = moved(stored, effect.plan, effect.move)
+            elif isinstance(effect, Resumed) and before.seq is not None and after.seq is None:
+                stored = replace(stored, ended_seq=before.seq)
             elif isinstance(effect, Ended):
                 stored = unreserved(stored)
         self.owner.stored = stored
@@ -206,7 +212,10 @@ class MemoryLane(LaneRunner):
         return True
 
     def _next_seq(self, cell: CellStatus) -> int:
-        return next_seq(self.owner.stored.last_seq, cell.ack_seq, cell.active_seq, cell.done_seq)
+        return next_seq(self.owner.stored.last_seq, *cell.numbers)
+
+    async def _result_known(self, cell: CellStatus) -> bool:
+        return cell.result is ResultCode.NONE or cell.done_seq == self.owner.stored.ended_seq
 
     def _record_checks(self, db: object, session: Session, facts: CellFacts) -> dict[Check, bool | None]:
         stored, plans = self.owner.stored, session.seats
@@ -221,11 +230,11 @@ class MemoryLane(LaneRunner):
     @property
     def volatile(self) -> tuple[Any, ...]:
         """What is in the memory of the process only."""
-        return self.session, self._last_sent_at, cast(MemoryWatch, self.watch).volatile
+        return self.session, self._last_sent_at, cast(MemoryWatch, self.watch).volatile, self._epoch
 
     @volatile.setter
     def volatile(self, value: tuple[Any, ...]) -> None:
-        self.session, self._last_sent_at, cast(MemoryWatch, self.watch).volatile = value
+        self.session, self._last_sent_at, cast(MemoryWatch, self.watch).volatile, self._epoch = value
 
 
 class MemoryThermal(ThermalRunner):
@@ -258,6 +267,8 @@ class MemoryThermal(ThermalRunner):
         for effect in effects:
             if isinstance(effect, Send) and not effect.repeated:
                 stored = replace(stored, last_seq=effect.command.seq)
+            elif isinstance(effect, CommandEnded):
+                stored = replace(stored, ended_seq=effect.seq)
         if after.stage is Stage.EVACUATED and after.pack_id is not None:
             state = next_pack_state(stored.states[after.pack_id], PackTrigger.EVACUATE)
             places = {**stored.places, after.pack_id: TANK}
@@ -287,10 +298,15 @@ class MemoryController(StationController):
     """`StationController` over `Stored`: confirmations, holds and requests are the live ones."""
 
     def __init__(self, config: StationConfig, robot: SwapRobot, stored: Stored, clock: StationClock) -> None:
-        context = StationContext.build(DirectDatabase(cast(Store, _NoStore())), config, clock)
+        context = StationContext.build(DirectDatabase(cast(Store, _NoStore()), config.station.id), config, clock)
         context.mode = stored.mode
         super().__init__(
-            context, [robot], cast(Any, None), cast(Any, None), None, cast(Lease, SimpleNamespace(token=0))
+            context,
+            [robot],
+            cast(Any, None),
+            cast(Any, None),
+            None,
+            cast(Lease, SimpleNamespace(token=0, holder="the only one")),
         )
         self.stored = stored
         self.journal: list[tuple[str, str, str]] | None = None

@@ -14,7 +14,7 @@ from typing import Any
 
 from battery_bms.limits import judge
 from battery_bms.port import PackReading
-from robotics.port import CellStatus, LinkLost, Location, LocationKind, RobotCommand
+from robotics.port import CellStatus, LinkLost, Location, LocationKind, Refused, RobotCommand
 from scheduler.types import PackState, StationMode
 from sim.plant.plant import Draws, Plant
 from sim.plant.rack import US_PER_S
@@ -212,7 +212,7 @@ class World:
         truck = self.plant.yard.trucks[VEHICLE]
         active = cell.active
         faults = cell.faults
-        _, sent_at, (home_by, shown, extra, extra_at, extra_until_at) = self.lane.volatile
+        _, sent_at, (home_by, shown, extra, extra_at, extra_until_at, extra_epoch), goes_by = self.lane.volatile
         in_flight = stored.session.phase in (Phase.SENT, Phase.HELD)
         last = self.robot.last
         age = None
@@ -232,7 +232,13 @@ class World:
             (cell.hold, cell.paused, cell.power_confirmed, cell.homed, cell.at_home, cell.located, cell.called_tag),
             (number(cell.ack_seq), cell.ack_code, number(cell.done_seq), cell.result),
             (cell.control_mode, cell.run_mode, tuple(cell.latched)),
-            (stored.session.seq in cell.used, extra is not None and extra.seq in cell.used),
+            (number(cell.last_seq), cell.first_command, cell.done_result, cell.done_seq == stored.ended_seq),
+            (
+                goes_by is None,
+                goes_by == cell.epoch,
+                extra is not None and extra_epoch == cell.epoch,
+                last is not None and last.epoch == cell.epoch,
+            ),
             (faults.gripper_jam, faults.pick_misses, faults.lidar_misses, faults.lost_ack),
             None
             if active is None
@@ -300,7 +306,7 @@ class World:
 
         cell = self.cell
         numbers = (cell.ack_seq, cell.active_seq, cell.done_seq)
-        _, sent_at, (_, _, extra, extra_at, extra_until_at) = self.lane.volatile
+        _, sent_at, (_, _, extra, extra_at, extra_until_at, _), _ = self.lane.volatile
         if extra is not None:
             after(extra_at, RESEND_S)
             after(extra_until_at)
@@ -328,13 +334,15 @@ class World:
         """The process is killed; the cell ends its motion, nothing that was not stored is left."""
         self.robot.last = None
         self.controller.context.cells.clear()
-        self.lane.volatile = (None, None, (None, frozenset(), None, None, None))
+        self.lane.volatile = (None, None, (None, frozenset(), None, None, None, 0), None)
+        self.cell.new_epoch()  # nobody is heard any more
         self.controller.heat.volatile = LOST_THERMAL
         self.env = replace(self.env, down=True, sent=None, person_needed=self.env.person_needed or "restart")
 
     def restart(self) -> None:
         """The process comes back and takes the stored state up."""
         self.env = replace(self.env, down=False)
+        self.cell.new_epoch()  # another life claims the cell
         self.controller.restart()
 
     def person(self, kind: str, **arguments: Any) -> None:
@@ -343,7 +351,7 @@ class World:
         held = self.controller.stored.mode
         try:
             at_once(self.controller.answers._answer(kind, arguments, PERSON))
-        except (Denied, IllegalMode, LinkLost):
+        except (Denied, IllegalMode, LinkLost, Refused):
             return
         finally:
             self.robot.person_acts = False

@@ -19,8 +19,6 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sqlmodel import Session as Db
-
 import api.wiring as wiring
 import swap.station.controller as controller
 import swap.station.lanes as lanes
@@ -38,6 +36,7 @@ from swap.station.lease import ControllerRunning
 from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import QUEUED, StepTable
 from swap.station.sequence.session import Result, Send, Session, StepDone, StepFacts
+from swap.station_db import StationDb as Db
 from swap.store import Store
 from swap.tables import Swap
 from tests.prove.kill_points import KillPoint, Moment
@@ -103,9 +102,9 @@ def mortal_store(watch: Watch) -> type[Store]:
 
     class MortalStore(Store):
         @contextmanager
-        def transaction(self) -> Iterator[Db]:
+        def station(self, station_id: str, holder: str | None = None) -> Iterator[Db]:
             watch.writing.point = False
-            with super().transaction() as db:
+            with super().station(station_id, holder) as db:
                 yield db
                 if watch.writing.point and watch.before_commit:
                     db.flush()

@@ -223,10 +223,10 @@ class Trial:
         await self._until(lambda db: len(self._starts(db)) == self._lives, process, "the controller starts")
         if self._lives == 1:
             now_at = (await devices.arrive(VEHICLE, 30.0)).at
-            with self.store.transaction() as db:
+            with self.store.station(self.config.station.id) as db:
                 self._swap_id = check_in(db, self.config, vehicle_id=VEHICLE, at=now_at).swap_id
             return
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             mode = db.get_one(Station, self.config.station.id).mode
             unclean = self._starts(db)[-1].get("unclean")
         if mode != StationMode.HELD or unclean is not True:
@@ -273,7 +273,7 @@ class Trial:
     async def _ask(self, process: Any, request: Request) -> None:
         """Ask until it is done; a refusal tells the person to look again, which takes a moment."""
         for _ in range(20):
-            with self.store.transaction() as db:
+            with self.store.station(self.config.station.id) as db:
                 made = make_request(
                     db,
                     station_id=self.config.station.id,
@@ -315,7 +315,7 @@ class Trial:
                 if differing:
                     self._wrong(f"record and truth differ: {differing}")
             self.outcome.wrong += [f"audit {i.name}: {v}" for i in audit(db).invariants for v in i.violations]
-            if db.exec(select(StationEvent.seq).where(StationEvent.actor == PERSON)).first() is None:
+            if db.exec(select(StationEvent.seq).where(col(StationEvent.actor).startswith("person:"))).first() is None:
                 self._wrong("no event names the person who confirmed")
 
     def _start(self, point: KillPoint | None) -> Any:

@@ -129,7 +129,7 @@ async def _live(folder: Path, table: StepTable, trial: Trial) -> tuple[Journal, 
 def _same_session(bench: Bench) -> None:
     """What would be read back is what the lane holds, less what the exploration loses too."""
     session = bench.controller.lanes[LANE].session
-    with bench.store.reading() as db:
+    with bench.store.reading_station(bench.config.station.id) as db:
         swap = db.exec(select(Swap).where(Swap.open_lane_id == f"{bench.config.station.id}:{LANE}")).first()
         if session is None or swap is None:
             assert session is None

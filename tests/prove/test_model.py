@@ -72,7 +72,7 @@ class Walked:
 
 def walk(folder: Path, *switches: str, faults: int = 2, ends: bool = True) -> Walked:
     """Walk every state of the model; stops at the first error. `ends` looks for dead ends as well."""
-    spin, compiler = require_tool("spin"), require_tool("gcc")
+    spin, compiler = require_tool("spin"), require_tool("cc")
     (folder / MODEL.name).write_text(MODEL.read_text(encoding="utf-8"), encoding="utf-8")
     defines = [f"-D{switch}" for switch in (f"FAULTS={faults}", *switches)]
     deep = ["-O2", "-DCOLLAPSE"] if faults > 2 else ["-O0"]

@@ -54,7 +54,7 @@ class Recorded:
 
     def record(self, from_h: float = 0.0, until_h: float = 24.0) -> Recording:
         """What is recorded between two hours."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             return recording(db, self.config.station.id, self.at(from_h), self.at(until_h), ["L1"])
 
     def replay(self, record: Recording, **equipment: float) -> ReplayReport:
@@ -100,7 +100,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
 
 def test_the_record_holds_what_happened(recorded: Recorded) -> None:
     found = recorded.record()
-    with recorded.store.reading() as db:
+    with recorded.store.reading_station(recorded.config.station.id) as db:
         first_at, last_at = covered(db, "twin")
     assert (found.from_at, found.until_at) == (first_at, last_at)
     assert found.from_at == recorded.at(BEGIN_H) - timedelta(minutes=1)
@@ -178,7 +178,7 @@ def test_without_the_stop_the_waits_differ(recorded: Recorded) -> None:
 
 
 def test_nothing_recorded_is_said(recorded: Recorded, sqlite_url: str) -> None:
-    with recorded.store.reading() as db:
+    with recorded.store.reading_station(recorded.config.station.id) as db:
         with pytest.raises(InvalidInput, match="day"):
             recording(db, "twin", recorded.at(30), recorded.at(31), ["L1"])
         with pytest.raises(NotFound):

@@ -19,6 +19,7 @@ from sim.scenario.site import StorageSection
 from sim.sizing.screening import fifo_starts, trace_of
 from sim.study.agenda import Agenda, Call
 from sim.study.clock import processes
+from sim.study.layout import Kinds
 from sim.study.parallel import workers
 from sim.study.station import Station
 from sim.study.study import run_study, simulate_once
@@ -439,3 +440,17 @@ def test_a_large_rack_that_is_drained_has_saved_nothing() -> None:
     drained_paid, drained_cost = day(60, 150)
     assert drained_paid < 0.5 * small_paid
     assert drained_cost == pytest.approx(small_cost, rel=0.04)
+
+
+def test_aged_packs_hold_and_take_less() -> None:
+    """A truck that comes as empty in per cent takes 80 % of the energy, and its charge takes 80 % of the time."""
+    equipment = {"packs": {"lfp-282": 12}, "charger_kw": 240, "transformer_kva": 4000}
+    new, aged = (simulate_once(scenario(equipment=equipment | {"soh_pct": soh}), 1, days=5) for soh in (100, 80))
+    assert aged.means["kwh_per_swap"] == pytest.approx(0.8 * new.means["kwh_per_swap"], rel=0.01)
+    assert aged.means["charger_utilisation"] == pytest.approx(0.8 * new.means["charger_utilisation"], rel=0.03)
+
+
+@pytest.mark.parametrize(("soc_pct", "soh_pct", "temp_c"), [(101, 100, 20), (-1, 100, 20), (50, 0, 20), (50, 100, inf)])
+def test_a_pack_that_cannot_be_is_refused(soc_pct: float, soh_pct: float, temp_c: float) -> None:
+    with pytest.raises(ValueError, match="P1"):
+        Kinds(scenario()).pack("P1", "lfp-282", soc_pct, temp_c, soh_pct)

@@ -22,7 +22,7 @@ from swap.audit.packs import PACK_CHECKS
 from swap.commerce.billing import correct_bill
 from swap.commerce.bookings import cancel_booking, make_booking
 from swap.commerce.pricing import CENTI_KWH
-from swap.journal.heads import Head
+from swap.journal.heads import NotedHead
 from swap.messages.events import SwapCompleted, SwapDispatched, SwapStepStarted
 from swap.reading.lists import list_bills
 from swap.store import Store
@@ -32,7 +32,7 @@ from tests.support.swap.commerce import station as fresh_station
 from tests.support.swap.station import START_AT, Bench
 
 
-def examine(url: str, heads: Sequence[Head] = ()) -> AuditReport:
+def examine(url: str, heads: Sequence[NotedHead] = ()) -> AuditReport:
     store = Store(url)
     try:
         with store.reading() as db:
@@ -46,7 +46,7 @@ async def a_day(bench: Bench) -> None:
     await bench.start()
     await bench.run(5)
     at = bench.clock.now()
-    with bench.store.transaction() as db:
+    with bench.store.station(bench.config.station.id) as db:
         for vehicle, minutes in (("V1", 0), ("V4", 60)):
             start_at = at + timedelta(minutes=minutes)
             booking = make_booking(
@@ -68,7 +68,7 @@ async def a_day(bench: Bench) -> None:
     bench.arrive("V1", 60)
     await bench.run_until(SwapCompleted.kind)
     await bench.run(5)
-    with bench.store.transaction() as db:
+    with bench.store.station(bench.config.station.id) as db:
         first = list_bills(db, bench.config.station.id).items[-1]
         quantity = first.lines[0].energy_kwh - CENTI_KWH
         correct_bill(db, first.bill_id, {1: quantity}, at=bench.clock.now(), name="Li", reason="read again")
@@ -88,7 +88,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "swap.db"
 
 
-def written_heads(written: Path) -> list[Head]:
+def written_heads(written: Path) -> list[NotedHead]:
     """The heads that somebody would have noted after events 20 and 60, and at the end."""
     with closing(sqlite3.connect(written)) as connection:
         rows = connection.execute(
@@ -96,7 +96,7 @@ def written_heads(written: Path) -> list[Head]:
             "WHERE seq IN (20, 60) OR seq = (SELECT max(seq) FROM station_event)"
         ).fetchall()
     assert len(rows) == 3
-    return [Head(station_id, epoch, seq, own, START_AT) for station_id, epoch, seq, own in rows]
+    return [NotedHead(station_id, epoch, seq, own, START_AT) for station_id, epoch, seq, own in rows]
 
 
 def test_what_the_controller_wrote_is_clean_and_every_check_looked_at_something(written: Path) -> None:

@@ -30,9 +30,10 @@ from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
 from swap.reading.lists import list_bills
 from swap.reading.records import BillRecord
+from swap.register.persons import shown_actor
 from swap.store import Store
 from swap.tables import Bill, BillLine, StationEvent, Swap
-from tests.support.swap.commerce import AT, FlatTariff, arrive, code, exchange, filled_store, finish, station
+from tests.support.swap.commerce import AT, STATION, FlatTariff, arrive, code, exchange, filled_store, finish, station
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "swap_billing.json").read_text(encoding="utf-8")
@@ -164,7 +165,7 @@ def store(sqlite_url: str, config: StationConfig) -> Iterator[Store]:
 
 
 def bills(store: Store) -> list[BillRecord]:
-    with store.reading() as db:
+    with store.reading_station(STATION) as db:
         return sorted(list_bills(db, "S").items, key=lambda bill: bill.kind)
 
 
@@ -335,25 +336,25 @@ def one_bill(store: Store, config: StationConfig, **energies: Any) -> BillRecord
 def test_reversal(database_url: str, config: StationConfig) -> None:
     with filled_store(database_url, config) as store:
         bill = one_bill(store, config)
-        with store.transaction() as db:
+        with store.station(STATION) as db:
             reversal = reverse_bill(db, bill.bill_id, at=LATER, name="Li", reason="wrong fleet")
         assert reversal.total_yuan == -bill.total_yuan
         assert [line.amount_yuan for line in reversal.lines] == [-line.amount_yuan for line in bill.lines]
         for bill_id, message in ((bill.bill_id, "was reversed"), (reversal.bill_id, "is a reversal")):
-            with store.transaction() as db, pytest.raises(BillNotReversible, match=message):
+            with store.station(STATION) as db, pytest.raises(BillNotReversible, match=message):
                 reverse_bill(db, bill_id, at=LATER, name="Li", reason="again")
-        with store.transaction() as db, pytest.raises(NotFound):
+        with store.station(STATION) as db, pytest.raises(NotFound):
             reverse_bill(db, "none", at=LATER, name="Li", reason="")
         assert bill_completed_swaps(store, config, FlatTariff(), LATER) == ()
         with store.reading() as db:
             event = db.exec(select(StationEvent).where(StationEvent.kind == "bill.reversed")).one()
-            assert (event.actor, event.data["reverses"]) == ("Li", bill.bill_id)
+            assert (shown_actor(db, event.actor), event.data["reverses"]) == ("Li", bill.bill_id)
             assert sum(db.exec(select(Bill.total_fen))) == 0
 
 
 def test_correction_with_a_confirmed_quantity(store: Store, config: StationConfig) -> None:
     bill = one_bill(store, config, settled_soe_kwh=910.0, returned_soe_kwh=0.0)
-    with store.transaction() as db:
+    with store.station(STATION) as db:
         reversal, corrected = correct_bill(
             db, bill.bill_id, {1: Decimal("183.31")}, at=LATER, name="Li", reason="read at the pack"
         )
@@ -373,7 +374,7 @@ def test_a_correction_outside_what_is_possible_leaves_the_bill(
     bill = one_bill(store, config)
 
     def correct() -> None:
-        with store.transaction() as db:
+        with store.station(STATION) as db:
             correct_bill(db, bill.bill_id, quantities, at=LATER, name="Li", reason="")
 
     with pytest.raises(InvalidInput, match="energy_kwh_by_seat"):

@@ -39,7 +39,7 @@ from swap.reading.records import BookingRecord
 from swap.station.file_check import check_recipes
 from swap.store import Store
 from swap.tables import Booking, Pack, Station, StationEvent, Swap, SwapSeat
-from tests.support.swap.commerce import AT, arrive, code, exchange, filled_store, finish, station, station_data
+from tests.support.swap.commerce import AT, STATION, arrive, code, exchange, filled_store, finish, station, station_data
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -65,7 +65,7 @@ def book(
     at: datetime = AT,
     key: str | None = None,
 ) -> BookingRecord:
-    with store.transaction() as db:
+    with store.station(STATION) as db:
         return make_booking(
             db,
             config,
@@ -106,7 +106,7 @@ def test_a_vehicle_has_one_open_booking(store: Store, config: StationConfig) -> 
     with pytest.raises(BookingOpen) as caught:
         book(store, config, start_at=AT + 5 * HOUR)
     assert caught.value.detail == {"booking_id": first.booking_id}
-    with store.transaction() as db:
+    with store.station(STATION) as db:
         cancel_booking(db, config, first.booking_id, at=AT)
     assert book(store, config, start_at=AT + 5 * HOUR).booking_id != first.booking_id
 
@@ -132,7 +132,7 @@ def test_windows_outside_the_rules(
 def test_unknown_vehicle_and_unserved_model(store: Store, config: StationConfig) -> None:
     with pytest.raises(NotFound):
         book(store, config, "V99")
-    with store.transaction() as db:
+    with store.station(STATION) as db:
         from swap.tables import VehicleRow
 
         db.get_one(VehicleRow, "V1").model = "bus"
@@ -144,22 +144,22 @@ def test_unknown_vehicle_and_unserved_model(store: Store, config: StationConfig)
 
 def test_cancel(store: Store, config: StationConfig) -> None:
     booking = book(store, config)
-    with store.transaction() as db:
+    with store.station(STATION) as db:
         assert cancel_booking(db, config, booking.booking_id, at=AT).status == "cancelled"
         assert cancel_booking(db, config, booking.booking_id, at=AT).status == "cancelled"
     assert ends(store) == [(booking.booking_id, "cancelled")]
     used = book(store, config, start_at=AT)
     arrive(store, config, "V0")
-    with store.transaction() as db, pytest.raises(BookingNotUsable, match="arrived"):
+    with store.station(STATION) as db, pytest.raises(BookingNotUsable, match="arrived"):
         cancel_booking(db, config, used.booking_id, at=AT)
-    with store.transaction() as db, pytest.raises(NotFound):
+    with store.station(STATION) as db, pytest.raises(NotFound):
         cancel_booking(db, config, "none", at=AT)
 
 
 def test_expiry_after_window_and_grace(store: Store, config: StationConfig) -> None:
     booking = book(store, config)
     last_at = booking.window_end_at + timedelta(minutes=config.bookings.late_grace_min)
-    with store.transaction() as db:
+    with store.station(STATION) as db:
         assert expire_bookings(db, config, last_at) == ()
         assert expire_bookings(db, config, last_at + MINUTE) == (booking.booking_id,)
         assert expire_bookings(db, config, last_at + HOUR) == ()
@@ -220,7 +220,7 @@ def test_a_named_booking_must_be_usable(store: Store, config: StationConfig) -> 
 
 @pytest.mark.parametrize("mode", ["closed", "fire"])
 def test_no_check_in_at_a_closed_station(store: Store, config: StationConfig, mode: str) -> None:
-    with store.transaction() as db:
+    with store.station(STATION) as db:
         db.get_one(Station, "S").mode = mode
     with pytest.raises(NotServed, match=mode):
         arrive(store, config, "V0")
@@ -229,10 +229,10 @@ def test_no_check_in_at_a_closed_station(store: Store, config: StationConfig, mo
 def test_the_booking_ends_with_its_swap(store: Store, config: StationConfig) -> None:
     first, second = book(store, config, start_at=AT), book(store, config, "V1", start_at=AT)
     done, cancelled = arrive(store, config, "V0"), arrive(store, config, "V1")
-    with store.transaction() as db:
+    with store.station(STATION) as db:
         assert tend_bookings(db, config, AT) == ()
     exchange(store, done.swap_id)
-    with store.transaction() as db:
+    with store.station(STATION) as db:
         finish(db, db.get_one(Swap, cancelled.swap_id), AT + HOUR, "cancelled")
         assert set(tend_bookings(db, config, AT + HOUR)) == {first.booking_id, second.booking_id}
         assert tend_bookings(db, config, AT + HOUR) == ()
@@ -256,7 +256,7 @@ def test_a_full_window_names_the_next_free_one(sqlite_url: str) -> None:
         assert caught.value.detail["next_start_at"] == (start_at + 15 * MINUTE).isoformat()
         offered = datetime.fromisoformat(caught.value.detail["next_start_at"])
         assert book(store, config, "V5", offered, 30 * MINUTE).status == "booked"
-        with store.reading() as db:
+        with store.reading_station(STATION) as db:
             loads = slot_loads(db, config, "top_lift", start_at, start_at + HOUR)
         assert [load.free for load in loads][:2] == [False, False]
         assert sum(load.capacity for load in loads) == 10
@@ -282,7 +282,7 @@ def test_only_lanes_of_its_swap_mode_serve_a_truck(sqlite_url: str) -> None:
             book(store, config, f"V{n}", start_at, 30 * MINUTE)
         with pytest.raises(SlotsFull):
             book(store, config, "V12", start_at, 30 * MINUTE)
-        with store.reading() as db:
+        with store.reading_station(STATION) as db:
             loads = slot_loads(db, config, "side_grab", start_at, start_at + HOUR)
         assert sum(load.capacity for load in loads) == 10
     # A cap on the whole station counts for both modes together.
@@ -364,7 +364,7 @@ def test_eight_check_ins_of_one_truck_queue_one_swap(database_url: str) -> None:
         def client(number: int) -> str:
             start.wait()
             try:
-                with store.transaction() as db:
+                with store.station(STATION) as db:
                     key = f"k{number % 2}"
                     return check_in(db, config, vehicle_id="V0", at=AT, idempotency_key=key).swap_id
             except SwapOpen:

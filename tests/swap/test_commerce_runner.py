@@ -44,7 +44,7 @@ class Bench:
         self.commerce = Commerce(store, config, self.tariff, lambda: LATER, self.told.append, lambda: self.now_s)
 
     def bills(self) -> int:
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             return len(list_bills(db, "S").items)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from sqlmodel import Session as Db
 
 from robotics.port import CellStatus, Signal
 from scheduler.types import StationMode
@@ -21,6 +20,7 @@ from swap.station.life import watchdog
 from swap.station.life.database import DatabaseLost, DatabaseState
 from swap.station.life.status import ControlBoard, ControlWord
 from swap.station.sequence.session import Phase
+from swap.station_db import StationDb as Db
 from tests.support.swap.running import NEVER_S, Running, patient_station
 
 
@@ -206,7 +206,7 @@ async def test_what_was_given_up_is_not_committed_later(running: Running) -> Non
         assert let_go.wait(10)
         running.controller.lease.give_up(db)
 
-    running.database.lost_after_s = 0.3
+    running.database.lost_after_s = 2.0
     with pytest.raises(DatabaseLost):
         await running.database.write(work)
     running.database.lost_after_s = NEVER_S

@@ -65,7 +65,7 @@ async def test_an_emergency_stop_holds_everything_until_reset_and_confirmed(benc
     await completes(bench, swap_id)
     assert "estop_pressed" not in bench.open_faults()
     resumed = next(e for e in bench.events() if e.kind == SwapResumed.kind)
-    assert resumed.actor == "Operator A"
+    assert bench.who(resumed) == "Operator A"
 
 
 async def test_an_emergency_stop_without_a_swap_lets_no_truck_in(bench: Bench) -> None:

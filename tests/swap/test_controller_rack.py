@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from robotics.port import CommandCode
+from robotics.port import CommandCode, Location, LocationKind
 from swap.config.station_file import StationConfig
 from swap.messages.events import SwapCompleted, SwapStepDone, SwapStepStarted, ThermalStep
 from swap.station.sequence.evacuation import EVACUATE_WITHIN_S
@@ -81,7 +81,7 @@ async def test_a_wrong_pack_in_a_bay_is_quarantined_and_neither_charged_nor_offe
     assert bench.pack(HOT).state == "charging"
     assert blocked(bench) == {}
     assert "pack_identity_mismatch" not in bench.open_faults()
-    actors = {e.actor for e in bench.events() if e.pack_id == HOT and e.data.get("trigger") == "release"}
+    actors = {bench.who(e) for e in bench.events() if e.pack_id == HOT and e.data.get("trigger") == "release"}
     assert "Han Mei" in actors
 
 
@@ -287,6 +287,52 @@ async def test_after_a_kill_a_hot_pack_is_not_carried_without_a_person(bench: Be
     assert stages(bench)[Stage.ISOLATED]["bars"] == {"": ["restart"]}
     # The detection is latched still: no second procedure begins.
     assert [e.data["stage"] for e in bench.events() if e.kind == ThermalStep.kind].count(Stage.DETECTED) == 1
+
+
+async def test_a_kill_during_the_evacuation_leaves_the_cell_to_end_it_and_its_end_is_recorded(bench: Bench) -> None:
+    bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
+    while (CommandCode.FIRE, "accepted") not in [(c, what) for what, _, c in bench.motions]:
+        await bench.tick(0.5)
+    bench.seconds += 15  # the lease of the killed controller expires
+    bench.build()
+    assert await bench.start()
+    await bench.run_until(ThermalStep.kind, 200, 1.0, stage=Stage.EVACUATED)
+    assert bench.places()[HOT] == "tank"
+    assert bench.recorded_places() == bench.places()
+    assert [c for what, _, c in bench.motions if what == "accepted"] == [CommandCode.FIRE]
+    bench.audited()
+
+
+async def test_held_by_a_person_a_hot_pack_is_not_carried(bench: Bench) -> None:
+    await bench.settled(bench.ask("hold"))
+    bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
+    ended = await bench.run_until(ThermalStep.kind, 60, 1.0, stage=Stage.ISOLATED)
+    assert ended.data["bars"] == {"L1": ["person_looked"]}
+    await bench.run_while_still(60)
+
+
+async def test_a_hot_pack_left_in_the_gripper_is_no_swaps_to_set_down(bench: Bench) -> None:
+    swap_id = bench.arrive("V1", 30)
+    await bench.run_until(SwapStepStarted.kind, step_s=None, state="storing_old")
+    await bench.run(3)
+    bench.plant.inject("pack_heats", code(3), c_per_s=1.5)
+    await bench.run_until(ThermalStep.kind, 300, 1.0, stage=Stage.EVACUATION_STARTED)
+    while bench.places()[code(3)] == "bay:A3":
+        await bench.tick(1.0)
+    bench.plant.inject("estop", "L1")
+    await bench.run_until(ThermalStep.kind, 60, 1.0, stage=Stage.ISOLATED)
+    bench.plant.clear("estop", "L1")
+    bench.plant.inject("person_confirms", "L1")
+    for _ in range(2):
+        await bench.settled(bench.ask("confirm"))
+    for decision in ("continue", "unwind"):
+        assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision=decision)))[0] == "refused"
+    await bench.run_while_still(30)
+    bench.plant.inject("local_mode", "L1")
+    bench.plant.inject("local_move", "L1", source=0, target=Location(LocationKind.TANK, 1).code)
+    bench.plant.clear("local_mode", "L1")
+    await bench.run(5)
+    assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision="unwind")))[0] == "done"
 
 
 async def test_a_released_pack_that_is_hot_again_is_detected_again(bench: Bench) -> None:

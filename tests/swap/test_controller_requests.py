@@ -61,7 +61,7 @@ async def test_a_request_that_cannot_be_met_is_refused_with_its_reason(
     assert await bench.settled(bench.ask(kind, **arguments)) == ("refused", answer)
     answered = [e for e in bench.events() if e.kind == RequestAnswered.kind]
     assert answered[-1].data["answer"] == answer
-    assert answered[-1].actor == "Person on shift"
+    assert bench.who(answered[-1]) == "Person on shift"
 
 
 async def test_a_pack_that_is_in_no_quarantine_is_not_released(bench: Bench) -> None:
@@ -88,7 +88,7 @@ async def test_a_decision_on_a_swap_that_is_not_held_is_refused(bench: Bench) ->
 
 async def test_a_vehicle_has_one_open_swap_only(bench: Bench) -> None:
     first = bench.arrive("V1", 30)
-    with pytest.raises(SwapOpen, match=first), bench.store.transaction() as db:
+    with pytest.raises(SwapOpen, match=first), bench.store.station(bench.config.station.id) as db:
         check_in(db, bench.config, vehicle_id="V1", at=bench.clock.now())
     with bench.store.reading() as db:
         assert len(db.exec(select(Swap).where(Swap.vehicle_id == "V1")).all()) == 1
@@ -180,7 +180,7 @@ async def test_a_pack_moved_by_hand_is_found_and_quarantined_not_guessed(bench: 
     assert bench.pack(code(2)).state == "quarantined"
     assert bench.pack(code(2)).bay_id == "test:A2"  # the record is not changed by a guess
     reconciled = [e for e in bench.events() if e.kind == Reconciled.kind][-1]
-    assert reconciled.actor == "Operator A"
+    assert bench.who(reconciled) == "Operator A"
     # The rest of the station works on, and leaves both bays alone.
     for vehicle in ("V1", "V2"):
         bench.arrive(vehicle, 30)
@@ -250,7 +250,7 @@ async def test_a_person_at_the_cell_takes_it_over_without_asking(bench: Bench) -
 
 
 async def test_a_second_check_in_of_an_unknown_vehicle_is_an_error(bench: Bench) -> None:
-    with pytest.raises(SwapError, match="V99"), bench.store.transaction() as db:
+    with pytest.raises(SwapError, match="V99"), bench.store.station(bench.config.station.id) as db:
         check_in(db, bench.config, vehicle_id="V99", at=bench.clock.now())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,9 +17,10 @@ from swap.audit import AuditReport, audit
 from swap.events import newest_heads
 from swap.journal.canonical import canonical_instant, canonical_json, without_nan
 from swap.journal.chain import FIRST, Entry, entry_bytes, entry_hash, walk
-from swap.journal.heads import Head, Outline, compare, heads_path, read_heads, write_heads
+from swap.journal.heads import NotedHead, Outline, compare, heads_path, read_heads, write_heads
 from swap.messages.events import ControlGap, JournalEpoch
 from swap.register.persons import shown_actor
+from swap.station.heads import keep_heads
 from swap.station.restored import begin_epoch
 from swap.store import Store
 from tests.support.swap.commerce import AT, STATION, filled_store, station
@@ -133,7 +136,7 @@ def test_the_first_broken_event_is_named(edit: Edit, broken_seq: int, problem: s
 
 def test_heads_are_kept_line_by_line_and_survive_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "heads.jsonl"
-    first, second = Head("S", 1, 5, "a" * 64, AT), Head("电", 2, 9, "b" * 64, AT)
+    first, second = NotedHead("S", 1, 5, "a" * 64, AT), NotedHead("电", 2, 9, "b" * 64, AT)
     write_heads(path, [first])
     with path.open("ab") as file:
         file.write(b'{"at":"2026-')
@@ -148,7 +151,7 @@ def test_heads_stand_beside_the_database() -> None:
 
 
 def test_a_head_is_excused_only_by_an_epoch_that_began_at_or_before_it() -> None:
-    head = Head("S", 1, 8, "old", AT)
+    head = NotedHead("S", 1, 8, "old", AT)
     assert compare(head, Outline({8: (1, "old")}, [])) is None
     assert "its tail was cut" in str(compare(head, Outline({5: (1, "x")}, [])))
     assert "written anew" in str(compare(head, Outline({8: (1, "new")}, [])))
@@ -172,12 +175,12 @@ def write(store: Store, count: int) -> None:
             db.append(ControlGap(what="looking", gap_s=number / 3), at=AT + timedelta(seconds=number))
 
 
-def heads(store: Store) -> tuple[Head, ...]:
+def heads(store: Store) -> tuple[NotedHead, ...]:
     with store.reading() as db:
         return newest_heads(db, AT)
 
 
-def report(store: Store, known: tuple[Head, ...]) -> dict[str, tuple[str, ...]]:
+def report(store: Store, known: tuple[NotedHead, ...]) -> dict[str, tuple[str, ...]]:
     with store.reading() as db:
         found: AuditReport = audit(db, heads=known)
     return {i.name: i.violations for i in found.invariants if i.violations}
@@ -277,3 +280,28 @@ def test_the_same_copy_restored_twice_begins_two_epochs(store: Store) -> None:
     second = begin_epoch(store, by="Li", at=AT, known=first)
     assert (first[0].epoch, second[0].epoch) == (2, 3)
     assert report(store, (*copied, *first, *second)) == {}
+
+
+async def test_heads_are_noted_again_and_again_and_a_full_disk_ends_nothing(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "away" / "heads.jsonl"
+    path.parent.write_text("in the way")
+    noted: list[int] = []
+    often = threading.Event()
+
+    def now() -> datetime:
+        noted.append(len(read_heads(path)[0]) if path.parent.is_dir() else -1)
+        if len(noted) == 2:
+            path.parent.unlink()
+        if len(noted) == 5:
+            often.set()
+        return AT
+
+    task = asyncio.create_task(keep_heads(store, path, now, period_s=0.0))
+    await asyncio.to_thread(often.wait, 30)
+    task.cancel()
+    await asyncio.wait([task])
+    assert "are not written to" in caplog.text
+    assert noted[:2] == [-1, -1]
+    assert noted[2:4] == [1, 2]

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from swap.config.seed import sync_station
-from swap.station.lease import ControllerRunning, Lease, LeaseLost
-from swap.store import Store
+from swap.station.lease import ControllerRunning, Lease
+from swap.store import LeaseLost, Store
 from swap.tables import LEASE_EXPIRES_S, ControllerLease
 from tests.support.sim.plant import START_AT, station
 
@@ -37,7 +37,7 @@ def row(store: Store) -> ControllerLease:
 
 
 def beat(store: Store, lease: Lease, now: datetime) -> None:
-    with store.transaction() as db:
+    with store.station(lease.station_id) as db:
         lease.renew(db, now)
 
 

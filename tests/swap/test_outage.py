@@ -134,7 +134,7 @@ def test_the_controller_goes_before_all_who_wait(store: Store, monkeypatch: pyte
 
 def _until_waiting(store: Store, count: int) -> None:
     until_s = time.monotonic() + 10
-    while len(store._turns._first) + len(store._turns._others) != count:
+    while len(store._turns[None]._first) + len(store._turns[None]._others) != count:
         assert time.monotonic() < until_s
         threading.Event().wait(0.001)
 

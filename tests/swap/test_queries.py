@@ -28,7 +28,7 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 def test_state_in_one_snapshot(store: Store) -> None:
-    with store.reading() as db:
+    with store.reading_station(STATION) as db:
         state = station_state(db, load_station(STATION_FILE))
     assert [bay.position for bay in state.bays] == list(range(1, 10))
     assert state.bays[1].reserved_by == "sw-0004"
@@ -39,12 +39,12 @@ def test_state_in_one_snapshot(store: Store) -> None:
 
 
 def test_the_mark_moves_with_what_is_shown(store: Store) -> None:
-    with store.reading() as db:
+    with store.reading_station(STATION) as db:
         before = live_mark(db, STATION)
     busy = load_station(STATION_FILE)
-    with store.transaction() as db:
+    with store.station(STATION) as db:
         make_request(db, station_id=busy.station.id, request=Hold(), name="Operator A", at=NOW)
-    with store.reading() as db:
+    with store.reading_station(STATION) as db:
         after = live_mark(db, STATION)
         assert latest_requests(db, STATION)[0].kind == "hold"
         assert get_request(db, STATION, 1).requested_by == "Operator A"
@@ -52,7 +52,7 @@ def test_the_mark_moves_with_what_is_shown(store: Store) -> None:
 
 
 def test_pages_of_swaps_and_bills(store: Store) -> None:
-    with store.reading() as db:
+    with store.reading_station(STATION) as db:
         whole = list_swaps(db, STATION, limit=100)
         assert whole.next_cursor is None
         first = list_swaps(db, STATION, limit=3)
@@ -65,7 +65,7 @@ def test_pages_of_swaps_and_bills(store: Store) -> None:
 
 
 def test_money_and_energy_are_exact(store: Store) -> None:
-    with store.reading() as db:
+    with store.reading_station(STATION) as db:
         bill = get_bill(db, STATION, "bl-0001")
     assert bill.total_yuan == Decimal("170.30")
     assert [line.energy_kwh for line in bill.lines] == [Decimal("179.27")] * 2
@@ -73,7 +73,7 @@ def test_money_and_energy_are_exact(store: Store) -> None:
 
 
 def test_timeline_and_events_are_in_order(store: Store) -> None:
-    with store.reading() as db:
+    with store.reading_station(STATION) as db:
         story = get_swap(db, STATION, "sw-0001")
         events = list_events(db, STATION, limit=1000).items
     assert [e.kind for e in story.timeline][-1] == "swap.completed"
@@ -81,7 +81,7 @@ def test_timeline_and_events_are_in_order(store: Store) -> None:
 
 
 def test_places_and_samples(store: Store) -> None:
-    with store.reading() as db:
+    with store.reading_station(STATION) as db:
         places = {pack.place.split(":")[0] for pack in list_packs(db, STATION)}
         samples = site_history(db, STATION, 3)
     assert places <= {"bay", "vehicle", "gripper", "tank", "off_site"}
@@ -95,5 +95,5 @@ def test_a_made_up_cursor_is_refused(cursor: str) -> None:
 
 
 def test_an_unknown_station_is_not_found(store: Store) -> None:
-    with store.reading() as db, pytest.raises(NotFound):
+    with store.reading_station(STATION) as db, pytest.raises(NotFound):
         get_station(db, "elsewhere")

@@ -45,7 +45,6 @@ REGISTER = {"party", "person", "pack_kind", "vehicle_model", "vehicle"}
 def store(database_url: str) -> Iterator[Store]:
     """Two stations with a row of everything."""
     store = Store(database_url)
-    store.upgrade()
     for config, truck in ((station(), "V0"), (other_station(), "W0")):
         sync_station(store, config, AT)
         swap_id = arrive(store, config, truck).swap_id
@@ -53,7 +52,7 @@ def store(database_url: str) -> Iterator[Store]:
         bill_completed_swaps(store, config, FlatTariff(), AT + timedelta(hours=1))
         lease = Lease(store, config.station.id)
         lease.acquire()
-        with store.transaction() as db:
+        with store.station(config.station.id) as db:
             make_booking(
                 db,
                 config,
@@ -180,7 +179,6 @@ def test_a_stale_holder_writes_nothing(store: Store) -> None:
 
 def test_a_writer_of_one_station_does_not_wait_for_another_on_postgres(postgres_url: str) -> None:
     store = Store(postgres_url)
-    store.upgrade()
     sync_station(store, station(), AT)
     sync_station(store, other_station(), AT)
     through, whole = threading.Event(), threading.Event()

@@ -6,18 +6,21 @@ import json
 import re
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import JSON, Connection, DateTime, bindparam, create_engine, text
+from sqlmodel import select
 
 from sim.plant.plant import Plant
 from swap.audit import audit
 from swap.events import newest_heads
 from swap.messages.events import ControllerStarted, RequestAnswered
 from swap.store import Store
+from swap.tables import HotPack
 from tests.support.sim.plant import station
 from tests.support.swap.station import START_AT, Bench
 
@@ -152,7 +155,46 @@ async def test_the_station_goes_on(old: Old, tmp_path: Path) -> None:
         bench.close()
 
 
-def test_a_journal_with_a_gap_is_not_numbered_anew(sqlite_url: str) -> None:
+def test_hot_packs_of_the_journal_become_rows_of_their_bays(empty_database_url: str) -> None:
+    """The newest procedure of each bay: one that ended, one under way after an older one."""
+    load(empty_database_url)
+    told: list[tuple[str, str, str | None, dict[str, Any]]] = [
+        ("A1", "P1", None, {"stage": "detected", "causes": ["temperature"]}),
+        ("A1", "P1", None, {"stage": "isolated", "bars": {}}),
+        ("A2", "P2", None, {"stage": "detected", "causes": ["smoke"]}),
+        ("A2", "P2", None, {"stage": "isolated", "bars": {}}),
+        ("A2", "P3", None, {"stage": "detected", "causes": ["rise", "smoke"]}),
+        ("A2", "P3", "L1", {"stage": "evacuation_started", "seq": 17}),
+    ]
+    insert = text(
+        "INSERT INTO station_event (id, station_id, at, kind, actor, pack_id, bay_id, lane_id, data)"
+        " VALUES (:id, 'test', :at, 'thermal.step', 'controller', :pack, :bay, :lane, :data)"
+    ).bindparams(bindparam("data", type_=JSON()), bindparam("at", type_=DateTime(timezone=True)))
+    engine = create_engine(empty_database_url)
+    with engine.begin() as db:
+        last = int(db.execute(text("SELECT max(id) FROM station_event")).scalar_one())
+        for number, (bay, pack, lane, data) in enumerate(told, start=1):
+            at = START_AT + timedelta(seconds=10_000 + number)
+            values = {"id": last + number, "at": at, "pack": pack, "bay": f"test:{bay}", "lane": lane}
+            db.execute(insert, values | {"data": {"bay": bay, "since_s": 0.0, **data}})
+    engine.dispose()
+    store = Store(empty_database_url)
+    store.upgrade()
+    store.check()
+    with store.reading() as reading:
+        found = reading.exec(select(HotPack).order_by(HotPack.bay_id)).all()
+        shown = [(row.bay_id, row.pack_id, row.stage, row.lane_id, row.seq, row.causes) for row in found]
+        detected = [row.detected_at for row in found]
+    store.close()
+    assert shown == [
+        ("test:A1", "P1", "isolated", None, None, ["temperature"]),
+        ("test:A2", "P3", "evacuation_started", "L1", 17, ["rise", "smoke"]),
+    ]
+    assert detected == [START_AT + timedelta(seconds=10_000 + n) for n in (1, 5)]
+
+
+def test_a_journal_with_a_gap_is_not_numbered_anew(tmp_path: Path) -> None:
+    sqlite_url = f"sqlite:///{tmp_path / 'old.db'}"
     load(sqlite_url)
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
         connection.executescript("DROP TRIGGER station_event_no_delete; DELETE FROM station_event WHERE id = 30;")

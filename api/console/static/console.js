@@ -76,7 +76,7 @@
     const [imported, charging, limit] = JSON.parse(box.dataset.names);
     chart = echarts.init(box, null, { renderer: "canvas" });
     const line = (name, color, more) => ({
-      name, type: "line", showSymbol: false, color, connectNulls: false, data: [], ...more,
+      name, type: "line", step: "end", showSymbol: false, color, connectNulls: false, data: [], ...more,
     });
     chart.setOption({
       useUTC: true,
@@ -89,7 +89,7 @@
       series: [
         line(imported, "#0b5cad", { lineStyle: { width: 2 }, areaStyle: { opacity: 0.12 } }),
         line(charging, "#1f8a4c", { lineStyle: { width: 2 } }),
-        line(limit, "#c62828", { step: "end", lineStyle: { width: 1.5, type: "dashed" } }),
+        line(limit, "#c62828", { lineStyle: { width: 1.5, type: "dashed" } }),
       ],
     });
     rows = JSON.parse(document.querySelector("main").dataset.power);

@@ -21,9 +21,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlmodel import Session as Db
-
 from swap.errors import DatabaseAway
+from swap.station_db import StationDb as Db
 from swap.store import Store
 
 T = TypeVar("T")
@@ -51,10 +50,18 @@ class DatabaseLost(Exception):
 
 
 class DirectDatabase:
-    """Runs every transaction at once, on the caller's thread. It is never slow; what fails is raised."""
+    """Runs every transaction at once, on the caller's thread. It is never slow; what fails is raised.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        station_id: the only station whose rows are read and written.
+    """
+
+    holder: str | None = None
+    """The controller that writes: each transaction is refused once another one has taken the station."""
+
+    def __init__(self, store: Store, station_id: str) -> None:
         self._store = store
+        self._station_id = station_id
         self.opened = asyncio.Event()
         """The loops may go on."""
         self.opened.set()
@@ -65,13 +72,14 @@ class DirectDatabase:
 
         Raises:
             DatabaseLost: it was given up.
+            LeaseLost: another controller has taken the station; nothing was written.
         """
-        with self._store.transaction() as db:
+        with self._store.station(self._station_id, self.holder) as db:
             return work(db)
 
     async def read(self, work: Callable[[Db], T]) -> T:
         """Run one read transaction on a stable snapshot. Raises DatabaseLost."""
-        with self._store.reading() as db:
+        with self._store.reading_station(self._station_id) as db:
             return work(db)
 
     @property
@@ -185,8 +193,8 @@ class ApartDatabase(DirectDatabase):
     slow_after_s = SLOW_AFTER_S
     lost_after_s = LOST_AFTER_S
 
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
+    def __init__(self, store: Store, station_id: str) -> None:
+        super().__init__(store, station_id)
         self._watched = False
         self._writer = _Line("station writer", self._write_now)
         self._reader = _Line("station reader", self._read_now)
@@ -197,11 +205,11 @@ class ApartDatabase(DirectDatabase):
         self._slow_s = 0.0
 
     def _write_now(self, work: Callable[[Db], Any]) -> Any:
-        with self._store.transaction() as db:
+        with self._store.station(self._station_id, self.holder) as db:
             return work(db)
 
     def _read_now(self, work: Callable[[Db], Any]) -> Any:
-        with self._store.reading() as db:
+        with self._store.reading_station(self._station_id) as db:
             return work(db)
 
     async def write(self, work: Callable[[Db], T]) -> T:
@@ -209,7 +217,7 @@ class ApartDatabase(DirectDatabase):
         job = _Job(work, time.monotonic())
         self._writing.add(job)
         try:
-            with self._store.first_in_line():
+            with self._store.first_in_line(self._station_id):
                 done: T = await self._ask(self._writer, job)
         finally:
             self._writing.discard(job)

@@ -103,12 +103,12 @@ class StepFacts:
     checks: Mapping[Check, bool | None] = field(default_factory=dict)
     decision: Decision | None = None
     last_sent_at: datetime | None = None
-    hot_load: bool = False
-    """A hot pack may hang in the gripper, where a failed evacuation has left it."""
     cell_changed: bool = False
     """The cell's epoch is another than the one the swap goes by."""
     result_known: bool = True
     """The end of the command whose result the cell shows is on record."""
+    hot_load: bool = False
+    """A hot pack may hang in the gripper, where a failed evacuation has left it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from swap.commerce.runner import Commerce
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.messages.events import SwapStepDone
+from swap.register.persons import person_actor
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
@@ -224,7 +225,7 @@ class Run:
         self.clock = Clock()
         sync_station(self.store, self.config, self.clock.now())
         self.control_store = self.store.for_control()
-        self.database = ApartDatabase(self.control_store)
+        self.database = ApartDatabase(self.control_store, self.config.station.id)
         self.lease = Lease(self.store, self.config.station.id)
         self.lease.acquire()
         self.tariff = load_tariff(self.config.tariff, self.config.station.zone)
@@ -283,13 +284,13 @@ class Run:
 
     def ask(self, kind: str) -> None:
         """A named person asks."""
-        with self.store.transaction() as db:
+        with self.store.station(self.config.station.id) as db:
             db.add(
                 ControlRequest(
                     station_id=self.config.station.id,
                     kind=kind,
                     arguments={},
-                    requested_by="Person on shift",
+                    requested_by=person_actor(db, "Person on shift", self.clock.now()),
                     requested_at=self.clock.now(),
                 )
             )
@@ -302,7 +303,7 @@ class Run:
         await self.until(lambda: self.controller.context.cell_ready("L1"))
 
     def arrive(self) -> str:
-        with self.store.transaction() as db:
+        with self.store.station(self.config.station.id) as db:
             return check_in(db, self.config, vehicle_id="V1", at=self.clock.now()).swap_id
 
     def steps(self) -> list[str]:

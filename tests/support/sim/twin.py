@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sim.scenario.file import Scenario
@@ -24,9 +25,13 @@ def twin_station(
     swap_order: str = "out_in",
     rated_kwh: float = 141,
     transformer_kva: float = 2000,
+    healths_pct: Sequence[float] = (100.0,),
     **charging: Any,
 ) -> StationConfig:
-    """A rack of `bays` with `packs` charged packs in the first of them, a transfer bay, trucks with empty packs."""
+    """A rack of `bays` with `packs` charged packs in the first of them, a transfer bay, trucks with empty packs.
+
+    The packs have the states of health in turn.
+    """
     rack: list[dict[str, Any]] = [
         {"id": f"B{n}", "position": n, "charger_kw": 240, "point": {"device": "rack-1", "base_address": 100 * n}}
         for n in range(1, bays + 1)
@@ -39,6 +44,8 @@ def twin_station(
         codes = [_code(100 * truck + seat) for seat in range(seats)]
         stock += [{"id": code, "kind": "lfp", "owner": "owner", "soc_pct": 40} for code in codes]
         vehicles.append({"id": f"V{truck:02d}", "tag": 100 + truck, "model": "truck", "fleet": "fleet", "packs": codes})
+    for number, item in enumerate(stock):
+        item["soh_pct"] = healths_pct[number % len(healths_pct)]
     return parse_station(
         {
             "station": {"id": "twin", "name_zh": "孪生站", "name_en": "Twin", "operator": "op"},

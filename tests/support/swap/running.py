@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlmodel import Session as Db
 from sqlmodel import col, select
 
 from robotics.port import CommandCode, RobotCommand
@@ -17,17 +16,19 @@ from sim.live.direct import DirectMeter, DirectRack, DirectRobot
 from sim.plant.plant import Plant
 from swap.commerce.bookings import check_in
 from swap.config.loading import parse_station
-from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
+from swap.register.persons import person_actor
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
 from swap.station.life.database import ApartDatabase
+from swap.station_db import StationDb as Db
 from swap.store import Store
 from swap.tables import ControlRequest, Station, StationEvent, Swap
 from tests.support.sim.plant import START_AT, station_data
+from tests.support.swap.databases import fill
 
 LIMIT_S = 30.0
 NEVER_S = 1000.0
@@ -57,10 +58,10 @@ class FickleStore(Store):
         """The next commit goes through, and its connection ends before it has said so."""
 
     @contextmanager
-    def transaction(self) -> Iterator[Db]:
+    def station(self, station_id: str, holder: str | None = None) -> Iterator[Db]:
         if self.away.is_set():
             raise DatabaseAway("away for a test")
-        with super().transaction() as db:
+        with super().station(station_id, holder) as db:
             yield db
         if self.forget_next:
             self.forget_next = False
@@ -90,9 +91,9 @@ class Running:
 
     def __init__(self, folder: Path, config: StationConfig, *, speed: float = 5.0) -> None:
         self.config = config
-        self.people = Store(f"sqlite:///{folder / 'swap.db'}")
-        self.people.upgrade()
-        sync_station(self.people, config, START_AT)
+        url = f"sqlite:///{folder / 'swap.db'}"
+        fill(url, config, START_AT)
+        self.people = Store(url)
         self.store = FickleStore(self.people.url)
         self.plant = Plant(config, seed=5, start_at=START_AT)
         self.clock = Clock(START_AT, speed)
@@ -100,7 +101,7 @@ class Running:
         for cell in self.plant.cells.values():
             cell.listeners.append(lambda what, command: self.motions.append((what, command.code)))
             cell.faults.slow_factor = MOTION_SHARE
-        self.database = ApartDatabase(self.store)
+        self.database = ApartDatabase(self.store, config.station.id)
         self.database.slow_after_s = self.database.lost_after_s = NEVER_S
         lease = Lease(self.people, config.station.id)
         lease.acquire()
@@ -168,17 +169,17 @@ class Running:
         """A truck comes and checks in; returns the swap."""
         self.pass_on()
         self.plant.arrive(vehicle_id, [30.0])
-        with self.people.transaction() as db:
+        with self.people.station(self.config.station.id) as db:
             return check_in(db, self.config, vehicle_id=vehicle_id, at=self.clock.now()).swap_id
 
     def ask(self, kind: str, name: str = "Person on shift", **arguments: Any) -> int:
         """Write a request of a person."""
-        with self.people.transaction() as db:
+        with self.people.station(self.config.station.id) as db:
             row = ControlRequest(
                 station_id=self.config.station.id,
                 kind=kind,
                 arguments=arguments,
-                requested_by=name,
+                requested_by=person_actor(db, name, self.clock.now()),
                 requested_at=self.clock.now(),
             )
             db.add(row)

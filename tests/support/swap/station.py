@@ -20,6 +20,7 @@ from swap.commerce.bookings import check_in
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.places import place_of, place_within
+from swap.register.persons import person_actor, shown_actor
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
@@ -117,7 +118,9 @@ class Bench:
         self.clock._origin_s = 0.0
         tariff = load_tariff(self.config.tariff, self.config.station.zone)
         self.tariff = tariff
-        context = StationContext.build(DirectDatabase(self.store), self.config, self.clock, tariff)
+        context = StationContext.build(
+            DirectDatabase(self.store, self.config.station.id), self.config, self.clock, tariff
+        )
         lease = Lease(self.store, self.config.station.id)
         lease.acquire(self.clock.now())
         for cell in self.plant.cells.values():
@@ -200,20 +203,20 @@ class Bench:
 
     def recorded_places(self) -> dict[str, str]:
         """Where the record says each pack is, as within the station."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             station_id = self.config.station.id
             return {pack.id: place_within(place_of(pack), station_id) for pack in db.exec(select(Pack)).all()}
 
     def pack(self, pack_id: str) -> Pack:
         """A pack's row."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             row = db.get_one(Pack, pack_id)
             db.expunge_all()
             return row
 
     def open_faults(self) -> dict[str, str]:
         """Source by name of every open fault."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             rows = db.exec(select(FaultRow).where(col(FaultRow.open_key).is_not(None))).all()
             return {fault_by_code(row.code).name: row.source for row in rows}
 
@@ -246,17 +249,17 @@ class Bench:
         self._pass()
         seats = self.config.vehicle_model(next(v for v in self.config.vehicles if v.id == vehicle_id).model)
         self.plant.arrive(vehicle_id, [soc_pct] * seats.packs_per_vehicle)
-        with self.store.transaction() as db:
+        with self.store.station(self.config.station.id) as db:
             return check_in(db, self.config, vehicle_id=vehicle_id, at=self.clock.now()).swap_id
 
     def ask(self, kind: str, name: str = "Person on shift", **arguments: Any) -> int:
         """Write a request of a person."""
-        with self.store.transaction() as db:
+        with self.store.station(self.config.station.id) as db:
             row = ControlRequest(
                 station_id=self.config.station.id,
                 kind=kind,
                 arguments=arguments,
-                requested_by=name,
+                requested_by=person_actor(db, name, self.clock.now()),
                 requested_at=self.clock.now(),
             )
             db.add(row)
@@ -264,27 +267,32 @@ class Bench:
             assert row.id is not None
             return row.id
 
+    def who(self, event: StationEvent) -> str:
+        """Who caused an event, by name."""
+        with self.store.reading_station(self.config.station.id) as db:
+            return shown_actor(db, event.actor)
+
     def answer(self, request_id: int) -> tuple[str, str]:
         """Status and answer of a request."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             row = db.get_one(ControlRequest, request_id)
             return row.status, row.answer
 
     def swap(self, swap_id: str) -> Swap:
         """The swap's row."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             row = db.get_one(Swap, swap_id)
             db.expunge_all()
             return row
 
     def last_event_id(self) -> int:
         """Newest event id, 0 when there is none."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             return db.exec(select(func.max(StationEvent.seq))).one() or 0
 
     def events(self, after: int = 0) -> list[StationEvent]:
         """Events in order."""
-        with self.store.reading() as db:
+        with self.store.reading_station(self.config.station.id) as db:
             rows = db.exec(select(StationEvent).where(StationEvent.seq > after).order_by(col(StationEvent.seq))).all()
             db.expunge_all()
             return list(rows)
@@ -303,11 +311,11 @@ __all__ = ["START_AT", "Bench", "timedelta"]
 
 def mode(bench: Bench) -> str:
     """Mode of the station as stored."""
-    with bench.store.reading() as db:
+    with bench.store.reading_station(bench.config.station.id) as db:
         return db.exec(select(Station.mode)).one()
 
 
 def blocked(bench: Bench) -> dict[str, str]:
     """Reason by bay that is blocked."""
-    with bench.store.reading() as db:
+    with bench.store.reading_station(bench.config.station.id) as db:
         return {b.name: b.blocked_reason for b in db.exec(select(Bay)).all() if b.blocked}

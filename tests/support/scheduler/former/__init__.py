@@ -1,1 +1,0 @@
-"""The decisions as they were before they took rows."""
