@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlmodel import Session as Db
 from sqlmodel import select
 
 from battery_bms.limits import ThermalCause, ThermalWatch
@@ -42,6 +41,7 @@ from swap.station.sequence.session import Acknowledge, HoldReason, HoldRobot, Ph
 from swap.station.states.modes import ModeTrigger
 from swap.station.states.pack_states import PackTrigger, may
 from swap.station.states.thermal_stages import Stage
+from swap.station_db import StationDb as Db
 from swap.tables import HotPack, Pack, Station
 
 if TYPE_CHECKING:
