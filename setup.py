@@ -38,6 +38,9 @@ COMPILED = [
     "sim/study/storage.py",
     "sim/study/swap_times.py",
     "sim/study/layout.py",
+    "sim/study/given.py",
+    "sim/study/swap_truck.py",
+    "sim/network/engine.py",
     "sim/validation/flow.py",
     "sim/validation/counted_racks.py",
 ]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from api.console.view import reason_words
+from api.console.bar import reason_words
 from api.words import Language
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway

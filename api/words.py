@@ -158,6 +158,8 @@ WORDS: dict[str, dict[str, str]] = {
         "open": N_("not answered yet"),
         "done": N_("done"),
         "refused": N_("refused"),
+        "expired": N_("expired, not done"),
+        "late": N_("no answer in time"),
     },
     "fact": {
         "estop_ok": N_("e-stops released"),
@@ -204,7 +206,26 @@ WORDS: dict[str, dict[str, str]] = {
         "ended": N_("ended by a person"),
         "confirmed": N_("confirmed by a person"),
         "database_lost": N_("the database was lost"),
+        "not in the station file": N_("not in the station file"),
         "control_gap": N_("the station was not watched for more than 3 s"),
+    },
+    "cell_mode": {
+        "local": N_("local mode at the cell"),
+        "single": N_("single steps at the cell"),
+        "auto": N_("automatic mode of the cell"),
+        "fire": N_("fire mode of the cell"),
+        "maintenance": N_("maintenance of the cell"),
+    },
+    "source": {
+        "lane": N_("lane {name}"),
+        "bay": N_("bay {name}"),
+        "gripper": N_("gripper of lane {name}"),
+        "controller": N_("controller"),
+    },
+    "level": {
+        "1": N_("note"),
+        "2": N_("stop here"),
+        "3": N_("stop at once"),
     },
     "control": {
         "starting": N_("The controller is starting."),
@@ -246,8 +267,16 @@ class Language(Texts):
 
     def value(self, name: str, value: str) -> str:
         """A value of an answer or request by its name: the word where it is a code, else as it is."""
+        if name == "where":
+            return self.source(value)
         subject = SUBJECT_OF.get(name, name)
         return self.word(subject, value) if subject in WORDS else value
+
+    def source(self, source: str) -> str:
+        """Words for where a fault comes from or where a pack should be, such as `lane:L1`."""
+        kind, _, name = source.partition(":")
+        message = WORDS["source"].get(kind)
+        return source if message is None else self.text(message, name=name)
 
     def fact(self, name: str) -> str:
         """Words for a permissive; `!` before its name asks for the opposite."""

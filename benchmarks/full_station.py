@@ -52,7 +52,7 @@ CASES: dict[str, Callable[[], Scenario]] = {
     "packs_10": _example("yangquan_mine", **SIZED | {"packs": 10}),
     "packs_640": _example("yangquan_mine", **SIZED | {"packs": 640}),
     "overload": _demand(2.0),
-    "station_x16": _demand(16.0, packs=576, chargers=128, transformer_kva=32_000, lanes=20),
+    "station_x16": _demand(16.0, packs=576, chargers=128, transformer_kva=32_000, lanes=20, spare_bays=32),
 }
 """Scenarios by name."""
 

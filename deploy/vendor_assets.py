@@ -21,7 +21,6 @@ WANTED = ("package.json", "package-lock.json", ".npmrc")
 
 FILES = {
     "htmx.org/dist/htmx.min.js": "htmx/htmx.min.js",
-    "htmx.org/dist/ext/hx-ws.min.js": "htmx/hx-ws.min.js",
     "htmx.org/LICENSE": "htmx/LICENSE",
     "echarts/dist/echarts.min.js": "echarts/echarts.min.js",
     "echarts/LICENSE": "echarts/LICENSE",

@@ -145,9 +145,10 @@ class PlcRobot:
         await self._require_ownership()
         if self._handshake.needs_reset and self._ack_raised is not False:
             await self._write_ack(0)
-        if self._owned_layout and self._reader.words.owner != self.owner_token:
+        owns = self._reader.words.owner == self.owner_token
+        if self._owned_layout and (self._handshake.fenced or not owns):
             await self._write_beat()
-            if self._handshake.fenced:
+            if self._handshake.fenced and not owns:
                 await self._reader.read_fast()
                 if self._reader.words.owner != self.owner_token:
                     raise Refused(f"cell {self.lane_id}: has not taken the claim of controller {self.owner_token} yet")

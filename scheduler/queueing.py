@@ -10,6 +10,7 @@ truck may use another lane with what is left.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from math import inf
 from typing import Final
 
@@ -57,12 +58,33 @@ class WaitingLine:
     def __init__(self) -> None:
         self.trucks: list[TruckRow] = []
         """In the order that held when it was last put right."""
-        self._holds_until_s = inf
-        """When a window opens or closes next, and the order may change."""
+        self._windows: list[tuple[float, str, TruckRow]] = []
+        """When windows open and close, soonest first: the truck then has another place."""
 
     def add(self, truck: TruckRow, at_s: float) -> None:
         """A truck begins to wait."""
         self.put_right(at_s)
+        self._insert(truck, at_s)
+        for change_s in {truck.booked_from_s, truck.booked_until_s}:
+            if at_s < change_s < inf:
+                heappush(self._windows, (change_s, truck.swap_id, truck))
+
+    def remove(self, truck: TruckRow) -> None:
+        """A truck no longer waits."""
+        self.trucks.remove(truck)
+
+    def put_right(self, at_s: float) -> None:
+        """Bring the trucks into the order that holds at an instant."""
+        moved: list[TruckRow] = []
+        while self._windows and self._windows[0][0] <= at_s:
+            truck = heappop(self._windows)[2]
+            if truck in self.trucks:
+                self.trucks.remove(truck)
+                moved.append(truck)
+        for truck in moved:
+            self._insert(truck, at_s)
+
+    def _insert(self, truck: TruckRow, at_s: float) -> None:
         low, high = 0, len(self.trucks)
         while low < high:
             middle = (low + high) // 2
@@ -71,26 +93,6 @@ class WaitingLine:
             else:
                 low = middle + 1
         self.trucks.insert(low, truck)
-        self._note_window(truck, at_s)
-
-    def remove(self, truck: TruckRow) -> None:
-        """A truck no longer waits."""
-        self.trucks.remove(truck)
-
-    def put_right(self, at_s: float) -> None:
-        """Bring the trucks into the order that holds at an instant."""
-        if at_s >= self._holds_until_s:
-            waiting = self.trucks
-            self.trucks = []
-            self._holds_until_s = inf
-            for truck in waiting:
-                self.add(truck, at_s)
-
-    def _note_window(self, truck: TruckRow, at_s: float) -> None:
-        if at_s < truck.booked_from_s < self._holds_until_s:
-            self._holds_until_s = truck.booked_from_s
-        if truck.booked_from_s < inf and at_s < truck.booked_until_s < self._holds_until_s:
-            self._holds_until_s = truck.booked_until_s
 
 
 class Called:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from api.console.view import PageView, page_view
+from api.console.cards import PageView
+from api.console.view import page_view
 from api.deps import Doors
 from api.words import Language
 from swap.reading.lists import latest_ended
@@ -59,6 +60,10 @@ class LiveFeed:
             self._mark = (time.monotonic(), mark)
             return mark
 
+    def age_s(self) -> float:
+        """Real seconds since the database was last read; infinite before the first time."""
+        return time.monotonic() - self._mark[0]
+
     def html(self, language: Language) -> str:
         """The live part of the page in a language, as of the newest mark."""
         mark = self.mark()
@@ -89,6 +94,7 @@ class LiveFeed:
             language=language,
             now=now,
             speed=doors.clock.speed,
+            links={} if doors.control is None or doors.control.status is None else doors.control.status.links,
         )
 
     def power(self, language: Language, after: datetime | None = None) -> list[list[Any]]:

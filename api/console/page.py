@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Form, Query, Request, WebSocket, WebSocketDisconnect
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
+from api.console.bar import UNNAMED
+from api.console.cards import PageView
 from api.console.live import LOOK_S, REPEAT_S, LiveFeed
-from api.console.view import PageView
 from api.deps import AnyDoors, Doors, get_doors
 from api.words import Language, load_language
 from swap.errors import DatabaseAway, SwapError
-from swap.messages.requests import read_request
+from swap.messages.requests import DEADLINE_S, Hold, read_request
 from swap.station.requests import acknowledge_fault, make_request
 from swap.words import DEFAULT_LANGUAGE, LANGUAGES, language_of
 
 COOKIE = "lang"
+BEAT_S = 1.0
+"""Real seconds between two signs of life to the page, which calls itself old after 2.5 s without one."""
 STATIC = Path(__file__).with_name("static")
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -126,6 +131,8 @@ def page(request: Request, doors: AnyDoors, lang: Annotated[str | None, Query(ma
         control=console.control(language),
         live=live,
         power=power,
+        sent_ms=_real_ms(),
+        deadline_ms=DEADLINE_S * 1000,
     )
     response = HTMLResponse(html, headers=SECURITY_HEADERS)
     if language_of(lang) is not None:
@@ -138,14 +145,19 @@ def ask(
     request: Request,
     doors: AnyDoors,
     kind: Annotated[str, Form(max_length=32)],
-    name: Annotated[str, Form(max_length=200)] = "",
+    name: Annotated[str, Form()] = "",
     swap_id: Annotated[str | None, Form(max_length=32)] = None,
     decision: Annotated[str | None, Form(max_length=32)] = None,
     bay_id: Annotated[str | None, Form(max_length=32)] = None,
     pack_id: Annotated[str | None, Form(max_length=24)] = None,
     lane_id: Annotated[str | None, Form(max_length=32)] = None,
-) -> HTMLResponse:
-    """Store a person's request for the controller; its answer shows in the live part."""
+    pressed_ms: Annotated[float | None, Form(allow_inf_nan=False)] = None,
+) -> JSONResponse:
+    """Store a person's request for the controller; its answer shows in the live part.
+
+    `pressed_ms` is when the button was pressed, in the server's real time as the page knows it: a request that has
+    been under way for longer than its deadline is not stored. A hold needs no name.
+    """
     console = _console(request)
     language = console.language(None, request.cookies.get(COOKIE))
     given = {
@@ -156,51 +168,68 @@ def ask(
         "lane_id": lane_id,
     }
 
-    def store() -> str:
+    person = " ".join(name.split())[:64] or UNNAMED if kind == Hold().kind else name
+    under_way_s = 0.0 if pressed_ms is None else max(0.0, (_real_ms() - pressed_ms) / 1000)
+
+    def store() -> dict[str, Any]:
+        if under_way_s > DEADLINE_S:
+            return {"state": "expired", "message": language.word("request_status", "expired")}
         with doors.writing() as db:
             record = make_request(
                 db,
                 station_id=doors.station_id,
                 request=read_request(kind, {key: value for key, value in given.items() if value}),
-                name=name,
-                at=doors.clock.now(),
+                name=person,
+                at=doors.clock.now() - timedelta(seconds=under_way_s * doors.clock.speed),
             )
-        return language.text("Request {number} is stored.").format(number=record.request_id)
+        return {
+            "state": "pending",
+            "message": language.text("Request {number} is stored.", number=record.request_id),
+            "request_id": record.request_id,
+        }
 
-    return _answer(request, console, language, name, store)
+    return _answer(request, language, person, store)
 
 
 @router.post("/console/faults/{fault_id}")
 def acknowledge(
     request: Request, fault_id: int, doors: AnyDoors, name: Annotated[str, Form(max_length=200)] = ""
-) -> HTMLResponse:
+) -> JSONResponse:
     """Record that a person has seen a fault."""
     console = _console(request)
     language = console.language(None, request.cookies.get(COOKIE))
 
-    def store() -> str:
+    def store() -> dict[str, Any]:
         with doors.writing() as db:
             acknowledge_fault(db, station_id=doors.station_id, fault_id=fault_id, name=name, at=doors.clock.now())
-        return language.text("Fault acknowledged.")
+        return {"state": "done", "message": language.text("Fault acknowledged.")}
 
-    return _answer(request, console, language, name, store)
+    return _answer(request, language, name, store)
 
 
-def _answer(request: Request, console: Console, language: Language, name: str, store: Any) -> HTMLResponse:
-    """Run what a button asks for and say how it went. 200 in any case: the notice is what the person reads."""
+def _answer(request: Request, language: Language, name: str, store: Callable[[], dict[str, Any]]) -> JSONResponse:
+    """Run what a button asks for and say how it went. 200 in any case: the message is what the person reads.
+
+    `state` is `pending` (the controller has yet to answer, in the row `request_id`), `done`, `failed` or `expired`.
+    """
     if not same_origin(request.headers):
-        return HTMLResponse("", status_code=403)
-    good = False
+        return JSONResponse({"state": "failed", "message": ""}, status_code=403)
     if not name.strip():
-        message = language.text("Enter your name first.")
-    else:
-        try:
-            message, good = store(), True
-        except DatabaseAway:
-            message = language.text("Not stored: the database cannot be used now. Try again.")
-        except SwapError as error:
-            message = str(error)
-    return HTMLResponse(console.render("notice.html", language, message=message, good=good))
+        return JSONResponse({"state": "failed", "message": language.text("Enter your name first.")})
+    try:
+        said = store()
+    except DatabaseAway:
+        said = {
+            "state": "failed",
+            "message": language.text("Not stored: the database cannot be used now. Try again."),
+        }
+    except SwapError as error:
+        said = {"state": "failed", "message": str(error)}
+    return JSONResponse(said)
+
+
+def _real_ms() -> float:
+    return time.monotonic() * 1000
 
 
 @router.websocket("/console/live")
@@ -214,14 +243,16 @@ async def live(websocket: WebSocket, lang: str = "") -> None:
     language = console.language(lang, websocket.cookies.get(COOKIE))
     await websocket.accept()
     gone = asyncio.create_task(_until_gone(websocket))
+    alive = asyncio.create_task(_beat(websocket, console, language))
     try:
         # A browser that goes away while something is being sent ends the loop, nothing more.
         with suppress(WebSocketDisconnect):
-            await _push(websocket, console, language, gone)
+            await _push(websocket, console.feed, language, gone)
     finally:
-        gone.cancel()
-        with suppress(asyncio.CancelledError, RuntimeError):
-            await gone
+        for task in (alive, gone):
+            task.cancel()
+            with suppress(asyncio.CancelledError, RuntimeError, WebSocketDisconnect):
+                await task
 
 
 async def _until_gone(websocket: WebSocket) -> None:
@@ -229,19 +260,29 @@ async def _until_gone(websocket: WebSocket) -> None:
         pass
 
 
-async def _push(websocket: WebSocket, console: Console, language: Language, gone: asyncio.Task[None]) -> None:
-    loop = asyncio.get_running_loop()
-    feed = console.feed
-    shown: tuple[int, int] | None = None
-    shown_s = float("-inf")
+async def _beat(websocket: WebSocket, console: Console, language: Language) -> None:
+    """Signs of life and the controller's word, which no slow database keeps back."""
     told = "" if get_doors(websocket).control is None else None  # what an older page shows is not known
-    last_ms = 0
-    while not gone.done():
+    beat_s = float("-inf")
+    while True:
         control = console.control(language)
         if control != told:
             await _send(websocket, control, "#control")
             told = control
-        with suppress(DatabaseAway):  # the part above has told it; the newest page stays
+        if time.monotonic() - beat_s >= BEAT_S:
+            beat_s = time.monotonic()
+            age_s = min(console.feed.age_s(), 86_400.0)
+            await websocket.send_text(json.dumps({"beat": {"sent_ms": _real_ms(), "age_ms": age_s * 1000}}))
+        await asyncio.sleep(LOOK_S)
+
+
+async def _push(websocket: WebSocket, feed: LiveFeed, language: Language, gone: asyncio.Task[None]) -> None:
+    loop = asyncio.get_running_loop()
+    shown: tuple[int, int] | None = None
+    shown_s = float("-inf")
+    last_ms = 0
+    while not gone.done():
+        with suppress(DatabaseAway):  # the sign of life tells the age; the newest page stays
             mark = await run_in_threadpool(feed.mark)
             if mark != shown or loop.time() - shown_s >= REPEAT_S:
                 await _send(websocket, await run_in_threadpool(feed.html, language), "#live")
@@ -255,5 +296,5 @@ async def _push(websocket: WebSocket, console: Console, language: Language, gone
 
 
 async def _send(websocket: WebSocket, html: str, target: str) -> None:
-    message = {"content": html, "target": target, "swap": "innerMorph"}
+    message = {"content": html, "target": target}
     await websocket.send_text(json.dumps(message, ensure_ascii=False))

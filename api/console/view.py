@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from api.console.bar import (
+    CONSEQUENCES,
+    bar,
+    by_cause,
+    cell_forbids,
+    fault_line,
+    go_on,
+    nobody_runs,
+    person,
+    reason_words,
+)
+from api.console.cards import (
+    BayCard,
+    CheckChip,
+    LaneCard,
+    PageView,
+    QueueLine,
+    RequestLine,
+    StepLine,
+    SwapLine,
+)
 from api.words import WORDS, Language, duration, kilowatts, short_code
-from robotics.faults import fault_by_code, fault_by_name
+from robotics.faults import fault_by_code
 from scheduler.types import BayRole, PackState
 from swap.config.station_file import StationConfig
 from swap.messages.answers import say
+from swap.messages.requests import DEADLINE_S
 from swap.reading.records import (
     BayRecord,
     FaultRecord,
     LaneRecord,
+    PackRecord,
     QueueRecord,
     RequestRecord,
     SiteRecord,
@@ -22,150 +45,7 @@ from swap.reading.records import (
     SwapRecord,
     SwapStory,
 )
-from swap.register.persons import ERASED
 from swap.station.sequence.recipe import QUEUED, RecipeError, StepTable, load_recipe
-
-
-@dataclass(frozen=True)
-class BayCard:
-    """One bay as a card."""
-
-    bay_id: str
-    role: str
-    role_word: str
-    pack_id: str
-    short: str
-    state: str
-    """Code of the pack's state, or `empty`; chooses the colour."""
-    state_word: str
-    soc_pct: float | None
-    temp: str
-    power: str
-    why: str
-    """Why there is no charging power, or what reserves the bay."""
-    blocked: bool
-
-
-@dataclass(frozen=True)
-class StepLine:
-    """One row of the recipe in a lane."""
-
-    name: str
-    status: str
-    """done, current or todo."""
-
-
-@dataclass(frozen=True)
-class CheckChip:
-    """One pre-check."""
-
-    name: str
-    result: str
-    result_word: str
-
-
-@dataclass(frozen=True)
-class LaneCard:
-    """One lane: who is in it and how far the table is."""
-
-    lane_id: str
-    name: str
-    swap_id: str
-    vehicle_id: str
-    state: str
-    phase: str
-    phase_word: str
-    hold_word: str
-    hold_detail: str
-    missing: str
-    """Permissives that the next command waits for."""
-    tries: int
-    since: datetime | None
-    steps: tuple[StepLine, ...]
-    checks: tuple[CheckChip, ...]
-    gripper: str
-    unwinding: bool
-
-
-@dataclass(frozen=True)
-class QueueLine:
-    """One waiting truck."""
-
-    swap_id: str
-    vehicle_id: str
-    since: datetime
-    waited: str
-    window: str
-    priority: int
-
-
-@dataclass(frozen=True)
-class SwapLine:
-    """One swap that has ended."""
-
-    swap_id: str
-    vehicle_id: str
-    end: str
-    end_word: str
-    ended: str
-    waited: str
-    took: str
-    packs: str
-    energy_kwh: str
-    total_yuan: str
-
-
-@dataclass(frozen=True)
-class FaultLine:
-    """One open fault."""
-
-    fault_id: int
-    level: int
-    source: str
-    code: int
-    text: str
-    action: str
-    raised: str
-    acknowledged_by: str
-    lane_id: str
-    """Lane whose cell may be asked to reset; empty where a reset does not help."""
-
-
-@dataclass(frozen=True)
-class RequestLine:
-    """One request of a person."""
-
-    request_id: int
-    what: str
-    name: str
-    status: str
-    status_word: str
-    answer: str
-
-
-@dataclass(frozen=True)
-class PageView:
-    """Everything the live part of the page shows."""
-
-    name: str
-    mode: str
-    mode_word: str
-    mode_reason: str
-    controller: str
-    now: datetime
-    speed: float
-    power: str
-    charge: str
-    limit: str
-    power_share_pct: float
-    ready: int
-    ready_of: int
-    bays: tuple[BayCard, ...]
-    lanes: tuple[LaneCard, ...]
-    queue: tuple[QueueLine, ...]
-    swaps: tuple[SwapLine, ...]
-    faults: tuple[FaultLine, ...]
-    requests: tuple[RequestLine, ...]
 
 
 def page_view(
@@ -178,13 +58,26 @@ def page_view(
     language: Language,
     now: datetime,
     speed: float,
+    links: Mapping[str, bool],
 ) -> PageView:
-    """Work out the page. `folder` is where paths in the station file start."""
+    """Work out the page.
+
+    Args:
+        folder: where paths in the station file start.
+        speed: station seconds per real second.
+        links: by lane, whether its cell is heard; empty where another process runs the station.
+    """
     station, site = state.station, state.site
+    faults = by_cause(state.faults)
+    max_age = timedelta(seconds=speed * min(device.max_age_s for device in config.rack_devices))
+    old = {b.bay_id for b in state.bays if b.pack is not None and _old(b.pack, now, max_age)}
+    lanes = tuple(_lane(lane, state, faults, links, folder, language) for lane in state.lanes)
     in_rack = [b for b in state.bays if b.role == BayRole.RACK]
     measured = [b.charge_kw for b in in_rack if b.charge_kw is not None]
     limit_kw = config.site.grid_limit_kw if site is None else site.limit_kw
     return PageView(
+        bar=bar(state, faults, lanes, language),
+        go_on=go_on(state, faults, lanes, links, language),
         name=language.pick(station.name_zh, station.name_en),
         mode=station.mode,
         mode_word=language.word("mode", station.mode),
@@ -196,14 +89,14 @@ def page_view(
         charge=kilowatts(sum(measured) if measured else None),
         limit=kilowatts(limit_kw),
         power_share_pct=_share_pct(site, limit_kw),
-        ready=sum(b.pack is not None and b.pack.state == PackState.READY for b in in_rack),
+        ready=sum(b.pack is not None and b.pack.state == PackState.READY and b.bay_id not in old for b in in_rack),
         ready_of=len(in_rack),
-        bays=tuple(_bay(b, state, language) for b in state.bays),
-        lanes=tuple(_lane(lane, folder, language) for lane in state.lanes),
+        bays=tuple(_bay(b, state, language, now if b.bay_id in old else None) for b in state.bays),
+        lanes=lanes,
         queue=tuple(_waiting(entry, now, language) for entry in state.queue),
         swaps=tuple(_ended(swap, language) for swap in ended),
-        faults=tuple(_fault(fault, language) for fault in state.faults),
-        requests=tuple(_request(request, language) for request in requests),
+        faults=tuple(fault_line(fault, language) for fault in faults),
+        requests=tuple(_request(request, language, now, speed) for request in requests),
     )
 
 
@@ -213,17 +106,30 @@ def _share_pct(site: SiteRecord | None, limit_kw: float) -> float:
     return max(0.0, min(100.0, 100.0 * site.import_kw / limit_kw))
 
 
-def _bay(bay: BayRecord, state: StationState, language: Language) -> BayCard:
+def _old(pack: PackRecord, now: datetime, max_age: timedelta) -> bool:
+    return pack.soc_pct is not None and (pack.reading_at is None or now - pack.reading_at > max_age)
+
+
+def _bay(bay: BayRecord, state: StationState, language: Language, old_at: datetime | None) -> BayCard:
+    """`old_at` is the present where the newest reading is too old for it, else None."""
     pack = bay.pack
     trucks = {lane.swap.swap_id: lane.swap.vehicle_id for lane in state.lanes if lane.swap is not None}
     if bay.blocked:
-        why = bay.blocked_reason or language.text("bay blocked")
+        why = reason_words(bay.blocked_reason, language) or language.text("bay blocked")
     elif bay.reserved_by is not None and (pack is None or pack.state == PackState.RESERVED):
         why = language.text("for {truck}").format(truck=trucks.get(bay.reserved_by, bay.reserved_by))
     elif pack is not None and not bay.setpoint_kw and bay.role == BayRole.RACK:
         why = language.word("limit", bay.limited_by)
     else:
         why = ""
+    age = ""
+    if old_at is not None and pack is not None:
+        read_at = pack.reading_at
+        age = (
+            language.text("never read")
+            if read_at is None
+            else language.text("read {age} ago", age=duration((old_at - read_at).total_seconds()))
+        )
     return BayCard(
         bay_id=bay.bay_id,
         role=bay.role,
@@ -232,19 +138,38 @@ def _bay(bay: BayRecord, state: StationState, language: Language) -> BayCard:
         short="" if pack is None else short_code(pack.pack_id),
         state="empty" if pack is None else pack.state,
         state_word=language.text("Empty") if pack is None else language.word("pack_state", pack.state),
-        soc_pct=None if pack is None else pack.soc_pct,
-        temp="" if pack is None or pack.temp_max_c is None else f"{pack.temp_max_c:.0f} °C",
+        soc_pct=None if pack is None or age else pack.soc_pct,
+        temp="" if pack is None or age or pack.temp_max_c is None else f"{pack.temp_max_c:.0f} °C",
+        age=age,
         power=f"{kilowatts(bay.charge_kw)} kW" if pack is not None and bay.role == BayRole.RACK else "",
         why=why,
         blocked=bay.blocked,
     )
 
 
-def _lane(lane: LaneRecord, folder: Path, language: Language) -> LaneCard:
+def _lane(
+    lane: LaneRecord,
+    state: StationState,
+    faults: tuple[FaultRecord, ...],
+    links: Mapping[str, bool],
+    folder: Path,
+    language: Language,
+) -> LaneCard:
     swap = lane.swap
     table = _table(lane, folder)
     steps = () if table is None else _steps(table, None if swap is None else swap.state, language)
     held = swap is not None and swap.phase == "held"
+    motion = way_back = ""
+    if swap is not None:
+        step = next((line.name for line in steps if line.status == "current"), swap.state)
+        about = {
+            "lane": language.pick(lane.name_zh, lane.name_en),
+            "step": step,
+            "truck": swap.vehicle_id,
+        }
+        motion = language.text("{lane}: the robot goes on with “{step}”, truck {truck}", **about)
+        way_back = language.text("{lane}: the robot goes back from “{step}”, truck {truck}", **about)
+    not_now = nobody_runs(state, language) or cell_forbids(lane, faults, links, language)
     return LaneCard(
         lane_id=lane.lane_id,
         name=language.pick(lane.name_zh, lane.name_en),
@@ -254,7 +179,7 @@ def _lane(lane: LaneRecord, folder: Path, language: Language) -> LaneCard:
         phase="" if swap is None else swap.phase,
         phase_word="" if swap is None else language.word("phase", swap.phase),
         hold_word=language.word("hold", swap.hold_reason) if swap is not None and held else "",
-        hold_detail=_detail(swap, language) if swap is not None and held else "",
+        hold_detail=_detail(swap, faults, language) if swap is not None and held else "",
         missing=_missing(lane.refused, language),
         tries=0 if swap is None else swap.tries,
         since=None if swap is None else swap.entered_at,
@@ -265,6 +190,9 @@ def _lane(lane: LaneRecord, folder: Path, language: Language) -> LaneCard:
         and table is not None
         and swap.state in table.by_state
         and table.by_state[swap.state].unwinding,
+        motion=motion,
+        way_back=way_back,
+        not_now=not_now,
     )
 
 
@@ -312,14 +240,18 @@ def _checks(swap: SwapRecord, language: Language) -> tuple[CheckChip, ...]:
     return tuple(chips)
 
 
-def _detail(swap: SwapRecord, language: Language) -> str:
-    """What a person must know to decide on a held swap."""
-    detail = swap.hold_detail
-    parts = [
-        reason_words(str(detail[key]), language) if key in ("fault", "signal") else language.word(key, str(detail[key]))
-        for key in ("fault", "signal", "check", "mode")
-        if detail.get(key)
-    ]
+def _detail(swap: SwapRecord, faults: tuple[FaultRecord, ...], language: Language) -> str:
+    """What a person must know to decide on a held swap; in place of a consequence its cause, where one is open."""
+    detail = dict(swap.hold_detail)
+    cause = next((fault for fault in faults if fault.source == f"lane:{swap.lane_id}"), None)
+    if cause is not None and detail.get("fault") in CONSEQUENCES:
+        detail["fault"] = fault_by_code(cause.code).name
+    parts = [reason_words(str(detail[key]), language) for key in ("fault", "signal") if detail.get(key)]
+    if detail.get("check"):
+        parts.append(language.word("check", str(detail["check"])))
+    if detail.get("mode"):
+        mode = str(detail["mode"])
+        parts.append(language.word("mode" if mode in WORDS["mode"] else "cell_mode", mode))
     missing = detail.get("missing")
     if isinstance(missing, list):
         parts.append(_missing(tuple(str(item.get("name")) for item in missing if isinstance(item, dict)), language))
@@ -330,26 +262,6 @@ def _missing(names: tuple[str, ...], language: Language) -> str:
     if not names:
         return ""
     return language.text("not fulfilled: {facts}").format(facts=", ".join(language.fact(name) for name in names))
-
-
-THERMAL = "thermal event in "
-"""Begin of the reason that the thermal procedure gives, before the bays."""
-
-
-def reason_words(reason: str, language: Language) -> str:
-    """A reason as stored: a known text, a permissive, a fault, or what a person wrote."""
-    for subject in ("reason", "hold"):
-        if reason in WORDS[subject]:
-            return language.word(subject, reason)
-    if reason.startswith(THERMAL):
-        return language.text("hot pack in {bays}", bays=reason.removeprefix(THERMAL))
-    if reason in WORDS["fact"]:
-        return language.text("not fulfilled: {facts}").format(facts=language.fact(reason))
-    try:
-        fault = fault_by_name(reason)
-    except KeyError:
-        return reason
-    return language.pick(fault.zh, fault.en)
 
 
 def _waiting(entry: QueueRecord, now: datetime, language: Language) -> QueueLine:
@@ -389,33 +301,21 @@ def _ended(swap: SwapStory, language: Language) -> SwapLine:
     )
 
 
-def _fault(fault: FaultRecord, language: Language) -> FaultLine:
-    known = fault_by_code(fault.code)
-    return FaultLine(
-        fault_id=fault.fault_id,
-        level=fault.level,
-        source=fault.source,
-        code=fault.code,
-        text=language.pick(known.zh, known.en),
-        action=language.pick(known.action_zh, known.action_en),
-        raised=language.time_of_day(fault.raised_at),
-        acknowledged_by=_person(fault.acknowledged_by or "", language),
-        lane_id="" if known.safety_trip or not fault.source.startswith("lane:") else fault.source[5:],
-    )
+LATE_S = DEADLINE_S + 3.0
+"""Real seconds after which an open request is told to have no answer; one begun in time may end a little later."""
 
 
-def _request(request: RequestRecord, language: Language) -> RequestLine:
+def _request(request: RequestRecord, language: Language, now: datetime, speed: float) -> RequestLine:
+    late = request.status == "open" and now - request.requested_at > timedelta(seconds=LATE_S * speed)
+    status = "late" if late else request.status
     about = [language.value(name, str(value)) for name, value in request.arguments.items()]
     return RequestLine(
         request_id=request.request_id,
         what=" ".join([language.word("request", request.kind), *about]),
-        name=_person(request.requested_by, language),
-        status=request.status,
-        status_word=language.word("request_status", request.status),
+        name=person(request.requested_by, language),
+        status=status,
+        status_word=language.word("request_status", status),
         # What was answered before answers had codes is English.
         answer=say(request.answer_parts, language.text, language.value) or request.answer,
+        unsure=any(part.code == "hold_unconfirmed" for part in request.answer_parts),
     )
-
-
-def _person(name: str, language: Language) -> str:
-    return language.text("erased person") if name == ERASED else name

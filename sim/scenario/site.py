@@ -39,7 +39,7 @@ class StorageSection(ScenarioSection):
     def sized(self, energy_kwh: float) -> StorageSection:
         """The same kind of storage in another size."""
         ratio = energy_kwh / self.energy_kwh if self.energy_kwh > 0 else 1.0
-        # Without storage the rating stays: the site is then accounted for in the same way (`engine_storage.py`).
+        # Without storage the rating stays: the site is then accounted for in the same way (`sim/study/storage.py`).
         power_kw = self.power_kw * ratio if energy_kwh > 0 else self.power_kw
         return self.model_copy(update={"energy_kwh": energy_kwh, "power_kw": power_kw})
 

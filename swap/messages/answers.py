@@ -14,6 +14,8 @@ from swap.words import N_
 
 ANSWERS: dict[str, str] = {
     "held": N_("held"),
+    "robots_held": N_("robots are on hold; the station stays in: {mode}"),
+    "hold_unconfirmed": N_("lane {lane_id}: the cell does not confirm it"),
     "manual": N_("manual: the cell may be moved by local mode"),
     "closed": N_("closed"),
     "open": N_("open for service"),
@@ -46,6 +48,7 @@ ANSWERS: dict[str, str] = {
     "in_tank": N_("pack {pack_id} is in the tank: it is taken off site, not released"),
     "mode_forbids": N_("{mode_trigger} is not allowed while the station is {mode}"),
     "asked_before": N_("asked before the station was held by itself: look again, then ask again"),
+    "expired": N_("not done: it was not taken up within {limit_s} s; look again, then ask again"),
     "pack_forbids": N_("{pack_trigger} is not allowed for a pack that is {pack_state}"),
 }
 """English text by code; the names in braces are those of the values."""

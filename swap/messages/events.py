@@ -169,7 +169,7 @@ class RequestAnswered(Event):
     request: str = Field(alias="kind")
     """Kind of the request."""
     status: str
-    """done or refused."""
+    """done, refused or expired."""
     answer: str
     """In English."""
 

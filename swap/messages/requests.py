@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from swap.errors import InvalidInput
 
+DEADLINE_S = 10.0
+"""Real seconds from the press, within which the controller has to begin; a later request is not executed."""
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=32)]
 Reason = Annotated[str, StringConstraints(max_length=200)]
 

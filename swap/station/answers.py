@@ -16,6 +16,7 @@ from swap.events import append_event
 from swap.messages.answers import STORED, Answer, say
 from swap.messages.events import RequestAnswered, SwapCancelled
 from swap.messages.requests import (
+    DEADLINE_S,
     REQUESTS,
     Automatic,
     CancelSwap,
@@ -109,7 +110,7 @@ def _settle(db: Db, row: ControlRequest, status: str, parts: tuple[Answer, ...],
 
 
 class Answerer:
-    """Answers the open requests of one station, oldest first."""
+    """Answers the open requests of one station, oldest first; one past its deadline is not executed."""
 
     def __init__(self, controller: StationActions) -> None:
         self._controller = controller
@@ -132,10 +133,14 @@ class Answerer:
         """Answer what is open."""
         context = self._controller.context
         waiting = await context.read(self._waiting)
-        for request_id, kind, arguments, name in waiting:
+        for request_id, kind, arguments, name, asked_at in waiting:
             status = "refused"
             try:
-                parts, status = await self._answer(kind, arguments, name), "done"
+                # Asked for each by itself: those before it may have taken long.
+                if (context.clock.age_s(asked_at) or 0.0) > DEADLINE_S:
+                    parts, status = _said("expired", limit_s=f"{DEADLINE_S:g}"), "expired"
+                else:
+                    parts, status = await self._answer(kind, arguments, name), "done"
             except Denied as error:
                 parts = (error.answer,)
             except IllegalMode as error:
@@ -147,7 +152,7 @@ class Answerer:
                 parts = (Answer("device_refused", {"error": str(error)}),)
             await context.write(self._settlement(request_id, status, parts))
 
-    def _waiting(self, db: Db) -> list[tuple[int, str, dict[str, Any], str]]:
+    def _waiting(self, db: Db) -> list[tuple[int, str, dict[str, Any], str, datetime]]:
         rows = db.exec(
             select(ControlRequest)
             .where(
@@ -156,7 +161,11 @@ class Answerer:
             )
             .order_by(col(ControlRequest.id))
         ).all()
-        return [(row.id, row.kind, dict(row.arguments), row.requested_by) for row in rows if row.id is not None]
+        return [
+            (row.id, row.kind, dict(row.arguments), row.requested_by, row.requested_at)
+            for row in rows
+            if row.id is not None
+        ]
 
     def _settlement(self, request_id: int, status: str, parts: tuple[Answer, ...]) -> Callable[[Db], None]:
         at = self._controller.context.clock.now()
@@ -174,8 +183,16 @@ class Answerer:
     async def _hold(self, request: Hold, name: str) -> tuple[Answer, ...]:
         for robot in self._controller.robots.values():
             await robot.hold(f"asked by {name}")
-        await self._controller.change_mode(ModeTrigger.HOLD, request.reason or "asked", name)
-        return _said("held")
+        try:
+            await self._controller.change_mode(ModeTrigger.HOLD, request.reason or "asked", name)
+            parts = _said("held")
+        except IllegalMode as error:  # a stop is never refused: the robots are on hold in any mode
+            parts = _said("robots_held", mode=error.mode.value)
+        cells = self._controller.context.cells
+        for lane_id, lane in self._controller.lanes.items():
+            if lane_id not in cells or not lane.cell_facts(cells[lane_id]).fresh:
+                parts += _said("hold_unconfirmed", lane_id=lane_id)
+        return parts
 
     async def _manual(self, request: Manual, name: str) -> tuple[Answer, ...]:
         for robot in self._controller.robots.values():

@@ -42,7 +42,7 @@ class ControlRequest(Base, table=True):
     requested_by: str = Field(max_length=64)
     requested_at: datetime
     status: str = Field(default="open", max_length=16, index=True)
-    """open, done, refused."""
+    """open, done, refused, expired."""
     answered_at: datetime | None = None
     answer: str = ""
     """In English, for programs."""

@@ -2,72 +2,27 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from scheduler.types import PackState
 from swap.events import append_event
 from swap.messages.events import PackStateChanged
 from swap.store import Store
 from swap.tables import Bay, Pack
+from tests.support.api.browsing import ROOT, SHOTS, chromium, opened, served
 from tests.support.api.doors import NOW, busy_day
-from tests.support.tools import require_tool
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]
-ROOT = Path(__file__).resolve().parents[2]
-SHOTS = ROOT / "var" / "screenshots"
-
-
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """A server on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        free.listen(16)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [free]})
-        thread.start()
-        try:
-            give_up_s = time.monotonic() + 20
-            while not server.started and time.monotonic() < give_up_s:
-                thread.join(0.05)
-            assert server.started
-            yield f"http://127.0.0.1:{free.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(20)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = require_tool("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
-
-
-@contextmanager
-def opened(browser: Browser, address: str, width: int = 1280, height: int = 800) -> Iterator[Page]:
-    """A page whose errors and outside requests fail the test."""
-    wrong: list[str] = []
-    context = browser.new_context(viewport={"width": width, "height": height})
-    page = context.new_page()
-    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    page.on("request", lambda r: wrong.append(f"asked {r.url}") if not r.url.startswith(address) else None)
-    yield page
-    context.close()
-    assert wrong == []
 
 
 @pytest.fixture
@@ -113,11 +68,12 @@ def test_a_person_acts_under_a_name(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         page.goto(f"{address}/console?lang=en")
         expect(page.locator("#link")).to_have_text("live")
-        page.get_by_role("button", name="Hold station").click()
-        expect(page.locator("#notice")).to_have_text("Enter your name first.")
+        page.get_by_text("Mode", exact=True).click()
+        page.get_by_role("button", name="Close").click()
+        expect(page.locator("#notice")).to_have_text("Close: Enter your name first.")
         page.get_by_label("Your name").fill("Operator A")
-        page.get_by_role("button", name="Hold station").click()
-        expect(page.locator("#notice")).to_have_text("Request 1 is stored.")
+        page.get_by_role("button", name="Close").click()
+        expect(page.locator("#notice")).to_have_text("Close: Request 1 is stored.")
         page.get_by_role("button", name="Acknowledge").first.click()
         expect(page.locator(".faults")).to_contain_text("seen by Operator A")
         expect(page.get_by_label("Your name")).to_have_value("Operator A")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.testclient import TestClient
+from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from scheduler.types import StationMode
@@ -19,8 +21,8 @@ from swap.messages.events import NotFulfilled, SwapHeld, SwapRefused
 from swap.messages.requests import Close, Confirm, Decide, DecisionKind, Request
 from swap.station.requests import make_request
 from swap.store import Store
-from swap.tables import ControlRequest, SiteSample, Station, Swap
-from tests.support.api.doors import NOW, busy_day
+from swap.tables import Bay, ControllerLease, ControlRequest, FaultRow, SiteSample, Station, Swap
+from tests.support.api.doors import NOW, StoppedClock, busy_day
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +78,8 @@ async def test_a_held_swap_calls_for_a_decision(client: httpx.AsyncClient, store
     page = (await client.get("/console", params={"lang": "en"})).text
     assert "waiting for a person" in page
     assert "not fulfilled: handbrake on" in page
-    assert page.count('"kind": "decide"') == 3
+    asked = [json.loads(values) for values in re.findall(r"data-ask='([^']*)'", page)]
+    assert [a["decision"] for a in asked if a["kind"] == "decide"] == ["continue", "unwind", "cancel"]
 
 
 async def test_a_refused_command_says_what_it_waits_for(client: httpx.AsyncClient, store: Store) -> None:
@@ -118,14 +121,46 @@ async def test_a_button_needs_a_name_and_stores_a_request(client: httpx.AsyncCli
     english = {"cookie": "lang=en"}
     form = {"kind": "decide", "swap_id": "sw-0004", "decision": "unwind", "name": ""}
     unnamed = await client.post("/console/requests", data=form, headers=english)
-    assert "Enter your name first." in unnamed.text
+    assert unnamed.json() == {"state": "failed", "message": "Enter your name first."}
     named = await client.post("/console/requests", data={**form, "name": "Operator A"}, headers=english)
-    assert "Request 1 is stored." in named.text
+    assert named.json() == {"state": "pending", "message": "Request 1 is stored.", "request_id": 1}
     record = (await client.get("/api/v1/requests/1")).json()
     assert (record["kind"], record["requested_by"]) == ("decide", "Operator A")
     assert record["arguments"] == {"swap_id": "sw-0004", "decision": "unwind"}
     wrong = await client.post("/console/requests", data={"kind": "unlock", "name": "Operator A"})
-    assert "bad" in wrong.text
+    assert wrong.json()["state"] == "failed"
+
+
+@pytest.mark.parametrize("name", [None, "", "  ", "N" * 500])
+async def test_a_hold_is_stored_under_any_name(client: httpx.AsyncClient, name: str | None) -> None:
+    form = {"kind": "hold"} | ({} if name is None else {"name": name})
+    said = (await client.post("/console/requests", data=form)).json()
+    assert said["state"] == "pending"
+    record = (await client.get(f"/api/v1/requests/{said['request_id']}")).json()
+    assert (record["kind"], record["requested_by"]) == ("hold", "N" * 64 if name and name.strip() else "-")
+    assert ("未署名" in (await client.get("/console")).text) is not bool(name and name.strip())
+
+
+@pytest.mark.parametrize(("under_way_s", "state"), [(-5.0, "pending"), (9.0, "pending"), (11.0, "expired")])
+async def test_a_press_that_came_late_is_not_stored(client: httpx.AsyncClient, under_way_s: float, state: str) -> None:
+    pressed_ms = (time.monotonic() - under_way_s) * 1000
+    said = (await client.post("/console/requests", data={"kind": "hold", "pressed_ms": pressed_ms})).json()
+    assert said["state"] == state
+    if state == "expired":
+        assert (await client.get("/api/v1/requests/1")).status_code == 404
+        return
+    record = (await client.get("/api/v1/requests/1")).json()
+    asked_at = datetime.fromisoformat(record["requested_at"])
+    assert abs((NOW - asked_at).total_seconds() - max(0.0, under_way_s)) < 1.0  # the deadline runs from the press
+
+
+async def test_an_open_request_without_an_answer_is_told(client: httpx.AsyncClient, clock: StoppedClock) -> None:
+    await client.post("/console/requests", data={"kind": "hold"})
+    assert "待处理" in (await client.get("/console")).text
+    clock.at = NOW + timedelta(seconds=14)
+    page = (await client.get("/console", params={"lang": "en"})).text  # a rendering of its own, not the one before
+    assert 'data-status="late"' in page
+    assert "no answer in time" in page
 
 
 async def test_a_fault_is_acknowledged_from_the_page(client: httpx.AsyncClient) -> None:
@@ -136,7 +171,7 @@ async def test_a_fault_is_acknowledged_from_the_page(client: httpx.AsyncClient) 
 
 async def test_a_fault_of_the_cell_offers_a_reset(client: httpx.AsyncClient) -> None:
     page = (await client.get("/console")).text
-    (button,) = [json.loads(v) for v in re.findall(r"hx-vals='([^']*)'", page) if '"reset"' in v]
+    (button,) = [json.loads(v) for v in re.findall(r"data-ask='([^']*)'", page) if '"reset"' in v]
     assert button["lane_id"] == "L1"
     await client.post("/console/requests", data={**button, "name": "Operator A"})
     record = (await client.get("/api/v1/requests/1")).json()
@@ -189,17 +224,34 @@ async def test_other_sites_cannot_press_buttons(client: httpx.AsyncClient) -> No
     assert own.status_code == 200
 
 
+def told(socket: WebSocketTestSession, what: str) -> dict[str, Any]:
+    """The next message that has `what` in it."""
+    while True:
+        message = socket.receive_json()
+        if what in message:
+            assert isinstance(message, dict)
+            return message
+
+
+def test_the_page_hears_a_sign_of_life_every_second(app: FastAPI) -> None:
+    with TestClient(app) as client, client.websocket_connect("/console/live") as socket:
+        told(socket, "content")  # read before, so that there is an age
+        beats = [told(socket, "beat")["beat"] for _ in range(3)]
+    assert 0.9 < (beats[2]["sent_ms"] - beats[1]["sent_ms"]) / 1000 < 2.0
+    assert beats[2]["age_ms"] < 2000
+
+
 def test_the_page_is_told_of_changes(app: FastAPI, store: Store) -> None:
     with TestClient(app) as client, client.websocket_connect("/console/live?lang=en") as socket:
-        first = socket.receive_json()
-        assert (first["target"], first["swap"]) == ("#live", "innerMorph")
+        first = told(socket, "content")
+        assert first["target"] == "#live"
         assert "Storing the spent pack" in first["content"]
-        chart = socket.receive_json()
+        chart = told(socket, "power")
         assert chart["whole"] is True
         assert len(chart["power"]) == 180
 
         hold_swap(store)
-        assert "waiting for a person" in socket.receive_json()["content"]
+        assert "waiting for a person" in told(socket, "content")["content"]
 
         with store.transaction() as db:
             db.add(
@@ -213,16 +265,15 @@ def test_the_page_is_told_of_changes(app: FastAPI, store: Store) -> None:
                     queue_length=3,
                 )
             )
-        assert "700 / 1,500 kW" in socket.receive_json()["content"]
-        added = socket.receive_json()
+        assert "700 / 1,500 kW" in told(socket, "content")["content"]
+        added = told(socket, "power")
         assert added["whole"] is False
         assert [row[1:] for row in added["power"]] == [[700, 670, 1500]]
 
 
 def test_the_chart_is_in_station_time(app: FastAPI) -> None:
     with TestClient(app) as client, client.websocket_connect("/console/live") as socket:
-        socket.receive_json()
-        last_ms = socket.receive_json()["power"][-1][0]
+        last_ms = told(socket, "power")["power"][-1][0]
     # 10:29 at the station, written as if it were UTC.
     assert last_ms == int((NOW + timedelta(hours=8, minutes=-1)).timestamp() * 1000)
 
@@ -241,5 +292,80 @@ async def test_language_switch_and_json_are_well_formed(client: httpx.AsyncClien
     page = (await client.get("/console", params={"lang": "en"})).text
     (rows,) = re.findall(r"data-power='([^']*)'", page)
     assert len(json.loads(rows)) == 180
-    for values in re.findall(r"hx-vals='([^']*)'", page):
+    asked = re.findall(r"data-ask='([^']*)'", page)
+    assert asked
+    for values in asked:
         assert "kind" in json.loads(values)
+
+
+async def test_a_reading_of_long_ago_is_not_shown_as_good(client: httpx.AsyncClient, clock: StoppedClock) -> None:
+    fresh = (await client.get("/console", params={"lang": "en"})).text
+    assert "<b>1 / 8</b><span>packs ready / bays" in fresh
+    card = re.search(r'<article id="bay-A1".*?</article>', fresh, re.DOTALL)
+    assert card is not None
+    assert "95.0" in card[0]
+    clock.at = NOW + timedelta(seconds=85)
+    page = (await client.get("/console", params={"lang": "zh"})).text  # a rendering of its own
+    assert "<b>0 / 8</b>" in page
+    card = re.search(r'<article id="bay-A1".*?</article>', page, re.DOTALL)
+    assert card is not None
+    assert ("95.0" in card[0], "24 °C" in card[0], "1:25 前的读数" in card[0]) == (False, False, True)
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+async def test_no_code_is_shown_raw(client: httpx.AsyncClient, store: Store, lang: str) -> None:
+    for reason, bay in (
+        ("pack_identity_mismatch", "A1"),
+        ("neighbour_blocked", "A3"),
+        ("not in the station file", "A4"),
+    ):
+        with store.transaction() as db:
+            row = db.get_one(Bay, f"yangquan-mine:{bay}")
+            row.blocked, row.blocked_reason = True, reason
+    hold_swap(store)
+    with store.transaction() as db:
+        swap = db.get_one(Swap, "sw-0004")
+        swap.hold_reason, swap.hold_detail = "mode", {"mode": "maintenance", "fault": "command_failed"}
+        fault = db.get_one(FaultRow, 1)
+        fault.source = "gripper:L1"
+        station = db.get_one(Station, "yangquan-mine")
+        station.mode_reason, station.version = "database_lost", station.version + 1
+    place = Answer("place", {"where": "bay:A3", "on_record": "empty", "seen": "occupied"})
+    answered(store, Confirm(), Answer("places_blocked", {"places": (place,)}))
+    page = (await client.get("/console", params={"lang": lang})).text
+    body = page[page.index('<div id="live">') :]
+    shown = re.sub(r"<[^>]*>", " ", body) + " ".join(re.findall(r"(?:title|aria-label|data-sure)=\"([^\"]*)\"", body))
+    assert re.findall(r"\b[a-z]+_[a-z_]+\b|\b(?:lane|bay|gripper):\w+", shown) == []
+    if lang == "zh":
+        assert re.findall(r"\b[a-z]{4,}\b", shown) == []
+
+
+async def test_what_moves_a_robot_is_disabled_with_its_reason(client: httpx.AsyncClient, store: Store) -> None:
+    hold_swap(store)
+    with store.transaction() as db:
+        db.delete(db.get_one(ControllerLease, "yangquan-mine"))
+        db.get_one(Station, "yangquan-mine").version += 1
+    page = (await client.get("/console", params={"lang": "en"})).text
+    buttons = re.findall(r'<button[^>]*class="[^"]*motion[^>]*>', page)
+    assert [' disabled title="nobody runs this station"' in button for button in buttons] == [True, True]
+    assert "No controller" in re.findall(r'<div id="bar-now" data-tone="bad"[^>]*>(.*?)</div>', page, re.DOTALL)[0]
+
+
+async def test_a_held_station_goes_on_in_two_steps_unless_a_trip_stands(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    with store.transaction() as db:
+        station = db.get_one(Station, "yangquan-mine")
+        station.mode, station.version = StationMode.HELD.value, station.version + 1
+    page = (await client.get("/console", params={"lang": "en"})).text
+    (button,) = re.findall(r'<button[^>]*class="[^"]*motion[^>]*>', page)
+    assert "Robots move: " in button
+    assert "disabled" not in button
+    with store.transaction() as db:
+        fault = db.get_one(FaultRow, 1)
+        fault.code, fault.level = 1001, 3
+        db.get_one(Station, "yangquan-mine").version += 1
+    page = (await client.get("/console", params={"lang": "zh"})).text
+    (button,) = re.findall(r'<button[^>]*class="[^"]*motion[^>]*>', page)
+    assert "disabled" in button
+    assert "急停" in button

@@ -48,7 +48,13 @@ class GoneStore(Store):
     def transaction(self) -> Any:
         raise DatabaseAway("connection refused")
 
+    def station(self, station_id: str, holder: str | None = None) -> Any:
+        raise DatabaseAway("connection refused")
+
     def reading(self) -> Any:
+        raise DatabaseAway("connection refused")
+
+    def reading_station(self, station_id: str) -> Any:
         raise DatabaseAway("connection refused")
 
 

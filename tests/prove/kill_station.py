@@ -146,7 +146,10 @@ def counted_lane(chances: Synchronized[int]) -> type[LaneRunner]:
             await super().act()
             context = self.context
             seen = all(context.reading_fresh(bay.id) for bay in context.config.bays if bay.point is not None)
-            if seen and self.cell_facts(context.cells[self.lane.id]).fresh:
+            facts = self.cell_facts(context.cells[self.lane.id])
+            heard = facts.fresh and facts.slow_age_s is not None
+            nothing_open = context.database.oldest_write_s() is None
+            if seen and heard and nothing_open and self.session is not None:
                 chances.value += 1
 
     return CountedLane

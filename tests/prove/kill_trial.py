@@ -46,9 +46,10 @@ MOTION_SHARE = 0.01
 them."""
 LIMIT_S = 300.0
 """Real seconds after which a trial is given up; a whole one takes ten on an idle machine."""
-STILL_ROUNDS = 8
-"""Rounds of a lane that hears everything, in which nothing may begin before a person has confirmed. Rounds and not
-seconds: a busy machine gives a controller too few of them in any time."""
+STILL_ROUNDS = 25
+"""Rounds of a lane that hears everything, in which nothing may begin before a person has confirmed: enough for a
+command that a paused cell did not hear to be sent again. Rounds and not seconds: a busy machine gives a controller too
+few of them in any time."""
 PATIENCE_S = 60.0
 """Real seconds before a link counts as lost: a trial is about kills, and a busy machine must not add other faults."""
 POLL_S = 0.1

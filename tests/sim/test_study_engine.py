@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from datetime import datetime
 from math import inf, nextafter
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from battery_bms.pack import Charge, Curve, PackSpec, advance_energy, time_to_soc_s
 from scheduler.charging import share_power
 from scheduler.choice import count_spare
+from scheduler.guide import Guide, is_bound
 from scheduler.queueing import call_next
 from scheduler.rows import BayRow
-from scheduler.types import Limit, PackState
+from scheduler.types import Limit, PackState, TariffSlice
 from sim.scenario.file import Scenario
 from sim.scenario.site import StorageSection
 from sim.sizing.screening import fifo_starts, trace_of
@@ -190,6 +192,9 @@ def test_no_event_leaves_out_a_plan_that_would_change_anything(
             if bay.content is not None and bay.content.state in ACTIVE:
                 in_force_kw = min(bay.power_kw, bay.content.max_charge_kw)
                 assert in_force_kw == pytest.approx(anew[bay.bay_id][0], abs=step_kw + 1e-5), (until_s, bay)
+
+
+GENEROUS = {"packs": {"lfp-282": 12}, "charger_kw": 240, "transformer_kva": 4000}
 
 
 def scenario_with_modules(modules: int) -> Scenario:
@@ -454,3 +459,27 @@ def test_aged_packs_hold_and_take_less() -> None:
 def test_a_pack_that_cannot_be_is_refused(soc_pct: float, soh_pct: float, temp_c: float) -> None:
     with pytest.raises(ValueError, match="P1"):
         Kinds(scenario()).pack("P1", "lfp-282", soc_pct, temp_c, soh_pct)
+
+
+def test_the_study_carries_out_any_planner() -> None:
+    """One that neither side has seen: at most 300 kW, by day, for kinds with two packs to spare."""
+
+    class ByDay:
+        def guide_at(self, at: datetime, prices: Sequence[TariffSlice]) -> Guide | None:
+            return Guide(at, 300.0, {"lfp-282": 2}) if 0 <= at.hour < 10 else None
+
+    station = Station(scenario(equipment=GENEROUS), 1, planner=ByDay())
+    station.build()
+    bound = 0
+    for instant in range(100, 3 * 86_400, 457):
+        station.run_until(float(instant))
+        guide = station.rack.guide
+        planned_anew(station)
+        filled = [bay for bay in station.rack.bays if bay.content is not None]
+        in_force_kw = sum(min(bay.power_kw, bay.content.max_charge_kw) for bay in filled if bay.content is not None)
+        if guide is not None and is_bound(station.rack.kinds["lfp-282"], guide):
+            assert in_force_kw <= 300.0 + 1e-6
+            bound += in_force_kw > 100
+        elif guide is None:
+            assert not any(bay.limited_by is Limit.TARIFF for bay in station.rack.bays)
+    assert bound > 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,10 +23,11 @@ from swap.messages.events import (
     SwapStepDone,
     SwapStepStarted,
 )
+from swap.messages.requests import DEADLINE_S
 from swap.station.sequence.session import HoldReason, Phase
-from swap.tables import Swap
+from swap.tables import ControlRequest, Swap
 from tests.support.sim.plant import code
-from tests.support.swap.station import Bench, blocked
+from tests.support.swap.station import Bench, blocked, mode
 
 SPENT = code(11)
 FRESH = code(1)
@@ -250,3 +252,16 @@ async def test_a_person_at_the_cell_takes_it_over_without_asking(bench: Bench) -
 async def test_a_second_check_in_of_an_unknown_vehicle_is_an_error(bench: Bench) -> None:
     with pytest.raises(SwapError, match="V99"), bench.store.station(bench.config.station.id) as db:
         check_in(db, bench.config, vehicle_id="V99", at=bench.clock.now())
+
+
+async def test_a_request_past_its_deadline_is_not_executed(bench: Bench) -> None:
+    late = bench.ask("close")
+    with bench.store.transaction() as db:
+        db.get_one(ControlRequest, late).requested_at -= timedelta(seconds=(DEADLINE_S + 1) * bench.clock.speed)
+    before = mode(bench)
+    assert await bench.settled(late) == (
+        "expired",
+        "not done: it was not taken up within 10 s; look again, then ask again",
+    )
+    assert mode(bench) == before
+    assert (await bench.settled(bench.ask("close")))[0] == "done"

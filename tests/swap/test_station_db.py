@@ -28,6 +28,7 @@ from swap.tables import (
     ChargeSession,
     ControlRequest,
     FaultRow,
+    HotPack,
     Pack,
     RobotCommandRow,
     SiteSample,
@@ -71,6 +72,7 @@ def store(database_url: str) -> Iterator[Store]:
                 )
             )
             pack = own.packs_here()[0]
+            own.add(HotPack(station_id=own.station_id, bay_id=own.key("A1"), detected_at=AT, stage="detected"))
             own.add(
                 ChargeSession(
                     station_id=own.station_id,

@@ -1,14 +1,37 @@
-// Keeps the parts of the page that htmx does not: running times, the chart, the name, the state of the link.
+// What the page does by itself: the link to the server and its age, running times, the chart, the name, the buttons.
 (() => {
   "use strict";
 
-  // --- station time runs on between two messages -------------------------------------------------
+  const byId = (id) => document.getElementById(id);
+
+  // --- the age of what is shown -----------------------------------------------------------------
+  const SILENT_MS = 2500; // without a message, what is shown is called old
+  const OLD_MS = 3000; // since the server last read the database
+  const RENEW_MS = 10000; // without a message, the connection is made anew
+  let heardAt = performance.now();
+  let sentMs = 0; // the server's real time at `heardAt`
+  let ageMs = 0; // age of the data at `heardAt`
+  let old = false;
+
+  function look() {
+    const silent = performance.now() - heardAt;
+    const age = ageMs + silent;
+    byId("age").textContent = byId("age").dataset.text.replace("{age}", (age / 1000).toFixed(age < 10000 ? 1 : 0));
+    const now = silent > SILENT_MS ? "silent" : age > OLD_MS ? "old" : "";
+    old = now !== "";
+    document.body.classList.toggle("stale", old);
+    const told = byId("stale");
+    told.hidden = !old;
+    if (old) told.textContent = told.dataset[now].replace("{age}", Math.floor(age / 1000));
+  }
+
+  // --- station time runs on between two messages, as long as they come ----------------------------
   let stationMs = 0;
   let readAt = 0;
   let speed = 1;
 
   function readClock() {
-    const clock = document.getElementById("clock");
+    const clock = byId("clock");
     if (!clock || Number(clock.dataset.now) === stationMs) return;
     stationMs = Number(clock.dataset.now);
     speed = Number(clock.dataset.speed);
@@ -27,8 +50,8 @@
 
   let format = null;
   function tick() {
-    const clock = document.getElementById("clock");
-    if (!clock) return;
+    const clock = byId("clock");
+    if (!clock || old) return;
     const now = stationMs + (performance.now() - readAt) * speed;
     format ??= new Intl.DateTimeFormat("sv-SE", {
       timeZone: clock.dataset.zone, dateStyle: "short", timeStyle: "medium",
@@ -74,36 +97,204 @@
     new ResizeObserver(() => chart.resize()).observe(box);
   }
 
+  // --- buttons: a press is pending until it is done, failed or expired ----------------------------
+  const HOLD_MS = 2000; // a hold that is not confirmed by then calls for the hardware stop
+  const presses = new Map(); // newest press by its place on the page; what comes of an earlier one is in the list
+  let words = {};
+  let deadlineMs = 0;
+
+  function show(press, state, text) {
+    if (presses.get(press.place) !== press) return;
+    press.over = state !== "pending";
+    press.state = state;
+    press.text = text;
+    press.place.hidden = false;
+    press.place.className = `notice ${state}`;
+    press.place.dataset.state = state;
+    const unsure = press.hold && (press.unsure || state === "failed" || state === "expired") ? ` ${words.unsure}` : "";
+    press.place.textContent = `${press.label}: ${text}.${unsure}`.replace("..", ".").replace("。.", "。");
+  }
+
+  function follow() {
+    for (const press of presses.values()) {
+      const since = performance.now() - press.at;
+      const row = press.request && !old ? byId(`request-${press.request}`) : null;
+      const status = row?.dataset.status;
+      if (status === "done") {
+        press.unsure = false;
+        if (press.state !== "done") show(press, "done", row.querySelector(".said").textContent.trim());
+      } else if (press.over) {
+        continue;
+      } else if (status === "refused" || status === "unsure") {
+        show(press, "failed", row.querySelector(".said").textContent.trim());
+      } else if (status === "expired" || status === "late" || since > deadlineMs + 3000) {
+        show(press, "expired", words.expired);
+      } else if (press.hold && !press.unsure && since > HOLD_MS) {
+        press.unsure = true;
+        show(press, "pending", press.text);
+      }
+    }
+  }
+
+  async function send(button, address, fields) {
+    const hold = fields.kind === "hold";
+    const press = {
+      place: byId(hold ? "hold-notice" : "notice"), label: button.textContent.trim(), hold, at: performance.now(),
+      request: null, unsure: false, over: false, state: "", text: "",
+    };
+    presses.set(press.place, press);
+    const name = byId("person").value.trim();
+    if (!hold && !name) return show(press, "failed", words.name);
+    if (!hold && old) return show(press, "failed", words.old);
+    show(press, "pending", words.sending);
+    const body = new URLSearchParams({ ...fields, name, pressed_ms: sentMs + press.at - heardAt });
+    try {
+      const signal = AbortSignal.timeout(deadlineMs);
+      const answer = await fetch(address, { method: "POST", body, signal });
+      if (!answer.ok) throw new Error(`${answer.status}`);
+      const said = await answer.json();
+      press.request = said.request_id ?? null;
+      if (!press.over) show(press, said.state, said.message);
+      follow();
+    } catch (error) {
+      show(press, error.name === "TimeoutError" ? "expired" : "failed",
+        error.name === "TimeoutError" ? words.expired : words.unsent);
+    }
+  }
+
+  function act(button) {
+    if (button.dataset.fault) return send(button, `/console/faults/${button.dataset.fault}`, {});
+    return send(button, "/console/requests", JSON.parse(button.dataset.ask));
+  }
+
+  // --- what moves something is asked for in two steps ----------------------------------------------
+  let asked = null; // the button that waits for the second step
+
+  function ask(button) {
+    asked = button && { ask: button.dataset.ask, sure: button.dataset.sure };
+    byId("sure").hidden = !button;
+    if (!button) return;
+    byId("sure-what").textContent = `${button.textContent.trim()}: ${button.dataset.sure}`;
+    byId("sure-yes").focus();
+  }
+
+  function stillThere() {
+    return [...document.querySelectorAll("button[data-sure]")].find(
+      (button) => button.dataset.ask === asked.ask && button.dataset.sure === asked.sure && !button.disabled,
+    );
+  }
+
+  function check() {
+    const nameless = !byId("person").value.trim();
+    document.body.classList.toggle("nameless", nameless);
+    for (const button of document.querySelectorAll("button.motion")) {
+      if (!button.title) button.disabled = nameless;
+    }
+    // What is to be confirmed must still be what would happen.
+    if (asked && (old || !stillThere())) ask(null);
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.id === "sure-no") ask(null);
+    else if (button.id === "sure-yes") {
+      const wanted = asked && stillThere();
+      ask(null);
+      if (wanted) act(wanted);
+    } else if (button.dataset.sure) ask(button);
+    else if (button.dataset.ask || button.dataset.fault) act(button);
+  });
+
   // --- the link ---------------------------------------------------------------------------------
+  let socket = null;
+  let openedAt = 0;
+  let tries = 0;
+
   function link(live) {
-    const shown = document.getElementById("link");
+    const shown = byId("link");
     shown.textContent = live ? shown.dataset.live : shown.dataset.lost;
     shown.className = live ? "link up" : "link down";
   }
 
-  document.addEventListener("htmx:ws:after:connection", () => link(true));
-  document.addEventListener("htmx:ws:close", () => link(false));
-  document.addEventListener("htmx:ws:after:message:incoming", (event) => {
+  function open() {
+    const address = new URL(document.querySelector("main").dataset.live, location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    const mine = new WebSocket(address);
+    let taken = Promise.resolve();
+    socket = mine;
+    openedAt = performance.now();
+    mine.addEventListener("message", (event) => {
+      if (socket === mine) taken = taken.then(() => take(JSON.parse(event.data)));
+    });
+    mine.addEventListener("close", () => lost(mine));
+  }
+
+  // A connection whose other end has gone without a word is not waited for.
+  function lost(mine) {
+    if (socket !== mine) return;
+    socket = null;
+    mine.close();
+    link(false);
+    tries += 1;
+    setTimeout(open, Math.min(5000, 250 * 2 ** tries));
+  }
+
+  async function take(message) {
+    tries = 0;
+    link(true);
+    if (message.beat) {
+      heardAt = performance.now();
+      sentMs = message.beat.sent_ms;
+      ageMs = message.beat.age_ms;
+    } else if (message.power) {
+      rows = (message.whole ? message.power : rows.concat(message.power)).slice(-POINTS);
+      if (chart) draw();
+    } else {
+      await htmx.swap({
+        sourceElement: document.querySelector("main"), target: message.target, text: message.content,
+        swap: "innerMorph swapEmpty:false", transition: false,
+      });
+    }
+    all();
+  }
+
+  function bar() {
+    const now = byId("bar-now");
+    if (!now || byId("bar").innerHTML === now.innerHTML) return;
+    byId("bar").innerHTML = now.innerHTML;
+    byId("bar").parentElement.dataset.tone = now.dataset.tone;
+  }
+
+  function all() {
+    look();
     readClock();
     tick();
-    const text = event.detail.message.data;
-    if (typeof text !== "string" || !text.startsWith('{"power"')) return;
-    const message = JSON.parse(text);
-    rows = (message.whole ? message.power : rows.concat(message.power)).slice(-POINTS);
-    if (chart) draw();
-  });
+    bar();
+    follow();
+    check();
+  }
 
   document.addEventListener("DOMContentLoaded", () => {
-    readClock();
-    tick();
-    setInterval(tick, 500);
-    makeChart(document.getElementById("power"));
-    const person = document.getElementById("person");
+    const main = document.querySelector("main");
+    words = JSON.parse(main.dataset.words);
+    sentMs = Number(main.dataset.sent);
+    deadlineMs = Number(main.dataset.deadline);
+    const person = byId("person");
     try {
       person.value = localStorage.getItem("person") ?? "";
       person.addEventListener("change", () => localStorage.setItem("person", person.value));
     } catch {
       // A browser that keeps nothing asks for the name again.
     }
+    person.addEventListener("input", check);
+    all();
+    open();
+    setInterval(() => {
+      all();
+      const quiet = performance.now() - Math.max(heardAt, openedAt);
+      if (socket && quiet > RENEW_MS) lost(socket);
+    }, 250);
+    makeChart(byId("power"));
   });
 })();

@@ -102,7 +102,7 @@ class FlatTariff:
 
 def arrive(store: Store, config: StationConfig, vehicle_id: str, at: datetime = AT, **more: Any) -> CheckIn:
     """Check a truck in."""
-    with store.station(STATION) as db:
+    with store.station(config.station.id) as db:
         return check_in(db, config, vehicle_id=vehicle_id, at=at, **more)
 
 

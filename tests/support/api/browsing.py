@@ -1,0 +1,148 @@
+"""The console in a browser: a server of its own, Chromium, a page that bears no errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.tools import require_tool
+
+ROOT = Path(__file__).resolve().parents[3]
+SHOTS = ROOT / "var" / "screenshots"
+SERVE = """
+import socket, sys, uvicorn
+from swap.store import Store
+from tests.support.api.doors import make_app
+uvicorn.run(make_app(Store(sys.argv[1])), host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
+"""
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """A server on a free port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        free.listen(16)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [free]})
+        thread.start()
+        try:
+            give_up_s = time.monotonic() + 20
+            while not server.started and time.monotonic() < give_up_s:
+                thread.join(0.05)
+            assert server.started
+            yield f"http://127.0.0.1:{free.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+class ServerProcess:
+    """The console in a process of its own, which can be frozen and killed."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        command = [sys.executable, "-c", SERVE, self.url, str(self.port)]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        give_up_s = time.monotonic() + 30
+        while not self._listens():
+            assert self.process.poll() is None
+            assert time.monotonic() < give_up_s
+            threading.Event().wait(0.05)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        """Kill it."""
+        self.process.kill()
+        self.process.wait(10)
+
+
+class Wire:
+    """A network between browser and server that can be cut without a word to either."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self.up = threading.Event()
+        self.up.set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._to))
+            except OSError:
+                return
+            self._open += [near, far]
+            for source, target in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                self.up.wait()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """End every connection."""
+        self.up.set()
+        for one in (self._listener, *self._open):
+            one.close()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=require_tool("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(
+    browser: Browser, address: str, width: int = 1280, height: int = 800, *, lossy: bool = False
+) -> Iterator[Page]:
+    """A page whose errors and outside requests fail the test; `lossy` bears with a server that is not reached."""
+    wrong: list[str] = []
+    context = browser.new_context(viewport={"width": width, "height": height})
+    page = context.new_page()
+    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+    if not lossy:
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda r: wrong.append(f"asked {r.url}") if not r.url.startswith(address) else None)
+    yield page
+    context.close()
+    assert wrong == []
