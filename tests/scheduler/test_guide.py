@@ -47,7 +47,6 @@ HELD = (0.0, Limit.TARIFF)
         (Guide(END, 130.0, {KIND: 1, OTHER: 1}), [(30.0, Limit.TARIFF), FULL, FULL]),
         (Guide(END, 103.0, {KIND: 1, OTHER: 1}), [HELD, FULL, FULL]),
     ],
-    ids=str,
 )
 def test_kinds_with_packs_to_spare_share_what_a_guide_allows(
     guide: Guide | None, expected: list[tuple[float, Limit]]
