@@ -264,10 +264,10 @@ def test_check_says_what_an_unfenced_layout_leaves_open(tmp_path: Path) -> None:
     left = limits_of(load_map("swap_cell_v1"))
     languages: tuple[Literal["en", "zh"], ...] = ("en", "zh")
     for language in languages:
-        _, out, _ = swap("check", str(path), "--lang", language)
+        _, out, _ = swap("--lang", language, "check", str(path))
         assert "swap_cell_v1" in out
         assert all(limit_sentence(limit, language) in out for limit in left)
-        _, fenced, _ = swap("check", str(STATION_FILE), "--lang", language)
+        _, fenced, _ = swap("--lang", language, "check", str(STATION_FILE))
         assert not any(limit_sentence(limit, language) in fenced for limit in left)
     _, out, _ = swap("check", str(path), "--json")
     assert {tuple(lane["limits"]) for lane in json.loads(out)["open_limits"].values()} == {tuple(left)}
