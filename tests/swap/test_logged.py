@@ -27,7 +27,7 @@ async def test_a_line_of_a_lane_names_its_swap(bench: Bench, monkeypatch: pytest
     swap_id = bench.arrive("V1", 30)
     robot = bench.robots["L1"]
 
-    async def lost(command: RobotCommand) -> None:
+    async def lost(command: RobotCommand, epoch: int | None = None) -> None:
         raise LinkLost("the request was lost")
 
     monkeypatch.setattr(robot, "send", lost)
