@@ -68,8 +68,16 @@ class Turns:
                 self._passed_over_since_s = time.monotonic()
             called = threading.Event()
             line.append(called)
-        if called.wait(wait_s):
-            return
+        until_s = time.monotonic() + wait_s
+        while (left_s := until_s - time.monotonic()) > 0.0:
+            if called.wait(min(left_s, PATIENCE_S)):
+                return
+            with self._lock:
+                if not called.is_set() and not self._taken and line[0] is called:
+                    # Kept for a controller that does not come: patience is over.
+                    line.popleft()
+                    self._taken, self._passed_over_since_s = True, time.monotonic()
+                    return
         with self._lock:
             if called.is_set():  # called just as the wait ended
                 return

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from swap.errors import DatabaseAway
 from swap.outage import is_away
 from swap.store import Store
-from swap.turns import TurnNotReached, Turns
+from swap.turns import PATIENCE_S, TurnNotReached, Turns
 
 
 @pytest.fixture
@@ -188,6 +188,15 @@ def test_a_busy_controller_shuts_nobody_out() -> None:
             with turns.turn(first=True, wait_s=20):
                 pass
     thread.join(10)
+
+
+def test_a_controller_that_keeps_its_place_and_does_not_come_shuts_nobody_out() -> None:
+    turns = Turns()
+    with turns.kept():
+        with turns.turn(first=False, wait_s=30 * PATIENCE_S):
+            pass
+        with turns.turn(first=True, wait_s=0):  # the place is free again
+            pass
 
 
 def _until_others_wait(turns: Turns) -> None:
