@@ -68,12 +68,13 @@ class Turns:
                 self._passed_over_since_s = time.monotonic()
             called = threading.Event()
             line.append(called)
-        until_s = time.monotonic() + wait_s
-        while (left_s := until_s - time.monotonic()) > 0.0:
+        began_s = time.monotonic()
+        while (left_s := began_s + wait_s - time.monotonic()) > 0.0:
             if called.wait(min(left_s, PATIENCE_S)):
                 return
             with self._lock:
-                if not called.is_set() and not self._taken and line[0] is called:
+                shut_out = time.monotonic() - began_s >= PATIENCE_S and not self._taken
+                if shut_out and not called.is_set() and line[0] is called:
                     # Kept for a controller that does not come: patience is over.
                     line.popleft()
                     self._taken, self._passed_over_since_s = True, time.monotonic()
