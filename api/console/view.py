@@ -37,7 +37,6 @@ from swap.reading.records import (
     BayRecord,
     FaultRecord,
     LaneRecord,
-    PackRecord,
     QueueRecord,
     RequestRecord,
     SiteRecord,
@@ -69,8 +68,7 @@ def page_view(
     """
     station, site = state.station, state.site
     faults = by_cause(state.faults)
-    max_age = timedelta(seconds=speed * min(device.max_age_s for device in config.rack_devices))
-    old = {b.bay_id for b in state.bays if b.pack is not None and _old(b.pack, now, max_age)}
+    old = {b.bay_id for b in state.bays if b.pack is not None and b.pack.soc_pct is not None and not b.reading_fresh}
     lanes = tuple(_lane(lane, state, faults, links, folder, language) for lane in state.lanes)
     in_rack = [b for b in state.bays if b.role == BayRole.RACK]
     measured = [b.charge_kw for b in in_rack if b.charge_kw is not None]
@@ -104,10 +102,6 @@ def _share_pct(site: SiteRecord | None, limit_kw: float) -> float:
     if site is None or site.import_kw is None or limit_kw <= 0:
         return 0.0
     return max(0.0, min(100.0, 100.0 * site.import_kw / limit_kw))
-
-
-def _old(pack: PackRecord, now: datetime, max_age: timedelta) -> bool:
-    return pack.soc_pct is not None and (pack.reading_at is None or now - pack.reading_at > max_age)
 
 
 def _bay(bay: BayRecord, state: StationState, language: Language, old_at: datetime | None) -> BayCard:

@@ -104,7 +104,7 @@ def station_state(db: StationDb, config: StationConfig) -> StationState:
     ).all()
     return StationState(
         station=station,
-        bays=_bays(db, station_id, [swap.id for swap, _ in open_swaps]),
+        bays=_bays(db, station_id, [swap.id for swap, _ in open_swaps], run=station.controller is not None),
         lanes=_lanes(db, config, {swap.lane_id: swap_record(db, swap, fleet) for swap, fleet in open_swaps}),
         queue=_queue(db, [swap for swap, _ in open_swaps]),
         site=newest_site(db, station_id),
@@ -119,7 +119,7 @@ def station_state(db: StationDb, config: StationConfig) -> StationState:
     )
 
 
-def _bays(db: StationDb, station_id: str, open_swap_ids: list[str]) -> tuple[BayRecord, ...]:
+def _bays(db: StationDb, station_id: str, open_swap_ids: list[str], *, run: bool) -> tuple[BayRecord, ...]:
     reserved: dict[str, str] = {}
     for seat in db.exec(select(SwapSeat).where(col(SwapSeat.swap_id).in_(open_swap_ids))):
         for bay_id in (seat.old_bay_id, seat.new_bay_id):
@@ -131,7 +131,14 @@ def _bays(db: StationDb, station_id: str, open_swap_ids: list[str]) -> tuple[Bay
         for pack in db.exec(select(Pack).where(col(Pack.bay_id).in_([bay.id for bay in rows])))
     }
     return tuple(
-        BayRecord.of(bay, bay_id=bay.name, reserved_by=reserved.get(bay.id), pack=packs.get(bay.id)) for bay in rows
+        BayRecord.of(
+            bay,
+            bay_id=bay.name,
+            reading_fresh=run and bay.reading_fresh,
+            reserved_by=reserved.get(bay.id),
+            pack=packs.get(bay.id),
+        )
+        for bay in rows
     )
 
 

@@ -82,6 +82,8 @@ class BayRecord(Record):
     blocked: bool
     blocked_reason: str
     charge_kw: float | None
+    reading_fresh: bool
+    """The controller hears the BMS of this bay; False where it does not, or where no controller runs."""
     setpoint_kw: float | None
     limited_by: str
     """Limit that decided the set-point; empty while no plan was made."""

@@ -202,6 +202,8 @@ class RackRunner:
         charge_kw = _finite(reading.charge_kw) if reading is not None and fresh else None
         if not _same(bay.charge_kw, charge_kw, POWER_STEP_KW / 10):
             bay.charge_kw = charge_kw
+        if bay.reading_fresh != fresh:
+            bay.reading_fresh = fresh
         if pack is None:
             if not bay.blocked:
                 self._judge_empty(db, section, reading, fresh, in_motion)

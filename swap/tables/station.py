@@ -63,6 +63,9 @@ class Bay(Base, table=True):
     blocked_reason: str = ""
     charge_kw: float | None = None
     """Charger's measured output; None when stale. The controller writes it with the pack's reading."""
+    reading_fresh: bool = False
+    """The newest reading of its BMS is young enough to act on. Values that stay the same are not written again, so the
+    age of `Pack.reading_at` says nothing of this."""
     setpoint_kw: float | None = None
     """Set-point of the last charging plan."""
     limited_by: str = ""

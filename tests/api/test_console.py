@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlmodel import select
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
@@ -298,18 +299,31 @@ async def test_language_switch_and_json_are_well_formed(client: httpx.AsyncClien
         assert "kind" in json.loads(values)
 
 
-async def test_a_reading_of_long_ago_is_not_shown_as_good(client: httpx.AsyncClient, clock: StoppedClock) -> None:
-    fresh = (await client.get("/console", params={"lang": "en"})).text
-    assert "<b>1 / 8</b><span>packs ready / bays" in fresh
-    card = re.search(r'<article id="bay-A1".*?</article>', fresh, re.DOTALL)
+async def test_a_pack_that_is_not_heard_is_not_shown_as_good(
+    client: httpx.AsyncClient, clock: StoppedClock, store: Store
+) -> None:
+    clock.at = NOW + timedelta(minutes=25)  # values that stay the same are not written again
+    heard = (await client.get("/console", params={"lang": "en"})).text
+    assert "<b>1 / 8</b><span>packs ready / bays" in heard
+    card = re.search(r'<article id="bay-A1".*?</article>', heard, re.DOTALL)
     assert card is not None
     assert "95.0" in card[0]
-    clock.at = NOW + timedelta(seconds=85)
+    with store.transaction() as db:
+        db.get_one(Bay, "yangquan-mine:A1").reading_fresh = False
+        db.get_one(Station, "yangquan-mine").version += 1
+    clock.at = NOW + timedelta(minutes=25, seconds=5)
     page = (await client.get("/console", params={"lang": "zh"})).text  # a rendering of its own
     assert "<b>0 / 8</b>" in page
     card = re.search(r'<article id="bay-A1".*?</article>', page, re.DOTALL)
     assert card is not None
-    assert ("95.0" in card[0], "24 °C" in card[0], "1:25 前的读数" in card[0]) == (False, False, True)
+    assert ("95.0" in card[0], "24 °C" in card[0], "25:05 前的读数" in card[0]) == (False, False, True)
+
+
+async def test_where_no_controller_runs_no_pack_is_shown_as_good(client: httpx.AsyncClient, store: Store) -> None:
+    with store.transaction() as db:
+        for lease in db.exec(select(ControllerLease)):
+            lease.heartbeat_at -= timedelta(hours=1)
+    assert "<b>0 / 8</b>" in (await client.get("/console", params={"lang": "en"})).text
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])

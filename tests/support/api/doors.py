@@ -122,7 +122,7 @@ def _packs(db: Session, station_id: str) -> None:
         pack = packs[bay.id]
         pack.state, pack.soc_pct, pack.temp_max_c = state, soc, temp
         pack.energy_kwh = None if soc is None else soc / 100 * pack.rated_kwh
-        pack.reading_at = NOW
+        pack.reading_at, bay.reading_fresh = NOW, soc is not None
 
 
 def _ended(db: Session, station_id: str, number: int, state: str, vehicle_id: str, ago: timedelta) -> None:
