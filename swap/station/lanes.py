@@ -276,7 +276,10 @@ class LaneRunner:
             if self.context.mode in MOVING_MODES:
                 await self.robot.resume(cell.epoch)
                 self.watch.home_by = decision.by
-            self._go_by(cell)
+            if self.context.owner_token in (None, cell.owner):
+                self._go_by(cell)
+            else:
+                self._epoch = None  # the cell has let its owner go: the grant that follows belongs to this decision
             return await self._take(facts)
 
     def _follow(self, cell: CellStatus) -> None:
