@@ -149,7 +149,7 @@ def counted_lane(chances: Synchronized[int]) -> type[LaneRunner]:
             facts = self.cell_facts(context.cells[self.lane.id])
             heard = facts.fresh and facts.slow_age_s is not None
             nothing_open = context.database.oldest_write_s() is None
-            if seen and heard and nothing_open and self.session is not None:
+            if seen and heard and nothing_open:
                 chances.value += 1
 
     return CountedLane
