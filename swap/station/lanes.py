@@ -278,7 +278,7 @@ class LaneRunner:
                 self.watch.home_by = decision.by
             if self.context.owner_token in (None, cell.owner):
                 self._go_by(cell)
-            else:
+            elif cell.owner == 0:
                 self._epoch = None  # the cell has let its owner go: the grant that follows belongs to this decision
             return await self._take(facts)
 
