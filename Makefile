@@ -30,7 +30,7 @@ find_python = for p in $(PYTHON) python3.11 python3 python3.12 python3.13 python
 # compat mode puts this folder on the path as a whole, so a new package needs no new install
 install = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --config-settings editable_mode=compat
 
-.PHONY: help setup tools compiled run test drill check prove bench clean
+.PHONY: help setup tools compiled run test drill check prove twin mutants bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,7 @@ compiled: tools ## build/compiled/bin/swap: the study as machine code, same resu
 run: setup ## run a simulated station with its console; STATION=file.toml ARGS='...'
 	@exec $(VENV)/bin/swap run $(STATION) $(ARGS)
 
+# Four at a time on two processors: a third of the tests' time is waiting for processes, links and time limits.
 test: tools ## all tests; TESTS='tests/sim -k name' for some
 	$(PY) -m pytest -n 2 --dist worksteal $(TESTS)
 
@@ -75,6 +76,12 @@ check: tools ## lint, format, types, import layers, migrations against tables
 
 prove: tools ## explore every state, kill at every step, and print the counts; `make test` has a shorter form
 	PROVE=all $(PY) -m pytest -n 2 --dist worksteal tests/prove
+
+twin: tools ## live station against study on TWIN_DRAWS=200 random stations, new ones each time; long
+	TWIN_DRAWS=$(or $(TWIN_DRAWS),200) $(PY) -m pytest tests/sim/test_twin_random.py
+
+mutants: tools ## one small change at a time in what must not be wrong: does a test notice? Long; ONLY=recovery for some
+	$(PY) -m deploy.mutants $(if $(ONLY),--only $(ONLY))
 
 bench: tools ## measure speed into var/bench/*.json; BENCH='name ...' for some
 	$(PY) -m benchmarks $(BENCH)

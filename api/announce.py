@@ -6,14 +6,54 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from api.console.bar import reason_words
+from api.reasons import reason_words
 from api.words import Language
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
-from swap.messages.events import BillIssued, StationModeChanged, SwapCancelled, SwapHeld, SwapReturned
+from swap.messages.commerce import BillIssued
+from swap.messages.events import StationModeChanged, SwapCancelled, SwapHeld, SwapReturned
+from swap.messages.values import printable
 from swap.reading.lists import get_swap, latest_event_id, list_events
 from swap.reading.records import EventRecord
+from swap.station.life.status import StopReport
 from swap.store import Store
+
+
+def stop_lines(end: StopReport | None, config: StationConfig, language: Language) -> list[str]:
+    """What the end of a controller has left: what was confirmed, what was not, and what the devices do by themselves.
+
+    Args:
+        end: None where the controller did not come to its end in order.
+    """
+    text = language.text
+    expires_s = max((device.setpoint_expires_s for device in config.rack_devices), default=0)
+    alone = text(
+        "By itself a robot cell lets its motion end and takes no other within 3 s of the last heartbeat; "
+        "a charger ends its set-point within {expires_s} s.",
+        expires_s=expires_s,
+    )
+    if end is None:
+        return [text("Stopped. Nothing was confirmed."), alone]
+    if end.lost:
+        return [text("Stopped: another controller runs the station; cells, chargers and journal are left to it.")]
+    lines = []
+    if end.holds_not_confirmed or end.chargers_not_confirmed:
+        if end.holds_not_confirmed:
+            lanes = ", ".join(end.holds_not_confirmed)
+            lines.append(text("Stopped. Not confirmed: hold of the robot in lane {lanes}.", lanes=lanes))
+        if end.chargers_not_confirmed:
+            bays = ", ".join(sorted(end.chargers_not_confirmed))
+            lines.append(text("Stopped. Not confirmed: 0 kW in bay {bays}.", bays=bays))
+        lines.append(alone)
+    elif end.held:
+        lanes = ", ".join(end.held)
+        lines.append(text("Stopped: robot in lane {lanes} held, charging at 0 kW.", lanes=lanes))
+        lines.append(text("The next start waits for a named person."))
+    else:
+        lines.append(text("Stopped: robots at rest, charging at 0 kW."))
+    if not end.stored:
+        lines.append(text("The end is not in the journal: the next start waits for a named person."))
+    return lines
 
 
 class Announcer:
@@ -31,7 +71,7 @@ class Announcer:
         while True:
             with suppress(DatabaseAway):
                 for line in await asyncio.to_thread(self.lines):
-                    self._echo(line)
+                    self._echo(printable(line))
             await asyncio.sleep(period_s)
 
     def lines(self) -> list[str]:

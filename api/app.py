@@ -7,15 +7,41 @@ from contextlib import AbstractAsyncContextManager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 from api import problems
+from api.access import SignInTurns, authorise, describe_access, operation_of
 from api.console.page import install_console
 from api.deps import Doors, StationClock
-from api.routes import bookings, health, records, requests, stations, swaps
+from api.edge.gate import BodyLimits, Gate
+from api.edge.hosts import KnownHosts
+from api.edge.keys import KeysInWork, describe_keys
+from api.edge.metrics import Metrics
+from api.edge.stream import EventStreams
+from api.examples import give_examples
+from api.glossary import describe
+from api.routes import (
+    accounts,
+    auth,
+    bills,
+    bookings,
+    contracts,
+    health,
+    ledger,
+    payments,
+    records,
+    requests,
+    standing,
+    stations,
+    swaps,
+    webhooks,
+)
+from api.routes import problems as problem_kinds
 from api.schemas import Problem
 from api.settings import Settings
 from swap.config.station_file import StationConfig
+from swap.rights import EVERYBODY, SwapRights
 from swap.station.life.status import ControlBoard
 from swap.store import Store
 
@@ -30,6 +56,7 @@ def create_app(
     lifespan: Lifespan | None = None,
     settings: Settings,
     control: ControlBoard | None = None,
+    rights: SwapRights = EVERYBODY,
 ) -> FastAPI:
     """Build the application on a migrated and filled database.
 
@@ -40,24 +67,50 @@ def create_app(
         lifespan: starts and stops what runs beside the routes; None runs nothing.
         settings: station file's path, environment and secret.
         control: where the controller of this process hangs out its status; None where it runs elsewhere.
+        rights: what contracts say of bookings and check-ins.
     """
     app = FastAPI(
         title="Swap station",
         version=_version(),
         lifespan=lifespan,
         openapi_url="/api/v1/openapi.json",
+        generate_unique_id_function=operation_of,
         # The pages of FastAPI load their scripts from a public address; this server makes no outside request.
         docs_url=None,
         redoc_url=None,
     )
-    app.state.doors = Doors(store, config, clock, settings, control)
+    doors = app.state.doors = Doors(store, config, clock, settings, control, rights)
+    metrics = app.state.metrics = Metrics(doors)
     problems.install(app)
-    app.include_router(health.router)
-    v1 = APIRouter(prefix="/api/v1")
-    for part in (stations, bookings, swaps, records, requests):
+    app.state.sign_in_turns = SignInTurns()
+    app.state.keys_in_work = KeysInWork()
+    app.state.streams = EventStreams(doors)
+    app.include_router(health.router, dependencies=[Depends(authorise)])
+    v1 = APIRouter(prefix="/api/v1", dependencies=[Depends(authorise)])
+    parts = (
+        auth,
+        stations,
+        bookings,
+        standing,
+        contracts,
+        swaps,
+        bills,
+        records,
+        ledger,
+        payments,
+        webhooks,
+        requests,
+        accounts,
+        problem_kinds,
+    )
+    for part in parts:
         v1.include_router(part.router)
     app.include_router(v1)
     install_console(app)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(
+        Gate, hosts=KnownHosts(settings.host, settings.hosts), limits=BodyLimits(), answered=metrics.answered
+    )
     _describe_problems(app)
     return app
 
@@ -70,7 +123,7 @@ def _version() -> str:
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """Put the model of problem details into the OpenAPI document, which the declared responses point at."""
+    """Put the model of problem details, which the declared responses point at, and every meaning into the document."""
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -80,6 +133,10 @@ def _describe_problems(app: FastAPI) -> None:
             model = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(model.pop("$defs", {}))
             schemas["Problem"] = model
+            describe(document)
+            describe_access(document)
+            describe_keys(document)
+            give_examples(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

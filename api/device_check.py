@@ -9,7 +9,7 @@ from pathlib import Path
 
 from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.link import ModbusLink
-from robotics.modbus_link.registers import RegisterMap, load_map
+from robotics.modbus_link.registers import RegisterMap, Span, load_map
 from robotics.port import LinkLost, Refused
 from swap.config.station_file import StationConfig
 from swap.words import N_
@@ -45,6 +45,7 @@ async def ask_devices(config: StationConfig, folder: Path) -> tuple[DeviceAnswer
                 device_id=device.device_id,
                 base_address=bay.point.base_address,
                 timeout_s=device.timeout_s,
+                max_registers=device.max_registers,
             )
             asked.append(_ask(f"bay:{bay.id}", address, device.register_map, folder))
     meter = config.site.meter
@@ -60,12 +61,15 @@ async def _ask(device: str, address: ModbusAddress, map_name: str, folder: Path)
     try:
         await link.connect()
         values: dict[str, object] = {}
-        for block in register_map.read_blocks:
-            values.update(await _read_block(link, register_map, block))
+        for block, spans in register_map.reads_within(address.max_registers).items():
+            values.update(await _read_block(link, register_map, block, spans))
     except LinkLost as error:
         return DeviceAnswer(device, where, False, N_("no answer: {error}"), {"error": error})
     except Refused as error:
-        said = N_("refused: {error}; does the map {map} fit it?")
+        said = N_(
+            "refused: {error}; does the map {map} fit it, and does a gateway allow fewer registers a request "
+            "(max_registers)?"
+        )
         return DeviceAnswer(device, where, False, said, {"error": error, "map": map_name})
     finally:
         await link.close()
@@ -79,9 +83,11 @@ async def _ask(device: str, address: ModbusAddress, map_name: str, folder: Path)
     return DeviceAnswer(device, where, True, N_("{known} of {all} values{some}"), found)
 
 
-async def _read_block(link: ModbusLink, register_map: RegisterMap, block: str) -> Mapping[str, object]:
+async def _read_block(
+    link: ModbusLink, register_map: RegisterMap, block: str, spans: tuple[Span, ...]
+) -> Mapping[str, object]:
     words: dict[int, int] = {}
-    for span in register_map.read_blocks[block]:
+    for span in spans:
         read = await link.read(span.address, span.count)
         words.update(zip(range(span.address, span.address + span.count), read, strict=True))
     return register_map.decode(block, words)

@@ -13,6 +13,8 @@ from typing import Literal, TextIO
 
 import structlog
 
+from swap.messages.values import printable
+
 ROOMS = ("api", "sim", "swap", "robotics", "battery_bms", "scheduler")
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -30,12 +32,21 @@ def configure_logging(level: Level = "info", stream: TextIO | None = None) -> No
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        _written_out,
     ]
     shown: list[structlog.typing.Processor]
     if stream.isatty():
-        shown = [structlog.dev.ConsoleRenderer(timestamp_key="at", exception_formatter=structlog.dev.plain_traceback)]
+        shown = [
+            structlog.processors.format_exc_info,
+            _lines_written_out,
+            structlog.dev.ConsoleRenderer(timestamp_key="at", exception_formatter=structlog.dev.plain_traceback),
+        ]
     else:
-        shown = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        shown = [
+            structlog.processors.format_exc_info,
+            _lines_written_out,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -47,3 +58,18 @@ def configure_logging(level: Level = "info", stream: TextIO | None = None) -> No
     root.setLevel(logging.WARNING)
     for room in ROOMS:
         logging.getLogger(room).setLevel(level.upper())
+
+
+def _written_out(_logger: object, _method: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Names and device texts reach a log: what acts on a terminal is written out, and a line stays one line."""
+    for key, value in entry.items():
+        if isinstance(value, str):
+            entry[key] = printable(value.rstrip("\n"))
+    return entry
+
+
+def _lines_written_out(_logger: object, _method: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The same for a traceback, which has lines."""
+    if isinstance(entry.get("exception"), str):
+        entry["exception"] = printable(entry["exception"], lines=True)
+    return entry

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from api.words import Language, load_language
+from swap.messages.values import printable
 from swap.words import DEFAULT_LANGUAGE, language_of
 
 
@@ -66,3 +67,8 @@ def language(zone: ZoneInfo | None = None) -> Language:
 def text(message: str, **values: object) -> str:
     """A text in the terminal's language with its values filled in."""
     return language().text(message, **values)
+
+
+def echo(text: object = "", *, err: bool = False) -> None:
+    """Print for a person or a program: what acts on a terminal is written out, lines stay."""
+    typer.echo(printable(str(text), lines=True), err=err)

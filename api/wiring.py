@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,44 +17,52 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio.to_thread
 import httpx
-import uvicorn
 
 from api import terminal
-from api.announce import Announcer
-from api.app import create_app
+from api.announce import Announcer, stop_lines
 from api.control import run_apart
+from api.problems import said
+from api.serving import DoorsProcess, PortTakenError, bind
 from api.settings import Settings
 from battery_bms.modbus_meter import ModbusMeter
 from battery_bms.modbus_rack import ModbusRack
+from robotics.modbus_link.config import ModbusAddress
+from robotics.modbus_link.link import ModbusLink
 from robotics.modbus_link.registers import load_map
 from robotics.plc_robot import PlcRobot
 from scheduler.tariff import Tariff
 from scheduler.tariff_files import load_tariff
+from swap.commerce.leases.billing import ContractTerms
+from swap.commerce.leases.rights import ContractRights, swap_right
 from swap.commerce.runner import Commerce
+from swap.commerce.webhooks.pump import WebhookPump
 from swap.config.seed import SyncError, sync_station
 from swap.config.station_file import StationConfig
-from swap.errors import DatabaseAway
+from swap.errors import DatabaseAway, DatabaseUnfit
+from swap.identity.demo import DemoLogin, demo_logins, simulated_fleet_key
+from swap.keeping.runner import keep
 from swap.reading.lists import latest_event_at
 from swap.station.clock import Clock
 from swap.station.context import StationContext
-from swap.station.controller import CellOwned, StationController
+from swap.station.controller import StationController
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.file_check import check_recipes
-from swap.station.heads import keep_heads
 from swap.station.lease import ControllerRunning, Lease
 from swap.station.life.database import ApartDatabase
+from swap.station.life.heads import keep_heads
+from swap.station.life.ownership import CellOwned
 from swap.station.life.status import ControlBoard
-from swap.store import Store, shown
+from swap.station.power.planning import PlanRunner
+from swap.station.power.site import SiteDevices
+from swap.station.resume import CellWorkedBefore
+from swap.store import Store, folder_is_there, shown
+from swap.words import N_
 
 if TYPE_CHECKING:
     from sim.plant.plant import Plant
 
 REFUSED = 2
-DOOR_THREADS = 4
-"""Requests that work at the same time. More would not be faster, since writers take turns, and each is a thread that
-the controller shares the interpreter with."""
 SWITCH_S = 0.001
 """A thread that computes lets another one in after so long: loops that wait for the network are not kept waiting."""
 _log = logging.getLogger(__name__)
@@ -84,21 +93,50 @@ class Station:
             ControllerRunning: another process runs this station.
             SyncError: file and database contradict each other.
         """
+        if not folder_is_there(self.settings.heads_path.parent):
+            raise DatabaseUnfit(
+                N_("there is no folder {folder} for the heads of the journals (SWAP_HEADS_FILE); make it first"),
+                folder=self.settings.heads_path.parent,
+            )
         self.store.upgrade()
         last_at = latest_event_at(self.store, self.config.station.id)
         now = datetime.now(UTC)
         # Station time of a sped-up station runs ahead of real time; it never runs backwards.
         start_at = max(now, last_at + timedelta(seconds=1)) if last_at is not None else now
         self.first_start = last_at is None
-        self.clock = Clock(start_at, self.speed)
+        # Simulated devices run by the station's own clock; real ones and prices run by the world's.
+        wall = (lambda: datetime.now(UTC)) if self.config.devices == "real" else None
+        self.clock = Clock(start_at, self.speed, wall=wall)
         if not self.first_start:  # nothing of a running station is touched before it is ours
             self.lease.acquire()
         sync_station(self.store, self.config, start_at)
         if self.first_start:
             self.lease.acquire()
+        self.demo = self._demo(now)
         self.tariff: Tariff = load_tariff(self.config.tariff, self.config.station.zone, self.config.folder)
         self.controller = self._controller()
-        self.commerce = Commerce(self.store, self.config, self.tariff, self.clock.now, self._tell_of_commerce)
+        self.commerce = Commerce(
+            self.store,
+            self.config,
+            self.clock.now,
+            self._tell_of_commerce,
+            terms=ContractTerms(),
+            rights=ContractRights(contract_required=self.config.commerce.contract_required),
+        )
+
+        self.webhooks = WebhookPump(
+            self.store,
+            self.config.station.id,
+            self.settings.secret.get_secret_value(),
+            self.settings.webhook_targets,
+            lambda: datetime.now(UTC),
+        )
+
+    def _demo(self, now: datetime) -> tuple[DemoLogin, ...]:
+        """Accounts for trying out: with simulated devices in development only."""
+        if self.settings.environment != "development" or self.config.devices == "real":
+            return ()
+        return demo_logins(self.store, self.settings.identity, self.config.station.operator, now)
 
     def close(self) -> None:
         """End the controller's threads and every connection."""
@@ -108,6 +146,12 @@ class Station:
 
     def _controller(self) -> StationController:
         config, now = self.config, self.clock.now
+        links: dict[str, ModbusLink] = {}
+
+        def link(address: ModbusAddress, name: str) -> ModbusLink:
+            links[name] = ModbusLink(address, name=name)
+            return links[name]
+
         robots = [
             PlcRobot(
                 lane.id,
@@ -115,13 +159,28 @@ class Station:
                 load_map(lane.cell.register_map, config.folder),
                 self.lease.token,
                 now,
+                link=link(lane.cell.address, f"cell {lane.id}"),
             )
             for lane in config.lanes
         ]
-        rack = ModbusRack(config.rack_devices, config.bays, now, folder=config.folder)
-        meter = ModbusMeter(config.site.meter, now, folder=config.folder) if config.site.meter is not None else None
+        rack = ModbusRack(config.rack_devices, config.bays, now, folder=config.folder, link_factory=link)
+        meter = None
+        if config.site.meter is not None:
+            meter = ModbusMeter(config.site.meter, now, folder=config.folder, link_factory=link)
         context = StationContext.build(self.database, config, self.clock, self.tariff)
-        return StationController(context, robots, rack, rack, meter, self.lease, board=self.board)
+        required = config.commerce.contract_required
+        context.has_right = lambda db, swap_id, at: swap_right(db, swap_id, at, contract_required=required).allowed
+        return StationController(
+            context,
+            robots,
+            rack,
+            rack,
+            SiteDevices(meter),
+            self.lease,
+            board=self.board,
+            link_quality=lambda: {name: one.quality() for name, one in links.items()},
+            planning=PlanRunner(context) if config.charging.plan == "optimal" else None,
+        )
 
     def _tell_of_commerce(self, failing: str | None) -> None:
         """Commerce fails, or works again: a fault of the station that holds nothing."""
@@ -156,7 +215,12 @@ class Station:
             import sim.scenario.load  # noqa: F401
         if self.first_start:
             self.snapshot_path.unlink(missing_ok=True)
+        from sim.live.direct import ORDER_EXPIRES_S, direct_site
+
         plant = Plant(self.config, seed=1, start_at=self.clock.now())
+        # No register map of sun and storage is read yet: what simulates them is asked without a wire.
+        simulated = direct_site(plant, self.clock.now, order_expires_s=ORDER_EXPIRES_S * self.speed)
+        self.controller.site.pv, self.controller.site.storage = simulated.pv, simulated.storage
         servers = DeviceServers(
             plant,
             self.config,
@@ -174,16 +238,33 @@ class Station:
         finally:
             await servers.stop()
 
-    async def simulate(self, servers: object, base_url: str) -> None:
-        """Watch the simulated devices, and let trucks of the scenario come, over HTTP; raises what fails."""
+    async def simulate(self, servers: object, base_url: str, opened: asyncio.Event) -> None:
+        """Watch the simulated devices, and let trucks of the scenario come, over HTTP, once the doors have opened;
+        raises what fails."""
         from sim.devices.servers import DeviceServers
 
         assert isinstance(servers, DeviceServers)
         async with asyncio.TaskGroup() as group:
             group.create_task(servers.watch())
-            group.create_task(self._fleet(servers.plant, base_url))
+            group.create_task(self._fleet(servers.plant, base_url, opened))
+            group.create_task(self._sun(servers.plant))
 
-    async def _fleet(self, plant: Plant, base_url: str) -> None:
+    async def _sun(self, plant: Plant) -> None:
+        """The sun of the scenario shines on the simulated photovoltaics."""
+        from sim.scenario.load import load_scenario
+        from sim.world.world import World
+
+        if self.config.scenario is None or self.config.site.pv is None:
+            return
+        scenario = load_scenario((self.config.folder or Path()) / self.config.scenario)
+        world = World(scenario, seed=1, replication=0)
+        while True:
+            at_s = (self.clock.now() - scenario.start_at).total_seconds()
+            now = world.at(at_s)
+            plant.site.set_pv_kw(now.limits.pv_kw, plant.now_us)
+            await self.clock.sleep(now.until_s - at_s)
+
+    async def _fleet(self, plant: Plant, base_url: str, opened: asyncio.Event) -> None:
         from sim.live.fleet import SimulatedFleet
         from sim.scenario.demand import arrivals
         from sim.scenario.load import load_scenario
@@ -191,8 +272,11 @@ class Station:
         if self.config.scenario is None:
             return
         scenario = load_scenario((self.config.folder or Path()) / self.config.scenario)
+        await opened.wait()
         start_at = self.clock.now()
-        async with httpx.AsyncClient(base_url=base_url, timeout=10.0) as client:
+        key = simulated_fleet_key(self.store, self.config.station.operator, datetime.now(UTC))
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=base_url, timeout=10.0, headers=headers) as client:
             fleet = SimulatedFleet(
                 plant,
                 self.config,
@@ -204,103 +288,107 @@ class Station:
             await fleet.run()
 
 
-class _Server(uvicorn.Server):
-    """Served inside another task; takes no signals, since the robots must be held before the process ends."""
-
-    @asynccontextmanager
-    async def serving(self, announce: Callable[[int], None]) -> AsyncIterator[int]:
-        """Serve until the block is left; yields the port."""
-        self.config.load()
-        self.lifespan = self.config.lifespan_class(self.config)
-        await self.startup()
-        port = self.servers[0].sockets[0].getsockname()[1]
-        announce(port)
-        loop = asyncio.create_task(self.main_loop(), name="http")
-        try:
-            yield port
-        finally:
-            self.should_exit = True
-            await loop
-            await self.shutdown()
-
-
-async def serve(settings: Settings, config: StationConfig, echo: Callable[[str], None]) -> int:
+async def serve(
+    settings: Settings, config: StationConfig, echo: Callable[[str], None], new_record_by: str | None = None
+) -> int:
     """Run a station until it is asked to stop; the exit code."""
     station: Station | None = None
     try:
+        listening = bind(settings.host, settings.port)
+    except PortTakenError as error:
+        address = f"{settings.host}:{settings.port}"
+        echo(
+            terminal.text(
+                "{address} cannot be listened on: {reason}; choose another --port", address=address, reason=error
+            )
+        )
+        return REFUSED
+    try:
         station = Station(settings, config)
         await asyncio.to_thread(station.prepare)
-        return await _serve(station, echo)
-    except DatabaseAway as error:
-        echo(f"database {shown(settings.database_url)}: {error}; start it, or name another with --database-url")
+        station.controller.new_record_by = new_record_by
+        return await _serve(station, listening, echo)
+    except (DatabaseAway, DatabaseUnfit) as error:
+        message = N_("database {url}: {reason}; another one is named with --database-url")
+        echo(terminal.text(message, url=shown(settings.database_url), reason=said(error, terminal.language())))
         return REFUSED
-    except (ControllerRunning, CellOwned, SyncError, StationDevicesError) as error:
+    except (ControllerRunning, CellOwned, CellWorkedBefore, SyncError, StationDevicesError) as error:
         echo(str(error))
         return REFUSED
     finally:
+        listening.close()
         if station is not None:
             station.close()
 
 
-async def _serve(station: Station, echo: Callable[[str], None]) -> int:
+async def _serve(station: Station, listening: socket.socket, echo: Callable[[str], None]) -> int:
     language = terminal.language(station.config.station.zone)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     settings = station.settings
     sys.setswitchinterval(SWITCH_S)
-    anyio.to_thread.current_default_thread_limiter().total_tokens = DOOR_THREADS
-    app = create_app(station.store, station.config, station.clock, settings=settings, control=station.board)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,  # the process has one form of logging
-            access_log=False,
-            timeout_graceful_shutdown=2,
-            lifespan="off",
-        )
-    )
+    port = listening.getsockname()[1]
+    doors = DoorsProcess(settings, station.config, listening, station.clock, station.board)
 
-    def announce(port: int) -> None:
+    opened = asyncio.Event()
+
+    def announce() -> None:
+        opened.set()
+        text = language.text
         name = language.pick(station.config.station.name_zh, station.config.station.name_en)
         echo(f"{name}: http://{settings.host}:{port}/console")
         if station.config.devices == "simulated":
-            text, speed = language.text, station.speed
-            echo(text("Simulated devices, {speed:g} station seconds a second; Ctrl-C stops safely.", speed=speed))
+            message = "Simulated devices, {speed:g} station seconds a second; Ctrl-C stops safely."
+            echo(text(message, speed=station.speed))
+        for one in station.demo:
+            role = language.word("account_role", one.role)
+            named = text("Sign in: {login} {password} PIN {pin}", login=one.login, password=one.password, pin=one.pin)
+            echo(f"{named}  {role}")
 
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(station.devices())
-        port = await stack.enter_async_context(server.serving(announce))
+        serving = asyncio.create_task(doors.run(announce), name="doors")
+        stack.push_async_callback(_ended, serving)
         tasks = [asyncio.create_task(run_apart(station.controller), name="controller")]
         beside = [
             asyncio.create_task(station.commerce.run(), name="commerce"),
+            asyncio.create_task(station.webhooks.run(), name="webhooks"),
             asyncio.create_task(
                 keep_heads(station.store, settings.heads_path, lambda: datetime.now(UTC)), name="heads"
             ),
+            asyncio.create_task(
+                keep(station.store, station.config, station.clock.now, lambda: datetime.now(UTC)), name="keeping"
+            ),
             asyncio.create_task(Announcer(station.store, station.config, language, echo).run(), name="terminal"),
         ]
-        for task in beside:
+        for task in (*beside, serving):
             task.add_done_callback(_log_failure)
         if servers is not None:
             base_url = f"http://{settings.host}:{port}"
-            tasks.append(asyncio.create_task(station.simulate(servers, base_url), name="simulation"))
+            tasks.append(asyncio.create_task(station.simulate(servers, base_url, opened), name="simulation"))
         waiting = asyncio.create_task(_until(stop), name="stop")
         try:
             failed = await _first_failure(tasks, waiting)
         finally:
             waiting.cancel()
             for task in [*beside, *reversed(tasks)]:
-                task.cancel()
-                await asyncio.wait([task])
-        if isinstance(failed, CellOwned):
+                await _ended(task)
+        if isinstance(failed, CellOwned | CellWorkedBefore):
             raise failed
-        echo(language.text("Stopped: robots held, charging at 0 kW."))
+        for line in stop_lines(station.board.end, station.config, language):
+            echo(line)
+        if station.board.end is not None and station.board.end.lost:
+            return REFUSED
         if failed is not None:
             raise failed
     return 0
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _until(event: asyncio.Event) -> bool:
@@ -326,10 +414,17 @@ async def _first_failure(tasks: list[asyncio.Task[None]], stop: asyncio.Task[boo
     return None
 
 
-def run_station(settings: Settings, config: StationConfig, echo: Callable[[str], None] | None = None) -> int:
-    """Run a station in this process; 0 after a safe stop, 2 when another process runs it."""
+def run_station(
+    settings: Settings,
+    config: StationConfig,
+    echo: Callable[[str], None] | None = None,
+    *,
+    new_record_by: str | None = None,
+) -> int:
+    """Run a station in this process; 0 after a safe stop, 2 when another process runs it.
 
-    def say(line: str) -> None:
-        print(line, flush=True)
+    Args:
+        new_record_by: the person who begins a new record for cells that have worked before.
+    """
 
-    return asyncio.run(serve(settings, config, echo or say))
+    return asyncio.run(serve(settings, config, echo or terminal.echo, new_record_by))

@@ -10,12 +10,40 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from swap.words import N_, PERIOD_NAMES, Texts, load_texts
+from robotics.port import read_trouble
+from swap.words import N_, PERIOD_NAMES, Texts, language_of, load_texts
 
 LOCALE = Path(__file__).resolve().parent / "locale"
 DOMAIN = "console"
 
 WORDS: dict[str, dict[str, str]] = {
+    "line_kind": {
+        "energy": N_("Electricity"),
+        "service": N_("Swap service"),
+        "rent": N_("Pack rent"),
+        "overage": N_("Energy above the floor"),
+        "distance": N_("Distance"),
+        "per_swap": N_("Per swap"),
+        "fee": N_("Fee"),
+        "tonnage": N_("Tonnage"),
+        "engine_hours": N_("Engine hours"),
+        "damage": N_("Damage"),
+        "buy_out": N_("Buy-out"),
+        "early_end": N_("Early end of the contract"),
+        "occupancy": N_("Occupancy until return"),
+        "stranding": N_("Stranding swap"),
+        "no_show": N_("No-show fee"),
+    },
+    "unit": {
+        "kwh": "kWh",
+        "kwh_month": N_("kWh·month"),
+        "month": N_("month"),
+        "km": "km",
+        "swap": N_("swap"),
+        "tonne": N_("tonne"),
+        "hour": N_("hour"),
+        "item": N_("item"),
+    },
     "mode": {
         "automatic": N_("Automatic"),
         "manual": N_("Manual"),
@@ -44,6 +72,22 @@ WORDS: dict[str, dict[str, str]] = {
         "transfer": N_("Transfer bay"),
         "quarantine": N_("Quarantine bay"),
     },
+    "account_role": {
+        "administrator": N_("administrator"),
+        "station_operator": N_("station operator"),
+        "shift_worker": N_("shift worker"),
+        "safety_officer": N_("safety officer"),
+        "fleet_operator": N_("fleet operator"),
+        "driver": N_("driver"),
+        "battery_owner": N_("battery owner"),
+        "accountant": N_("accountant"),
+        "planner": N_("planner"),
+        "supervisor": N_("supervisor"),
+    },
+    "factor": {
+        "pin": N_("PIN"),
+        "totp": N_("code (TOTP)"),
+    },
     "limit": {
         "fire": N_("fire system released"),
         "role": N_("bay does not charge"),
@@ -63,6 +107,7 @@ WORDS: dict[str, dict[str, str]] = {
         "bms": N_("pack limit (BMS)"),
         "pack": N_("pack rating"),
         "pack_temp": N_("reduced for temperature"),
+        "site_unknown": N_("site limits not known"),
         "grid": N_("grid limit"),
         "demand_response": N_("demand response"),
         "measured_import": N_("measured site load"),
@@ -79,6 +124,7 @@ WORDS: dict[str, dict[str, str]] = {
     "hold": {
         "trip": N_("safety trip"),
         "guard_lost": N_("a guarded condition was lost"),
+        "unsecured": N_("the truck is not secured, or not known to be"),
         "link_lost": N_("link to the cell lost"),
         "mode": N_("the station is held"),
         "restart": N_("interrupted by a restart"),
@@ -120,6 +166,7 @@ WORDS: dict[str, dict[str, str]] = {
         "reset": N_("Reset faults of the cell"),
         "automatic": N_("Automatic"),
         "close": N_("Close"),
+        "permit_restart": N_("Permit a planned restart"),
         "release_pack": N_("Release pack"),
         "release_bay": N_("Release bay"),
         "cancel_swap": N_("Cancel swap"),
@@ -129,6 +176,7 @@ WORDS: dict[str, dict[str, str]] = {
         "continue": N_("Continue"),
         "unwind": N_("Way back"),
         "cancel": N_("Cancel"),
+        "tow_out": N_("Towed out, not accepted"),
     },
     "mode_trigger": {
         "hold": N_("Hold"),
@@ -180,14 +228,36 @@ WORDS: dict[str, dict[str, str]] = {
         "locks_open": N_("locks open"),
         "locks_closed": N_("locks closed"),
         "all_locks_closed": N_("locks of all seats closed"),
+        "all_seats_occupied": N_("a pack in every seat"),
         "seat_1_occupied": N_("pack in seat 1"),
         "seat_2_occupied": N_("pack in seat 2"),
+        "seat_3_occupied": N_("pack in seat 3"),
+        "seat_4_occupied": N_("pack in seat 4"),
+        "seat_1_locks_open": N_("locks of seat 1 open"),
+        "seat_1_locks_closed": N_("locks of seat 1 closed"),
+        "seat_1_accepted": N_("truck accepts the pack in seat 1"),
+        "seat_2_locks_open": N_("locks of seat 2 open"),
+        "seat_2_locks_closed": N_("locks of seat 2 closed"),
+        "seat_2_accepted": N_("truck accepts the pack in seat 2"),
+        "seat_3_locks_open": N_("locks of seat 3 open"),
+        "seat_3_locks_closed": N_("locks of seat 3 closed"),
+        "seat_3_accepted": N_("truck accepts the pack in seat 3"),
+        "seat_4_locks_open": N_("locks of seat 4 open"),
+        "seat_4_locks_closed": N_("locks of seat 4 closed"),
+        "seat_4_accepted": N_("truck accepts the pack in seat 4"),
         "pack_accepted": N_("truck accepts the pack"),
+        "all_packs_accepted": N_("truck accepts every pack"),
         "gripper_loaded": N_("pack in the gripper"),
         "transfer_occupied": N_("pack in the transfer bay"),
         "tank_ready": N_("tank ready"),
         "tank_occupied": N_("pack in the tank"),
         "exit_clear": N_("exit clear"),
+        "swap_mode": N_("truck in swap mode"),
+        "drive_inhibited": N_("truck cannot be driven"),
+        "hv_discharged": N_("high voltage discharged"),
+        "connector_free": N_("connectors free"),
+        "gripper_locked": N_("gripper locked"),
+        "supported": N_("pack supported"),
         "source_occupied": N_("pack where it is to be taken"),
         "target_occupied": N_("pack where it is to be set down"),
         "pack_safe": N_("pack safe to move"),
@@ -195,9 +265,16 @@ WORDS: dict[str, dict[str, str]] = {
         "fresh_status": N_("fresh status of the cell"),
         "cell_idle": N_("cell at rest"),
         "no_cell_alarm": N_("no alarm of the cell"),
+        "incoming_code": N_("the truck's own pack is the one on record"),
+        "incoming_cool": N_("the truck's own pack is not hot"),
+        "incoming_no_alarm": N_("the truck's own pack has no alarm"),
+        "incoming_tight": N_("the truck's own pack does not leak"),
+        "quarantine_bay": N_("a free quarantine bay for the truck's own pack"),
     },
     "reason": {
         "first start": N_("first start"),
+        "incoming_unfit": N_("brought by a truck and not fit to be stored"),
+        "stock_unconfirmed": N_("first start: does every pack lie where the file says?"),
         "restart": N_("the controller was restarted"),
         "restored": N_("the database was put back from a copy"),
         "asked": N_("asked by a person"),
@@ -208,6 +285,8 @@ WORDS: dict[str, dict[str, str]] = {
         "database_lost": N_("the database was lost"),
         "not in the station file": N_("not in the station file"),
         "control_gap": N_("the station was not watched for more than 3 s"),
+        "swap_under_way": N_("stopped in the middle of a swap"),
+        "cell_holds": N_("the cell shows a hold that nobody has withdrawn"),
     },
     "cell_mode": {
         "local": N_("local mode at the cell"),
@@ -221,6 +300,7 @@ WORDS: dict[str, dict[str, str]] = {
         "bay": N_("bay {name}"),
         "gripper": N_("gripper of lane {name}"),
         "controller": N_("controller"),
+        "commerce": N_("bookings and bills"),
     },
     "level": {
         "1": N_("note"),
@@ -238,17 +318,119 @@ WORDS: dict[str, dict[str, str]] = {
         "stopped": N_("The controller has stopped: nobody runs this station."),
         "unknown": N_("Another process runs this station, and the database does not answer."),
     },
+    "control_state": {
+        "starting": N_("Starting"),
+        "database_lost": N_("Held"),
+        "loop_late": N_("Late"),
+        "stopped": N_("Stopped"),
+        "unknown": N_("Not known"),
+    },
+    "control_action": {
+        "starting": N_("Wait until every cell has been heard."),
+        "database_lost": N_("Bring the database back, then confirm by name."),
+        "loop_late": N_("Take load off this machine. In danger press the emergency stop button at the cell."),
+        "stopped": N_("Start the controller."),
+        "unknown": N_("Bring the database back."),
+    },
+    "cell_state": {
+        "busy": N_("at work without a swap"),
+        "paused": N_("paused"),
+        "alarm": N_("in alarm"),
+    },
+    "swap_mode": {
+        "top_lift": N_("top-lift swap"),
+        "side_grab": N_("side swap"),
+        "chassis": N_("chassis swap"),
+    },
+    "link": {
+        "never_heard": N_("it has not been heard yet"),
+        "not_connected": N_("no connection"),
+        "no_answer": N_("connected, but no answer in time"),
+        "exception": N_("it answers with Modbus exception {value}"),
+        "no_meaning": N_("register “{name}” reads {value}, which has no meaning in the register map"),
+        "wrong_constant": N_(
+            "register “{name}” reads {value}, in the register map it is {wanted}: wrong map, base address or word order"
+        ),
+        "contradiction": N_("flags contradict each other: {name}"),
+        "not_begun": N_("the epoch reads 0: the program of the cell has not begun"),
+    },
+    "record": {
+        "station": N_("station"),
+        "vehicle": N_("vehicle"),
+        "booking": N_("booking"),
+        "swap": N_("swap"),
+        "bill": N_("bill"),
+        "pack": N_("pack"),
+        "fault": N_("fault"),
+        "request": N_("request"),
+        "person": N_("person"),
+    },
+    "booking_status": {
+        "booked": N_("booked"),
+        "disrupted": N_("cannot be kept"),
+        "arrived": N_("arrived"),
+        "fulfilled": N_("fulfilled"),
+        "expired": N_("expired"),
+        "cancelled": N_("cancelled"),
+        "failed": N_("failed"),
+    },
     "wait": {
-        "none_of_kind": N_("no pack of this kind in the station"),
-        "not_charged": N_("no pack charged yet"),
-        "all_promised": N_("charged packs are promised"),
-        "unsafe": N_("charged packs may not be used"),
-        "no_empty_bay": N_("no empty bay"),
+        "station_held": N_("The station is held ({names})."),
+        "station_manual": N_("People work by hand ({names})."),
+        "station_thermal": N_("The procedure for a hot pack runs ({names})."),
+        "station_fire": N_("The fire system was released ({names})."),
+        "station_closed": N_("The station is closed ({names})."),
+        "not_compared": N_("Since the start not everything has been heard: {names}."),
+        "next": N_("Is called now into {names}."),
+        "lane_busy": N_("A pack is ready; waits for a truck to leave {names}."),
+        "lane_not_ready": N_("A pack is ready; no robot is: {names}."),
+        "no_lane": N_("No lane here can do this: {names}."),
+        "kind_awaited": N_("Trucks further ahead wait for the same kind of pack: {names}."),
+        "ahead_takes": N_("Packs and bays go to trucks further ahead: {names}."),
+        "none_of_kind": N_("No pack of this kind is in the station: {names}."),
+        "not_charged": N_("No pack is charged yet: {names}."),
+        "all_promised": N_("All packs are promised to others: {names}."),
+        "unsafe": N_("Charged packs may not be used, for an alarm, a temperature or an old reading: {names}."),
+        "no_empty_bay": N_("No bay is empty for the pack that comes off."),
+        "transfer_occupied": N_("The transfer bay is not known to be empty."),
+        "no_truck": N_("Ready; no truck waits."),
+        "first_truck": N_("Ready; {names} comes next and waits for something else."),
+        "cell_silent": N_("The cell is not heard: {names}."),
+        "cell_frozen": N_("The cell answers, but its heartbeat stands still."),
+        "cell_owned": N_("Another controller owns the cell (token {number})."),
+        "cell_local": N_("A person has the cell in local mode."),
+        "cell_run_mode": N_("The cell is not in automatic: {names}."),
+        "cell_state": N_("The cell is not at rest: {names}."),
+        "cell_fact": N_("Before a truck is called, this must be so: {names}."),
+        "homing": N_("The robot is being referenced."),
+        "resetting": N_("Faults of the cell are being reset."),
+        "checks": N_("Checks before the swap: {names}."),
+        "permissives": N_("Before the next motion, this must be so: {names}."),
+        "result_kept": N_("The cell still shows the result of command {number}."),
+        "condition": N_("Waits until this is so: {names}."),
+        "command_due": N_("The next command is about to leave."),
+        "command_unheard": N_("The cell has not answered command {number}."),
+        "command_refused": N_("The cell does not take command {number}: {names}."),
+        "motion": N_("The cell carries out command {number}."),
+        "sensors": N_("The cell says done; the sensors must agree: {names}."),
+        "person": N_("A person must decide how the swap goes on ({names})."),
+        "confirmed_station": N_("Goes on when a person confirms the station ({names})."),
+    },
+    "wait_action": {
+        "by_itself": N_("Goes on by itself."),
+        "packs": N_("Goes on by itself when packs are charged."),
+        "bay": N_("Goes on when a bay becomes empty; see which bays are blocked."),
+        "supply": N_("Bring packs of this kind, or cancel the swap."),
+        "look": N_("A person looks at the alarms and readings of the packs."),
+        "lane": N_("See what the lane waits for."),
+        "other": N_("Stop the other controller, or this one."),
+        "cell": N_("See to it at the cell; then it goes on by itself."),
+        "mend": N_("Mend the link or device that is named; then it goes on by itself."),
     },
 }
 """English words by subject and code; the keys of the catalogues."""
 
-SUBJECT_OF = {"on_record": "place", "seen": "place", "swap_state": "swap_end"}
+SUBJECT_OF = {"on_record": "place", "seen": "place", "swap_state": "swap_end", "status": "booking_status"}
 """Subject of a value in an answer or request whose name is not that of its subject."""
 
 
@@ -269,6 +451,8 @@ class Language(Texts):
         """A value of an answer or request by its name: the word where it is a code, else as it is."""
         if name == "where":
             return self.source(value)
+        if name == "link":
+            return self.link(value)
         subject = SUBJECT_OF.get(name, name)
         return self.word(subject, value) if subject in WORDS else value
 
@@ -277,6 +461,15 @@ class Language(Texts):
         kind, _, name = source.partition(":")
         message = WORDS["source"].get(kind)
         return source if message is None else self.text(message, name=name)
+
+    def link(self, text: str) -> str:
+        """Words for what is wrong at a link, as `robotics.port.LinkTrouble` is stored."""
+        try:
+            trouble = read_trouble(text)
+        except ValueError:
+            return text
+        message = WORDS["link"][trouble.fault]
+        return self.text(message, name=trouble.name, value=trouble.value, wanted=trouble.wanted)
 
     def fact(self, name: str) -> str:
         """Words for a permissive; `!` before its name asks for the opposite."""
@@ -290,6 +483,21 @@ class Language(Texts):
     def date_and_time(self, at: datetime) -> str:
         """Station local date and time."""
         return at.astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def language_asked(header: str | None) -> str | None:
+    """The catalogue of the language that an `Accept-Language` header likes best; None where it names none of ours."""
+    best, weight = None, 0.0
+    for part in (header or "").split(",")[:20]:
+        tag, _, rest = part.partition(";")
+        name = language_of(tag.strip())
+        try:
+            given = float(rest.partition("q=")[2] or 1) if rest else 1.0
+        except ValueError:
+            continue
+        if name is not None and given > weight:
+            best, weight = name, given
+    return best
 
 
 def load_language(name: str, zone: ZoneInfo) -> Language:

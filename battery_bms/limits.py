@@ -71,12 +71,17 @@ class PackLimits(Section):
     cell_high_v: Steps = (3.60, 3.65, 3.70)
     """3.65 V is the usual end of charge."""
     cell_low_v: Steps = (2.90, 2.80, 2.50)
+    """Lowest cell."""
     cell_spread_v: Steps = (0.100, 0.200, 0.400)
+    """Difference of highest and lowest cell."""
     temp_high_c: Steps = (45.0, 50.0, 55.0)
+    """Highest temperature."""
     temp_low_charging_c: Steps = (5.0, 0.0, -10.0)
     """Judged only while current flows in: a cold pack at rest is in order, charging LFP below 0 °C is not."""
     temp_spread_c: Steps = (8.0, 12.0, 18.0)
+    """Difference of highest and lowest temperature."""
     insulation_ohm_per_v: Steps = (500.0, 300.0, 100.0)
+    """Insulation resistance; lower is worse."""
 
     @model_validator(mode="after")
     def _steps_in_order(self) -> Self:

@@ -9,14 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 from battery_bms.config import MeterSection
+from battery_bms.entries import METER_NEEDED
 from battery_bms.port import MeterReading
 from battery_bms.rack_device import LinkFactory, modbus_link
 from robotics.modbus_link.link import LinkLost, Refused
 from robotics.modbus_link.registers import MapError, Value, load_map
 
 logger = logging.getLogger(__name__)
-
-NEEDED_ENTRIES = ("import_kw", "import_kwh")
 
 
 class ModbusMeter:
@@ -38,9 +37,10 @@ class ModbusMeter:
         """Build the driver; opens nothing. Raises MapError when the map cannot be used."""
         self._section = section
         self._map = load_map(section.register_map, folder)
-        missing = self._map.missing(NEEDED_ENTRIES)
+        missing = self._map.missing(METER_NEEDED)
         if missing:
             raise MapError(self._map.name, [f"entry {name!r}: missing; a site meter needs it" for name in missing])
+        self._reads = self._map.reads_within(section.address.max_registers)
         self._link = link_factory(section.address, "site meter")
         self._now = now
         self._monotonic = monotonic
@@ -61,7 +61,7 @@ class ModbusMeter:
         values: dict[str, Value] = {}
         at: datetime | None = None
         try:
-            for block, spans in self._map.read_blocks.items():
+            for block, spans in self._reads.items():
                 words: dict[int, int] = {}
                 for span in spans:
                     answer = await self._link.read(span.address, span.count)

@@ -60,7 +60,11 @@ class ModbusRack:
         self._devices: list[RackDevice] = []
         for section in devices:
             address = ModbusAddress(
-                host=section.host, port=section.port, device_id=section.device_id, timeout_s=section.timeout_s
+                host=section.host,
+                port=section.port,
+                device_id=section.device_id,
+                timeout_s=section.timeout_s,
+                max_registers=section.max_registers,
             )
             self._devices.append(
                 RackDevice(

@@ -39,8 +39,13 @@ BMS_VALUES = (
     "cell_min_v",
     "insulation_ohm_per_v",
     "max_charge_kw",
+    "discharged_kwh",
 )
 """Fields of a reading that only the BMS of the pack can tell, beside its alarms; registers have the same names."""
+
+
+MOST_DISCHARGED_KWH = 5_000_000.0
+"""What a BMS's counter says beyond is a register that is not served (assumed: no pack gives so much in its life)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class PackReading:
     """Set-point as the charger echoes it."""
     meter_kwh: float | None
     """Charger's cumulative energy counter."""
+    discharged_kwh: float | None = None
+    """Cumulative counter of the BMS: energy given since the pack was made; what rents by energy rest on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,37 @@ class MeterReading:
     import_kwh: float
     export_kwh: float | None = None
     """None when the meter does not count it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PvReading:
+    """What the photovoltaics give."""
+
+    at: datetime
+    power_kw: float
+    """AC, 0 or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageReading:
+    """Stationary storage."""
+
+    at: datetime
+    energy_kwh: float
+    """Stored, at its cells."""
+    power_kw: float
+    """At the grid's side: charge (positive) or discharge (negative)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageOrder:
+    """What a storage is to do. `power_kw` is both the set-point and, where it follows the load, its direction."""
+
+    power_kw: float
+    """Charge (positive) or discharge (negative), at the grid's side; 0: rest."""
+    hold_import_kw: float | None = None
+    """Follow the load so that the site's import stays here, between 0 and the rating in the direction of `power_kw`;
+    None: keep `power_kw`."""
 
 
 class PackMonitor(Protocol):
@@ -122,6 +160,35 @@ class SiteMeter(Protocol):
 
     async def read(self) -> MeterReading | None:
         """The newest reading, or None when there never was one."""
+
+    async def close(self) -> None:
+        """Close the link."""
+
+
+class PvMeter(Protocol):
+    """Reads the photovoltaics."""
+
+    async def connect(self) -> None:
+        """Open the link; returns even when nothing answers yet."""
+
+    async def read(self) -> PvReading | None:
+        """The newest reading, or None when there never was one."""
+
+    async def close(self) -> None:
+        """Close the link."""
+
+
+class StorageInverter(Protocol):
+    """Reads and commands the stationary storage. An order expires in it by itself, so a dead controller means rest."""
+
+    async def connect(self) -> None:
+        """Open the link; returns even when nothing answers yet."""
+
+    async def read(self) -> StorageReading | None:
+        """The newest reading, or None when there never was one."""
+
+    async def command(self, order: StorageOrder) -> str | None:
+        """Give an order. Returns why it is not confirmed; None when it is."""
 
     async def close(self) -> None:
         """Close the link."""

@@ -2,7 +2,7 @@
 
 Wire protocol (map `bay_charger_v1`, or an integrator's own with the same entry names):
 
-* Read: each bay's status registers; bays that lie close together share a request of up to 125 registers. A
+* Read: each bay's status registers; bays that lie close together share a request of up to `max_registers`. A
   device that refuses the registers between two bays is from then on asked bay by bay.
 * `bms_counter` must move: unchanged for `max_age_s` of real time means that the BMS is silent, and all that
   it gave is unknown. Until it has been seen to move once, it counts as silent.
@@ -26,15 +26,13 @@ from typing import Protocol
 
 from battery_bms.code34014 import normalise_code
 from battery_bms.config import BayPointSection, BaySection, RackDeviceSection
+from battery_bms.entries import BAY_NEEDED
 from battery_bms.port import BMS_VALUES, ChargerState, PackReading
 from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.link import LinkLost, ModbusLink, Refused
-from robotics.modbus_link.registers import MAX_READ, MapError, RegisterMap, Value
+from robotics.modbus_link.registers import MapError, RegisterMap, Value
 
 logger = logging.getLogger(__name__)
-
-NEEDED_ENTRIES = ("setpoint_kw", "cmd_setpoint_kw", "cmd_expires_s")
-"""What a map must carry so that a charger can be commanded safely; any other entry absent is unknown."""
 
 ECHO_WAIT_S = 0.02
 """Real seconds between two looks at the echo; the device's own cycle is of this order."""
@@ -141,11 +139,11 @@ class RackDevice:
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
     ) -> None:
-        missing = register_map.missing(NEEDED_ENTRIES)
+        missing = register_map.missing(BAY_NEEDED)
         if missing:
             raise MapError(
                 register_map.name,
-                [f"entry {name!r}: missing; needed are {', '.join(NEEDED_ENTRIES)}" for name in missing],
+                [f"entry {name!r}: missing; needed are {', '.join(BAY_NEEDED)}" for name in missing],
             )
         self.section = section
         self.map = register_map
@@ -155,6 +153,7 @@ class RackDevice:
         self.bays = {bay.id: RackBay(bay, point.base_address, expiry_s) for bay, point in bays}
         self._now = now
         self._monotonic = monotonic
+        self._reads = register_map.reads_within(section.max_registers)
         self._requests = self._coalesced(self._max_gap())
         self._start = 0
         self._refusing = False
@@ -196,7 +195,7 @@ class RackDevice:
 
     def _take(self, bay: RackBay, words: Mapping[int, int], at: datetime) -> None:
         values: dict[str, Value] = {}
-        for block, spans in self.map.read_blocks.items():
+        for block, spans in self._reads.items():
             needed = [span.address + i for span in spans for i in range(span.count)]
             if any(bay.base + address not in words for address in needed):
                 return
@@ -259,6 +258,7 @@ class RackDevice:
             charge_kw=number("charge_kw"),
             setpoint_kw=number("setpoint_kw"),
             meter_kwh=number("meter_kwh"),
+            discharged_kwh=number("discharged_kwh"),
         )
 
     def _charger_state(self, raw: Value) -> ChargerState | None:
@@ -283,7 +283,7 @@ class RackDevice:
             (
                 (bay.base + span.address, span.count, bay)
                 for bay in self.bays.values()
-                for blocks in self.map.read_blocks.values()
+                for blocks in self._reads.values()
                 for span in blocks
             ),
             key=lambda item: item[0],
@@ -293,7 +293,7 @@ class RackDevice:
             last = requests[-1] if requests else None
             if last is not None and max_gap is not None and address - (last.address + last.count) <= max_gap:
                 joined = max(last.address + last.count, address + count) - last.address
-                if joined <= MAX_READ:
+                if joined <= self.section.max_registers:
                     bays = last.bays if bay in last.bays else (*last.bays, bay)
                     requests[-1] = _Request(last.address, joined, bays)
                     continue
@@ -421,7 +421,11 @@ class RackDevice:
         """The echo entries of a bay, read afresh."""
         entries = [self.map.entries[n] for n in ("setpoint_kw", "setpoint_counter") if n in self.map.entries]
         first, last = min(e.address for e in entries), max(e.last for e in entries)
-        spans = [(e.address, e.words) for e in entries] if last - first > 8 else [(first, last - first + 1)]
+        spans = (
+            [(e.address, e.words) for e in entries]
+            if last - first >= min(9, self.section.max_registers)
+            else [(first, last - first + 1)]
+        )
         words: dict[int, int] = {}
         for address, count in spans:
             answer = await self.link.read(bay.base + address, count)

@@ -3,6 +3,7 @@
 A benchmark is a module of this folder with a function `run()` that returns a flat dict of results,
 each key naming its unit (`per_swap_ms`). Names on the command line select some of them. A benchmark that
 compares gives `agree`: where it is False the exit code is 1. `--quick` asks those that have a quick form for it.
+`--evcc DIR` hands the benchmark `charging` the public case files of the evcc optimizer.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="benchmarks to run (default: all)")
     parser.add_argument("--list", action="store_true", help="only list them")
     parser.add_argument("--quick", action="store_true", help="the quick form of those that have one")
+    parser.add_argument("--evcc", type=Path, metavar="DIR", help="case files of the evcc optimizer, for charging")
     args = parser.parse_args(argv)
 
     known = module_names()
@@ -82,8 +84,9 @@ def main(argv: list[str] | None = None) -> int:
             continue
         console.print(f"running {name} ...", style="dim")
         start = time.perf_counter()
-        has_quick = "quick" in inspect.signature(run).parameters
-        results = run(quick=True) if args.quick and has_quick else run()
+        takes = inspect.signature(run).parameters
+        given = {"quick": args.quick or None, "evcc": args.evcc}
+        results = run(**{key: value for key, value in given.items() if key in takes and value is not None})
         agree = agree and results.get("agree") is not False
         write(name, results, time.perf_counter() - start)
         for row, (key, value) in enumerate(results.items()):

@@ -82,7 +82,7 @@ def _view(soc_pct: tuple[float | None, ...], trucks: int) -> StationView:
         bays=_bays(soc_pct),
         lanes=(LaneView("L1", ready=True),),
         queue=tuple(_truck(number) for number in range(trucks)),
-        limits=SiteLimits(grid_limit_kw=1500.0, base_load_kw=30.0),
+        limits=SiteLimits(grid_limit_kw=1500.0, base_load_kw=30.0, charger_efficiency=0.94),
     )
 
 

@@ -32,7 +32,8 @@ from sim.validation.flow import Flow, FlowRules, Truck
 LANES, PACKS, CHARGERS = 1, 10, 8
 SWAP_S, CHARGE_S, PER_HOUR = 300.0, 3600.0, 7.0
 ROUNDS = 5
-DAYS = 14.0
+DAYS = {case: 1.0 if case == "station_x16" else 14.0 for case in CASES}
+"""How long each whole station runs: all serve some two thousand trucks or more."""
 AGENDA_EVENTS = 50_000
 
 
@@ -222,7 +223,7 @@ def run() -> dict[str, object]:
     compiled = OtherProcess(build()) if has_compiler() else None
     if compiled is not None:
         for case in CASES:
-            if run_station(case, DAYS)[:2] != compiled.run_station(case, DAYS)[:2]:
+            if run_station(case, DAYS[case])[:2] != compiled.run_station(case, DAYS[case])[:2]:
                 raise AssertionError(f"{case}: the compiled station gives other waits than its source")
     memory_mb = 0.0
     for _ in range(ROUNDS):
@@ -234,10 +235,10 @@ def run() -> dict[str, object]:
             name = "agenda_with_simpy" if with_simpy else "bare_agenda"
             rates.setdefault(name, []).append(agenda_events_per_s(with_simpy=with_simpy))
         for case in CASES:
-            full = run_station(case, DAYS)
+            full = run_station(case, DAYS[case])
             rates.setdefault(case, []).append(full.trucks / full.took_s)
             if compiled is not None:
-                full = compiled.run_station(case, DAYS)
+                full = compiled.run_station(case, DAYS[case])
                 rates.setdefault(f"{case}_compiled", []).append(full.trucks / full.took_s)
                 memory_mb = full.memory_mb
     if compiled is not None:

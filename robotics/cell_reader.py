@@ -10,28 +10,55 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isfinite
 
 from robotics.config import CellSection
 from robotics.faults import fault_by_code
 from robotics.handshake import BadWord, CommandEcho, Handshake, decode_location, meaning, whole
-from robotics.modbus_link.link import ModbusLink
+from robotics.modbus_link.cell_entries import VEHICLE_PACK, seats_of
+from robotics.modbus_link.link import ModbusLink, ModbusRefused
 from robotics.modbus_link.registers import RegisterMap, Value
 from robotics.port import (
+    MOST_ODOMETER_KM,
+    SEAT_ACCEPTED,
+    SEATS,
+    VEHICLE_OPTIONAL,
     AckCode,
     CellState,
     CellStatus,
     ControlMode,
+    LinkFault,
     LinkLost,
+    LinkTrouble,
     Location,
     Refused,
     ResultCode,
     RunMode,
     Signal,
+    VehiclePack,
 )
 
 _log = logging.getLogger(__name__)
 
-_OF_THE_VEHICLE = (Signal.HANDBRAKE_ON, Signal.GEAR_NEUTRAL, Signal.KEY_OFF, Signal.HV_OFF)
+_OF_THE_VEHICLE = (
+    *(Signal.HANDBRAKE_ON, Signal.GEAR_NEUTRAL, Signal.KEY_OFF, Signal.HV_OFF),
+    *VEHICLE_OPTIONAL,
+    *SEAT_ACCEPTED.values(),
+)
+
+
+def trouble_of(error: LinkLost | Refused | BadWord, *, connected: bool) -> LinkTrouble | None:
+    """The cause of a failed request; None for a refusal by the station itself."""
+    if isinstance(error, BadWord):
+        return error.trouble
+    if isinstance(error, LinkLost):
+        return LinkTrouble(LinkFault.NO_ANSWER if connected else LinkFault.NOT_CONNECTED)
+    if isinstance(error, ModbusRefused):
+        return LinkTrouble(LinkFault.EXCEPTION, value=str(error.exception_code))
+    return None
+
+
+_NEVER = LinkTrouble(LinkFault.NEVER_HEARD)
 
 
 @dataclass(slots=True)
@@ -45,6 +72,8 @@ class _Block:
     """Monotonic real seconds of the reading."""
     broken: str = ""
     """Why the last attempt failed; empty after a good one."""
+    trouble: LinkTrouble | None = _NEVER
+    """The same as a cause; None after a good one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +126,17 @@ class CellReader:
         self._monotonic = monotonic
         entries = register_map.entries
         self.fast_name = entries["heartbeat"].block
-        self.blocks = {name: _Block() for name in register_map.read_blocks}
+        self._reads = register_map.reads_within(cell.address.max_registers)
+        self.blocks = {name: _Block() for name in self._reads}
         self.words = _NOTHING
         """Words of the newest good fast block."""
         self._signal_block = {Signal(n): e.block for n, e in entries.items() if n in set(Signal)}
+        told = {
+            seat: frozenset(name for name, entry in VEHICLE_PACK.items() if f"seat_{seat}_{entry}" in entries)
+            for seat in SEATS
+        }
+        self._seats = seats_of(entries)
+        self._packs = [(seat, names) for seat, names in told.items() if names]
         self._constants = {
             name: [(e.name, e.const) for e in register_map.by_block[name] if e.const is not None]
             for name in register_map.read_blocks
@@ -108,6 +144,7 @@ class CellReader:
         self._fault_words = [n for n, e in entries.items() if e.faults]
         self._heartbeat: int | None = None
         self._moved_s: float | None = None
+        self._moved_at: datetime | None = None
         self._heartbeat_slow = False
 
     async def read_all(self) -> None:
@@ -130,7 +167,7 @@ class CellReader:
             values = self.blocks[self.fast_name].values
             heartbeat = whole(values, "heartbeat")
             if self._heartbeat is not None and heartbeat != self._heartbeat:
-                self._moved_s = self._monotonic()
+                self._moved_s, self._moved_at = self._monotonic(), self._now()
             self._heartbeat = heartbeat
         self._watch_heartbeat()
 
@@ -139,7 +176,7 @@ class CellReader:
         block = self.blocks[name]
         registers: dict[int, int] = {}
         try:
-            for span in self._map.read_blocks[name]:
+            for span in self._reads[name]:
                 words = await self._link.read(span.address, span.count)
                 registers.update(zip(range(span.address, span.address + span.count), words, strict=True))
             values = self._map.decode(name, registers)
@@ -154,12 +191,13 @@ class CellReader:
                     name,
                     error,
                 )
-            block.broken = str(error)
+            block.broken, block.trouble = str(error), trouble_of(error, connected=self._link.connected)
             return False
         if block.broken:
             _log.info("cell %s: block %s is good again", self._lane_id, name)
         self.words = words_now
-        block.values, block.at, block.read_s, block.broken = values, self._now(), self._monotonic(), ""
+        block.values, block.at, block.read_s = values, self._now(), self._monotonic()
+        block.broken, block.trouble = "", None
         return True
 
     def _check_constants(self, name: str, values: Mapping[str, Value]) -> None:
@@ -167,7 +205,8 @@ class CellReader:
             if values[entry] != const:
                 raise BadWord(
                     f"{entry} reads {values[entry]}, the map {self._map.name} says {const}: "
-                    "wrong register map, base address or word order"
+                    "wrong register map, base address or word order",
+                    LinkTrouble(LinkFault.WRONG_CONSTANT, entry, str(values[entry]), str(const)),
                 )
 
     def _parse(self, values: Mapping[str, Value]) -> _Words:
@@ -202,6 +241,26 @@ class CellReader:
     def _still_s(self) -> float:
         return float("inf") if self._moved_s is None else self._monotonic() - self._moved_s
 
+    def _vehicle_pack(self, seat: int, names: frozenset[str], fresh: Mapping[str, Mapping[str, Value]]) -> VehiclePack:
+        def value(name: str) -> Value:
+            entry = f"seat_{seat}_{VEHICLE_PACK[name]}"
+            block = self._map.entries[entry].block if name in names else ""
+            return fresh.get(block, {}).get(entry)
+
+        code, temp_c, level, leak = (value(name) for name in VEHICLE_PACK)
+        return VehiclePack(
+            carried=names,
+            code=code if isinstance(code, str) and code else None,
+            temp_max_c=float(temp_c) if isinstance(temp_c, int | float) and isfinite(temp_c) else None,
+            alarm_level=level if isinstance(level, int) else None,
+            leak=leak if isinstance(leak, bool) else None,
+        )
+
+    def _odometer_km(self, fresh: Mapping[str, Mapping[str, Value]]) -> float | None:
+        entry = self._map.entries.get("odometer_km")
+        value = None if entry is None else fresh.get(entry.block, {}).get("odometer_km")
+        return float(value) if isinstance(value, int | float) and 0 <= value <= MOST_ODOMETER_KM else None
+
     def age_s(self, block: _Block) -> float:
         """Real seconds since a block was read; infinite when never."""
         return float("inf") if block.read_s is None else self._monotonic() - block.read_s
@@ -216,6 +275,7 @@ class CellReader:
             signals[signal] = value if isinstance(value, bool) else None
         if signals.get(Signal.VEHICLE_LINK) is not True:
             signals.update({s: None for s in _OF_THE_VEHICLE if s in signals})
+        linked = signals.get(Signal.VEHICLE_LINK) is True
         fault_words = {n: v for b in self.blocks.values() for n, v in b.values.items() if n in self._fault_words}
         return CellStatus(
             lane_id=self._lane_id,
@@ -223,6 +283,11 @@ class CellReader:
             slow_at=self._slow_at(),
             heartbeat=self._heartbeat or 0,
             heartbeat_ok=self._still_s() < self._cell.heartbeat_lost_s,
+            beat_at=self._moved_at,
+            trouble=fast.trouble,
+            vehicle_packs={
+                seat: self._vehicle_pack(seat, names, fresh if linked else {}) for seat, names in self._packs
+            },
             state=words.state,
             control_mode=words.control_mode,
             run_mode=words.run_mode,
@@ -242,10 +307,12 @@ class CellReader:
             position=words.position,
             owner=words.owner,
             vehicle_tag=words.vehicle_tag,
+            odometer_km=self._odometer_km(fresh) if linked else None,
             signals=signals,
             bays_occupied=self._bits("bays_occupied", fresh),
             heads_open=self._bits("heads_open", fresh),
             heads_closed=self._bits("heads_closed", fresh),
+            seats=self._seats,
         )
 
     def _slow_at(self) -> datetime | None:

@@ -21,11 +21,15 @@ from typing import Literal, Protocol
 
 from robotics.modbus_link.registers import RegisterMap, Value
 from robotics.modbus_link.schema import LocationsSection
-from robotics.port import AckCode, LinkLimit, Location, LocationKind, ResultCode
+from robotics.port import AckCode, LinkFault, LinkLimit, LinkTrouble, Location, LocationKind, ResultCode
 
 
 class BadWord(Exception):
     """A word of the cell has no meaning in the map: the block cannot be trusted."""
+
+    def __init__(self, message: str, trouble: LinkTrouble) -> None:
+        self.trouble = trouble
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,11 @@ def meaning(register_map: RegisterMap, values: Mapping[str, Value], name: str) -
     """Name of a word's value by the map's table. Raises BadWord for a value without a name."""
     found = register_map.means(name, values.get(name))
     if found is None:
-        raise BadWord(f"{name} = {values.get(name)!r} has no meaning in map {register_map.name}")
+        value = values.get(name)
+        raise BadWord(
+            f"{name} = {value!r} has no meaning in map {register_map.name}",
+            LinkTrouble(LinkFault.NO_MEANING, name, str(value)),
+        )
     return found
 
 
@@ -70,7 +78,7 @@ def whole(values: Mapping[str, Value], name: str) -> int:
     """A whole number of the block. Raises BadWord when it is unknown."""
     value = values.get(name)
     if not isinstance(value, int):
-        raise BadWord(f"{name} is unknown")
+        raise BadWord(f"{name} is unknown", LinkTrouble(LinkFault.NO_MEANING, name, str(value)))
     return int(value)
 
 
@@ -107,7 +115,7 @@ class FencedHandshake(SequenceHandshake):
         """What the fast block says. Raises BadWord, also for epoch 0, which no running cell shows."""
         epoch = whole(values, "epoch")
         if epoch == 0:
-            raise BadWord("epoch reads 0: the cell's program has not begun")
+            raise BadWord("epoch reads 0: the cell's program has not begun", LinkTrouble(LinkFault.NOT_BEGUN))
         return replace(
             super().echo(values),
             epoch=epoch,
@@ -137,7 +145,8 @@ class FlagHandshake:
         up = {name for name in values if name.startswith("flag_") and values[name] is True}
         results = [result for name, result in self._RESULTS if name in up]
         if len(results) > 1 or (results and "flag_running" in up) or {"flag_accepted", "flag_refused"} <= up:
-            raise BadWord(f"flags contradict each other: {', '.join(sorted(up))}")
+            names = ", ".join(sorted(up))
+            raise BadWord(f"flags contradict each other: {names}", LinkTrouble(LinkFault.CONTRADICTION, names))
         ack = AckCode.NONE
         if "flag_refused" in up:
             ack = AckCode[meaning(self._map, values, "refusal").upper()]

@@ -7,10 +7,8 @@ equal to what the maps say.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 from robotics.faults import load_faults
 from robotics.handshake import encode_location, limit_sentence, limits_of
@@ -23,70 +21,35 @@ from robotics.modbus_link.cell_entries import (
     MEANINGS,
     NEEDED_BY_STYLE,
     OPTIONAL,
+    OUTPUTS,
     OWNERSHIP,
     SIGNALS,
+    VEHICLE_PACKS,
+)
+from robotics.modbus_link.page import (
+    Language,
+    code_list,
+    filled,
+    markdown_table,
+    read_list,
+    register_tables,
+    word,
+    write_pages,
 )
 from robotics.modbus_link.registers import RegisterMap, Value, load_map
-from robotics.modbus_link.schema import TYPE_NAMES, EntrySection
-from robotics.port import Location, LocationKind
+from robotics.modbus_link.schema import TYPE_NAMES
+from robotics.port import SEATS, Location, LocationKind
 
-Language = Literal["en", "zh"]
 PAGES: dict[Language, str] = {"en": "integrators.md", "zh": "integrators.zh-CN.md"}
 OWN_MAP = "swap_cell_v2"
 OLD_MAP = "swap_cell_v1"
 OTHER_MAP = "gantry_flags_v1"
 _TEXT = Path(__file__).parent / "integrators_text.toml"
-_LAST = {LocationKind.BAY: 99, LocationKind.SEAT: 2, LocationKind.TRANSFER: 1, LocationKind.TANK: 1}
+_LAST = {LocationKind.BAY: 99, LocationKind.SEAT: SEATS[-1], LocationKind.TRANSFER: 1, LocationKind.TANK: 1}
 _EXAMPLE_SIGNALS = (
     "estop_ok", "curtain_clear", "doors_closed", "fire_ok", "smoke_ok", "power_ok", "exit_clear", "homed",
     "gripper_loaded",
 )  # fmt: skip
-_WORDS: dict[str, dict[Language, str]] = {
-    "register": {"en": "Register", "zh": "寄存器"},
-    "bit": {"en": "Bit", "zh": "位"},
-    "name": {"en": "Name", "zh": "名称"},
-    "type": {"en": "Type", "zh": "类型"},
-    "order": {"en": "Word order", "zh": "字序"},
-    "scale": {"en": "Scale", "zh": "比例"},
-    "unit": {"en": "Unit", "zh": "单位"},
-    "meaning": {"en": "Meaning", "zh": "含义"},
-    "big": {"en": "high first", "zh": "高字在前"},
-    "little": {"en": "low first", "zh": "低字在前"},
-    "inverted": {"en": "inverted: 1 = no", "zh": "取反：1 = 否"},
-    "valid_when": {"en": "unknown unless `{}` = 1", "zh": "`{}` 为 1 时才有效"},
-    "mask": {"en": "known bits: `{}`", "zh": "有效位见 `{}`"},
-    "constant": {"en": "constant {}", "zh": "常数 {}"},
-    "invalid": {"en": "{} = unknown", "zh": "{} = 未知"},
-    "idle": {"en": "{} = none", "zh": "{} = 无"},
-    "codes": {"en": "device number → code", "zh": "设备报警号 → 目录代码"},
-    "faults": {"en": "bits: see the fault table", "zh": "各位见故障表"},
-    "bay": {"en": "bay", "zh": "仓位"},
-    "seat": {"en": "seat on the vehicle", "zh": "车上座位"},
-    "transfer": {"en": "transfer bay", "zh": "中转仓"},
-    "tank": {"en": "water tank", "zh": "落水仓"},
-    "place": {"en": "Place", "zh": "位置"},
-    "code": {"en": "Code", "zh": "代码"},
-    "command": {"en": "Command", "zh": "命令"},
-    "parameters": {"en": "Parameters", "zh": "参数"},
-    "interlock": {"en": "Interlocks (else answer 2)", "zh": "联锁（否则应答 2）"},
-    "end": {"en": "At the end", "zh": "结束时"},
-    "seconds": {"en": "Seconds", "zh": "时长 s"},
-    "fault": {"en": "Fault", "zh": "故障"},
-    "level": {"en": "Level", "zh": "等级"},
-    "trip": {"en": "Trip", "zh": "安全联锁"},
-    "blocks": {"en": "Blocks", "zh": "阻断"},
-    "where": {"en": "Word, bit", "zh": "字，位"},
-    "entry": {"en": "Entry", "zh": "条目"},
-    "names": {"en": "Names", "zh": "名称"},
-    "step": {"en": "Step", "zh": "步骤"},
-    "who": {"en": "Who", "zh": "哪一方"},
-    "plc": {"en": "PLC", "zh": "PLC"},
-    "station": {"en": "station", "zh": "站控"},
-    "wire": {"en": "Registers", "zh": "寄存器值"},
-    "registers_of": {"en": "{} register(s) from {}", "zh": "自 {1} 起 {0} 个寄存器"},
-    "every": {"en": "every {} s", "zh": "每 {} s"},
-    "within": {"en": "`{}` registers {}…{}", "zh": "`{}` 寄存器 {}…{}"},
-}
 
 
 def render(language: Language, own: RegisterMap | None = None, other: RegisterMap | None = None) -> str:
@@ -97,92 +60,51 @@ def render(language: Language, own: RegisterMap | None = None, other: RegisterMa
         "other": other.name,
         "old": old.name,
         "old_command_span": _command_span(old, language),
-        "old_registers": _registers(old, language),
+        "old_registers": register_tables(old, language),
         "limits_own": "".join(limit_sentence(limit, language) for limit in limits_of(own)),
         "limits_other": _limits(other, language),
         "limits_old": _limits(old, language),
-        "reads": _reads(own, language),
+        "reads": read_list(own, language),
         "mbpoll": _mbpoll(own),
         "command_span": _command_span(own, language),
         "locations": _locations(own, language),
         "commands": _commands(own, language),
         "faults": _faults(own, language),
-        "registers": _registers(own, language),
+        "registers": register_tables(own, language),
         "example": _example(own, language),
         "types": TYPE_NAMES,
-        "needed": _names(ALWAYS_NEEDED),
-        "needed_fenced": _names(NEEDED_BY_STYLE["fenced"]),
-        "needed_fence": _names(FENCE_NEEDED),
-        "order_fenced": ("；" if language == "zh" else "; ").join(_names(names) for names in FENCED_WRITES),
-        "needed_sequence": _names(NEEDED_BY_STYLE["sequence"]),
-        "needed_flags": _names(NEEDED_BY_STYLE["flags"]),
-        "needed_command": _names(COMMAND_NEEDED),
-        "ownership": _names(OWNERSHIP),
-        "signals": _names(SIGNALS),
-        "optional": _names([n for n in (*OPTIONAL, "cmd_vehicle_tag") if n not in OWNERSHIP]),
-        "order": _names(COMMAND_WRITE),
-        "meanings": _table(
-            [_word("entry", language), _word("names", language)],
-            [[f"`{name}`", _names(values)] for name, values in MEANINGS.items()],
+        "needed": code_list(ALWAYS_NEEDED),
+        "needed_fenced": code_list(NEEDED_BY_STYLE["fenced"]),
+        "needed_fence": code_list(FENCE_NEEDED),
+        "order_fenced": ("；" if language == "zh" else "; ").join(code_list(names) for names in FENCED_WRITES),
+        "needed_sequence": code_list(NEEDED_BY_STYLE["sequence"]),
+        "needed_flags": code_list(NEEDED_BY_STYLE["flags"]),
+        "needed_command": code_list(COMMAND_NEEDED),
+        "ownership": code_list(OWNERSHIP),
+        "signals": code_list(SIGNALS),
+        "optional": code_list(
+            [n for n in (*OPTIONAL, "cmd_vehicle_tag", *OUTPUTS, *VEHICLE_PACKS) if n not in OWNERSHIP]
+        ),
+        "order": code_list(COMMAND_WRITE),
+        "meanings": markdown_table(
+            [word("entry", language), word("names", language)],
+            [[f"`{name}`", code_list(values)] for name, values in MEANINGS.items()],
         ),
         "other_head": getattr(other.file, language) + ("。" if language == "zh" else "."),
         "other_locations": _locations(other, language),
-        "other_registers": _registers(other, language),
+        "other_registers": register_tables(other, language),
     }
-    text = "\n".join(section[language].strip("\n") + "\n" for section in _text()["sections"])
-    for name, value in fields.items():
-        text = text.replace("{{" + name + "}}", value)
-    return text
-
-
-def write_pages(folder: Path) -> list[Path]:
-    """Write both pages into a folder; returns their paths."""
-    paths = []
-    for language, name in PAGES.items():
-        path = folder / name
-        path.write_text(render(language), encoding="utf-8")
-        paths.append(path)
-    return paths
-
-
-@cache
-def _text() -> dict[str, Any]:
-    return tomllib.loads(_TEXT.read_text(encoding="utf-8"))
-
-
-def _word(key: str, language: Language, *values: object) -> str:
-    return _WORDS[key][language].format(*values)
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return filled(_TEXT, language, fields)
 
 
 def _limits(register_map: RegisterMap, language: Language) -> str:
     return "\n".join(f"- {limit_sentence(limit, language)}" for limit in limits_of(register_map))
 
 
-def _reads(register_map: RegisterMap, language: Language) -> str:
-    parts = [
-        _word("registers_of", language, span.count, span.address)
-        + f" (`{name}`, "
-        + _word("every", language, f"{register_map.blocks[name].period_s:g}")
-        + ")"
-        for name, spans in register_map.read_blocks.items()
-        for span in spans
-    ]
-    return ("；" if language == "zh" else "; ").join(parts)
-
-
 def _command_span(register_map: RegisterMap, language: Language) -> str:
     written = [register_map.entries[n] for n in COMMAND_WRITE if n in register_map.entries]
     first, last = min(e.address for e in written), max(e.last for e in written)
-    return _word("registers_of", language, last - first + 1, first)
+    return word("registers_of", language, last - first + 1, first)
 
 
 def _mbpoll(register_map: RegisterMap) -> str:
@@ -208,19 +130,19 @@ def _locations(register_map: RegisterMap, language: Language) -> str:
             above = [b for b in taken if b > bases.bay]
             last = min([last, *(b - bases.bay - 1 for b in above)])
         codes = [encode_location(bases, Location(kind, i)) for i in (1, last)]
-        rows.append([_word(kind.value, language), f"{codes[0]}…{codes[1]}" if last > 1 else str(codes[0])])
-    return _table([_word("place", language), _word("code", language)], rows)
+        rows.append([word(kind.value, language), f"{codes[0]}…{codes[1]}" if last > 1 else str(codes[0])])
+    return markdown_table([word("place", language), word("code", language)], rows)
 
 
 def _commands(register_map: RegisterMap, language: Language) -> str:
     rows = []
-    for use in _text()["commands"]:
+    for use in tomllib.loads(_TEXT.read_text(encoding="utf-8"))["commands"]:
         value = next(v for v in register_map.entries["cmd_code"].values if v.means == use["name"])
         title = f"**{use['name'].upper()}** {getattr(value, language)}"
         parts = [use[f"{key}_{language}"] for key in ("use", "check", "end")]
         rows.append([str(value.raw), title, *parts, str(use["seconds"])])
     head = ["code", "command", "parameters", "interlock", "end", "seconds"]
-    return _table([_word(h, language) for h in head], rows)
+    return markdown_table([word(h, language) for h in head], rows)
 
 
 def _faults(register_map: RegisterMap, language: Language) -> str:
@@ -231,54 +153,7 @@ def _faults(register_map: RegisterMap, language: Language) -> str:
             marks = ["●" if mark else "" for mark in (fault.safety_trip, fault.blocks)]
             where = f"`{entry.name}` {bit}"
             rows.append([where, str(code), f"`{fault.name}` {getattr(fault, language)}", str(fault.level), *marks])
-    return _table([_word(h, language) for h in ("where", "code", "fault", "level", "trip", "blocks")], rows)
-
-
-def _registers(register_map: RegisterMap, language: Language) -> str:
-    parts = []
-    for name, block in register_map.blocks.items():
-        span = register_map.block_span(name)
-        title = f"### {getattr(block, language)}: {_word('within', language, name, *span)}"
-        head = ["register", "bit", "name", "type", "order", "scale", "unit", "meaning"]
-        rows = [_row(register_map, entry, language) for entry in register_map.by_block[name]]
-        parts.append(f"{title}\n\n{_table([_word(h, language) for h in head], rows)}")
-    return "\n\n".join(parts)
-
-
-def _row(register_map: RegisterMap, entry: EntrySection, language: Language) -> list[str]:
-    register = str(entry.address) if entry.words == 1 else f"{entry.address}…{entry.last}"
-    order = _word(register_map.order(entry), language) if entry.words > 1 and entry.family == "number" else ""
-    scale = "" if entry.scale == 1.0 else f"{entry.scale:g}"
-    if entry.offset:
-        scale += f" {entry.offset:+g}"
-    bit = "" if entry.bit is None else str(entry.bit)
-    if entry.family == "bits":
-        bit = f"{entry.bit or 0}…" if entry.words > 1 else f"{entry.bit or 0}…{(entry.bit or 0) + entry.size - 1}"
-    notes = [getattr(entry, language), *_notes(entry, language)]
-    for value in entry.values:
-        notes.append(f"{value.raw} `{value.means}` {getattr(value, language)}")
-    meaning = "<br>".join(notes)
-    return [register, bit, f"`{entry.name}`", entry.type, order, scale, entry.unit, meaning]
-
-
-def _notes(entry: EntrySection, language: Language) -> list[str]:
-    notes = []
-    if entry.invert:
-        notes.append(_word("inverted", language))
-    if entry.valid_when:
-        notes.append(_word("valid_when", language, entry.valid_when))
-    if entry.mask:
-        notes.append(_word("mask", language, entry.mask))
-    for key, value in (("constant", entry.const), ("idle", entry.idle), ("invalid", entry.invalid)):
-        if value is not None:
-            notes.append(_word(key, language, value))
-    if entry.codes:
-        pairs = ", ".join(f"{raw} → {code}" for raw, code in entry.codes.items())
-        notes.append(f"{_word('codes', language)}: {pairs}")
-    if entry.faults:
-        pairs = ", ".join(f"{bit} → {code}" for bit, code in entry.faults.items())
-        notes.append(f"{_word('faults', language)}: {pairs}")
-    return notes
+    return markdown_table([word(h, language) for h in ("where", "code", "fault", "level", "trip", "blocks")], rows)
 
 
 def _example(register_map: RegisterMap, language: Language) -> str:
@@ -338,10 +213,9 @@ def _example(register_map: RegisterMap, language: Language) -> str:
     rows = []
     for number, (who, values, note) in enumerate(steps, 1):
         wire = "; ".join(f"{address}: {' '.join(map(str, words))}" for address, words in register_map.encode(values))
-        rows.append([str(number), _word(who, language), f"`{wire}`", note[language]])
-    return _table([_word(h, language) for h in ("step", "who", "wire", "meaning")], rows)
+        rows.append([str(number), word(who, language), f"`{wire}`", note[language]])
+    return markdown_table([word(h, language) for h in ("step", "who", "wire", "meaning")], rows)
 
 
 if __name__ == "__main__":
-    for page in write_pages(Path(__file__).parents[1] / "docs"):
-        print(page)
+    write_pages(PAGES, render, Path(__file__).parents[1] / "docs")

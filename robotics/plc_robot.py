@@ -20,20 +20,26 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
-from robotics.cell_reader import CellReader
+from robotics.cell_reader import CellReader, trouble_of
 from robotics.config import CellSection
 from robotics.handshake import (
     encode_location,
     handshake_for,
     limits_of,
 )
+from robotics.modbus_link.cell_entries import NEW_PACK_CODES
 from robotics.modbus_link.link import ModbusLink
+from robotics.modbus_link.quality import Repeated
 from robotics.modbus_link.registers import MapError, RegisterMap, Value
 from robotics.port import (
+    NO_PACKS,
     CellStatus,
+    DriverSign,
     LinkLost,
+    LinkTrouble,
     Refused,
     ResultCode,
     RobotCommand,
@@ -42,6 +48,8 @@ from robotics.port import (
 _log = logging.getLogger(__name__)
 
 MAX_SEQ = 65535
+SHOW_AGAIN_S = 2.0
+"""Real seconds after which outputs are written again though nothing has changed."""
 RELEASE_S = 1.0
 """Within this time a cell that shows its hold must show that it is withdrawn."""
 
@@ -86,11 +94,18 @@ class PlcRobot:
         self._reader = CellReader(lane_id, cell, register_map, self._handshake, self.link, now, monotonic)
         self._owned_layout = "owner" in register_map.entries
         self._own_heartbeat = 0
+        self._monotonic = monotonic
+        self._shown: dict[str, Value] = {}
+        """Outputs as they were written last; empty when not known."""
+        self._shown_s = 0.0
         self._hold_wanted = False
         self._hold_seq = 0
         self._ack_raised: bool | None = None
         """Of a flag handshake: done_ack is up; None when not known."""
         self._beating: asyncio.Task[None] | None = None
+        self._refusal: LinkTrouble | None = None
+        """Why the newest request was not taken at the wire."""
+        self._refused_beats = Repeated(_log, f"cell {lane_id}: heartbeat refused")
 
     # -- life
 
@@ -103,13 +118,13 @@ class PlcRobot:
         if not self.link.read_only and self._beating is None:
             self._beating = asyncio.create_task(self._beat(), name=f"heartbeat of cell {self.lane_id}")
 
-    async def close(self) -> None:
-        """Give up ownership where the link allows, and close."""
+    async def close(self, *, give_up: bool = True) -> None:
+        """Give up ownership where the link allows, and close. Without `give_up` nothing is written any more."""
         task, self._beating = self._beating, None
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if self._owned_layout and not self.link.read_only:
+        if give_up and self._owned_layout and not self.link.read_only:
             await self._reader.read_fast()
             if self._reader.words.owner == self.owner_token:
                 with contextlib.suppress(LinkLost, Refused):
@@ -127,7 +142,7 @@ class PlcRobot:
             self._beating.result()
         await self._reader.read_all()
         await self._lower_acknowledgement()
-        return self._reader.snapshot()
+        return replace(self._reader.snapshot(), refusal=self._refusal)
 
     # -- writing
 
@@ -174,7 +189,7 @@ class PlcRobot:
                 return
         await self._write_ack(self._handshake.acknowledgement(seq), self._current(epoch))
 
-    async def hold(self, reason: str) -> None:
+    async def hold(self, reason: str) -> bool:
         """Ask the cell to hold; never raises for a dead link, and asks again when the link is back."""
         _log.info("cell %s: hold: %s", self.lane_id, reason)
         self._hold_wanted = True
@@ -182,6 +197,8 @@ class PlcRobot:
             await self._send_hold()
         except (LinkLost, Refused) as error:
             _log.warning("cell %s: hold not confirmed: %s", self.lane_id, error)
+            return False
+        return True
 
     async def resume(self, epoch: int | None = None) -> None:
         """Withdraw a hold. Raises LinkLost or Refused; the hold is then wanted again."""
@@ -200,6 +217,40 @@ class PlcRobot:
         except Refused:
             self._hold_wanted = True
             raise
+
+    async def show(self, sign: DriverSign, *, swap_mode: bool, packs: Mapping[int, str] = NO_PACKS) -> bool:
+        """Write the optional outputs when they change, and every `SHOW_AGAIN_S`: a PLC that restarts has forgotten."""
+        entries = self.register_map.entries
+        carried = {seat: name for seat, name in NEW_PACK_CODES.items() if name in entries}
+        codes: dict[str, Value] = {name: packs.get(seat, "") for seat, name in carried.items()}
+        written = await self._show(sign, swap_mode=swap_mode, codes=codes)
+        return written and any(codes.values())
+
+    async def _show(self, sign: DriverSign, *, swap_mode: bool, codes: Mapping[str, Value]) -> bool:
+        """Whether the cell has all outputs as they are to be."""
+        entries = self.register_map.entries
+        values: dict[str, Value] = {}
+        if "driver_sign" in entries:
+            values["driver_sign"] = self.register_map.raw_of("driver_sign", sign.name.lower())
+        if "swap_request" in entries:
+            values["swap_request"] = int(swap_mode)
+        values |= codes
+        now_s = self._monotonic()
+        due = values != self._shown or now_s - self._shown_s >= SHOW_AGAIN_S
+        stale = self._reader.age_s(self._reader.fast) > self.cell.max_age_s
+        foreign = self._owned_layout and self._reader.words.owner != self.owner_token
+        if not values or stale or foreign or self.link.read_only:
+            return False
+        if not due:
+            return True
+        self._shown = {}
+        try:
+            await self._write(values)
+        except (LinkLost, Refused) as error:
+            _log.debug("cell %s: outputs not written: %s", self.lane_id, error)
+            return False
+        self._shown, self._shown_s = values, now_s
+        return True
 
     async def _released(self) -> bool:
         """The cell shows no hold within `RELEASE_S`."""
@@ -227,7 +278,9 @@ class PlcRobot:
         except LinkLost as error:
             _log.debug("cell %s: no heartbeat written: %s", self.lane_id, error)
         except Refused as error:
-            _log.warning("cell %s: heartbeat refused: %s", self.lane_id, error)
+            self._refused_beats.failed(str(error))
+        else:
+            self._refused_beats.over()
 
     async def _write_beat(self) -> None:
         self._own_heartbeat = (self._own_heartbeat + 1) & 0xFFFF
@@ -267,10 +320,9 @@ class PlcRobot:
             )
 
     async def _send_hold(self) -> None:
+        await self._reader.read_fast()
         if self._owned_by_other():
             raise Refused(f"cell {self.lane_id}: owned by controller {self._reader.words.owner}")
-        if self._handshake.fenced:
-            await self._reader.read_fast()
         await self._write_hold(1, self._reader.words.echo.epoch)
 
     async def _write_hold(self, value: int, epoch: int) -> None:
@@ -302,5 +354,10 @@ class PlcRobot:
 
     async def _write(self, values: Mapping[str, Value]) -> None:
         present = {n: v for n, v in values.items() if n in self.register_map.entries}
-        for address, registers in self.register_map.encode(present):
-            await self.link.write(address, registers)
+        try:
+            for address, registers in self.register_map.encode(present):
+                await self.link.write(address, registers)
+        except (LinkLost, Refused) as error:
+            self._refusal = trouble_of(error, connected=self.link.connected)
+            raise
+        self._refusal = None

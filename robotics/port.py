@@ -27,6 +27,9 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Protocol
 
+NO_PACKS: Mapping[int, str] = {}
+"""No pack is told of."""
+
 
 class LinkLost(Exception):
     """The device did not answer; whether it received the request is unknown."""
@@ -34,6 +37,53 @@ class LinkLost(Exception):
 
 class Refused(Exception):
     """The device answered with a Modbus exception."""
+
+
+class LinkFault(StrEnum):
+    """Why nothing, or nothing usable, is read of a device."""
+
+    NEVER_HEARD = "never_heard"
+    NOT_CONNECTED = "not_connected"
+    NO_ANSWER = "no_answer"
+    """The connection stands, and the device does not answer in time."""
+    EXCEPTION = "exception"
+    """It answers with a Modbus exception (value: its code)."""
+    NO_MEANING = "no_meaning"
+    """A word has a value that the register map gives no meaning (name, value)."""
+    WRONG_CONSTANT = "wrong_constant"
+    """A constant reads otherwise than the map says (name, value, wanted): wrong map, base address or word order."""
+    CONTRADICTION = "contradiction"
+    """Flags that exclude each other are up (names)."""
+    NOT_BEGUN = "not_begun"
+    """Its epoch reads 0: the program has not begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTrouble:
+    """What is wrong with the newest reading of a device, or with the newest request to it."""
+
+    fault: LinkFault
+    name: str = ""
+    """Entry of the register map."""
+    value: str = ""
+    wanted: str = ""
+
+    def __str__(self) -> str:
+        """As it is stored and answered, such as `no_meaning(ack_code, 9)`; read back by `read_trouble`."""
+        about = ", ".join(part for part in (self.name, self.value, self.wanted) if part)
+        return f"{self.fault.value}({about})" if about else self.fault.value
+
+
+def read_trouble(text: str) -> LinkTrouble:
+    """The trouble of its text. Raises ValueError for a text of none."""
+    fault, _, about = text.removesuffix(")").partition("(")
+    kind = LinkFault(fault)
+    if kind is LinkFault.EXCEPTION:
+        return LinkTrouble(kind, value=about)
+    if kind is LinkFault.CONTRADICTION:
+        return LinkTrouble(kind, name=about)
+    name, value, wanted = (*about.split(", "), "", "", "")[:3]
+    return LinkTrouble(kind, name, value, wanted)
 
 
 class Signal(StrEnum):
@@ -71,6 +121,57 @@ class Signal(StrEnum):
     TANK_READY = "tank_ready"
     TANK_OCCUPIED = "tank_occupied"
     EXIT_CLEAR = "exit_clear"
+    # Not every equipment has these; a map that carries one makes it needed.
+    SWAP_MODE = "swap_mode"
+    """The vehicle's controller has taken the station's request and is in swap mode."""
+    DRIVE_INHIBITED = "drive_inhibited"
+    """The vehicle's controller lets nobody drive, whatever key and pedal say."""
+    HV_DISCHARGED = "hv_discharged"
+    """The voltage behind the open contactors has gone as well."""
+    CONNECTOR_FREE = "connector_free"
+    """Connectors of the pack in the seat, and a charging cable, are free: nothing is torn when it is moved."""
+    GRIPPER_LOCKED = "gripper_locked"
+    """What is in the gripper cannot fall out of it."""
+    SUPPORTED = "supported"
+    """The pack in the seat rests on the shuttle (chassis)."""
+    # Vehicles with more than two packs; and what is told seat by seat, where it is.
+    SEAT_3_OCCUPIED = "seat_3_occupied"
+    SEAT_4_OCCUPIED = "seat_4_occupied"
+    SEAT_1_LOCKS_OPEN = "seat_1_locks_open"
+    SEAT_2_LOCKS_OPEN = "seat_2_locks_open"
+    SEAT_3_LOCKS_OPEN = "seat_3_locks_open"
+    SEAT_4_LOCKS_OPEN = "seat_4_locks_open"
+    SEAT_1_LOCKS_CLOSED = "seat_1_locks_closed"
+    SEAT_2_LOCKS_CLOSED = "seat_2_locks_closed"
+    SEAT_3_LOCKS_CLOSED = "seat_3_locks_closed"
+    SEAT_4_LOCKS_CLOSED = "seat_4_locks_closed"
+    SEAT_1_ACCEPTED = "seat_1_accepted"
+    """The vehicle's controller accepts the pack in this seat; `pack_accepted` speaks of all of them."""
+    SEAT_2_ACCEPTED = "seat_2_accepted"
+    SEAT_3_ACCEPTED = "seat_3_accepted"
+    SEAT_4_ACCEPTED = "seat_4_accepted"
+
+
+SEATS = (1, 2, 3, 4)
+"""Seats that a vehicle can have at most: its model says how many it has, a cell's map for how many it has signals."""
+SEAT_OCCUPIED = {seat: Signal(f"seat_{seat}_occupied") for seat in SEATS}
+SEAT_LOCKS_OPEN = {seat: Signal(f"seat_{seat}_locks_open") for seat in SEATS}
+SEAT_LOCKS_CLOSED = {seat: Signal(f"seat_{seat}_locks_closed") for seat in SEATS}
+SEAT_ACCEPTED = {seat: Signal(f"seat_{seat}_accepted") for seat in SEATS}
+
+
+VEHICLE_SECURED = (
+    Signal.VEHICLE_PRESENT,
+    Signal.VEHICLE_IN_POSITION,
+    Signal.VEHICLE_LINK,
+    Signal.HANDBRAKE_ON,
+    Signal.GEAR_NEUTRAL,
+    Signal.KEY_OFF,
+    Signal.HV_OFF,
+)
+"""The vehicle stands where it was measured, answers, and can neither move nor be live."""
+VEHICLE_OPTIONAL = (Signal.SWAP_MODE, Signal.DRIVE_INHIBITED, Signal.HV_DISCHARGED)
+"""The same, told by the vehicle itself; needed as soon as a cell's map carries them."""
 
 
 class CommandCode(IntEnum):
@@ -95,6 +196,21 @@ class CommandCode(IntEnum):
     """Clear latched faults that are no safety trips."""
     FIRE = 10
     """One-key fire procedure: carry the pack at `source` to the tank."""
+
+
+class DriverSign(IntEnum):
+    """What the lane's sign tells the driver, where the cell has one."""
+
+    NONE = 0
+    CALL = 1
+    """Drive in."""
+    STOP = 2
+    """Stand, and secure the vehicle."""
+    DO_NOT_MOVE = 3
+    """The vehicle is worked on."""
+    ALARM = 4
+    """The same, with the horn: it is not secured."""
+    DRIVE_OFF = 5
 
 
 class LinkLimit(StrEnum):
@@ -140,7 +256,7 @@ _LOCATION_BASE = {
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place the robot can reach: bay 1…99, seat 1…2 of the vehicle, transfer bay, tank."""
+    """A place the robot can reach: bay 1…99, seat 1…4 of the vehicle, transfer bay, tank."""
 
     kind: LocationKind
     index: int
@@ -223,6 +339,24 @@ class ResultCode(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class VehiclePack:
+    """What a vehicle tells of the pack in one of its seats."""
+
+    carried: frozenset[str]
+    """Which of the others the cell's map carries: the rest is not known to anybody."""
+    code: str | None = None
+    """GB/T 34014 code."""
+    temp_max_c: float | None = None
+    alarm_level: int | None = None
+    """0…3, GB/T 32960."""
+    leak: bool | None = None
+
+
+MOST_ODOMETER_KM = 3_000_000.0
+"""What a vehicle says beyond is no distance but a register that is not served (assumed: no truck drives so far)."""
+
+
+@dataclass(frozen=True, slots=True)
 class CellStatus:
     """One fresh look at a cell.
 
@@ -236,6 +370,12 @@ class CellStatus:
     heartbeat: int = 0
     heartbeat_ok: bool = False
     """The cell's own counter still moves (judged over real seconds)."""
+    beat_at: datetime | None = None
+    """When that counter was seen to move last; None where the driver does not tell."""
+    trouble: LinkTrouble | None = None
+    """Why the newest attempt to read it gave nothing; None after a good one."""
+    refusal: LinkTrouble | None = None
+    """Why the newest request to it was not taken at the wire; None after one that was."""
     state: CellState = CellState.FREE
     control_mode: ControlMode = ControlMode.ONLINE
     run_mode: RunMode = RunMode.AUTO
@@ -262,12 +402,18 @@ class CellStatus:
     """Token of the controller that owns the cell; 0 when none."""
     vehicle_tag: int = 0
     """Tag read in the lane; 0 when none."""
+    odometer_km: float | None = None
+    """The vehicle's own, while its controller answers; None where it does not tell."""
     signals: Mapping[Signal, bool | None] = field(default_factory=dict)
     bays_occupied: tuple[bool | None, ...] = ()
     """Occupancy sensor by bay position - 1."""
+    vehicle_packs: Mapping[int, VehiclePack] = field(default_factory=dict)
+    """By seat; without an entry where the map carries nothing of it."""
     heads_open: tuple[bool | None, ...] = ()
-    """Locking heads of the vehicle's seats, in the order of the map (seat 1: first half)."""
+    """Locking heads of the vehicle's seats, seat by seat, in `seats` parts of one length."""
     heads_closed: tuple[bool | None, ...] = ()
+    seats: int = 2
+    """Seats that the layout has room for; at least two."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -294,8 +440,11 @@ class SwapRobot(Protocol):
     async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
         """Write `done_ack`. Raises LinkLost or Refused."""
 
-    async def hold(self, reason: str) -> None:
-        """Ask the cell to hold; never raises for a dead link."""
+    async def hold(self, reason: str) -> bool:
+        """Ask the cell to hold, after a fresh read of whose it is; False where it did not answer or is another's.
+
+        Never raises for a dead link.
+        """
 
     async def resume(self, epoch: int | None = None) -> None:
         """Withdraw a hold; only after a person confirmed what `epoch` showed.
@@ -303,5 +452,13 @@ class SwapRobot(Protocol):
         Raises LinkLost or Refused; the hold is then asked again, since the withdrawal may be on its way.
         """
 
-    async def close(self) -> None:
-        """Give up ownership where the link allows, and close."""
+    async def show(self, sign: DriverSign, *, swap_mode: bool, packs: Mapping[int, str] = NO_PACKS) -> bool:
+        """Show the driver a sign, ask his vehicle into swap mode, or out of it, and tell it the codes of the packs that
+        it is to accept, by seat, where the cell has outputs for that. Called at every look; never raises for a dead
+        link, and is written again when the link is back.
+
+        Returns whether the cell has an output for one of the codes and all that are to be told are written.
+        """
+
+    async def close(self, *, give_up: bool = True) -> None:
+        """Give up ownership where the link allows, and close. Without `give_up` nothing is written any more."""

@@ -3,7 +3,8 @@
 1. **BayRow and pack** (`claim`). A bay charges only with everything known, fresh and inside its limits; otherwise 0 kW.
 2. **Site** (`budget`). The grid gives min(grid, demand response) − base load + PV + storage; of that the chargers put
    out `charger_efficiency`, and never more than the rack's own cap. The budget is never negative: a deficit is 0 kW
-   for charging, and the base load is never shed.
+   for charging, and the base load is never shed. A number of the site that is not known is 0 kW, a meter that says
+   nothing usable is no meter.
 3. **Wish** (`scheduler.guide`). A kind with packs to spare takes part in no more than the guide allows.
 4. **Sharing** of a short budget. "order": packs below the offer level first, the one with the least energy missing
    before the others, so that the stock recovers soonest; ready packs are topped up with what is left. "equal": each
@@ -19,8 +20,8 @@ from typing import Final
 
 from scheduler.choice import HIGHEST_SAFE_ALARM, SOC_TOLERANCE_PCT, count_spare
 from scheduler.config import ChargingSection
-from scheduler.guide import Guide, PriceRule, is_bound
-from scheduler.rows import BayRow, is_possible
+from scheduler.guide import Guide, Planner, PriceRule, is_bound
+from scheduler.rows import INFINITE, NAN, BayRow, is_possible
 from scheduler.types import (
     BayRole,
     ChargingPolicy,
@@ -39,6 +40,8 @@ _RACK: Final = BayRole.RACK
 _WAITING: Final = PackState.WAITING
 _CHARGING: Final = PackState.CHARGING
 _READY: Final = PackState.READY
+_COOLING: Final = PackState.COOLING
+_WARMING: Final = PackState.WARMING
 
 _ROLE: Final = Limit.ROLE
 _NO_PACK: Final = Limit.NO_PACK
@@ -69,10 +72,30 @@ def may_charge(state: PackState) -> bool:
     return state is _CHARGING or state is _WAITING or state is _READY
 
 
+HYSTERESIS_C: Final = 2.0
+"""A pack that was too warm or too cold to be charged is charged again only this far inside the limit."""
+
+
+def kept_by_temperature(
+    state: PackState, soc_pct: float, temp_max_c: float, temp_min_c: float, policy: ChargingPolicy
+) -> PackState | None:
+    """COOLING or WARMING where the temperature keeps a pack from being charged, else None.
+
+    Cold is no matter for a pack that may be handed out: `ChargingPolicy.offer_temp_min_c` is its limit.
+    """
+    margin_c = HYSTERESIS_C if state is _COOLING or state is _WARMING else 0.0
+    if temp_max_c > policy.charge_temp_max_c - margin_c:
+        return _COOLING
+    if temp_min_c < policy.charge_temp_min_c + margin_c and soc_pct < policy.offer_soc_pct - SOC_TOLERANCE_PCT:
+        return _WARMING
+    return None
+
+
 def claim(bay: BayRow, policy: ChargingPolicy) -> None:
     """Set the most that the bay may draw, kW, and what limits that: as if it had the site for itself.
 
-    Every number is judged first: NaN or an impossible value is `unknown` and gives 0 kW.
+    Every number is judged before any is used: NaN, infinite, negative or impossible is `unknown` (an age: `stale`)
+    and gives 0 kW.
     """
     pack = bay.pack
     bay.setpoint_kw = 0.0
@@ -84,11 +107,16 @@ def claim(bay: BayRow, policy: ChargingPolicy) -> None:
         bay.limited_by = _NO_PACK
     elif not may_charge(pack.state):
         bay.limited_by = _PACK_STATE
-    elif not pack.reading_age_s <= policy.max_reading_age_s:
+    elif not 0.0 <= pack.reading_age_s <= policy.max_reading_age_s:
         bay.limited_by = _STALE
     elif pack.alarm_level > HIGHEST_SAFE_ALARM:
         bay.limited_by = _ALARM
-    elif not (is_possible(pack) and pack.max_charge_kw >= 0.0 and pack.kind.max_charge_kw >= 0.0):
+    elif not (
+        is_possible(pack)
+        and 0.0 <= pack.max_charge_kw < INFINITE
+        and 0.0 <= pack.kind.max_charge_kw < INFINITE
+        and 0.0 <= bay.max_charge_kw < INFINITE
+    ):
         bay.limited_by = _UNKNOWN
     elif not (pack.temp_max_c < policy.charge_temp_max_c and pack.temp_max_c < pack.kind.temp_max_c):
         bay.limited_by = _TOO_HOT
@@ -128,26 +156,31 @@ def budget(limits: SiteLimits, policy: ChargingPolicy) -> tuple[float, Limit]:
     """Most that the chargers may put out together in kW, at least 0, and what sets it.
 
     The meter corrects the reckoning at once instead of steering on the error: with what the chargers give
-    known, measured import − charging is all the rest of the site. Where the chargers' output is not known,
-    import above the limit is taken off. Either way the measurement only narrows. A NaN limit leaves 0 kW, a
-    NaN measurement counts as none.
+    known, measured import − charging is all the rest of the site; with what the storage gives now known, that rest
+    is seen without it, and what it can give counts. Where the chargers' output is not known,
+    import above the limit is taken off. Either way the measurement only narrows. Without a measurement the
+    reckoning holds: base load + output ÷ efficiency stays within the limit.
     """
+    if not is_known(limits):
+        return 0.0, Limit.SITE_UNKNOWN
     limit_kw = limits.grid_limit_kw
     cause = Limit.GRID
-    if limits.dr_limit_kw is not None and not limits.dr_limit_kw >= limit_kw:
+    if limits.dr_limit_kw is not None and limits.dr_limit_kw < limit_kw:
         limit_kw = limits.dr_limit_kw
         cause = Limit.DEMAND_RESPONSE
-    base_kw = 0.0 if limits.base_load_kw < 0.0 else limits.base_load_kw
-    budget_kw = limit_kw - base_kw + limits.pv_kw + limits.storage_kw
-    measured_kw = limits.measured_import_kw
+    budget_kw = limit_kw - limits.base_load_kw + limits.pv_kw + limits.storage_kw
     efficiency = limits.charger_efficiency
-    if measured_kw is not None:
-        if limits.charging_kw is not None:
-            narrowed_kw = limit_kw - (measured_kw - limits.charging_kw / efficiency)
+    measured_kw = NAN if limits.measured_import_kw is None else limits.measured_import_kw
+    charging_kw = NAN if limits.charging_kw is None else limits.charging_kw
+    if -INFINITE < measured_kw < INFINITE:
+        narrowed_kw = budget_kw
+        if 0.0 <= charging_kw < INFINITE:
+            narrowed_kw = limit_kw - (measured_kw - charging_kw / efficiency)
+            storage_now_kw = NAN if limits.storage_now_kw is None else limits.storage_now_kw
+            if -INFINITE < storage_now_kw < INFINITE:
+                narrowed_kw += limits.storage_kw - storage_now_kw
         elif measured_kw > limit_kw:
             narrowed_kw = budget_kw - (measured_kw - limit_kw)
-        else:
-            narrowed_kw = budget_kw
         if narrowed_kw < budget_kw:
             budget_kw = narrowed_kw
             cause = Limit.MEASURED_IMPORT
@@ -156,6 +189,31 @@ def budget(limits: SiteLimits, policy: ChargingPolicy) -> tuple[float, Limit]:
         budget_kw = policy.max_power_kw
         cause = Limit.RACK
     return (budget_kw, cause) if budget_kw > 0.0 else (0.0, cause)
+
+
+def is_known(limits: SiteLimits) -> bool:
+    """Whether every number of the site that has to be known is one, and such as a site can have.
+
+    What the meter says is not among them: a site may have none.
+    """
+    dr_limit_kw = limits.dr_limit_kw
+    return (
+        -INFINITE < limits.grid_limit_kw < INFINITE
+        and 0.0 <= limits.base_load_kw < INFINITE
+        and -INFINITE < limits.pv_kw < INFINITE
+        and -INFINITE < limits.storage_kw < INFINITE
+        and 0.0 < limits.charger_efficiency <= 1.0
+        and (dr_limit_kw is None or -INFINITE < dr_limit_kw < INFINITE)
+    )
+
+
+_SHORT: Final = frozenset({Limit.GRID, Limit.DEMAND_RESPONSE, Limit.MEASURED_IMPORT, Limit.RACK, Limit.SITE_UNKNOWN})
+"""Causes that `budget` gives."""
+
+
+def is_short(plan: Iterable[Setpoint]) -> bool:
+    """Whether the budget was too short for all that a plan's packs could draw."""
+    return any(setpoint.limited_by in _SHORT for setpoint in plan)
 
 
 def share_power(
@@ -312,18 +370,21 @@ def plan_charging(
     policy: ChargingPolicy,
     kinds: Mapping[str, KindLimits],
     tariff: Sequence[TariffSlice] = (),
+    planner: Planner | None = None,
 ) -> dict[str, Setpoint]:
     """Power for every bay of the view, with what decided it.
 
     Args:
         kinds: limits of each kind of pack; a pack of another kind gets 0 kW.
-        tariff: slices around `view.at`; without one that holds it, no wish is applied.
+        tariff: slices around `view.at`; without one that holds it, the price rule wishes nothing.
+        planner: whose guide is carried out; None: the price rule.
     """
     if view.mode is StationMode.FIRE:
         return {bay.bay_id: Setpoint(0.0, Limit.FIRE) for bay in view.bays}
     rows = rows_of(view, kinds)
-    count_spare(rows.kinds.values(), rows.bays, rows.queue, policy)
+    count_spare(rows.kinds.values(), rows.bays, [*rows.queue, *rows.promised], policy)
     budget_kw, cause = budget(view.limits, policy)
-    guide = PriceRule(policy, tuple(rows.kinds)).guide_at(view.at, tariff)
+    wishes = PriceRule(policy, tuple(rows.kinds)) if planner is None else planner
+    guide = wishes.guide_at(view.at, tariff)
     share_power(rows.bays, policy, budget_kw, cause, guide)
     return {bay.bay_id: Setpoint(bay.setpoint_kw, bay.limited_by) for bay in rows.bays}

@@ -11,7 +11,8 @@ from math import floor
 from typing import Final
 
 from scheduler.rows import BayRow, KindRow, PackRow, TruckRow, is_possible
-from scheduler.types import BayRole, ChargingPolicy, NoPackReason, PackState
+from scheduler.types import BayRole, ChargingPolicy, PackState
+from scheduler.waiting import Wait
 
 SOC_TOLERANCE_PCT: Final = 1e-6
 """Rounding allowed when a computed state of charge is compared with a limit."""
@@ -23,6 +24,7 @@ NOTHING: Final[set[str]] = set()
 """Nothing is barred or kept; never changed."""
 
 _RACK: Final = BayRole.RACK
+_QUARANTINE: Final = BayRole.QUARANTINE
 _READY: Final = PackState.READY
 _RESERVED: Final = PackState.RESERVED
 _BLOCKED: Final = PackState.BLOCKED
@@ -47,7 +49,7 @@ def _is_safe(bay: BayRow, pack: PackRow, policy: ChargingPolicy) -> bool:
     return (
         not bay.blocked
         and bay.occupied is not False
-        and pack.reading_age_s <= policy.max_reading_age_s
+        and 0.0 <= pack.reading_age_s <= policy.max_reading_age_s
         and pack.alarm_level <= HIGHEST_SAFE_ALARM
         and is_possible(pack)
         and pack.temp_max_c < policy.charge_temp_max_c
@@ -58,7 +60,7 @@ def _is_safe(bay: BayRow, pack: PackRow, policy: ChargingPolicy) -> bool:
 def count_spare(
     kinds: Iterable[KindRow], bays: Iterable[BayRow], queue: Iterable[TruckRow], policy: ChargingPolicy
 ) -> None:
-    """Set of each kind how many packs may be handed out beyond what the queue asks for."""
+    """Set of each kind how many packs may be handed out beyond what these trucks ask for."""
     by_name = {kind.name: kind for kind in kinds}
     for kind in by_name.values():
         kind.spare = 0
@@ -176,9 +178,7 @@ def _by_soc_then_position(offer: tuple[float, float, int, BayRow]) -> tuple[floa
     return -round(offer[0], 1), offer[2]
 
 
-def why_no_pack(
-    bays: Sequence[BayRow], truck: TruckRow, policy: ChargingPolicy, lane_id: str | None = None
-) -> NoPackReason:
+def why_no_pack(bays: Sequence[BayRow], truck: TruckRow, policy: ChargingPolicy, lane_id: str | None = None) -> Wait:
     """Why `pick_packs` found too few packs: the nearest thing that would have to change.
 
     In this order, for the accepted kind that comes closest: charged packs that are unsafe, packs still
@@ -210,14 +210,14 @@ def why_no_pack(
         for count in counts.values():
             if count[0] + sum(count[column] for column in columns) >= needed:
                 return reason
-    return NoPackReason.NONE_OF_KIND
+    return Wait.NONE_OF_KIND
 
 
-_REASONS: tuple[tuple[NoPackReason, tuple[int, ...]], ...] = (
-    (NoPackReason.UNSAFE, (1,)),
-    (NoPackReason.NOT_CHARGED, (1, 2)),
-    (NoPackReason.ALL_PROMISED, (1, 2, 3)),
-    (NoPackReason.UNSAFE, (1, 2, 3, 4)),
+_REASONS: tuple[tuple[Wait, tuple[int, ...]], ...] = (
+    (Wait.UNSAFE, (1,)),
+    (Wait.NOT_CHARGED, (1, 2)),
+    (Wait.ALL_PROMISED, (1, 2, 3)),
+    (Wait.UNSAFE, (1, 2, 3, 4)),
 )
 
 
@@ -269,6 +269,25 @@ def pick_empty_bays(
         if found is not None:
             found.reverse()
     return found
+
+
+def pick_quarantine_bay(bays: list[BayRow], kind: str, lane_id: str) -> BayRow | None:
+    """The first free bay for packs in doubt that the lane's robot reaches and a pack of this kind fits; None when there
+    is none."""
+    best: BayRow | None = None
+    for bay in bays:
+        if (
+            bay.pack is None
+            and bay.occupied is False
+            and bay.role is _QUARANTINE
+            and not bay.blocked
+            and bay.reserved_by is None
+            and (not bay.lanes or lane_id in bay.lanes)
+            and (not bay.kinds or kind in bay.kinds)
+            and (best is None or _is_before(bay, best))
+        ):
+            best = bay
+    return best
 
 
 def _assign(empty: list[BayRow], seats: list[frozenset[str]]) -> list[BayRow] | None:

@@ -13,14 +13,17 @@ from scheduler.sections import Section
 Soc = Annotated[float, Field(ge=0, le=100)]
 
 
-Price = Annotated[Decimal, Field(ge=0, le=10)]
+Price = Annotated[Decimal, Field(ge=0, le=10, decimal_places=4)]
+"""Yuan per kWh to 0.0001."""
 
 
 class MonthPrice(Section):
     """The two parts of the price as published for one month."""
 
     energy_price_yuan_per_kwh: Price
+    """Energy price of the month at the flat ratio."""
     adders_yuan_per_kwh: Price
+    """Fixed adders of the month: grid fee, funds."""
 
 
 class TariffSection(Section):
@@ -33,7 +36,9 @@ class TariffSection(Section):
     profile: str = "shanxi_2026"
     """Name of a shipped period table (shanxi_2026, shanxi_2021, flat) or path of a TOML file."""
     energy_price_yuan_per_kwh: Price = Decimal("0.38")
+    """Energy price at the flat ratio."""
     adders_yuan_per_kwh: Price = Decimal("0.17")
+    """Fixed adders, the same in every period."""
     months: dict[Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")], MonthPrice] = Field(
         default_factory=dict
     )
@@ -46,12 +51,20 @@ class ChargingSection(Section):
     """Station-wide charging policy; see `scheduler.types.ChargingPolicy` for the meaning of each field."""
 
     offer_soc_pct: Soc = 90.0
+    """A pack with at least this may be handed out."""
     target_soc_pct: Soc = 95.0
+    """Charging stops here."""
     max_power_kw: float | None = Field(default=None, gt=0, le=100_000)
-    """Most the whole rack may draw; None leaves it to the grid limit and the chargers."""
+    """Most that all chargers together may put out; None leaves it to the grid limit and the chargers."""
     min_setpoint_kw: float = Field(default=5.0, ge=0, le=100)
+    """Chargers do not run below this; less is 0."""
     sharing: Literal["order", "equal"] = "order"
+    """A short budget: "order" fills pack after pack, "equal" gives each the same."""
     tariff_aware: bool = True
+    """Hold back in dear hours while enough packs are ready."""
     reserve_ready: int = Field(default=3, ge=0, le=99)
+    """Packs of each kind that stay ready before dear hours hold back."""
+    plan: Literal["rule", "optimal"] = "rule"
+    """Who guides charging through the hours of a day: the price rule, or the optimiser (extra `optimal`)."""
     cycle_s: float = Field(default=5.0, gt=0, le=300)
     """How often the plan is made anew (station seconds)."""

@@ -44,7 +44,11 @@ def is_bound(kind: KindRow, guide: Guide) -> bool:
 
 
 class Planner(Protocol):
-    """Writes guides: the price rule, or an optimiser. Whoever asks keeps a guide until its end at the longest."""
+    """Writes guides: the price rule, or an optimiser. The live station and the study ask it through this one port.
+
+    The live station asks at every plan, the study when a guide ends or a price or limit changes: a guide holds until
+    its end, and where there is none, until the next price or limit.
+    """
 
     def guide_at(self, at: datetime, prices: Sequence[TariffSlice]) -> Guide | None:
         """The guide that holds at `at`, None for none.

@@ -5,34 +5,37 @@ Order of the queue: higher priority, then bookings whose window is open, then ar
 A truck that cannot be served does not block a later truck that takes other kinds of pack, but no later truck
 gets a kind it waits for. A truck that only waits for its lane keeps the packs and bays it would get: a later
 truck may use another lane with what is left.
+
+A booking keeps packs too. A truck that has booked, whose window is near or open and who is still to come keeps the
+packs it would get from everybody whom it would go before: walk-ins of its own priority and all of a lower one. It
+takes no lane, keeps no empty bay and bars no kind: where too few packs are ready it keeps those that are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from math import inf
 from typing import Final
 
-from scheduler.choice import fits, is_offerable, pick_empty_bays, pick_packs, why_no_pack
+from scheduler.choice import NOTHING, fits, is_offered_to, pick_empty_bays, pick_packs, why_no_pack
 from scheduler.rows import BayRow, LaneRow, TruckRow
 from scheduler.types import (
     BayRole,
     ChargingPolicy,
     Dispatch,
-    KindLimits,
-    LaneView,
-    NoPackReason,
     PackChoice,
-    PackState,
     QueueEntry,
-    Setpoints,
     StationMode,
     StationView,
 )
-from scheduler.view_rows import lane_row, rows_of, truck_row
+from scheduler.view_rows import rows_of, truck_row
+from scheduler.waiting import BY_MODE, Wait, Waiting
 
 _TRANSFER: Final = BayRole.TRANSFER
+
+NOBODY: Final[list[TruckRow]] = []
+"""Nobody is promised anything; never changed."""
 
 
 def is_walk_in(truck: TruckRow, at_s: float) -> bool:
@@ -113,6 +116,8 @@ def call_next(
     transfers: list[BayRow],
     policy: ChargingPolicy,
     held_empty_bays: int = 0,
+    promised: Sequence[TruckRow] = NOBODY,
+    at_s: float = 0.0,
 ) -> Called | None:
     """The truck to call now; None when no truck can be called.
 
@@ -122,32 +127,90 @@ def call_next(
         vacant: at least all bays that may be set down in.
         transfers: at least all transfer bays.
         held_empty_bays: empty bays promised to swaps under way that no `reserved_by` names.
+        promised: those that have booked and are still to come, in the order of `in_order_of_promise`.
+        at_s: now; needed where somebody is promised something.
     """
     barred: set[str] = set()  # kinds that a truck further ahead waits for
-    kept: set[str] = set()  # bays kept for trucks further ahead that wait for a lane
+    kept: set[str] = set()  # bays kept for trucks further ahead that wait for a lane, or are still to come
+    served_promises = 0
     for truck in line:
+        while served_promises < len(promised) and keeps_from(promised[served_promises], truck, at_s):
+            keep_promise(promised[served_promises], charged, policy, kept)
+            served_promises += 1
         if barred and barred.issuperset(truck.accepts):
             continue
-        waits_for_lane = False
-        for lane in lanes:
-            if lane.ready and lane.open_swap_id is None:
-                served = _serve(truck, lane, charged, vacant, transfers, policy, barred, kept, held_empty_bays)
-                if served is not None:
-                    return served
-        for lane in lanes:
-            if not lane.ready or lane.open_swap_id is not None:
-                served = _serve(truck, lane, charged, vacant, transfers, policy, barred, kept, held_empty_bays)
-                if served is not None:
-                    for bay in served.packs:
-                        kept.add(bay.bay_id)
-                    for bay in served.empty:
-                        kept.add(bay.bay_id)
-                    waits_for_lane = True
-                    break
-        if not waits_for_lane:
+        served = _place(truck, lanes, charged, vacant, transfers, policy, barred, kept, held_empty_bays)
+        if served is None:
             barred.update(truck.accepts)
             if not _any_left(charged, barred):
                 return None
+        elif _is_free(served.lane):
+            return served
+        else:
+            _keep(kept, served)
+    return None
+
+
+def keeps_from(coming: TruckRow, truck: TruckRow, at_s: float) -> bool:
+    """Whether one that has booked and is still to come keeps its packs from a truck that waits."""
+    if coming.priority != truck.priority:
+        return coming.priority > truck.priority
+    return is_walk_in(truck, at_s)
+
+
+def keep_promise(coming: TruckRow, charged: list[BayRow], policy: ChargingPolicy, kept: set[str]) -> bool:
+    """Add to `kept` the bays whose packs one that is still to come would get; gives whether there are any."""
+    packs = pick_packs(charged, coming, policy, None, NOTHING, kept)
+    if packs is None:  # too few: those that are ready wait for the others
+        packs = [bay for bay in charged if is_offered_to(bay, coming, policy, None, NOTHING, kept)]
+        packs = packs[: coming.packs_needed]
+    for bay in packs:
+        kept.add(bay.bay_id)
+    return bool(packs)
+
+
+def in_order_of_promise(promised: Sequence[TruckRow]) -> list[TruckRow]:
+    """Higher priority first, then whose window opens first, then the booking."""
+    return sorted(promised, key=_by_promise)
+
+
+def _by_promise(truck: TruckRow) -> tuple[int, float, str]:
+    return -truck.priority, truck.booked_from_s, truck.swap_id
+
+
+def _is_free(lane: LaneRow) -> bool:
+    return lane.ready and lane.open_swap_id is None
+
+
+def _keep(kept: set[str], served: Called) -> None:
+    for bay in served.packs:
+        kept.add(bay.bay_id)
+    for bay in served.empty:
+        kept.add(bay.bay_id)
+
+
+def _place(
+    truck: TruckRow,
+    lanes: Sequence[LaneRow],
+    charged: list[BayRow],
+    vacant: list[BayRow],
+    transfers: list[BayRow],
+    policy: ChargingPolicy,
+    barred: set[str],
+    kept: set[str],
+    held_empty_bays: int,
+) -> Called | None:
+    """What the truck would get: in a free lane, else in the first other one, which it then waits for."""
+    for lane in lanes:
+        if _is_free(lane):
+            served = _serve(truck, lane, charged, vacant, transfers, policy, barred, kept, held_empty_bays)
+            if served is not None:
+                return served
+    for lane in lanes:
+        if not _is_free(lane):
+            served = _serve(truck, lane, charged, vacant, transfers, policy, barred, kept, held_empty_bays)
+            if served is not None:
+                return served
     return None
 
 
@@ -240,7 +303,10 @@ def next_dispatch(view: StationView, policy: ChargingPolicy) -> Dispatch | None:
     line = WaitingLine()
     for truck in rows.queue:
         line.add(truck, rows.at_s)
-    called = call_next(line.trucks, rows.lanes, rows.bays, rows.bays, rows.bays, policy, view.held_empty_bays)
+    promised = in_order_of_promise(rows.promised)
+    called = call_next(
+        line.trucks, rows.lanes, rows.bays, rows.bays, rows.bays, policy, view.held_empty_bays, promised, rows.at_s
+    )
     if called is None:
         return None
     packs = PackChoice(
@@ -251,7 +317,82 @@ def next_dispatch(view: StationView, policy: ChargingPolicy) -> Dispatch | None:
     return Dispatch(called.truck.swap_id, called.lane.lane_id, packs, empty)
 
 
-def explain_wait(view: StationView, entry: QueueEntry, policy: ChargingPolicy) -> NoPackReason | None:
+def explain_queue(view: StationView, policy: ChargingPolicy) -> dict[str, Waiting]:
+    """What each waiting truck waits for, by swap: the walk of `call_next`, and of each truck what stops it there.
+
+    What one call takes is taken for those behind it, as if the calls had been made one after another.
+    """
+    order = in_order(view)
+    if view.mode is not StationMode.AUTOMATIC:
+        return {entry.swap_id: Waiting(BY_MODE[view.mode]) for entry in order}
+    rows = rows_of(view, {})
+    found: dict[str, Waiting] = {}
+    barred: set[str] = set()
+    kept: set[str] = set()
+    waiters: list[QueueEntry] = []  # those that bar a kind
+    takers: list[QueueEntry] = []  # those that keep packs and bays
+    promised = in_order_of_promise(rows.promised)
+    promises: set[str] = set()  # kinds of which packs are kept for those still to come
+    for entry in order:
+        truck = truck_row(entry)
+        while promised and keeps_from(promised[0], truck, rows.at_s):
+            coming = promised.pop(0)
+            if keep_promise(coming, rows.bays, policy, kept):
+                promises.update(coming.accepts)
+        if barred and barred.issuperset(truck.accepts):
+            ahead = tuple(other.vehicle_id for other in waiters if other.accepts & entry.accepts)
+            found[entry.swap_id] = Waiting(Wait.KIND_AWAITED, ahead, number=len(ahead))
+            waiters.append(entry)
+            continue
+        args = (rows.bays, rows.bays, rows.bays, policy, barred, kept, view.held_empty_bays)
+        served = _place(truck, rows.lanes, *args)
+        if served is None:
+            found[entry.swap_id] = _lack(view, entry, policy, takers, waiters, promises)
+            barred.update(entry.accepts)
+            waiters.append(entry)
+            continue
+        _keep(kept, served)
+        takers.append(entry)
+        if _is_free(served.lane):
+            found[entry.swap_id] = Waiting(Wait.NEXT, (served.lane.lane_id,))
+            served.lane.open_swap_id = entry.swap_id
+        else:
+            found[entry.swap_id] = _for_a_lane(truck, rows.lanes)
+    return found
+
+
+def _lack(
+    view: StationView,
+    entry: QueueEntry,
+    policy: ChargingPolicy,
+    takers: Sequence[QueueEntry],
+    waiters: Sequence[QueueEntry],
+    promises: set[str],
+) -> Waiting:
+    """What is not there for this truck; for one that lacks nothing but for those ahead or booked, these."""
+    reason = explain_wait(view, entry, policy)
+    if reason is None and promises & entry.accepts:
+        return Waiting(Wait.ALL_PROMISED, tuple(sorted(entry.accepts)), number=entry.packs_needed)
+    if reason is None:
+        return Waiting(Wait.AHEAD_TAKES, tuple(other.vehicle_id for other in (*takers, *waiters)))
+    if reason is Wait.NO_EMPTY_BAY:
+        return Waiting(Wait.NO_EMPTY_BAY, number=entry.packs_needed)
+    if reason is Wait.TRANSFER_OCCUPIED:
+        return Waiting(Wait.TRANSFER_OCCUPIED)
+    if reason is Wait.NO_LANE:
+        return Waiting(Wait.NO_LANE, (entry.swap_mode,))
+    return Waiting(reason, tuple(sorted(entry.accepts)), number=entry.packs_needed)
+
+
+def _for_a_lane(truck: TruckRow, lanes: Sequence[LaneRow]) -> Waiting:
+    fitting = [lane for lane in lanes if not lane.swap_modes or truck.swap_mode in lane.swap_modes]
+    busy = tuple(lane.lane_id for lane in fitting if lane.open_swap_id is not None)
+    if busy:
+        return Waiting(Wait.LANE_BUSY, busy)
+    return Waiting(Wait.LANE_NOT_READY, tuple(lane.lane_id for lane in fitting))
+
+
+def explain_wait(view: StationView, entry: QueueEntry, policy: ChargingPolicy) -> Wait | None:
     """What keeps this truck waiting apart from its turn and its lane; None when only those do.
 
     Trucks ahead are not counted: the answer says what the stock holds for this truck now.
@@ -259,56 +400,16 @@ def explain_wait(view: StationView, entry: QueueEntry, policy: ChargingPolicy) -
     rows = rows_of(view, {})
     truck = truck_row(entry)
     lanes = [lane for lane in rows.lanes if not lane.swap_modes or entry.swap_mode in lane.swap_modes]
-    if not lanes:
-        lanes = [lane_row(LaneView(lane_id="", ready=False))]
-    first: NoPackReason | None = None
+    first: Wait | None = None
     for lane in lanes:
-        lane_id = lane.lane_id or None
-        packs = pick_packs(rows.bays, truck, policy, lane_id)
+        packs = pick_packs(rows.bays, truck, policy, lane.lane_id)
         if packs is None:
-            reason = why_no_pack(rows.bays, truck, policy, lane_id)
-        elif (
-            lane_id is None
-            or _bays_for(truck, lane, packs, rows.bays, rows.bays, set(), view.held_empty_bays) is not None
-        ):
+            reason = why_no_pack(rows.bays, truck, policy, lane.lane_id)
+        elif _bays_for(truck, lane, packs, rows.bays, rows.bays, set(), view.held_empty_bays) is not None:
             return None
+        elif lane.in_out and not _transfer_is_free(rows.bays, lane.lane_id):
+            reason = Wait.TRANSFER_OCCUPIED
         else:
-            reason = NoPackReason.NO_EMPTY_BAY
+            reason = Wait.NO_EMPTY_BAY
         first = first or reason
-    return first
-
-
-def estimate_ready_s(
-    view: StationView,
-    entry: QueueEntry,
-    policy: ChargingPolicy,
-    kinds: Mapping[str, KindLimits],
-    setpoints: Setpoints,
-) -> float | None:
-    """Seconds until enough packs for this truck are charged, at the present set-points.
-
-    A rough figure for a page: the taper near the top and trucks ahead are left out. None when no end is in
-    sight.
-    """
-    waits_s: dict[str, list[float]] = {}
-    for bay in rows_of(view, {}).bays:
-        pack = bay.pack
-        if pack is None or pack.kind.name not in entry.accepts or pack.kind.name not in kinds:
-            continue
-        if is_offerable(bay, policy):
-            waits_s.setdefault(pack.kind.name, []).append(0.0)
-            continue
-        setpoint = setpoints.get(bay.bay_id)
-        if (
-            setpoint is None
-            or setpoint.power_kw <= 0.0
-            or not pack.soc_pct >= 0.0
-            or bay.reserved_by is not None
-            or pack.state not in (PackState.WAITING, PackState.CHARGING)
-        ):
-            continue
-        missing_kwh = max(0.0, policy.offer_soc_pct - pack.soc_pct) * pack.rated_kwh * pack.soh_pct / 10_000.0
-        stored_kw = setpoint.power_kw * kinds[pack.kind.name].charge_efficiency
-        waits_s.setdefault(pack.kind.name, []).append(missing_kwh / stored_kw * 3600.0)
-    ends_s = [sorted(times)[entry.packs_needed - 1] for times in waits_s.values() if len(times) >= entry.packs_needed]
-    return min(ends_s, default=None)
+    return first or Wait.NO_LANE

@@ -15,6 +15,8 @@ from scheduler.types import BayRole, Limit, PackState
 
 NAN: Final = float("nan")
 
+INFINITE: Final = float("inf")
+
 _FULL_PCT: Final = 101.0
 """A state of charge above is no reading: a BMS rounds, it does not exceed by more."""
 _OVERFULL: Final = 1.05
@@ -119,14 +121,15 @@ class TruckRow:
 
 
 def is_possible(pack: PackRow) -> bool:
-    """Whether state of charge, energy and temperatures are known and such as a pack can have.
+    """Whether ratings, state of charge, energy and temperatures are known and such as a pack can have.
 
     The energy may be unknown: the state of charge then stands for it.
     """
     return (
         0.0 <= pack.soc_pct <= _FULL_PCT
-        and pack.temp_max_c == pack.temp_max_c
-        and pack.temp_min_c == pack.temp_min_c
+        and -INFINITE < pack.temp_min_c <= pack.temp_max_c < INFINITE
+        and 0.0 < pack.rated_kwh < INFINITE
+        and 0.0 < pack.soh_pct < INFINITE
         and (
             pack.energy_kwh != pack.energy_kwh
             or 0.0 <= pack.energy_kwh * 100.0 <= pack.rated_kwh * pack.soh_pct * _OVERFULL

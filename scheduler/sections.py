@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +13,16 @@ Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 
 
 class Section(BaseModel):
-    """Base of every section: frozen, unknown fields refused."""
+    """Base of every section: frozen, unknown fields and numbers that are none (`nan`, `inf`) refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+_NEAR = 0.75
+"""Likeness from which a word counts as another one misspelt: one or two letters of a usual name."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """What to append to a line about a word that has no meaning: the known word it is nearest to, or nothing."""
+    near = get_close_matches(word, tuple(known), 1, _NEAR)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -92,6 +92,12 @@ class StoragePlan:
     until_kwh: float
     """Energy stored at which the plan ends; the present energy when it rests."""
 
+    def held_import_kw(self, import_limit_kw: float) -> float | None:
+        """Import that it holds by following the load; None: it keeps its power."""
+        if self.limited_by is StorageLimit.IMPORT_LIMIT:
+            return import_limit_kw
+        return 0.0 if self.limited_by is StorageLimit.NO_EXPORT else None
+
 
 def one_way_efficiency(efficiency: float) -> float:
     """Share that is left after one way, from the efficiency of the round trip."""

@@ -47,21 +47,21 @@ def load_profile(name: str, folder: Path | None = None) -> TariffProfile:
         raise TariffError(f"{path.name}: " + "; ".join(problems)) from error
 
 
+def tariff_of(section: TariffSection, profile: TariffProfile, zone: tzinfo) -> Tariff:
+    """The tariff of a section and the period table that it names."""
+    months = {
+        (int(month[:4]), int(month[5:])): (price.energy_price_yuan_per_kwh, price.adders_yuan_per_kwh)
+        for month, price in section.months.items()
+    }
+    return Tariff(
+        profile, zone, section.energy_price_yuan_per_kwh, section.adders_yuan_per_kwh, months, section.holidays
+    )
+
+
 def load_tariff(section: TariffSection, zone: tzinfo, folder: Path | None = None) -> Tariff:
     """The tariff of a station file; `folder` is where a relative profile path starts.
 
     Raises:
         TariffError: the profile is missing or not valid.
     """
-    months = {
-        (int(month[:4]), int(month[5:])): (price.energy_price_yuan_per_kwh, price.adders_yuan_per_kwh)
-        for month, price in section.months.items()
-    }
-    return Tariff(
-        load_profile(section.profile, folder),
-        zone,
-        section.energy_price_yuan_per_kwh,
-        section.adders_yuan_per_kwh,
-        months,
-        section.holidays,
-    )
+    return tariff_of(section, load_profile(section.profile, folder), zone)

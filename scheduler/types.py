@@ -9,7 +9,6 @@ A value that is not known is ``None``, never zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -89,7 +88,7 @@ class Limit(StrEnum):
     """The bay's own sensor sees no pack."""
     STALE = "stale"
     UNKNOWN = "unknown"
-    """State of charge, temperature, BMS limit or kind is not known, or no pack can have it."""
+    """State of charge, temperature, rating, BMS limit or kind is not known, or no pack or charger can have it."""
     ALARM = "alarm"
     TOO_HOT = "too_hot"
     TOO_COLD = "too_cold"
@@ -103,6 +102,8 @@ class Limit(StrEnum):
     """Rating of the pack kind."""
     PACK_TEMP = "pack_temp"
     """Reduced power, warm or cold."""
+    SITE_UNKNOWN = "site_unknown"
+    """Import limit, base load, sun, storage, demand response or charger efficiency is not known or impossible."""
     GRID = "grid"
     DEMAND_RESPONSE = "demand_response"
     MEASURED_IMPORT = "measured_import"
@@ -216,15 +217,24 @@ class SiteLimits:
     """The station's own supplies, always kept; never shed for charging."""
     pv_kw: float = 0.0
     storage_kw: float = 0.0
-    """Storage discharge (positive) or charge (negative)."""
+    """What the storage can add, discharge (positive), or takes (negative)."""
+    storage_now_kw: float | None = None
+    """What it gives now, discharge (positive), read at the same time as the meter, which shows the import without it;
+    None: there is none, or it is not known."""
     dr_limit_kw: float | None = None
     """Import limit asked by demand response; None when no event runs."""
     measured_import_kw: float | None = None
     """Site meter; None when stale."""
     charging_kw: float | None = None
     """What all chargers give now (DC), read at the same time as the meter; None when unknown."""
-    charger_efficiency: float = 1.0
-    """Output of the chargers (DC) ÷ their input (AC). All other powers here are AC."""
+    charger_efficiency: float = field(kw_only=True)
+    """Output of the chargers (DC) ÷ their input (AC), above 0, at most 1. `charging_kw` is DC, all other powers here
+    are AC. It has no default: a rule that does not know the losses lets the site draw more than its limit."""
+
+    @property
+    def import_limit_kw(self) -> float:
+        """The lower of the grid's limit and that of demand response."""
+        return self.grid_limit_kw if self.dr_limit_kw is None else min(self.grid_limit_kw, self.dr_limit_kw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +246,12 @@ class StationView:
     bays: tuple[BayView, ...]
     lanes: tuple[LaneView, ...] = ()
     queue: tuple[QueueEntry, ...] = ()
-    limits: SiteLimits = field(default_factory=lambda: SiteLimits(grid_limit_kw=0.0))
+    limits: SiteLimits = field(default_factory=lambda: SiteLimits(grid_limit_kw=0.0, charger_efficiency=1.0))
     held_empty_bays: int = 0
     """Empty bays promised to swaps under way that no bay's `reserved_by` names."""
+    promised: tuple[QueueEntry, ...] = ()
+    """Trucks that have booked, are still to come, and whose window is near or open: packs are kept for them. The id is
+    that of the booking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,20 +260,6 @@ class PackChoice:
 
     bay_ids: tuple[str, ...]
     pack_ids: tuple[str, ...]
-
-
-class NoPackReason(StrEnum):
-    """Why no pack can be handed out."""
-
-    NONE_OF_KIND = "none_of_kind"
-    """No pack of an accepted kind is in the station: waiting may not help."""
-    NOT_CHARGED = "not_charged"
-    """Packs of the kind are here and will be ready later."""
-    ALL_PROMISED = "all_promised"
-    UNSAFE = "unsafe"
-    """Those charged are stale, alarmed, too hot or too cold."""
-    NO_EMPTY_BAY = "no_empty_bay"
-    """No bay can take the pack that comes off the vehicle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,10 +278,6 @@ class Setpoint:
 
     power_kw: float
     limited_by: str
-
-
-Setpoints = Mapping[str, Setpoint]
-"""Set-point by bay id; every bay of the view is present."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +306,7 @@ class ChargingPolicy:
     reserve_ready: int = 3
     """Counted for each kind of pack, beyond what the queue needs."""
     max_power_kw: float | None = None
-    """Most the whole rack may draw; None leaves it to the site limits."""
+    """Most that all chargers together may put out; None leaves it to the site limits."""
     offer_temp_min_c: float = -20.0
     """A colder pack is not handed out: usual discharge limit of LFP packs (assumed)."""
 

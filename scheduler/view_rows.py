@@ -12,12 +12,19 @@ class StationRows:
     """A station as rows; everything in the order of the view."""
 
     def __init__(
-        self, at_s: float, bays: list[BayRow], lanes: list[LaneRow], queue: list[TruckRow], kinds: dict[str, KindRow]
+        self,
+        at_s: float,
+        bays: list[BayRow],
+        lanes: list[LaneRow],
+        queue: list[TruckRow],
+        promised: list[TruckRow],
+        kinds: dict[str, KindRow],
     ) -> None:
         self.at_s = at_s
         self.bays = bays
         self.lanes = lanes
         self.queue = queue
+        self.promised = promised
         self.kinds = kinds
         """By name; one without limits for a pack of a kind that nobody knows."""
 
@@ -30,7 +37,8 @@ def rows_of(view: StationView, limits: Mapping[str, KindLimits]) -> StationRows:
     }
     bays = [bay_row(bay, kinds) for bay in view.bays]
     lanes = [lane_row(lane) for lane in view.lanes]
-    return StationRows(view.at.timestamp(), bays, lanes, [truck_row(entry) for entry in view.queue], kinds)
+    queue, promised = [truck_row(entry) for entry in view.queue], [truck_row(entry) for entry in view.promised]
+    return StationRows(view.at.timestamp(), bays, lanes, queue, promised, kinds)
 
 
 def bay_row(view: BayView, kinds: dict[str, KindRow]) -> BayRow:

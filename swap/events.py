@@ -9,13 +9,25 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlmodel import Session, col, func, select
+from sqlalchemy import Table, bindparam, insert
+from sqlalchemy import select as sql_select
+from sqlmodel import Session, func, select
 
 from swap.journal.canonical import canonical_json, without_nan
 from swap.journal.chain import FIRST, Entry, entry_hash
 from swap.journal.heads import NotedHead
 from swap.messages.events import AnyEvent
 from swap.tables import Station, StationEvent
+
+_EVENTS: Table = StationEvent.__table__  # type: ignore[attr-defined]
+# Of the tables, and not of their classes: made once, and as each event asks for them, without the session's own work.
+_NEWEST = (
+    sql_select(_EVENTS.c.seq, _EVENTS.c.hash, _EVENTS.c.epoch)
+    .where(_EVENTS.c.station_id == bindparam("station"))
+    .order_by(_EVENTS.c.seq.desc())
+    .limit(1)
+)
+_INSERT = insert(_EVENTS)
 
 
 def newest_heads(db: Session, at: datetime) -> tuple[NotedHead, ...]:
@@ -47,16 +59,16 @@ def append_event(
 
     Args:
         epoch: begins a new epoch; only the event `journal.epoch` does.
+
+    Returns:
+        What was written; it is in no session.
     """
-    db.flush()
-    last = db.exec(
-        select(StationEvent.seq, StationEvent.hash, StationEvent.epoch)
-        .where(StationEvent.station_id == station_id)
-        .order_by(col(StationEvent.seq).desc())
-        .limit(1)
-    ).first()
-    seq, prev_hash, last_epoch = last if last is not None else (0, FIRST, 1)
     plain = without_nan(event.payload())
+    data = canonical_json(plain)
+    db.flush()
+    connection = db.connection()
+    last = connection.execute(_NEWEST, {"station": station_id}).first()
+    seq, prev_hash, last_epoch = last if last is not None else (0, FIRST, 1)
     entry = Entry(
         station_id=station_id,
         seq=seq + 1,
@@ -69,13 +81,12 @@ def append_event(
         bay_id=bay_id,
         lane_id=lane_id,
         cause_seq=cause_seq,
-        data=canonical_json(plain),
+        data=data,
         prev_hash=prev_hash,
     )
     fields = {name: getattr(entry, name) for name in Entry.__slots__} | {"data": plain}
     row = StationEvent(**fields, hash=entry_hash(entry))
-    db.add(row)
+    connection.execute(_INSERT, {**fields, "hash": row.hash})
     station = db.get_one(Station, station_id)
     station.version += 1
-    db.flush()
     return row

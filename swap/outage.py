@@ -49,3 +49,11 @@ def is_away(error: BaseException) -> bool:
         return state.startswith(_POSTGRES_AWAY)
     # psycopg has no state where there is no server to give one. Its class is looked up by name: it is an extra.
     return type(error).__module__.partition(".")[0] == "psycopg" and type(error).__name__ == "OperationalError"
+
+
+def is_no_database(error: BaseException) -> bool:
+    """Whether a file is something else than an SQLite database, or a damaged one."""
+    if isinstance(error, DBAPIError):
+        return error.orig is not None and is_no_database(error.orig)
+    code = getattr(error, "sqlite_errorcode", 0) if isinstance(error, sqlite3.Error) else 0
+    return (code & 0xFF) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)

@@ -6,7 +6,7 @@ state to store. Swap session, station mode, pack in its bay, stage of a hot pack
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -153,10 +153,13 @@ class StateTable(Generic[S, T]):
                 lines.append(f"| `{state}` | – | – |")
         return "\n".join(lines)
 
-    def mermaid(self) -> str:
-        """The table as a Mermaid state diagram, drawn by `transitions`."""
+    def mermaid(self, without: Collection[T] = ()) -> str:
+        """The table as a Mermaid state diagram, drawn by `transitions`; without the rows of some triggers."""
+        left_out = {str(trigger) for trigger in without}
+        drawn = self._build()
+        drawn["transitions"] = [row for row in drawn["transitions"] if row[0] not in left_out]
         machine = GraphMachine(
-            model=None, auto_transitions=False, graph_engine="mermaid", title=f"title: {self.name}", **self._build()
+            model=None, auto_transitions=False, graph_engine="mermaid", title=f"title: {self.name}", **drawn
         )
         machine.machine_attributes, machine.style_attributes = {"rankdir": "TB"}, _PLAIN_BOXES
         position = _Position(str(self.initial))

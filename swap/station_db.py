@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, Select, Update, event, or_
+from sqlalchemy import ColumnElement, Delete, Select, Table, TableClause, Update, event, exists, or_
 from sqlalchemy import select as sql_select
 from sqlalchemy.orm import ORMExecuteState, UOWTransaction, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
+from sqlalchemy.sql.visitors import iterate
 from sqlmodel import Session, col, select
 
 from swap.events import append_event
@@ -35,6 +36,7 @@ from swap.tables import (
     Pack,
     RobotCommandRow,
     SiteSample,
+    StandingBooking,
     Station,
     StationEvent,
     Swap,
@@ -46,6 +48,7 @@ OWN_STATION = (
     Bay,
     HotPack,
     Booking,
+    StandingBooking,
     Swap,
     RobotCommandRow,
     ChargeSession,
@@ -88,21 +91,39 @@ def _pack_here(station_id: str) -> ColumnElement[bool]:
     )
 
 
+_SWAP: Table = Swap.__table__  # type: ignore[attr-defined]
+_BILL: Table = Bill.__table__  # type: ignore[attr-defined]
+
+
 @functools.lru_cache(maxsize=1024)
-def _scope(station_id: str) -> tuple[ExecutableOption, ...]:
-    own_swaps = select(Swap.id).where(col(Swap.station_id) == station_id).scalar_subquery()
-    own_bills = (
-        select(Bill.id).join(Swap, col(Swap.id) == Bill.swap_id).where(col(Swap.station_id) == station_id)
-    ).scalar_subquery()
+def _scope(station_id: str) -> dict[str, ExecutableOption]:
+    """The condition of each station table, by the table's name."""
+    # Asked of each row that is read, by its key: a list of all swaps of the station would be made for every query.
+    swap, bill = _SWAP.alias("own_swap"), _BILL.alias("own_bill")
+
+    def of_own_swap(swap_id: Any) -> ColumnElement[bool]:
+        return exists().where(swap.c.id == swap_id, swap.c.station_id == station_id)
+
+    of_own_bill = exists().where(
+        bill.c.id == col(BillLine.bill_id), swap.c.id == bill.c.swap_id, swap.c.station_id == station_id
+    )
     conditions: list[tuple[type[Any], ColumnElement[bool]]] = [
         (Station, col(Station.id) == station_id),
         (Pack, _pack_here(station_id)),
-        (SwapSeat, col(SwapSeat.swap_id).in_(own_swaps)),
-        (Bill, col(Bill.swap_id).in_(own_swaps)),
-        (BillLine, col(BillLine.bill_id).in_(own_bills)),
+        (SwapSeat, of_own_swap(col(SwapSeat.swap_id))),
+        (Bill, of_own_swap(col(Bill.swap_id))),
+        (BillLine, of_own_bill),
     ]
     conditions += [(table, col(table.station_id) == station_id) for table in OWN_STATION]
-    return tuple(with_loader_criteria(table, condition, include_aliases=True) for table, condition in conditions)
+    return {
+        str(table.__tablename__): with_loader_criteria(table, condition, include_aliases=True)
+        for table, condition in conditions
+    }
+
+
+def _tables_of(statement: Select[Any] | Update | Delete) -> set[str]:
+    """Names of the tables that a statement reads or writes anywhere, in subqueries and under aliases too."""
+    return {str(part.name) for part in iterate(statement) if isinstance(part, TableClause)}
 
 
 class StationDb(Session):
@@ -196,18 +217,35 @@ class StationDb(Session):
 
     def open_swaps(self) -> Sequence[Swap]:
         """Swaps that have not ended, in the order of arrival."""
-        query = select(Swap).where(col(Swap.ended_at).is_(None))
-        return self.exec(query.order_by(col(Swap.arrived_at), col(Swap.id))).all()
+        rows = self.exec(select(Swap).where(col(Swap.ended_at).is_(None))).all()
+        # Not ordered by the database, which might then walk all swaps by arrival.
+        return sorted(rows, key=lambda row: (row.arrived_at, row.id))
+
+    def nobody_waits(self) -> bool:
+        """No truck that was not called yet."""
+        return self.exec(select(Swap.id).where(Swap.state == "queued").limit(1)).first() is None
 
     def seats(self, *swap_ids: str) -> Sequence[SwapSeat]:
         """The seats of swaps, by swap and seat."""
         query = select(SwapSeat).where(col(SwapSeat.swap_id).in_(swap_ids))
         return self.exec(query.order_by(col(SwapSeat.swap_id), col(SwapSeat.seat))).all()
 
+    def seat_taken_from(self, pack_id: str) -> SwapSeat | None:
+        """The seat from which a swap here has taken a pack last, or is taking it."""
+        return self.exec(
+            select(SwapSeat)
+            .join(Swap, col(Swap.id) == SwapSeat.swap_id)
+            .where(SwapSeat.old_pack_id == pack_id, Swap.station_id == self.station_id)
+            .where(col(Swap.dispatched_at).is_not(None))
+            .where(or_(col(Swap.ended_at).is_(None), col(SwapSeat.exchanged)))
+            .order_by(col(Swap.dispatched_at).desc(), col(Swap.id).desc())
+            .limit(1)
+        ).first()
+
     def bays_in_motion(self) -> set[str]:
-        """Keys of bays that the robot may be filling or emptying."""
+        """Keys of bays that the robot may be filling or emptying: rows and sensors may differ for the moment."""
         query = select(SwapSeat).join(Swap, col(Swap.id) == SwapSeat.swap_id)
-        rows = self.exec(query.where(col(Swap.open_lane_id).is_not(None))).all()
+        rows = self.exec(query.where(col(Swap.ended_at).is_(None), col(Swap.open_lane_id).is_not(None))).all()
         return {key for row in rows for key in (row.old_bay_id, row.new_bay_id) if key is not None}
 
     def open_commands(self, lane_id: str, seq: int | None = None) -> Sequence[RobotCommandRow]:
@@ -230,13 +268,30 @@ class StationDb(Session):
             .where(seats.new_pack_id == pack_id, seats.exchanged.is_(True))
             .where(swaps.vehicle_id == swap.vehicle_id, swaps.id != swap.id, swaps.arrived_at <= swap.arrived_at)
         )
-        return self.execute(query.limit(1)).first() is not None
+        # Newest first: it is nearly always the one before, and a truck has thousands.
+        newest_first = query.order_by(swaps.arrived_at.desc(), swaps.id.desc())
+        return self.execute(newest_first.limit(1)).first() is not None
+
+    def booked_elsewhere(self, vehicle_id: str, from_at: datetime, until_at: datetime) -> str | None:
+        """The station, other than this one, at which a vehicle has booked a window that overlaps [from, until).
+
+        Like `put_on_by_swap` it crosses stations, so it asks the tables.
+        """
+        bookings = Booking.__table__.c  # type: ignore[attr-defined]
+        query = sql_select(bookings.station_id).where(
+            bookings.vehicle_id == vehicle_id,
+            bookings.station_id != self.station_id,
+            bookings.status.in_(("booked", "disrupted", "arrived")),
+            bookings.window_start_at < until_at,
+            bookings.window_end_at > from_at,
+        )
+        return self.execute(query.limit(1)).scalar()
 
     # people
 
     def open_faults(self, source: str | None = None) -> Sequence[FaultRow]:
         """Faults that are open, of one source where it is given."""
-        query = select(FaultRow).where(col(FaultRow.open_key).is_not(None))
+        query = select(FaultRow).where(col(FaultRow.cleared_at).is_(None))
         if source is not None:
             query = query.where(FaultRow.source == source)
         return self.exec(query.order_by(col(FaultRow.id))).all()
@@ -248,16 +303,18 @@ class StationDb(Session):
 
     # the journal
 
-    def events(self, *kinds: type[AnyEvent], after: int = 0) -> Sequence[StationEvent]:
+    def events(self, *kinds: type[AnyEvent], after: int = 0, limit: int | None = None) -> Sequence[StationEvent]:
         """Events after a number, of some kinds where they are given, in order."""
-        query = select(StationEvent).where(col(StationEvent.seq) > after)
+        query = select(StationEvent).where(col(StationEvent.seq) > after).limit(limit)
         if kinds:
             query = query.where(col(StationEvent.kind).in_([kind.kind for kind in kinds]))
         return self.exec(query.order_by(col(StationEvent.seq))).all()
 
-    def newest_event(self, *kinds: type[AnyEvent]) -> StationEvent | None:
-        """The newest event, of some kinds where they are given."""
+    def newest_event(self, *kinds: type[AnyEvent], before: int | None = None) -> StationEvent | None:
+        """The newest event, of some kinds and before a number where they are given."""
         query = select(StationEvent).order_by(col(StationEvent.seq).desc()).limit(1)
+        if before is not None:
+            query = query.where(col(StationEvent.seq) < before)
         if kinds:
             query = query.where(col(StationEvent.kind).in_([kind.kind for kind in kinds]))
         return self.exec(query).first()
@@ -267,7 +324,8 @@ class StationDb(Session):
 def _narrow(state: ORMExecuteState) -> None:
     assert isinstance(state.session, StationDb)
     if isinstance(state.statement, (Select, Update, Delete)):
-        state.statement = state.statement.options(*_scope(state.session.station_id))
+        scope, used = _scope(state.session.station_id), _tables_of(state.statement)
+        state.statement = state.statement.options(*[option for name, option in scope.items() if name in used])
 
 
 @event.listens_for(StationDb, "before_flush")

@@ -5,7 +5,7 @@ turns, since each appends to its journal, whose numbers have no gaps and whose e
 by `swap.turns`, between processes by the database. SQLite has one writer at a time and needs `BEGIN IMMEDIATE` (the
 default engine oversells). PostgreSQL takes advisory locks first of all: taken later, with rows already locked, two
 writers could wait for each other, and a row read before would be old. A writer of one station shares the lock of the
-whole and takes the station's own; `transaction()` takes the whole.
+whole and takes the station's own; `commerce()` does so with a lock of its own; `transaction()` takes the whole.
 
 What is committed is on the disk (`synchronous=FULL`): a command leaves only after its commit, so a power cut must
 not take the commit back.
@@ -14,22 +14,28 @@ not take the commit back.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, Table, bindparam, create_engine, event, select, text
 from sqlalchemy.engine import make_url
-from sqlmodel import Session, select
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlmodel import Session
 
-from swap.errors import DatabaseAway, NotFound
-from swap.outage import is_away
+from swap.commerce_db import CommerceDb
+from swap.errors import DatabaseAway, DatabaseUnfit, NotFound
+from swap.identity_db import IdentityDb
+from swap.outage import is_away, is_no_database
 from swap.station_db import StationDb
 from swap.tables import ControllerLease, Station
-from swap.turns import Turns
+from swap.turns import FileTurn, Turns
+
+S = TypeVar("S", bound=Session)
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 WAIT_S = 10.0
@@ -40,6 +46,21 @@ _WHOLE = 7_310_421
 """Advisory lock number of the whole database."""
 _STATION = 7_310_422
 """Advisory lock class of the stations; the second number is the station's own."""
+_IDENTITY = 7_310_424
+"""Advisory lock of accounts, keys and tokens."""
+IDENTITY = ":identity"
+"""Name of the line in which their writers wait; no station's id has a colon."""
+_COMMERCE = 7_310_423
+"""Advisory lock of what belongs to firms: contracts, charges, invoices, the ledger."""
+COMMERCE = ":commerce"
+"""Name of the line in which writers of commerce wait; no station's id has a colon."""
+
+
+_STATIONS: Table = Station.__table__  # type: ignore[attr-defined]
+_LEASES: Table = ControllerLease.__table__  # type: ignore[attr-defined]
+# Made once: they are asked in every transaction, with the lock held.
+_NUMBER = select(_STATIONS.c.number).where(_STATIONS.c.id == bindparam("station"))
+_HOLDER = select(_LEASES.c.holder).where(_LEASES.c.station_id == bindparam("station"))
 
 
 Lines = defaultdict[str | None, Turns]
@@ -48,6 +69,30 @@ Lines = defaultdict[str | None, Turns]
 
 class LeaseLost(Exception):
     """Another controller has taken the station; this one must stop, and nothing was written."""
+
+
+class PendingCommit:
+    """A write transaction that was left and is not committed yet.
+
+    Args:
+        begin: called in the transaction before anything else of it.
+        ending: what ends it.
+    """
+
+    def __init__(self, begin: Callable[[Session], None], ending: ExitStack) -> None:
+        self.begin = begin
+        self.db: Session | None = None
+        """Its session; None while none was left, and after one that was rolled back."""
+        self._ending = ending
+
+    def take(self, db: Session, stack: ExitStack) -> None:
+        """A transaction was left: it is ended with `ending`."""
+        self.db = db
+        self._ending.push(stack)
+
+
+_HELD: ContextVar[PendingCommit | None] = ContextVar("held", default=None)
+"""What holds the write transactions of this thread."""
 
 
 class Store:
@@ -59,19 +104,23 @@ class Store:
         turns: shared by the stores of one database in one process, by station; a store that is given them goes first.
 
     Raises:
-        DatabaseAway: the folder of an SQLite file cannot be made.
+        DatabaseUnfit: the URL names no database of ours, or a file in a folder that is not there.
     """
 
     def __init__(self, url: str, *, wait_s: float = WAIT_S, turns: Lines | None = None) -> None:
         self.url = url
-        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        self.is_sqlite = _backend(url) == "sqlite"
         self._wait_s = wait_s
         self._first = turns is not None
+        self._file: _File | None = None
         self._turns = turns if turns is not None else defaultdict(Turns)
+        self._file_turn: FileTurn | None = None
         if self.is_sqlite:
             database = make_url(url).database
             if database and database != ":memory:":
-                _make_folder(Path(database).parent)
+                _check_folder(Path(database).parent)
+                self._file_turn = FileTurn(Path(database))
+                self._file = _File(Path(database).resolve())
         self.engine = self._engine(write=True)
         self._read_engine = (
             self._engine(write=False)
@@ -94,7 +143,7 @@ class Store:
     def _engine(self, *, write: bool) -> Engine:
         wait_ms = round(self._wait_s * 1000)
         if not self.is_sqlite:
-            return create_engine(
+            return _engine_of(
                 self.url,
                 pool_size=20,
                 max_overflow=20,
@@ -115,6 +164,8 @@ class Store:
             for pragma in (f"busy_timeout={wait_ms}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
+            if self._file is not None:
+                self._file.opened()
 
         @event.listens_for(engine, "begin")
         def _on_begin(connection: Any) -> None:
@@ -122,31 +173,68 @@ class Store:
 
         return engine
 
-    def _turn(self, station_id: str | None) -> AbstractContextManager[None]:
-        return self._line(station_id).turn(first=self._first, wait_s=self._wait_s)
+    @contextmanager
+    def _turn(self, station_id: str | None) -> Iterator[None]:
+        with self._line(station_id).turn(first=self._first, wait_s=self._wait_s):
+            if self._file_turn is None:
+                yield
+                return
+            with self._file_turn.turn(first=self._first, wait_s=self._wait_s):
+                yield
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def held(self, begin: Callable[[Session], None]) -> Iterator[PendingCommit]:
+        """A write transaction that is left inside is committed on leaving here: what is written into `db` afterwards,
+        such as the answer that was made of it, is stored with it or not at all. An exception rolls it back.
+
+        Args:
+            begin: called in the transaction before anything else of it.
+        """
+        with ExitStack() as ending:
+            held = PendingCommit(begin, ending)
+            token = _HELD.set(held)
+            try:
+                yield held
+            finally:
+                _HELD.reset(token)
+
+    @contextmanager
+    def _writing(self, kind: type[S], line: str | None, lock: Callable[[S], None]) -> Iterator[S]:
+        """The one way to write: a turn, a session, its locks, and a commit on leaving."""
+        with ExitStack() as stack:
+            progress = stack.enter_context(_told(self._file))
+            held = _HELD.get()
+            if held is not None and held.db is not None:
+                raise RuntimeError("what is answered once writes in one transaction; this is its second")
+            stack.enter_context(self._turn(line))
+            db = kind(self.engine, expire_on_commit=False)
+            stack.enter_context(db)
+            stack.enter_context(db.begin())
+            db.connection()  # begins now: what is in the way is met before the work is done
+            lock(db)
+            if held is not None:
+                held.begin(db)
+            yield db
+            db.flush()
+            progress.committing = True
+            if held is not None:
+                held.take(db, stack.pop_all())
+
+    def _lock(self, db: Session, *keys: tuple[str, dict[str, int]]) -> None:
+        """Advisory locks of PostgreSQL, in this order; SQLite has one writer anyway."""
+        if not self.is_sqlite:
+            for call, values in keys:
+                db.execute(text(f"SELECT pg_advisory_xact_lock{call}"), values)
+
+    def transaction(self) -> AbstractContextManager[Session]:
         """A write session on every station: committed on leaving, rolled back on any exception. Never await inside.
 
         Raises:
             DatabaseAway: the database cannot be used now; nothing is stored unless the outcome is unknown.
         """
-        with (
-            _told() as progress,
-            self._turn(None),
-            Session(self.engine, expire_on_commit=False) as db,
-            db.begin(),
-        ):
-            db.connection()  # begins now: what is in the way is met before the work is done
-            if not self.is_sqlite:
-                db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WHOLE})
-            yield db
-            db.flush()
-            progress.committing = True
+        return self._writing(Session, None, lambda db: self._lock(db, ("(:key)", {"key": _WHOLE})))
 
-    @contextmanager
-    def station(self, station_id: str, holder: str | None = None) -> Iterator[StationDb]:
+    def station(self, station_id: str, holder: str | None = None) -> AbstractContextManager[StationDb]:
         """A write session on one station: committed on leaving, rolled back on any exception. Never await inside.
 
         Args:
@@ -157,34 +245,67 @@ class Store:
             LeaseLost: another controller, or nobody, holds the station.
             DatabaseAway: the database cannot be used now; nothing is stored unless the outcome is unknown.
         """
-        with (
-            _told() as progress,
-            self._turn(station_id),
-            StationDb(self.engine, expire_on_commit=False) as db,
-            db.begin(),
-        ):
+
+        def lock(db: StationDb) -> None:
             db.station_id = station_id
-            db.connection()  # begins now: what is in the way is met before the work is done
-            if not self.is_sqlite:
-                db.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _WHOLE})
-            number = db.exec(select(Station.number).where(Station.id == station_id)).first()
+            self._lock(db, ("_shared(:key)", {"key": _WHOLE}))
+            connection = db.connection()
+            number = connection.execute(_NUMBER, {"station": station_id}).scalar()
             if number is None:
                 raise NotFound("station", station_id)
-            if not self.is_sqlite:
-                keys = {"kind": _STATION, "number": number}
-                db.execute(text("SELECT pg_advisory_xact_lock(:kind, :number)"), keys)
+            self._lock(db, ("(:kind, :number)", {"kind": _STATION, "number": number}))
             if holder is not None:
-                running = db.exec(select(ControllerLease.holder)).first()
+                running = connection.execute(_HOLDER, {"station": station_id}).scalar()
                 if running != holder:
                     raise LeaseLost(f"station {station_id} is run by {running or 'nobody'}, no longer by {holder}")
+
+        return self._writing(StationDb, station_id, lock)
+
+    def identity(self) -> AbstractContextManager[IdentityDb]:
+        """A write session on accounts, keys and tokens: committed on leaving, rolled back on any exception.
+
+        Its writers take turns among themselves and, but for SQLite, wait for no station's.
+
+        Raises:
+            DatabaseAway: the database cannot be used now; nothing is stored unless the outcome is unknown.
+        """
+        return self._apart(IdentityDb, IDENTITY, _IDENTITY)
+
+    def reading_identity(self) -> AbstractContextManager[IdentityDb]:
+        """A read session on accounts, keys and tokens, with a stable snapshot. Raises DatabaseAway."""
+        return self._reading_apart(IdentityDb)
+
+    def commerce(self) -> AbstractContextManager[CommerceDb]:
+        """A write session on what belongs to firms: committed on leaving, rolled back on any exception.
+
+        Writers take turns, so what is read here stays true until the commit. A `station()` may write rows of commerce
+        too; its constraints keep them right.
+
+        Raises:
+            DatabaseAway: the database cannot be used now; nothing is stored unless the outcome is unknown.
+        """
+        return self._apart(CommerceDb, COMMERCE, _COMMERCE)
+
+    def reading_commerce(self) -> AbstractContextManager[CommerceDb]:
+        """A read session on what belongs to firms, with a stable snapshot. Raises DatabaseAway."""
+        return self._reading_apart(CommerceDb)
+
+    def _apart(self, kind: type[S], line: str, key: int) -> AbstractContextManager[S]:
+        """A write session on what belongs to no station, with a line and a lock of its own."""
+        return self._writing(
+            kind, line, lambda db: self._lock(db, ("_shared(:key)", {"key": _WHOLE}), ("(:key)", {"key": key}))
+        )
+
+    @contextmanager
+    def _reading_apart(self, kind: type[S]) -> Iterator[S]:
+        with _told(self._file), kind(self._read_engine, expire_on_commit=False) as db:
             yield db
-            db.flush()
-            progress.committing = True
+            db.rollback()
 
     @contextmanager
     def reading_station(self, station_id: str) -> Iterator[StationDb]:
         """A read session on one station with a stable snapshot; writes in it are rolled back. Raises DatabaseAway."""
-        with _told(), StationDb(self._read_engine, expire_on_commit=False) as db:
+        with _told(self._file), StationDb(self._read_engine, expire_on_commit=False) as db:
             db.station_id = station_id
             yield db
             db.rollback()
@@ -196,7 +317,7 @@ class Store:
         Raises:
             DatabaseAway: the database cannot be used now.
         """
-        with _told(), Session(self._read_engine, expire_on_commit=False) as db:
+        with _told(self._file), Session(self._read_engine, expire_on_commit=False) as db:
             yield db
             db.rollback()
 
@@ -218,20 +339,53 @@ class Store:
 
     def close(self) -> None:
         """Release every connection."""
+        if self._file_turn is not None:
+            self._file_turn.close()
         self.engine.dispose()
         self._read_engine.dispose()
 
 
 def shown(url: str) -> str:
     """A database URL without its password, for people to read."""
-    return make_url(url).render_as_string(hide_password=True)
-
-
-def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatabaseAway(f"folder {folder} cannot be made: {error.strerror}") from error
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        head, at, tail = url.rpartition("@")
+        return f"{head.rpartition(':')[0]}:***@{tail}" if at else url
+
+
+OWN_FOLDER = Path("var")
+"""The one folder that is made where it is missing: that of the default database."""
+_FORMS = "sqlite:///FILE | postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+
+
+def _backend(url: str) -> str:
+    try:
+        backend = make_url(url).get_backend_name()
+    except (ArgumentError, ValueError) as error:
+        raise DatabaseUnfit(DatabaseUnfit.NO_URL, url=shown(url), forms=_FORMS) from error
+    if backend not in ("sqlite", "postgresql"):
+        raise DatabaseUnfit(DatabaseUnfit.OTHER_DATABASE, url=shown(url), forms=_FORMS)
+    return backend
+
+
+def _engine_of(url: str, **options: Any) -> Engine:
+    try:
+        return create_engine(url, **options)
+    except (ImportError, NoSuchModuleError) as error:
+        raise DatabaseUnfit(DatabaseUnfit.NO_DRIVER, url=shown(url), reason=str(error), forms=_FORMS) from error
+
+
+def folder_is_there(folder: Path) -> bool:
+    """Whether a folder exists; `OWN_FOLDER` is made."""
+    if folder == OWN_FOLDER:
+        folder.mkdir(exist_ok=True)
+    return folder.is_dir()
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder_is_there(folder):
+        raise DatabaseUnfit(DatabaseUnfit.NO_FOLDER, folder=folder)
 
 
 class _Progress:
@@ -240,15 +394,49 @@ class _Progress:
     committing = False
 
 
+class _File:
+    """The file of an SQLite database. A connection goes on in one that was deleted: nobody would ever read it again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._identity: tuple[int, int] | None = None
+        """Device and inode when it was opened first."""
+
+    def opened(self) -> None:
+        """A connection was made, which also makes a file that was not there."""
+        if self._identity is None:
+            found = self.path.stat()
+            self._identity = found.st_dev, found.st_ino
+
+    def check(self) -> None:
+        """Raise DatabaseAway where the file that was opened is not there any more."""
+        if self._identity is None:
+            return
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise DatabaseAway(f"the file {self.path} is gone: {error.strerror}") from error
+        if (found.st_dev, found.st_ino) != self._identity:
+            raise DatabaseAway(f"the file {self.path} is another one than was opened; start again to use it")
+
+
 @contextmanager
-def _told() -> Iterator[_Progress]:
+def _told(file: _File | None = None) -> Iterator[_Progress]:
     """Turns the errors of a database that is away into one of ours."""
     progress = _Progress()
+    if file is not None:
+        file.check()
     try:
         yield progress
     except Exception as error:
+        if is_no_database(error):
+            raise DatabaseUnfit(DatabaseUnfit.NO_DATABASE, reason=_reason(error)) from error
         if not is_away(error):
             raise
-        cause = getattr(error, "orig", None) or error
-        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        raise DatabaseAway(reason, outcome_unknown=progress.committing) from error
+        raise DatabaseAway(_reason(error), outcome_unknown=progress.committing) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what the database says."""
+    cause = getattr(error, "orig", None) or error
+    return (str(cause).strip() or type(cause).__name__).splitlines()[0]

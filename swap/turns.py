@@ -1,16 +1,20 @@
 """Write transactions of one process take turns: a controller first, then everybody in the order they came.
 
 Without it a controller would wait for as many foreign transactions as there are clients, and on SQLite, whose busy
-wait is unfair, for any number of them.
+wait is unfair, for any number of them. `FileTurn` does the same between the processes of one station: each sends one
+writer at a time.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 PATIENCE_S = 0.5
 """Real seconds after which somebody else goes before a controller's next transaction: a busy one shuts nobody out."""
@@ -28,6 +32,8 @@ class Turns:
         self._taken = False
         self._passed_over_since_s = 0.0
         """Since when the others wait without one of them being called."""
+        self._moved_s = 0.0
+        """When one of the others was called last: while their line moves, nobody in it gives up."""
         self._first: deque[threading.Event] = deque()
         self._others: deque[threading.Event] = deque()
         self._kept = 0
@@ -50,6 +56,9 @@ class Turns:
     def turn(self, *, first: bool, wait_s: float) -> Iterator[None]:
         """Have the place meanwhile.
 
+        Args:
+            wait_s: longest wait of who goes first; of the others, longest time in which none of them is called.
+
         Raises:
             TurnNotReached: it did not become free within `wait_s`.
         """
@@ -69,7 +78,11 @@ class Turns:
             called = threading.Event()
             line.append(called)
         began_s = time.monotonic()
-        while (left_s := began_s + wait_s - time.monotonic()) > 0.0:
+        while True:
+            since_s = began_s if line is self._first else max(began_s, self._moved_s)
+            left_s = since_s + wait_s - time.monotonic()
+            if left_s <= 0.0:
+                break
             if called.wait(min(left_s, PATIENCE_S)):
                 return
             with self._lock:
@@ -99,4 +112,65 @@ class Turns:
                 line, self._passed_over_since_s = self._others, now_s
         if line:
             self._taken = True
+            if line is self._others:
+                self._moved_s = time.monotonic()
             line.popleft().set()
+
+
+LOOK_AGAIN_S = 0.001
+"""Real seconds between two looks whether another process has ended its transaction."""
+GIVE_WAY_S = 0.004
+"""Real seconds between two transactions of a process, in which another one gets its turn."""
+
+
+class FileTurn:
+    """Processes that write to one SQLite file take turns, by a lock on a file beside it.
+
+    SQLite's own wait looks again ever more seldom, up to every 100 ms: a controller would find the moments between two
+    transactions of a busy process of doors by luck. A process that dies gives the lock back.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(f"{database.name}-turn")
+        self._file: int | None = None
+        self._ended_s = float("-inf")
+
+    @contextmanager
+    def turn(self, *, first: bool, wait_s: float) -> Iterator[None]:
+        """Have the file meanwhile. A writer that is not first lets other processes in before its next turn.
+
+        Raises:
+            TurnNotReached: it did not become free within `wait_s`, or cannot be locked.
+        """
+        pause = threading.Event()
+        until_s = time.monotonic() + wait_s
+        if not first:
+            pause.wait(max(0.0, self._ended_s + GIVE_WAY_S - time.monotonic()))
+        try:
+            if self._file is None:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            while not self._locked(self._file):
+                if time.monotonic() > until_s:
+                    raise TurnNotReached(f"another process keeps the database: no turn within {wait_s:g} s")
+                pause.wait(LOOK_AGAIN_S)
+        except OSError as error:
+            raise TurnNotReached(f"{self._path}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            self._ended_s = time.monotonic()
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    @staticmethod
+    def _locked(file: int) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

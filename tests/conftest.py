@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -20,11 +21,17 @@ MACHINE_ZONE = "America/St_Johns"
 PROVED = "proved"
 NEVER_SKIPPED_IN_CI = ("postgres", "browser", "tool")
 
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 * 1024**3
+
 settings.register_profile("here", deadline=None)  # two busy cores make every deadline a coin toss
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Databases of tests need no disk, and every commit of theirs would wait for it.
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     os.environ["TZ"] = MACHINE_ZONE
     time.tzset()
     # A developer's own settings must not decide whether a test passes.

@@ -10,7 +10,8 @@ import sys
 import typer
 
 from api import terminal
-from api.cli import data, network, replay, run, station, study
+from api.cli import data, fleet, lease, ledger, network, people, replay, run, station, study
+from swap.errors import SwapError
 from swap.words import CatalogueError
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ def begin(lang: terminal.LangOption = None) -> None:
     terminal.choose(lang)
 
 
-for part in (run, station, data, study, replay, network):
+for part in (run, station, fleet, data, ledger, lease, people, study, replay, network):
     app.add_typer(part.commands)
 
 
@@ -39,7 +40,12 @@ def main() -> None:
     try:
         app()
     except CatalogueError as error:
-        typer.echo(str(error), err=True)
+        terminal.echo(error, err=True)
+        sys.exit(2)
+    except SwapError as error:
+        from api.problems import said
+
+        terminal.echo(said(error, terminal.language()), err=True)
         sys.exit(2)
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from api.terminal import language, text
+from api.terminal import echo, language, text
+from swap.messages.values import printable
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -27,17 +28,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to 
 
 def fail(message: str, code: int = INVALID) -> NoReturn:
     """Say what is wrong on standard error and leave."""
-    typer.echo(message, err=True)
+    echo(message, err=True)
     raise typer.Exit(code)
 
 
 def read_station(path: Path) -> StationConfig:
     """The checked station file; on any problem every one of them is printed and the program leaves with 2."""
-    from swap.config.loading import ConfigError, load_station
-    from swap.station.file_check import check_recipes
+    from swap.config.loading import ConfigError
+    from swap.station.file_check import check_file
 
     try:
-        return check_recipes(load_station(path), str(path))
+        return check_file(path)
     except ConfigError as error:
         fail(str(error))
 
@@ -60,7 +61,7 @@ def read_settings(**given: Any) -> Settings:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
 def print_open_limits(config: StationConfig) -> None:
@@ -69,7 +70,7 @@ def print_open_limits(config: StationConfig) -> None:
     from swap.station.file_check import open_limits
 
     for lane_id, (layout, limits) in open_limits(config).items():
-        typer.echo(
+        echo(
             text(
                 "lane {lane}: the layout {layout} of its cell fences no request. What is left:",
                 lane=lane_id,
@@ -77,12 +78,12 @@ def print_open_limits(config: StationConfig) -> None:
             )
         )
         for limit in limits:
-            typer.echo(f"  - {language().pick(limit_sentence(limit, 'zh'), limit_sentence(limit, 'en'))}")
+            echo(f"  - {language().pick(limit_sentence(limit, 'zh'), limit_sentence(limit, 'en'))}")
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> None:
     """A plain table; columns in `right` are aligned to the right. Wide characters count double."""
-    lines = [[str(cell) for cell in row] for row in rows]
+    lines = [[printable(str(cell)) for cell in row] for row in rows]
     columns = [list(column) for column in zip(heads, *lines, strict=True)]
     widths = [max(_width(cell) for cell in column) for column in columns]
     numbers = set(right)
@@ -91,9 +92,9 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right
             " " * (width - _width(cell)) + cell if at in numbers else cell + " " * (width - _width(cell))
             for at, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
-        typer.echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())
         if index == 0:
-            typer.echo("  ".join("-" * width for width in widths))
+            echo("  ".join("-" * width for width in widths))
 
 
 def _width(shown: str) -> int:

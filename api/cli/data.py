@@ -19,7 +19,7 @@ from api.cli.common import (
     read_settings,
     read_station,
 )
-from api.terminal import text
+from api.terminal import echo, text
 
 if TYPE_CHECKING:
     from swap.store import Store
@@ -30,6 +30,8 @@ commands.add_typer(db, name="db")
 register = typer.Typer(no_args_is_help=True, help="Firms, vehicles and kinds, which belong to no station.")
 commands.add_typer(register, name="register")
 
+GIVE_WAY_S = 0.05
+"""Real seconds between two transactions of a command that runs beside a station."""
 By = Annotated[str, typer.Option("--by", help="Name of the person who does it.", show_default=False)]
 
 
@@ -40,6 +42,10 @@ def audit(
     heads: Annotated[
         list[Path] | None,
         typer.Option("--heads", help="File with heads of journals; may be given again. Default: SWAP_HEADS_FILE."),
+    ] = None,
+    archive: Annotated[
+        list[Path] | None,
+        typer.Option("--archive", help="Folder or file of `swap db archive`; may be given again."),
     ] = None,
 ) -> None:
     """Walk the whole database and check what must always hold; print how many items each check examined."""
@@ -52,12 +58,14 @@ def audit(
         if not path.is_file():
             fail(text("there is no file {file}", file=path))
     known = [read_heads(path) for path in files]
+    archives = _archive_files(archive or [])
     try:
         with store.reading() as session:
             report = walk(
                 session,
                 heads=[head for found, _ in known for head in found],
                 unreadable_heads=[problem for _, problems in known for problem in problems],
+                archives=archives,
             )
     finally:
         store.close()
@@ -66,6 +74,7 @@ def audit(
         print_json(
             {
                 "ok": not found,
+                "archives_left_out": list(report.left_out),
                 "invariants": [
                     {"name": i.name, "examined": i.examined, "violations": [str(v) for v in i.violations]}
                     for i in report.invariants
@@ -80,7 +89,9 @@ def audit(
         )
         for invariant in report.invariants:
             for violation in invariant.violations:
-                typer.echo(f"{invariant.name}: {violation}")
+                echo(f"{invariant.name}: {violation}")
+        for part in report.left_out:
+            echo(text("archived, not given by --archive, what rests on it is not judged: {part}", part=part))
     raise typer.Exit(FOUND if found else OK)
 
 
@@ -98,7 +109,7 @@ def events(
         return
     for kind, model in EVENTS.items():
         names = (field.alias or name for name, field in model.model_fields.items())
-        typer.echo(f"{kind:<20} {', '.join(names)}")
+        echo(f"{kind:<20} {', '.join(names)}")
 
 
 @db.command(epilog="Example: `swap db upgrade --database-url sqlite:///var/swap.db`")
@@ -112,7 +123,7 @@ def upgrade(database_url: DatabaseUrl = None) -> None:
         store.upgrade()
     finally:
         store.close()
-    typer.echo(text("{url}: schema is the newest", url=_shown(settings.database_url)))
+    echo(text("{url}: schema is the newest", url=_shown(settings.database_url)))
 
 
 @db.command(epilog="Example: `swap db check`. Exit code 1 when tables and migrations differ.")
@@ -133,7 +144,7 @@ def check() -> None:
             fail(str(error), FOUND)
         finally:
             store.close()
-    typer.echo(text("tables and migrations agree"))
+    echo(text("tables and migrations agree"))
 
 
 @db.command(epilog="Example: `swap db backup var/backup.db`")
@@ -150,14 +161,14 @@ def backup(
     source = _sqlite_path(read_settings(database_url=database_url).database_url)
     if target.exists():
         fail(text("{file} exists already; name a new file", file=target))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _check_folder(target)
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
         (verdict,) = new.execute("PRAGMA integrity_check").fetchone()
     if verdict != "ok":
         fail(text("the copy is damaged: {verdict}", verdict=verdict), FOUND)
     _note_heads(f"sqlite:///{target}", heads_path(f"sqlite:///{target}"))
-    typer.echo(f"{target}: {target.stat().st_size // 1024} KiB")
+    echo(f"{target}: {target.stat().st_size // 1024} KiB")
 
 
 @db.command(epilog="Example: `swap db heads --to /mnt/other/heads.jsonl`")
@@ -169,7 +180,69 @@ def heads(
     settings = read_settings(database_url=database_url)
     existing_store(database_url).close()
     path = to or settings.heads_path
-    typer.echo(text("{file}: {count} head(s)", file=path, count=_note_heads(settings.database_url, path)))
+    _check_folder(path)
+    echo(text("{file}: {count} head(s)", file=path, count=_note_heads(settings.database_url, path)))
+
+
+@db.command(epilog="Example: `swap db archive --before 2027-01-01 --to /mnt/archive --by 'Li Ming'`")
+def archive(
+    before: Annotated[str, typer.Option("--before", help="Day (YYYY-MM-DD) at the station; what happened before it.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder for the files; must exist.")],
+    by: By,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Put the oldest part of each journal into a compressed file with a checksum, and take it out of the database.
+
+    May run beside a station. Keep the files: `swap audit --archive` reads them, `swap db unarchive` puts them back.
+    """
+    from swap.errors import InvalidInput
+    from swap.keeping.archive import NotArchived, archive_journals
+
+    if not to.is_dir():
+        fail(text("there is no folder {folder}; make it first", folder=to))
+    store = existing_store(database_url)
+    try:
+        for station, told in archive_journals(store, before, to, by=by, pause=_give_way):
+            if told is None:
+                echo(text("station {station}: nothing to archive", station=station))
+            else:
+                last = {"first": told.first_seq, "last": told.last_seq, "file": to / told.file}
+                echo(text("station {station}: events {first}…{last} are in {file}", station=station, **last))
+    except (InvalidInput, OSError) as error:
+        fail(str(error))
+    except NotArchived as error:
+        fail(str(error), FOUND)
+    finally:
+        store.close()
+
+
+@db.command(epilog="Example: `swap db unarchive /mnt/archive/yangquan-mine-0000000001-0000034567.jsonl.gz`")
+def unarchive(
+    file: Annotated[list[Path], typer.Argument(help="Files made by `swap db archive`.", show_default=False)],
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Put archived events back into the database; the next `swap db archive` takes them out again."""
+    from swap.errors import NotFound
+    from swap.keeping.archive import NotArchived, restore_archive
+
+    store = existing_store(database_url)
+    try:
+        for path in file:
+            told = restore_archive(store, path, _give_way)
+            echo(text("{file}: events {first}…{last} are back", file=path, first=told.first_seq, last=told.last_seq))
+    except OSError as error:
+        fail(str(error))
+    except (NotArchived, NotFound) as error:
+        fail(str(error), FOUND)
+    finally:
+        store.close()
+
+
+def _give_way() -> None:
+    """Between two transactions: a station that runs beside goes first."""
+    from threading import Event
+
+    Event().wait(GIVE_WAY_S)
 
 
 @db.command(epilog="Example: `swap db restore var/backup.db --by 'Li Ming'`")
@@ -202,7 +275,7 @@ def restore(
             old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             old.execute("PRAGMA journal_mode=DELETE")
         target.rename(replaced)
-        typer.echo(text("what was there is kept as {file}", file=replaced))
+        echo(text("what was there is kept as {file}", file=replaced))
     with closing(sqlite3.connect(copy)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
         (verdict,) = new.execute("PRAGMA integrity_check").fetchone()
@@ -252,7 +325,7 @@ def _begin_epoch(url: str, heads_file: Path, by: str, copy: str) -> None:
     store = Store(url)
     known, problems = read_heads(heads_file)
     for problem in problems:
-        typer.echo(problem, err=True)
+        echo(problem, err=True)
     try:
         new = begin_epoch(store, by=by, at=datetime.now(UTC), known=known, copy=copy)
     except InvalidInput as error:
@@ -261,7 +334,7 @@ def _begin_epoch(url: str, heads_file: Path, by: str, copy: str) -> None:
         store.close()
     write_heads(heads_file, new)
     for head in new:
-        typer.echo(
+        echo(
             text(
                 "station {station}: epoch {epoch} has begun, {seq} events are kept",
                 station=head.station_id,
@@ -274,7 +347,7 @@ def _begin_epoch(url: str, heads_file: Path, by: str, copy: str) -> None:
 def _note_heads(url: str, path: Path) -> int:
     from datetime import UTC, datetime
 
-    from swap.station.heads import note_heads
+    from swap.station.life.heads import note_heads
     from swap.store import Store
 
     store = Store(url)
@@ -287,17 +360,19 @@ def _note_heads(url: str, path: Path) -> int:
 @register.command(name="import", epilog="Example: `swap register import examples/yangquan_mine/station.toml`")
 def import_(station: Station, database_url: DatabaseUrl = None) -> None:
     """Take a station file's word on firms, kinds, vehicle models, vehicles and owners of packs."""
+    from datetime import UTC, datetime
+
     from swap.config.seed import SyncError, import_register
 
     store = existing_store(database_url)
     try:
-        report = import_register(store, read_station(station))
+        report = import_register(store, read_station(station), datetime.now(UTC))
     except SyncError as error:
         fail(str(error), FOUND)
     finally:
         store.close()
     for word, counts in ((text("added"), report.added), (text("changed"), report.changed)):
-        typer.echo(f"{word}: {', '.join(f'{name} {count}' for name, count in sorted(counts.items())) or '–'}")
+        echo(f"{word}: {', '.join(f'{name} {count}' for name, count in sorted(counts.items())) or '–'}")
 
 
 @register.command(epilog="Example: `swap register show --json`")
@@ -328,12 +403,59 @@ def show(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     )
 
 
+@register.command(name="erase-person", epilog="Example: `swap register erase-person 'Li Ming' --by 'Wang Fang'`")
+def erase_person(
+    person: Annotated[str, typer.Argument(help="Name of the person, or the id (pe-…).", show_default=False)],
+    by: By,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Erase the name of a person from the register. What the person did stays on record, under an id.
+
+    It cannot be undone. The journal of every station tells who erased it. Copies of the database keep the name.
+    """
+    from datetime import UTC, datetime
+
+    from swap.config.erasing import erase
+    from swap.errors import InvalidInput, NotFound
+
+    store = existing_store(database_url)
+    try:
+        erasure = erase(store, person, by=by, at=datetime.now(UTC))
+    except NotFound:
+        fail(text("there is no person {person}", person=person))
+    except InvalidInput as error:
+        fail(str(error))
+    finally:
+        store.close()
+    if not erasure.done:
+        echo(text("{id}: the name had been erased before; nothing has changed", id=erasure.person_id))
+        return
+    told = ", ".join(erasure.stations) or "–"
+    echo(text("{id}: the name is erased; told in the journals of {stations}", id=erasure.person_id, stations=told))
+
+
+def _archive_files(given: list[Path]) -> list[Path]:
+    """Archives by file, and those in folders."""
+    files: list[Path] = []
+    for path in given:
+        if not path.exists():
+            fail(text("there is no file {file}", file=path))
+        files += sorted(path.glob("*.jsonl.gz")) if path.is_dir() else [path]
+    return files
+
+
+def _check_folder(file: Path) -> None:
+    """No folder is made that nobody has named."""
+    if not file.parent.is_dir():
+        fail(text("there is no folder {folder} for {file}; make it first", folder=file.parent, file=file.name))
+
+
 def existing_store(database_url: str | None) -> Store:
     """The database of the settings; the program leaves with 2 where an SQLite file is not there."""
     from swap.store import Store
 
     url = read_settings(database_url=database_url).database_url
-    if url.startswith("sqlite"):
+    if url.startswith("sqlite:///"):
         _sqlite_path(url)
     return Store(url)
 
@@ -349,5 +471,6 @@ def _sqlite_path(url: str) -> Path:
 
 def _shown(url: str) -> str:
     """The URL without a password."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.rpartition(':')[0]}:***@{tail}" if at else url
+    from swap.store import shown
+
+    return shown(url)

@@ -21,7 +21,7 @@ from api.cli.planner import (
     words,
     worker_pool,
 )
-from api.terminal import text
+from api.terminal import echo, text
 
 if TYPE_CHECKING:
     from sim.network.file import Network
@@ -103,10 +103,10 @@ def _print_network(result: NetworkResult) -> None:
     from sim.report.report import runs_line, warmup_line
 
     read, said = result.network, words()
-    typer.echo(choice_line(result, said))
+    echo(choice_line(result, said))
     runs = runs_line(len(result.runs), result.days, read.study.start_on, result.seed, said)
-    typer.echo(f"{runs}; {warmup_line(result.notes, result.warmup_days, said)}")
-    typer.echo(f"{said.text('Confidence of the intervals')}: {result.confidence:.0%}\n")
+    echo(f"{runs}; {warmup_line(result.notes, result.warmup_days, said)}")
+    echo(f"{said.text('Confidence of the intervals')}: {result.confidence:.0%}\n")
     print_report_table(stations_table(result, said))
-    typer.echo()
+    echo()
     print_report_table(total_table(result, said))

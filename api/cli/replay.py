@@ -21,7 +21,7 @@ from api.cli.common import (
 )
 from api.cli.data import existing_store
 from api.cli.planner import ScenarioFile, read_scenario, words
-from api.terminal import text
+from api.terminal import echo, text
 from swap.words import N_
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def _twin_json(report: TwinReport) -> dict[str, Any]:
         "events_compared": report.compared,
         "largest_time_error_s": report.largest_time_error_s,
         "changed_places": report.changed_places,
+        "bound": sorted(report.bound),
         "largest_wait_error_s": report.largest_wait_error_s,
         "largest_handed_error_kwh": report.largest_handed_error_kwh,
         "energy_error": report.energy_error,
@@ -125,7 +126,7 @@ def _twin_json(report: TwinReport) -> dict[str, Any]:
 
 
 def _print_twin(report: TwinReport) -> None:
-    typer.echo(
+    echo(
         text(
             "{station}, {scenario}: {hours:g} h from {start_at}, seed {seed}; cells looked at every {poll_s:g} s",
             station=report.station,
@@ -145,7 +146,7 @@ def _print_twin(report: TwinReport) -> None:
         ],
         right=(1, 2, 3),
     )
-    typer.echo(
+    echo(
         "\n"
         + text(
             "{events} events compared; instants differ by at most {time_s:.4f} s, the waits of one truck by "
@@ -158,22 +159,22 @@ def _print_twin(report: TwinReport) -> None:
     )
     if report.changed_places:
         message = N_("{events} events lie so close to another truck's that they changed places.")
-        typer.echo(text(message, events=report.changed_places))
+        echo(text(message, events=report.changed_places))
     if report.notes:
-        typer.echo(text("On both sides: {notes}.", notes="; ".join(map(words().note, report.notes))))
+        echo(text("On both sides: {notes}.", notes="; ".join(map(words().note, report.notes))))
     found = report.difference
     if found is not None:
         what = text(DIFFERENCES[found.what])
-        typer.echo("\n" + text("The first difference ({what}) is event {number}:", what=what, number=found.index + 1))
+        echo("\n" + text("The first difference ({what}) is event {number}:", what=what, number=found.index + 1))
         for index in range(max(0, found.index - 2), found.index):
-            typer.echo(f"  {text('both')}   {_event(report.live[index])}")
-        typer.echo(f"  {text('live')}   {_event(found.live)}\n  {text('study')}  {_event(found.study)}")
+            echo(f"  {text('both')}   {_event(report.live[index])}")
+        echo(f"  {text('live')}   {_event(found.live)}\n  {text('study')}  {_event(found.study)}")
     elif not report.agrees:
         differs, allowed = f"{report.energy_error:.2%}", f"{report.energy_tolerance:.2%}"
         message = N_("The energy charged differs by {differs}; allowed {allowed}.")
-        typer.echo("\n" + text(message, differs=differs, allowed=allowed))
+        echo("\n" + text(message, differs=differs, allowed=allowed))
     else:
-        typer.echo("\n" + text("The same events in the same order."))
+        echo("\n" + text("The same events in the same order."))
 
 
 DIFFERENCES = {
@@ -299,7 +300,7 @@ def _print_replay(report: ReplayReport, zone: ZoneInfo) -> None:
     begin, end = (f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}" for at in (report.from_at, report.until_at))
     message = N_("{station}, {scenario}: recorded from {begin} to {end}, {swaps} swaps compared")
     given = {"station": report.station, "scenario": report.scenario, "swaps": report.compared}
-    typer.echo(text(message, begin=begin, end=end, **given) + "\n")
+    echo(text(message, begin=begin, end=end, **given) + "\n")
     print_table(
         ("", text("recorded"), text("study"), text("error"), text("allowed"), ""),
         [
@@ -316,9 +317,9 @@ def _print_replay(report: ReplayReport, zone: ZoneInfo) -> None:
         right=(1, 2, 3, 4),
     )
     largest = report.largest_wait_error_min
-    typer.echo("\n" + text("The wait of one truck differs by at most {largest:.2f} min.", largest=largest))
+    echo("\n" + text("The wait of one truck differs by at most {largest:.2f} min.", largest=largest))
     if report.only_recorded or report.only_study:
         message = N_("Still waiting at the end: {study} in the study alone, {record} in the record alone.")
-        typer.echo(text(message, study=report.only_recorded, record=report.only_study))
+        echo(text(message, study=report.only_recorded, record=report.only_study))
     for note in report.notes:
-        typer.echo(f"- {words().note(note)}")
+        echo(f"- {words().note(note)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli.common import fail
-from api.terminal import Lang, choose, chosen, text
+from api.terminal import Lang, choose, chosen, echo, text
 
 if TYPE_CHECKING:
     from sim.report.report import Report
@@ -35,6 +35,13 @@ ReportLang = Annotated[
 ]
 
 
+def _names_tables(path: Path) -> bool:
+    """A workbook, a folder, or the name of a new folder: one with a suffix was meant for a file."""
+    if path.suffix.lower() == ".xlsx":
+        return not path.is_dir()
+    return path.is_dir() or not (path.suffix or path.exists())
+
+
 class ReportWanted:
     """What is to be written at the end; refused at the start when it cannot be, before long work."""
 
@@ -42,6 +49,9 @@ class ReportWanted:
         self.report, self.tables = report, tables
         if language is not None:
             choose(language)
+        for option, path in (("--report", report), ("--tables", tables)):
+            if path is not None and not path.parent.is_dir():
+                fail(text("{option} {path}: no such folder {folder}", option=option, path=path, folder=path.parent))
         if report is not None and not CHARTS.is_file():
             fail(
                 text(
@@ -50,10 +60,8 @@ class ReportWanted:
                     path=CHARTS,
                 )
             )
-        if report is not None and not report.parent.is_dir():
-            fail(text("{option} {path}: no such folder {folder}", option="--report", path=report, folder=report.parent))
-        if tables is not None and tables.suffix.lower() != ".xlsx" and tables.is_file():
-            fail(text("{option} {path}: is a file; give NAME.xlsx or a folder", option="--tables", path=tables))
+        if tables is not None and not _names_tables(tables):
+            fail(text("{option} {path}: is neither NAME.xlsx nor a folder", option="--tables", path=tables))
 
     def __bool__(self) -> bool:
         return self.report is not None or self.tables is not None
@@ -72,9 +80,9 @@ class ReportWanted:
         try:
             if self.report is not None:
                 self.report.write_text(report.html(CHARTS.read_text(encoding="utf-8")), encoding="utf-8")
-                typer.echo(text("report: {path}", path=self.report), err=True)
+                echo(text("report: {path}", path=self.report), err=True)
             if self.tables is not None:
                 write_tables(report.tables, self.tables, report.words)
-                typer.echo(text("tables: {path}", path=self.tables), err=True)
+                echo(text("tables: {path}", path=self.tables), err=True)
         except OSError as error:
             fail(text("cannot write {path}: {reason}", path=error.filename, reason=error.strerror))

@@ -47,10 +47,20 @@ def run(
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. [env: SWAP_HOST]", show_default=False)] = None,
     database_url: DatabaseUrl = None,
+    new_record_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Person who begins a new record for robot cells that have worked before; their database is lost.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a station: controller, HTTP interface and console; simulated devices unless the file names real ones.
 
-    Ctrl-C stops safely: the robot is held, charging goes to 0 kW. The next start resumes from the database.
+    Ctrl-C, SIGTERM and SIGHUP stop safely: a robot under way is held, charging goes to 0 kW. The next start resumes
+    from the database; after a stop in the middle of a swap it waits for a named person, unless one has permitted the
+    restart (request `permit_restart`).
     """
     settings = read_settings(station_file=station, speed=speed, port=port, host=host, database_url=database_url)
     config = read_station(station)
@@ -59,10 +69,16 @@ def run(
     except ValueError as error:
         fail(str(error))
     from api.wiring import run_station
+    from swap.errors import InvalidInput
+    from swap.register.persons import person_name
 
+    try:
+        named = None if new_record_by is None else person_name(new_record_by)
+    except InvalidInput as error:
+        fail(str(error))
     _begin_logging(settings, config)
     print_open_limits(config)
-    raise typer.Exit(run_station(settings, config))
+    raise typer.Exit(run_station(settings, config, new_record_by=named))
 
 
 @commands.command(

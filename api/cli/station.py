@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,7 +21,7 @@ from api.cli.common import (
     print_table,
     read_station,
 )
-from api.terminal import LangOption, choose, language, text
+from api.terminal import LangOption, choose, echo, language, text
 from api.terminal import lang as terminal_lang
 
 if TYPE_CHECKING:
@@ -44,15 +44,21 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Is the station file valid (every problem is printed), and do its devices answer?"""
-    from swap.config.loading import ConfigError, load_station
-    from swap.station.file_check import open_limits
+    from api.tariff_notes import tariff_notes
+    from scheduler.tariff_files import TariffError
+    from swap.config.loading import ConfigError
+    from swap.station.file_check import check_file, open_limits, unread
 
     try:
-        config = load_station(station)
+        config = check_file(station)
     except ConfigError as error:
         if as_json:
             print_json({"file": str(station), "valid": False, "problems": list(error.problems)})
             raise typer.Exit(INVALID) from None
+        fail(str(error))
+    try:
+        notes = tariff_notes(config, datetime.now(UTC), language())
+    except TariffError as error:
         fail(str(error))
     answers = _ask_devices(config, station.parent) if devices else ()
     if as_json:
@@ -61,12 +67,21 @@ def check(
             lane: {"layout": layout, "limits": list(open_)} for lane, (layout, open_) in open_limits(config).items()
         }
         print_json(
-            {"file": str(station), "valid": True, "problems": [], "open_limits": limits, "devices": devices_json}
+            {
+                "file": str(station),
+                "valid": True,
+                "problems": [],
+                "metered": config.site.meter is not None,
+                "unread_entries": unread(config),
+                "tariff_notes": list(notes),
+                "open_limits": limits,
+                "devices": devices_json,
+            }
         )
     else:
         bays = sum(bay.role == "rack" for bay in config.bays)
         charger_kw = sum(bay.charger_kw for bay in config.bays)
-        typer.echo(
+        echo(
             text(
                 "{file}: valid. {id}: {lanes} lane(s), {bays} charging bays, {charger_kw:g} kW of chargers, "
                 "grid limit {grid_kw:g} kW, {trucks} trucks, {packs} packs, {devices}",
@@ -82,6 +97,25 @@ def check(
             )
         )
         print_open_limits(config)
+        for note in notes:
+            echo(note)
+        for name, entries in unread(config).items():
+            typer.echo(
+                text(
+                    "Map {map}: the station has no use for {entries}; they are read and nothing looks at them",
+                    map=name,
+                    entries=", ".join(entries),
+                )
+            )
+        if config.site.meter is None:
+            typer.echo(
+                text(
+                    "No site meter: what the site imports is reckoned as base load {base_kw:g} kW + charger output ÷ "
+                    "{efficiency:g} (charger_efficiency); give both from measurements, or add [site.meter]",
+                    base_kw=config.site.base_load_kw,
+                    efficiency=config.site.charger_efficiency,
+                )
+            )
         if answers:
             print_table(
                 (text("device"), text("address"), text("answers"), text("what it says")),
@@ -148,25 +182,30 @@ def charge_plan(
     except (InvalidInput, TariffError) as error:
         fail(str(error))
     steps = project_charging(config, stock, tariff, start_at=start_at, hours=hours, step_min=step_min)
-    cost_yuan = sum((float(s.price_yuan_per_kwh) * s.energy_kwh for s in steps), 0.0)
-    energy_kwh = sum(s.energy_kwh for s in steps)
+    cost_yuan = sum((float(s.price_yuan_per_kwh) * s.import_kwh for s in steps), 0.0)
+    energy_kwh, import_kwh = sum(s.energy_kwh for s in steps), sum(s.import_kwh for s in steps)
     if as_json:
         print_json(
             {
                 "station": config.station.id,
                 "grid_limit_kw": config.site.grid_limit_kw,
+                "charger_efficiency": config.site.charger_efficiency,
                 "energy_kwh": round(energy_kwh, 2),
+                "import_kwh": round(import_kwh, 2),
                 "cost_yuan": round(cost_yuan, 2),
                 "steps": [asdict(step) for step in steps],
             }
         )
         return
     _print_plan(config, steps)
-    typer.echo(
+    echo(
         text(
-            "{energy_kwh:,.1f} kWh for {cost_yuan:,.2f} yuan; grid limit {grid_kw:g} kW, "
+            "{energy_kwh:,.1f} kWh out of the chargers, {import_kwh:,.1f} kWh from the grid at {efficiency:g} charger "
+            "efficiency, for {cost_yuan:,.2f} yuan; grid limit {grid_kw:g} kW, "
             "of which the station itself {base_kw:g} kW",
             energy_kwh=energy_kwh,
+            import_kwh=import_kwh,
+            efficiency=config.site.charger_efficiency,
             cost_yuan=cost_yuan,
             grid_kw=config.site.grid_limit_kw,
             base_kw=config.site.base_load_kw,
@@ -212,8 +251,8 @@ def recipe(
     """Print a recipe's table: each state with its command, permissives, confirmations, time limit and way back."""
     if lang is not None:
         choose(lang)
-    from swap.commerce.booking_states import BOOKING
-    from swap.station.sequence.machine import session_states
+    from swap.commerce.bookings.states import BOOKING
+    from swap.station.sequence.machine import BY_HAND, session_states
     from swap.station.sequence.recipe import RecipeError, load_recipe, markdown
     from swap.station.states.modes import STATION_MODE
     from swap.station.states.pack_states import PACK_IN_BAY
@@ -227,8 +266,8 @@ def recipe(
         print_json([asdict(row) for row in table.rows])
     elif states:
         for shown in (session_states(table), STATION_MODE, PACK_IN_BAY, THERMAL_STAGE, BOOKING):
-            typer.echo(f"{shown.mermaid()}\n" if diagram else f"## {shown.name}\n\n{shown.markdown()}\n")
+            echo(f"{shown.mermaid()}\n" if diagram else f"## {shown.name}\n\n{shown.markdown()}\n")
     elif diagram:
-        typer.echo(session_states(table).mermaid())
+        echo(session_states(table).mermaid(BY_HAND))
     else:
-        typer.echo(markdown(table, terminal_lang().value))
+        echo(markdown(table, terminal_lang().value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,7 +26,7 @@ from api.cli.planner import (
     worker_pool,
 )
 from api.cli.report import ReportFile, ReportLang, ReportWanted, Tables
-from api.terminal import text
+from api.terminal import echo, text
 
 if TYPE_CHECKING:
     from sim.scenario.file import Scenario
@@ -87,7 +87,7 @@ def validate(
             ],
             right=(2, 3, 4, 5),
         )
-        typer.echo(
+        echo(
             "\n"
             + text(
                 "{passed} of {cases} cases passed, {values} values compared at {limit:g} standard errors, "
@@ -116,6 +116,10 @@ def simulate(
         float | None,
         typer.Option("--half-width", help="Add replications until the share within the promise is known to this."),
     ] = None,
+    plan: Annotated[
+        Literal["rule", "optimal"] | None,
+        typer.Option("--plan", help="Who guides charging: the price rule, or the optimiser; else as the file says."),
+    ] = None,
     seed: Seed = None,
     quick: Quick = False,
     processes: Processes = None,
@@ -128,9 +132,16 @@ def simulate(
     """Simulate a station under a scenario's demand: waits, service, utilisation, energy and cost, with intervals."""
     from sim.report.report import study_report
     from sim.report.results import study_values
+    from sim.study.optimal.planned import CannotPlan, check_plannable
     from sim.study.study import run_study
 
     read = read_scenario(scenario)
+    plan = plan or read.charging.plan
+    if plan == "optimal":
+        try:
+            check_plannable(read)
+        except CannotPlan as error:
+            fail(text("--plan optimal: {reason}. With --plan rule the price rule charges.", reason=error))
     wanted = ReportWanted(report, tables, lang)
     if quick:
         days, replications = days or 7.0, replications or 4
@@ -143,6 +154,7 @@ def simulate(
             seed=seed,
             warmup_days=1.0 if quick else None,
             half_width=half_width,
+            plan=plan,
             on_done=on_done,
         )
     if as_json:
@@ -157,16 +169,16 @@ def _print_study(result: StudyResult) -> None:
     from sim.report.report import runs_line, station_line, study_report, warmup_line
 
     report = study_report(result, words())
-    typer.echo(station_line(result.scenario, report.words))
+    echo(station_line(result.scenario, report.words))
     runs = runs_line(len(result.runs), result.days, result.scenario.study.start_on, result.seed, report.words)
-    typer.echo(f"{runs}; {warmup_line(result.notes, result.warmup_days, report.words)}")
-    typer.echo(f"{report.words.text('Confidence of the intervals')}: {result.confidence:.0%}\n")
+    echo(f"{runs}; {warmup_line(result.notes, result.warmup_days, report.words)}")
+    echo(f"{report.words.text('Confidence of the intervals')}: {result.confidence:.0%}\n")
     for table in report.tables:
         if table.id in ("key_numbers", "periods"):
             print_report_table(table)
-            typer.echo()
+            echo()
     for line in report.answer:
-        typer.echo(line)
+        echo(line)
 
 
 @commands.command(
@@ -221,7 +233,7 @@ def _say_trial(trial: Trial) -> None:
     share = f"{trial.share.mean:.1%} ± {trial.share.half_width:.1%}"
     design = words().design(trial.design)
     said = text("tried {design}: {share} ({runs} runs)", design=design, share=share, runs=len(trial.runs))
-    typer.echo(f"  {said}", err=True)
+    echo(f"  {said}", err=True)
 
 
 def _print_pack_table(scenario: Scenario, trials: list[Trial]) -> None:
@@ -229,10 +241,10 @@ def _print_pack_table(scenario: Scenario, trials: list[Trial]) -> None:
     from sim.report.tables import size_tables
 
     said, runs = words(), trials[0].runs
-    typer.echo(station_line(scenario, said))
-    typer.echo(runs_line(len(runs), runs[0].days, scenario.study.start_on, runs[0].seed, said) + "\n")
+    echo(station_line(scenario, said))
+    echo(runs_line(len(runs), runs[0].days, scenario.study.start_on, runs[0].seed, said) + "\n")
     print_report_table(size_tables(trials, None, said)[0], columns=BY_PACKS)
-    typer.echo("\n" + stock_line(trials, said))
+    echo("\n" + stock_line(trials, said))
 
 
 BY_PACKS = (0, 6, 7, 5, 8, 9, 11)
@@ -245,12 +257,12 @@ def _print_sizing(trials: list[Trial], found: Sizing) -> None:
     from sim.report.report import size_report
 
     report = size_report(trials, found, words(), found.scenario)
-    typer.echo()
+    echo()
     for line in (*report.answer, *report.warnings):
-        typer.echo(line)
+        echo(line)
     shown = {"gains": None, "rivals": None, "front": FRONT, "sensitivity": None}
     for table in report.tables:
         if table.id in shown:
-            typer.echo(f"\n{table.title}:")
+            echo(f"\n{table.title}:")
             print_report_table(table, columns=shown[table.id])
-    typer.echo("\n" + "; ".join(f"{name}: {value}" for name, value in report.made[-1:]))
+    echo("\n" + "; ".join(f"{name}: {value}" for name, value in report.made[-1:]))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from api.console.cards import Bar, FaultLine, GoOn, LaneCard
-from api.words import WORDS, Language
-from robotics.faults import fault_by_code, fault_by_name
+from api.reasons import GOING_ON, OBSTRUCTED, lacking, reason_words, wait_action, wait_words
+from api.words import Language
+from robotics.faults import fault_by_code
 from scheduler.types import StationMode
 from swap.reading.records import FaultRecord, LaneRecord, StationState
-from swap.register.persons import ERASED
+from swap.register.persons import ERASED, UNNAMED
 
 CONSEQUENCES = frozenset(
     {
@@ -41,30 +43,6 @@ def by_cause(faults: tuple[FaultRecord, ...]) -> tuple[FaultRecord, ...]:
     return tuple(sorted(faults, key=rank))
 
 
-THERMAL = "thermal event in "
-"""Begin of the reason that the thermal procedure gives, before the bays."""
-
-
-def reason_words(reason: str, language: Language) -> str:
-    """A reason as stored: a known text, a permissive, a fault, or what a person wrote."""
-    for subject in ("reason", "hold"):
-        if reason in WORDS[subject]:
-            return language.word(subject, reason)
-    if reason.startswith(THERMAL):
-        return language.text("hot pack in {bays}", bays=reason.removeprefix(THERMAL))
-    if reason in WORDS["fact"]:
-        return language.text("not fulfilled: {facts}").format(facts=language.fact(reason))
-    try:
-        fault = fault_by_name(reason)
-    except KeyError:
-        return reason
-    return language.pick(fault.zh, fault.en)
-
-
-UNNAMED = "-"
-"""Stands for the person who has pressed Hold without giving a name."""
-
-
 def person(name: str, language: Language) -> str:
     """A person's name, or words for one who gave none or has been erased."""
     if name == UNNAMED:
@@ -81,6 +59,7 @@ def fault_line(fault: FaultRecord, language: Language) -> FaultLine:
         source=language.source(fault.source),
         code=fault.code,
         text=language.pick(known.zh, known.en),
+        detail=_fault_detail(fault, language),
         action=language.pick(known.action_zh, known.action_en),
         raised=language.time_of_day(fault.raised_at),
         acknowledged_by=person(fault.acknowledged_by or "", language),
@@ -88,44 +67,82 @@ def fault_line(fault: FaultRecord, language: Language) -> FaultLine:
     )
 
 
-def bar(state: StationState, faults: tuple[FaultRecord, ...], lanes: tuple[LaneCard, ...], language: Language) -> Bar:
-    station = state.station
-    mode, text = station.mode, language.text
-    runs = station.controller is not None
-    waiting = next((lane for lane in lanes if lane.phase == "held"), None)
-    worst = fault_line(faults[0], language) if faults else None
-    if not runs:
-        word, why, action = text("No controller"), text("nobody runs this station"), text("Start the controller.")
-    elif worst is not None and worst.level > 1:
-        word, why = language.word("mode", mode), f"{worst.source}: {worst.text}"
-        action = worst.action
-    elif mode != StationMode.AUTOMATIC:
-        word, why = language.word("mode", mode), reason_words(station.mode_reason, language)
-        action = text("A named person looks, then lets the station go on.")
-    elif waiting is not None:
-        word, why = language.word("mode", mode), f"{waiting.name}: {waiting.hold_word} {waiting.hold_detail}".strip()
-        action = text("A named person decides how the swap goes on.")
-    elif worst is not None:
-        word, why, action = language.word("mode", mode), f"{worst.source}: {worst.text}", worst.action
-    else:
-        word, why, action = language.word("mode", mode), text("No open fault"), _going_on(state, lanes, language)
+def _fault_detail(fault: FaultRecord, language: Language) -> str:
+    """What the device itself gave as the reason, and which permissives were missing."""
+    link, missing = fault.data.get("link"), fault.data.get("missing")
+    parts = [language.link(str(link))] if link else []
+    if isinstance(missing, list):
+        parts.append(lacking((str(item.get("name")) for item in missing if isinstance(item, dict)), language))
+    return " ".join(parts)
+
+
+def _told(fault: FaultLine) -> str:
+    return f"{fault.source}: {fault.text} {fault.detail}".strip()
+
+
+def bar(
+    state: StationState, faults: tuple[FaultRecord, ...], lanes: tuple[LaneCard, ...], now: datetime, language: Language
+) -> Bar:
+    """Is the station run, why not, what is next: the most serious cause first, a consequence never for its cause."""
+    why, action, calm = _cause(state, faults, lanes, now, language)
+    mode, runs = state.station.mode, state.station.controller is not None
+    worst = faults[0] if faults else None
     bad = not runs or (worst is not None and worst.level >= 3) or mode in (StationMode.FIRE, StationMode.THERMAL)
-    calm = mode == StationMode.AUTOMATIC and waiting is None and (worst is None or worst.level == 1)
     return Bar(
         tone="bad" if bad else "good" if calm else "busy",
-        word=word,
+        word=language.word("mode", mode) if runs else language.text("No controller"),
         why=why,
         next=action,
         alarms=len(faults),
-        level_word="" if worst is None else worst.level_word,
+        level_word="" if worst is None else language.word("level", str(worst.level)),
     )
+
+
+STUCK_S = 30.0
+"""Station seconds in one step after which what it waits for is no passing thing any more."""
+
+
+def _cause(
+    state: StationState, faults: tuple[FaultRecord, ...], lanes: tuple[LaneCard, ...], now: datetime, language: Language
+) -> tuple[str, str, bool]:
+    """Why, what is next, and whether nobody has to act."""
+    station, text = state.station, language.text
+    worst = fault_line(faults[0], language) if faults else None
+    if station.controller is None:
+        return text("nobody runs this station"), text("Start the controller."), False
+    if station.mode != StationMode.AUTOMATIC:
+        # A fault of one bay is not why a station is held.
+        if worst is not None and (worst.level >= 3 or (worst.level == 2 and faults[0].source.startswith("lane:"))):
+            return _told(worst), worst.action, False
+        reason = reason_words(station.mode_reason, language) or "–"
+        return reason, text("A named person looks, then lets the station go on."), False
+    if worst is not None and worst.level > 1:
+        return _told(worst), worst.action, False
+    for lane in lanes:
+        if lane.phase == "held":
+            why = f"{lane.name}: {lane.hold_word} {lane.hold_detail}".strip()
+            return why, text("A named person decides how the swap goes on."), False
+    for record, lane in zip(state.lanes, lanes, strict=True):
+        if record.waits_for is not None and record.waits_for.cause in OBSTRUCTED:
+            since = record.swap.entered_at if record.swap is not None else None
+            passing = since is not None and now - since < timedelta(seconds=STUCK_S)
+            return f"{lane.name}: {lane.waits}", wait_action(record.waits_for, language), passing
+    if worst is not None:
+        return _told(worst), worst.action, True
+    first = state.queue[0] if state.queue else None
+    if first is not None and first.waits_for is not None and first.waits_for.cause not in GOING_ON:
+        why = f"{first.vehicle_id}: {wait_words(first.waits_for, language)}"
+        return why, wait_action(first.waits_for, language), False
+    return text("No open fault"), _going_on(state, lanes, language), True
 
 
 def _going_on(state: StationState, lanes: tuple[LaneCard, ...], language: Language) -> str:
     moving = [f"{lane.name}: {lane.vehicle_id}" for lane in lanes if lane.vehicle_id]
     if moving:
         return ", ".join(moving)
-    return language.text("Next truck: {truck}", truck=state.queue[0].vehicle_id) if state.queue else ""
+    if state.queue:
+        return language.text("Next truck: {truck}", truck=state.queue[0].vehicle_id)
+    return language.text("Waits for the next truck.")
 
 
 def nobody_runs(state: StationState, language: Language) -> str:

@@ -25,7 +25,7 @@ class BayCard:
     age: str
     """How old the newest reading is; empty while it is fresh."""
     why: str
-    """Why there is no charging power, or what reserves the bay."""
+    """Why there is no charging power, what reserves the bay, or when its pack is expected to be ready."""
     blocked: bool
 
 
@@ -62,6 +62,8 @@ class LaneCard:
     hold_detail: str
     missing: str
     """Permissives that the next command waits for."""
+    waits: str
+    """What the lane waits for, in a sentence."""
     tries: int
     since: datetime | None
     steps: tuple[StepLine, ...]
@@ -86,6 +88,8 @@ class QueueLine:
     waited: str
     window: str
     priority: int
+    waits: str
+    """What the truck waits for, in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ class FaultLine:
     source: str
     code: int
     text: str
+    detail: str
+    """What the device itself gave as the reason, or what was missing; empty where neither is known."""
     action: str
     raised: str
     acknowledged_by: str
@@ -133,6 +139,19 @@ class RequestLine:
     answer: str
     unsure: bool
     """A hold that not every cell has confirmed."""
+
+
+@dataclass(frozen=True)
+class DeviceLine:
+    """How well the link to one device works."""
+
+    name: str
+    state: str
+    good: bool
+    reconnects: int
+    """Connections of the last minute."""
+    error_pct: str
+    answer_ms: str
 
 
 @dataclass(frozen=True)
@@ -179,11 +198,21 @@ class PageView:
     charge: str
     limit: str
     power_share_pct: float
+    sun: str
+    """Power of the photovoltaics, kW; empty without any."""
+    storage: str
+    """What the storage does and holds; empty without one."""
     ready: int
     ready_of: int
+    next_ready: str
+    """When the next pack is expected to be ready; empty where nobody knows."""
     bays: tuple[BayCard, ...]
     lanes: tuple[LaneCard, ...]
     queue: tuple[QueueLine, ...]
     swaps: tuple[SwapLine, ...]
     faults: tuple[FaultLine, ...]
     requests: tuple[RequestLine, ...]
+    devices: tuple[DeviceLine, ...]
+    """Empty where another process runs the station."""
+    tariff_notes: tuple[str, ...]
+    """What makes prices doubtful."""

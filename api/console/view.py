@@ -15,11 +15,11 @@ from api.console.bar import (
     go_on,
     nobody_runs,
     person,
-    reason_words,
 )
 from api.console.cards import (
     BayCard,
     CheckChip,
+    DeviceLine,
     LaneCard,
     PageView,
     QueueLine,
@@ -27,8 +27,11 @@ from api.console.cards import (
     StepLine,
     SwapLine,
 )
+from api.reasons import lacking, reason_words, wait_words
+from api.tariff_notes import tariff_notes
 from api.words import WORDS, Language, duration, kilowatts, short_code
 from robotics.faults import fault_by_code
+from robotics.modbus_link.quality import LinkQuality
 from scheduler.types import BayRole, PackState
 from swap.config.station_file import StationConfig
 from swap.messages.answers import say
@@ -58,6 +61,7 @@ def page_view(
     now: datetime,
     speed: float,
     links: Mapping[str, bool],
+    devices: Mapping[str, LinkQuality],
 ) -> PageView:
     """Work out the page.
 
@@ -65,6 +69,7 @@ def page_view(
         folder: where paths in the station file start.
         speed: station seconds per real second.
         links: by lane, whether its cell is heard; empty where another process runs the station.
+        devices: by device, how well its link works; empty as above.
     """
     station, site = state.station, state.site
     faults = by_cause(state.faults)
@@ -74,7 +79,7 @@ def page_view(
     measured = [b.charge_kw for b in in_rack if b.charge_kw is not None]
     limit_kw = config.site.grid_limit_kw if site is None else site.limit_kw
     return PageView(
-        bar=bar(state, faults, lanes, language),
+        bar=bar(state, faults, lanes, now, language),
         go_on=go_on(state, faults, lanes, links, language),
         name=language.pick(station.name_zh, station.name_en),
         mode=station.mode,
@@ -87,15 +92,69 @@ def page_view(
         charge=kilowatts(sum(measured) if measured else None),
         limit=kilowatts(limit_kw),
         power_share_pct=_share_pct(site, limit_kw),
+        sun="" if config.site.pv is None else kilowatts(None if site is None else site.pv_kw),
+        storage="" if config.site.storage is None else _storage(site, language),
         ready=sum(b.pack is not None and b.pack.state == PackState.READY and b.bay_id not in old for b in in_rack),
         ready_of=len(in_rack),
+        next_ready=_next_ready(state, language),
         bays=tuple(_bay(b, state, language, now if b.bay_id in old else None) for b in state.bays),
         lanes=lanes,
-        queue=tuple(_waiting(entry, now, language) for entry in state.queue),
+        queue=tuple(_waiting(entry, now, language, run=station.controller is not None) for entry in state.queue),
         swaps=tuple(_ended(swap, language) for swap in ended),
         faults=tuple(fault_line(fault, language) for fault in faults),
         requests=tuple(_request(request, language, now, speed) for request in requests),
+        devices=tuple(_device(name, quality, language) for name, quality in devices.items()),
+        tariff_notes=tariff_notes(config, now, language),
     )
+
+
+def _next_ready(state: StationState, language: Language) -> str:
+    at = min((bay.ready_at for bay in state.bays if bay.ready_at is not None), default=None)
+    return "" if at is None else language.text("next about {time}", time=language.time_of_day(at)[:5])
+
+
+FLAPS = 2
+"""Connections within a minute from which on a link is no good one."""
+MOST_ERRORS = 0.02
+"""Share of failed requests from which on a link is no good one."""
+
+
+def _device(name: str, quality: LinkQuality, language: Language) -> DeviceLine:
+    share, answer_s = quality.error_share, quality.answer_p95_s
+    good = quality.connected and quality.connections_last_minute < FLAPS and (share or 0.0) < MOST_ERRORS
+    if not quality.connected:
+        state = language.text("not connected")
+    else:
+        state = language.text("good") if good else language.text("bad")
+    return DeviceLine(
+        name=_device_name(name, language),
+        state=state,
+        good=good,
+        reconnects=quality.connections_last_minute,
+        error_pct="–" if share is None else f"{100 * share:.1f} %",
+        answer_ms="–" if answer_s is None else f"{1000 * answer_s:.0f} ms",
+    )
+
+
+def _device_name(name: str, language: Language) -> str:
+    """Cells and the meter are named by the product, racks by the station file."""
+    if name.startswith("cell "):
+        return language.text("cell of lane {name}", name=name.removeprefix("cell "))
+    return language.text("site meter") if name == "site meter" else name
+
+
+def _storage(site: SiteRecord | None, language: Language) -> str:
+    """What the storage does and holds; a dash while it is silent."""
+    if site is None or site.storage_kw is None or site.storage_kwh is None:
+        return language.text("storage silent")
+    text = language.text
+    if site.storage_kw > 0:
+        does = text("storage charges {kw} kW", kw=kilowatts(site.storage_kw))
+    elif site.storage_kw < 0:
+        does = text("storage gives {kw} kW", kw=kilowatts(-site.storage_kw))
+    else:
+        does = text("storage rests")
+    return f"{does}, {site.storage_kwh:.0f} kWh"
 
 
 def _share_pct(site: SiteRecord | None, limit_kw: float) -> float:
@@ -109,13 +168,17 @@ def _bay(bay: BayRecord, state: StationState, language: Language, old_at: dateti
     pack = bay.pack
     trucks = {lane.swap.swap_id: lane.swap.vehicle_id for lane in state.lanes if lane.swap is not None}
     if bay.blocked:
-        why = reason_words(bay.blocked_reason, language) or language.text("bay blocked")
+        reason = reason_words(bay.blocked_reason, language) or language.text("bay blocked")
+        why = language.text("{reason} · a person looks, then releases the bay", reason=reason.rstrip(".。"))
     elif bay.reserved_by is not None and (pack is None or pack.state == PackState.RESERVED):
         why = language.text("for {truck}").format(truck=trucks.get(bay.reserved_by, bay.reserved_by))
     elif pack is not None and not bay.setpoint_kw and bay.role == BayRole.RACK:
         why = language.word("limit", bay.limited_by)
     else:
         why = ""
+    if bay.ready_at is not None and not bay.blocked:
+        ready = language.text("ready about {time}", time=language.time_of_day(bay.ready_at)[:5])
+        why = f"{why} · {ready}" if why else ready
     age = ""
     if old_at is not None and pack is not None:
         read_at = pack.reading_at
@@ -174,7 +237,8 @@ def _lane(
         phase_word="" if swap is None else language.word("phase", swap.phase),
         hold_word=language.word("hold", swap.hold_reason) if swap is not None and held else "",
         hold_detail=_detail(swap, faults, language) if swap is not None and held else "",
-        missing=_missing(lane.refused, language),
+        missing=lacking(lane.refused, language),
+        waits="" if nobody_runs(state, language) else wait_words(lane.waits_for, language),
         tries=0 if swap is None else swap.tries,
         since=None if swap is None else swap.entered_at,
         steps=steps,
@@ -248,17 +312,11 @@ def _detail(swap: SwapRecord, faults: tuple[FaultRecord, ...], language: Languag
         parts.append(language.word("mode" if mode in WORDS["mode"] else "cell_mode", mode))
     missing = detail.get("missing")
     if isinstance(missing, list):
-        parts.append(_missing(tuple(str(item.get("name")) for item in missing if isinstance(item, dict)), language))
+        parts.append(lacking((str(item.get("name")) for item in missing if isinstance(item, dict)), language))
     return " ".join(parts)
 
 
-def _missing(names: tuple[str, ...], language: Language) -> str:
-    if not names:
-        return ""
-    return language.text("not fulfilled: {facts}").format(facts=", ".join(language.fact(name) for name in names))
-
-
-def _waiting(entry: QueueRecord, now: datetime, language: Language) -> QueueLine:
+def _waiting(entry: QueueRecord, now: datetime, language: Language, *, run: bool) -> QueueLine:
     window = ""
     if entry.booked_from_at is not None and entry.booked_until_at is not None:
         start, end = (language.time_of_day(at)[:5] for at in (entry.booked_from_at, entry.booked_until_at))
@@ -270,6 +328,7 @@ def _waiting(entry: QueueRecord, now: datetime, language: Language) -> QueueLine
         waited=duration((now - entry.arrived_at).total_seconds()),
         window=window,
         priority=entry.priority,
+        waits=wait_words(entry.waits_for, language) if run else language.text("nobody runs this station"),
     )
 
 

@@ -4,56 +4,106 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
-from api.deps import AnyDoors, IdempotencyKey
+from api.access import Who
+from api.deps import AnyDoors, InTime, Paged
+from api.edge.route import strict_router
 from api.problems import declared
-from api.schemas import BookingIn
-from swap.commerce.bookings import cancel_booking, make_booking
+from api.schemas import BookingChange, BookingIn, RecordId
+from swap.commerce.bookings.refusals import BookingDenied
+from swap.commerce.bookings.states import BookingStatus
+from swap.commerce.bookings.store import ask_booking, cancel_booking, change_booking
+from swap.commerce.bookings.wanted import Wanted
+from swap.identity.view import require_booking, require_vehicle
 from swap.reading.lists import get_booking, list_bookings
 from swap.reading.records import BookingRecord, Page
 
-router = APIRouter(prefix="/bookings", tags=["bookings"])
+router = strict_router(prefix="/bookings", tags=["bookings"])
+
+
+def _told(found: BookingRecord | BookingDenied) -> BookingRecord:
+    """The booking; a refusal, whose alternative has been written, as the problem that it is."""
+    if isinstance(found, BookingDenied):
+        raise found.error()
+    return found
 
 
 @router.post("", status_code=201, responses=declared(400, 404, 409, 422))
-def book(body: BookingIn, doors: AnyDoors, idempotency_key: IdempotencyKey = None) -> BookingRecord:
-    """Book a swap. Repeated with the same key it gives the same booking."""
+def book(body: BookingIn, doors: AnyDoors, who: Who) -> BookingRecord:
+    """Book a swap. A refusal names another window
+    (`related.next_start_at`) that is kept for the vehicle until `kept_until_at`, or says that there is none before
+    `none_before_at`."""
     doors.own_station(body.station_id)
-    with doors.writing() as db:
-        return make_booking(
+    wanted = Wanted(
+        body.vehicle_id,
+        body.window_start_at,
+        body.window_end_at,
+        body.kinds,
+        body.packs,
+        body.min_kwh,
+    )
+    with doors.writing(who.view) as db:
+        require_vehicle(db, who.view, body.vehicle_id)
+        found = ask_booking(
             db,
             doors.config,
-            vehicle_id=body.vehicle_id,
-            window_start_at=body.window_start_at,
-            window_end_at=body.window_end_at,
+            wanted,
             at=doors.clock.now(),
-            idempotency_key=idempotency_key,
+            rights=doors.rights,
         )
+    return _told(found)
 
 
 @router.get("", responses=declared(422))
 def bookings(
     doors: AnyDoors,
-    status: Annotated[str | None, Query(max_length=16)] = None,
+    who: Who,
+    span: InTime,
+    paging: Paged,
+    status: Annotated[BookingStatus | None, Query()] = None,
     vehicle_id: Annotated[str | None, Query(max_length=20)] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Page[BookingRecord]:
     """Bookings by the start of their window, latest first."""
-    with doors.reading() as db:
-        return list_bookings(db, doors.station_id, status=status, vehicle_id=vehicle_id, limit=limit, cursor=cursor)
+    with doors.reading(who.view) as db:
+        return list_bookings(
+            db,
+            doors.station_id,
+            status=status,
+            vehicle_id=vehicle_id,
+            **span,
+            **paging,
+        )
 
 
 @router.get("/{booking_id}", responses=declared(404))
-def booking(booking_id: str, doors: AnyDoors) -> BookingRecord:
+def booking(booking_id: RecordId, doors: AnyDoors, who: Who) -> BookingRecord:
     """One booking."""
-    with doors.reading() as db:
+    with doors.reading(who.view) as db:
         return get_booking(db, doors.station_id, booking_id)
 
 
+@router.patch("/{booking_id}", responses=declared(400, 404, 409, 422))
+def change_window(booking_id: RecordId, body: BookingChange, doors: AnyDoors, who: Who) -> BookingRecord:
+    """Promise another window or other packs. Where that cannot be, the booking stays as it was."""
+    with doors.writing(who.view) as db:
+        require_booking(db, who.view, booking_id)
+        found = change_booking(
+            db,
+            doors.config,
+            booking_id,
+            at=doors.clock.now(),
+            window_start_at=body.window_start_at,
+            window_end_at=body.window_end_at,
+            kinds=body.kinds,
+            min_kwh=body.min_kwh,
+        )
+    return _told(found)
+
+
 @router.delete("/{booking_id}", responses=declared(404, 409))
-def cancel(booking_id: str, doors: AnyDoors) -> BookingRecord:
+def cancel(booking_id: RecordId, doors: AnyDoors, who: Who) -> BookingRecord:
     """Cancel a booking that no truck has used. Cancelling it again changes nothing."""
-    with doors.writing() as db:
+    with doors.writing(who.view) as db:
+        require_booking(db, who.view, booking_id)
         return cancel_booking(db, doors.config, booking_id, at=doors.clock.now())

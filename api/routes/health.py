@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from api.access import Who
 from api.deps import AnyDoors, Doors
+from api.edge.metrics import Metrics
+from api.problems import declared
 from api.schemas import Output
 from api.words import WORDS, load_language
 from swap.errors import DatabaseAway, NotFound
+from swap.identity.principal import EVERYTHING, Sight
 from swap.reading.now import get_station
 from swap.station.life.status import ControlBoard, ControlWord
 from swap.words import LANGUAGES
@@ -20,6 +26,23 @@ router = APIRouter(tags=["health"])
 ASK_S = 0.8
 """Real seconds that the database is asked for the lease, where the controller runs in another process."""
 _WELL = (ControlWord.RUNNING, ControlWord.DATABASE_SLOW)
+
+
+class DeviceOut(Output):
+    """How well the link to one device works."""
+
+    connected: bool
+    connections: int
+    """Made since the start; the first one counts."""
+    connections_last_minute: int
+    requests: int
+    """Since the start."""
+    failed: int
+    """Of them without an answer, or answered with an exception."""
+    error_share: float | None
+    """0…1, of the newest requests."""
+    answer_p95_s: float | None
+    """Real seconds within which 95 % of the newest answers came."""
 
 
 class ControlOut(Output):
@@ -36,6 +59,7 @@ class ControlOut(Output):
     loop_lag_s: float | None
     gap_s: float | None
     links: dict[str, bool]
+    devices: dict[str, DeviceOut]
 
 
 class Health(Output):
@@ -72,11 +96,27 @@ async def health(doors: AnyDoors, response: Response) -> Health:
     )
 
 
+@router.get(
+    "/metrics",
+    responses={
+        **declared(404),
+        200: {"description": "Figures in Prometheus' text format.", "content": {"text/plain": {}}},
+    },
+    response_class=Response,
+)
+def metrics(doors: AnyDoors, who: Who, request: Request) -> Response:
+    """Figures for Prometheus: requests by operation and status, the controller's life, the station's state."""
+    if who.view.sight is Sight.STATIONS and doors.station_id not in who.view.station_ids:
+        raise NotFound("station", doors.station_id)
+    figures: Metrics = request.app.state.metrics
+    return Response(figures.text(), media_type=CONTENT_TYPE_LATEST)
+
+
 async def _lease_word(doors: Doors) -> str:
     """Of a controller in another process the database knows only whether it has been heard."""
 
     def heard() -> bool:
-        with doors.reading() as db:
+        with doors.reading(EVERYTHING) as db:
             return get_station(db, doors.station_id).controller is not None
 
     try:
@@ -105,4 +145,5 @@ def _control(board: ControlBoard) -> ControlOut:
         loop_lag_s=None if status is None else status.loop_lag_s,
         gap_s=None if status is None else status.gap_s,
         links={} if status is None else dict(status.links),
+        devices={} if status is None else {k: DeviceOut(**asdict(v)) for k, v in status.devices.items()},
     )

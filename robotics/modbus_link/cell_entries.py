@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from itertools import pairwise
 
 from robotics.modbus_link.schema import EntrySection, MapFile
-from robotics.port import AckCode, CellState, CommandCode, ControlMode, ResultCode, RunMode, Signal
+from robotics.port import (
+    SEAT_OCCUPIED,
+    SEATS,
+    AckCode,
+    CellState,
+    CommandCode,
+    ControlMode,
+    DriverSign,
+    ResultCode,
+    RunMode,
+    Signal,
+)
 
 SIGNALS = tuple(signal.value for signal in Signal)
 """Optional one by one: a signal that the map does not carry is unknown, and a step that needs it refuses."""
@@ -16,6 +28,7 @@ OPTIONAL = (
     "owner",
     "refused_owner",
     "vehicle_tag",
+    "odometer_km",
     "bays_occupied",
     "heads_open",
     "heads_closed",
@@ -42,7 +55,16 @@ FENCE_NEEDED = ("beat_epoch", "owner_claim", "cmd_epoch", "cmd_owner", "ack_epoc
 """Needed to command as well where the style is fenced."""
 OWNERSHIP = ("owner", "owner_claim", "cmd_owner")
 """All three or none: without them only the station's lease keeps a second controller away."""
-COMMAND_OPTIONAL = ("cmd_vehicle_tag", "owner_claim", "cmd_owner")
+VEHICLE_PACK = {"code": "pack_code", "temp_max_c": "temp_max_c", "alarm_level": "alarm_level", "leak": "leak"}
+"""What a vehicle may tell of the pack in a seat, and how its entry is called after `seat_N_`."""
+VEHICLE_PACKS = tuple(f"seat_{seat}_{name}" for seat in SEATS for name in VEHICLE_PACK.values())
+PACK_CODE_LENGTH = 24
+"""Characters of a GB/T 34014 code."""
+NEW_PACK_CODES = {seat: f"seat_{seat}_new_pack_code" for seat in SEATS}
+"""Optional outputs: code of the pack that the vehicle is to accept in a seat."""
+OUTPUTS = ("driver_sign", "swap_request", *NEW_PACK_CODES.values())
+"""Optional outputs of the station to the driver and his vehicle."""
+COMMAND_OPTIONAL = ("cmd_vehicle_tag", "owner_claim", "cmd_owner", *OUTPUTS)
 COMMAND_WRITE = ("cmd_epoch", "cmd_owner", "cmd_code", "cmd_source", "cmd_target", "cmd_vehicle_tag", "cmd_seq")
 """Written in one request, `cmd_seq` at the highest address."""
 FENCED_WRITES = (
@@ -51,6 +73,22 @@ FENCED_WRITES = (
     ("hold_epoch", "hold", "hold_seq"),
 )
 """The other requests of a fenced cell, each with the word that makes it new at the highest address."""
+
+KNOWN = frozenset(
+    (
+        *SIGNALS,
+        *ALWAYS_NEEDED,
+        *OPTIONAL,
+        *(name for names in NEEDED_BY_STYLE.values() for name in names),
+        *COMMAND_NEEDED,
+        *FENCE_NEEDED,
+        *OWNERSHIP,
+        *COMMAND_OPTIONAL,
+        *VEHICLE_PACKS,
+    )
+)
+"""Every name that the robot driver asks for. Other entries are read for nothing, unless they guard or mask one of
+these, hold a constant that is checked, or are a fault word."""
 
 MEANINGS: dict[str, tuple[str, ...]] = {
     "state": tuple(x.name.lower() for x in CellState),
@@ -62,8 +100,14 @@ MEANINGS: dict[str, tuple[str, ...]] = {
     "done_result": tuple(x.name.lower() for x in ResultCode),
     "hold_seen": ("off", "on"),
     "cmd_code": tuple(x.name.lower() for x in CommandCode),
+    "driver_sign": tuple(x.name.lower() for x in DriverSign),
 }
 """Names that the value table of an entry must give a raw value to."""
+
+
+def seats_of(names: Container[str]) -> int:
+    """Seats that a map with these entries has room for. Heads are listed for two at least."""
+    return max([2, *(seat for seat, signal in SEAT_OCCUPIED.items() if signal.value in names)])
 
 
 def read_needed(style: str) -> tuple[str, ...]:
@@ -98,7 +142,7 @@ def cell_problems(file: MapFile) -> list[str]:
     problems = []
     for names, allowed in (
         (to_write + COMMAND_OPTIONAL, "write"),
-        (to_read + OPTIONAL + SIGNALS, "read"),
+        (to_read + OPTIONAL + SIGNALS + VEHICLE_PACKS, "read"),
     ):
         problems += [
             f"entry {name!r} block = {entries[name].block!r}: must lie in a block with access = {allowed!r}"
@@ -109,6 +153,18 @@ def cell_problems(file: MapFile) -> list[str]:
         f"entry {name!r} type = {entries[name].type!r}: allowed bool"
         for name in SIGNALS
         if name in entries and entries[name].family != "bool"
+    ]
+    seats = seats_of(entries)
+    problems += [
+        f"entry {name!r} type = {entries[name].type!r}: the map has {seats} seats, parts of one length: allowed "
+        f"bits(N) with N a multiple of {seats}"
+        for name in ("heads_fitted", "heads_open", "heads_closed")
+        if name in entries and entries[name].family == "bits" and entries[name].size % seats
+    ]
+    problems += [
+        f"entry {name!r} type = {entries[name].type!r}: allowed ascii(N) with N = {PACK_CODE_LENGTH} or more"
+        for name in NEW_PACK_CODES.values()
+        if name in entries and not (entries[name].family == "ascii" and entries[name].size >= PACK_CODE_LENGTH)
     ]
     for name, named in meanings(style).items():
         if name not in entries:

@@ -23,8 +23,9 @@ from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from robotics.modbus_link.config import ModbusAddress
-from robotics.modbus_link.registers import MAX_READ, MAX_WRITE
+from robotics.modbus_link.config import MAX_READ, ModbusAddress
+from robotics.modbus_link.quality import LinkMeter, LinkQuality
+from robotics.modbus_link.registers import MAX_WRITE
 from robotics.port import LinkLost, Refused
 
 __all__ = ["LinkLost", "ModbusLink", "ModbusRefused", "Refused"]
@@ -89,6 +90,11 @@ class ModbusLink:
         self._silent = 0
         self._healthy: bool | None = None
         """Whether the last request or attempt succeeded; None before the first."""
+        self._meter = LinkMeter(self.name)
+
+    def quality(self) -> LinkQuality:
+        """How well the link works."""
+        return self._meter.quality(connected=self.connected)
 
     @property
     def connected(self) -> bool:
@@ -173,20 +179,24 @@ class ModbusLink:
         async with self._lock:
             client = self._client
             if client is None or not client.connected:
+                self._meter.request(None)
                 raise LinkLost(f"{self.name}: {what}: not connected")
             task = asyncio.current_task()
             cancelled = task.cancelling() if task is not None else 0
+            begun_s = self._meter.now_s()
             try:
                 response = await request(client)
             except (ModbusException, OSError, TimeoutError) as error:
+                self._meter.request(None)
                 self._failed(f"{what}: {error}", silent=True)
+                _end_if_cancelled(task, cancelled)
                 raise LinkLost(f"{self.name}: {what}: {error}") from error
             # An answer that comes after its time, or after the caller was cancelled, carries an old
             # transaction number and is skipped by the library.
             self._silent = 0
+            self._meter.request(self._meter.now_s() - begun_s, refused=response.isError())
             self._recovered()
-            if task is not None and task.cancelling() > cancelled:
-                raise asyncio.CancelledError  # lost in the library when the answer came in the same instant
+            _end_if_cancelled(task, cancelled)
             if response.isError():
                 code = int(getattr(response, "exception_code", 0))
                 meaning = EXCEPTIONS.get(code, "unknown exception")
@@ -242,6 +252,7 @@ class ModbusLink:
             return False
         self._client = client
         self._silent = 0
+        self._meter.connection()
         self._down.clear()
         self._up.set()
         return True
@@ -279,3 +290,9 @@ def _end_hard(client: AsyncModbusTcpClient) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere the silence of the device ends the connection
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(SEND_LIMIT_S * 1000))
+
+
+def _end_if_cancelled(task: asyncio.Task[object] | None, before: int) -> None:
+    """The library loses a cancellation that comes in the same instant as an answer or an error."""
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError

@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from robotics.modbus_link.checks import field_problem, map_problems
+from robotics.modbus_link.config import MAX_READ
 from robotics.modbus_link.schema import (
     BlockSection,
     EntrySection,
@@ -30,8 +31,6 @@ from robotics.modbus_link.schema import (
 )
 from robotics.modbus_link.words import NUMBER_RANGES, from_words, to_words
 
-MAX_READ = 125
-"""Registers that one Modbus read may ask for (Modbus Application Protocol V1.1b3, 6.3)."""
 MAX_WRITE = 123
 """Registers that one Modbus write may carry (6.12)."""
 MAPS = Path(__file__).parent / "maps"
@@ -99,6 +98,17 @@ class RegisterMap:
         """First and last register of a block. Raises MapError for an unknown block."""
         items = self._block(block)
         return items[0].address, max(e.last for e in items)
+
+    def reads_within(self, max_registers: int) -> dict[str, tuple[Span, ...]]:
+        """`read_blocks` for a device that answers at most so many registers a request; no value is read in halves.
+
+        An entry that is longer than that is asked in one request all the same.
+        """
+        return {
+            name: _coalesce(self.by_block[name], block.max_gap, max_registers)
+            for name, block in self.blocks.items()
+            if block.access == "read"
+        }
 
     def missing(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of `names` that the map does not carry."""
@@ -318,13 +328,18 @@ class RegisterMap:
             raise MapError(self.name, [f"no block {name!r}; known: {', '.join(self.by_block)}"]) from None
 
 
+def shipped_maps() -> tuple[str, ...]:
+    """Names of the maps in the package."""
+    return tuple(sorted(p.stem for p in MAPS.glob("*.toml")))
+
+
 def load_map(name_or_path: str, folder: Path | None = None) -> RegisterMap:
     """A shipped map by its name, or a map file by its path, relative to `folder`.
 
     Raises:
         MapError: there is no such map, or it is not valid; every problem is listed.
     """
-    shipped = sorted(p.stem for p in MAPS.glob("*.toml"))
+    shipped = shipped_maps()
     path = MAPS / f"{name_or_path}.toml" if name_or_path in shipped else (folder or Path()) / name_or_path
     try:
         changed = path.stat().st_mtime_ns
@@ -358,12 +373,12 @@ def parse_map(data: dict[str, Any], source: str = "register map") -> RegisterMap
     return RegisterMap(file, source)
 
 
-def _coalesce(entries: Sequence[EntrySection], max_gap: int) -> tuple[Span, ...]:
+def _coalesce(entries: Sequence[EntrySection], max_gap: int, most: int = MAX_READ) -> tuple[Span, ...]:
     spans: list[tuple[int, int]] = []
     for entry in entries:
         if spans:
             first, last = spans[-1]
-            if entry.address - last - 1 <= max_gap and entry.last - first < MAX_READ:
+            if entry.address - last - 1 <= max_gap and entry.last - first < most:
                 spans[-1] = (first, max(last, entry.last))
                 continue
         spans.append((entry.address, entry.last))

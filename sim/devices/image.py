@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from battery_bms.config import RackDeviceSection
 from battery_bms.port import BMS_VALUES, ChargerState
 from robotics.handshake import decode_location, encode_location
+from robotics.modbus_link.cell_entries import NEW_PACK_CODES, VEHICLE_PACK, seats_of
 from robotics.modbus_link.registers import RegisterMap, Value
-from robotics.port import AckCode, CommandCode, Location, ResultCode, RobotCommand
+from robotics.port import AckCode, CommandCode, DriverSign, Location, ResultCode, RobotCommand
 from sim.plant.plant import Plant
 
 STATION_SILENT_S = 3.0
@@ -157,6 +158,7 @@ class CellUnit(Image):
         self._heard: Any = None
         self._fenced = register_map.handshake.style == "fenced"
         self._owned = {"owner", "owner_claim"} <= register_map.entries.keys()
+        self._codes = {name: seat for seat, name in NEW_PACK_CODES.items() if name in register_map.entries}
         self._fault_words = {e.name: e.faults for e in register_map.entries.values() if e.faults}
         codes = register_map.entries["fault_code"].codes
         self._fault_numbers = {code: int(raw) for raw, code in codes.items()}
@@ -190,13 +192,17 @@ class CellUnit(Image):
             "owner": status.owner,
             "refused_owner": cell.refused_owner,
             "vehicle_tag": status.vehicle_tag,
+            "odometer_km": status.odometer_km,
             "step": 0 if cell.active is None else cell.active.phase + 1,
             "cycle_count": cell.lifts,
             "bays_occupied": status.bays_occupied,
-            "heads_open": status.heads_open,
-            "heads_closed": status.heads_closed,
+            "heads_open": self._heads("heads_open", status.heads_open, status.seats),
+            "heads_closed": self._heads("heads_closed", status.heads_closed, status.seats),
         }
-        values |= {signal.value: value for signal, value in status.signals.items()}
+        signals = {**status.signals, **self.plant.seat_signals(self.lane_id)}
+        values |= {signal.value: value for signal, value in signals.items()}
+        for seat, pack in self.plant.vehicle_packs(self.lane_id).items():
+            values |= {f"seat_{seat}_{entry}": getattr(pack, name) for name, entry in VEHICLE_PACK.items()}
         for name, faults in self._fault_words.items():
             values[name] = sum(1 << int(bit) for bit, code in faults.items() if code in status.fault_codes)
         if self.map.handshake.style == "flags":
@@ -217,6 +223,16 @@ class CellUnit(Image):
                 "hold_seen": self.map.raw_of("hold_seen", "on" if cell.hold else "off"),
             }
         self.show(values)
+
+    def _heads(self, name: str, values: tuple[bool | None, ...], seats: int) -> Value:
+        """Heads in as many parts as the map has seats, each as long as it has room for."""
+        entry = self.map.entries.get(name)
+        if entry is None:
+            return None
+        shown = seats_of(self.map.entries)
+        each, of_seat = entry.size // shown, len(values) // seats
+        parts = [values[seat * of_seat : seat * of_seat + each] if seat < seats else () for seat in range(shown)]
+        return tuple(v for part in parts for v in (*part, *[None] * (each - len(part))))
 
     def _fault_number(self, code: int) -> int:
         return self._fault_numbers.get(code, _NO_CODE) if code and self._fault_numbers else code
@@ -259,6 +275,12 @@ class CellUnit(Image):
             flags = self.map.handshake.style == "flags"
             seq = cell.done_seq if flags else int(values["done_ack"])
             self.plant.done_ack(self.lane_id, seq, self._epoch(values, "ack_epoch"))
+        if "driver_sign" in touched:
+            shown = self.map.means("driver_sign", values["driver_sign"])
+            cell.sign = DriverSign.NONE if shown is None else DriverSign[shown.upper()]
+        if self._codes.keys() & touched:
+            codes = {seat: str(values[name] or "").strip() for name, seat in self._codes.items()}
+            self.plant.tell_packs(self.lane_id, codes)
         if "cmd_seq" in touched:
             self._take(values)
         if not ours and not self._fenced:
@@ -343,6 +365,7 @@ class BayUnit(Image):
         }
         if reading.pack_id is not None or not reading.present:
             bms = {name: getattr(reading, name) for name in _BMS_ENTRIES}
+            bms["discharged_kwh"] = self.plant.discharged_kwh(self.bay_id)
             values |= bms | {"pack_code": reading.pack_id}
         self.show(values)
 
@@ -391,7 +414,7 @@ class MeterUnit(Image):
                 "sample_counter": self._counter,
                 "import_kw": reading.import_kw,
                 "import_kwh": reading.import_kwh,
-                "export_kwh": 0.0,
+                "export_kwh": reading.export_kwh,
             }
         )
 

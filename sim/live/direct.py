@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from battery_bms.port import MeterReading, PackReading
-from robotics.port import AckCode, CellStatus, LinkLimit, Refused, RobotCommand
+from battery_bms.port import MeterReading, PackReading, PvReading, StorageOrder, StorageReading
+from robotics.port import NO_PACKS, AckCode, CellStatus, DriverSign, LinkLimit, Refused, RobotCommand
 from sim.plant.plant import Plant
+from swap.station.power.site import SiteDevices
+
+ORDER_EXPIRES_S = 30.0
+"""Real seconds after which a storage rests that has not been given its order again, as a charger ends its set-point."""
 
 
 class DirectRobot:
@@ -52,10 +56,13 @@ class DirectRobot:
         self._before()
         self.plant.done_ack(self.lane_id, seq, self._current(epoch))
 
-    async def hold(self, reason: str) -> None:
-        """Hold after the running command."""
+    async def hold(self, reason: str) -> bool:
+        """Hold after the running command; another controller's cell is left alone."""
         self._before()
+        if self.plant.cell(self.lane_id).owner not in (0, self.token):
+            return False
         self._ask_hold(True, None)
+        return True
 
     async def resume(self, epoch: int | None = None) -> None:
         """Withdraw the hold. Raises Refused when the cell has begun another epoch since."""
@@ -64,10 +71,18 @@ class DirectRobot:
         if self.plant.cell(self.lane_id).hold:
             raise Refused(f"cell {self.lane_id} still holds: something has happened since the confirmation")
 
-    async def close(self) -> None:
+    async def show(self, sign: DriverSign, *, swap_mode: bool, packs: Mapping[int, str] = NO_PACKS) -> bool:
+        """Show the driver a sign and tell his vehicle its packs; it goes into swap mode by itself."""
+        self.plant.cell(self.lane_id).sign = sign
+        if not self.plant.takes_codes:
+            return False
+        self.plant.tell_packs(self.lane_id, packs)
+        return bool(packs)
+
+    async def close(self, *, give_up: bool = True) -> None:
         """Give the cell up."""
         cell = self.plant.cell(self.lane_id)
-        if cell.owner == self.token:
+        if give_up and cell.owner == self.token:
             cell.claim(0, owner_silent=False)
 
     def _current(self, epoch: int | None) -> int:
@@ -111,6 +126,57 @@ class DirectRack:
         """Nothing to close."""
 
 
+class DirectPv:
+    """`PvMeter` over the plant."""
+
+    def __init__(self, plant: Plant, now: Callable[[], datetime]) -> None:
+        self.plant = plant
+        self._now = now
+        self._reading: PvReading | None = None
+
+    async def connect(self) -> None:
+        """Nothing to open."""
+
+    async def read(self) -> PvReading | None:
+        """The photovoltaics now; the old reading while they are silent."""
+        if not self.plant.site.silent:
+            self._reading = PvReading(self._now(), self.plant.site.pv_kw)
+        return self._reading
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class DirectStorage:
+    """`StorageInverter` over the plant. An order ends `expires_s` station seconds after it was given last."""
+
+    def __init__(self, plant: Plant, now: Callable[[], datetime], expires_s: float) -> None:
+        self.plant = plant
+        self._now = now
+        self._expires_s = expires_s
+        self._reading: StorageReading | None = None
+
+    async def connect(self) -> None:
+        """Nothing to open."""
+
+    async def read(self) -> StorageReading | None:
+        """The storage now; the old reading while it is silent."""
+        site, now_us = self.plant.site, self.plant.now_us
+        if not site.silent:
+            self._reading = StorageReading(self._now(), site.stored_kwh(now_us), site.storage_kw(now_us))
+        return self._reading
+
+    async def command(self, order: StorageOrder) -> str | None:
+        """Give an order."""
+        if self.plant.site.silent:
+            return "no answer"
+        self.plant.site.command(order, self.plant.now_us, self._expires_s)
+        return None
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
 class DirectMeter:
     """`SiteMeter` over the plant."""
 
@@ -127,3 +193,17 @@ class DirectMeter:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def direct_site(plant: Plant, now: Callable[[], datetime], *, order_expires_s: float = ORDER_EXPIRES_S) -> SiteDevices:
+    """The site's devices that the station file has, over the plant.
+
+    Args:
+        order_expires_s: station seconds after which the storage rests that has not been given its order again.
+    """
+    site = plant.config.site
+    return SiteDevices(
+        DirectMeter(plant, now) if site.meter is not None else None,
+        DirectPv(plant, now) if site.pv is not None else None,
+        DirectStorage(plant, now, order_expires_s) if site.storage is not None else None,
+    )

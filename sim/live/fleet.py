@@ -40,6 +40,8 @@ UNKNOWN_SOC_PCT = 30.0
 """State of charge of a truck that somebody else has checked in; assumed."""
 _FOREIGN = "swap:"
 """Begins the name of a visit that somebody else has checked in; its swap follows."""
+_BOOKED = "."
+"""Stands in the key of a visit before its booking."""
 ENDED = frozenset({"completed", "returned", "cancelled"})
 
 _log = logging.getLogger(__name__)
@@ -66,6 +68,8 @@ class _Visit:
     swap_id: str | None = None
     try_at: datetime | None = None
     """When to check in again; None once it is checked in."""
+    refused: int = 0
+    """Check-ins that the station has refused."""
 
 
 @dataclass(order=True, slots=True)
@@ -150,7 +154,7 @@ class SimulatedFleet:
         now = self._clock.now()
         for truck in self.plant.yard.at(TruckPlace.YARD):
             key = truck.visit or self._key(next(self._numbers))
-            visit = _Visit(truck.vehicle_id, key, now, try_at=now)
+            visit = _Visit(truck.vehicle_id, key, now, try_at=now, booking_id=key.partition(_BOOKED)[2] or None)
             if key.startswith(_FOREIGN):
                 visit.swap_id, visit.try_at = key.removeprefix(_FOREIGN), None
             self._visits[truck.vehicle_id] = visit
@@ -216,11 +220,12 @@ class SimulatedFleet:
         if truck is None:
             _log.info("no truck of %s is away; the arrival at %.0f s is left out", arrival.fleet, arrival.at_s)
             return
-        key = self._key(plan.number)
+        if booked != truck.vehicle_id:
+            booking_id = None
+        key = self._key(plan.number) + (f"{_BOOKED}{booking_id}" if booking_id is not None else "")
         now = self._clock.now()
         self.plant.arrive(truck.vehicle_id, arrival.soc_pct, visit=key)
-        visit = _Visit(truck.vehicle_id, key, now, try_at=now)
-        visit.booking_id = booking_id if booked == truck.vehicle_id else None
+        visit = _Visit(truck.vehicle_id, key, now, try_at=now, booking_id=booking_id)
         self._visits[truck.vehicle_id] = visit
         await self._tend(visit)
 
@@ -239,7 +244,8 @@ class SimulatedFleet:
         body = {"vehicle_id": visit.vehicle_id, "station_id": self.config.station.id}
         if visit.booking_id is not None:
             body["booking_id"] = visit.booking_id
-        answer = await self._post("/api/v1/swaps", visit.key, body)
+        # What was refused stays the answer of its key: the next try is another request.
+        answer = await self._post("/api/v1/swaps", f"{visit.key}-{visit.refused}" if visit.refused else visit.key, body)
         swap_id = None if answer is None else _swap_of(answer)
         if swap_id is not None:
             visit.swap_id, visit.try_at = swap_id, None
@@ -248,6 +254,7 @@ class SimulatedFleet:
         if answer is None:
             return
         _log.info("truck %s is not checked in: %s", visit.vehicle_id, _reason(answer))
+        visit.refused += 1
         visit.booking_id = None  # its window may have passed; next time it comes as a walk-in
         if (now - visit.began_at).total_seconds() > PATIENCE_S:
             self._leave(visit)

@@ -11,19 +11,23 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from battery_bms.pack import PackSpec, time_to_soc_s, time_to_temp_s
+from battery_bms.pack import Charge, PackSpec, curve_of, time_to_soc_s, time_to_temp_s
+from scheduler.charging import HYSTERESIS_C
+from scheduler.demand_response import limit_at
+from scheduler.guide import Planner
 from scheduler.tariff import Tariff
 from scheduler.tariff_files import load_tariff
 from scheduler.types import Limit
-from sim.live.direct import DirectMeter, DirectRack, DirectRobot
+from sim.live.direct import DirectRack, DirectRobot, direct_site
 from sim.plant.plant import Plant
 from sim.plant.rack import US_PER_S
-from swap.commerce.bookings import check_in
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
+from swap.gate import check_in
 from swap.places import bay_place
 from swap.station.clock import Clock
 from swap.station.context import StationContext
@@ -33,16 +37,20 @@ from swap.station.lease import Lease
 from swap.station.life.database import DirectDatabase
 from swap.station.sequence.session import Phase, Session
 from swap.station.sequence.step_table import Place
-from swap.station.states.pack_states import HYSTERESIS_C
 from swap.store import Store
 
 WAIT_POLL_S = 1.0
 """A swap that waits for something other than the end of a motion is looked at this often."""
 IDLE_S = 60.0
 """Longest jump. Site samples are stored this often."""
+ORDER_ROUNDS = 2.0
+"""A storage's order outlasts so many of the longest jumps: what must not be missed here is a round, not a second."""
 AFTER_US = 10
 """A pack is looked at so long after it has reached a level, for rounding."""
-_SHORT = frozenset({Limit.GRID, Limit.RACK, Limit.MEASURED_IMPORT, Limit.DEMAND_RESPONSE})
+MARK_S = 1e-3
+"""A level so near has been reached."""
+_SHORT = frozenset({Limit.GRID, Limit.RACK, Limit.MEASURED_IMPORT, Limit.DEMAND_RESPONSE, Limit.TARIFF})
+"""What divides power among packs: one in its taper gives some back."""
 
 
 class VirtualStation:
@@ -54,10 +62,18 @@ class VirtualStation:
         plant: the truth; its time is the station's.
         poll_s: time from one look at a cell to the next while something changes.
         idle_s: longest time between two rounds.
+        planner: who guides the charging; None: the price rule.
     """
 
     def __init__(
-        self, config: StationConfig, store: Store, plant: Plant, *, poll_s: float | None = None, idle_s: float = IDLE_S
+        self,
+        config: StationConfig,
+        store: Store,
+        plant: Plant,
+        *,
+        poll_s: float | None = None,
+        idle_s: float = IDLE_S,
+        planner: Planner | None = None,
     ) -> None:
         self.config = config
         self.store = store
@@ -67,6 +83,7 @@ class VirtualStation:
         self.clock = Clock(plant.now_at, 1.0, monotonic=lambda: self.plant.now_us / US_PER_S)
         sync_station(store, config, self.clock.now())
         context = StationContext.build(DirectDatabase(store, config.station.id), config, self.clock, self.tariff)
+        context.planner = planner
         lease = Lease(store, config.station.id)
         lease.acquire()
         rack = DirectRack(plant, self.clock.now)
@@ -75,10 +92,14 @@ class VirtualStation:
             [DirectRobot(plant, lane.id, lease.token, self.clock.now) for lane in config.lanes],
             rack,
             rack,
-            DirectMeter(plant, self.clock.now) if config.site.meter is not None else None,
+            direct_site(plant, self.clock.now, order_expires_s=ORDER_ROUNDS * idle_s),
             lease,
         )
+        self.attended_lanes = len(config.lanes)
+        """So many swaps may be under way at a time by the people on shift; a further truck is not called."""
         self.rounds = 0
+        self.bound: set[str] = set()
+        """What has limited a charger, `pv` once the sun gave power, `storage` once the storage had an order."""
         self._calls: list[tuple[int, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
         self._idle_us = round(idle_s * US_PER_S)
@@ -88,7 +109,13 @@ class VirtualStation:
         self._renew_us = round(self.controller.context.policy.max_reading_age_s / 2 * US_PER_S)
         self._not_before_us = dict.fromkeys(self.controller.lanes, 0)
         """A lane is looked at again one poll after it changed."""
+        self._temperature_us: dict[str, int] = {}
+        """When the pack of a bay will cross a temperature."""
+        self._crossed_us: dict[str, int] = {}
+        """When it last did."""
         self._mark_us = 0
+        self._guide_us = sys.maxsize
+        """When the guide that holds ends."""
         self._again_us = 0
         """Look at everything until then: something was moved, promised or set."""
 
@@ -129,7 +156,7 @@ class VirtualStation:
         changed = await self._do_due()
         controller = self.controller
         now_us = self.plant.now_us
-        if now_us >= self._mark_us:
+        if now_us >= min(self._mark_us, self._guide_us):
             self._look_again()
         plans = now_us - self._planned_us >= self._plan_us()
         if plans or now_us <= self._again_us or now_us - self._read_us >= self._renew_us:
@@ -148,11 +175,14 @@ class VirtualStation:
                     self._look_again()
         if plans or now_us <= self._again_us:
             self._planned_us = now_us
+            if self._read_us != now_us:  # a plan of now takes the site and the packs as they are now
+                await controller.rack.look()
             running = self._running()
             await controller.rack.charge_cycle()
+            self._note_bounds()
             if self._running() != running:
                 self._look_again()
-        while free := [lane_id for lane_id, lane in controller.lanes.items() if lane.session is None]:
+        while free := self._attended():
             await controller.dispatch_cycle()
             called = [lane_id for lane_id in free if controller.lanes[lane_id].session is not None]
             if not called:
@@ -170,15 +200,43 @@ class VirtualStation:
             done = True
         return done
 
+    def _attended(self) -> list[str]:
+        """Lanes without a swap; none while all the people on shift are busy."""
+        lanes = self.controller.lanes
+        free = [lane_id for lane_id, lane in lanes.items() if lane.session is None]
+        return free if len(lanes) - len(free) < self.attended_lanes else []
+
+    def _note_bounds(self) -> None:
+        self.bound |= {str(setpoint.limited_by) for setpoint in self.controller.context.plan.values()}
+        if self.plant.site.pv_kw > 0:
+            self.bound.add("pv")
+        if self.plant.site.order.power_kw != 0:
+            self.bound.add("storage")
+
     def _running(self) -> list[str]:
         """Bays that the charging plan gives power."""
         return [bay for bay, setpoint in self.controller.context.plan.items() if setpoint.power_kw > 0]
 
     def _plan_us(self) -> int:
         """Longest time from one plan to the next; while power is short, packs in their taper give some back."""
-        plan = self.controller.context.plan.values()
-        short = any(setpoint.limited_by in _SHORT for setpoint in plan)
-        return round(self.config.charging.cycle_s * US_PER_S) if short else self._idle_us
+        gives = self._is_short() and any(self._is_tapering(bay_id) for bay_id in self.plant.rack.bays)
+        return round(self.config.charging.cycle_s * US_PER_S) if gives else self._idle_us
+
+    def _is_short(self) -> bool:
+        return any(setpoint.limited_by in _SHORT for setpoint in self.controller.context.plan.values())
+
+    def _is_tapering(self, bay_id: str) -> bool:
+        knee_s = self._knee_s(bay_id)
+        return knee_s is not None and knee_s <= MARK_S
+
+    def _knee_s(self, bay_id: str) -> float | None:
+        """Until the pack takes less than its charger is told to give; None where the charger is off."""
+        rack = self.plant.rack
+        truth, held_kw = rack.at(bay_place(bay_id)), rack.bays[bay_id].held_kw
+        if truth is None or held_kw <= 0:
+            return None
+        energy_kwh = rack.now(truth, self.plant.now_us).energy_kwh
+        return Charge(curve_of(truth.spec, truth.soh_pct), 0.0, energy_kwh, held_kw).knee_s
 
     def _look_again(self) -> None:
         """Read the rack and plan charging now and one poll later."""
@@ -196,12 +254,25 @@ class VirtualStation:
         if self._calls:
             times.append(self._calls[0][0])
         times += self._motions_us()
-        self._mark_us = min(self._pack_marks_us(), default=now_us + 2 * self._idle_us)
+        marks_us = self._pack_marks_us()
+        site = self.config.site
+        marks_us.append(self._us_of(limit_at(site.demand_response, self.now_at, self.config.station.zone)[1]))
+        if (storage_us := self._storage_mark_us()) is not None:
+            marks_us.append(storage_us)
+        self._mark_us = min(marks_us)
         times.append(self._mark_us)
         change_at = self.tariff.next_change_at(self.now_at)
         if change_at is not None:
-            times.append(round((change_at - self.plant.start_at) / timedelta(microseconds=1)))
+            times.append(self._us_of(change_at))
+        planner = self.controller.context.planner
+        guide = None if planner is None else planner.guide_at(self.now_at, ())
+        if guide is not None:
+            self._guide_us = round((guide.until_at - self.plant.start_at) / timedelta(microseconds=1))
+            times.append(self._guide_us)
         return max(min(times), now_us + 1)
+
+    def _us_of(self, at: datetime) -> int:
+        return round((at - self.plant.start_at) / timedelta(microseconds=1))
 
     def _motions_us(self) -> list[int]:
         """When trucks stop, drivers act and commands end. In the midst of a command there is nothing to see."""
@@ -218,16 +289,22 @@ class VirtualStation:
     def _pack_marks_us(self) -> list[int]:
         """When packs on a running charger will be ready or full, and when any will be too warm or warm enough."""
         rack, now_us, policy = self.plant.rack, self.plant.now_us, self.controller.context.policy
-        found = []
+        short, found = self._is_short(), []
         for bay_id, bay in rack.bays.items():
             truth = rack.at(bay_place(bay_id)) if bay.section.charger_kw > 0 else None
             if truth is None:
                 continue
             now = rack.now(truth, now_us)
-            found += self._temperature_marks_us(truth.spec, now.temp_c, now.charge_kw)
+            marks_us = self._temperature_marks_us(bay_id, truth.spec, now.temp_c, now.charge_kw)
+            self._temperature_us[bay_id] = min(marks_us, default=sys.maxsize)
+            found += marks_us
             if bay.held_kw <= 0:
                 continue
             energy_kwh, level_pct = now.energy_kwh, now.soc_pct
+            if short:
+                knee_s = self._knee_s(bay_id)
+                if knee_s is not None and MARK_S < knee_s < self._idle_us / US_PER_S:
+                    found.append(now_us + round(knee_s * US_PER_S) + AFTER_US)
             for goal_pct in (policy.offer_soc_pct, policy.target_soc_pct):
                 if level_pct < goal_pct:
                     left_s = time_to_soc_s(truth.spec, truth.soh_pct, energy_kwh, bay.held_kw, goal_pct)
@@ -235,8 +312,26 @@ class VirtualStation:
                         found.append(now_us + round(left_s * US_PER_S) + AFTER_US)
         return found
 
-    def _temperature_marks_us(self, spec: PackSpec, temp_c: float, charge_kw: float) -> list[int]:
-        """When a pack crosses a temperature that changes what it may draw; a plan's period away at least."""
+    def _storage_mark_us(self) -> int | None:
+        """When the storage will be full, empty or at its reserve, as it works now."""
+        site, section = self.plant.site, self.config.site.storage
+        power_kw = site.storage_kw(self.plant.now_us)
+        if section is None or power_kw == 0.0:
+            return None
+        stored_kwh, one_way = site.stored_kwh(self.plant.now_us), section.one_way_efficiency
+        reserve_kwh = section.reserve_share * section.energy_kwh
+        goals_kwh = (reserve_kwh, section.energy_kwh) if power_kw > 0 else (0.0, reserve_kwh)
+        rate_kw = power_kw * one_way if power_kw > 0 else power_kw / one_way
+        lefts_s = [(goal_kwh - stored_kwh) / rate_kw * 3600 for goal_kwh in goals_kwh]
+        left_s = min((left_s for left_s in lefts_s if left_s > MARK_S), default=None)
+        return None if left_s is None else self.plant.now_us + round(left_s * US_PER_S) + AFTER_US
+
+    def _temperature_marks_us(self, bay_id: str, spec: PackSpec, temp_c: float, charge_kw: float) -> list[int]:
+        """When a pack crosses a temperature that changes what it may draw; a plan's period after the last time."""
+        now_us = self.plant.now_us
+        if self._temperature_us.get(bay_id, sys.maxsize) <= now_us:
+            self._crossed_us[bay_id] = now_us
+        soonest_us = self._crossed_us.get(bay_id, -sys.maxsize) + round(self.config.charging.cycle_s * US_PER_S)
         policy = self.controller.context.policy
         heat_kw = (1 - spec.charge_efficiency) * charge_kw
         limits_c = (
@@ -252,7 +347,7 @@ class VirtualStation:
         for limit_c in {*limits_c, *(c + spread_c for c in limits_c)}:
             left_s = time_to_temp_s(spec, temp_c, limit_c, heat_kw, self.plant.rack.ambient_c)
             if 0 < left_s < self._idle_us / US_PER_S:
-                found.append(self.plant.now_us + round(max(left_s, self.config.charging.cycle_s) * US_PER_S))
+                found.append(max(now_us + round(left_s * US_PER_S) + AFTER_US, soonest_us))
         return found
 
     # -- trucks

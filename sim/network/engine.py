@@ -30,6 +30,7 @@ class _RoadFeed(Feed):
     """The trucks that have a station on their way, and those that come to it from others."""
 
     def __init__(self, network: NetworkFlow, own: Feed) -> None:
+        super().__init__()
         self.network = network
         self.own = own
         self.member: NetworkStation | None = None
@@ -38,6 +39,7 @@ class _RoadFeed(Feed):
 
     def start(self, time: Agenda, gate: Callable[[Arrival], None]) -> None:
         """Begin to send trucks to the station on their way."""
+        self.own.expect, self.own.hold_s = self.expect, self.hold_s
         self.own.start(time, gate)
 
     def left(self, truck: StudyTruck, soc_pct: tuple[float, ...]) -> None:

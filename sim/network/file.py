@@ -19,8 +19,8 @@ from pydantic import Field, ValidationError
 from scheduler.sections import Identifier
 from sim.scenario.base import Factor, ScenarioSection
 from sim.scenario.file import Scenario, StudySection
-from sim.scenario.load import field_problems, load_scenario
-from swap.config.loading import ConfigError, read_toml
+from sim.scenario.load import load_scenario
+from swap.config.loading import ConfigError, field_problems, read_toml
 
 
 class NetworkStationSection(ScenarioSection):
@@ -150,7 +150,7 @@ def parse_network(data: dict[str, Any], *, source: str = "network") -> NetworkSe
     try:
         return NetworkSection.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(source, field_problems(error)) from error
+        raise ConfigError(source, field_problems(error, NetworkSection)) from error
 
 
 def build_network(file: NetworkSection, scenarios: list[Scenario], *, source: str = "network") -> Network:

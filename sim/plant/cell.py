@@ -10,8 +10,9 @@ another epoch changes nothing; within an epoch a number is new only when it lies
 Rules of holding:
 
 * e-stop, fire trip and power loss abort the motion where it is; the pack stays where it is.
-* light curtain, a door, or a truck that is no longer secured pause the motion; it goes on only after the cause
-  is gone *and* a person confirmed at the cell or the station withdrew its hold.
+* light curtain, a door, or a truck that is no longer secured pause the motion (any motion of the robot, from the
+  first UNLOCK until the robot is home and the locks are closed); it goes on only after the cause is gone *and* a
+  person confirmed at the cell or the station withdrew its hold.
 * the station's hold, or its silence, lets the running command end and refuses the next.
 
 Commands have phases, so an abort leaves the cell in a true intermediate state: a pick has the pack in the
@@ -31,7 +32,7 @@ from robotics.port import (
 )
 from sim.plant.cell_state import DRIVER_MOVES, PHASES, ActiveCommand, CellTruth
 from sim.plant.fault_codes import cell_fault
-from sim.plant.interlocks import Ruling, judge, vehicle_secured
+from sim.plant.interlocks import Ruling, judge, may_go_on
 from sim.plant.motion import effect
 from sim.plant.rack import US_PER_S
 
@@ -166,6 +167,8 @@ class Cell(CellTruth):
         self.done_result = ResultCode.NONE
         self.latched = [name for name in self.latched if cell_fault(name).blocks]
         self.active = ActiveCommand(command, 0, phase_s, now_us + round(phase_s[0] * US_PER_S))
+        if command.code == CommandCode.UNLOCK and self.truck is not None:
+            self.truck.opened = True
         if command.code in (CommandCode.PICK, CommandCode.PUT, CommandCode.FIRE):
             self.at_home, self.position = False, None
         if command.code == CommandCode.FIRE:
@@ -241,8 +244,8 @@ class Cell(CellTruth):
             self.abort("vehicle_moved", now_us)
             return
         why = "curtain" if f.curtain else "door" if f.door else ""
-        if not why and truck is not None and self.works_at_vehicle(command):
-            why = "" if vehicle_secured(self, truck, command) else "vehicle"
+        if not why and not may_go_on(self, command):
+            why = "vehicle"
         if why:
             self.pause(why, now_us)
 
@@ -260,13 +263,8 @@ class Cell(CellTruth):
         """A person has confirmed (at the cell, or the station withdrew its hold). False while the cause is there."""
         if self.faults.curtain or self.faults.door:
             return False
-        active, truck = self.active, self.truck
-        if (
-            active is not None
-            and truck is not None
-            and self.works_at_vehicle(active.command)
-            and not vehicle_secured(self, truck, active.command)
-        ):
+        active = self.active
+        if active is not None and not may_go_on(self, active.command):
             return False
         self.paused = ""
         if active is not None and active.due_us is None:

@@ -16,6 +16,7 @@ from robotics.port import (
     CellState,
     CommandCode,
     ControlMode,
+    DriverSign,
     Location,
     LocationKind,
     ResultCode,
@@ -82,6 +83,8 @@ class CellFaults:
     axis_alarm: bool = False
     exit_blocked: bool = False
     tank_not_ready: bool = False
+    gripper_unlocked: bool = False
+    """The gripper does not lock what it has gripped."""
     frozen_heartbeat: bool = False
     gripper_jam: int = 0
     """So many picks still jam."""
@@ -125,6 +128,12 @@ class CellTruth:
         self.homed = True
         self.at_home = True
         self.located = False
+        self.sign = DriverSign.NONE
+        """What the lane's sign shows; nothing depends on it."""
+        self.shuttle = False
+        """The robot carries packs from below (chassis)."""
+        self.supporting = False
+        """The pack in the seat rests on the shuttle."""
         self.position: Location | None = None
         self.owner = 0
         self.refused_owner = 0
@@ -351,6 +360,7 @@ _PLAIN = (
     "homed",
     "at_home",
     "located",
+    "supporting",
     "owner",
     "refused_owner",
     "epoch",

@@ -213,6 +213,18 @@ def _truck_attribute(name: str, faulty: bool) -> tuple[Inject, Clear]:
     return inject, clear
 
 
+def _refuse(plant: Faultable, vehicle: str, arguments: Arguments) -> None:
+    truck, seat = plant.yard.truck(vehicle), arguments["seat"]
+    if not 0 <= seat <= truck.seats:
+        raise PlantError(f"pack_refused: seat = {seat}: allowed 0…{truck.seats}")
+    truck.refuses_packs, truck.refuses_seat = seat == 0, seat
+
+
+def _refuse_no_more(plant: Faultable, vehicle: str) -> None:
+    truck = plant.yard.truck(vehicle)
+    truck.refuses_packs, truck.refuses_seat = False, 0
+
+
 # Rack
 
 
@@ -251,6 +263,14 @@ def _insulation(plant: Faultable, pack: str, arguments: Arguments) -> None:
 
 def _insulation_good(plant: Faultable, pack: str) -> None:
     _insulation(plant, pack, {"ohm_per_v": 1000.0})
+
+
+def _leak(plant: Faultable, pack: str, _: Arguments) -> None:
+    plant.rack.pack(pack).leaks = True
+
+
+def _no_leak(plant: Faultable, pack: str) -> None:
+    plant.rack.pack(pack).leaks = False
 
 
 def _bay_attribute(name: str, argument: str | None, good: Any) -> tuple[Inject, Clear]:
@@ -303,6 +323,7 @@ ACTS: Mapping[str, Acts] = {
     "frozen_heartbeat": _flag("frozen_heartbeat"),
     "exit_blocked": _flag("exit_blocked"),
     "tank_not_ready": _flag("tank_not_ready"),
+    "gripper_unlocked": _flag("gripper_unlocked"),
     "head_stuck_open": _heads("head_stuck_open"),
     "head_stuck_closed": _heads("head_stuck_closed"),
     "lock_lies": _heads("head_lies"),
@@ -312,12 +333,17 @@ ACTS: Mapping[str, Acts] = {
     "handbrake_released": _unset("handbrake_on"),
     "gear_in": _unset("gear_neutral"),
     "key_on": _unset("key_off", "hv_off"),
+    "hv_on": _unset("hv_off"),
     "vehicle_link_lost": _truck_attribute("link_ok", False),
     "does_not_come": _truck_attribute("comes_when_called", False),
-    "pack_refused": _truck_attribute("refuses_packs", True),
+    "pack_refused": (_refuse, _refuse_no_more),
+    "drive_not_inhibited": _truck_attribute("inhibits", False),
+    "hv_not_discharged": _truck_attribute("discharges", False),
+    "connector_stuck": _truck_attribute("connector_free", False),
     "pack_heats": (_heat, _no_heat),
     "pack_alarm": (_pack_alarm, _no_pack_alarm),
     "insulation_low": (_insulation, _insulation_good),
+    "pack_leaks": (_leak, _no_leak),
     "bms_silent": _bay_attribute("bms_silent", None, False),
     "charger_fault": _bay_attribute("charger_fault", "code", 0),
     "charger_ignores_setpoint": _bay_attribute("ignores_setpoint", None, False),

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from robotics.port import CommandCode, Location, LocationKind, RobotCommand
-from sim.plant.cell_state import CellTruth
+from robotics.port import CommandCode, Location, LocationKind, RobotCommand, Signal
+from sim.plant.cell_state import DRIVER_MOVES, CellTruth
 from sim.plant.rack import BayTruth, PackTruth
 from sim.plant.yard import LockHead, Truck
 from swap.places import TANK
@@ -36,18 +36,31 @@ def judge(cell: CellTruth, command: RobotCommand, now_us: int) -> Ruling:
         return _free_if(_fire(cell, command))
     if faults.fire or cell.in_alarm or faults.curtain or faults.door:
         return Ruling.INTERLOCK
+    if not may_go_on(cell, command):
+        return Ruling.INTERLOCK
     if command.code == CommandCode.PICK:
         return _free_if(_pick(cell, command, now_us))
     return _free_if(_CHECKS[command.code](cell, command))
 
 
 def vehicle_secured(cell: CellTruth, truck: Truck, command: RobotCommand) -> bool:
-    """The truck cannot move under the robot; for locking the handbrake alone is enough."""
-    if not truck.link_ok:
-        return False
-    if command.code == CommandCode.LOCK:
-        return truck.secured["handbrake_on"]
-    return not cell.yard.may_move(truck)
+    """The truck stands in its place and what its model asks for this part of the work is so."""
+    needs = truck.needs
+    asked = needs.locking if command.code == CommandCode.LOCK else needs.exchange
+    if command.code == CommandCode.HOME and cell.locks_closed(truck):
+        asked = needs.leaving
+    inhibited = truck.inhibits and (truck.discharges or Signal.HV_OFF not in asked)
+    return inhibited and cell.yard.secured(truck, asked)
+
+
+def may_go_on(cell: CellTruth, command: RobotCommand) -> bool:
+    """No motion of the robot goes on while the truck it works at is not secured; nor any other one from the first
+    UNLOCK until the robot is home and every lock closed."""
+    truck = cell.truck
+    if truck is None or command.code in (*DRIVER_MOVES, CommandCode.RESET):
+        return True
+    worked_on = truck.opened and not (cell.at_home and cell.locks_closed(truck)) and command.code != CommandCode.FIRE
+    return not (worked_on or cell.works_at_vehicle(command)) or vehicle_secured(cell, truck, command)
 
 
 def carried(cell: CellTruth, command: RobotCommand) -> PackTruth | None:
@@ -120,7 +133,8 @@ def _at_vehicle(cell: CellTruth, command: RobotCommand) -> Truck | None:
 
 
 def _unlock(cell: CellTruth, command: RobotCommand) -> bool:
-    return _at_vehicle(cell, command) is not None
+    truck = _at_vehicle(cell, command)
+    return truck is not None and truck.connector_free
 
 
 def _lock(cell: CellTruth, command: RobotCommand) -> bool:
@@ -168,7 +182,8 @@ def _release(cell: CellTruth, command: RobotCommand) -> bool:
     truck = cell.truck
     if truck is None or not cell.at_home or cell.faults.exit_blocked:
         return False
-    return cell.locks_closed(truck) and cell.yard.seats_filled(truck)
+    accepted = not truck.opened or (truck.link_ok and cell.yard.accepts_packs(truck))
+    return cell.locks_closed(truck) and cell.yard.seats_filled(truck) and accepted
 
 
 def _fire(cell: CellTruth, command: RobotCommand) -> bool:

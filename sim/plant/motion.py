@@ -40,7 +40,7 @@ def effect(cell: CellTruth, active: ActiveCommand, now_us: int) -> Effect:
     if phase == "measure":
         return _measure(cell)
     if phase == "home":
-        cell.homed, cell.at_home, cell.position = True, True, None
+        cell.homed, cell.at_home, cell.position, cell.supporting = True, True, None, False
     elif phase == "go":
         truck = cell.truck
         if truck is not None:
@@ -60,6 +60,7 @@ def _heads(cell: CellTruth, active: ActiveCommand, phase: str) -> Effect:
     if truck is None or target is None:
         return Effect(fault="vehicle_moved")
     closing = active.command.code == CommandCode.LOCK
+    cell.supporting = cell.shuttle
     wanted = LockHead.CLOSED if closing else LockHead.OPEN
     stuck = cell.faults.head_stuck_open if closing else cell.faults.head_stuck_closed
     for index in truck.seat_heads(target.index):
@@ -93,6 +94,8 @@ def _grip(cell: CellTruth, active: ActiveCommand, now_us: int) -> Effect:
     if bay is not None and bay.held_kw > 0.0 and command.code != CommandCode.FIRE:
         return Effect(fault="bay_connector_fault")
     cell.rack.move(pack.code, gripper_place(cell.lane_id), now_us)
+    if command.source.kind == LocationKind.SEAT:
+        cell.supporting = False
     return Effect(moved=True)
 
 
@@ -105,6 +108,8 @@ def _set_down(cell: CellTruth, target: Location | None, now_us: int) -> Effect:
     if cell.rack.at(place) is not None:  # the other lane's robot was faster
         return Effect(fault="bay_sensor_fault")
     cell.rack.move(pack.code, place, now_us)
+    if target.kind == LocationKind.SEAT:
+        cell.supporting = cell.shuttle
     return Effect(moved=True)
 
 

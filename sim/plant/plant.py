@@ -8,56 +8,42 @@ studies move it as they like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import Any
 
 from battery_bms import pack as physics
 from battery_bms.port import ChargerState, MeterReading, PackReading
-from robotics.port import AckCode, CellStatus, RobotCommand, Signal
+from robotics.port import (
+    SEAT_ACCEPTED,
+    SEAT_LOCKS_CLOSED,
+    SEAT_LOCKS_OPEN,
+    SEAT_OCCUPIED,
+    SEATS,
+    AckCode,
+    CellStatus,
+    RobotCommand,
+    Signal,
+    VehiclePack,
+)
 from sim.plant.cell import Cell
+from sim.plant.draws import Draws
 from sim.plant.fault_codes import cell_fault
 from sim.plant.faults import checked, find_fault
 from sim.plant.rack import US_PER_S, PlantError, Rack
+from sim.plant.site import SiteTruth
 from sim.plant.yard import HEADS_PER_SEAT, LockHead, Truck, TruckPlace, Yard
 from swap.config.station_file import StationConfig
 from swap.places import TANK, bay_place, vehicle_place
 
-SNAPSHOT_VERSION = 2
-SEATS_MAX = 2
+SNAPSHOT_VERSION = 3
 HEADS_MAX = 8
 """Heads of one seat that a cell's registers have room for."""
 _CELL_SPREAD_V = 0.01
 """Spread between the highest and the lowest cell of a sound pack; assumed."""
 TEMP_SPREAD_C = 3.0
 """Difference between the warmest and the coldest probe of a sound pack; assumed."""
-
-
-class Draws:
-    """Varied values from a seed and a name. Its state is one number, so a snapshot can carry it.
-
-    With `varies` false every value is its nominal one.
-    """
-
-    def __init__(self, seed: int, name: str, varies: bool = True) -> None:
-        self._seed = seed
-        self._name = name
-        self._varies = varies
-        self.count = 0
-
-    def restart(self, seed: int, count: int) -> None:
-        """Go on after `count` values of a seed."""
-        self._seed, self.count = seed, count
-
-    def __call__(self, nominal: float, spread_share: float) -> float:
-        """A value evenly within nominal × (1 ± spread_share)."""
-        self.count += 1
-        if not self._varies:
-            return nominal
-        drawn = Random(f"{self._seed}:{self._name}:{self.count}").uniform(-spread_share, spread_share)
-        return nominal * (1.0 + drawn)
 
 
 class Plant:
@@ -92,13 +78,29 @@ class Plant:
         self.start_at = start_at.astimezone(UTC)
         self.now_us = 0
         self.rack = Rack.from_config(config)
+        self.site = SiteTruth.from_config(config.site, self.rack)
+        self.site.settle(0)
         self.yard = Yard.from_config(config, self.rack, heads_per_seat)
         self._driver_draw = Draws(seed, "drivers", varies)
         self._cell_draws = {lane.id: Draws(seed, f"cell {lane.id}", varies) for lane in config.lanes}
-        transfer = [b.id for b in sorted(config.bays, key=lambda b: b.position) if b.role == "transfer"]
         self.cells: dict[str, Cell] = {
-            lane.id: Cell(lane.id, self.rack, self.yard, transfer, self._cell_draws[lane.id]) for lane in config.lanes
+            lane.id: Cell(lane.id, self.rack, self.yard, config.transfer_bays(lane.id), self._cell_draws[lane.id])
+            for lane in config.lanes
         }
+        for lane in config.lanes:
+            self.cells[lane.id].shuttle = lane.swap_mode == "chassis"
+        self.vehicles_tell = False
+        """The trucks tell the cells of their own packs; over registers they do so where the map carries it."""
+        self.odometers_km: dict[str, float] = {}
+        """What trucks tell of their odometers; the others tell none."""
+        self.bms_counts = False
+        """The BMS tells the energy that its pack has given; over registers it does so where the map carries it."""
+        self.seats = 2 if all(model.packs_per_vehicle <= 2 for model in config.vehicle_models) else SEATS[-1]
+        """Seats that the cells have signals for."""
+        self.seats_tell = self.seats > 2
+        """The cells tell each seat's locks and acceptance; over registers likewise."""
+        self.takes_codes = False
+        """The trucks take the codes of the packs that they are to accept; over registers likewise."""
         self.wire_faults: dict[str, dict[str, dict[str, Any]]] = {}
         """Faults of Modbus endpoints, by endpoint and name; the device servers act them out."""
         self._next_grid_us: int | None = None
@@ -128,6 +130,7 @@ class Plant:
 
     def _next_us(self) -> int | None:
         times = [self.yard.next_us(), *(cell.next_us() for cell in self.cells.values()), self._next_grid_us]
+        times.append(self.site.next_us())
         return min((t for t in times if t is not None), default=None)
 
     def _react(self) -> None:
@@ -135,8 +138,10 @@ class Plant:
         self.yard.act(self.now_us, self._driver_draw)
         for cell in self.cells.values():
             cell.act(self.now_us)
-        if self._next_grid_us is not None and self._next_grid_us <= self.now_us:
+        mark = self._next_grid_us is not None and self._next_grid_us <= self.now_us
+        if mark:
             self.rack.judge(self.now_us)
+        self.site.look(self.now_us, mark=mark)
         spacing = self.rack.grid_us()
         self._next_grid_us = None if spacing is None else (self.now_us // spacing + 1) * spacing
 
@@ -200,7 +205,9 @@ class Plant:
             if pack is None:
                 continue
             self.rack.settle(pack, self.now_us)
-            pack.energy_kwh = physics.energy_at_soc_kwh(soc, pack.spec, pack.soh_pct)
+            left_kwh = physics.energy_at_soc_kwh(soc, pack.spec, pack.soh_pct)
+            pack.discharged_kwh += max(pack.energy_kwh - left_kwh, 0.0)
+            pack.energy_kwh = left_kwh
             if temp_c is not None:
                 pack.temp_c = temp_c
         self._react()
@@ -266,11 +273,28 @@ class Plant:
             position=cell.position,
             owner=cell.owner,
             vehicle_tag=0 if truck is None else cell.faults.tag_misread or truck.tag,
-            signals=self.signals(lane_id),
+            odometer_km=self.odometers_km.get(truck.vehicle_id) if truck is not None and truck.link_ok else None,
+            signals=self.signals(lane_id) | (self.seat_signals(lane_id) if self.seats_tell else {}),
+            vehicle_packs=self.vehicle_packs(lane_id) if self.vehicles_tell else {},
             bays_occupied=self.bays_occupied(),
-            heads_open=_head_bits(truck, lambda t, head: t.heads[head] == LockHead.OPEN),
-            heads_closed=_head_bits(truck, cell.head_reads_closed),
+            heads_open=_head_bits(self.seats, truck, lambda t, head: t.heads[head] == LockHead.OPEN),
+            heads_closed=_head_bits(self.seats, truck, cell.head_reads_closed),
+            seats=self.seats,
         )
+
+    def vehicle_packs(self, lane_id: str) -> dict[int, VehiclePack]:
+        """What the truck in a lane tells of its packs, by seat; nothing is known of them while it is silent."""
+        truck = self.cell(lane_id).truck
+        carried = frozenset({"code", "temp_max_c", "alarm_level", "leak"})
+        told = {}
+        for seat in range(1, 1 if truck is None else truck.seats + 1):
+            pack = self.rack.at(vehicle_place(truck.vehicle_id, seat)) if truck is not None and truck.link_ok else None
+            if pack is None:
+                told[seat] = VehiclePack(carried)
+                continue
+            now = self.rack.now(pack, self.now_us)
+            told[seat] = VehiclePack(carried, pack.code, now.temp_c, now.alarm_level, pack.leaks)
+        return told
 
     def signals(self, lane_id: str) -> dict[Signal, bool | None]:
         """Every signal of a cell; those of a truck whose controller is silent are None."""
@@ -284,7 +308,17 @@ class Plant:
             return place is not None and self.rack.at(place) is not None
 
         tank_occupied = self.rack.at(TANK) is not None
-        return {
+        ready = secured.get("handbrake_on") and secured.get("key_off")
+        optional = {
+            Signal.SWAP_MODE: ready,
+            Signal.DRIVE_INHIBITED: ready and truck.inhibits if truck is not None else None,
+            Signal.HV_DISCHARGED: secured.get("hv_off") and truck.discharges if truck is not None else None,
+            Signal.CONNECTOR_FREE: truck is not None and truck.connector_free,
+            Signal.GRIPPER_LOCKED: cell.gripped is not None and not faults.gripper_unlocked,
+        }
+        if cell.shuttle:
+            optional[Signal.SUPPORTED] = cell.supporting
+        return optional | {
             Signal.ESTOP_OK: not faults.estop,
             Signal.CURTAIN_CLEAR: not faults.curtain,
             Signal.DOORS_CLOSED: not faults.door,
@@ -302,8 +336,7 @@ class Plant:
             Signal.HV_OFF: secured.get("hv_off"),
             Signal.LOCKS_OPEN: bool(heads) and all(head == LockHead.OPEN for head in heads),
             Signal.LOCKS_CLOSED: truck is not None and cell.locks_closed(truck),
-            Signal.SEAT_1_OCCUPIED: seat(1),
-            Signal.SEAT_2_OCCUPIED: seat(2),
+            **{signal: seat(index) for index, signal in SEAT_OCCUPIED.items()},
             Signal.PACK_ACCEPTED: truck is not None and self.yard.accepts_packs(truck) if linked else None,
             Signal.GRIPPER_LOADED: cell.gripped is not None,
             Signal.TRANSFER_OCCUPIED: any(self.rack.at(bay_place(bay)) for bay in cell.transfer_bays),
@@ -311,6 +344,25 @@ class Plant:
             Signal.TANK_OCCUPIED: tank_occupied,
             Signal.EXIT_CLEAR: not faults.exit_blocked,
         }
+
+    def seat_signals(self, lane_id: str) -> dict[Signal, bool | None]:
+        """What a cell may tell of each seat of the truck in its lane."""
+        cell, told = self.cell(lane_id), dict[Signal, bool | None]()
+        truck = cell.truck
+        for seat in SEATS:
+            there = truck is not None and seat <= truck.seats
+            heads = truck.seat_heads(seat) if truck is not None and there else range(0)
+            told[SEAT_LOCKS_OPEN[seat]] = there and all(truck.heads[i] == LockHead.OPEN for i in heads if truck)
+            told[SEAT_LOCKS_CLOSED[seat]] = there and all(cell.head_agrees_closed(truck, i) for i in heads if truck)
+            accepts = truck is not None and there and self.yard.accepts_seat(truck, seat)
+            told[SEAT_ACCEPTED[seat]] = accepts if truck is not None and truck.link_ok else None
+        return told
+
+    def tell_packs(self, lane_id: str, codes: Mapping[int, str]) -> None:
+        """The station tells the truck in a lane which packs it is to accept, by seat; none: any pack."""
+        truck = self.cell(lane_id).truck
+        if truck is not None:
+            truck.told = tuple(codes.get(seat, "") for seat in SEATS) if any(codes.values()) else ()
 
     def bays_occupied(self) -> tuple[bool | None, ...]:
         """Occupancy sensor by bay position - 1; None where no bay has that position."""
@@ -380,16 +432,24 @@ class Plant:
             cell_min_v=cell_v - _CELL_SPREAD_V / 2,
             insulation_ohm_per_v=truth.insulation_ohm_per_v,
             max_charge_kw=0.0 if now.alarm_level >= 3 else allowed_kw,
+            discharged_kwh=truth.discharged_kwh if self.bms_counts else None,
             alarm_level=now.alarm_level,
             alarm_bits=now.alarm_bits,
         )
 
+    def discharged_kwh(self, bay_id: str) -> float | None:
+        """What the pack in a bay has given on vehicles; None without one, and while its BMS is silent."""
+        bay, pack = self.rack.bay(bay_id), self.rack.at(bay_place(bay_id))
+        return None if pack is None or bay.bms_silent else pack.discharged_kwh
+
     def meter_reading(self) -> MeterReading:
         """The site meter."""
+        import_kwh, export_kwh = self.site.counters_kwh(self.now_us)
         return MeterReading(
             at=self.now_at,
-            import_kw=self.rack.import_kw(self.now_us),
-            import_kwh=self.rack.import_meter_kwh(self.now_us),
+            import_kw=self.site.import_kw(self.now_us),
+            import_kwh=import_kwh,
+            export_kwh=export_kwh,
         )
 
     def truth(self) -> dict[str, Any]:
@@ -445,6 +505,7 @@ class Plant:
             "driver_draws": self._driver_draw.count,
             "cell_draws": {lane: draws.count for lane, draws in self._cell_draws.items()},
             "rack": self.rack.snapshot(),
+            "site": self.site.snapshot(),
             "yard": self.yard.snapshot(),
             "cells": {lane: cell.snapshot() for lane, cell in self.cells.items()},
             "wire_faults": {k: {n: dict(a) for n, a in v.items()} for k, v in self.wire_faults.items()},
@@ -472,6 +533,11 @@ class Plant:
         self._next_grid_us = data["next_grid_us"]
         self._driver_draw.restart(self.seed, data["driver_draws"])
         self.rack.restore(data["rack"], self.now_us)
+        if "site" in data:
+            self.site.restore(data["site"])
+        else:  # a release without sun and storage: its meter was the rack's own
+            self.site.since_us, self.site.gross_kwh = self.now_us, self.rack.import_meter_kwh(self.now_us)
+            self.site.import_kwh = self.site.gross_kwh
         self.yard.restore(data["yard"])
         for lane, cell in self.cells.items():
             self._cell_draws[lane].restart(self.seed, data["cell_draws"].get(lane, 0))
@@ -480,9 +546,9 @@ class Plant:
         self.wire_faults = {k: {n: dict(a) for n, a in v.items()} for k, v in data["wire_faults"].items()}
 
 
-def _head_bits(truck: Truck | None, reads: Callable[[Truck, int], bool]) -> tuple[bool | None, ...]:
-    """One value for each head that a vehicle can have, seat 1 in the first half; None where none is fitted."""
-    bits: list[bool | None] = [None] * (SEATS_MAX * HEADS_MAX)
+def _head_bits(seats: int, truck: Truck | None, reads: Callable[[Truck, int], bool]) -> tuple[bool | None, ...]:
+    """One value for each head that a vehicle can have, seat by seat; None where none is fitted."""
+    bits: list[bool | None] = [None] * (seats * HEADS_MAX)
     if truck is not None:
         for seat in range(1, truck.seats + 1):
             for place, head in enumerate(truck.seat_heads(seat)):

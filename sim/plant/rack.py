@@ -4,6 +4,7 @@ A pack is in exactly one place, a place holds at most one pack; `Rack.move` is t
 from one to another. Places are written as within a station (`swap.places`): ``bay:A1``, ``vehicle:YQ-001:1``,
 ``gripper:L1``, ``tank`` and ``off_site`` (which holds any number).
 
+On a truck and for the minute in the gripper a pack keeps its temperature, elsewhere it takes on that of the room.
 Energy and temperature are closed forms from the last change (`battery_bms.pack`), so reading them, and the
 length of the steps by which time advances, changes nothing. A *change* is a new set-point, a move, a fault,
 or a mark of the internal grid on which the temperature limits of charging are judged.
@@ -25,8 +26,6 @@ US_PER_S = 1_000_000
 START_TEMP_C = 20.0
 TEMP_MAX_C = 900.0
 """A pack that burns gets no hotter; about the flame temperature of vented electrolyte, assumed."""
-CHARGER_EFFICIENCY = 0.95
-"""Charger DC output ÷ grid input; assumed, data sheets of 240 kW rack chargers give 0.94…0.96."""
 GRID_US = 30 * US_PER_S
 """Temperature limits of charging are judged this often while a charger runs."""
 FINE_GRID_US = US_PER_S
@@ -37,6 +36,8 @@ _RUNAWAY_C_PER_S = 1.0
 """Rise rate of standards 6.4 that counts as a thermal event."""
 BIT_HIGH_TEMPERATURE, BIT_INSULATION, BIT_THERMAL_EVENT = 1, 11, 23
 _INSULATION_OHM_PER_V = 1000.0
+_KEEP_WARM = ("vehicle:", "gripper:")
+"""A truck heats and cools its pack itself; a minute in the gripper is no matter."""
 
 
 class PlantError(Exception):
@@ -62,6 +63,9 @@ class PackTruth:
     """Least alarm level, by a fault."""
     alarm_bits: int = 0
     insulation_ohm_per_v: float = _INSULATION_OHM_PER_V
+    leaks: bool = False
+    discharged_kwh: float = 0.0
+    """Given on vehicles since the plant began."""
 
 
 @dataclass(slots=True)
@@ -103,8 +107,9 @@ class Rack:
     packs: dict[str, PackTruth]
     bays: dict[str, BayTruth]
     base_load_kw: float
+    charger_efficiency: float
+    """DC output of the chargers ÷ what they draw from the grid, whatever their load."""
     ambient_c: float = START_TEMP_C
-    charger_efficiency: float = CHARGER_EFFICIENCY
     import_kwh: float = 0.0
     """Site meter at `import_since_us`, without what runs chargers have drawn since their last change."""
     import_since_us: int = 0
@@ -122,7 +127,8 @@ class Rack:
             for vehicle in config.vehicles
             for index, code in enumerate(vehicle.packs, start=1)
         }
-        rack = cls({}, {bay.id: BayTruth(bay) for bay in config.bays}, config.site.base_load_kw)
+        site = config.site
+        rack = cls({}, {bay.id: BayTruth(bay) for bay in config.bays}, site.base_load_kw, site.charger_efficiency)
         for item in config.packs:
             spec = specs[item.kind]
             energy = physics.energy_at_soc_kwh(item.soc_pct, spec, item.soh_pct)
@@ -186,7 +192,8 @@ class Rack:
         dt_s = (now_us - truth.since_us) / US_PER_S
         bay = self._bay_at(truth.place)
         held_kw = 0.0 if bay is None else bay.held_kw
-        step = physics.advance(truth.spec, truth.soh_pct, truth.energy_kwh, truth.temp_c, held_kw, self.ambient_c, dt_s)
+        around_c = truth.temp_c if truth.place.startswith(_KEEP_WARM) else self.ambient_c
+        step = physics.advance(truth.spec, truth.soh_pct, truth.energy_kwh, truth.temp_c, held_kw, around_c, dt_s)
         temp_c = min(step.temp_c + truth.heat_c_per_s * dt_s, TEMP_MAX_C)
         level, bits = self._alarm(truth, temp_c, now_us)
         return TruthNow(
@@ -275,7 +282,7 @@ class Rack:
         return sum(self.charge_kw(bay_id, now_us) for bay_id, bay in self.bays.items() if bay.held_kw > 0.0)
 
     def import_kw(self, now_us: int) -> float:
-        """Power at the point of common coupling."""
+        """Power at the point of common coupling: output of the chargers ÷ their efficiency + base load."""
         return self.base_load_kw + self.total_charge_kw(now_us) / self.charger_efficiency
 
     def import_meter_kwh(self, now_us: int) -> float:
@@ -364,6 +371,7 @@ _PACK_FIELDS = (
     "alarm_level",
     "alarm_bits",
     "insulation_ohm_per_v",
+    "leaks",
 )
 _BAY_FIELDS = (
     "setpoint_kw",

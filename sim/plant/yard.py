@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from robotics.port import Signal
 from sim.plant.rack import US_PER_S, PlantError, Rack
-from swap.config.station_file import StationConfig
+from swap.config.station_file import SecuredSection, StationConfig
 from swap.places import vehicle_place
 
 HEADS_PER_SEAT = 4
@@ -67,6 +68,19 @@ class Truck:
     link_ok: bool = True
     comes_when_called: bool = True
     refuses_packs: bool = False
+    refuses_seat: int = 0
+    """Its controller refuses the pack in this seat; 0: in none."""
+    told: tuple[str, ...] = ()
+    """Codes of the packs that it is to accept, by seat - 1, as the station has told it; empty: any pack."""
+    inhibits: bool = True
+    """Its controller lets nobody drive while it is in swap mode."""
+    discharges: bool = True
+    """The voltage behind its open contactors goes."""
+    connector_free: bool = True
+    opened: bool = False
+    """Its locks may have been opened since it came."""
+    needs: SecuredSection = field(default_factory=SecuredSection)
+    """What its model asks to be so while it is worked on."""
     visit: str = ""
     """What whoever sent the truck calls this visit; kept until it leaves."""
 
@@ -97,6 +111,7 @@ class Yard:
                 kinds=frozenset(model.pack_kinds),
                 seats=model.packs_per_vehicle,
                 heads=[LockHead.CLOSED] * (heads_per_seat * model.packs_per_vehicle),
+                needs=model.secured,
             )
         return cls(trucks, rack)
 
@@ -141,7 +156,7 @@ class Yard:
         truck.place, truck.lane_id, truck.since_us, truck.offset_mm = TruckPlace.YARD, "", now_us, 0.0
         truck.secured = dict.fromkeys(SECURE_AFTER_S, False)
         truck.secure_us = {}
-        truck.visit = visit
+        truck.visit, truck.opened = visit, False
         self.changes += 1
 
     def leave(self, vehicle_id: str, now_us: int) -> None:
@@ -172,6 +187,7 @@ class Yard:
     def drive_out(self, truck: Truck, now_us: int) -> None:
         """The truck has left."""
         truck.place, truck.lane_id, truck.since_us, truck.visit = TruckPlace.AWAY, "", now_us, ""
+        truck.opened, truck.told = False, ()
         self.unsecure(truck)
 
     def next_us(self) -> int | None:
@@ -200,15 +216,28 @@ class Yard:
         """Nothing but the driver's foot holds it."""
         return not all(truck.secured.values())
 
+    def secured(self, truck: Truck, facts: tuple[Signal, ...]) -> bool:
+        """What is asked of a standing truck is so; unknown while its controller is silent."""
+        link = truck.link_ok or Signal.VEHICLE_LINK not in facts
+        told = [fact for fact in facts if fact.value in truck.secured]
+        held = not told or (truck.link_ok and all(truck.secured[fact.value] for fact in told))
+        return link and held and self.in_position(truck)
+
     def seats_filled(self, truck: Truck) -> bool:
         """A pack sits in each seat."""
         seats = range(1, truck.seats + 1)
         return all(self.rack.at(vehicle_place(truck.vehicle_id, seat)) is not None for seat in seats)
 
     def accepts_packs(self, truck: Truck) -> bool:
-        """Each seat holds a pack of a kind the truck's controller takes."""
-        packs = [self.rack.at(vehicle_place(truck.vehicle_id, seat)) for seat in range(1, truck.seats + 1)]
-        return not truck.refuses_packs and all(pack is not None and pack.kind in truck.kinds for pack in packs)
+        """The truck's controller takes the pack in each seat."""
+        return all(self.accepts_seat(truck, seat) for seat in range(1, truck.seats + 1))
+
+    def accepts_seat(self, truck: Truck, seat: int) -> bool:
+        """The seat holds a pack of a kind that the truck's controller takes, and the one it was told of, if any."""
+        pack = self.rack.at(vehicle_place(truck.vehicle_id, seat))
+        told = truck.told[seat - 1] if seat <= len(truck.told) else ""
+        refused = truck.refuses_packs or truck.refuses_seat == seat
+        return pack is not None and not refused and pack.kind in truck.kinds and told in ("", pack.code)
 
     # Snapshot
 
@@ -236,7 +265,8 @@ class Yard:
                 raise PlantError(f"the snapshot has truck {vehicle_id} in {place}; the station file has no such truck")
             truck = self.trucks[vehicle_id]
             for name in _TRUCK_FIELDS:
-                setattr(truck, name, values[name])
+                value = values.get(name, getattr(truck, name))  # a field may be younger than the snapshot
+                setattr(truck, name, tuple(value) if isinstance(value, list) else value)
             truck.place = place
             truck.secured = dict(values["secured"])
             truck.secure_us = dict(values["secure_us"])
@@ -252,5 +282,11 @@ _TRUCK_FIELDS = (
     "link_ok",
     "comes_when_called",
     "refuses_packs",
+    "refuses_seat",
+    "told",
+    "inhibits",
+    "discharges",
+    "connector_free",
+    "opened",
     "visit",
 )

@@ -90,6 +90,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "power_factor": N_("Power factor"),
         "contracted_kw": N_("Contracted power; –: the transformer alone limits"),
         "base_load_kw": N_("Load of the station itself"),
+        "charger_efficiency": N_("Charger output (DC) ÷ input (AC)"),
         "soh_pct": N_("State of health of all packs"),
         "swap_truck": N_("Swap truck; –: a fixed station"),
     },
@@ -127,6 +128,12 @@ FIELDS: dict[str, dict[str, str]] = {
         "packs_per_vehicle": N_("Packs on a vehicle"),
         "swap_mode": N_("Way of swapping"),
     },
+    "SecuredSection": {
+        "exchange": N_("Vehicle secured while packs are exchanged"),
+        "locking": N_("Vehicle secured while its heads close"),
+        "accepting": N_("Vehicle secured while it looks at the new pack"),
+        "leaving": N_("Vehicle secured while the robot goes home"),
+    },
     "ChargingSection": {
         "offer_soc_pct": N_("A pack is given out from this state of charge"),
         "target_soc_pct": N_("Packs are charged to"),
@@ -135,6 +142,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "sharing": N_("How power is shared when it is short"),
         "tariff_aware": N_("Charging waits for cheaper hours"),
         "reserve_ready": N_("Ready packs of each kind kept in dear hours too"),
+        "plan": N_("Who guides charging through the hours of a day"),
         "cycle_s": N_("Time between two charging plans"),
     },
     "TariffSection": {
@@ -161,6 +169,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "no_show_share": N_("Share of bookings whose truck never comes"),
         "lead_min": N_("Booked so long before the window"),
         "window_min": N_("Length of the booked window"),
+        "hold_before_min": N_("Packs are kept from so long before the window; –: none"),
     },
     "PatienceSection": {
         "balk_at": N_("Drives on when so many wait; –: never"),
@@ -232,6 +241,41 @@ FIELDS: dict[str, dict[str, str]] = {
 }
 """Phrase by the name of the section's class and of its field."""
 
+NETWORK_FIELDS: dict[str, dict[str, str]] = {
+    "NetworkSection": {
+        "id": N_("Id of the network"),
+        "name_zh": N_("Name in Chinese"),
+        "name_en": N_("Name in English"),
+        "study": N_("Study of the network; the first station's when not given"),
+    },
+    "NetworkStationSection": {
+        "id": N_("Name in roads and results"),
+        "scenario": N_("Scenario file, relative to the network file; its fleets have this station on their way"),
+        "demand_factor": N_("Factor on its scenario's demand; 0: trucks only come from other stations"),
+    },
+    "RoadSection": {
+        "between": N_("Ids of the two stations"),
+        "km": N_("Length of the road"),
+        "minutes": N_("Driving time one way"),
+    },
+    "ChoiceSection": {
+        "rule": N_("home: the station on its way; queue_and_distance: where expected wait and detour are least"),
+        "drive_weight": N_("Minutes of waiting that count as much as a minute of detour, there and back"),
+        "least_gain_min": N_("A truck leaves its way only for at least this gain"),
+        "kwh_per_km": N_("Energy use on the detour"),
+        "keep_soc_pct": N_("State of charge with which a truck must still arrive"),
+    },
+    "RebalancingSection": {
+        "carriers": N_("Trucks that carry packs; 0: packs are not moved"),
+        "packs_per_trip": N_("Most packs that a carrier takes"),
+        "review_min": N_("How often the stock is looked at"),
+        "low_ready": N_("A station is helped with fewer packs ready than this"),
+        "keep_ready": N_("A station gives only what it has ready beyond this"),
+        "exchange_min": N_("Loading or unloading at each stop"),
+    },
+}
+"""The same for network files."""
+
 CHOICES: dict[str, dict[str, str]] = {
     "DemandSection.mode": {
         "profile": N_("rate by hour"),
@@ -250,6 +294,10 @@ CHOICES: dict[str, dict[str, str]] = {
     "ChargingSection.sharing": {
         "order": N_("one pack after another, fullest first"),
         "equal": N_("the same for each"),
+    },
+    "ChargingSection.plan": {
+        "rule": N_("price rule"),
+        "optimal": N_("optimiser"),
     },
 }
 """Words for the values of fields that take one of a few."""

@@ -1,28 +1,52 @@
 """The field tables of `docs/scenarios.md`, from the models themselves: `python -m sim.report.field_tables` prints them.
 
-`python -m sim.report.field_tables network` prints those of `docs/networks.md`.
+`python -m sim.report.field_tables network` prints those of `docs/networks.md`; `zh` beside it those of the Chinese
+pages, whose meanings are the phrases that the report has for the fields (`assumptions`).
 """
 
 from __future__ import annotations
 
+import re
 import sys
-import types
-import typing
-from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
+from scheduler.site import DrEventSection, StorageSection
 from sim.network.file import NetworkSection
+from sim.report.assumptions import FIELDS, NETWORK_FIELDS
+from sim.report.words import Words, load_words
 from sim.scenario.base import ScenarioSection
 from sim.scenario.file import Scenario
+from swap.config.field_tables import allowed, default, section_in, text
 
 _HIDDEN = {"folder", "vehicle_ids"}
+_CHINESE = {
+    "Top of the file": "文件开头",
+    "| Field | Default | Allowed | Meaning |": "| 字段 | 默认 | 允许 | 含义 |",
+    "section": "部分",
+    "as in the station file": "同站文件",
+    "required": "必填",
+    "none": "无",
+    "see there": "见该部分",
+    "text": "文本",
+    "true or false": "true 或 false",
+    "whole number": "整数",
+    "number": "数",
+}
+"""What the tables say beside the meanings."""
 
 
-def tables(root: type[BaseModel] = Scenario) -> str:
-    """A Markdown table for each section of the scenario file, or of another, in the order of the file."""
+def tables(root: type[BaseModel] = Scenario, words: Words | None = None) -> str:
+    """A Markdown table for each section of the scenario file, or of another, in the order of the file.
+
+    Args:
+        words: of the language in which the fields' short phrases are given; None gives their English descriptions.
+    """
+    say = (lambda english: english) if words is None else (lambda english: _CHINESE[english])
+
+    def said(english: str) -> str:
+        return english if words is None else _CHINESE.get(english, english)
+
     parts = []
     seen: set[type[BaseModel]] = set()
     todo: list[tuple[str, type[BaseModel], bool]] = [("", root, False)]
@@ -31,73 +55,42 @@ def tables(root: type[BaseModel] = Scenario) -> str:
         if model in seen:
             continue
         seen.add(model)
-        head = f"`[[{path}]]`" if listed else f"`[{path}]`" if path else "Top of the file"
-        lines = [f"### {head}", "", "| Field | Default | Allowed | Meaning |", "|---|---|---|---|"]
+        head = f"`[[{path}]]`" if listed else f"`[{path}]`" if path else say("Top of the file")
+        lines = [f"### {head}", "", say("| Field | Default | Allowed | Meaning |"), "|---|---|---|---|"]
         for name, info in model.model_fields.items():
             if name in _HIDDEN:
                 continue
-            inner, is_list = _section_in(info.annotation)
+            inner, is_list = section_in(info.annotation)
             where = f"{path}.{name}" if path else name
-            if inner is not None and issubclass(inner, ScenarioSection):
+            meaning = text(info) if words is None else _phrase(model, name, words)
+            if inner is not None and issubclass(inner, (ScenarioSection, StorageSection, DrEventSection)):
                 todo.append((where, inner, is_list))
-                link = f"section `[[{where}]]`" if is_list else f"section `[{where}]`"
-                lines.append(f"| `{name}` | {_default(info, section=True)} | {link} | {_text(info)} |")
+                link = f"{say('section')} `[[{where}]]`" if is_list else f"{say('section')} `[{where}]`"
+                lines.append(f"| `{name}` | {said(default(info, section=True))} | {link} | {meaning} |")
             elif inner is not None:
-                lines.append(f"| `{name}` | {_default(info, section=True)} | as in the station file | {_text(info)} |")
+                given = say("as in the station file")
+                lines.append(f"| `{name}` | {said(default(info, section=True))} | {given} | {meaning} |")
             else:
-                lines.append(f"| `{name}` | {_default(info)} | {_allowed(info)} | {_text(info)} |")
+                limits = allowed(info)
+                if words is not None:
+                    limits = _in_chinese(limits)
+                lines.append(f"| `{name}` | {said(default(info))} | {said(limits)} | {meaning} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, False
-    for argument in typing.get_args(annotation):
-        if isinstance(argument, type) and issubclass(argument, BaseModel):
-            return argument, typing.get_origin(annotation) is tuple
-    return None, False
+def _phrase(model: type[BaseModel], name: str, words: Words) -> str:
+    """The short phrase of a field; sections of their own have none, their tables follow."""
+    phrase = (FIELDS | NETWORK_FIELDS).get(model.__name__, {}).get(name, "")
+    return words.text(phrase).replace("|", "\\|")
 
 
-def _default(info: FieldInfo, *, section: bool = False) -> str:
-    if info.is_required():
-        return "required"
-    if section:
-        return "none" if info.default in (None, ()) else "see there"
-    value = info.get_default(call_default_factory=True) if info.default is PydanticUndefined else info.default
-    if isinstance(value, tuple) and len(value) > 3 and len(set(value)) == 1:
-        return f"{len(value)} × {value[0]:g}"
-    return "none" if value is None or value in ((), {}) else f"`{value}`"
-
-
-def _allowed(info: FieldInfo) -> str:
-    signs = {"ge": "≥ ", "gt": "> ", "le": "≤ ", "lt": "< ", "min_length": "from ", "max_length": "to "}
-    found = []
-    for item in _metadata(info):
-        for name, sign in signs.items():
-            if (value := getattr(item, name, None)) is not None:
-                found.append(f"{sign}{value:g}" + (" values" if name.endswith("length") else ""))
-    choices = [a for a in typing.get_args(info.annotation) if isinstance(a, str)]
-    return ", ".join(choices or found) or _kind(info.annotation)
-
-
-def _metadata(info: FieldInfo) -> list[Any]:
-    found = list(info.metadata)
-    for argument in typing.get_args(info.annotation):
-        if argument is not types.NoneType:
-            for item in getattr(argument, "__metadata__", ()):
-                found += getattr(item, "metadata", [item])
-    return found
-
-
-def _kind(annotation: Any) -> str:
-    names = {bool: "true or false", str: "text", int: "whole number", float: "number"}
-    return next((text for kind, text in names.items() if annotation is kind), "")
-
-
-def _text(info: FieldInfo) -> str:
-    return " ".join((info.description or "").split()).replace("|", "\\|")
+def _in_chinese(limits: str) -> str:
+    """Numbers of values, as a Chinese page says them."""
+    least_or_most = {"from": "至少", "to": "至多"}
+    return re.sub(r"(from|to) (\d+) values", lambda found: f"{least_or_most[found[1]]} {found[2]} 个值", limits)
 
 
 if __name__ == "__main__":
-    print(tables(NetworkSection if "network" in sys.argv[1:] else Scenario))
+    chosen = NetworkSection if "network" in sys.argv[1:] else Scenario
+    print(tables(chosen, load_words("zh_CN") if "zh" in sys.argv[1:] else None))

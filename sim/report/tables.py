@@ -379,10 +379,11 @@ def _finite(value: float) -> float | None:
 
 
 def write_tables(tables: Sequence[Table], target: Path, words: Words) -> list[Path]:
-    """Write an Excel workbook (target ends in .xlsx) or a folder of CSV files. Raises OSError."""
+    """Write an Excel workbook (target ends in .xlsx) or a folder of CSV files, in a folder that is there. Raises
+    OSError."""
     if target.suffix.lower() == ".xlsx":
         return [_write_workbook(tables, target, words)]
-    target.mkdir(parents=True, exist_ok=True)
+    target.mkdir(exist_ok=True)
     written = []
     for table in tables:
         path = target / f"{table.id}.csv"
@@ -415,6 +416,5 @@ def _write_workbook(tables: Sequence[Table], target: Path, words: Words) -> Path
         for at, head in enumerate(heads, start=1):
             longest = max([len(head) * 2, *(len(str(row[at - 1])) for row in rows)])
             sheet.column_dimensions[get_column_letter(at)].width = min(max(longest + 2, 8), 48)
-    target.parent.mkdir(parents=True, exist_ok=True)
     book.save(target)
     return target

@@ -20,11 +20,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
-from battery_bms.config import PackKindSection
+from battery_bms.config import CHARGER_EFFICIENCY, ChargerEfficiency, PackKindSection
 from scheduler.config import ChargingSection, TariffSection
 from scheduler.sections import Identifier
+from scheduler.site import DrEventSection, StorageSection
 from sim.scenario.base import DayHours, Factor, ScenarioSection, Share
-from sim.scenario.site import DrEventSection, PvSection, StaffSection, StorageSection
+from sim.scenario.site import PvSection, StaffSection
 from swap.config.station_file import VehicleModelSection, ZoneName
 
 
@@ -41,6 +42,11 @@ class SocSection(ScenarioSection):
         if not self.min_pct <= self.peak_pct <= self.max_pct:
             raise ValueError(f"{self.min_pct:g} ≤ {self.peak_pct:g} ≤ {self.max_pct:g} (min, mode, max) does not hold")
         return self
+
+    @property
+    def mean_pct(self) -> float:
+        """Mean of the triangular distribution."""
+        return (self.min_pct + self.peak_pct + self.max_pct) / 3
 
     @property
     def peak_pct(self) -> float:
@@ -206,6 +212,8 @@ class EquipmentSection(ScenarioSection):
     power_factor: float = Field(default=0.95, gt=0.5, le=1)
     contracted_kw: float | None = Field(default=None, gt=0, le=100_000)
     base_load_kw: float = Field(default=30.0, ge=0, le=10_000)
+    charger_efficiency: ChargerEfficiency = CHARGER_EFFICIENCY
+    """DC output of the chargers ÷ their AC input: what the grid delivers and the bill counts is the output ÷ this."""
     soh_pct: float = Field(default=100.0, ge=50, le=100)
     """State of health of all packs, in the rack and on the trucks: capacity now ÷ rated; 80 at the end of many
     warranties."""
@@ -257,6 +265,10 @@ class BookingHabitSection(ScenarioSection):
     """How long before the window the booking is made, minutes."""
     window_min: float = Field(default=30.0, gt=0, le=1440)
     """Length of the window; the truck comes somewhere inside it."""
+    hold_before_min: float | None = Field(default=None, ge=0, le=720)
+    """From this long before a window opens until it closes, charged packs are kept from walk-ins for it, minutes; None:
+    none are kept. A live station keeps them (`bookings.hold_before_min` of its file), and promises no more than it can
+    keep; here every booking counts as promised."""
 
 
 class PatienceSection(ScenarioSection):

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from scheduler.site import StorageSection
 from sim.scenario.file import Scenario
-from swap.config.loading import ConfigError, load_station, read_toml
-from swap.config.station_file import StationConfig
+from swap.config.loading import ConfigError, field_problems, load_station, read_toml
+from swap.config.station_file import SiteSection, StationConfig
 
 _FROM_STATION = ("pack_kinds", "vehicle_models", "charging", "tariff", "timezone")
 
@@ -39,21 +40,24 @@ def parse_scenario(data: dict[str, Any], *, source: str = "scenario", folder: Pa
         both = [name for name in _FROM_STATION if name in data]
         problems += [f"{name}: comes from the station file {data['station']!r}; remove it here" for name in both]
         config = load_station(base / data["station"])
-        merged |= _station_parts(config, data.get("equipment", {}), base / data["station"])
+        merged |= _station_parts(config, data, base / data["station"])
     if problems:
         raise ConfigError(source, problems)
     try:
         scenario = Scenario.model_validate(merged | {"folder": str(base)})
     except ValidationError as error:
-        raise ConfigError(source, field_problems(error)) from error
+        raise ConfigError(source, field_problems(error, Scenario)) from error
     problems = cross_check(scenario)
     if problems:
         raise ConfigError(source, problems)
     return scenario
 
 
-def _station_parts(config: StationConfig, over: dict[str, Any], path: Path) -> dict[str, Any]:
-    """What the station file gives: kinds, models, policy, tariff, equipment, trucks; `over` wins."""
+def _station_parts(config: StationConfig, data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What the station file gives: kinds, models, policy, tariff, equipment, sun, storage, demand response, trucks.
+
+    In equipment, sun, storage and demand response the scenario's own content `data` wins.
+    """
     rack = [bay for bay in config.bays if bay.role == "rack"]
     in_rack = {bay.id for bay in rack}
     packs: dict[str, int] = {}
@@ -76,6 +80,7 @@ def _station_parts(config: StationConfig, over: dict[str, Any], path: Path) -> d
         "power_factor": config.site.power_factor,
         "contracted_kw": config.site.contracted_kw,
         "base_load_kw": config.site.base_load_kw,
+        "charger_efficiency": config.site.charger_efficiency,
     }
     if len(charged) < len(rack):
         equipment["chargers"] = len(charged)
@@ -88,22 +93,22 @@ def _station_parts(config: StationConfig, over: dict[str, Any], path: Path) -> d
         "charging": config.charging.model_dump(),
         "tariff": config.tariff.model_dump(),
         "timezone": config.station.timezone,
-        "equipment": equipment | over,
+        "equipment": equipment | data.get("equipment", {}),
+        **_site_parts(config.site, data),
         "vehicle_ids": {fleet: tuple(ids) for fleet, ids in trucks.items()},
     }
 
 
-def field_problems(error: ValidationError) -> list[str]:
-    """One line for each field that is wrong: where, its value, what is allowed."""
-    problems = []
-    for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"]) or "file"
-        value = item["input"]
-        shown = f" = {value!r}" if not isinstance(value, dict | list | tuple) and item["type"] != "missing" else ""
-        unknown = item["type"] == "extra_forbidden"
-        message = "is no known field: remove it or mend its spelling" if unknown else item["msg"]
-        problems.append(f"{where}{shown}: {message}")
-    return problems
+def _site_parts(site: SiteSection, data: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if site.pv is not None:
+        found["pv"] = {"peak_kw": site.pv.peak_kw} | data.get("pv", {})
+    if site.storage is not None:
+        storage = {name: getattr(site.storage, name) for name in StorageSection.model_fields}
+        found["storage"] = storage | data.get("storage", {})
+    if site.demand_response and "dr_events" not in data:
+        found["dr_events"] = [event.model_dump() for event in site.demand_response]
+    return found
 
 
 def cross_check(scenario: Scenario) -> list[str]:

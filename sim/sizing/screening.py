@@ -173,6 +173,6 @@ class Screen:
         """
         scenario = self._scenario
         site_kw = equipment.grid_limit_kw - equipment.base_load_kw + scenario.pv.peak_kw
-        power_kw = min(site_kw, equipment.charger_count * equipment.charger_kw)
+        power_kw = min(site_kw * equipment.charger_efficiency, equipment.charger_count * equipment.charger_kw)
         stock_kwh = max(kind.rated_kwh for kind in scenario.pack_kinds) * equipment.pack_total
         return (max(power_kw, 0.0) * self._days * 24 + stock_kwh) / self._trace.output_kwh

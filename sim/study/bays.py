@@ -13,6 +13,7 @@ from typing import Final
 
 from battery_bms.pack.charge import Charge
 from battery_bms.pack.thermal import advance_temp_c, temp_after_c, time_to_temp_s
+from scheduler.charging import HYSTERESIS_C
 from scheduler.choice import SOC_TOLERANCE_PCT
 from scheduler.types import ChargingPolicy, PackState
 from sim.study.agenda import Agenda, AgendaEvent
@@ -21,11 +22,19 @@ from sim.study.rows import StudyBay, StudyKind, StudyPack
 READY: Final = PackState.READY
 CHARGING: Final = PackState.CHARGING
 WAITING: Final = PackState.WAITING
+COOLING: Final = PackState.COOLING
+WARMING: Final = PackState.WARMING
 
 
 def is_active(pack: StudyPack) -> bool:
-    """Whether it is in a state in which it may be charged."""
-    return pack.state is READY or pack.state is CHARGING or pack.state is WAITING
+    """Whether it is in a state in which it may be charged, or waits for a temperature at which it may."""
+    state = pack.state
+    return state is READY or state is CHARGING or state is WAITING or is_kept(pack)
+
+
+def is_kept(pack: StudyPack) -> bool:
+    """Whether it waits for a temperature at which it may be charged."""
+    return pack.state is COOLING or pack.state is WARMING
 
 
 class Watcher:
@@ -75,6 +84,8 @@ class Bays:
         self.ambient_c = 20.0
         self.temperature_step_s = 60.0
         """A pack that hovers at a temperature limit is looked at this often."""
+        self.temperature_late_s = 0.5
+        """It is looked at so long after it has crossed one."""
         self.active = 0
         """Chargers that give power."""
         self.drawn_kwh = 0.0
@@ -170,8 +181,9 @@ class Bays:
         if power_kw <= 0 < before_kw and bay.next.waits and pack.soc_pct >= self._target_pct:
             return  # full at this very instant: its own event says so
         if power_kw != before_kw:
-            self.settle(bay)
             now_s = self.time.now
+            if bay.since_s < now_s:
+                self.settle(bay)
             bay.power_kw = power_kw
             if power_kw > 0:
                 if before_kw <= 0:
@@ -195,7 +207,6 @@ class Bays:
         """Put what will happen next to the pack on the list."""
         event = bay.next
         assert event is not None
-        event.drop()
         charge = bay.charge
         next_s = inf
         if charge is not None:
@@ -204,9 +215,12 @@ class Bays:
         bay.goal_s = next_s
         if not pack.temp_safe:
             self.settle(bay)
-            next_s = min(next_s, self.time.now + self._to_next_temperature_s(pack, bay.power_kw))
+            crosses_s = self.time.now + self._to_next_temperature_s(pack, bay.power_kw)
+            next_s = min(next_s, max(crosses_s, bay.crossed_s + self.temperature_step_s))
         if next_s < inf:
             self.time.put(next_s, event)
+        else:
+            event.drop()
 
     def _to_next_temperature_s(self, pack: StudyPack, power_kw: float) -> float:
         """Until the pack crosses a limit that changes what it may draw."""
@@ -218,12 +232,14 @@ class Bays:
             policy.charge_temp_max_c,
             policy.reduce_above_c,
             policy.reduce_below_c,
+            policy.charge_temp_max_c - HYSTERESIS_C,
+            policy.charge_temp_min_c + HYSTERESIS_C,
             spec.charge_temp_min_c,
             spec.charge_temp_max_c,
         ):
             if limit_c != pack.temp_max_c:
                 soonest_s = min(soonest_s, time_to_temp_s(spec, pack.temp_max_c, limit_c, heat_kw, self.ambient_c))
-        return max(soonest_s + 0.5, self.temperature_step_s)
+        return soonest_s + self.temperature_late_s
 
     def reached(self, bay: StudyBay) -> None:
         """The event of a bay."""

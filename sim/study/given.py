@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scheduler.guide import Planner
+from scheduler.site import StorageSection
 from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
 from sim.study.agenda import Agenda, Call
@@ -18,11 +19,8 @@ from sim.study.swap_times import RowTime, nominal_row_s
 from swap.config.station_file import StationConfig
 from swap.station.sequence.recipe import load_recipe
 
-REPLAN_KW = 2.0
-"""While power is short, what packs in their taper give back is shared out anew in steps of this; the live
-controller does so every few seconds."""
-TEMPERATURE_STEP_S = 5.0
-"""A pack at a temperature limit is looked at this often."""
+TEMPERATURE_LATE_S = 1e-5
+"""A pack that crosses a temperature limit is looked at so long after, for rounding."""
 
 
 class StationMismatch(Exception):
@@ -69,12 +67,17 @@ class Given:
     """State of health of the packs that come off, by place in `arrivals` and seat; else the scenario's."""
     row_s: RowTime = field(default=nominal_row_s)
     """Time of each row of the recipe."""
+    storage_kwh: float = 0.0
+    """In the stationary storage at the start."""
+    identify_s: float = 0.0
+    """From setting a pack down until the station has read its BMS and charges it."""
 
 
 class _GivenFeed(Feed):
     """The given trucks, each with its own lane time and temperatures."""
 
     def __init__(self, given: Given) -> None:
+        super().__init__()
         self.given = given
         self.station: Station | None = None
         self.trucks: dict[int, StudyTruck] = {}
@@ -84,6 +87,8 @@ class _GivenFeed(Feed):
     def start(self, time: Agenda, gate: Callable[[Arrival], None]) -> None:
         """Begin to send trucks."""
         self._time = time
+        for arrival in self.given.arrivals:
+            self.foresee(time, arrival)
         self._await_next()
 
     def _await_next(self) -> None:
@@ -98,6 +103,7 @@ class _GivenFeed(Feed):
         self._await_next()
         if not arrival.comes:
             return
+        station.has_come(arrival)
         truck = station.trucks.truck_of(arrival)
         self.trucks[number] = truck
         if number < len(given.temp_c):
@@ -126,7 +132,12 @@ class GivenStation:
         )
         feed.station = station
         station.build(self._layout())
-        station.rack.replan_kw, station.rack.temperature_step_s = REPLAN_KW, TEMPERATURE_STEP_S
+        if station.storage is not None:
+            station.storage.energy_kwh = given.storage_kwh
+        # As the live controller does.
+        station.rack.replan_s = station.rack.temperature_step_s = given.station.charging.cycle_s
+        station.rack.temperature_late_s = TEMPERATURE_LATE_S
+        station.rack.identify_s = given.identify_s
         station.listeners.append(self._time_rows)
         self._ends = self._row_ends()
         for outage in given.outages:
@@ -216,9 +227,14 @@ def check_pair(scenario: Scenario, config: StationConfig) -> None:
     pairs: list[tuple[str, object, object]] = [
         ("lanes", equipment.lanes, len(config.lanes)),
         ("bays", equipment.bay_count, len(rack)),
+        ("chargers", equipment.charger_count, len(rack)),
         ("charger_kw", equipment.charger_kw, ratings.pop()),
         ("grid limit in kW", equipment.grid_limit_kw, site.grid_limit_kw),
         ("base_load_kw", equipment.base_load_kw, site.base_load_kw),
+        ("charger_efficiency", equipment.charger_efficiency, site.charger_efficiency),
+        ("pv.peak_kw", None if site.pv is None else scenario.pv.peak_kw, None if site.pv is None else site.pv.peak_kw),
+        ("storage", *_storages(scenario, config)),
+        ("demand response", scenario.dr_events if site.demand_response else (), site.demand_response),
         ("swap_order", equipment.swap_order, lane.swap_order),
         ("recipe", recipe.file, load_recipe(lane.recipe, config.folder).file),
         ("charging", scenario.charging, config.charging),
@@ -233,3 +249,12 @@ def check_pair(scenario: Scenario, config: StationConfig) -> None:
             f"scenario {scenario.id} is not that of station {config.station.id}: {', '.join(apart)} differ; "
             "name the station file in the scenario (station = ...)"
         )
+
+
+def _storages(scenario: Scenario, config: StationConfig) -> tuple[dict[str, object], dict[str, object]]:
+    """The storage of scenario and station, where the station has one."""
+    site = config.site.storage
+    if site is None:
+        return {}, {}
+    names = tuple(StorageSection.model_fields)
+    return {n: getattr(scenario.storage, n) for n in names}, {n: getattr(site, n) for n in names}

@@ -155,6 +155,16 @@ class TruckMaker:
         truck.wants = model.wants
         return truck
 
+    def coming(self, arrival: Arrival) -> StudyTruck:
+        """A truck that has booked and is still to come, as the rules keep packs for it; nothing is drawn."""
+        model = self.models[arrival.model]
+        vehicle = arrival.vehicle_id or ""
+        truck = StudyTruck(f"B{vehicle}", arrival, arrival.booked_from_s, model.accepts, 0.0)
+        truck.packs_needed, truck.swap_mode = model.packs, model.swap_mode
+        truck.booked_from_s, truck.booked_until_s = arrival.booked_from_s, arrival.booked_until_s
+        truck.wants = model.wants
+        return truck
+
     def packs_of(self, vehicle: str) -> tuple[str, ...]:
         """Kinds of the packs that a truck carries, by seat; empty where its model tells."""
         return self._installed.get(vehicle, ())

@@ -12,9 +12,12 @@ import hashlib
 import multiprocessing
 import os
 import platform
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,8 +84,32 @@ def workers(processes: int | None = None, cluster: str | None = None) -> Iterato
         yield Workers(None, 1)
         return
     # Fresh interpreters: a fork would copy the threads' locks of a progress bar or a server.
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield Workers(pool, count)
+    context = multiprocessing.get_context("spawn")
+    ends, keeps = context.Pipe(duplex=False)
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with, initargs=(ends,)) as pool:
+        try:
+            yield Workers(pool, count)
+        except BaseException:
+            keeps.close()  # nobody waits for what the workers still compute
+            raise
+    keeps.close()
+    ends.close()
+
+
+def _end_with(kept: Connection) -> None:
+    """Let this worker end with who has started it: by its end, whatever it was, or when it closes its side of a pipe.
+
+    Ctrl-C reaches all processes of a terminal; what it means is for who has started them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel, kept])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="ends with its parent", daemon=True).start()
 
 
 def versions() -> dict[str, str]:

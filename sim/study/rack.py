@@ -13,16 +13,17 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
-from scheduler.charging import budget, claim_alone, share_power
+from scheduler.charging import budget, claim_alone, kept_by_temperature, share_power
 from scheduler.guide import Guide, is_bound
 from scheduler.rows import BayRow
 from scheduler.types import ChargingPolicy, Limit, PackState, SiteLimits
 from sim.study.agenda import Agenda, AgendaEvent, Call
-from sim.study.bays import READY, WAITING, Bays, is_active
+from sim.study.bays import READY, WAITING, Bays, is_active, is_kept
 from sim.study.rows import StudyBay, StudyKind, StudyPack
 
 RESERVED: Final = PackState.RESERVED
 QUARANTINED: Final = PackState.QUARANTINED
+RECEIVED: Final = PackState.RECEIVED
 _BMS: Final = Limit.BMS
 
 
@@ -54,6 +55,11 @@ class StudyRack(Bays):
     ) -> None:
         super().__init__(time, bays, policy, kinds, charger_kw)
         self.replan_kw = 20.0
+        self.replan_s: float | None = None
+        """While power is short and a pack is in its taper, the rack is planned so often, whatever has been given back;
+        None: by `replan_kw`."""
+        self.identify_s = 0.0
+        """From setting down until the station knows the pack and charges it."""
         self.modules = modules
         self.switched = modules < len(bays)
         """Fewer modules than bays: they are switched to the packs in the order in which those came."""
@@ -74,7 +80,7 @@ class StudyRack(Bays):
         self._wanting: list[StudyBay] = []
         """Bays of the rack whose pack is below its target, by place."""
         self._line: list[StudyBay] = []
-        """The same in the order in which modules are switched to them."""
+        """The same in the order in which modules are switched to them; empty where each bay has its own."""
         self._claims_kw = 0.0
         """What the chargers of packs below their target could draw together."""
         self._replan = _Replan(self)
@@ -99,9 +105,27 @@ class StudyRack(Bays):
         bay.put_s = bay.since_s = self.time.now
         bay.power_kw = 0.0
         bay.charge = None
+        if promised_to is not None and self.identify_s > 0:
+            pack.state = RECEIVED
+            self.time.at(self.time.now + self.identify_s, self._on_identified, (bay, pack))
+        else:
+            self._take_in(bay, pack)
+
+    def _on_identified(self, call: Call) -> None:
+        bay, pack = call.payload
+        if bay.content is pack and pack.state is RECEIVED and self._take_in(bay, pack):
+            self.watcher.pack_ready()
+
+    def _take_in(self, bay: StudyBay, pack: StudyPack) -> bool:
+        """The station knows the pack; gives whether it may be handed out as it is."""
+        bay.crossed_s = -inf
+        self.settle(bay)
         self.judge_temperature(pack)
         pack.state = WAITING
-        if pack.soc_pct >= self._offer_pct:
+        kept = self._kept(pack)
+        if kept is not None:
+            pack.state = kept
+        elif pack.soc_pct >= self._offer_pct:
             self._make_ready(bay, pack)
         if pack.soc_pct < self._target_pct:
             bay.claim_kw = self.full_kw(pack)
@@ -109,6 +133,7 @@ class StudyRack(Bays):
             if bay.place >= 0:
                 self._begin_wanting(bay)
         self._repacked(bay)
+        return kept is None and pack.soc_pct >= self._offer_pct
 
     def reserve(self, bay: StudyBay, swap_id: str) -> None:
         """A ready pack is promised: it is not charged further."""
@@ -175,7 +200,7 @@ class StudyRack(Bays):
         if bay.reserved_by is None:
             pack.sort.spare += 1
         self.charged.append(bay)
-        if bay.claim_kw > 0 and bay.place >= 0:
+        if self.switched and bay.claim_kw > 0 and bay.place >= 0:
             self._line.remove(bay)
             self._insert_in_line(bay)
 
@@ -201,7 +226,8 @@ class StudyRack(Bays):
             else:
                 low = middle + 1
         self._wanting.insert(low, bay)
-        self._insert_in_line(bay)
+        if self.switched:
+            self._insert_in_line(bay)
 
     def _insert_in_line(self, bay: StudyBay) -> None:
         low, high = 0, len(self._line)
@@ -217,7 +243,8 @@ class StudyRack(Bays):
         self._claims_kw -= bay.claim_kw
         if bay.claim_kw > 0 and bay.place >= 0:
             self._wanting.remove(bay)
-            self._line.remove(bay)
+            if self.switched:
+                self._line.remove(bay)
         bay.claim_kw = 0.0
 
     # -- deciding
@@ -309,9 +336,10 @@ class StudyRack(Bays):
             self.set_power(bay, bay.setpoint_kw)
 
     def _time_next_plan(self, claiming: list[BayRow]) -> None:
-        """While power is short, plan again when a pack in its taper has given some back."""
+        """While power is divided, plan again when a pack in its taper has given some back."""
         self._replan.drop()
-        if not self.short:
+        guide = self.guide
+        if not self.short and (guide is None or guide.most_kw <= 0 or not guide.binds):
             return
         now_s = self.time.now
         soonest_s = inf
@@ -322,7 +350,8 @@ class StudyRack(Bays):
                 continue
             from_s = max(now_s, charge.from_s + charge.knee_s)
             # Power falls at first by decay x power in a second: never later than when `replan_kw` are free.
-            soonest_s = min(soonest_s, from_s + self.replan_kw / (charge.taper_kw * charge.curve.decay_per_s))
+            given_s = self.replan_kw / (charge.taper_kw * charge.curve.decay_per_s)
+            soonest_s = min(soonest_s, from_s + (given_s if self.replan_s is None else self.replan_s))
         if soonest_s < inf:
             self.time.put(soonest_s, self._replan)
 
@@ -336,6 +365,8 @@ class StudyRack(Bays):
         if not pack.temp_safe:
             self.judge_temperature(pack)
         if self.time.now < bay.goal_s:
+            bay.crossed_s = self.time.now
+            self._keep_or_let(bay, pack)
             self.changed(bay, frees=True, connected=None)
             return
         share = self._target_share if pack.state is READY else self._offer_share
@@ -351,6 +382,26 @@ class StudyRack(Bays):
             self.stop(bay)
         self._repacked(bay)
         self.watcher.pack_ready()
+
+    def _kept(self, pack: StudyPack) -> PackState | None:
+        return kept_by_temperature(pack.state, pack.soc_pct, pack.temp_max_c, pack.temp_min_c, self.policy)
+
+    def _keep_or_let(self, bay: StudyBay, pack: StudyPack) -> None:
+        """The temperature keeps a pack from being charged from now on, or no longer."""
+        kept = self._kept(pack)
+        if kept is pack.state:
+            return
+        if kept is not None:
+            if pack.state is READY:
+                self.watcher.before_change()
+                self._make_unready(bay, pack)
+            self.set_power(bay, 0.0)
+            pack.state = kept
+        elif is_kept(pack):
+            pack.state = WAITING
+            if pack.soc_pct >= self._offer_pct:
+                self._make_ready(bay, pack)
+                self.watcher.pack_ready()
 
     # -- fewer modules than bays
 

@@ -61,6 +61,8 @@ class StudyBay(BayRow):
         """The charge at this set-point; None at 0 kW."""
         self.since_s = 0.0
         """Instant of the pack's energy and temperature."""
+        self.crossed_s = -inf
+        """When the pack last crossed a temperature limit."""
         self.put_s = 0.0
         """When the pack came."""
         self.goal_s = inf

@@ -14,9 +14,8 @@ from typing import Final
 
 from scheduler.charging import policy_from_section
 from scheduler.guide import Planner, PriceRule
-from scheduler.queueing import Called, WaitingLine, call_next
-from scheduler.rows import BayRow
-from scheduler.types import SiteLimits
+from scheduler.queueing import Called, WaitingLine, call_next, in_order_of_promise
+from scheduler.rows import BayRow, TruckRow
 from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
 from sim.scenario.streams import Purpose, stream
@@ -31,7 +30,7 @@ from sim.study.rows import LaneTask, StudyBay, StudyLane, StudyTruck
 from sim.study.storage import SiteStorage
 from sim.study.swap_times import RowTime, nominal_row_s
 from sim.world.staff import StaffHours
-from sim.world.world import World
+from sim.world.world import World, site_limits
 
 _NO_BAYS: Final[list[BayRow]] = []
 
@@ -93,6 +92,9 @@ class Station(Watcher):
         self.listeners: list[Listener] = []
         # Queue and lanes
         self.line = WaitingLine()
+        self.promised: list[TruckRow] = []
+        """Those that have booked and are still to come, once packs are kept for them, in the order of promises."""
+        self._expected: dict[Arrival, StudyTruck] = {}
         self.lanes: list[StudyLane] = []
         self.free_lanes = 0
         self.trucks_here = 0
@@ -149,7 +151,7 @@ class Station(Watcher):
             layout.bays,
             self.policy,
             self.kinds.rows,
-            SiteLimits(equipment.grid_limit_kw, equipment.base_load_kw),
+            site_limits(equipment),
             modules=equipment.charger_count,
             charger_kw=equipment.charger_kw,
         )
@@ -171,6 +173,9 @@ class Station(Watcher):
         """Energy in the packs of the rack when counting began."""
         self._apply_world()
         start_failures(self)
+        hold_before_min = self.scenario.bookings.hold_before_min
+        if hold_before_min is not None:
+            self.feed.expect, self.feed.hold_s = self._expect, hold_before_min * 60
         self.feed.start(self.time, self.gate)
         self.lane_task.begin()
 
@@ -205,6 +210,7 @@ class Station(Watcher):
 
     def receive(self, arrival: Arrival) -> None:
         """A truck stands at the gate."""
+        self.has_come(arrival)
         self.arrive(self.trucks.truck_of(arrival))
 
     def arrive(self, truck: StudyTruck) -> None:
@@ -225,6 +231,35 @@ class Station(Watcher):
         if patience_min is not None and truck.start_s < 0:
             gives_up_s = self.time.now + self._patience.expovariate(1 / (patience_min * 60))
             truck.give_up = self.time.at(gives_up_s, self._on_give_up, truck)
+
+    # -- promises
+
+    def _expect(self, arrival: Arrival) -> None:
+        """From now on packs are kept for a truck that has booked, until it comes or its window closes."""
+        if arrival in self._expected:
+            return
+        self.before_change()
+        coming = self._expected[arrival] = self.trucks.coming(arrival)
+        self._promise_again()
+        self._ask(coming, 1)
+        self.time.at(max(arrival.booked_until_s, self.time.now), self._on_window_closed, arrival)
+
+    def _on_window_closed(self, call: Call) -> None:
+        if self.has_come(call.payload) and self.line.trucks:
+            self.call_trucks()
+
+    def has_come(self, arrival: Arrival) -> bool:
+        """Packs are kept no longer for a truck; gives whether any were."""
+        coming = self._expected.pop(arrival, None)
+        if coming is None:
+            return False
+        self.before_change()
+        self._promise_again()
+        self._ask(coming, -1)
+        return True
+
+    def _promise_again(self) -> None:
+        self.promised = in_order_of_promise(list(self._expected.values()))
 
     def _turns_away(self) -> bool:
         """Whether a truck that comes now leaves at once."""
@@ -273,7 +308,17 @@ class Station(Watcher):
         while line.trucks and self.free_lanes and rack.charged and (rack.empty or self._in_out) and self._attended():
             rack.settle_charged()
             line.put_right(self.time.now)
-            called = call_next(line.trucks, self.lanes, rack.charged, rack.vacant, _NO_BAYS, self.policy)
+            called = call_next(
+                line.trucks,
+                self.lanes,
+                rack.charged,
+                rack.vacant,
+                _NO_BAYS,
+                self.policy,
+                0,
+                self.promised,
+                self.time.now,
+            )
             if called is None:
                 return
             self._begin_swap(called)
@@ -425,7 +470,13 @@ class Station(Watcher):
         limits = now.limits if self.storage is None else self.storage.new_world(now)
         guide = self.planner.guide_at(self.start_at + timedelta(0, now_s), (now.tariff,))
         self.rack.set_world(limits, guide, now.rack_c)
-        self.time.at(now.until_s, self._on_hour)
+        until_s = now.until_s
+        if guide is not None:
+            ends_s = (guide.until_at - self.start_at).total_seconds()
+            if ends_s <= now_s:
+                raise ValueError(f"a guide asked for at {now_s:g} s ends at {ends_s:g} s; it must end later")
+            until_s = min(until_s, ends_s)
+        self.time.at(until_s, self._on_hour)
 
     def _record_hour(self) -> None:
         now_s = self.time.now
@@ -436,7 +487,7 @@ class Station(Watcher):
         charge_kwh = drawn_kwh - self._last_kwh
         self._last_kwh = drawn_kwh
         limits, tariff = self._now.limits, self._now.tariff
-        site_kwh = charge_kwh + limits.base_load_kw * hours
+        site_kwh = charge_kwh / limits.charger_efficiency + limits.base_load_kw * hours
         flows = None if self.storage is None else self.storage.take_flows()
         self.hours.append(
             HourRecord(

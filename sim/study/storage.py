@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import inf
 
-from scheduler.storage import StorageLimit, StorageView, plan_storage, support_kw
+from scheduler.site import StorageSection
+from scheduler.storage import plan_storage, support_kw
 from scheduler.types import SiteLimits, TariffSlice
-from sim.scenario.site import StorageSection
 from sim.study.agenda import Agenda, Call
 from sim.study.rack import StudyRack
 from sim.world.world import WorldNow
@@ -31,7 +31,7 @@ ENERGY_TOLERANCE_KWH = 1e-9
 
 @dataclass(slots=True)
 class SiteFlows:
-    """Energy of the site over a span, kWh. import + pv_used + out = charging + base load + in."""
+    """Energy of the site over a span, AC, kWh. import + pv_used + out = into the chargers + base load + in."""
 
     import_kwh: float = 0.0
     pv_used_kwh: float = 0.0
@@ -67,7 +67,7 @@ class SiteStorage:
         self.section = section
         self.start_at = start_at
         self.capacity_kwh = section.energy_kwh
-        self.rating_kw = section.power_kw if section.energy_kwh > 0 else 0.0
+        self.rating_kw = section.rating_kw
         self.one_way = section.one_way_efficiency
         self.energy_kwh = 0.0
         self.power_kw = 0.0
@@ -112,8 +112,9 @@ class SiteStorage:
     # -- the load
 
     def load_kw(self, at_s: float) -> float:
-        """What the chargers draw at an instant if nothing happens until then."""
-        return sum(bay.charge.power_kw(at_s) for bay in self.rack.bays if bay.charge is not None)
+        """What the chargers draw (AC) at an instant if nothing happens until then."""
+        output_kw = sum(bay.charge.power_kw(at_s) for bay in self.rack.bays if bay.charge is not None)
+        return output_kw / self.rack.limits.charger_efficiency
 
     def _first_full_s(self) -> float:
         """When the first pack reaches its target: the load changes then in any case."""
@@ -138,13 +139,13 @@ class SiteStorage:
         return self.load_kw(at_s) + limits.base_load_kw - limits.pv_kw
 
     def _drawn_until_kwh(self, at_s: float) -> float:
-        """Energy at the chargers' outputs from the start to an instant not before the last event."""
+        """Energy that the chargers drew (AC) from the start to an instant not before the last event."""
         drawn_kwh = self.rack.drawn_kwh
         for bay in self.rack.bays:
             charge, pack = bay.charge, bay.content
             if charge is not None and pack is not None:
                 drawn_kwh += (charge.energy_kwh(at_s) - pack.energy_kwh) / charge.curve.efficiency
-        return drawn_kwh
+        return drawn_kwh / self.rack.limits.charger_efficiency
 
     def _span(self, at_s: float) -> tuple[float, float]:
         """Energy that the site needs, and that the storage takes (below 0: gives), from the last event to `at_s`."""
@@ -201,25 +202,13 @@ class SiteStorage:
             rack = self.rack
             rack.settle_all()
             rack.set_world(replace(limits, storage_kw=can_kw), rack.guide, rack.ambient_c)
-        limit_kw = limits.grid_limit_kw if limits.dr_limit_kw is None else min(limits.grid_limit_kw, limits.dr_limit_kw)
-        plan = plan_storage(
-            StorageView(
-                at=self.start_at + timedelta(seconds=now_s),
-                charging_kw=self.load_kw(now_s),
-                base_load_kw=limits.base_load_kw,
-                pv_kw=limits.pv_kw,
-                import_limit_kw=limit_kw,
-                energy_kwh=self.energy_kwh,
-                capacity_kwh=self.capacity_kwh,
-                power_kw=self.rating_kw,
-                efficiency=self.section.efficiency,
-                reserve_kwh=self.section.reserve_share * self.capacity_kwh,
-                chargers_short=self.rack.short,
-            ),
-            self._tariff,
-        )
+        limit_kw = limits.import_limit_kw
+        at = self.start_at + timedelta(seconds=now_s)
+        load_kw = self.load_kw(now_s)
+        view = self.section.view(at, limits, self.energy_kwh, load_kw, chargers_short=self.rack.short)
+        plan = plan_storage(view, self._tariff)
         self.power_kw = plan.power_kw
-        self.held_kw = {StorageLimit.IMPORT_LIMIT: limit_kw, StorageLimit.NO_EXPORT: 0.0}.get(plan.limited_by)
+        self.held_kw = plan.held_import_kw(limit_kw)
         self._time_end(plan.until_kwh, limit_kw)
 
     def _time_end(self, until_kwh: float, limit_kw: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sim.scenario.site import StorageSection
+from scheduler.site import StorageSection
 from sim.study.hours import HourRecord
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scheduler.tariff import PERIODS
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note, warmup_note
+from sim.study.optimal.planned import Plan, StudyPlanner, check_plannable
 from sim.study.parallel import Workers
 from sim.study.station import Station
 from sim.study.stats import Estimate, estimate, mser5, quantile_estimate, ratio_estimate, replications_needed
@@ -63,10 +64,12 @@ def simulate_once(
     *,
     days: float | None = None,
     warmup_days: float = 1.0,
+    plan: Plan = "rule",
 ) -> RunResult:
     """One replication of `days` (the scenario's when not given) after `warmup_days`."""
     length = float(scenario.study.days if days is None else days)
-    station = scenario_station(scenario, seed, replication)
+    prepare = StudyPlanner(scenario, seed, replication).attach if plan == "optimal" else None
+    station = scenario_station(scenario, seed, replication, prepare)
     if warmup_days > 0:
         station.run_until(warmup_days * DAY_S)
         station.reset()
@@ -90,13 +93,14 @@ def read_run(
     kwh, yuan = dict.fromkeys(PERIODS, 0.0), dict.fromkeys(PERIODS, 0.0)
     ready, waiting, site_kw, counts = (np.zeros(24) for _ in range(4))
     first = scenario.start_at
-    peak_kw = 0.0
+    clock_hours: dict[int, float] = {}
     for hour in station.hours:
         kwh[hour.period] += hour.import_kwh / days
         yuan[hour.period] += hour.import_kwh * hour.price_yuan_per_kwh / days
         lasts_h = hour.hours
         at = int((first.hour + hour.start_s / 3600) % 24)
-        peak_kw = max(peak_kw, hour.import_kwh / lasts_h)
+        whole = int(hour.start_s // 3600)
+        clock_hours[whole] = clock_hours.get(whole, 0.0) + hour.import_kwh
         counts[at] += lasts_h
         site_kw[at] += hour.import_kwh
         ready[at] += hour.ready * lasts_h
@@ -123,12 +127,15 @@ def read_run(
         "charger_utilisation": rack.active_area / seconds / equipment.charger_count,
         "pack_utilisation": 1 - rack.charged_area / seconds / equipment.pack_total,
         "transformer_utilisation": import_kwh / (seconds / 3600) / equipment.grid_limit_kw,
-        "peak_hour_kw": peak_kw,
+        "peak_hour_kw": max(clock_hours.values(), default=0.0),
         "stockout_time_share": station.stockout_share,
         "charged_kwh_per_day": charged_kwh / days,
         "import_kwh_per_day": import_kwh / days,
         "energy_yuan_per_day": sum(yuan.values()),
-        "stock_yuan_per_day": _stock_yuan(station, import_kwh, days * sum(yuan.values()), efficiency) / days,
+        "stock_yuan_per_day": _stock_yuan(
+            station, import_kwh, days * sum(yuan.values()), efficiency * equipment.charger_efficiency
+        )
+        / days,
         "pv_used_kwh_per_day": pv_used_kwh / days,
         "pv_self_use_share": pv_used_kwh / pv_kwh if pv_kwh > 0 else 0.0,
         "kwh_per_swap": charged_kwh / max(len(station.waits), 1),
@@ -155,6 +162,9 @@ def read_run(
 
 def _stock_yuan(station: Station, import_kwh: float, yuan: float, efficiency: float) -> float:
     """What the energy gained by the packs of the rack is worth at the mean price paid; below zero when they lost some.
+
+    Args:
+        efficiency: energy stored ÷ energy imported.
 
     A rack that begins full and ends half empty has not saved that energy: the next day buys it.
     """
@@ -232,11 +242,14 @@ class RunTask:
     replication: int
     days: float
     warmup_days: float
+    plan: Plan = "rule"
 
 
 def run_task(task: RunTask) -> RunResult:
     """Run one task."""
-    return simulate_once(task.scenario, task.seed, task.replication, days=task.days, warmup_days=task.warmup_days)
+    return simulate_once(
+        task.scenario, task.seed, task.replication, days=task.days, warmup_days=task.warmup_days, plan=task.plan
+    )
 
 
 def find_warmup_days(scenario: Scenario, seed: int, pool: Workers) -> float:
@@ -262,13 +275,20 @@ def run_study(
     seed: int | None = None,
     half_width: float | None = None,
     max_replications: int = 400,
+    plan: Plan = "rule",
     on_done: Callable[[int, int], None] | None = None,
 ) -> StudyResult:
     """Run independent replications; what is not given is the scenario's.
 
     Args:
         half_width: adds replications until the share within the promise is known to this half-width.
+        plan: who guides the charging.
+
+    Raises:
+        CannotPlan: the optimiser cannot plan for this scenario.
     """
+    if plan == "optimal":
+        check_plannable(scenario)
     study = scenario.study
     used_seed = study.seed if seed is None else seed
     length = float(study.days if days is None else days)
@@ -280,7 +300,7 @@ def run_study(
     count = study.replications if replications is None else replications
 
     def run(first: int, until: int, total: int) -> list[RunResult]:
-        tasks = [RunTask(scenario, used_seed, n, length, warmup) for n in range(first, until)]
+        tasks = [RunTask(scenario, used_seed, n, length, warmup, plan) for n in range(first, until)]
         return pool.map(run_task, tasks, None if on_done is None else lambda done: on_done(first + done, total))
 
     runs = run(0, count, count)

@@ -151,9 +151,17 @@ class SwapTrucks(LaneTask):
         self.station.call_trucks()
 
 
-def scenario_station(scenario: Scenario, seed: int, replication: int = 0) -> Station:
-    """The station of a scenario, with all that it says."""
+def scenario_station(
+    scenario: Scenario, seed: int, replication: int = 0, prepare: Callable[[Station], None] | None = None
+) -> Station:
+    """The station of a scenario, with all that it says.
+
+    Args:
+        prepare: called with it before its first event.
+    """
     station = Station(scenario, seed, replication)
+    if prepare is not None:
+        prepare(station)
     if scenario.equipment.swap_truck is not None:
         station.lane_task = SwapTrucks(station)
     station.build()

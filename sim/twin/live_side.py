@@ -13,6 +13,7 @@ from functools import partial
 
 from battery_bms.pack import soc_pct
 from robotics.port import LocationKind, RobotCommand
+from scheduler.guide import Planner
 from sim.live.virtual_station import VirtualStation
 from sim.plant.cell import NOMINAL_S
 from sim.plant.plant import Plant
@@ -20,14 +21,16 @@ from sim.plant.yard import TruckPlace
 from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note
-from sim.study.given import StationMismatch, Stock
+from sim.study.given import Stock
+from sim.world.staff import StaffHours
 from sim.world.world import World
-from swap.commerce.bookings import make_booking
+from swap.commerce.bookings.store import make_booking
+from swap.commerce.bookings.wanted import Wanted
 from swap.config.station_file import StationConfig
 from swap.errors import SwapError
-from swap.messages.events import SwapDispatched, SwapQueued
+from swap.messages.events import SwapCompleted, SwapDispatched, SwapQueued
 from swap.places import bay_place, vehicle_place
-from swap.reading.recording import SwapEntry, handed_by_swap, swap_entries
+from swap.reading.recording import SwapEntry, handed_by_swap, returned_temp_by_swap, swap_entries
 from swap.station.sequence.recipe import Place, StepRow, StepTable
 from swap.store import Store
 from swap.words import N_
@@ -62,7 +65,10 @@ class Side:
     events: tuple[TwinEvent, ...]
     waits_s: Mapping[int, float]
     handed_kwh: Mapping[int, float]
+    """Of swaps that are completed: the truck has all its packs."""
     charged_kwh: float
+    imported_kwh: float
+    """At the meter; what the sun gives beyond the need is not taken off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,14 @@ class StepTimes:
     """By command, kind of source, kind of target."""
     poll_s: float
 
-    def command_s(self, command: RobotCommand) -> float:
-        """What the plant takes for a command."""
+    def command_s(self, command: RobotCommand, row: StepRow | None = None) -> float:
+        """What the plant takes for a command.
+
+        Args:
+            row: that gives it; without one the first row with that command between such places counts.
+        """
+        if row is not None and row.command is command.code:
+            return row.nominal_s
         source = command.source.kind if command.source is not None else None
         target = command.target.kind if command.target is not None else None
         key = (command.code.name, _kind(source), _kind(target))
@@ -110,20 +122,10 @@ def _key(row: StepRow) -> tuple[str, str, str] | None:
 
 
 def step_times(tables: Sequence[StepTable], poll_s: float) -> StepTimes:
-    """The durations of a recipe.
-
-    Raises:
-        StationMismatch: two rows with the same command between the same kinds of place differ in time.
-    """
+    """The durations of a recipe."""
     found: dict[tuple[str, str, str], float] = {}
-    for row in itertools.chain.from_iterable(table.forward for table in tables):
-        key = _key(row)
-        if key is not None and found.setdefault(key, row.nominal_s) != row.nominal_s:
-            raise StationMismatch(
-                f"recipe {tables[0].recipe}: {row.state} takes {row.nominal_s:g} s, another row with the same command "
-                f"and places {found[key]:g} s; the plant knows one time for both"
-            )
-    for row in itertools.chain.from_iterable(table.rows for table in tables):
+    rows = itertools.chain.from_iterable(table.rows for table in tables)
+    for row in itertools.chain(itertools.chain.from_iterable(table.forward for table in tables), rows):
         key = _key(row)
         if key is not None:
             found.setdefault(key, row.nominal_s)
@@ -147,8 +149,10 @@ class LiveSide:
         coming: Sequence[Arrival],
         seed: int,
         begin_s: float,
+        planner: Planner | None = None,
     ) -> None:
         self.scenario = scenario
+        self.config = config
         self.start_at = scenario.start_at.astimezone(UTC)
         self.begin_s = begin_s
         self.coming = list(coming)
@@ -158,7 +162,12 @@ class LiveSide:
         self.stock: dict[str, Stock] = {}
         self.soh_pct: dict[int, tuple[float, ...]] = {}
         """State of health of the packs that each truck came with, by place in `coming`."""
+        self.temp_c: dict[int, tuple[float | None, ...]] = {}
+        """Temperature of these packs when they were read first in the rack."""
         self.charged_kwh = 0.0
+        self.imported_kwh = 0.0
+        self.storage_kwh = 0.0
+        """In the stationary storage at the first instant."""
         self._before_kwh = 0.0
         self._world = World(scenario, seed, 0)
         self._bookings: dict[int, tuple[str, str]] = {}
@@ -167,14 +176,12 @@ class LiveSide:
         store.upgrade()
         run_up_at = self._instant(begin_s - RUN_UP_S)
         self.plant = Plant(config, seed=seed, start_at=run_up_at, varies=False, temp_spread_c=0.0)
-        self.plant.rack.charger_efficiency = 1.0
-        for cell in self.plant.cells.values():
-            cell.nominal_s = times.command_s
+        for lane_id, cell in self.plant.cells.items():
+            cell.nominal_s = partial(self._command_s, lane_id, times)
         self._set_world(begin_s)
         for pack in self.plant.rack.packs.values():
             pack.temp_c = self.plant.rack.ambient_c
-        self.station = VirtualStation(config, store, self.plant, poll_s=times.poll_s)
-        self.config = config
+        self.station = VirtualStation(config, store, self.plant, poll_s=times.poll_s, planner=planner)
         self.store = store
 
     async def run(self, until_s: float) -> None:
@@ -187,6 +194,7 @@ class LiveSide:
         while hour_s < until_s:
             station.at(self._instant(hour_s), partial(self._set_world, hour_s))
             hour_s = self._world.at(hour_s).until_s
+        self._attend(self.begin_s, until_s)
         lead_s = self.scenario.bookings.lead_min * 60
         for number, arrival in enumerate(self.coming):
             if arrival.booked:
@@ -197,6 +205,7 @@ class LiveSide:
         await station.run(self._instant(until_s))
         self.plant.rack.settle_all(self.plant.now_us)
         self.charged_kwh = self.plant.rack.charged_kwh - self._before_kwh
+        self.imported_kwh += self.plant.site.counters_kwh(self.plant.now_us)[0]
         await station.stop()
         if self._refused:
             text = N_("{count} bookings were refused, their trucks came as walk-ins on both sides")
@@ -213,6 +222,9 @@ class LiveSide:
         with self.store.reading_station(self.config.station.id) as db:
             entries = swap_entries(db, self.config.station.id, self.start_at, datetime.max.replace(tzinfo=UTC))
             handed_kwh = handed_by_swap(db, self.config.station.id)
+            temps_c = returned_temp_by_swap(db, self.config.station.id)
+        self.temp_c = {self.number_of[swap_id]: temp_c for swap_id, temp_c in temps_c.items()}
+        completed = {entry.swap_id for entry in entries if entry.kind == SwapCompleted.kind}
         queued_at = {entry.swap_id: entry.at for entry in entries if entry.kind == SwapQueued.kind}
         return Side(
             tuple(self._event(entry) for entry in entries),
@@ -221,8 +233,9 @@ class LiveSide:
                 for entry in entries
                 if entry.kind == SwapDispatched.kind
             },
-            {self.number_of[swap_id]: kwh for swap_id, kwh in handed_kwh.items()},
+            {self.number_of[swap_id]: kwh for swap_id, kwh in handed_kwh.items() if swap_id in completed},
             self.charged_kwh,
+            self.imported_kwh,
         )
 
     def _event(self, entry: SwapEntry) -> TwinEvent:
@@ -235,16 +248,37 @@ class LiveSide:
         vehicle = str(self.coming[self.number_of[entry.swap_id]].vehicle_id)
         return TwinEvent((entry.at - self.start_at).total_seconds(), kind, vehicle, detail)
 
+    def _command_s(self, lane_id: str, times: StepTimes, command: RobotCommand) -> float:
+        lane = self.station.controller.lanes[lane_id]
+        if lane.table is None or lane.session is None:
+            return times.command_s(command)
+        return times.command_s(command, lane.table.by_state.get(lane.session.state))
+
     def _instant(self, at_s: float) -> datetime:
         return self.start_at + timedelta(seconds=at_s)
 
     def _set_world(self, at_s: float) -> None:
-        self.plant.rack.set_ambient_c(self._world.at(at_s).rack_c, self.plant.now_us)
+        now = self._world.at(at_s)
+        self.plant.rack.set_ambient_c(now.rack_c, self.plant.now_us)
+        if self.config.site.pv is not None:
+            self.plant.site.set_pv_kw(now.limits.pv_kw, self.plant.now_us)
+
+    def _attend(self, at_s: float, until_s: float) -> None:
+        """Shifts begin and end; without any every lane is attended."""
+        if not self.scenario.staff.shifts:
+            return
+        staff = StaffHours(self.scenario, at_s)
+        while at_s < until_s:
+            staff.at(at_s)
+            self.station.at(self._instant(at_s), partial(setattr, self.station, "attended_lanes", staff.lanes))
+            at_s = staff.next_change_s(at_s)
 
     def _take_stock(self) -> None:
         """What lies in the rack at the first instant."""
         plant = self.plant
         plant.rack.settle_all(plant.now_us)
+        self.storage_kwh = plant.site.stored_kwh(plant.now_us)
+        self.imported_kwh = -plant.site.counters_kwh(plant.now_us)[0]
         self._before_kwh = plant.rack.charged_kwh
         for bay_id in plant.rack.bays:
             pack = plant.rack.at(bay_place(bay_id))
@@ -259,9 +293,11 @@ class LiveSide:
                 booking = make_booking(
                     db,
                     self.config,
-                    vehicle_id=str(arrival.vehicle_id),
-                    window_start_at=self._instant(arrival.booked_from_s),
-                    window_end_at=self._instant(arrival.booked_until_s),
+                    Wanted(
+                        str(arrival.vehicle_id),
+                        self._instant(arrival.booked_from_s),
+                        self._instant(arrival.booked_until_s),
+                    ),
                     at=self.station.now_at,
                 )
         except SwapError:

@@ -141,6 +141,7 @@ def replay(
         _stock(recording, scenario, notes),
         start_s=seconds(recording.from_at),
         temp_c=[swap.temp_c for swap in swaps],
+        soh_pct=[swap.soh_pct for swap in swaps],
         swap_s=[lane_s.get(swap.swap_id) for swap in swaps] if measured_swap_time else (),
         outages=[LaneOutage(s.lane_id, seconds(s.from_at), seconds(s.until_at)) for s in recording.stops],
     )
@@ -230,10 +231,10 @@ def _stock(recording: Recording, scenario: Scenario, notes: list[Note]) -> dict[
     for pack in recording.rack:
         level_pct = scenario.charging.target_soc_pct
         if pack.energy_kwh is not None:
-            level_pct = soc_pct(pack.energy_kwh, specs[pack.kind], 100.0)
+            level_pct = soc_pct(pack.energy_kwh, specs[pack.kind], pack.soh_pct)
         else:
             unknown += 1
-        found[pack.bay_id] = Stock(pack.kind, level_pct)
+        found[pack.bay_id] = Stock(pack.kind, level_pct, soh_pct=pack.soh_pct)
     if unknown:
         text = N_("{count} pack(s) in the rack without a reading count as charged at the beginning")
         notes.append(Note(text, {"count": unknown}))

@@ -5,8 +5,8 @@ Constant between full hours, changes of price, and the ends of demand-response e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import cos, pi, sin
 from pathlib import Path
@@ -14,11 +14,11 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from scheduler.config import TariffSection
+from scheduler.demand_response import limit_at
 from scheduler.tariff import Tariff
 from scheduler.tariff_files import load_tariff
 from scheduler.types import SiteLimits, TariffSlice
-from sim.scenario.file import Scenario
-from sim.scenario.site import DrEventSection
+from sim.scenario.file import EquipmentSection, Scenario
 
 _DAY = timedelta(days=1)
 
@@ -33,6 +33,11 @@ class WorldNow:
     rack_c: float
     """Room and coolant of the rack."""
     until_s: float
+
+
+def site_limits(equipment: EquipmentSection) -> SiteLimits:
+    """What the site's connection gives at any time."""
+    return SiteLimits(equipment.grid_limit_kw, equipment.base_load_kw, charger_efficiency=equipment.charger_efficiency)
 
 
 @lru_cache(maxsize=16)
@@ -50,7 +55,7 @@ class World:
         self._tariff = _tariff(scenario.tariff.model_dump_json(), scenario.timezone, scenario.folder)
         self._draw = seed * 31 + replication
         equipment = scenario.equipment
-        self._limits = SiteLimits(equipment.grid_limit_kw, equipment.base_load_kw)
+        self._limits = site_limits(equipment)
 
     def at(self, at_s: float) -> WorldNow:
         """What holds from `at_s` on."""
@@ -68,28 +73,14 @@ class World:
         base = self._limits
         if not scenario.dr_events and scenario.pv.peak_kw <= 0:
             return WorldNow(base, tariff, outside_c, rack_c, until_s)
-        dr_limit_kw, change_s = self._demand_response(at, local)
-        limits = SiteLimits(base.grid_limit_kw, base.base_load_kw, pv_kw=self._pv_kw(local), dr_limit_kw=dr_limit_kw)
-        return WorldNow(limits, tariff, outside_c, rack_c, min(until_s, change_s))
+        dr_limit_kw, change_at = limit_at(scenario.dr_events, at, scenario.zone)
+        limits = replace(base, pv_kw=self._pv_kw(local), dr_limit_kw=dr_limit_kw)
+        return WorldNow(limits, tariff, outside_c, rack_c, min(until_s, (change_at - self._start_at).total_seconds()))
 
     def tariff_from(self, at_s: float) -> tuple[TariffSlice, ...]:
         """Prices of the day that begins at `at_s`."""
         at = self._start_at + timedelta(seconds=at_s)
         return self._tariff.slices(at, at + _DAY)
-
-    def _demand_response(self, at: datetime, local: datetime) -> tuple[float | None, float]:
-        """The lowest limit of the events that run, and when the next of them begins or ends."""
-        limits_kw, change_at = [], at + _DAY
-        for event in self._scenario.dr_events:
-            # An event of yesterday may still run, one of tomorrow may be the next to begin.
-            for days in (-1, 0, 1):
-                begin_at, end_at = event_on(event, local + days * _DAY)
-                if (local + days * _DAY).month not in event.months or end_at <= at:
-                    continue
-                if begin_at <= at:
-                    limits_kw.append(event.limit_kw)
-                change_at = min(change_at, end_at if begin_at <= at else begin_at)
-        return min(limits_kw, default=None), (change_at - self._start_at).total_seconds()
 
     def _pv_kw(self, local: datetime) -> float:
         """Half a sine over the day, longer and higher in summer, times a draw for the day's clouds."""
@@ -105,10 +96,3 @@ class World:
         # The half sine's mean is 2/π of its top, the clouds' mean 4/5.5; scaled to the stated full-load hours.
         whole_h = 2 / pi * 12 / 24 * 8760 * 4 / 5.5
         return pv.peak_kw * min(sin(pi * phase) * (1 + 0.25 * season) * clouds * pv.yield_h / whole_h, 1.0)
-
-
-def event_on(event: DrEventSection, day: datetime) -> tuple[datetime, datetime]:
-    """Begin and end, in UTC, of a demand-response event on a local day."""
-    begin = datetime.combine(day.date(), time(), day.tzinfo) + timedelta(minutes=round(event.from_hour * 60))
-    begin_at = begin.astimezone(UTC)
-    return begin_at, begin_at + timedelta(minutes=max(round(event.hours * 60), 1))

@@ -1,7 +1,7 @@
 """Commerce of one station as a task of its own: what fails here is told and tried again, and stops nothing else.
 
-It knows neither the controller nor its lease: it reads the journal and writes bookings and bills. It may run beside
-the doors, or in a process of its own.
+It knows neither the controller nor its lease: it reads the journal and writes bookings, bills and the ledger. It may
+run beside the doors, or in a process of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,17 @@ from datetime import datetime
 
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential
 
-from swap.commerce.billing import NotBilled, Tariff, run_commerce
+from swap.commerce.bills.issuing import BillingMark, NotBilled, run_commerce
+from swap.commerce.bills.terms import BillingTerms, StationTerms
+from swap.commerce.bookings.keeping import KeepingMark, keep_promises
+from swap.commerce.bookings.standing import book_ahead
+from swap.commerce.custody.take import take_journals
+from swap.commerce.leases.rent import due_month, run_rent
+from swap.commerce.leases.rights import note_strandings
+from swap.commerce.posting import PostingMark, post_due
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
+from swap.rights import EVERYBODY, SwapRights
 from swap.store import Store
 
 PERIOD_S = 1.0
@@ -27,6 +35,8 @@ LONGEST_WAIT_S = 60.0
 BILL_WAIT_S = 10.0
 """Real seconds until a bill that failed is tried again; twice as long after each failure."""
 BILL_WAIT_MAX_S = 3600.0
+RENT_WAIT_S = 60.0
+"""Real seconds until custody and rents are tried again after a failure."""
 
 log = logging.getLogger(__name__)
 
@@ -48,31 +58,41 @@ class _Failed:
 
 
 class Commerce:
-    """Ends bookings and makes bills, again and again.
+    """Ends bookings, makes bills and posts them to the ledger, again and again.
 
     Args:
         store: database of the station.
         now: station time.
         tell: a fault of the station is raised and cleared by it.
+        terms: says how each swap is billed; the station file does where none is given.
         monotonic: real seconds.
+        rights: what contracts say of bookings.
     """
 
     def __init__(
         self,
         store: Store,
         config: StationConfig,
-        tariff: Tariff,
         now: Callable[[], datetime],
         tell: Tell,
         monotonic: Callable[[], float] = time.monotonic,
+        terms: BillingTerms | None = None,
+        rights: SwapRights = EVERYBODY,
     ) -> None:
         self._store = store
         self._config = config
-        self._tariff = tariff
+        self._terms = StationTerms() if terms is None else terms
         self._now = now
         self._tell = tell
         self._monotonic = monotonic
+        self._rights = rights
+        self._keeping = KeepingMark()
         self._unbilled: dict[str, _Failed] = {}
+        self._rents_failing: str | None = None
+        """Why custody or rents could not be brought up to now."""
+        self._rents_again_s = 0.0
+        self._mark = BillingMark()
+        self._posted = PostingMark()
         self._trouble: str | None = None
         """Why the last cycle failed as a whole."""
         self._told: str | None = None
@@ -100,8 +120,19 @@ class Commerce:
         now_s = self._monotonic()
         waiting = {swap_id for swap_id, failed in self._unbilled.items() if failed.again_s > now_s}
         failed: dict[str, NotBilled] = {}
+        at = self._now()
+        keep_promises(self._store, self._config, at, self._keeping)
+        book_ahead(self._store, self._config, at, self._rights)
         try:
-            run_commerce(self._store, self._config, self._tariff, self._now(), leave_out=waiting)
+            run_commerce(
+                self._store,
+                self._config,
+                at,
+                terms=self._terms,
+                leave_out=waiting,
+                mark=self._mark,
+                rights=self._rights,
+            )
         except* NotBilled as group:
             failed = {error.swap_id: error for error in group.exceptions if isinstance(error, NotBilled)}
         self._unbilled = {
@@ -109,8 +140,35 @@ class Commerce:
         }
         for error in failed.values():
             self._keep(error)
+        post_due(self._store, self._config.station.id, self._now(), self._posted)
+        self._tend_rents()
         self._trouble = None
         self._tell_change()
+
+    def _tend_rents(self) -> None:
+        """Bring custody up to the journal, and charge the rents of a month that has ended. What fails here is told,
+        is tried again after a while, and keeps no bill from being made."""
+        now_s = self._monotonic()
+        if now_s < self._rents_again_s:
+            return
+        at = self._now()
+        try:
+            take_journals(self._store, (self._config.station.id,))
+            required = self._config.commerce.contract_required
+            note_strandings(self._store, self._config.station.id, at, contract_required=required)
+            with self._store.reading_commerce() as db:
+                month = due_month(db, at)
+            if month is not None:
+                run_rent(self._store, month, at)
+        except DatabaseAway:
+            raise
+        except Exception as error:
+            if self._rents_failing is None:
+                log.error("custody or rents fail and are tried again", exc_info=error)
+            self._rents_failing = str(error) or type(error).__name__
+            self._rents_again_s = now_s + RENT_WAIT_S
+        else:
+            self._rents_failing = None
 
     def _keep(self, error: NotBilled) -> None:
         known = self._unbilled.get(error.swap_id)
@@ -139,6 +197,8 @@ class Commerce:
         failing = self._trouble
         if failing is None and self._unbilled:
             failing = f"no bill for {', '.join(sorted(self._unbilled))}"
+        if failing is None and self._rents_failing is not None:
+            failing = f"rents: {self._rents_failing}"
         if (failing is None) != (self._told is None):
             self._tell(failing)
             self._told = failing

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 
 from robotics.modbus_link.registers import MapError, RegisterMap, load_map
+from scheduler.sections import did_you_mean
+from swap.config.billing_checks import billing_problems
+from swap.config.map_checks import map_problems
 from swap.config.station_file import StationConfig
 
 
-def cross_check(config: StationConfig, folder: Path) -> list[str]:
-    """Every contradiction between sections, one line each."""
+def cross_check(config: StationConfig) -> list[str]:
+    """Every contradiction between sections, and with the register maps they name; one line each."""
+    folder = config.folder or Path()
     return [
         *_unique(config),
         *_references(config),
         *_register_overlaps(config, folder),
+        *map_problems(config, folder),
         *_power(config),
         *_initial_packs(config),
+        *_reach(config),
+        *_idle(config),
+        *billing_problems(config),
     ]
 
 
@@ -53,9 +61,10 @@ def _references(config: StationConfig) -> list[str]:
     packs = {x.id for x in config.packs}
     problems: list[str] = []
 
-    def known(where: str, value: str, allowed: Iterable[str], what: str) -> None:
+    def known(where: str, value: str, allowed: Collection[str], what: str) -> None:
         if value not in allowed:
-            problems.append(f"{where} = {value!r}: no such {what}; known: {', '.join(sorted(allowed)) or 'none'}")
+            names = ", ".join(sorted(allowed)) or "none"
+            problems.append(f"{where} = {value!r}: no such {what}; known: {names}{did_you_mean(value, allowed)}")
 
     known(
         "station.operator",
@@ -145,6 +154,19 @@ def _power(config: StationConfig) -> list[str]:
             f"site.base_load_kw = {config.site.base_load_kw}: nothing is left to charge with; "
             f"allowed 0…{config.site.grid_limit_kw:g} kW (the grid limit)"
         )
+    if config.devices == "real":
+        problems += [
+            f"charging.cycle_s = {config.charging.cycle_s:g}: chargers of {device.id} end a set-point after "
+            f"setpoint_expires_s = {device.setpoint_expires_s} s, before it is given again; "
+            f"allowed less than {device.setpoint_expires_s} s"
+            for device in config.rack_devices
+            if config.charging.cycle_s >= device.setpoint_expires_s
+        ]
+        problems += [
+            f'site.{name}: real devices of this kind are not read yet; leave it out, or set devices = "simulated"'
+            for name in ("pv", "storage")
+            if getattr(config.site, name) is not None
+        ]
     for kind in config.pack_kinds:
         fitting = [b.charger_kw for b in config.bays if b.role == "rack" and (not b.kinds or kind.id in b.kinds)]
         if not fitting:
@@ -210,4 +232,63 @@ def _initial_packs(config: StationConfig) -> list[str]:
                     f"vehicles.{vehicle.id}.packs: {code} is {kind_of[code]}, "
                     f"the model takes {', '.join(model.pack_kinds)}"
                 )
+    return problems
+
+
+def _reach(config: StationConfig) -> list[str]:
+    """Vehicles whose packs no lane could exchange, because lane and bays do not meet."""
+    problems = []
+    rack = [bay for bay in config.bays if bay.role == "rack"]
+    for lane in config.lanes:
+        if not any(not bay.lanes or lane.id in bay.lanes for bay in rack):
+            problems.append(f"lanes.{lane.id}: no rack bay is in its reach; list the lane in bays.lanes")
+    for model in config.vehicle_models:
+        for kind in model.pack_kinds:
+            fitting = [bay for bay in rack if not bay.kinds or kind in bay.kinds]
+            reached = any(not bay.lanes or lane.id in bay.lanes for bay in fitting for lane in config.lanes)
+            if fitting and not reached:
+                problems.append(
+                    f"vehicle_models.{model.id}.pack_kinds: no lane reaches a rack bay that takes {kind!r}; "
+                    f"those are {', '.join(bay.id for bay in fitting)}"
+                )
+    problems += _quarantine_reach(config)
+    stocked = {pack.kind for pack in config.packs}
+    driven = {vehicle.model for vehicle in config.vehicles}
+    for model in config.vehicle_models:
+        if stocked and model.id in driven and not stocked & set(model.pack_kinds):
+            problems.append(
+                f"vehicle_models.{model.id}.pack_kinds = {', '.join(model.pack_kinds)}: no pack of the file is of such "
+                f"a kind, its trucks would wait for ever; the packs are {', '.join(sorted(stocked))}"
+            )
+    return problems
+
+
+def _quarantine_reach(config: StationConfig) -> list[str]:
+    """Lanes that are to set unfit packs down in quarantine and reach no bay for that."""
+    incoming = config.operation.incoming
+    if not incoming.quarantined_for:
+        return []
+    bays = [bay for bay in config.bays if bay.role == "quarantine"]
+    return [
+        f"operation.incoming: sends packs of kind {kind!r} into quarantine, and lane {lane.id} reaches no bay with "
+        'role = "quarantine" that takes them; add one, or say "refuse"'
+        for lane in config.lanes
+        for kind in sorted({kind for model in config.vehicle_models for kind in model.pack_kinds})
+        if not any((not b.lanes or lane.id in b.lanes) and (not b.kinds or kind in b.kinds) for b in bays)
+    ]
+
+
+def _idle(config: StationConfig) -> list[str]:
+    """Chargers and devices that the file names and nothing uses."""
+    pointed = {bay.point.device for bay in config.bays if bay.point is not None}
+    problems = [
+        f"rack_devices.{device.id}: no bay's point names it, so none of its chargers is used; add the bays or remove it"
+        for device in config.rack_devices
+        if device.id not in pointed
+    ]
+    problems += [
+        f"bays.{bay.id}.charger_kw = {bay.charger_kw:g}: a {bay.role} bay is never charged; allowed 0 kW"
+        for bay in config.bays
+        if bay.role != "rack" and bay.charger_kw > 0
+    ]
     return problems

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from scheduler.sections import did_you_mean
 from swap.config.checks import cross_check
 from swap.config.station_file import StationConfig
 
@@ -53,26 +55,65 @@ def parse_station(data: dict[str, Any], *, source: str = "station file", folder:
     Raises:
         ConfigError: with every field problem and, where the fields allow it, every cross-check problem.
     """
+    config = parse_fields(data, source=source, folder=folder)
+    problems = cross_check(config)
+    if problems:
+        raise ConfigError(source, problems)
+    return config
+
+
+def parse_fields(data: dict[str, Any], *, source: str, folder: Path | None) -> StationConfig:
+    """The content of a station file, its fields checked one by one and not yet against each other.
+
+    Raises:
+        ConfigError: with every field problem.
+    """
     if "folder" in data:
         raise ConfigError(source, ["folder: is no known field: remove it"])
     try:
         config = StationConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(source, _field_problems(error)) from error
-    problems = cross_check(config, folder or Path())
-    if problems:
-        raise ConfigError(source, problems)
+        raise ConfigError(source, field_problems(error, StationConfig)) from error
     return config.model_copy(update={"folder": folder})
 
 
-def _field_problems(error: ValidationError) -> list[str]:
+def field_problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
+    """One line for each field that is wrong: where, its value, what is allowed, and for a word without meaning the
+    one that is nearest.
+
+    Args:
+        root: the model of the whole file.
+    """
     problems = []
     for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"]) or "file"
+        loc = item["loc"]
+        where = ".".join(str(part) for part in loc) or "file"
         value = item["input"]
         shown = f" = {value!r}" if not isinstance(value, dict | list | tuple) and item["type"] != "missing" else ""
-        message = (
-            "is no known field: remove it or mend its spelling" if item["type"] == "extra_forbidden" else item["msg"]
-        )
+        message = item["msg"]
+        if item["type"] == "extra_forbidden":
+            near = did_you_mean(str(loc[-1]), _fields_at(root, loc[:-1]))
+            message = f"is no known field: remove it or mend its spelling{near}"
+        elif item["type"] == "literal_error" and isinstance(value, str):
+            message += did_you_mean(value, [word.strip("'") for word in _QUOTED.findall(item["msg"])])
         problems.append(f"{where}{shown}: {message}")
     return problems
+
+
+_QUOTED = re.compile(r"'[^']*'")
+
+
+def _fields_at(root: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """Names of the fields of the section at a place in the file; none where that is no section."""
+    model: type[BaseModel] | None = root
+    for part in loc:
+        if isinstance(part, str):
+            info = model.model_fields.get(part) if model is not None else None
+            model = _section_in(info.annotation) if info is not None else None
+    return () if model is None else tuple(model.model_fields)
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section_in(part)) is not None), None)

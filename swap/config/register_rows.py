@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlmodel import Session, SQLModel, select
 
 from swap.config.station_file import StationConfig
+from swap.messages.events import FileTaken, TakenRow
 from swap.tables import Pack, PackKindRow, Party, VehicleModelRow, VehicleRow
+
+_TOLD: dict[str, tuple[str, ...]] = {
+    "party": ("kind", "name_zh", "name_en"),
+    "pack_kind": ("rated_kwh", "ratings"),
+    "vehicle_model": ("swap_mode", "packs_per_vehicle", "pack_kinds"),
+    "vehicle": ("tag", "model", "fleet_id"),
+    "station": ("name_zh", "name_en", "timezone", "operator_id"),
+    "bay": ("name", "position", "role"),
+    "pack": ("kind", "owner_id", "rated_kwh"),
+}
+"""Columns that are the station file's word, by table."""
 
 
 class RegisterImport:
@@ -26,11 +38,25 @@ class RegisterImport:
         self.added: Counter[str] = Counter()
         self.changed: Counter[str] = Counter()
         self.problems: list[str] = []
+        self.taken: dict[tuple[str, str], dict[str, Any]] = {}
+        """What the file has brought into rows, by table and id, for the journal."""
 
     def add(self, row: SQLModel) -> None:
         """A new row."""
         self.db.add(row)
         self.added[str(row.__tablename__)] += 1
+        self.tell(row, _TOLD[str(row.__tablename__)])
+
+    def tell(self, row: SQLModel, names: Iterable[str]) -> None:
+        """The journal is to have these columns as the row has them now."""
+        key: str = row.id  # type: ignore[attr-defined]
+        told = self.taken.setdefault((str(row.__tablename__), key), {})
+        told |= {name: getattr(row, name) for name in names}
+
+    def events(self) -> tuple[FileTaken, ...]:
+        """What the journal is told: one event, or none where the file brought nothing."""
+        rows = tuple(TakenRow(table=table, id=key, values=told) for (table, key), told in self.taken.items())
+        return (FileTaken(rows=rows),) if rows else ()
 
     def agree(self, row: SQLModel, what: str, **values: object) -> None:
         """Compare a row with the file: take the file's word, or note what differs."""
@@ -40,6 +66,7 @@ class RegisterImport:
                 setattr(row, name, value)
             self.db.add(row)
             self.changed[str(row.__tablename__)] += 1
+            self.tell(row, different)
         elif different:
             said = "; ".join(
                 f"{name} {value!r} in the file, {getattr(row, name)!r}" for name, value in different.items()
@@ -77,8 +104,10 @@ class RegisterImport:
             else:
                 # A rating that the register does not know yet is new, not a contradiction.
                 self.agree(row, f"pack kind {kind.id}", ratings=_over(row.ratings, ratings, take=self.take))
-                row.ratings = _filled(row.ratings, ratings)
-                row.rated_kwh = row.ratings["rated_kwh"]
+                filled = _filled(row.ratings, ratings)
+                if filled != row.ratings or row.rated_kwh != filled["rated_kwh"]:
+                    row.ratings, row.rated_kwh = filled, filled["rated_kwh"]
+                    self.tell(row, ("ratings", "rated_kwh"))
         self.db.flush()
 
     def models(self) -> None:

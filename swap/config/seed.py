@@ -16,17 +16,22 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from scheduler.types import PackState, StationMode
+from swap.config.prices import told_prices
 from swap.config.register_rows import RegisterImport
 from swap.config.station_file import PackSection, StationConfig
 from swap.errors import SwapError
 from swap.events import append_event
-from swap.messages.events import PackMoved, StationModeChanged
+from swap.messages.commerce import PricesSet
+from swap.messages.events import StationModeChanged
+from swap.messages.packs import BayBlocked, BayReleased, PackMoved
 from swap.places import OFF_SITE, bay_place, place_of, vehicle_place
 from swap.store import Store
-from swap.tables import Bay, ChargeSession, Pack, Station, Swap, SwapSeat, VehicleRow
+from swap.tables import Bay, ChargeSession, Pack, Station, StationEvent, Swap, SwapSeat, VehicleRow
 
 ACTOR = "station_file"
 """Actor of the events of the first fill."""
+STOCK_UNCONFIRMED = "stock_unconfirmed"
+"""Reason by which a new station with real devices is held: where its packs are is only the file's word."""
 RETIRED_REASON = "not in the station file"
 """Reason by which a bay that left the file is blocked."""
 
@@ -54,8 +59,11 @@ class SyncReport:
     """Rows that took a new value, by table."""
 
 
-def import_register(store: Store, config: StationConfig) -> SyncReport:
+def import_register(store: Store, config: StationConfig, at: datetime) -> SyncReport:
     """Take a station file's word on firms, kinds, vehicle models, vehicles and owners of packs.
+
+    Args:
+        at: real UTC; the journal of the file's station is told.
 
     Raises:
         SyncError: what no word changes: a tag on two vehicles, the kind of a pack. Nothing was written.
@@ -65,7 +73,38 @@ def import_register(store: Store, config: StationConfig) -> SyncReport:
         register.all()
         if register.problems:
             raise SyncError(register.problems)
+        if db.get(Station, config.station.id) is not None:
+            _tell(db, register, config.station.id, at)
         return SyncReport(False, dict(register.added), dict(register.changed))
+
+
+def _tell(db: Session, register: RegisterImport, station_id: str, at: datetime) -> None:
+    """Journal what the file has brought into rows."""
+    at = _not_before_newest(db, station_id, at)
+    for event in register.events():
+        append_event(db, event, station_id=station_id, at=at, actor=ACTOR)
+
+
+def _not_before_newest(db: Session, station_id: str, at: datetime) -> datetime:
+    """An instant of the journal: a station's own time may run ahead."""
+    newest: datetime | None = db.exec(
+        select(func.max(StationEvent.at)).where(StationEvent.station_id == station_id)
+    ).one()
+    return at if newest is None else max(at, newest)
+
+
+def _tell_prices(db: Session, config: StationConfig, now_at: datetime) -> None:
+    """Journal the prices of the file where they differ from those told last: a late bill asks for those of its swap."""
+    prices = told_prices(config)
+    newest = db.exec(
+        select(StationEvent)
+        .where(StationEvent.station_id == config.station.id, StationEvent.kind == prices.kind)
+        .order_by(col(StationEvent.seq).desc())
+        .limit(1)
+    ).first()
+    if newest is None or PricesSet.read(newest.data) != prices:
+        at = _not_before_newest(db, config.station.id, now_at)
+        append_event(db, prices, station_id=config.station.id, at=at, actor=ACTOR)
 
 
 def bay_key(station_id: str, bay_id: str) -> str:
@@ -78,35 +117,34 @@ def handover_soe_kwh(soc_pct: float, rated_kwh: float, soh_pct: float) -> float:
     return soc_pct / 100 * rated_kwh * soh_pct / 100
 
 
-def sync_station(
-    store: Store,
-    config: StationConfig,
-    now_at: datetime,
-    *,
-    first_mode: StationMode = StationMode.AUTOMATIC,
-) -> SyncReport:
+def sync_station(store: Store, config: StationConfig, now_at: datetime) -> SyncReport:
     """Bring the station file's register, station, bays and packs into the database. Repeatable.
+
+    A station that is new and has real devices is held until a named person has confirmed its stock: that a pack lies
+    where the file says is so far nobody's observation.
 
     Args:
         store: a migrated database.
         config: the checked station file.
         now_at: instant written to new rows.
-        first_mode: mode of a station that is new; there is nothing to recover, so it may start by itself.
 
     Raises:
         SyncError: something that left the file still holds packs or has an open swap, a new pack's place is
             taken, or the file contradicts the register. Every problem is listed.
+        TariffError: the period table of its tariff is missing or not valid.
     """
     with store.transaction() as db:
         sync = _Sync(db, config, now_at)
         first = db.get(Station, config.station.id) is None
         sync.register.all()
-        sync.station(first_mode)
+        sync.station()
         sync.vehicles_left()
         sync.bays()
         sync.packs()
         if sync.problems:
             raise SyncError(sync.problems)
+        _tell(db, sync.register, config.station.id, now_at)
+        _tell_prices(db, config, now_at)
         return SyncReport(first, dict(sync.added), dict(sync.changed))
 
 
@@ -120,8 +158,7 @@ class _Sync:
         self.added, self.changed, self.problems = self.register.added, self.register.changed, self.register.problems
 
     def add(self, row: Station | Bay | Pack) -> None:
-        self.db.add(row)
-        self.added[row.__tablename__] += 1
+        self.register.add(row)
 
     def update(self, row: Station | Bay, **values: object) -> None:
         different = {name: value for name, value in values.items() if getattr(row, name) != value}
@@ -129,8 +166,9 @@ class _Sync:
             for name, value in different.items():
                 setattr(row, name, value)
             self.changed[row.__tablename__] += 1
+            self.register.tell(row, different.keys() - {"blocked", "blocked_reason"})
 
-    def station(self, first_mode: StationMode) -> None:
+    def station(self) -> None:
         section = self.config.station
         values: dict[str, Any] = {
             "name_zh": section.name_zh,
@@ -143,7 +181,9 @@ class _Sync:
             self.update(row, **values)
             self.db.flush()
             return
-        reason = "first start"
+        real = self.config.devices == "real"
+        first_mode = StationMode.HELD if real else StationMode.AUTOMATIC
+        reason = STOCK_UNCONFIRMED if real else "first start"
         self.add(
             Station(
                 id=section.id,
@@ -161,6 +201,10 @@ class _Sync:
             at=self.now_at,
             actor=ACTOR,
         )
+
+    def tell(self, event: BayBlocked | BayReleased, bay_id: str) -> None:
+        """Journal what the file has done to a bay."""
+        append_event(self.db, event, station_id=self.station_id, at=self.now_at, actor=ACTOR, bay_id=bay_id)
 
     def vehicles_left(self) -> None:
         """A truck that left the file must be done with here."""
@@ -189,6 +233,7 @@ class _Sync:
             self.update(row, name=bay.id, position=bay.position, role=bay.role)
             if row.blocked and row.blocked_reason == RETIRED_REASON:
                 self.update(row, blocked=False, blocked_reason="")
+                self.tell(BayReleased(reason=RETIRED_REASON), key)
         self.db.flush()
 
     def retire(self, bay: Bay) -> None:
@@ -204,14 +249,18 @@ class _Sync:
             return
         if self.db.exec(select(ChargeSession.id).where(ChargeSession.bay_id == bay.id)).first() is None:
             self.db.delete(bay)
+            self.register.taken["bay", bay.id] = {}
         else:
             lowest = self.db.exec(select(func.min(Bay.position))).one()
+            news = not bay.blocked or bay.blocked_reason != RETIRED_REASON
             self.update(
                 bay,
                 position=min(lowest, 0) - 1,  # its number is free for another bay
                 blocked=True,
                 blocked_reason=RETIRED_REASON,
             )
+            if news:
+                self.tell(BayBlocked(reason=RETIRED_REASON), bay.id)
         self.db.flush()
 
     def removed(self, what: str, holds: object, open_swap: object = None) -> bool:
@@ -277,7 +326,9 @@ class _Sync:
         self.db.flush()
         append_event(
             self.db,
-            PackMoved(source=OFF_SITE, target=place),
+            PackMoved(source=OFF_SITE, target=place)
+            if row.settled_soe_kwh is None
+            else PackMoved(source=OFF_SITE, target=place, energy_kwh=row.settled_soe_kwh),
             station_id=self.station_id,
             at=self.now_at,
             actor=ACTOR,

@@ -6,6 +6,9 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from json.encoder import encode_basestring
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_json(value: object) -> str:
@@ -15,7 +18,12 @@ def canonical_json(value: object) -> str:
         ValueError: NaN or an infinity; JSON has no word for them.
         TypeError: something that JSON has no form for, such as an instant.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
+
+
+def canonical_text(value: str | None) -> str:
+    """`canonical_json` of a text or of None: most of what is hashed is that."""
+    return "null" if value is None else encode_basestring(value)
 
 
 def without_nan(value: object) -> object:
@@ -33,4 +41,4 @@ def canonical_instant(at: datetime) -> str:
     """ISO 8601 in UTC with microseconds: `2026-11-01T08:00:00.000000Z`. Raises ValueError for a naive one."""
     if at.tzinfo is None:
         raise ValueError(f"at = {at!r}: an instant with its zone is needed")
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

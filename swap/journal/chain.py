@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from swap.journal.canonical import canonical_instant, canonical_json
+from swap.journal.canonical import canonical_instant, canonical_text
 
 FIRST = "0" * 64
 """`prev_hash` of a station's first event."""
@@ -50,22 +50,14 @@ class ChainVerdict:
 
 def entry_bytes(entry: Entry) -> bytes:
     """What is hashed: the canonical JSON of the whole event, `data` in the very text that is stored."""
-    fields: dict[str, object] = {
-        "actor": entry.actor,
-        "at": canonical_instant(entry.at),
-        "bay_id": entry.bay_id,
-        "cause_seq": entry.cause_seq,
-        "epoch": entry.epoch,
-        "kind": entry.kind,
-        "lane_id": entry.lane_id,
-        "pack_id": entry.pack_id,
-        "prev_hash": entry.prev_hash,
-        "seq": entry.seq,
-        "station_id": entry.station_id,
-        "swap_id": entry.swap_id,
-    }
-    texts = {name: canonical_json(value) for name, value in fields.items()} | {"data": entry.data}
-    return ("{" + ",".join(f'"{name}":{texts[name]}' for name in sorted(texts)) + "}").encode()
+    text = canonical_text
+    return (
+        f'{{"actor":{text(entry.actor)},"at":"{canonical_instant(entry.at)}","bay_id":{text(entry.bay_id)},'
+        f'"cause_seq":{"null" if entry.cause_seq is None else entry.cause_seq},"data":{entry.data},'
+        f'"epoch":{entry.epoch},"kind":{text(entry.kind)},"lane_id":{text(entry.lane_id)},'
+        f'"pack_id":{text(entry.pack_id)},"prev_hash":{text(entry.prev_hash)},"seq":{entry.seq},'
+        f'"station_id":{text(entry.station_id)},"swap_id":{text(entry.swap_id)}}}'
+    ).encode()
 
 
 def entry_hash(entry: Entry) -> str:
@@ -73,12 +65,20 @@ def entry_hash(entry: Entry) -> str:
     return sha256(entry_bytes(entry)).hexdigest()
 
 
-def walk(entries: Iterable[tuple[Entry, str]]) -> ChainVerdict:
+BEGINNING = (0, FIRST, 1)
+"""Number, hash and epoch before a station's first event."""
+
+
+def walk(entries: Iterable[tuple[Entry, str]], after: tuple[int, str, int] = BEGINNING) -> ChainVerdict:
     """Go along one station's journal, in order of `seq`, each event with its stored hash; stops at the first break.
 
     An epoch may begin only with its own event, and never goes back.
+
+    Args:
+        after: number, hash and epoch of the event before the first.
     """
-    seq, previous, epoch, examined = 0, FIRST, 1, 0
+    seq, previous, epoch = after
+    examined = 0
     for entry, stored in entries:
         examined += 1
         problem = ""

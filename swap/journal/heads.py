@@ -66,7 +66,6 @@ def write_heads(path: Path, heads: Iterable[NotedHead]) -> None:
     ]
     if not lines:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)

@@ -19,6 +19,12 @@ ANSWERS: dict[str, str] = {
     "manual": N_("manual: the cell may be moved by local mode"),
     "closed": N_("closed"),
     "open": N_("open for service"),
+    "restart_permitted": N_(
+        "permitted: a start within {minutes} min after a stop in good order goes on by itself, unless the station is "
+        "held before"
+    ),
+    "stock_unseen": N_("the stock cannot be confirmed yet: no fresh reading of {unseen}"),
+    "not_while": N_("not possible while the station is {mode}"),
     "confirm_again": N_("held: confirm once more when the station may go on"),
     "going_on": N_("going on"),
     "places_blocked": N_("blocked: {places}"),
@@ -33,12 +39,13 @@ ANSWERS: dict[str, str] = {
     "unknown_kind": N_("kind {kind} is unknown"),
     "not_valid": N_("the request is not valid: {error}"),
     "cell_silent": N_("lane {lane_id}: the cell does not answer"),
+    "cell_unusable": N_("lane {lane_id}: what the cell says cannot be used: {link}"),
     "cell_at_work": N_("lane {lane_id}: the cell is at work"),
     "reset_at_equipment": N_("lane {lane_id}: {fact} is reset at the equipment"),
     "still_tripped": N_("still not fulfilled: {trips}; reset it at the equipment first"),
     "trip": "{lane_id}: {fact}",
-    "unknown_decision": N_("decision = {given}: allowed {allowed}"),
-    "unknown_lane": N_("lane_id = {given}: allowed {allowed}"),
+    "unknown_decision": N_("the decision {given} is unknown; there are: {allowed}"),
+    "unknown_lane": N_("no lane {given}; there are: {allowed}"),
     "not_possible": N_("{decision} is not possible for swap {swap_id} as things stand"),
     "in_no_lane": N_("swap {given} is in no lane"),
     "no_swap": N_("no swap {given}"),
@@ -47,7 +54,7 @@ ANSWERS: dict[str, str] = {
     "not_queued": N_("swap {swap_id} is {swap_state}: only a queued one is cancelled this way; use decide"),
     "in_tank": N_("pack {pack_id} is in the tank: it is taken off site, not released"),
     "mode_forbids": N_("{mode_trigger} is not allowed while the station is {mode}"),
-    "asked_before": N_("asked before the station was held by itself: look again, then ask again"),
+    "asked_before": N_("asked before something happened that only a new look shows: look again, then ask again"),
     "expired": N_("not done: it was not taken up within {limit_s} s; look again, then ask again"),
     "pack_forbids": N_("{pack_trigger} is not allowed for a pack that is {pack_state}"),
 }

@@ -10,49 +10,26 @@ Places: `bay:STATION:BAY`, `vehicle:VEHICLE:SEAT`, `gripper:STATION:LANE`, `tank
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import Field
 from pydantic.json_schema import models_json_schema
 
-from scheduler.types import PackState, StationMode
-from swap.journal.chain import EPOCH_KIND
-
-
-def _isoformat(at: datetime) -> str:
-    return at.isoformat()
-
-
-Instant = Annotated[AwareDatetime, PlainSerializer(_isoformat, when_used="json")]
-
-
-class Message(BaseModel):
-    """Base of events and their parts: frozen, strict, unknown fields refused."""
-
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", validate_by_name=True, use_attribute_docstrings=True
-    )
-
-
-class Event(Message):
-    """Base of all events."""
-
-    kind: ClassVar[str]
-    """As in the row's `kind` column."""
-    schema_version: Literal[1] = 1
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> Self:
-        """The event that a row's `data` tells. Raises ValidationError, a ValueError, where it does not fit."""
-        # Strict, yet as JSON has it: a list is read as a tuple, a text as an instant or a code.
-        return cls.model_validate_json(json.dumps(data))
-
-    def payload(self) -> dict[str, Any]:
-        """What the row's `data` holds."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+from scheduler.types import StationMode
+from swap.messages.base import Event, Instant, Message
+from swap.messages.commerce import BillIssued, BillReversed, BookingEvent, PricesSet
+from swap.messages.journal import JournalArchived, JournalEpoch
+from swap.messages.packs import (
+    BayBlocked,
+    BayReleased,
+    ChargeEnded,
+    ChargeStarted,
+    PackMoved,
+    PackRead,
+    PackStateChanged,
+    ThermalStep,
+)
 
 
 class NotFulfilled(Message):
@@ -88,6 +65,10 @@ class ControllerStarted(Event):
     """Host, process and random token."""
     unclean: bool
     """The last controller ended without saying so."""
+    held_for: str = ""
+    """Why the station waits for a person: restart, swap_under_way; empty where it does not."""
+    permitted_by_seq: int | None = None
+    """Event of the permission by which the station goes on by itself."""
 
 
 class ControllerStopped(Event):
@@ -96,8 +77,18 @@ class ControllerStopped(Event):
     kind: ClassVar = "controller.stopped"
     holder: str | None = None
     """As in `ControllerStarted`: what one controller started, only that one stops."""
-    chargers_not_confirmed: dict[str, str] = {}
+    chargers_not_confirmed: dict[str, str] = Field(default_factory=dict)
     """Bays whose charger did not confirm 0 kW, and why."""
+    holds_not_confirmed: tuple[str, ...] = ()
+    """Lanes whose cell was asked to hold and did not answer."""
+
+
+class RestartPermitted(Event):
+    """A named person permits a planned restart: the station may go on by itself after it."""
+
+    kind: ClassVar = "restart.permitted"
+    until_at: Instant
+    """The permission ends then, with the next start, or when the station is held before."""
 
 
 class DatabaseSlow(Event):
@@ -131,25 +122,33 @@ class ControlGap(Event):
     """Real seconds."""
 
 
-class JournalHead(Message):
-    """The newest event of a journal that is known outside of the table."""
+class ClockCorrected(Event):
+    """Station time and the computer's clock differed."""
 
-    epoch: int
+    kind: ClassVar = "clock.corrected"
+    by_s: float
+    """Seconds that the computer's clock was ahead; negative where it was behind."""
+    how: str
+    """slewed, stepped or held: see `swap.station.clock.Correction`."""
+
+
+class RecordBegun(Event):
+    """A named person begins a new record for cells that have worked before, under another database."""
+
+    kind: ClassVar = "record.begun"
+    numbers: dict[str, int]
+    """By lane: the furthest command number that its cell shows."""
+
+
+class ResultTaken(Event):
+    """A cell kept the result of a command that no swap waits for; put on record here before it is acknowledged."""
+
+    kind: ClassVar = "cell.result_taken"
     seq: int
-    hash: str
-
-
-class JournalEpoch(Event):
-    """The database was restored from a copy; the event's actor is the person. What the copy did not hold is gone."""
-
-    kind: ClassVar = EPOCH_KIND
-    from_epoch: int
-    """The head that the copy ended with."""
-    from_seq: int
-    from_hash: str
-    lost: JournalHead | None
-    """The newest head known outside of the copy; None where none is known."""
-    copy_name: str = Field(alias="copy")
+    result: str
+    """done, failed or aborted."""
+    command: str | None = None
+    """State in which the command left, where it is on record."""
 
 
 class Reconciled(Event):
@@ -172,6 +171,33 @@ class RequestAnswered(Event):
     """done, refused or expired."""
     answer: str
     """In English."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What was asked, as in the request."""
+    requested_at: Instant | None = None
+
+
+class PersonErased(Event):
+    """The name of a person has been erased from the register; the event's actor is who did it."""
+
+    kind: ClassVar = "person.erased"
+    person: str
+    """`person:` and the id, under which everything stays on record."""
+
+
+class TakenRow(Message):
+    """A row as the station file has it."""
+
+    table: str
+    id: str
+    values: dict[str, Any]
+    """By column; empty where the row is gone with the file."""
+
+
+class FileTaken(Event):
+    """Rows that the station file has made, changed or removed: the station, its bays, the register, packs' owners."""
+
+    kind: ClassVar = "file.taken"
+    rows: tuple[TakenRow, ...]
 
 
 # Swaps
@@ -185,6 +211,9 @@ class SwapQueued(Event):
     """None for a walk-in."""
     seats: int
     vehicle_id: str
+    priority: int = 0
+    odometer_km: float | None = None
+    """As it was told at the gate."""
 
 
 class SwapDispatched(Event):
@@ -200,6 +229,7 @@ class SwapDispatched(Event):
     """Bays they come from."""
     to_bays: tuple[str, ...] = Field(alias="to")
     """Bays that the old packs go to."""
+    recipe: str | None = None
 
 
 class SwapCheck(Event):
@@ -219,6 +249,10 @@ class SwapStepStarted(Event):
     seq: int
     command: str
     tries: int
+    source: int | None = None
+    """Code of the place that it takes from, as in the command; 0 for none."""
+    target: int | None = None
+    vehicle_tag: int | None = None
 
 
 class SwapStepDone(Event):
@@ -257,6 +291,30 @@ class SwapRefused(Event):
     missing: tuple[NotFulfilled, ...]
 
 
+class SwapDiverted(Event):
+    """A truck's own pack was judged unfit before its locks were opened: it goes into quarantine."""
+
+    kind: ClassVar = "swap.diverted"
+    state: str
+    seat: int
+    pack: str | None
+    """Code on record."""
+    planned: str | None
+    """Bay that it would have gone to."""
+    bay: str
+    """Quarantine bay that it goes to."""
+    missing: tuple[NotFulfilled, ...]
+    """What speaks against it."""
+
+
+class SwapPacksTold(Event):
+    """The vehicle has been told, at the cell, which packs it is to accept."""
+
+    kind: ClassVar = "swap.packs_told"
+    packs: dict[str, str]
+    """Code by seat."""
+
+
 class SwapHeld(Event):
     """A swap waits for a person. Which of the fields say why depends on the reason."""
 
@@ -264,11 +322,12 @@ class SwapHeld(Event):
     state: str | None = None
     """Left out where a restart interrupted it."""
     reason: str
-    """trip, guard_lost, link_lost, mode, restart, fault, timeout, check_failed, cell_changed or unknown_result."""
+    """trip, guard_lost, unsecured, link_lost, mode, restart, fault, timeout, check_failed, cell_changed or
+    unknown_result."""
     signal: str | None = None
     """Of a trip."""
     missing: tuple[NotFulfilled, ...] = ()
-    """Lost guards, or permissives behind a fault."""
+    """Lost guards, facts of an unsecured vehicle, or permissives behind a fault."""
     age_s: float | None = None
     """Of the last status when the link was lost; None when there never was one."""
     mode: str | None = None
@@ -295,6 +354,17 @@ class SwapResumed(Event):
     next: str
 
 
+class SwapTowedOut(Event):
+    """People have taken a vehicle out of the lane that the station did not release; the event's actor is who says so.
+    The vehicle was not seen to accept its packs. `swap.completed` or `swap.cancelled` follows."""
+
+    kind: ClassVar = "swap.towed_out"
+    state: str
+    """Where the swap stood."""
+    exchanged: tuple[int, ...] = ()
+    """Seats with a new pack."""
+
+
 class SwapEnded(Event):
     """Base of the ends of a swap."""
 
@@ -304,7 +374,7 @@ class SwapEnded(Event):
 
 
 class SwapCompleted(SwapEnded):
-    """Every seat has its new pack; a bill is made from this event."""
+    """Every seat has its new pack, or each of `exchanged`; a bill is made from this event."""
 
     kind: ClassVar = "swap.completed"
 
@@ -316,103 +386,10 @@ class SwapReturned(SwapEnded):
 
 
 class SwapCancelled(SwapEnded):
-    """The swap was called off before anything was moved."""
+    """The swap was called off before anything was moved, or the vehicle was towed out without an exchange."""
 
     kind: ClassVar = "swap.cancelled"
     reason: str | None = None
-
-
-# Packs, bays, charging
-
-
-class PackMoved(Event):
-    """A pack is in another place."""
-
-    kind: ClassVar = "pack.moved"
-    source: str = Field(alias="from")
-    target: str = Field(alias="to")
-
-
-class PackStateChanged(Event):
-    """A pack's state has changed."""
-
-    kind: ClassVar = "pack.state"
-    before: PackState = Field(alias="from")
-    after: PackState = Field(alias="to")
-    trigger: str
-    """Trigger of the table of pack states."""
-    reason: str | None = None
-
-
-class PackRead(Event):
-    """A reading that a bill rests on."""
-
-    kind: ClassVar = "pack.reading"
-    energy_kwh: float
-    soc_pct: float | None
-    soh_pct: float | None
-    temp_max_c: float | None
-
-
-class BayBlocked(Event):
-    """A bay is out of use until a person releases it."""
-
-    kind: ClassVar = "bay.blocked"
-    reason: str
-
-
-class BayReleased(Event):
-    """A bay is back in use."""
-
-    kind: ClassVar = "bay.released"
-    reason: str
-    """Why it was blocked."""
-
-
-class ChargeStarted(Event):
-    """A pack takes energy."""
-
-    kind: ClassVar = "charge.started"
-    energy_kwh: float
-    """In the pack at the beginning."""
-    meter_kwh: float | None
-    """Reading of the charger's own meter."""
-
-
-class ChargeEnded(Event):
-    """A pack takes no more energy."""
-
-    kind: ClassVar = "charge.ended"
-    gained_kwh: float
-    meter_kwh: float | None
-
-
-class HotPackReading(Message):
-    """One of the last readings before a hot pack was detected."""
-
-    at: Instant
-    temp_max_c: float | None
-    cell_min_v: float | None
-    charge_kw: float | None
-
-
-class ThermalStep(Event):
-    """The procedure for a hot pack has reached a stage. Which of the fields are there depends on it."""
-
-    kind: ClassVar = "thermal.step"
-    bay: str
-    stage: str
-    """detected, charging_stopped, evacuation_started, evacuated or isolated."""
-    since_s: float
-    """Since the detection."""
-    causes: tuple[str, ...] = ()
-    readings: tuple[HotPackReading, ...] = ()
-    confirmed: bool | None = None
-    """A reading shows that charging has stopped."""
-    seq: int | None = None
-    """Command that carries the pack to the tank."""
-    bars: dict[str, tuple[str, ...]] = {}
-    """Why the pack stays, by lane."""
 
 
 # Faults
@@ -427,6 +404,9 @@ class FaultRaised(Event):
     level: int
     source: str
     """Device or place: `lane:L1`, `bay:A3`, `meter`."""
+    fault_id: int | None = None
+    detail: dict[str, Any] = Field(default_factory=dict)
+    """What is known of it, as in its row."""
 
 
 class FaultAcknowledged(Event):
@@ -447,61 +427,23 @@ class FaultCleared(Event):
     fault_id: int
 
 
-# Commerce
-
-
-class BookingMade(Event):
-    """A swap is promised in a time window."""
-
-    kind: ClassVar = "booking.made"
-    booking_id: str
-    vehicle_id: str
-    window_start_at: Instant
-    window_end_at: Instant
-
-
-class BookingEnded(Event):
-    """A booking promises nothing any more."""
-
-    kind: ClassVar = "booking.ended"
-    booking_id: str
-    status: str
-    """fulfilled, failed, expired or cancelled."""
-    reason: str
-
-
-class BillIssued(Event):
-    """A bill was made."""
-
-    kind: ClassVar = "bill.issued"
-    bill_id: str
-    bill: str = Field(alias="kind")
-    """swap or correction."""
-    total_fen: int
-    flags: tuple[str, ...]
-
-
-class BillReversed(Event):
-    """A bill was reversed by another one."""
-
-    kind: ClassVar = "bill.reversed"
-    bill_id: str
-    """The reversal."""
-    reverses: str
-    total_fen: int
-    reason: str
-
-
 AnyEvent = (
     StationModeChanged
     | ControllerStarted
     | ControllerStopped
+    | RestartPermitted
     | DatabaseSlow
     | DatabaseReturned
     | ControlGap
+    | ClockCorrected
+    | RecordBegun
+    | ResultTaken
     | JournalEpoch
+    | JournalArchived
     | Reconciled
     | RequestAnswered
+    | FileTaken
+    | PersonErased
     | SwapQueued
     | SwapDispatched
     | SwapCheck
@@ -513,6 +455,9 @@ AnyEvent = (
     | SwapResumed
     | SwapCompleted
     | SwapReturned
+    | SwapTowedOut
+    | SwapDiverted
+    | SwapPacksTold
     | SwapCancelled
     | PackMoved
     | PackStateChanged
@@ -525,10 +470,10 @@ AnyEvent = (
     | FaultRaised
     | FaultAcknowledged
     | FaultCleared
-    | BookingMade
-    | BookingEnded
+    | BookingEvent
     | BillIssued
     | BillReversed
+    | PricesSet
 )
 """Any event."""
 
@@ -538,10 +483,19 @@ EVENTS: dict[str, type[AnyEvent]] = {model.kind: model for model in get_args(Any
 
 def read_event(kind: str, data: Mapping[str, Any]) -> AnyEvent:
     """The event of a row. Raises ValueError where no version of this program has written such a one."""
+    return _model(kind).read(data)
+
+
+def read_event_text(kind: str, data: str) -> AnyEvent:
+    """The same of a row whose `data` is the text that is stored."""
+    return _model(kind).read_text(data)
+
+
+def _model(kind: str) -> type[AnyEvent]:
     model = EVENTS.get(kind)
     if model is None:
         raise ValueError(f"event kind {kind!r} is unknown: allowed {', '.join(EVENTS)}")
-    return model.read(data)
+    return model
 
 
 def events_schema() -> dict[str, Any]:

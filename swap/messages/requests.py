@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from swap.errors import InvalidInput
+from swap.words import N_
 
 DEADLINE_S = 10.0
 """Real seconds from the press, within which the controller has to begin; a later request is not executed."""
@@ -26,7 +27,7 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     kind: str
 
-    def arguments(self) -> dict[str, str]:
+    def arguments(self) -> dict[str, Any]:
         """All but the kind, as stored; what was not given is left out."""
         return self.model_dump(mode="json", exclude={"kind"}, exclude_none=True)
 
@@ -76,6 +77,15 @@ class Close(Request):
     reason: Reason | None = None
 
 
+class PermitRestart(Request):
+    """Permit a planned restart: after a stop in good order the station may go on by itself, also in the middle of a
+    swap. The permission ends with its time, with the next start, or when the station is held before."""
+
+    kind: Literal["permit_restart"] = "permit_restart"
+    within_min: Annotated[int, Field(ge=1, le=60)] = 10
+    """Station minutes from the request until the start."""
+
+
 class ReleasePack(Request):
     """Put a quarantined or blocked pack back into use; it is identified anew."""
 
@@ -106,6 +116,8 @@ class DecisionKind(StrEnum):
     """Back to the beginning."""
     CANCEL = "cancel"
     """Before anything has moved."""
+    TOW_OUT = "tow_out"
+    """The vehicle has been taken out by hand, with station and cell in manual work; not accepted."""
 
 
 class Decide(Request):
@@ -117,7 +129,18 @@ class Decide(Request):
 
 
 AnyRequest = Annotated[
-    Confirm | Hold | Resume | Manual | Reset | Automatic | Close | ReleasePack | ReleaseBay | CancelSwap | Decide,
+    Confirm
+    | Hold
+    | Resume
+    | Manual
+    | Reset
+    | Automatic
+    | Close
+    | PermitRestart
+    | ReleasePack
+    | ReleaseBay
+    | CancelSwap
+    | Decide,
     Field(discriminator="kind"),
 ]
 
@@ -135,7 +158,7 @@ def read_request(kind: str, arguments: Mapping[str, Any]) -> Request:
     """
     model = REQUESTS.get(kind)
     if model is None:
-        raise InvalidInput("kind", kind, f"one of {', '.join(REQUESTS)}")
+        raise InvalidInput("kind", kind, N_("one of {names}"), names=", ".join(REQUESTS))
     try:
         return model.model_validate(dict(arguments))
     except ValidationError as error:

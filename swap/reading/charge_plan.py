@@ -1,15 +1,17 @@
 """The charging plan carried forward: what the rack would do over the next hours with the packs it holds.
 
 Decisions are those of `scheduler.charging`, physics that of `battery_bms.pack`. No truck comes, temperatures
-stay at `temp_c`: the plan shows how fast the stock recovers and what it costs, not a forecast of the day.
+stay as they are: the plan shows how fast the stock recovers and what it costs, not a forecast of the day. A live
+station's view carried forward says when a pack is expected to be ready.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import isfinite
 
 from battery_bms.pack import (
     PackSpec,
@@ -18,10 +20,26 @@ from battery_bms.pack import (
     energy_at_soc_kwh,
     soc_pct,
     spec_from_section,
+    time_to_soc_s,
 )
 from scheduler.charging import plan_charging, policy_from_section
+from scheduler.choice import is_offerable
+from scheduler.demand_response import limit_at
 from scheduler.tariff import Tariff
-from scheduler.types import BayRole, BayView, PackState, PackView, SiteLimits, StationMode, StationView
+from scheduler.types import (
+    BayRole,
+    BayView,
+    ChargingPolicy,
+    PackState,
+    PackView,
+    QueueEntry,
+    Setpoint,
+    SiteLimits,
+    StationMode,
+    StationView,
+    TariffSlice,
+)
+from scheduler.view_rows import rows_of
 from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput
 
@@ -58,7 +76,9 @@ class PlanStep:
     price_yuan_per_kwh: Decimal
     setpoint_kw: float
     energy_kwh: float
-    """Drawn by the chargers' outputs during the step."""
+    """Given by the chargers during the step (DC)."""
+    import_kwh: float
+    """What they drew from the grid for that (AC); the base load comes on top."""
     bays: tuple[PlannedBay, ...]
 
 
@@ -93,46 +113,203 @@ def project_charging(
     step_min: int,
     temp_c: float = 25.0,
 ) -> tuple[PlanStep, ...]:
-    """The plan from `start_at` on; the packs of `stock` are advanced to its end."""
+    """The plan from `start_at` on."""
     specs = {kind.id: spec_from_section(kind) for kind in config.pack_kinds}
     policy = policy_from_section(config.charging, kinds=list(specs.values()))
     until_at = start_at + timedelta(hours=hours)
     slices = tariff.slices(start_at, until_at + timedelta(hours=24))
-    step = timedelta(minutes=step_min)
     steps = []
-    at = start_at
-    while at < until_at:
-        view = _view(config, specs, stock, at, temp_c)
-        plan = plan_charging(view, policy, specs, slices)
-        drawn_kwh = 0.0
+    dr_limit_kw = dr_limits(config)
+    begin = _view(config, specs, stock, start_at, temp_c, dr_limit_kw(start_at))
+    step_s = step_min * 60.0
+    for step in carry_forward(begin, policy, specs, slices, step_s=step_s, until_at=until_at, dr_limit_kw=dr_limit_kw):
         bays = []
-        for bay_id, pack in stock.items():
-            spec, setpoint = specs[pack.kind], plan[bay_id]
-            bays.append(
-                PlannedBay(
-                    bay_id=bay_id,
-                    pack_id=pack.pack_id,
-                    soc_pct=soc_pct(pack.energy_kwh, spec, pack.soh_pct),
-                    power_kw=setpoint.power_kw,
-                    limited_by=str(setpoint.limited_by),
+        for bay in step.view.bays:
+            if bay.pack is not None and bay.bay_id in stock:
+                setpoint = step.plan[bay.bay_id]
+                bays.append(
+                    PlannedBay(
+                        bay_id=bay.bay_id,
+                        pack_id=bay.pack.pack_id,
+                        soc_pct=bay.pack.soc_pct or 0.0,
+                        power_kw=setpoint.power_kw,
+                        limited_by=str(setpoint.limited_by),
+                    )
                 )
-            )
-            pack.energy_kwh, drawn = advance_energy(
-                spec, pack.soh_pct, pack.energy_kwh, setpoint.power_kw, step.total_seconds()
-            )
-            drawn_kwh += drawn
         steps.append(
             PlanStep(
-                at=at,
-                period=tariff.period_at(at),
-                price_yuan_per_kwh=tariff.price_at(at),
+                at=step.view.at,
+                period=tariff.period_at(step.view.at),
+                price_yuan_per_kwh=tariff.price_at(step.view.at),
                 setpoint_kw=sum(bay.power_kw for bay in bays),
-                energy_kwh=drawn_kwh,
+                energy_kwh=step.drawn_kwh,
+                import_kwh=step.drawn_kwh / config.site.charger_efficiency,
                 bays=tuple(bays),
             )
         )
-        at += step
     return tuple(steps)
+
+
+DrLimit = Callable[[datetime], float | None]
+"""Import limit of demand response at an instant, kW."""
+
+
+def dr_limits(config: StationConfig) -> DrLimit:
+    """The demand response that a station has accepted."""
+    events, zone = config.site.demand_response, config.station.zone
+    return lambda at: limit_at(events, at, zone)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardStep:
+    """One step of a view that is carried forward."""
+
+    view: StationView
+    """At its beginning."""
+    plan: Mapping[str, Setpoint]
+    drawn_kwh: float
+    """From the chargers' outputs."""
+    ready_at: Mapping[str, datetime]
+    """By bay, packs that come to what may be offered in this step."""
+
+
+def carry_forward(
+    view: StationView,
+    policy: ChargingPolicy,
+    specs: Mapping[str, PackSpec],
+    slices: Sequence[TariffSlice],
+    *,
+    step_s: float,
+    until_at: datetime,
+    dr_limit_kw: DrLimit,
+) -> Iterator[ForwardStep]:
+    """Let the packs of a view charge as the plan says, step by step. Pure: the same view gives the same steps.
+
+    A pack of unknown energy or kind, and one that may not charge now, stays as it is.
+    """
+    while view.at < until_at:
+        plan = plan_charging(view, policy, specs, slices)
+        drawn_kwh = 0.0
+        bays, ready_at = [], {}
+        for bay in view.bays:
+            pack, power_kw = bay.pack, plan[bay.bay_id].power_kw
+            spec = None if pack is None else specs.get(pack.kind)
+            energy_kwh = None if pack is None or spec is None else _energy_kwh(pack, spec)
+            if pack is not None and spec is not None and energy_kwh is not None:
+                after_kwh, drawn = advance_energy(spec, pack.soh_pct, energy_kwh, power_kw, step_s)
+                drawn_kwh += drawn
+                soc = soc_pct(after_kwh, spec, pack.soh_pct)
+                state = pack.state
+                if state in (PackState.WAITING, PackState.CHARGING) and soc >= policy.offer_soc_pct:
+                    left_s = time_to_soc_s(spec, pack.soh_pct, energy_kwh, power_kw, policy.offer_soc_pct)
+                    ready_at[bay.bay_id] = view.at + timedelta(seconds=min(left_s, step_s))
+                    state = PackState.READY
+                allowed_kw = pack.max_charge_kw
+                if power_kw > 0.0 and pack.temp_max_c is not None:
+                    allowed_kw = allowed_charge_kw(spec, soc, pack.temp_max_c)
+                pack = replace(pack, energy_kwh=after_kwh, soc_pct=soc, state=state, max_charge_kw=allowed_kw)
+            bays.append(replace(bay, pack=pack))
+        yield ForwardStep(view, plan, drawn_kwh, ready_at)
+        next_at = view.at + timedelta(seconds=step_s)
+        limits = replace(view.limits, dr_limit_kw=dr_limit_kw(next_at))
+        view = replace(view, at=next_at, bays=tuple(bays), limits=limits)
+
+
+def _energy_kwh(pack: PackView, spec: PackSpec) -> float | None:
+    if pack.energy_kwh is not None and isfinite(pack.energy_kwh):
+        return pack.energy_kwh
+    if pack.soc_pct is None or not 0.0 <= pack.soc_pct <= 100.0:
+        return None
+    return energy_at_soc_kwh(pack.soc_pct, spec, pack.soh_pct)
+
+
+READY_STEP_S = 300.0
+"""Steps in which a live view is carried forward; within one a pack's own end is exact."""
+READY_HORIZON_H = 6.0
+"""A pack that is not ready by then is given no time: too much happens until then."""
+
+
+def ready_times(
+    view: StationView,
+    policy: ChargingPolicy,
+    specs: Mapping[str, PackSpec],
+    slices: Sequence[TariffSlice],
+    dr_limit_kw: DrLimit,
+) -> dict[str, datetime]:
+    """When the pack of a bay is expected to be charged enough to be offered, by bay; packs that are ready already and
+    those with no end in sight are left out."""
+    waiting = sum(bay.pack is not None and bay.pack.state in _TO_COME for bay in view.bays)
+    until_at = view.at + timedelta(hours=READY_HORIZON_H)
+    found: dict[str, datetime] = {}
+    forward = carry_forward(
+        view, policy, specs, slices, step_s=READY_STEP_S, until_at=until_at, dr_limit_kw=dr_limit_kw
+    )
+    for step in forward:
+        found |= step.ready_at
+        if len(found) >= waiting:
+            break
+    return found
+
+
+_TO_COME = frozenset({PackState.WAITING, PackState.CHARGING})
+
+
+def expected_packs(
+    view: StationView, policy: ChargingPolicy, order: Sequence[QueueEntry], ready_at: Mapping[str, datetime]
+) -> dict[str, datetime]:
+    """When the packs for each waiting truck are expected, in the order in which trucks are served.
+
+    Each takes the packs of one kind that are there first; who comes before does not wait. A truck for which there
+    will not be enough is left out.
+    """
+    by_kind: dict[str, list[datetime]] = {}
+    rows = {row.bay_id: row for row in rows_of(view, {}).bays}
+    for bay in view.bays:
+        if bay.pack is None:
+            continue
+        at = view.at if is_offerable(rows[bay.bay_id], policy) else ready_at.get(bay.bay_id)
+        if at is not None and bay.reserved_by is None:
+            by_kind.setdefault(bay.pack.kind, []).append(at)
+    for instants in by_kind.values():
+        instants.sort()
+    found: dict[str, datetime] = {}
+    for entry in order:
+        offers = [
+            (instants[entry.packs_needed - 1], kind)
+            for kind in sorted(entry.accepts)
+            if len(instants := by_kind.get(kind, [])) >= entry.packs_needed
+        ]
+        if offers:
+            found[entry.swap_id], kind = min(offers)
+            del by_kind[kind][: entry.packs_needed]
+    return found
+
+
+def estimated_starts(
+    view: StationView, order: Sequence[QueueEntry], packs_at: Mapping[str, datetime], swap_s: float
+) -> dict[str, datetime]:
+    """When each waiting truck is expected to be called, by swap: its lane is free and its packs are there. Pure.
+
+    Each lane takes `swap_s` a truck; of one that is being served half is taken to be left. Empty while no truck is
+    called; a truck for which no packs are expected is left out.
+
+    Args:
+        packs_at: as from `expected_packs`.
+    """
+    if view.mode is not StationMode.AUTOMATIC:
+        return {}
+    half = timedelta(seconds=swap_s / 2)
+    free_at = {lane.lane_id: view.at if lane.open_swap_id is None else view.at + half for lane in view.lanes}
+    modes = {lane.lane_id: lane.swap_modes for lane in view.lanes}
+    found: dict[str, datetime] = {}
+    for entry in order:
+        lanes = [name for name in free_at if not modes[name] or entry.swap_mode in modes[name]]
+        if not lanes or entry.swap_id not in packs_at:
+            continue
+        lane = min(lanes, key=lambda name: free_at[name])
+        found[entry.swap_id] = max(free_at[lane], packs_at[entry.swap_id], view.at)
+        free_at[lane] = found[entry.swap_id] + timedelta(seconds=swap_s)
+    return found
 
 
 def _view(
@@ -141,6 +318,7 @@ def _view(
     stock: Mapping[str, StockedPack],
     at: datetime,
     temp_c: float,
+    dr_limit_kw: float | None,
 ) -> StationView:
     return StationView(
         at=at,
@@ -157,7 +335,12 @@ def _view(
             )
             for bay in config.bays
         ),
-        limits=SiteLimits(grid_limit_kw=config.site.grid_limit_kw, base_load_kw=config.site.base_load_kw),
+        limits=SiteLimits(
+            grid_limit_kw=config.site.grid_limit_kw,
+            base_load_kw=config.site.base_load_kw,
+            dr_limit_kw=dr_limit_kw,
+            charger_efficiency=config.site.charger_efficiency,
+        ),
     )
 
 

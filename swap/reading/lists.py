@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlmodel import and_, col, func, or_, select
+from sqlalchemy import ColumnElement, literal
+from sqlalchemy.orm import Mapped, aliased
+from sqlmodel import col, func, or_, select
 
 from swap.errors import InvalidInput, NotFound
+from swap.identity.view import sees_part
 from swap.places import local_name
-from swap.reading.now import fault_record
+from swap.reading.now import fault_record, get_station, published, swap_waits_for
 from swap.reading.records import (
     BillLineRecord,
     BillRecord,
@@ -22,7 +26,7 @@ from swap.reading.records import (
     SeatRecord,
     SwapStory,
 )
-from swap.register.persons import shown_actor, shown_text
+from swap.register.persons import actor_kind, shown_actor, shown_text
 from swap.station_db import StationDb
 from swap.store import Store
 from swap.tables import (
@@ -35,6 +39,10 @@ from swap.tables import (
     SwapSeat,
     VehicleRow,
 )
+from swap.words import N_
+
+LONGEST_KEY = 96
+"""Characters of the longest id."""
 
 
 def make_cursor(at: datetime, key: str) -> str:
@@ -48,11 +56,31 @@ def read_cursor(cursor: str) -> tuple[datetime, str]:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         at, _, key = text.partition("|")
         moment = datetime.fromisoformat(at)
+        made = moment.utcoffset() == timedelta(0)
     except (binascii.Error, ValueError):
-        moment, key = None, ""
-    if moment is None or moment.tzinfo is None:
-        raise InvalidInput("cursor", cursor, "the next_cursor of an earlier answer")
+        made = False
+    if not made or not key.isprintable() or len(key) > LONGEST_KEY:
+        raise InvalidInput("cursor", cursor, N_("the next_cursor of an earlier answer"))
     return moment, key
+
+
+def _between(column: Mapped[datetime], from_at: datetime | None, to_at: datetime | None) -> list[ColumnElement[bool]]:
+    """Conditions of a time filter: from an instant, before another."""
+    found: list[ColumnElement[bool]] = []
+    if from_at is not None:
+        found.append(column >= from_at)
+    if to_at is not None:
+        found.append(column < to_at)
+    return found
+
+
+def _after(column: Mapped[datetime], key_column: Mapped[str], cursor: str) -> list[ColumnElement[bool]]:
+    """Conditions of what follows a cursor in a list that is newest first.
+
+    The first of them is implied by the second, which alone no index answers: the pages before would be read again.
+    """
+    at, key = read_cursor(cursor)
+    return [column <= at, or_(column < at, key_column < key)]
 
 
 def list_swaps(
@@ -61,10 +89,20 @@ def list_swaps(
     *,
     state: str | None = None,
     vehicle_id: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
     limit: int = 50,
     cursor: str | None = None,
+    timelines: bool = False,
 ) -> Page[SwapStory]:
-    """Swaps, the newest arrival first. `state` is a state of the session table, or "open" or "ended"."""
+    """Swaps, the newest arrival first.
+
+    Args:
+        state: a state of the session table, or "open" or "ended".
+        from_at: first arrival.
+        to_at: arrivals before this.
+        timelines: with the events of each.
+    """
     query = (
         select(Swap, VehicleRow.fleet_id)
         .join(VehicleRow, col(VehicleRow.id) == col(Swap.vehicle_id))
@@ -80,15 +118,15 @@ def list_swaps(
         query = query.where(Swap.state == state)
     if vehicle_id is not None:
         query = query.where(Swap.vehicle_id == vehicle_id)
+    query = query.where(*_between(col(Swap.arrived_at), from_at, to_at))
     if cursor is not None:
-        at, key = read_cursor(cursor)
-        query = query.where(or_(col(Swap.arrived_at) < at, and_(col(Swap.arrived_at) == at, col(Swap.id) < key)))
+        query = query.where(*_after(col(Swap.arrived_at), col(Swap.id), cursor))
     rows = db.exec(query).all()
     more = len(rows) > limit
     rows = rows[:limit]
     last = rows[-1][0] if rows else None
     return Page(
-        items=_stories(db, station_id, [(swap, fleet) for swap, fleet in rows], timelines=True),
+        items=_stories(db, station_id, [(swap, fleet) for swap, fleet in rows], timelines=timelines),
         next_cursor=make_cursor(last.arrived_at, last.id) if more and last is not None else None,
     )
 
@@ -112,6 +150,9 @@ def _stories(
     seats = _seats(db, station_id, ids)
     bills = _bills_by_swap(db, ids)
     told = _timelines(db, ids) if timelines else {}
+    ended = all(swap.ended_at is not None for swap, _ in rows)
+    waiting = {} if ended else published(db, get_station(db, station_id))
+    starts_at: dict[str, str] = waiting.get("start_at", {})
     return tuple(
         SwapStory.of(
             swap,
@@ -121,15 +162,22 @@ def _stories(
             seats=seats.get(swap.id, ()),
             bills=bills.get(swap.id, ()),
             timeline=told.get(swap.id, ()),
+            waits_for=swap_waits_for(waiting, swap),
+            estimated_start_at=_instant(starts_at.get(swap.id)) if swap.dispatched_at is None else None,
         )
         for swap, fleet in rows
     )
 
 
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
 def _timelines(db: StationDb, swap_ids: list[str]) -> dict[str, list[EventRecord]]:
-    query = select(StationEvent).where(col(StationEvent.swap_id).in_(swap_ids)).order_by(col(StationEvent.seq))
+    # Sorted here: asked for in the order of the journal, all of the journal would be read.
+    query = select(StationEvent).where(col(StationEvent.swap_id).in_(swap_ids))
     told: dict[str, list[EventRecord]] = {}
-    for row in db.exec(query):
+    for row in sorted(db.exec(query), key=lambda row: row.seq):
         told.setdefault(row.swap_id or "", []).append(_event(db, row))
     return told
 
@@ -166,7 +214,7 @@ def _bills_by_swap(db: StationDb, swap_ids: list[str]) -> dict[str, tuple[BillRe
     rows = db.exec(select(Bill).where(col(Bill.swap_id).in_(swap_ids)).order_by(col(Bill.issued_at), Bill.id)).all()
     lines = _lines(db, [row.id for row in rows])
     for row in rows:
-        found[row.swap_id] = (*found.get(row.swap_id, ()), _bill(row, lines.get(row.id, ())))
+        found[row.swap_id] = (*found.get(row.swap_id, ()), _bill(db, row, lines.get(row.id, ())))
     return found
 
 
@@ -181,44 +229,64 @@ def _lines(db: StationDb, bill_ids: list[str]) -> dict[str, tuple[BillLineRecord
             energy_kwh=Decimal(row.energy_centi_kwh).scaleb(-2),
             unit_price_yuan_per_kwh=Decimal(row.unit_price_1e4_yuan).scaleb(-4),
             amount_yuan=Decimal(row.amount_fen).scaleb(-2),
+            tax_rate=Decimal(row.tax_rate_bp).scaleb(-4),
+            tax_yuan=Decimal(row.tax_fen).scaleb(-2),
+            prices_event_id=row.prices_seq,
             basis={key: shown_text(db, value) if isinstance(value, str) else value for key, value in row.basis.items()},
         )
         found[row.bill_id] = (*found.get(row.bill_id, ()), record)
     return found
 
 
-def _bill(row: Bill, lines: tuple[BillLineRecord, ...]) -> BillRecord:
+def _bill(db: StationDb, row: Bill, lines: tuple[BillLineRecord, ...]) -> BillRecord:
+    # Who sees but the lines that are paid to it is not told the sum of the others.
+    own = sum((line.amount_yuan for line in lines), Decimal(0))
     return BillRecord.of(
         row,
         bill_id=row.id,
-        total_yuan=Decimal(row.total_fen).scaleb(-2),
+        total_yuan=own if sees_part(db) else Decimal(row.total_fen).scaleb(-2),
         flags=tuple(flag for flag in row.flags.split(",") if flag),
         lines=lines,
     )
 
 
 def list_bills(
-    db: StationDb, station_id: str, *, payer_id: str | None = None, limit: int = 50, cursor: str | None = None
+    db: StationDb,
+    *,
+    payer_id: str | None = None,
+    flags: Collection[str] | None = None,
+    only_open: bool = False,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
 ) -> Page[BillRecord]:
-    """Bills, newest first, all or those of one payer."""
-    query = (
-        select(Bill)
-        .join(Swap, col(Swap.id) == col(Bill.swap_id))
-        .where(Swap.station_id == station_id)
-        .order_by(col(Bill.issued_at).desc(), col(Bill.id).desc())
-        .limit(limit + 1)
-    )
+    """Bills, newest first, all or those of one payer, issued from an instant and before another.
+
+    Args:
+        flags: only those with one of these.
+        only_open: only bills of swaps that nobody has reversed or corrected.
+    """
+    # The session narrows bills to the station's: a join would have the day's swaps read and sorted.
+    query = select(Bill).order_by(col(Bill.issued_at).desc(), col(Bill.id).desc()).limit(limit + 1)
     if payer_id is not None:
         query = query.where(Bill.payer_id == payer_id)
+    if flags is not None:
+        all_flags = literal(",").concat(col(Bill.flags)).concat(",")
+        query = query.where(or_(*(all_flags.contains(f",{flag},", autoescape=True) for flag in sorted(flags))))
+    if only_open:
+        reversal = aliased(Bill)
+        answered = select(reversal.id).where(reversal.swap_id == Bill.swap_id, reversal.kind == "reversal")
+        query = query.where(Bill.kind == "swap", ~answered.exists())
+    query = query.where(*_between(col(Bill.issued_at), from_at, to_at))
     if cursor is not None:
-        at, key = read_cursor(cursor)
-        query = query.where(or_(col(Bill.issued_at) < at, and_(col(Bill.issued_at) == at, col(Bill.id) < key)))
+        query = query.where(*_after(col(Bill.issued_at), col(Bill.id), cursor))
     rows = list(db.exec(query))
     more = len(rows) > limit
     rows = rows[:limit]
     lines = _lines(db, [row.id for row in rows])
     return Page(
-        items=tuple(_bill(row, lines.get(row.id, ())) for row in rows),
+        items=tuple(_bill(db, row, lines.get(row.id, ())) for row in rows),
         next_cursor=make_cursor(rows[-1].issued_at, rows[-1].id) if more else None,
     )
 
@@ -232,7 +300,7 @@ def get_bill(db: StationDb, station_id: str, bill_id: str) -> BillRecord:
     ).first()
     if row is None:
         raise NotFound("bill", bill_id)
-    return _bill(row, _lines(db, [bill_id]).get(bill_id, ()))
+    return _bill(db, row, _lines(db, [bill_id]).get(bill_id, ()))
 
 
 def _event(db: StationDb, row: StationEvent) -> EventRecord:
@@ -240,6 +308,7 @@ def _event(db: StationDb, row: StationEvent) -> EventRecord:
     return EventRecord.of(
         row,
         actor=shown_actor(db, row.actor),
+        actor_kind=actor_kind(row.actor),
         actor_id=row.actor,
         event_id=row.seq,
         cause_id=row.cause_seq,
@@ -250,9 +319,8 @@ def _event(db: StationDb, row: StationEvent) -> EventRecord:
 def latest_event_at(store: Store, station_id: str) -> datetime | None:
     """Instant of the newest event of a station; None where there is none."""
     with store.reading_station(station_id) as db:
-        query = select(func.max(StationEvent.at)).where(StationEvent.station_id == station_id)
-        at: datetime | None = db.exec(query).one()
-    return at
+        newest = db.newest_event()
+        return None if newest is None else newest.at
 
 
 def latest_event_id(store: Store, station_id: str) -> int:
@@ -271,14 +339,22 @@ def list_events(
     kind: str | None = None,
     swap_id: str | None = None,
     pack_id: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
 ) -> Page[EventRecord]:
     """Events in their order, from the one after id `after`; the cursor is the last id given."""
-    query = (
-        select(StationEvent)
-        .where(StationEvent.station_id == station_id, col(StationEvent.seq) > after)
-        .order_by(col(StationEvent.seq))
-        .limit(limit + 1)
-    )
+    query = select(StationEvent).order_by(col(StationEvent.seq)).limit(limit + 1)
+    if from_at is not None:
+        first = _seq_at(db, from_at, newest=False)
+        if first is None:
+            return Page(items=())
+        after = max(after, first - 1)
+    if to_at is not None:
+        last = _seq_at(db, to_at, newest=True)
+        if last is None:
+            return Page(items=())
+        query = query.where(col(StationEvent.seq) <= last)
+    query = query.where(StationEvent.station_id == station_id, col(StationEvent.seq) > after)
     for column, value in (
         (StationEvent.kind, kind),
         (StationEvent.swap_id, swap_id),
@@ -286,10 +362,31 @@ def list_events(
     ):
         if value is not None:
             query = query.where(col(column) == value)
+    query = query.where(*_between(col(StationEvent.at), from_at, to_at))
     rows = list(db.exec(query))
     more = len(rows) > limit
     rows = rows[:limit]
     return Page(items=tuple(_event(db, row) for row in rows), next_cursor=str(rows[-1].seq) if more else None)
+
+
+APART = timedelta(hours=1)
+"""Longest time by which the instants of two events may be in another order than their numbers, in a filter by time:
+writers read the time before their turn, and station time runs backwards only where a person has looked at it."""
+
+
+def _seq_at(db: StationDb, at: datetime, *, newest: bool) -> int | None:
+    """The first event from an instant on, or the newest before it; None where there is none.
+
+    By the index of instants, and of those only what is near: neither the journal before nor the one behind is read.
+    """
+    instant, seq = col(StationEvent.at), col(StationEvent.seq)
+    beyond = instant < at if newest else instant >= at
+    order = (instant.desc(), seq.desc()) if newest else (instant, seq)
+    nearest_at = db.exec(select(StationEvent.at).where(beyond).order_by(*order).limit(1)).first()
+    if nearest_at is None:
+        return None
+    end = instant > nearest_at - APART if newest else instant < nearest_at + APART
+    return db.exec(select(func.max(seq) if newest else func.min(seq)).where(beyond, end)).one()
 
 
 def _booking(row: Booking) -> BookingRecord:
@@ -302,10 +399,12 @@ def list_bookings(
     *,
     status: str | None = None,
     vehicle_id: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[BookingRecord]:
-    """Bookings by the start of their window, latest first."""
+    """Bookings by the start of their window, latest first; windows that start from an instant and before another."""
     query = (
         select(Booking)
         .where(Booking.station_id == station_id)
@@ -316,10 +415,9 @@ def list_bookings(
         query = query.where(Booking.status == status)
     if vehicle_id is not None:
         query = query.where(Booking.vehicle_id == vehicle_id)
+    query = query.where(*_between(col(Booking.window_start_at), from_at, to_at))
     if cursor is not None:
-        at, key = read_cursor(cursor)
-        start = col(Booking.window_start_at)
-        query = query.where(or_(start < at, and_(start == at, col(Booking.id) < key)))
+        query = query.where(*_after(col(Booking.window_start_at), col(Booking.id), cursor))
     rows = list(db.exec(query))
     more = len(rows) > limit
     rows = rows[:limit]
@@ -338,15 +436,19 @@ def get_booking(db: StationDb, station_id: str, booking_id: str) -> BookingRecor
 
 
 def list_faults(
-    db: StationDb, station_id: str, *, only_open: bool = False, limit: int = 100
+    db: StationDb,
+    *,
+    only_open: bool = False,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 100,
 ) -> tuple[FaultRecord, ...]:
-    """Faults, newest first; all or those not cleared."""
-    query = (
-        select(FaultRow)
-        .where(FaultRow.station_id == station_id)
-        .order_by(col(FaultRow.raised_at).desc(), col(FaultRow.id).desc())
-        .limit(limit)
-    )
+    """Faults, newest first; all or those not cleared, raised from an instant and before another."""
+    query = select(FaultRow).where(*_between(col(FaultRow.raised_at), from_at, to_at))
     if only_open:
-        query = query.where(col(FaultRow.cleared_at).is_(None))
-    return tuple(fault_record(db, row) for row in db.exec(query))
+        # Few, and not ordered by the database, which might then walk all faults by time.
+        rows = db.exec(query.where(col(FaultRow.cleared_at).is_(None))).all()
+        newest: Iterable[FaultRow] = sorted(rows, key=lambda row: (row.raised_at, row.id), reverse=True)[:limit]
+    else:
+        newest = db.exec(query.order_by(col(FaultRow.raised_at).desc(), col(FaultRow.id).desc()).limit(limit))
+    return tuple(fault_record(db, row) for row in newest)

@@ -5,16 +5,20 @@ Lists over time (swaps, events, bills) are in `swap/reading/lists.py`. Instants 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement
 from sqlmodel import and_, col, func, or_, select
 
+from scheduler.types import PackState
 from swap.config.station_file import StationConfig
 from swap.errors import NotFound
 from swap.messages.events import SwapRefused
 from swap.places import local_name, place_of, place_within
 from swap.reading.records import (
+    AvailabilityRecord,
     BayRecord,
     FaultRecord,
     LaneRecord,
@@ -24,6 +28,7 @@ from swap.reading.records import (
     StationRecord,
     StationState,
     SwapRecord,
+    WaitRecord,
 )
 from swap.register.persons import shown_actor, shown_text
 from swap.station_db import StationDb
@@ -102,11 +107,14 @@ def station_state(db: StationDb, config: StationConfig) -> StationState:
         .join(VehicleRow, col(VehicleRow.id) == col(Swap.vehicle_id))
         .where(Swap.station_id == station_id, col(Swap.ended_at).is_(None))
     ).all()
+    run = station.controller is not None
+    waiting = published(db, station)
+    by_lane = {swap.lane_id: swap_record(db, swap, fleet) for swap, fleet in open_swaps}
     return StationState(
         station=station,
-        bays=_bays(db, station_id, [swap.id for swap, _ in open_swaps], run=station.controller is not None),
-        lanes=_lanes(db, config, {swap.lane_id: swap_record(db, swap, fleet) for swap, fleet in open_swaps}),
-        queue=_queue(db, [swap for swap, _ in open_swaps]),
+        bays=_bays(db, station_id, [swap.id for swap, _ in open_swaps], waiting.get("ready_at", {}), run=run),
+        lanes=_lanes(db, config, by_lane, waiting),
+        queue=_queue(db, [swap for swap, _ in open_swaps], waiting),
         site=newest_site(db, station_id),
         faults=tuple(
             fault_record(db, row)
@@ -119,7 +127,38 @@ def station_state(db: StationDb, config: StationConfig) -> StationState:
     )
 
 
-def _bays(db: StationDb, station_id: str, open_swap_ids: list[str], *, run: bool) -> tuple[BayRecord, ...]:
+def station_availability(db: StationDb, station_id: str) -> AvailabilityRecord:
+    """What a station shows everyone, in numbers. Raises NotFound."""
+    station = get_station(db, station_id)
+    ready = select(Pack.kind, func.count()).where(Pack.state == PackState.READY, col(Pack.bay_id).is_not(None))
+    waiting = select(func.count()).where(col(Swap.ended_at).is_(None), col(Swap.dispatched_at).is_(None))
+    return AvailabilityRecord(
+        station_id=station_id,
+        mode=station.mode,
+        ready_packs=dict(db.exec(ready.group_by(Pack.kind).order_by(Pack.kind)).all()),
+        trucks_waiting=db.exec(waiting.select_from(Swap)).one(),
+    )
+
+
+def published(db: StationDb, station: StationRecord) -> Mapping[str, Any]:
+    """What everybody waits for, as the controller has published it; nothing once it is gone."""
+    return db.get_one(Station, station.station_id).waiting if station.controller is not None else {}
+
+
+def swap_waits_for(waiting: Mapping[str, Any], swap: Swap) -> WaitRecord | None:
+    """What a swap waits for, out of what is published."""
+    if swap.ended_at is not None:
+        return None
+    return _waits_for(waiting, f"truck:{swap.id}" if swap.dispatched_at is None else f"lane:{swap.lane_id}")
+
+
+def _waits_for(waiting: Mapping[str, Any], key: str) -> WaitRecord | None:
+    return WaitRecord.model_validate(waiting[key]) if key in waiting else None
+
+
+def _bays(
+    db: StationDb, station_id: str, open_swap_ids: list[str], ready_at: Mapping[str, str], *, run: bool
+) -> tuple[BayRecord, ...]:
     reserved: dict[str, str] = {}
     for seat in db.exec(select(SwapSeat).where(col(SwapSeat.swap_id).in_(open_swap_ids))):
         for bay_id in (seat.old_bay_id, seat.new_bay_id):
@@ -136,13 +175,16 @@ def _bays(db: StationDb, station_id: str, open_swap_ids: list[str], *, run: bool
             bay_id=bay.name,
             reading_fresh=run and bay.reading_fresh,
             reserved_by=reserved.get(bay.id),
+            ready_at=ready_at.get(bay.name),
             pack=packs.get(bay.id),
         )
         for bay in rows
     )
 
 
-def _lanes(db: StationDb, config: StationConfig, by_lane: dict[str | None, SwapRecord]) -> tuple[LaneRecord, ...]:
+def _lanes(
+    db: StationDb, config: StationConfig, by_lane: dict[str | None, SwapRecord], waiting: Mapping[str, Any]
+) -> tuple[LaneRecord, ...]:
     station_id = config.station.id
     in_gripper = {
         local_name(station_id, pack.gripper_lane_id or ""): pack.id
@@ -158,6 +200,7 @@ def _lanes(db: StationDb, config: StationConfig, by_lane: dict[str | None, SwapR
             swap=by_lane.get(lane.id),
             gripper_pack_id=in_gripper.get(lane.id),
             refused=_refused(db, by_lane.get(lane.id)),
+            waits_for=_waits_for(waiting, f"lane:{lane.id}"),
         )
         for lane in config.lanes
     )
@@ -174,14 +217,20 @@ def _refused(db: StationDb, swap: SwapRecord | None) -> tuple[str, ...]:
     return tuple(item.name for item in SwapRefused.read(event.data).missing)
 
 
-def _queue(db: StationDb, open_swaps: list[Swap]) -> tuple[QueueRecord, ...]:
+def _queue(db: StationDb, open_swaps: list[Swap], published: Mapping[str, Any]) -> tuple[QueueRecord, ...]:
     waiting = [swap for swap in open_swaps if swap.dispatched_at is None]
-    bookings = {
-        booking.id: booking
-        for booking in db.exec(select(Booking).where(col(Booking.id).in_([swap.booking_id for swap in waiting])))
-    }
+    booked = [swap.booking_id for swap in waiting if swap.booking_id is not None]
+    # Not asked for none: SQLite would read every booking of the station to find none of them.
+    found = db.exec(select(Booking).where(col(Booking.id).in_(booked))) if booked else ()
+    bookings = {booking.id: booking for booking in found}
+    # As the controller serves them; those that it has not seen yet come last.
+    place = {key: number for number, key in enumerate(published)}
+
+    def rank(swap: Swap) -> tuple[int, int, datetime, str]:
+        return place.get(f"truck:{swap.id}", len(place)), -swap.priority, swap.arrived_at, swap.id
+
     records = []
-    for swap in sorted(waiting, key=lambda swap: (-swap.priority, swap.arrived_at, swap.id)):
+    for swap in sorted(waiting, key=rank):
         booking = bookings.get(swap.booking_id or "")
         records.append(
             QueueRecord(
@@ -191,6 +240,7 @@ def _queue(db: StationDb, open_swaps: list[Swap]) -> tuple[QueueRecord, ...]:
                 priority=swap.priority,
                 booked_from_at=None if booking is None else booking.window_start_at,
                 booked_until_at=None if booking is None else booking.window_end_at,
+                waits_for=_waits_for(published, f"truck:{swap.id}"),
             )
         )
     return tuple(records)

@@ -4,9 +4,9 @@ when nobody was served, how much was charged. Instants are station time. Rows do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sqlmodel import and_, col, func, or_, select
 
@@ -16,8 +16,6 @@ from swap.messages.events import (
     AnyEvent,
     ControllerStarted,
     ControllerStopped,
-    PackMoved,
-    PackRead,
     StationModeChanged,
     SwapCancelled,
     SwapCompleted,
@@ -30,7 +28,10 @@ from swap.messages.events import (
     SwapStepFailed,
     read_event,
 )
+from swap.messages.journal import JournalArchived
+from swap.messages.packs import PackMoved, PackRead
 from swap.places import local_name
+from swap.reading.samples import imported
 from swap.station_db import StationDb as Db
 from swap.tables import (
     Booking,
@@ -56,8 +57,6 @@ SWAP_KINDS = (
     SwapCancelled.kind,
 )
 """Events that say how a swap went; checks and refusals on the way are left out."""
-SAMPLE_GAP_S = 600.0
-"""A site sample stands for at most this long: beyond, nothing was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,25 @@ def swap_entries(db: Db, station_id: str, from_at: datetime, until_at: datetime)
         SwapEntry(row.at, row.kind, str(row.swap_id), vehicle, row.lane_id, read_event(row.kind, row.data))
         for row, vehicle in rows
     )
+
+
+def returned_temp_by_swap(db: Db, station_id: str) -> dict[str, tuple[float | None, ...]]:
+    """The warmest probe of each pack that came off, at its first reading in the rack, by seat; None without one."""
+    found: dict[str, list[float | None]] = {}
+    ids = db.exec(select(Swap.id).where(Swap.station_id == station_id)).all()
+    read = _first_readings(db, ids)
+    for seat in db.exec(
+        select(SwapSeat).where(col(SwapSeat.swap_id).in_(ids)).order_by(SwapSeat.swap_id, col(SwapSeat.seat))
+    ):
+        told = read.get((seat.swap_id, seat.old_pack_id))
+        found.setdefault(seat.swap_id, []).append(None if told is None else told.temp_max_c)
+    return {swap_id: tuple(temps) for swap_id, temps in found.items()}
+
+
+def _first_readings(db: Db, swap_ids: Sequence[str]) -> dict[tuple[str | None, str | None], PackRead]:
+    """By swap and pack: what was read of a pack that came off a truck."""
+    query = select(StationEvent).where(StationEvent.kind == PackRead.kind, col(StationEvent.swap_id).in_(swap_ids))
+    return {(event.swap_id, event.pack_id): PackRead.read(event.data) for event in db.exec(query)}
 
 
 def handed_by_swap(db: Db, station_id: str) -> dict[str, float]:
@@ -118,6 +136,8 @@ class RecordedSwap:
     """Of the packs that came off, by seat; None where no reading came."""
     temp_c: tuple[float | None, ...]
     """The warmest probe of each, at the same reading."""
+    soh_pct: tuple[float, ...]
+    """State of health of each; as it is now where no reading told it."""
     booked_from_at: datetime | None
     booked_until_at: datetime | None
 
@@ -136,6 +156,8 @@ class RecordedPack:
     kind: str
     energy_kwh: float | None
     """Between two readings of a charge by proportion; None where nothing is recorded."""
+    soh_pct: float
+    """State of health as it is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +191,11 @@ class Recording:
 
 
 def covered(db: Db, station_id: str) -> tuple[datetime, datetime]:
-    """From the first start of a controller to the newest event. Raises NotFound where nothing is recorded."""
+    """From the first start of a controller, or what was archived, to the newest event.
+
+    Raises:
+        NotFound: nothing is recorded.
+    """
     if db.get(Station, station_id) is None:
         raise NotFound("station", station_id)
     first: datetime | None = db.exec(
@@ -183,7 +209,18 @@ def covered(db: Db, station_id: str) -> tuple[datetime, datetime]:
     sampled: datetime | None = db.exec(select(func.max(SiteSample.at)).where(SiteSample.station_id == station_id)).one()
     if first is None or last is None:
         raise NotFound("record of station", station_id)
+    first = max(first, _archived_until(db) or first)
     return first, last if sampled is None else max(last, sampled)
+
+
+def _archived_until(db: Db) -> datetime | None:
+    """Until when events have left for a file and were not put back."""
+    row = db.newest_event(JournalArchived)
+    if row is None:
+        return None
+    told = JournalArchived.read(row.data)
+    there = db.exec(select(func.count()).select_from(StationEvent).where(col(StationEvent.seq) <= told.last_seq)).one()
+    return None if there == told.last_seq else told.until_at
 
 
 def recording(db: Db, station_id: str, from_at: datetime, until_at: datetime, lanes: Sequence[str]) -> Recording:
@@ -202,10 +239,10 @@ def recording(db: Db, station_id: str, from_at: datetime, until_at: datetime, la
         raise InvalidInput(
             "day", f"{from_at.isoformat()}…{until_at.isoformat()}", f"{first_at.isoformat()}…{last_at.isoformat()}"
         )
-    swaps = _swaps(db, station_id, begin_at, end_at)
     charges = list(db.exec(select(ChargeSession).where(ChargeSession.station_id == station_id)))
     packs = {pack.id: pack for pack in db.exec(select(Pack))}
-    import_kwh, sampled_s = _imported(db, station_id, begin_at, end_at)
+    swaps = _swaps(db, station_id, begin_at, end_at, packs)
+    import_kwh, sampled_s = imported(db, station_id, begin_at, end_at)
     return Recording(
         station_id,
         begin_at,
@@ -222,7 +259,9 @@ def recording(db: Db, station_id: str, from_at: datetime, until_at: datetime, la
 # Swaps
 
 
-def _swaps(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tuple[RecordedSwap, ...]:
+def _swaps(
+    db: Db, station_id: str, from_at: datetime, until_at: datetime, packs: Mapping[str, Pack]
+) -> tuple[RecordedSwap, ...]:
     rows: Sequence[tuple[Swap, VehicleRow, Booking | None]] = db.exec(
         select(Swap, VehicleRow, Booking)
         .join(VehicleRow, col(VehicleRow.id) == Swap.vehicle_id)
@@ -233,17 +272,17 @@ def _swaps(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tu
     ).all()
     soc: dict[str, list[float | None]] = {}
     temp: dict[str, list[float | None]] = {}
+    soh: dict[str, list[float]] = {}
     ids = [swap.id for swap, _, _ in rows]
-    read = {
-        (event.swap_id, event.pack_id): PackRead.read(event.data).temp_max_c
-        for event in db.exec(
-            select(StationEvent).where(StationEvent.kind == PackRead.kind).where(col(StationEvent.swap_id).in_(ids))
-        )
-    }
+    read = _first_readings(db, ids)
     seats = select(SwapSeat).where(col(SwapSeat.swap_id).in_(ids))
     for seat in db.exec(seats.order_by(SwapSeat.swap_id, col(SwapSeat.seat))):
         soc.setdefault(seat.swap_id, []).append(seat.returned_soc_pct)
-        temp.setdefault(seat.swap_id, []).append(read.get((seat.swap_id, seat.old_pack_id)))
+        told = read.get((seat.swap_id, seat.old_pack_id))
+        temp.setdefault(seat.swap_id, []).append(None if told is None else told.temp_max_c)
+        known = packs.get(seat.old_pack_id or "")
+        now_pct = 100.0 if known is None else known.soh_pct
+        soh.setdefault(seat.swap_id, []).append(now_pct if told is None or told.soh_pct is None else told.soh_pct)
     return tuple(
         RecordedSwap(
             swap.id,
@@ -258,6 +297,7 @@ def _swaps(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tu
             swap.lane_id,
             tuple(soc.get(swap.id, ())),
             tuple(temp.get(swap.id, ())),
+            tuple(soh.get(swap.id, ())),
             booking.window_start_at if booking is not None else None,
             booking.window_end_at if booking is not None else None,
         )
@@ -282,26 +322,6 @@ def _energy_at(row: ChargeSession, pack: Pack, at: datetime) -> float:
 def _gained_kwh(row: ChargeSession, packs: dict[str, Pack], from_at: datetime, until_at: datetime) -> float:
     pack = packs[row.pack_id]
     return max(0.0, _energy_at(row, pack, until_at) - _energy_at(row, pack, from_at))
-
-
-def _imported(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> tuple[float | None, float]:
-    """Each sample stands until the next one."""
-    rows = db.exec(
-        select(SiteSample)
-        .where(SiteSample.station_id == station_id)
-        .where(col(SiteSample.at) >= from_at - timedelta(seconds=SAMPLE_GAP_S), col(SiteSample.at) < until_at)
-        .order_by(col(SiteSample.at))
-    ).all()
-    kwh = seconds = 0.0
-    for row, next_at in zip(rows, [*(r.at for r in rows[1:]), until_at], strict=True):
-        if row.import_kw is None:
-            continue
-        begin_at = max(row.at, from_at)
-        lasts_s = (min(next_at, row.at + timedelta(seconds=SAMPLE_GAP_S)) - begin_at).total_seconds()
-        if lasts_s > 0:
-            kwh += row.import_kw * lasts_s / 3600
-            seconds += lasts_s
-    return (kwh if seconds else None), seconds
 
 
 def _rack(
@@ -353,6 +373,7 @@ def _rack(
             pack_id,
             packs[pack_id].kind,
             _stock_kwh(packs[pack_id], charges, read.get(pack_id), left.get(pack_id), since_at, at),
+            packs[pack_id].soh_pct,
         )
         for bay, (pack_id, since_at) in sorted(found.items())
     )

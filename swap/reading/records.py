@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from scheduler.waiting import Wait
 from swap.messages.answers import Answer
 
 T = TypeVar("T")
@@ -89,6 +90,9 @@ class BayRecord(Record):
     """Limit that decided the set-point; empty while no plan was made."""
     reserved_by: str | None
     """Open swap that takes its pack from here or puts one down here."""
+    ready_at: datetime | None
+    """When its pack is expected to be charged enough to be offered, by the charging plan carried forward without
+    further trucks; None for a ready one, and where no end is in sight."""
     pack: PackRecord | None
 
 
@@ -117,6 +121,17 @@ class SwapRecord(Record):
     end_reason: str
 
 
+class WaitRecord(Record):
+    """What a lane or a waiting truck waits for, as the controller found it last."""
+
+    cause: Wait
+    """Why; each cause says what `names` and `number` are (`scheduler.waiting.Wait`)."""
+    names: tuple[str, ...]
+    number: int | None
+    until_at: datetime | None
+    """When it is expected to end; of a step under way, by when at the latest. None where nobody knows."""
+
+
 class LaneRecord(Record):
     """One lane, the swap in it and what its gripper holds."""
 
@@ -129,6 +144,8 @@ class LaneRecord(Record):
     gripper_pack_id: str | None
     refused: tuple[str, ...]
     """Permissives that kept the next command from being sent when it was last tried."""
+    waits_for: WaitRecord | None
+    """None while no controller has looked, and where none runs."""
 
 
 class QueueRecord(Record):
@@ -140,6 +157,8 @@ class QueueRecord(Record):
     priority: int
     booked_from_at: datetime | None
     booked_until_at: datetime | None
+    waits_for: WaitRecord | None
+    """None while no controller has looked, and where none runs."""
 
 
 class SiteRecord(Record):
@@ -149,6 +168,9 @@ class SiteRecord(Record):
     import_kw: float | None
     charge_kw: float | None
     limit_kw: float
+    pv_kw: float | None
+    storage_kw: float | None
+    storage_kwh: float | None
     ready_packs: int
     queue_length: int
 
@@ -167,6 +189,17 @@ class FaultRecord(Record):
     data: dict[str, Any]
 
 
+class AvailabilityRecord(Record):
+    """What a station shows everyone."""
+
+    station_id: str
+    mode: str
+    ready_packs: dict[str, int]
+    """Packs that could be given out now, by kind; those promised to nobody."""
+    trucks_waiting: int
+    """Trucks that have checked in and wait for a lane."""
+
+
 class StationState(Record):
     """The live state of one station in one database snapshot."""
 
@@ -175,7 +208,7 @@ class StationState(Record):
     """In rack order."""
     lanes: tuple[LaneRecord, ...]
     queue: tuple[QueueRecord, ...]
-    """Highest priority first, then by arrival."""
+    """In the order in which trucks are served."""
     site: SiteRecord | None
     faults: tuple[FaultRecord, ...]
     """Open ones, worst first."""
@@ -189,6 +222,8 @@ class EventRecord(Record):
     kind: str
     actor: str
     """Name of a person or a machine."""
+    actor_kind: Literal["person", "controller", "machine"]
+    """Who acted: a person, whatever the name is, the station's controller, or another program."""
     actor_id: str
     """As the journal has it: `person:` and an id, or the machine's name."""
     swap_id: str | None
@@ -228,6 +263,20 @@ class BillLineRecord(Record):
     energy_kwh: Decimal
     unit_price_yuan_per_kwh: Decimal
     amount_yuan: Decimal
+    buyer_id: str
+    sale: Literal["own", "collected"]
+    for_id: str | None
+    tax_included: bool
+    tax_category: str
+    tax_rate: Decimal
+    tax_yuan: Decimal
+    priced_at: datetime | None
+    """The instant whose price it has; null in bills of earlier releases."""
+    tariff_period: str | None
+    prices_event_id: int | None
+    """Event that tells the prices which the station had then."""
+    contract_id: str | None
+    contract_version: int | None
     basis: dict[str, Any]
 
 
@@ -240,6 +289,7 @@ class BillRecord(Record):
     payer_id: str
     issued_at: datetime
     total_yuan: Decimal
+    """What is owed by it, with tax."""
     flags: tuple[str, ...]
     lines: tuple[BillLineRecord, ...]
 
@@ -251,6 +301,11 @@ class SwapStory(SwapRecord):
     bills: tuple[BillRecord, ...]
     timeline: tuple[EventRecord, ...] = ()
     """Empty where it was not asked for."""
+    estimated_start_at: datetime | None = None
+    """When it is expected to be called, while it waits in the queue; None where nobody knows."""
+    waits_for: WaitRecord | None = None
+    """What an open swap waits for: in the queue what the truck does, in a lane what the lane does. None of an ended
+    one, while no controller has looked, and where none runs."""
 
 
 class BookingRecord(Record):
@@ -262,7 +317,76 @@ class BookingRecord(Record):
     window_start_at: datetime
     window_end_at: datetime
     status: str
+    kinds: tuple[str, ...]
+    """Pack kinds that are promised, any of them."""
+    packs: int
+    """Packs that the truck exchanges."""
+    min_kwh: float
+    """Least energy in each pack handed out."""
+    priority: int
+    """Of its contract's class; higher goes first."""
+    promised_in: str
+    """Mode of the station when it was promised; not `automatic`: on the expectation that it is back by then."""
+    trouble: str
+    """Why a disrupted promise cannot be kept as things stand; empty while it can."""
+    alternative_start_at: datetime | None
+    """Of a disrupted booking: another window, kept for it."""
+    alternative_end_at: datetime | None
+    alternative_until_at: datetime | None
+    """Until when the alternative is kept."""
+    standing_id: str | None
+    """The standing booking that made it."""
+    standing_on: str | None
+    """The local day for which that made it."""
     created_at: datetime
+
+
+class StandingRecord(Record):
+    """A rule that books the same window on certain weekdays."""
+
+    standing_id: str
+    station_id: str
+    vehicle_id: str
+    status: str
+    weekdays: tuple[int, ...]
+    """1 Monday … 7 Sunday."""
+    local_time: str
+    """Begin of the window in the station's zone, `07:10`."""
+    window_min: int
+    kinds: tuple[str, ...]
+    packs: int
+    min_kwh: float
+    starts_on: str
+    """First local day."""
+    ends_on: str | None
+    """Last local day; None: until it is ended."""
+    exceptions: tuple[str, ...]
+    """Local days on which it does not book."""
+    made_until: str | None
+    """The last local day that has been dealt with."""
+    created_at: datetime
+
+
+class OfferedPacks(Record):
+    """Packs of one kind that are expected to be charged when a window opens."""
+
+    kind: str
+    ready: int
+    """Of those in the rack now, promised or not."""
+    most_kwh: float
+    """Energy of the fullest of them then."""
+
+
+class OfferRecord(Record):
+    """A window that can be promised now."""
+
+    window_start_at: datetime
+    window_end_at: datetime
+    kind: str
+    """The kind that a truck would get."""
+    packs: tuple[OfferedPacks, ...]
+    promised_in: str
+    """Mode of the station; not `automatic`: on the expectation that it is back by then."""
 
 
 class RequestRecord(Record):

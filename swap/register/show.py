@@ -56,6 +56,11 @@ class Register(_Record):
     vehicles: tuple[VehicleRecord, ...]
 
 
+def party_names(db: Session) -> dict[str, tuple[str, str]]:
+    """Chinese and English name of each firm, by id."""
+    return {row.id: (row.name_zh, row.name_en) for row in db.exec(select(Party))}
+
+
 def read_register(db: Session) -> Register:
     """The register, each list by id."""
     return Register(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sqlmodel import col, select
 
-from robotics.port import CommandCode, LinkLost, Refused, ResultCode, SwapRobot
+from robotics.port import CellStatus, CommandCode, LinkFault, LinkLost, Refused, ResultCode, SwapRobot
 from scheduler.types import PackState, StationMode
 from swap.errors import InvalidInput
 from swap.events import append_event
 from swap.messages.answers import STORED, Answer, say
-from swap.messages.events import RequestAnswered, SwapCancelled
+from swap.messages.events import RequestAnswered, RestartPermitted, SwapCancelled
 from swap.messages.requests import (
     DEADLINE_S,
     REQUESTS,
@@ -25,6 +25,7 @@ from swap.messages.requests import (
     Decide,
     Hold,
     Manual,
+    PermitRestart,
     ReleaseBay,
     ReleasePack,
     Request,
@@ -37,18 +38,24 @@ from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
 from swap.station.lanes import LaneRunner
 from swap.station.reconcile import Mismatch
+from swap.station.records import stock_unconfirmed
 from swap.station.sequence.permissives import tripped
 from swap.station.sequence.recipe import CANCELLED, QUEUED
+from swap.station.sequence.sequencer import MOVING_MODES
 from swap.station.sequence.session import Decision, Phase
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import IllegalPackStep, PackTrigger
 from swap.station_db import StationDb as Db
-from swap.tables import Bay, ControlRequest, FaultRow, Pack, Swap
+from swap.tables import Bay, ControlRequest, Pack, Swap
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Any, str], Awaitable[tuple[Answer, ...]]]
 """Answers one request of a named person."""
+
+
+_LETS_GO = frozenset({"confirm", "resume", "automatic", "decide", "reset", "permit_restart"})
+"""Kinds by which something may move: they are void once anything has happened that the person has not seen."""
 
 
 class Denied(Exception):
@@ -80,6 +87,9 @@ class StationActions(Protocol):
     async def confirm(self, name: str) -> list[Mismatch]:
         """A named person has looked: go on. Raises LinkLost, Refused."""
 
+    def unheard(self) -> list[str]:
+        """Lanes and bays that have not been heard."""
+
     def trips(self) -> list[str]:
         """Safety trips that the cells report now, as `lane: signal`."""
 
@@ -102,7 +112,14 @@ def _settle(db: Db, row: ControlRequest, status: str, parts: tuple[Answer, ...],
     db.add(row)
     append_event(
         db,
-        RequestAnswered(request_id=row.id, request=row.kind, status=status, answer=row.answer),
+        RequestAnswered(
+            request_id=row.id,
+            request=row.kind,
+            status=status,
+            answer=row.answer,
+            arguments=dict(row.arguments),
+            requested_at=row.requested_at,
+        ),
         station_id=row.station_id,
         at=at,
         actor=row.requested_by,
@@ -121,6 +138,7 @@ class Answerer:
             Hold: self._hold,
             Manual: self._manual,
             Close: self._close,
+            PermitRestart: self._permit_restart,
             Decide: self._decide,
             Reset: self._reset,
             CancelSwap: self._cancel,
@@ -139,6 +157,8 @@ class Answerer:
                 # Asked for each by itself: those before it may have taken long.
                 if (context.clock.age_s(asked_at) or 0.0) > DEADLINE_S:
                     parts, status = _said("expired", limit_s=f"{DEADLINE_S:g}"), "expired"
+                elif kind in _LETS_GO and context.lost_at is not None and asked_at < context.lost_at:
+                    raise Denied("asked_before")
                 else:
                     parts, status = await self._answer(kind, arguments, name), "done"
             except Denied as error:
@@ -204,6 +224,16 @@ class Answerer:
         await self._controller.change_mode(ModeTrigger.CLOSE, request.reason or "closed", name)
         return _said("closed")
 
+    async def _permit_restart(self, request: PermitRestart, name: str) -> tuple[Answer, ...]:
+        """A planned restart: what a stop in good order leaves needs no second person until then."""
+        context, mode = self._controller.context, self._controller.context.mode
+        if mode not in MOVING_MODES:
+            raise Denied("not_while", mode=mode.value)
+        now = context.clock.now()
+        event = RestartPermitted(until_at=now + timedelta(minutes=request.within_min))
+        await context.write(lambda db: append_event(db, event, station_id=context.station_id, at=now, actor=name))
+        return _said("restart_permitted", minutes=str(request.within_min))
+
     async def _confirm(self, request: Confirm | Resume | Automatic, name: str) -> tuple[Answer, ...]:
         controller = self._controller
         mode = controller.context.mode.value
@@ -221,11 +251,15 @@ class Answerer:
             lane = controller.lanes[lane_id]
             facts = lane.cell_facts(cell)
             if not facts.fresh:
-                raise Denied("cell_silent", lane_id=lane_id)
+                raise _unheard(lane_id, cell)
         blocking = controller.trips()
         if blocking:
             trips = (trip.split(": ", 1) for trip in blocking)
             raise Denied("still_tripped", trips=tuple(Answer("trip", {"lane_id": t[0], "fact": t[1]}) for t in trips))
+        unseen = controller.unheard()
+        unconfirmed = bool(unseen) and await controller.context.read(stock_unconfirmed)
+        if unconfirmed:
+            raise Denied("stock_unseen", unseen=", ".join(unseen))
         mismatches = await controller.confirm(name)
         parts = [Answer("going_on", {})]
         if mismatches:
@@ -264,14 +298,14 @@ class Answerer:
             raise Denied("unknown_lane", given=repr(request.lane_id), allowed=", ".join(self._controller.lanes))
         facts = lane.cell_facts(cell)
         if not facts.fresh:
-            raise Denied("cell_silent", lane_id=lane.lane.id)
+            raise _unheard(lane.lane.id, cell)
         in_flight = lane.session is not None and lane.session.phase in (Phase.SENT, Phase.CONFIRMING)
         if in_flight or lane.watch.busy or cell.active_seq or cell.result is not ResultCode.NONE:
             raise Denied("cell_at_work", lane_id=lane.lane.id)
         signal = tripped(facts)
         if signal is not None:
             raise Denied("reset_at_equipment", lane_id=lane.lane.id, fact=signal.value)
-        await lane.robot.resume(cell.epoch)
+        await lane.release(cell.epoch)
         await lane.watch.command(CommandCode.RESET, cell)
         return _said("reset")
 
@@ -329,9 +363,8 @@ class Answerer:
             if bay is None:
                 raise Denied("no_bay", given=repr(bay_name))
             release_bay(db, bay.id, at=now, actor=name)
-            for fault in db.exec(select(FaultRow).where(FaultRow.source == f"bay:{bay_name}")).all():
-                if fault.open_key is not None:
-                    close_fault(db, fault, at=now, actor=name)
+            for fault in db.open_faults(f"bay:{bay_name}"):
+                close_fault(db, fault, at=now, actor=name)
 
         await context.write(store)
         return _said("bay_released")
@@ -339,3 +372,10 @@ class Answerer:
 
 def _said(code: str, **values: str) -> tuple[Answer, ...]:
     return (Answer(code, values),)
+
+
+def _unheard(lane_id: str, cell: CellStatus) -> Denied:
+    """The refusal of what needs a cell that is heard, with what is wrong at its link."""
+    if cell.trouble is None or cell.trouble.fault is LinkFault.NO_ANSWER:
+        return Denied("cell_silent", lane_id=lane_id)
+    return Denied("cell_unusable", lane_id=lane_id, link=str(cell.trouble))

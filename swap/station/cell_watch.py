@@ -26,7 +26,7 @@ from robotics.port import (
 )
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, close_fault, raise_fault
-from swap.station.records import end_command, next_seq, qualified, store_command
+from swap.station.records import end_command, next_seq, qualified, store_command, take_result
 from swap.station.sequence.handshake import Progress, due_again, overdue, watch
 from swap.station.sequence.permissives import CellFacts, tripped
 from swap.station_db import StationDb as Db
@@ -40,6 +40,7 @@ _STATES = {CommandCode.HOME: HOMING, CommandCode.RESET: RESETTING}
 """State under which a command outside of a swap is stored."""
 ANSWER_S = 120.0
 """Station seconds from the first sending in which a reset or a homing must have ended."""
+UNKNOWN_RESULT = "unknown_result"
 _LINK_FAULTS = frozenset({"cell_link_lost", "cell_heartbeat_frozen", "owner_conflict"})
 
 
@@ -69,33 +70,41 @@ class CellWatch:
         self._sent_at: datetime | None = None
         """Last sending of the command by this process."""
         self._deadline_at: datetime | None = None
-        self._epoch = 0
-        """Epoch of the cell in which the command was first sent."""
+        self._epoch: int | None = None
+        """Epoch of the cell in which the command was first sent; None where another process sent it."""
         self._first_at: datetime | None = None
+        self._untaken: int | None = None
+        """Number of a result that is not on record, and waits for a person."""
         self._beaten = False
         """The cell's heartbeat has been seen to move."""
 
     async def load(self) -> None:
-        """Take up what is open: faults of the cell; a command outside of a swap is given up."""
-        self._command, self._sent_at, self._deadline_at, self.home_by = None, None, None, None
-        self._shown = await self.context.write(self._load)
+        """Take up what is open: faults of the cell, and a command outside of a swap, whose end is watched for still.
 
-    def _load(self, db: Db) -> frozenset[str]:
+        It is not sent again: one that the cell knows nothing of is given up.
+        """
+        self._shown, self._command = await self.context.write(self._load)
+        self._sent_at, self.home_by, self._epoch = None, None, None
+        self._deadline_at = self.context.clock.now() + timedelta(seconds=ANSWER_S) if self._command else None
+
+    def _load(self, db: Db) -> tuple[frozenset[str], RobotCommand | None]:
         station_id = self.context.station_id
         rows = db.exec(
             select(FaultRow)
             .where(FaultRow.station_id == station_id, FaultRow.source == self._source)
-            .where(col(FaultRow.open_key).is_not(None))
+            .where(col(FaultRow.cleared_at).is_(None))
         ).all()
         commands = db.exec(
             select(RobotCommandRow)
             .where(RobotCommandRow.lane_id == qualified(station_id, self.lane.id))
             .where(RobotCommandRow.result == "open", col(RobotCommandRow.state).in_(_STATES.values()))
+            .order_by(col(RobotCommandRow.id))
         ).all()
-        for command in commands:
+        for command in commands[:-1]:
             self._end(db, command.seq, "abandoned")
+        newest = RobotCommand(commands[-1].seq, CommandCode(commands[-1].code)) if commands else None
         names = {fault_by_code(row.code).name for row in rows}
-        return frozenset(n for n in names if fault_by_name(n).source is not FaultSource.OPERATIONS)
+        return frozenset(n for n in names if fault_by_name(n).source is not FaultSource.OPERATIONS), newest
 
     async def look(self, cell: CellStatus, facts: CellFacts) -> None:
         """Store faults that came and went, and hold the station where the cell asks for it."""
@@ -133,10 +142,13 @@ class CellWatch:
 
     async def _store_faults(self, shown: frozenset[str]) -> None:
         station_id, at, before = self.context.station_id, self.context.clock.now(), self._shown
+        cell = self.context.cells.get(self.lane.id)
+        trouble = None if cell is None else cell.trouble
 
         def store(db: Db) -> None:
             for name in sorted(shown - before):
-                raise_fault(db, station_id=station_id, name=name, source=self._source, at=at)
+                data = {"link": str(trouble)} if name == "cell_link_lost" and trouble is not None else None
+                raise_fault(db, station_id=station_id, name=name, source=self._source, at=at, data=data)
             for name in sorted(before - shown):
                 clear_fault(db, station_id=station_id, name=name, source=self._source, at=at)
 
@@ -146,37 +158,84 @@ class CellWatch:
     def step_done(self, db: Db, at: datetime) -> None:
         """A step of the swap got through: what failed before is over. Call inside a transaction."""
         for row in db.exec(
-            select(FaultRow).where(FaultRow.source == self._source).where(col(FaultRow.open_key).is_not(None))
+            select(FaultRow).where(FaultRow.source == self._source).where(col(FaultRow.cleared_at).is_(None))
         ).all():
             if fault_by_code(row.code).source is FaultSource.OPERATIONS:
                 close_fault(db, row, at=at, actor="controller")
 
+    # a result that no swap waits for
+
+    async def held_result(self, cell: CellStatus, *, known: bool) -> bool:
+        """Deal with a result that neither a swap nor a command of this watch waits for; True while the cell shows it.
+
+        One that is on record is acknowledged. Another one holds the station: a named person looks, and with the
+        confirmation it is put on record (`take_result`).
+        """
+        if cell.result is ResultCode.NONE or cell.active_seq != 0 or self._command is not None:
+            return False
+        if self.context.owner_token not in (None, cell.owner):
+            return True
+        if known:
+            await self.robot.acknowledge(cell.done_seq, cell.epoch)
+            return True
+        at, data = self.context.clock.now(), {"seq": cell.done_seq, "result": cell.result.name.lower()}
+        if self._untaken != cell.done_seq:
+            self._untaken = cell.done_seq
+            await self.context.write(lambda db: self._raise_unknown(db, at, data))
+        await self._hold_station(UNKNOWN_RESULT)
+        return True
+
+    def _raise_unknown(self, db: Db, at: datetime, data: dict[str, object]) -> None:
+        station_id = self.context.station_id
+        raise_fault(db, station_id=station_id, name=UNKNOWN_RESULT, source=self._source, at=at, data=data)
+
+    async def take_result(self, name: str) -> None:
+        """A named person has looked: what the cell shows is put on record, then acknowledged.
+
+        Raises:
+            LinkLost, Refused: the cell did not take the acknowledgement.
+        """
+        context, cell, at = self.context, self.context.cells.get(self.lane.id), self.context.clock.now()
+        if cell is None or self._untaken is None or self._untaken != cell.done_seq:
+            return
+
+        def store(db: Db) -> None:
+            take_result(db, station_id=context.station_id, lane_id=self.lane.id, cell=cell, at=at, actor=name)
+            clear_fault(db, station_id=context.station_id, name=UNKNOWN_RESULT, source=self._source, at=at, actor=name)
+
+        await context.write(store)
+        self._untaken = None
+        await self.robot.acknowledge(cell.done_seq, cell.epoch)
+
     # reset and homing
 
-    async def work(self, cell: CellStatus, facts: CellFacts, *, idle: bool, away: bool = False) -> bool:
+    async def work(
+        self, cell: CellStatus, facts: CellFacts, *, idle: bool, away: bool = False, secured: bool = True
+    ) -> bool:
         """Carry a reset or a homing on; True while the swap of the lane has to wait for it.
 
         Args:
             idle: no command of a swap is with the cell.
+            secured: the vehicle in the lane stands so that the robot may move.
             away: the swap waits for nothing but a robot at home: manual work or an evacuation left it elsewhere.
         """
         if not facts.fresh:
             return False
         if self._command is not None:
-            return await self._watch(self._command, cell, facts)
+            return await self._watch(self._command, cell, facts, secured)
         wanted = away or (facts.signal(Signal.HOMED) is False and self.home_by is not None)
         free = cell.active_seq == 0 and cell.result is ResultCode.NONE
-        if not (wanted and idle and free and self._permitted(CommandCode.HOME, facts)):
+        if not (wanted and idle and free and self._permitted(CommandCode.HOME, facts, secured)):
             return False
         await self.command(CommandCode.HOME, cell)
         return True
 
-    def _permitted(self, code: CommandCode, facts: CellFacts) -> bool:
+    def _permitted(self, code: CommandCode, facts: CellFacts, secured: bool) -> bool:
         """Whether the command may leave now. A reset moves nothing, and a person has asked for it."""
         if code is not CommandCode.HOME:
             return True
         clear = facts.signal(Signal.CURTAIN_CLEAR) is True and facts.signal(Signal.DOORS_CLOSED) is True
-        return clear and tripped(facts) is None and self.context.may_move()
+        return clear and secured and tripped(facts) is None and self.context.may_move()
 
     async def command(self, code: CommandCode, cell: CellStatus) -> None:
         """Store and send a reset or a homing; its end is watched by `work`. Raises LinkLost or Refused."""
@@ -213,13 +272,23 @@ class CellWatch:
         """A reset or a homing is with the cell."""
         return self._command is not None
 
-    async def _watch(self, command: RobotCommand, cell: CellStatus, facts: CellFacts) -> bool:
+    @property
+    def errand(self) -> CommandCode | None:
+        """The reset or homing that is with the cell."""
+        return None if self._command is None else self._command.code
+
+    @property
+    def deadline_at(self) -> datetime | None:
+        """When it has to have ended; None while there is none."""
+        return None if self._command is None else self._deadline_at
+
+    async def _watch(self, command: RobotCommand, cell: CellStatus, facts: CellFacts, secured: bool) -> bool:
         now, echo = self.context.clock.now(), watch(cell, command.seq)
         # Unheard in a later epoch: what happened to the cell ends the command, and its copies are dead.
         given_up = echo is Progress.UNHEARD and cell.epoch != self._epoch
         if echo in (Progress.UNHEARD, Progress.RUNNING) and not (given_up or overdue(self._deadline_at, now)):
             due = due_again(echo, self._sent_at, now, speed=self.context.clock.speed)
-            if due and self._permitted(command.code, facts):
+            if due and self._permitted(command.code, facts, secured):
                 self._sent_at = now
                 try:
                     await self.robot.send(command, cell.epoch)

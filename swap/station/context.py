@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from sqlmodel import col, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from battery_bms.limits import PackLimits, ThermalRule, ThermalWatch
 from battery_bms.pack import PackSpec, spec_from_section
-from battery_bms.port import MeterReading, PackReading
+from battery_bms.port import MeterReading, PackReading, PvReading, StorageReading
 from robotics.port import CellState, CellStatus, ControlMode, RunMode, Signal
 from scheduler.charging import policy_from_section
+from scheduler.guide import Planner
 from scheduler.types import (
-    BayRole,
-    BayView,
     ChargingPolicy,
-    LaneView,
-    PackState,
-    PackView,
-    QueueEntry,
     Setpoint,
-    SiteLimits,
     StationMode,
-    StationView,
     TariffSlice,
 )
+from scheduler.waiting import Wait, Waiting
 from swap.config.station_file import StationConfig
 from swap.station.clock import Clock
 from swap.station.life.database import DirectDatabase
 from swap.station.records import qualified
-from swap.station.sequence.recipe import QUEUED, load_recipe
+from swap.station.sequence.permissives import BayFact
 from swap.station.sequence.sequencer import MOVING_MODES
 from swap.station_db import StationDb as Db
-from swap.tables import Bay, Booking, Pack, Swap, SwapSeat, VehicleRow
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+POWER_OFF_KW = 0.5
+"""A charger below this gives nothing: the pack may be picked."""
+_READY_SIGNALS = ((Signal.HOMED, True), (Signal.GRIPPER_LOADED, False), (Signal.VEHICLE_PRESENT, False))
+"""What a cell must report before a truck is called into its lane."""
 
 
 class Prices(Protocol):
@@ -58,6 +58,8 @@ class StationContext:
     config: StationConfig
     clock: Clock
     prices: Prices | None = None
+    planner: Planner | None = None
+    """Who guides the charging; None: the price rule."""
     policy: ChargingPolicy = field(default_factory=ChargingPolicy)
     specs: Mapping[str, PackSpec] = field(default_factory=dict)
     limits: Mapping[str, PackLimits] = field(default_factory=dict)
@@ -73,11 +75,19 @@ class StationContext:
     """By bay name of the station file."""
     watches: dict[str, ThermalWatch] = field(default_factory=dict)
     meter: MeterReading | None = None
+    pv: PvReading | None = None
+    storage: StorageReading | None = None
     plan: dict[str, Setpoint] = field(default_factory=dict)
     kept_off: dict[str, frozenset[str]] = field(default_factory=dict)
     """Bays by lane that a swap on its way back picks from: they are not charged, like those of promised packs."""
     hot_loads: frozenset[str] = frozenset()
     """Lanes whose gripper may hold a hot pack that a failed evacuation has left there."""
+    lost_at: datetime | None = None
+    """Last time that this controller lost sight of something, or saw a trip or somebody in the zone: what a person
+    asked before it was asked of another station."""
+    has_right: Callable[[Db, str, datetime], bool] = lambda db, swap_id, at: True
+    """Whether the truck of a swap may have its packs; handed in, since the station knows no contracts. Ask by
+    `right_of`."""
     owner_token: int | None = None
     """What this controller writes into the owner word of its cells; None where nobody claims them."""
 
@@ -120,6 +130,17 @@ class StationContext:
             kept_off=dict(self.kept_off),
         )
 
+    def right_of(self, db: Db, swap_id: str) -> bool | None:
+        """Whether the truck of a swap may have its packs. Not known where whoever knows contracts fails: that stops
+        one truck, not the controller. What the database raises goes on to the one who watches it."""
+        try:
+            return self.has_right(db, swap_id, self.clock.now())
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            log.exception("swap %s: whether it is authorised cannot be found out", swap_id)
+            return None
+
     def may_move(self) -> bool:
         """Whether a command may leave at this moment."""
         return self.mode in MOVING_MODES and not self.holding and self.database.opened.is_set()
@@ -137,6 +158,11 @@ class StationContext:
         """Whether the reading of a bay is young enough to act on."""
         age_s = self.reading_age_s(name)
         return age_s is not None and age_s <= self.policy.max_reading_age_s
+
+    def is_young(self, at: datetime, max_age_s: float) -> bool:
+        """Whether what was read at an instant is young enough to act on; ages are real seconds."""
+        age_s = self.clock.age_s(at)
+        return age_s is not None and age_s <= max_age_s
 
     def charge_kw(self) -> float | None:
         """What all chargers give now; None when one that has a pack is unknown."""
@@ -160,133 +186,48 @@ class StationContext:
                 return cell.bays_occupied[position - 1]
         return None
 
-    def view(self, db: Db) -> StationView:
-        """The frozen view that decisions take, from the database and the newest readings."""
-        packs = {p.bay_id: p for p in db.exec(select(Pack).where(col(Pack.bay_id).is_not(None))).all()}
-        open_swaps = db.exec(select(Swap).where(Swap.station_id == self.station_id, col(Swap.ended_at).is_(None))).all()
-        reserved: dict[str, str] = {}
-        for seat in db.exec(
-            select(SwapSeat).where(col(SwapSeat.swap_id).in_([s.id for s in open_swaps if s.open_lane_id]))
-        ):
-            for bay_id in (seat.old_bay_id, seat.new_bay_id):
-                if bay_id is not None:
-                    reserved[bay_id] = seat.swap_id
-        rows = {b.id: b for b in db.exec(select(Bay).where(Bay.station_id == self.station_id)).all()}
-        return StationView(
-            at=self.clock.now(),
-            mode=self.mode,
-            bays=tuple(self._bay(section.id, rows, packs, reserved) for section in self.config.bays),
-            lanes=tuple(self._lane(lane.id, open_swaps) for lane in self.config.lanes),
-            queue=tuple(self._entry(db, s) for s in open_swaps if s.state == QUEUED),
-            limits=self.site_limits(),
-        )
-
-    def site_limits(self) -> SiteLimits:
-        """The site's limits and what the meter says now."""
-        site = self.config.site
-        fresh = False
-        if self.meter is not None and site.meter is not None:
-            age_s = self.clock.age_s(self.meter.at)
-            fresh = age_s is not None and age_s <= site.meter.max_age_s
-        return SiteLimits(
-            grid_limit_kw=site.grid_limit_kw,
-            base_load_kw=site.base_load_kw,
-            measured_import_kw=self.meter.import_kw if fresh and self.meter else None,
-            charging_kw=self.charge_kw(),
-        )
-
-    def _bay(
-        self,
-        name: str,
-        rows: Mapping[str, Bay],
-        packs: Mapping[str | None, Pack],
-        reserved: Mapping[str, str],
-    ) -> BayView:
-        section = self.config.bay(name)
-        key = self.bay_key(name)
-        row = rows[key]
-        pack = packs.get(key)
+    def bay_fact(self, name: str, position: int, pack_id: str | None, cell: CellStatus) -> BayFact:
+        """What is known of a bay by the newest reading and the cell's look, for a swap that expects a pack in it."""
+        occupied = cell.bays_occupied[position - 1] if position <= len(cell.bays_occupied) else None
+        uncharged = self.config.bay(name).charger_kw <= 0.0
         reading = self.readings.get(name)
-        charger_ok = reading is None or reading.charger_fault == 0
-        kept_off = any(name in bays for bays in self.kept_off.values())
-        return BayView(
-            bay_id=name,
-            position=section.position,
-            role=BayRole(section.role),
-            pack=self._pack(name, pack, kept_off) if pack is not None else None,
-            kinds=frozenset(section.kinds),
-            max_charge_kw=section.charger_kw,
-            charger_ok=charger_ok,
-            blocked=row.blocked,
-            occupied=self.occupied(section.position),
-            reserved_by=reserved.get(key),
-            lanes=frozenset(section.lanes),
+        if reading is None or not self.reading_fresh(name):
+            return BayFact(occupied, power_off=uncharged or None)
+        off = uncharged or (None if reading.charge_kw is None else reading.charge_kw < POWER_OFF_KW)
+        safe = (
+            reading.pack_id == pack_id
+            and reading.alarm_level < 2
+            and reading.temp_max_c is not None
+            and reading.temp_max_c <= self.policy.charge_temp_max_c
+            and off is True
         )
-
-    def _pack(self, name: str, pack: Pack, kept_off: bool) -> PackView:
-        reading = self.readings.get(name)
-        known = reading is not None and reading.pack_id == pack.id
-        return PackView(
-            pack_id=pack.id,
-            kind=pack.kind,
-            state=PackState.RESERVED if kept_off else PackState(pack.state),
-            rated_kwh=pack.rated_kwh,
-            soh_pct=pack.soh_pct,
-            energy_kwh=reading.energy_kwh if known and reading else None,
-            soc_pct=reading.soc_pct if known and reading else None,
-            temp_max_c=reading.temp_max_c if known and reading else None,
-            temp_min_c=reading.temp_min_c if known and reading else None,
-            max_charge_kw=reading.max_charge_kw if known and reading else None,
-            alarm_level=reading.alarm_level if known and reading else 0,
-            reading_age_s=self.reading_age_s(name) if known else None,
-        )
-
-    def _lane(self, lane_id: str, open_swaps: Sequence[Swap]) -> LaneView:
-        section = next(lane for lane in self.config.lanes if lane.id == lane_id)
-        key = qualified(self.station_id, lane_id)
-        open_swap = next((s.id for s in open_swaps if s.open_lane_id == key), None)
-        return LaneView(
-            lane_id=lane_id,
-            ready=self.cell_ready(lane_id) and open_swap is None,
-            swap_modes=frozenset({load_recipe(section.recipe, self.config.folder).swap_mode}),
-            open_swap_id=open_swap,
-            swap_order=section.swap_order,
-        )
+        age_s = self.reading_age_s(name)
+        return BayFact(occupied, reading.pack_id, safe, power_off=off, reading_age_s=age_s)
 
     def cell_ready(self, lane_id: str) -> bool:
         """The cell is on line, fresh, automatic, at rest and empty-handed."""
+        return self.cell_hindrance(lane_id) is None
+
+    def cell_hindrance(self, lane_id: str) -> Waiting | None:
+        """What keeps a lane's cell from being given a truck, swaps apart; None when nothing does."""
         section = next(lane for lane in self.config.lanes if lane.id == lane_id)
         cell = self.cells.get(lane_id)
         age_s = self.clock.age_s(cell.fast_at) if cell is not None else None
-        return (
-            cell is not None
-            and age_s is not None
-            and age_s <= section.cell.max_age_s
-            and cell.heartbeat_ok
-            and (self.owner_token is None or cell.owner in (0, self.owner_token))
-            and cell.control_mode is ControlMode.ONLINE
-            and cell.run_mode is RunMode.AUTO
-            and cell.state in (CellState.FREE, CellState.READY)
-            and cell.signals.get(Signal.HOMED) is True
-            and cell.signals.get(Signal.GRIPPER_LOADED) is False
-            and cell.signals.get(Signal.VEHICLE_PRESENT) is False
-        )
-
-    def _entry(self, db: Db, swap: Swap) -> QueueEntry:
-        vehicle = db.get_one(VehicleRow, swap.vehicle_id)
-        model = self.config.vehicle_model(vehicle.model)
-        booking = db.get(Booking, swap.booking_id) if swap.booking_id else None
-        seats = db.exec(select(SwapSeat).where(SwapSeat.swap_id == swap.id)).all()
-        kinds = [p.kind for seat in seats if seat.old_pack_id and (p := db.get(Pack, seat.old_pack_id)) is not None]
-        return QueueEntry(
-            swap_id=swap.id,
-            vehicle_id=swap.vehicle_id,
-            arrived_at=swap.arrived_at,
-            accepts=frozenset(model.pack_kinds),
-            packs_needed=model.packs_per_vehicle,
-            swap_mode=model.swap_mode,
-            priority=swap.priority,
-            booked_from_at=booking.window_start_at if booking else None,
-            booked_until_at=booking.window_end_at if booking else None,
-            installed_kinds=tuple(kinds) if len(kinds) == model.packs_per_vehicle else None,
-        )
+        if cell is None or age_s is None or age_s > section.cell.max_age_s:
+            trouble = None if cell is None else cell.trouble
+            about = () if trouble is None else (str(trouble),)
+            return Waiting(Wait.CELL_SILENT, about)
+        if not cell.heartbeat_ok or (self.clock.age_s(cell.beat_at) or 0.0) > section.cell.max_age_s:
+            return Waiting(Wait.CELL_FROZEN)
+        if self.owner_token is not None and cell.owner not in (0, self.owner_token):
+            return Waiting(Wait.CELL_OWNED, number=cell.owner)
+        if cell.control_mode is not ControlMode.ONLINE:
+            return Waiting(Wait.CELL_LOCAL)
+        if cell.run_mode is not RunMode.AUTO:
+            return Waiting(Wait.CELL_RUN_MODE, (cell.run_mode.name.lower(),))
+        if cell.state not in (CellState.FREE, CellState.READY):
+            return Waiting(Wait.CELL_STATE, (cell.state.name.lower(),))
+        for signal, wanted in _READY_SIGNALS:
+            if cell.signals.get(signal) is not wanted:
+                return Waiting(Wait.CELL_FACT, (signal.value if wanted else f"!{signal.value}",))
+        return None

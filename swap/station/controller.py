@@ -11,38 +11,57 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
-from sqlmodel import select
-
-from battery_bms.port import ChargerBank, PackMonitor, SiteMeter
+from battery_bms.port import ChargerBank, PackMonitor
+from robotics.modbus_link.quality import LinkQuality
 from robotics.port import LinkLost, Refused, Signal, SwapRobot
 from scheduler.queueing import next_dispatch
 from scheduler.types import StationMode
 from swap.errors import DatabaseAway
 from swap.events import append_event
-from swap.messages.events import AnyEvent, ControlGap, ControllerStopped, DatabaseSlow
+from swap.messages.events import AnyEvent, ClockCorrected, ControlGap, DatabaseSlow
 from swap.messages.requests import DecisionKind
 from swap.station.answers import Answerer
+from swap.station.clock import SLEW_LIMIT_S, Correction, asleep_s
 from swap.station.context import StationContext
 from swap.station.lanes import LaneRunner
 from swap.station.lease import Lease
+from swap.station.life.coming_back import Return, person_needed
 from swap.station.life.database import DatabaseLost
 from swap.station.life.guard import DatabaseGuard, Outage
-from swap.station.life.status import ControlBoard, ControlStatus
+from swap.station.life.loops import paced, wanted
+from swap.station.life.ownership import CellOwned, OwnedChargers
+from swap.station.life.status import ControlBoard, ControlStatus, StopReport
+from swap.station.life.stopping import close_links, stop_devices
 from swap.station.life.watchdog import WATCH_S, Gap, Watchdog
-from swap.station.rack import RackRunner
+from swap.station.power.planning import PlanRunner
+from swap.station.power.rack import RackRunner
+from swap.station.power.site import SiteDevices, SiteRunner
+from swap.station.power.view import station_view
+from swap.station.reasons.published import Reasons
 from swap.station.reconcile import Mismatch, reconcile
 from swap.station.records import change_mode
-from swap.station.resume import begin_control, clear_losses, journal_outage, stored_mode
+from swap.station.resume import (
+    CLOCK_WRONG,
+    Beginning,
+    begin_control,
+    clear_losses,
+    give_up,
+    journal_outage,
+    know_cells,
+    stored_mode,
+    tell_clock,
+)
 from swap.station.sequence.permissives import tripped
-from swap.station.sequence.recipe import QUEUED, StepTable
+from swap.station.sequence.recipe import StepTable
 from swap.station.sequence.sequencer import MOVING_MODES
 from swap.station.sequence.session import Decision, Phase, Session
 from swap.station.states.modes import ModeTrigger
 from swap.station.thermal import ThermalRunner
 from swap.station_db import StationDb as Db
 from swap.store import LeaseLost
-from swap.tables import Swap
 
 log = logging.getLogger(__name__)
 
@@ -54,19 +73,17 @@ CLAIM_WAIT_S = 5.0
 _NOT_FIRE = frozenset(StationMode) - {StationMode.FIRE}
 
 
-class CellOwned(Exception):
-    """Another controller owns a cell; this one must not run."""
-
-
 class StationController:
     """Runs one station until cancelled.
 
     Args:
         context: store, station file, clock, tariff.
         robots: one for each lane of the station file.
-        monitor, chargers, meter: the rack's ports.
+        monitor, chargers, site: the ports of rack and site.
         lease: already acquired.
         board: where its status hangs.
+        link_quality: how well the link to each device works.
+        planning: asks for charging plans; None: the context's planner, or the price rule.
     """
 
     def __init__(
@@ -75,23 +92,34 @@ class StationController:
         robots: Sequence[SwapRobot],
         monitor: PackMonitor,
         chargers: ChargerBank,
-        meter: SiteMeter | None,
+        site: SiteDevices,
         lease: Lease,
         board: ControlBoard | None = None,
+        link_quality: Callable[[], Mapping[str, LinkQuality]] = dict,
+        planning: PlanRunner | None = None,
     ) -> None:
         self.context = context
+        self._link_quality = link_quality
         self.robots = {robot.lane_id: robot for robot in robots}
-        self.rack = RackRunner(context, monitor, chargers, meter)
+        charged = [bay.id for bay in context.config.bays if bay.charger_kw > 0]
+        self.site = SiteRunner(context, site, lease.sure)
+        owned = OwnedChargers(chargers, charged, lease.sure, self.site.rest)
+        self.rack = RackRunner(context, monitor, owned, self.site)
         self.lanes = {
             lane.id: LaneRunner(context, lane, self.robots[lane.id], self.hold_station) for lane in context.config.lanes
         }
-        self.lease = lease
+        self.lease, self.planning = lease, planning
         context.owner_token = lease.token
         context.database.holder = lease.holder
         self.board = board if board is not None else ControlBoard()
         self.thermal = ThermalRunner(context, self.lanes)
         self.answers = Answerer(self)
+        self.reasons = Reasons(context, self.lanes)
         self._reconcile_by: str | None = None
+        self._clock_wrong = True
+        """A fault of the clock may be open."""
+        self.new_record_by: str | None = None
+        """Person who begins a new record for cells that have worked before."""
         self.started = asyncio.Event()
         self._steps = 0
         """Steps under way that use the database."""
@@ -99,24 +127,21 @@ class StationController:
         """There is no such step."""
         self._idle.set()
         self._since_at = context.clock.now()
-        self.watchdog = Watchdog(self.lanes, lambda: asyncio.get_running_loop().time())
+        self.watchdog = Watchdog(self.lanes, lambda: asyncio.get_running_loop().time() + asleep_s())
 
     # start and end
 
-    async def recover(self) -> bool:
-        """Take up the stored state; returns whether the last controller ended without saying so.
-
-        After a clean stop the mode stays what it was; after an unclean one the station is held.
-        """
+    async def recover(self) -> Beginning:
+        """Take up the stored state. What `person_needed` says of it decides whether the station is held."""
         context, now = self.context, self.context.clock.now()
 
-        def begin(db: Db) -> tuple[bool, tuple[StationMode, str]]:
-            unclean = begin_control(db, context.station_id, self.lease.holder, now)
-            return unclean, stored_mode(db, context.station_id)
+        def begin(db: Db) -> tuple[Beginning, tuple[StationMode, str]]:
+            beginning = begin_control(db, context.config, self.lease.holder, now)
+            return beginning, stored_mode(db, context.station_id)
 
-        unclean, mode = await context.write(begin)
-        await self._load(*mode, restarted=unclean)
-        return unclean
+        beginning, mode = await context.write(begin)
+        await self._load(*mode, restarted=beginning.cause is not None)
+        return beginning
 
     async def _load(self, mode: StationMode, reason: str, *, restarted: bool) -> None:
         self.context.mode, self.context.mode_reason = mode, reason
@@ -124,6 +149,7 @@ class StationController:
             await lane.load(restarted=restarted)
         await self.thermal.load(restarted=restarted)
         self.rack.load()
+        self.reasons.load()
         self._reconcile_by = "controller"
 
     async def _take_up(self, outage: Outage) -> None:
@@ -132,10 +158,13 @@ class StationController:
 
         def tell(db: Db) -> tuple[StationMode, str]:
             self.lease.renew(db)
-            journal_outage(db, context.station_id, outage, context.clock.now(), context.clock.speed)
+            journal_outage(db, context.station_id, outage, context.clock.now(), context.clock.speed, tuple(self.lanes))
             return stored_mode(db, context.station_id)
 
-        await self._load(*await context.write(tell), restarted=True)
+        began_s = self.lease.now_s()
+        mode = await context.write(tell)
+        self.lease.renewed(began_s)
+        await self._load(*mode, restarted=True)
         self.watchdog.begin_anew()
 
     async def connect(self) -> None:
@@ -143,7 +172,7 @@ class StationController:
         await asyncio.gather(
             *(robot.connect() for robot in self.robots.values()),
             self.rack.monitor.connect(),
-            *((self.rack.meter.connect(),) if self.rack.meter is not None else ()),
+            self.site.connect(),
         )
 
     async def claim(self, wait_s: float = CLAIM_WAIT_S) -> None:
@@ -169,24 +198,36 @@ class StationController:
                 )
             await asyncio.sleep(0.25)
 
-    async def start(self, claim_wait_s: float = CLAIM_WAIT_S) -> bool:
-        """Take the stored state up, connect, own the cells; returns whether the last controller ended uncleanly.
+    async def start(self, claim_wait_s: float = CLAIM_WAIT_S) -> Beginning:
+        """Take the stored state up, connect, own the cells.
 
         Raises:
-            CellOwned: another controller keeps a cell; nothing was written to any device.
+            CellOwned: another controller keeps a cell; nothing was written to it.
+            CellWorkedBefore: a cell shows numbers of commands that this database does not know.
         """
-        unclean = await self.recover()
+        beginning = await self.recover()
         await self.connect()
         try:
             await self.claim(claim_wait_s)
+            await self._know_the_cells()
         except BaseException:
-            await self._close_links()
-            await self._give_up({})
+            await close_links(self.robots.values(), self.rack.monitor, self.site)
+            await give_up(self.context, self.lease, StopReport())
             raise
-        if not unclean and self.context.mode in MOVING_MODES:
+        if beginning.permitted_until_at is not None and self.context.mode in MOVING_MODES:
             for lane in self.lanes.values():
-                lane.go_on()
-        return unclean
+                lane.go_on(beginning.permitted_until_at)
+        return beginning
+
+    async def _know_the_cells(self) -> None:
+        """Refuse a record that is new to a cell which has worked before. Raises CellWorkedBefore."""
+        context, name, at = self.context, self.new_record_by, self.context.clock.now()
+        cells = {lane_id: await robot.status() for lane_id, robot in self.robots.items()}
+        unknown = {
+            k: max(cell.numbers) for k, cell in cells.items() if any(cell.numbers) and not context.last_seq.get(k)
+        }
+        if unknown:
+            await context.write(lambda db: know_cells(db, unknown, name, at))
 
     async def run(self) -> None:
         """Run every loop until cancelled or until one fails; then hold the robots and stop charging.
@@ -204,8 +245,9 @@ class StationController:
     async def _run(self) -> None:
         context, database = self.context, self.context.database
         guard = DatabaseGuard(database, context.clock, self.robots, self.rack.chargers, self._take_up, self._idle)
-        database.watch()
         try:
+            await self.lease_cycle()
+            database.watch()
             async with asyncio.TaskGroup() as group:
                 for lane in self.lanes.values():
                     seen = asyncio.Event()
@@ -220,10 +262,16 @@ class StationController:
                 group.create_task(self._every(0.2, self.answers.cycle), name="requests")
                 group.create_task(self._every(1.0, self.lease_cycle), name="lease")
                 group.create_task(self._every(1.0, self.slow_cycle), name="slow database")
+                group.create_task(self._every(1.0, self.clock_cycle), name="clock")
+                group.create_task(self._every(1.0, self.reasons_cycle), name="reasons")
+                if self.planning is not None:
+                    group.create_task(self._every(1.0, self.planning.step), name="charging plan")
                 group.create_task(guard.run(), name="database")
                 group.create_task(self._watch(), name="watchdog")
                 self.started.set()
         finally:
+            if self.planning is not None:
+                self.planning.close()
             await asyncio.shield(self.stop())
 
     async def stop(self) -> None:
@@ -231,15 +279,19 @@ class StationController:
 
         One that has lost its station to another controller touches neither devices nor journal.
         """
-        if await self._lease_is_lost():
+        if await self._lease_is_lost() or not await self._tell_gaps():
             log.error("another controller runs the station: its cells, chargers and journal are left to it")
-            await self._close_links()
+            await close_links(self.robots.values(), self.rack.monitor, self.site, give_up=False)
+            self.board.end = StopReport(lost=True)
             return
-        for robot in self.robots.values():
-            await robot.hold("controller stopped")
-        unconfirmed = await self.rack.chargers.stop_all()
-        await self._close_links()
-        await self._give_up(unconfirmed)
+        # A cell at rest is given up without a hold: without an owner it takes no command. A hold that is left behind
+        # asks for a person at the next start.
+        at_rest = self.context.mode in MOVING_MODES and not self.thermal.procedures
+        under_way = [lane.robot for lane in self.lanes.values() if not at_rest or lane.past_admitting]
+        report = await stop_devices(under_way, self.rack.chargers)
+        await close_links(self.robots.values(), self.rack.monitor, self.site)
+        stored = await give_up(self.context, self.lease, report)
+        self.board.end = replace(report, stored=stored)
 
     async def _lease_is_lost(self) -> bool:
         try:
@@ -251,30 +303,20 @@ class StationController:
             log.warning("who runs the station cannot be asked: %s", error)
         return False
 
-    async def _give_up(self, unconfirmed: Mapping[str, str]) -> None:
-        """Say the clean end and free the station, in one commit. Without a database the next start finds neither."""
-        now = self.context.clock.now()
+    async def _tell_gaps(self) -> bool:
+        """Gaps that no step has told of yet: the next start asks for a person, by the mode that is stored now.
 
-        def store(db: Db) -> None:
-            append_event(
-                db,
-                ControllerStopped(holder=self.lease.holder, chargers_not_confirmed=dict(unconfirmed)),
-                station_id=self.context.station_id,
-                at=now,
-            )
-            self.lease.give_up(db)
-
+        False when another controller has taken the station meanwhile.
+        """
         try:
-            await self.context.write(store)
-        except (DatabaseLost, DatabaseAway, LeaseLost) as error:
-            log.error("the clean end is not stored, the next start will ask for a person: %s", error)
-
-    async def _close_links(self) -> None:
-        for robot in self.robots.values():
-            await robot.close()
-        await self.rack.monitor.close()
-        if self.rack.meter is not None:
-            await self.rack.meter.close()
+            for lane in self.lanes.values():
+                gap = self.watchdog.take_gap(lane.lane.id)
+                if gap is not None:
+                    with suppress(DatabaseLost):  # then the end cannot be stored as a clean one either
+                        await self._hold_after(gap, lane)
+        except LeaseLost:
+            return False
+        return True
 
     # loops
 
@@ -284,19 +326,19 @@ class StationController:
             self.watchdog.looked(lane.lane.id)
             seen.set()
 
-        await _paced(lane.lane.cell.poll_s, look)
+        await paced(lane.lane.cell.poll_s, look)
 
     async def _look_at_rack(self, seen: asyncio.Event) -> None:
         async def look() -> None:
             await self.rack.look()
             seen.set()
 
-        await _paced(min(d.poll_s for d in self.context.config.rack_devices), look)
+        await paced(min(d.poll_s for d in self.context.config.rack_devices), look)
 
     def _lane_step(self, lane: LaneRunner) -> Callable[[], Awaitable[object]]:
         async def step() -> None:
             gap = self.watchdog.take_gap(lane.lane.id)
-            if gap is not None and lane.at_work:
+            if gap is not None:
                 await self._hold_after(gap, lane)
             await lane.act()
             self.watchdog.worked(lane.lane.id)
@@ -305,13 +347,13 @@ class StationController:
 
     async def _after(self, seen: asyncio.Event, step: Callable[[], Awaitable[object]]) -> None:
         """Call a step after each look; looks that come while it works are one."""
-        while True:
+        while wanted():
             await seen.wait()
             seen.clear()
             await self._guarded(step)
 
     async def _every(self, period_s: float, step: Callable[[], Awaitable[object]]) -> None:
-        await _paced(period_s, lambda: self._guarded(step))
+        await paced(period_s, lambda: self._guarded(step))
 
     async def _guarded(self, step: Callable[[], Awaitable[object]]) -> None:
         """One step that uses the database; not begun, and given up, while that is lost."""
@@ -350,6 +392,7 @@ class StationController:
             loop_lag_s=self.watchdog.loop_lag_s(),
             gap_s=self.watchdog.gap_s(),
             links={k: cell is not None and self.lanes[k].cell_facts(cell).fresh for k, cell in cells.items()},
+            devices=self._link_quality(),
         )
 
     # steps
@@ -367,37 +410,37 @@ class StationController:
         if self.rack.must_stop_charging():
             await self.rack.charge_cycle()
         await self.thermal.cycle()
-        if self._reconcile_by is not None and self._all_seen():
+        if self._reconcile_by is not None and not self.unheard():
             await self.reconcile_now(self._reconcile_by)
             self._reconcile_by = None
 
-    def _all_seen(self) -> bool:
-        return all(
-            (cell := self.context.cells.get(lane)) is not None and cell.slow_at is not None for lane in self.lanes
-        ) and all(self.context.reading_fresh(b.id) for b in self.context.config.bays if b.point is not None)
+    def unheard(self) -> list[str]:
+        """Lanes and bays that have not been heard."""
+        context = self.context
+        lanes = [k for k in self.lanes if (cell := context.cells.get(k)) is None or cell.slow_at is None]
+        bays = [b.id for b in context.config.bays if b.point is not None and not context.reading_fresh(b.id)]
+        return lanes + bays
+
+    async def reasons_cycle(self) -> None:
+        """Publish what everybody waits for."""
+        await self.reasons.cycle(self.unheard() if self._reconcile_by is not None else ())
 
     async def dispatch_cycle(self) -> None:
         """Call the next truck where a lane, packs and bays are free."""
         context = self.context
-        if context.mode is not StationMode.AUTOMATIC or self._reconcile_by is not None:
+        busy = all(lane.session is not None for lane in self.lanes.values())
+        if context.mode is not StationMode.AUTOMATIC or self._reconcile_by is not None or busy:
             return
-        if all(lane.session is not None for lane in self.lanes.values()):
+        if await context.read(Db.nobody_waits):
             return
-        if await context.read(self._nobody_waits):
-            return
-        found = await context.write(lambda db: self._dispatch(db, context.still()))
-        if found is not None:
+        if (found := await context.write(lambda db: self._dispatch(db, context.still()))) is not None:
             lane, session, table = found
             lane.take_up(session, table)
-
-    def _nobody_waits(self, db: Db) -> bool:
-        query = select(Swap.id).where(Swap.station_id == self.context.station_id, Swap.state == QUEUED).limit(1)
-        return db.exec(query).first() is None
 
     def _dispatch(self, db: Db, still: StationContext) -> tuple[LaneRunner, Session, StepTable] | None:
         if stored_mode(db, still.station_id)[0] is not StationMode.AUTOMATIC:
             return None  # held meanwhile
-        chosen = next_dispatch(still.view(db), still.policy)
+        chosen = next_dispatch(station_view(still, db), still.policy)
         if chosen is None:
             return None
         lane = self.lanes[chosen.lane_id]
@@ -405,7 +448,24 @@ class StationController:
 
     async def lease_cycle(self) -> None:
         """Say that this controller lives; losing the lease ends it."""
+        began_s = self.lease.now_s()
         await self.context.write(self.lease.renew)
+        self.lease.renewed(began_s)
+
+    async def clock_cycle(self) -> None:
+        """Follow the computer's clock; beyond the limit of slewing the station is held before its time is corrected."""
+        clock, station_id = self.context.clock, self.context.station_id
+        difference, at = clock.measure(), clock.now()
+        if difference is not None:
+            await self._tell(ClockCorrected(by_s=round(difference.by_s, 2), how=difference.correction.value))
+            if difference.correction is not Correction.SLEWED:
+                self.context.lost_at, self._clock_wrong = at, True
+                await self.context.write(lambda db: tell_clock(db, station_id, at, wrong=True))
+                await self.hold_station(CLOCK_WRONG)
+        elif self._clock_wrong and abs(clock.off_s()) <= SLEW_LIMIT_S and self.context.mode in MOVING_MODES:
+            await self.context.write(lambda db: tell_clock(db, station_id, at, wrong=False))
+            self._clock_wrong = False
+        clock.correct()
 
     async def slow_cycle(self) -> None:
         """Tell the journal of a slow time of the database, once it is over."""
@@ -418,12 +478,17 @@ class StationController:
         await self.context.write(lambda db: append_event(db, event, station_id=station_id, at=at, lane_id=lane_id))
 
     async def _hold_after(self, gap: Gap, lane: LaneRunner) -> None:
-        """Nobody looked, or nothing could be commanded, while a swap went on: held for a person."""
+        """Nobody looked, or nothing could be commanded: held for a person, and what was confirmed before is void."""
+        now = self.context.lost_at = self.context.clock.now()
+        cause = person_needed(Return(now, gap_s=gap.seconds))
+        if cause is None or self.context.mode not in MOVING_MODES:
+            return
         self.context.holding += 1
         try:
-            await lane.robot.hold("control gap")
+            if lane.at_work:
+                await lane.robot.hold("control gap")
             await self._tell(ControlGap(what=gap.what, gap_s=round(gap.seconds, 2)), lane.lane.id)
-            await self.hold_station("control_gap")
+            await self.hold_station(cause.value)
         finally:
             self.context.holding -= 1
 
@@ -483,18 +548,24 @@ class StationController:
         Raises:
             LinkLost, Refused: a cell did not take the withdrawal of its hold; the station stays held.
         """
-        shown = {lane_id: cell.epoch for lane_id, cell in self.context.cells.items()}
+        shown, lost_at = dict(self.context.cells), self.context.lost_at
         mismatches = await self.reconcile_now(name)
         going_on = [lane for lane in self.lanes.values() if not lane.waits_for_decision]
         for lane in self.lanes.values():
+            await lane.watch.take_result(name)
             lane.watch.home_by = name  # a lane that waits for a decision homes after it, and holds nobody up till then
         try:
             for lane in going_on:
-                await lane.robot.resume(shown.get(lane.lane.id))
+                cell = shown.get(lane.lane.id)
+                await lane.release(None if cell is None else cell.epoch)
+            if self.context.lost_at != lost_at:
+                raise Refused("something happened while the station was being let go")
         except (LinkLost, Refused):
             for lane in going_on:
                 await lane.robot.hold("not every cell took the confirmation")
             raise
+        for lane in going_on:
+            lane.decided_on(self.context.cells[lane.lane.id])
         if self.context.mode is StationMode.HELD:
             await self.change_mode(ModeTrigger.CONFIRM, "confirmed", name)
         station_id, at = self.context.station_id, self.context.clock.now()
@@ -519,20 +590,10 @@ class StationController:
                 at=at,
                 actor=actor,
                 positions=positions,
-                in_motion=self.rack.bays_in_motion(db),
+                in_motion=db.bays_in_motion(),
                 busy_lanes=busy,
                 occupied=occupied,
                 readings=readings,
                 cells=still.cells,
             )
         )
-
-
-async def _paced(period_s: float, step: Callable[[], Awaitable[object]]) -> None:
-    """Call a step every `period_s` real seconds; a late step is not caught up."""
-    loop = asyncio.get_running_loop()
-    due_s = loop.time()
-    while True:
-        await step()
-        due_s = max(due_s + period_s, loop.time())
-        await asyncio.sleep(max(0.0, due_s - loop.time()))

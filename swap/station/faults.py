@@ -33,9 +33,17 @@ def raise_fault(
         data=data or {},
     )
     db.add(row)
+    db.flush()
     append_event(
         db,
-        FaultRaised(name=name, code=fault.code, level=fault.level, source=source),
+        FaultRaised(
+            name=name,
+            code=fault.code,
+            level=fault.level,
+            source=source,
+            fault_id=row.id,
+            detail=data or {},
+        ),
         station_id=station_id,
         at=at,
     )

@@ -13,7 +13,7 @@ from sqlmodel import col, select
 
 from scheduler.types import PackState
 from swap.events import append_event
-from swap.messages.events import BayBlocked, BayReleased, ChargeEnded, ChargeStarted, PackMoved, PackStateChanged
+from swap.messages.packs import BayBlocked, BayReleased, ChargeEnded, ChargeStarted, PackMoved, PackStateChanged
 from swap.places import place_of
 from swap.station.records import qualified
 from swap.station.sequence.permissives import SeatPlan
@@ -69,8 +69,23 @@ def set_pack_state(
     )
 
 
-def apply_move(db: Db, *, station_id: str, lane_id: str, swap: Swap, plan: SeatPlan, move: Move, at: datetime) -> None:
+def apply_move(
+    db: Db,
+    *,
+    station_id: str,
+    lane_id: str,
+    swap: Swap,
+    plan: SeatPlan,
+    move: Move,
+    at: datetime,
+    odometer_km: float | None = None,
+    transfer_bays: Sequence[str] = (),
+) -> None:
     """Store a confirmed move of a step.
+
+    Args:
+        odometer_km: of the vehicle, where it tells it; journalled with what comes from its seats or to them.
+        transfer_bays: those that the lane reaches, the first of which it uses, as keys of their rows.
 
     Raises:
         LookupError: the pack that the record expects at the source is not there; nothing is written.
@@ -89,14 +104,19 @@ def apply_move(db: Db, *, station_id: str, lane_id: str, swap: Swap, plan: SeatP
         _put(pack, vehicle_id=swap.vehicle_id, seat=plan.seat)
         trigger = PackTrigger.INSTALL
     else:
-        bay_id = _bay_of(db, station_id, plan, move.target)
+        bay_id = _bay_of(plan, move.target, transfer_bays)
         _put(pack, bay_id=bay_id)
         trigger = PackTrigger.STORE
     db.add(pack)
     db.flush()
+    held: dict[str, Any] = {}
+    if move.target is Place.SEAT:
+        held = {"energy_kwh": pack.energy_kwh, "soc_pct": pack.soc_pct}
+    if odometer_km is not None and Place.SEAT in (move.source, move.target):
+        held["odometer_km"] = odometer_km
     append_event(
         db,
-        PackMoved(source=before, target=place_of(pack)),
+        PackMoved(source=before, target=place_of(pack), **held),
         station_id=station_id,
         at=at,
         swap_id=swap.id,
@@ -105,20 +125,19 @@ def apply_move(db: Db, *, station_id: str, lane_id: str, swap: Swap, plan: SeatP
         lane_id=lane_id,
     )
     set_pack_state(db, pack, trigger, station_id=station_id, at=at)
+    if move.target is Place.OLD_BAY and plan.quarantine:
+        quarantine(db, pack, "incoming_unfit", station_id=station_id, at=at)
     if move.target is Place.SEAT:
         _installed(db, pack, swap, plan, move)
     elif move.source is Place.SEAT and move.pack == "new":
         _taken_off_again(db, swap, plan)
 
 
-def _bay_of(db: Db, station_id: str, plan: SeatPlan, place: Place) -> str:
+def _bay_of(plan: SeatPlan, place: Place, transfer_bays: Sequence[str]) -> str:
     if place is Place.TRANSFER:
-        bay = db.exec(
-            select(Bay).where(Bay.station_id == station_id, Bay.role == "transfer").order_by(col(Bay.position))
-        ).first()
-        if bay is None:
-            raise LookupError(f"station {station_id} has no transfer bay")
-        return bay.id
+        if not transfer_bays:
+            raise LookupError("the lane reaches no transfer bay")
+        return transfer_bays[0]
     bay_id = plan.old_bay if place is Place.OLD_BAY else plan.new_bay
     if bay_id is None:
         raise LookupError(f"no {place.value} is planned for seat {plan.seat}")

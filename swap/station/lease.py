@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from swap.station.clock import awake_or_asleep_s
 from swap.station_db import StationDb as Db
 from swap.store import LeaseLost, Store
 from swap.tables import LEASE_EXPIRES_S, ControllerLease
+
+SURE_S = LEASE_EXPIRES_S - 2.0
+"""Real seconds after a renewal in which nobody else can have taken the station; 2 s are for clocks that differ."""
 
 
 class ControllerRunning(Exception):
@@ -23,8 +28,10 @@ class Lease:
     cell has not seen yet is then nobody's. The cells give the dead one up after 3 s without a heartbeat.
     """
 
-    def __init__(self, store: Store, station_id: str) -> None:
+    def __init__(self, store: Store, station_id: str, monotonic: Callable[[], float] = awake_or_asleep_s) -> None:
         self._store = store
+        self._monotonic = monotonic
+        self._renewed_s: float | None = None
         self.station_id = station_id
         self.token = secrets.randbelow(65535) + 1
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -66,6 +73,18 @@ class Lease:
             raise LeaseLost(f"station {self.station_id} is now run by {row.holder if row else 'nobody'}")
         row.heartbeat_at = now or datetime.now(UTC)
         db.add(row)
+
+    def renewed(self, began_s: float) -> None:
+        """A renewal that began then, on the lease's own clock, is stored."""
+        self._renewed_s = began_s
+
+    def now_s(self) -> float:
+        """The lease's own clock."""
+        return self._monotonic()
+
+    def sure(self) -> bool:
+        """Nobody else can have taken the station; always so before the first renewal."""
+        return self._renewed_s is None or self._monotonic() - self._renewed_s < SURE_S
 
     def give_up(self, db: Db) -> None:
         """Free the station, so that the next controller need not wait; call inside a transaction."""

@@ -6,11 +6,12 @@ from datetime import datetime
 
 from sqlmodel import col, select
 
-from robotics.port import RobotCommand
-from scheduler.types import StationMode
+from robotics.port import CellStatus, CommandCode, RobotCommand
+from scheduler.types import BayRole, StationMode
+from swap.config.seed import STOCK_UNCONFIRMED
 from swap.config.station_file import StationConfig
 from swap.events import append_event
-from swap.messages.events import StationModeChanged
+from swap.messages.events import ResultTaken, StationModeChanged
 from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import TERMINAL, StepTable, SwapOrder, load_recipe
 from swap.station.sequence.session import HoldReason, Phase, Session
@@ -33,14 +34,38 @@ def table_for(config: StationConfig, lane_id: str, pack_count: int) -> StepTable
     return load_recipe(lane.recipe, config.folder).table(pack_count, order)
 
 
+def stock_unconfirmed(db: Db) -> bool:
+    """A new station with real devices that no person has confirmed yet."""
+    changes = db.events(StationModeChanged)
+    first = changes[0].data["reason"] if changes else ""
+    return first == STOCK_UNCONFIRMED and not any(
+        change.data.get("trigger") == ModeTrigger.CONFIRM for change in changes
+    )
+
+
+def past_admitting(db: Db, config: StationConfig) -> frozenset[str]:
+    """Open swaps for which the robot may have moved: in a lane, and beyond the first state of their table."""
+    found = set()
+    for swap in db.open_swaps():
+        if swap.open_lane_id is None:
+            continue
+        lane_id = swap.open_lane_id.split(":", 1)[1]
+        if swap.state != table_for(config, lane_id, swap.pack_count).first_state:
+            found.add(swap.id)
+    return frozenset(found)
+
+
 def load_session(db: Db, swap: Swap) -> Session:
     """The session of a dispatched swap as stored.
 
     A session read back was interrupted, so its sensors may already show its step done.
     """
-    positions = {bay.id: bay.position for bay in db.exec(select(Bay).where(Bay.station_id == swap.station_id))}
+    bays = db.exec(select(Bay).where(Bay.station_id == swap.station_id)).all()
+    positions = {bay.id: bay.position for bay in bays}
+    quarantine = {bay.id for bay in bays if bay.role == BayRole.QUARANTINE}
     vehicle = db.get_one(VehicleRow, swap.vehicle_id)
     seats = db.exec(select(SwapSeat).where(SwapSeat.swap_id == swap.id).order_by(SwapSeat.seat)).all()  # type: ignore[arg-type]
+    sent = set(db.exec(select(RobotCommandRow.code).where(RobotCommandRow.swap_id == swap.id).distinct()).all())
     return Session(
         swap_id=swap.id,
         vehicle_tag=vehicle.tag,
@@ -54,6 +79,7 @@ def load_session(db: Db, swap: Swap) -> Session:
                 old_position=positions.get(row.old_bay_id or "", 0),
                 new_bay=row.new_bay_id,
                 new_position=positions.get(row.new_bay_id or "", 0),
+                quarantine=row.old_bay_id in quarantine,
             )
             for row in seats
         ),
@@ -67,6 +93,9 @@ def load_session(db: Db, swap: Swap) -> Session:
         resumed=True,
         checks=swap.checks,
         exchanged=frozenset(row.seat for row in seats if row.exchanged),
+        opened=CommandCode.UNLOCK in sent,
+        released=CommandCode.RELEASE in sent,
+        vehicle_model=vehicle.model,
     )
 
 
@@ -136,14 +165,31 @@ def end_command(
 
 
 def ended_on_record(db: Db, lane_key: str, seq: int) -> bool:
-    """The newest command of a number is on record, with its end."""
+    """The newest command of a number is on record with its end, or its result was taken over without one."""
     newest = db.exec(
         select(RobotCommandRow.result)
         .where(RobotCommandRow.lane_id == lane_key, RobotCommandRow.seq == seq)
         .order_by(col(RobotCommandRow.id).desc())
         .limit(1)
     ).first()
-    return newest not in (None, "open")
+    if newest not in (None, "open"):
+        return True
+    taken = db.newest_event(ResultTaken)
+    return taken is not None and (taken.lane_id, taken.data["seq"]) == (lane_key.split(":", 1)[1], seq)
+
+
+def take_result(db: Db, *, station_id: str, lane_id: str, cell: CellStatus, at: datetime, actor: str) -> None:
+    """Put the result that a cell shows on record, so that it may be acknowledged; nothing where it is there already."""
+    lane_key, seq, result = qualified(station_id, lane_id), cell.done_seq, cell.result.name.lower()
+    if ended_on_record(db, lane_key, seq):
+        return
+    open_rows = db.open_commands(lane_id, seq)
+    if open_rows and open_rows[-1].swap_id is None:  # a swap ends its own command, with the step
+        end_command(
+            db, station_id=station_id, lane_id=lane_id, seq=seq, result=result, at=at, fault_code=cell.fault_code
+        )
+    event = ResultTaken(seq=seq, result=result, command=open_rows[-1].state if open_rows else None)
+    append_event(db, event, station_id=station_id, at=at, actor=actor, lane_id=lane_id)
 
 
 def next_seq(stored: int, *seen: int) -> int:

@@ -14,7 +14,7 @@ from sqlmodel import col, select
 from scheduler.types import StationMode
 from swap.events import append_event, newest_heads
 from swap.journal.heads import NotedHead
-from swap.messages.events import JournalEpoch, JournalHead
+from swap.messages.journal import JournalEpoch, JournalHead
 from swap.register.persons import person_actor, person_name
 from swap.station.records import change_mode
 from swap.station.states.modes import ModeTrigger

@@ -17,12 +17,12 @@ from battery_bms.limits import ThermalCause, ThermalWatch
 from robotics.port import CellStatus, LinkLost, Refused, SwapRobot
 from scheduler.types import PackState, StationMode
 from swap.events import append_event
-from swap.messages.events import HotPackReading, PackMoved, ThermalStep
+from swap.messages.packs import HotPackReading, PackMoved, ThermalStep
 from swap.places import place_of
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
 from swap.station.inventory import block_bay, close_charge, quarantine, set_pack_state
-from swap.station.records import change_mode, end_command, next_seq, store_command
+from swap.station.records import change_mode, end_command, next_seq, store_command, take_result
 from swap.station.sequence.evacuation import (
     CommandEnded,
     Effect,
@@ -226,13 +226,17 @@ class ThermalRunner:
         self.context.hot_loads = frozenset(p.lane_id for p in self.procedures.values() if p.left and p.lane_id)
 
     async def _store(self, before: Procedure, after: Procedure, effects: Sequence[Effect]) -> None:
-        now = self.context.clock.now()
+        now, cell = self.context.clock.now(), self.context.cells.get(after.lane_id or "")
 
         def store(db: Db) -> None:
             if after != before:
                 self._keep(db, after)
             for effect in effects:
                 self._tell(db, after, effect, now)
+                if isinstance(effect, Acknowledge) and cell is not None and cell.done_seq == effect.seq:
+                    # A result of somebody else: it is on record before the cell forgets it.
+                    station_id, lane_id = self.context.station_id, cell.lane_id
+                    take_result(db, station_id=station_id, lane_id=lane_id, cell=cell, at=now, actor="controller")
 
         await self.context.write(store)
         for effect in effects:

@@ -15,7 +15,12 @@ class StationEvent(Base, table=True):
     """One event; append-only, a trigger refuses update and delete. `seq` counts from 1 without gaps at a station."""
 
     __tablename__ = "station_event"
-    __table_args__ = (Index("ix_station_event_station_id_kind_seq", "station_id", "kind", "seq"),)
+    __table_args__ = (
+        Index("ix_station_event_station_id_kind_seq", "station_id", "kind", "seq"),
+        Index("ix_station_event_by_at", "station_id", "at", "seq"),
+        Index("ix_station_event_by_swap", "station_id", "swap_id", "seq"),
+        Index("ix_station_event_by_pack", "station_id", "pack_id", "seq"),
+    )
     station_id: str = Field(primary_key=True, foreign_key="station.id", max_length=32)
     seq: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     epoch: int = 1
@@ -24,8 +29,8 @@ class StationEvent(Base, table=True):
     kind: str = Field(max_length=48)
     actor: str = Field(max_length=64)
     """Who caused it: a machine by its name, such as `controller`, or `person:` and the id of a person."""
-    swap_id: str | None = Field(default=None, max_length=32, index=True)
-    pack_id: str | None = Field(default=None, max_length=24, index=True)
+    swap_id: str | None = Field(default=None, max_length=32)
+    pack_id: str | None = Field(default=None, max_length=24)
     bay_id: str | None = Field(default=None, max_length=64)
     lane_id: str | None = Field(default=None, max_length=32)
     cause_seq: int | None = Field(default=None, sa_type=BigInteger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import JSON, CheckConstraint, Column, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, Column, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from swap.tables.base import Base
@@ -55,6 +55,15 @@ class ChargeSession(Base, table=True):
     """Charging of one pack in one bay; not a child of any swap, which it outlives."""
 
     __tablename__ = "charge_session"
+    __table_args__ = (
+        Index(
+            "ix_charge_session_open",
+            "station_id",
+            "open_pack_id",
+            sqlite_where=text("open_pack_id IS NOT NULL"),
+            postgresql_where=text("open_pack_id IS NOT NULL"),
+        ),
+    )
     id: int | None = Field(default=None, primary_key=True)
     station_id: str = Field(foreign_key="station.id", max_length=32, index=True)
     pack_id: str = Field(foreign_key="pack.id", max_length=24, index=True)

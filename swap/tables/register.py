@@ -12,7 +12,7 @@ from swap.tables.base import Base, json_field
 
 
 class Party(Base, table=True):
-    """A firm: fleet operator, battery owner, station operator."""
+    """A firm or authority: fleet, battery owner, station operator, energy seller, supervisor, platform."""
 
     __tablename__ = "party"
     id: str = Field(primary_key=True, max_length=32)

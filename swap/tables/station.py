@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from swap.tables.base import Base, json_field
@@ -29,6 +30,9 @@ class Station(Base, table=True):
     version: int = Field(default=0, sa_type=BigInteger)
     last_seq_by_lane: dict[str, int] = json_field()
     """Highest command number issued, by lane; read back together with the cell's own after a restart."""
+    waiting: dict[str, Any] = json_field()
+    """What each lane (`lane:L1`) and each waiting truck (`truck:` and its swap) waits for, and by bay when its pack is
+    expected to be ready (`ready_at`), as the controller found it last (`swap/station/reasons`)."""
 
 
 LEASE_EXPIRES_S = 10.0
@@ -76,11 +80,28 @@ class SiteSample(Base, table=True):
     """Site power over time, for pages and replay."""
 
     __tablename__ = "site_sample"
+    __table_args__ = (
+        Index("ix_site_sample_by_station", "station_id", "id"),
+        Index("ix_site_sample_by_mean", "station_id", "mean_s", "id"),
+    )
     id: int | None = Field(default=None, primary_key=True)
     station_id: str = Field(foreign_key="station.id", max_length=32)
     at: datetime = Field(index=True)
     import_kw: float | None = None
     charge_kw: float | None = None
     limit_kw: float
+    """Of the import: that of the grid, or of demand response where it is lower."""
+    pv_kw: float | None = None
+    """From the photovoltaics; None without any, or while they are silent."""
+    storage_kw: float | None = None
+    """Into the storage (positive) or out of it (negative); None without one, or while it is silent."""
+    storage_kwh: float | None = None
+    """In the storage."""
     ready_packs: int
     queue_length: int
+    mean_s: int = 0
+    """0: as it was taken. Else the row is the mean of the samples of so many seconds, made when they had become old:
+    powers are means over time, `limit_kw` and `ready_packs` the lowest, `queue_length` the highest, `storage_kwh` what
+    the first of them says."""
+    covered_s: float | None = None
+    """Of a mean: seconds for which its `import_kw` stands, from `at` on, so that its energy is that of its samples."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from swap.tables.base import Base, json_field
@@ -18,17 +18,29 @@ class Swap(Base, table=True):
     __table_args__ = (
         UniqueConstraint("open_vehicle_id"),
         UniqueConstraint("open_lane_id"),
-        UniqueConstraint("station_id", "idempotency_key"),
+        Index("ix_swap_by_arrival", "station_id", "arrived_at", "id"),
+        Index("ix_swap_by_state", "station_id", "state", "arrived_at", "id"),
+        Index("ix_swap_by_end", "station_id", "ended_at", "id"),
+        Index("ix_swap_by_dispatch", "station_id", "dispatched_at", "id"),
+        Index("ix_swap_by_vehicle", "vehicle_id", "arrived_at", "id"),
+        Index("ix_swap_of_vehicle_here", "station_id", "vehicle_id", "arrived_at", "id"),
+        Index(
+            "ix_swap_open",
+            "station_id",
+            "arrived_at",
+            "id",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
         CheckConstraint(
             "(ended_at IS NULL) = (state NOT IN ('completed', 'returned', 'cancelled'))",
             name="ended_when_terminal",
         ),
     )
     id: str = Field(primary_key=True, max_length=32)
-    station_id: str = Field(foreign_key="station.id", max_length=32, index=True)
-    vehicle_id: str = Field(foreign_key="vehicle.id", max_length=20, index=True)
+    station_id: str = Field(foreign_key="station.id", max_length=32)
+    vehicle_id: str = Field(foreign_key="vehicle.id", max_length=20)
     booking_id: str | None = Field(default=None, foreign_key="booking.id", unique=True, max_length=32)
-    idempotency_key: str | None = Field(default=None, max_length=64)
     open_vehicle_id: str | None = Field(default=None, max_length=20)
     """Vehicle while the swap is open: at most one open swap for a vehicle."""
     open_lane_id: str | None = Field(default=None, max_length=64)
@@ -37,7 +49,7 @@ class Swap(Base, table=True):
     recipe: str | None = Field(default=None, max_length=64)
     pack_count: int = 1
     priority: int = 0
-    state: str = Field(default="queued", max_length=40, index=True)
+    state: str = Field(default="queued", max_length=40)
     """A state of the session table."""
     phase: str = Field(default="pending", max_length=16)
     """Phase inside the state: pending, sent, confirming, held."""
@@ -84,7 +96,10 @@ class RobotCommandRow(Base, table=True):
     """Every command ever issued, by lane and number; stored before it leaves."""
 
     __tablename__ = "robot_command"
-    __table_args__ = (Index("ix_robot_command_lane_seq", "lane_id", "seq"),)
+    __table_args__ = (
+        Index("ix_robot_command_lane_seq", "lane_id", "seq"),
+        Index("ix_robot_command_by_result", "lane_id", "result"),
+    )
     id: int | None = Field(default=None, primary_key=True)
     station_id: str = Field(foreign_key="station.id", max_length=32)
     lane_id: str = Field(max_length=64)

@@ -10,11 +10,12 @@ from playwright.sync_api import Browser, expect
 
 from scheduler.types import PackState
 from swap.events import append_event
-from swap.messages.events import PackStateChanged
+from swap.messages.packs import PackStateChanged
 from swap.store import Store
 from swap.tables import Bay, Pack
 from tests.support.api.browsing import ROOT, SHOTS, chromium, opened, served
 from tests.support.api.doors import NOW, busy_day
+from tests.support.api.people import PASSWORD, account
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]
 
@@ -64,22 +65,33 @@ def test_a_change_shows_without_reload(browser: Browser, address: str, store: St
         assert page.locator("#power").get_attribute("data-kept") == "yes"
 
 
-def test_a_person_acts_under_a_name(browser: Browser, address: str) -> None:
-    with opened(browser, address) as page:
+def test_a_person_signs_in_and_acts(browser: Browser, address: str, store: Store) -> None:
+    account(store)
+    with opened(browser, address, lossy=True) as page:  # a refused sign-in is a 401, which the browser reports
         page.goto(f"{address}/console?lang=en")
         expect(page.locator("#link")).to_have_text("live")
         page.get_by_text("Mode", exact=True).click()
         page.get_by_role("button", name="Close").click()
-        expect(page.locator("#notice")).to_have_text("Close: Enter your name first.")
-        page.get_by_label("Your name").fill("Operator A")
+        expect(page.locator("#notice")).to_have_text("Close: Sign in first.")
+        page.get_by_role("link", name="Sign in").click()
+        for password in ("a wrong password", PASSWORD):
+            page.get_by_label("Login").fill("operatora")
+            page.get_by_label("Password").fill(password)
+            page.get_by_role("button", name="Sign in").click()
+            if password != PASSWORD:
+                expect(page.get_by_role("alert")).to_contain_text("Login or password is wrong")
+                page.screenshot(path=SHOTS / "login-en.png")
+        expect(page.locator("#person")).to_have_text("Operator A")
+        page.get_by_text("Mode", exact=True).click()
         page.get_by_role("button", name="Close").click()
         expect(page.locator("#notice")).to_have_text("Close: Request 1 is stored.")
         page.get_by_role("button", name="Acknowledge").first.click()
         expect(page.locator(".faults")).to_contain_text("seen by Operator A")
-        expect(page.get_by_label("Your name")).to_have_value("Operator A")
         page.screenshot(path=SHOTS / "console-en.png", full_page=True)
         page.reload()
-        expect(page.get_by_label("Your name")).to_have_value("Operator A")
+        expect(page.locator("#person")).to_have_text("Operator A")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [390, 820, 1280])

@@ -20,6 +20,7 @@ from swap.store import Store
 from swap.tables import ControlRequest, FaultRow, Station, Swap
 from tests.support.api.browsing import ServerProcess, Wire, chromium, opened, served
 from tests.support.api.doors import NOW, STATION_FILE, busy_day, take_lease
+from tests.support.api.people import PIN, session, the_administrator
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]
 STATION = "yangquan-mine"
@@ -53,11 +54,15 @@ def address(app: FastAPI, store: Store) -> Iterator[str]:
         yield address
 
 
-def show(page: Page, address: str, name: str = "") -> None:
+def show(page: Page, address: str) -> None:
     page.goto(f"{address}/console?lang=en")
     expect(page.locator("#link")).to_have_text("live")
-    if name:
-        page.get_by_label("Your name").fill(name)
+
+
+def sign_in(page: Page, address: str, store: Store) -> None:
+    """As if the person had signed in meanwhile."""
+    cookies = session(store, the_administrator(store))
+    page.context.add_cookies([{"name": name, "value": value, "url": address} for name, value in cookies.items()])
 
 
 def answer(store: Store, request_id: int, status: str, *parts: Answer) -> None:
@@ -99,6 +104,7 @@ def hold_swap(store: Store) -> None:
 def test_what_is_old_is_greyed_within_three_seconds(
     browser: Browser, server: ServerProcess, lasting: ExitStack, loss: str
 ) -> None:
+    """A8, A12: a frozen, killed or cut server."""
     wire = lasting.enter_context(closing(Wire(server.port)))
     address = f"http://127.0.0.1:{wire.port if loss == 'cut' else server.port}"
     ways: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
@@ -130,6 +136,7 @@ def test_what_is_old_is_greyed_within_three_seconds(
 def test_a_hold_pressed_on_a_frozen_server_calls_for_the_hardware_stop_and_is_not_executed_on_thaw(
     browser: Browser, server: ServerProcess, store: Store
 ) -> None:
+    """A9: a request has a deadline."""
     address = f"http://127.0.0.1:{server.port}"
     with opened(browser, address, lossy=True) as page:
         show(page, address)
@@ -152,6 +159,7 @@ def test_a_hold_pressed_on_a_frozen_server_calls_for_the_hardware_stop_and_is_no
 
 
 def test_a_hold_pressed_on_a_dead_server_has_failed(browser: Browser, server: ServerProcess) -> None:
+    """A9: no answer of an earlier press."""
     address = f"http://127.0.0.1:{server.port}"
     with opened(browser, address, lossy=True) as page:
         show(page, address)
@@ -161,9 +169,53 @@ def test_a_hold_pressed_on_a_dead_server_has_failed(browser: Browser, server: Se
         expect(page.locator("#hold-notice")).to_contain_text(EMERGENCY)
 
 
+def test_a_hold_pressed_on_a_cut_network_is_not_executed_when_the_network_is_back(
+    browser: Browser, server: ServerProcess, lasting: ExitStack, store: Store
+) -> None:
+    wire = lasting.enter_context(closing(Wire(server.port)))
+    address = f"http://127.0.0.1:{wire.port}"
+    with opened(browser, address, lossy=True) as page:
+        show(page, address)
+        wire.up.clear()
+        pressed_s = time.monotonic()
+        page.locator("#hold").click()
+        notice = page.locator("#hold-notice")
+        expect(notice).to_contain_text(EMERGENCY, timeout=3500)
+        assert 1.9 < time.monotonic() - pressed_s < 3.5
+        expect(notice).to_have_attribute("data-state", "expired", timeout=12_000)
+        wire.up.set()
+        expect(page.locator("body.stale")).to_have_count(0, timeout=15_000)
+        page.locator("#hold").click()
+        expect(notice).to_contain_text("Request 1 is stored.")
+    with store.reading() as db:
+        assert [row.id for row in db.exec(select(ControlRequest))] == [1]
+
+
+def test_a_motion_asked_for_on_old_data_does_not_leave_the_page(
+    browser: Browser, server: ServerProcess, store: Store
+) -> None:
+    address = f"http://127.0.0.1:{server.port}"
+    hold_swap(store)
+    with opened(browser, address, lossy=True) as page:
+        sign_in(page, address, store)
+        show(page, address)
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#sure")).to_be_visible()
+        server.send(signal.SIGSTOP)
+        page.wait_for_selector("body.stale", timeout=5000)
+        expect(page.locator("#sure")).to_be_hidden()
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#sure")).to_be_hidden()
+        server.send(signal.SIGCONT)
+        expect(page.locator("body.stale")).to_have_count(0, timeout=10_000)
+    with store.reading() as db:
+        assert list(db.exec(select(ControlRequest))) == []
+
+
 def test_a_hold_needs_no_name_and_shows_no_answer_of_an_earlier_press(
     browser: Browser, address: str, store: Store
 ) -> None:
+    """A9, A10: a stop always goes through."""
     held = Answer("held", {})
     with opened(browser, address) as page:
         show(page, address)
@@ -188,13 +240,15 @@ def test_a_hold_needs_no_name_and_shows_no_answer_of_an_earlier_press(
 
 
 def test_what_moves_a_robot_is_named_in_two_steps(browser: Browser, address: str, store: Store) -> None:
+    """A10: disabled with its reason while it may not."""
     hold_swap(store)
     with opened(browser, address) as page:
         show(page, address)
         go_on = page.get_by_role("button", name="Continue")
         expect(go_on).to_be_disabled()
-        expect(page.locator(".because").first).to_have_text("Enter your name first.")
-        page.get_by_label("Your name").fill("Operator A")
+        expect(page.locator(".because").first).to_have_text("Sign in first.")
+        sign_in(page, address, store)
+        show(page, address)
         expect(go_on).to_be_enabled()
         go_on.click()
         expect(page.locator("#sure")).to_contain_text("the robot goes on with “Storing the spent pack”, truck YQ-002")
@@ -203,6 +257,15 @@ def test_what_moves_a_robot_is_named_in_two_steps(browser: Browser, address: str
         page.locator("#sure-no").click()
         expect(page.locator("#sure")).to_be_hidden()
         go_on.click()
+        page.locator("#sure-yes").click()
+        expect(page.locator("#notice")).to_contain_text("Continue: This needs your PIN once more.")
+        go_on.click()
+        page.get_by_label("Your PIN").fill("0000")
+        page.locator("#sure-yes").click()
+        expect(page.locator("#notice")).to_contain_text("Continue: The PIN is wrong")
+        go_on.click()
+        expect(page.get_by_label("Your PIN")).to_have_value("")
+        page.get_by_label("Your PIN").fill(PIN)
         page.locator("#sure-yes").click()
         expect(page.locator("#notice")).to_contain_text("Continue: Request 1 is stored.")
         go_on.click()
@@ -213,6 +276,7 @@ def test_what_moves_a_robot_is_named_in_two_steps(browser: Browser, address: str
 
 
 def test_the_bar_names_the_cause_and_stays_in_sight(browser: Browser, address: str, store: Store) -> None:
+    """A11: the cause before its consequence, at 1366×768."""
     hold_swap(store)
     fault(store, "command_failed")
     fault(store, "command_aborted")

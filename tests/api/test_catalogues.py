@@ -15,9 +15,10 @@ import api.terminal
 from api.cli.__main__ import main
 from api.words import WORDS, load_language, short_code
 from deploy.catalogues import extracted, po_path
-from robotics.port import Signal
+from robotics.port import LinkFault, Signal
 from scheduler.tariff import PERIODS
-from scheduler.types import BayRole, Limit, NoPackReason, PackState, StationMode
+from scheduler.types import BayRole, Limit, PackState, StationMode
+from scheduler.waiting import Wait
 from swap.messages.requests import REQUESTS, DecisionKind
 from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.sequence.session import HoldReason, Phase
@@ -70,7 +71,8 @@ def test_placeholders_survive_translation() -> None:
         ("phase", Phase),
         ("hold", HoldReason),
         ("check", Check),
-        ("wait", NoPackReason),
+        ("wait", Wait),
+        ("link", LinkFault),
         ("decision", DecisionKind),
         ("mode_trigger", ModeTrigger),
     ],

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,9 @@ from api.cli.__main__ import app
 from robotics.handshake import limit_sentence, limits_of
 from robotics.modbus_link.registers import load_map
 from swap.config.loading import load_station
-from swap.messages.events import Reconciled
+from swap.events import append_event
+from swap.messages.events import PersonErased, Reconciled, RestartPermitted
+from swap.register.persons import person_actor, shown_actor
 from swap.store import Store
 from swap.tables import ControllerLease
 from tests.support.api.doors import STATION_FILE
@@ -109,10 +111,15 @@ def test_charge_plan_shows_power_period_and_cost() -> None:
     arguments = ("charge-plan", str(STATION_FILE), "--at", "2026-07-01T23:00:00", "--hours", "4")
     code, out, _ = swap(*arguments, "--soc", "A1=20", "--soc", "A2=35")
     assert code == 0
-    assert "kWh for" in out
+    assert "kWh out of the chargers" in out
+    assert "at 0.94 charger efficiency" in out
     code, out, _ = swap(*arguments, "--soc", "A1=20", "--json")
     plan = json.loads(out)
     assert plan["energy_kwh"] > 150
+    # S23: what is paid is what the grid gives, the chargers' losses counted.
+    assert plan["import_kwh"] == pytest.approx(plan["energy_kwh"] / plan["charger_efficiency"], abs=0.01)
+    paid = sum(step["import_kwh"] * float(step["price_yuan_per_kwh"]) for step in plan["steps"])
+    assert plan["cost_yuan"] == pytest.approx(paid, abs=0.01)
     assert len(plan["steps"]) == 16
     for step in plan["steps"]:
         assert step["setpoint_kw"] <= plan["grid_limit_kw"]
@@ -149,6 +156,9 @@ def test_db_upgrade_check_and_backup(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'swap.db'}"
     assert swap("db", "upgrade", "--database-url", url)[0] == 0
     copy = tmp_path / "copies" / "one.db"
+    assert swap("db", "backup", str(copy), "--database-url", url)[0] == 2  # D8: no folder is made unasked
+    assert not copy.parent.exists()
+    copy.parent.mkdir()
     code, out, _ = swap("db", "backup", str(copy), "--database-url", url)
     assert code == 0
     assert "KiB" in out
@@ -189,6 +199,37 @@ def test_a_restored_copy_is_told_by_name_and_audited_against_the_heads(tmp_path:
     assert (code, "line 3: is no head" in out) == (1, True)
     assert swap("audit", "--heads", str(heads), "--database-url", f"sqlite:///{replaced}")[0] == 1, "the old epoch"
     assert swap("db", "epoch", "--by", " ", "--database-url", url)[0] == 2
+
+
+def test_a_journal_is_archived_audited_with_its_files_and_put_back(tmp_path: Path) -> None:
+    url, folder = f"sqlite:///{tmp_path / 'swap.db'}", tmp_path / "archive"
+    fill(url, load_station(STATION_FILE), AT)
+    store = Store(url)
+    for minute in range(20):
+        with store.station("yangquan-mine") as db:
+            db.append(Reconciled(examined=minute, mismatches=()), at=AT + timedelta(minutes=minute))
+    store.close()
+    day = f"{AT + timedelta(days=2):%Y-%m-%d}"
+    archive = ("db", "archive", "--before", day, "--to", str(folder), "--by", "Li Ming", "--database-url", url)
+    code, _, err = swap(*archive)
+    assert (code, f"there is no folder {folder}" in err) == (2, True)
+    folder.mkdir()
+    assert swap(*archive[:3], "soon", *archive[4:])[0] == 2
+    code, out, err = swap(*archive)
+    assert code == 0, err
+    (file,) = folder.iterdir()
+    assert str(file) in out
+    assert "nothing to archive" in swap(*archive)[1]
+    code, out, _ = swap("audit", "--database-url", url)
+    assert (code, f"{file.name}" in out) == (0, True)
+    code, out, _ = swap("audit", "--json", "--archive", str(folder), "--database-url", url)
+    assert (code, json.loads(out)["archives_left_out"]) == (0, [])
+    code, out, _ = swap("db", "unarchive", str(file), "--database-url", url)
+    assert (code, "are back" in out) == (0, True)
+    assert json.loads(swap("audit", "--json", "--database-url", url)[1])["archives_left_out"] == []
+    file.write_bytes(b"another")
+    assert swap("db", "unarchive", str(file), "--database-url", url)[0] == 1
+    assert swap("audit", "--archive", str(tmp_path / "nowhere"), "--database-url", url)[0] == 2
 
 
 def test_the_register_is_shown_and_takes_the_files_word(tmp_path: Path) -> None:
@@ -247,7 +288,8 @@ def test_faults_of_the_simulated_devices_are_listed() -> None:
 def test_events_prints_kinds_and_the_schema_that_other_programs_read() -> None:
     code, out, _ = swap("events")
     assert code == 0
-    assert re.search(r"^pack\.moved +schema_version, from, to$", out, flags=re.MULTILINE)
+    told = r"^pack\.moved +schema_version, from, to, energy_kwh, soc_pct, odometer_km$"
+    assert re.search(told, out, flags=re.MULTILINE)
     code, out, _ = swap("events", "--schema")
     assert code == 0
     assert {"const": "swap.completed"} in [entry["properties"]["kind"] for entry in json.loads(out)["oneOf"]]
@@ -271,3 +313,41 @@ def test_check_says_what_an_unfenced_layout_leaves_open(tmp_path: Path) -> None:
         assert not any(limit_sentence(limit, language) in fenced for limit in left)
     _, out, _ = swap("check", str(path), "--json")
     assert {tuple(lane["limits"]) for lane in json.loads(out)["open_limits"].values()} == {tuple(left)}
+
+
+def test_a_persons_name_is_erased_by_another_and_told(tmp_path: Path) -> None:
+    """What was done stays under the id; the journal of each station says who erased the name."""
+    url = f"sqlite:///{tmp_path / 'persons.db'}"
+    fill(url, load_station(STATION_FILE), AT)
+    store = Store(url)
+    with store.station("yangquan-mine") as db:
+        actor = person_actor(db, "李明", AT)
+        append_event(db, RestartPermitted(until_at=AT), station_id="yangquan-mine", at=AT, actor=actor)
+    command = ("register", "erase-person", "--database-url", url)
+    for wrong, said in (
+        (("Nobody", "--by", "Wang"), "there is no person Nobody"),
+        (("李明", "--by", "李明"), "another person"),
+        (("李明", "--by", "controller"), "not one of the machines"),
+    ):
+        code, _, err = swap(*command, *wrong)
+        assert (code, said in err) == (2, True), err
+    code, out, _ = swap(*command, " 李明 ", "--by", "Wang")
+    assert code == 0
+    person_id = actor.removeprefix("person:")
+    assert f"{person_id}: the name is erased; told in the journals of yangquan-mine" in out
+    with store.reading_station("yangquan-mine") as db:
+        permitted = db.newest_event(RestartPermitted)
+        assert permitted is not None
+        assert (permitted.actor, shown_actor(db, permitted.actor)) == (actor, "erased person")
+        told = db.newest_event(PersonErased)
+        assert told is not None
+        assert (told.data["person"], shown_actor(db, told.actor)) == (actor, "Wang")
+        seq = told.seq
+    again = swap(*command, person_id, "--by", "Wang")
+    assert (again[0], "had been erased before" in again[1]) == (0, True)
+    with store.reading_station("yangquan-mine") as db:
+        newest = db.newest_event(PersonErased)
+        assert newest is not None
+        assert newest.seq == seq
+    store.close()
+    assert swap("audit", "--database-url", url)[0] == 0

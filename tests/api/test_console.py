@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,15 +16,23 @@ from sqlmodel import select
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
+from api.console.live import Shown
+from robotics.modbus_link.quality import LinkQuality
 from scheduler.types import StationMode
 from swap.events import append_event
 from swap.messages.answers import STORED, Answer, say
 from swap.messages.events import NotFulfilled, SwapHeld, SwapRefused
 from swap.messages.requests import Close, Confirm, Decide, DecisionKind, Request
+from swap.station.life.database import DatabaseState
+from swap.station.life.status import ControlBoard, ControlStatus
 from swap.station.requests import make_request
 from swap.store import Store
 from swap.tables import Bay, ControllerLease, ControlRequest, FaultRow, SiteSample, Station, Swap
-from tests.support.api.doors import NOW, StoppedClock, busy_day
+from tests.support.api.doors import NOW, StoppedClock, busy_day, make_app
+from tests.support.api.people import PIN
+
+LOCAL = ("127.0.0.1", 50000)
+"""The station's own machine, where the console is open."""
 
 
 @pytest.fixture(autouse=True)
@@ -118,31 +127,40 @@ async def test_text_from_outside_is_escaped(client: httpx.AsyncClient, store: St
     assert "<script>alert" not in page
 
 
-async def test_a_button_needs_a_name_and_stores_a_request(client: httpx.AsyncClient) -> None:
-    english = {"cookie": "lang=en"}
-    form = {"kind": "decide", "swap_id": "sw-0004", "decision": "unwind", "name": ""}
-    unnamed = await client.post("/console/requests", data=form, headers=english)
-    assert unnamed.json() == {"state": "failed", "message": "Enter your name first."}
-    named = await client.post("/console/requests", data={**form, "name": "Operator A"}, headers=english)
+async def test_a_button_needs_a_sign_in_and_stores_a_request(client: httpx.AsyncClient, app: FastAPI) -> None:
+    form = {"kind": "decide", "swap_id": "sw-0004", "decision": "unwind"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://station") as nobody:
+        nobody.cookies.set("lang", "en")
+        unnamed = await nobody.post("/console/requests", data=form)
+    assert unnamed.json()["state"] == "failed"
+    assert unnamed.json()["message"].startswith("Sign in first")
+    client.cookies.set("lang", "en")
+    without = await client.post("/console/requests", data=form)
+    assert without.json() == {"state": "failed", "message": "This needs your PIN once more."}
+    named = await client.post("/console/requests", data={**form, "pin": PIN})
     assert named.json() == {"state": "pending", "message": "Request 1 is stored.", "request_id": 1}
     record = (await client.get("/api/v1/requests/1")).json()
     assert (record["kind"], record["requested_by"]) == ("decide", "Operator A")
     assert record["arguments"] == {"swap_id": "sw-0004", "decision": "unwind"}
-    wrong = await client.post("/console/requests", data={"kind": "unlock", "name": "Operator A"})
+    wrong = await client.post("/console/requests", data={"kind": "unlock"})
     assert wrong.json()["state"] == "failed"
 
 
 @pytest.mark.parametrize("name", [None, "", "  ", "N" * 500])
-async def test_a_hold_is_stored_under_any_name(client: httpx.AsyncClient, name: str | None) -> None:
+async def test_a_hold_is_stored_under_any_name(client: httpx.AsyncClient, app: FastAPI, name: str | None) -> None:
+    """What is typed counts for nothing: who has signed in is named, else nobody."""
     form = {"kind": "hold"} | ({} if name is None else {"name": name})
-    said = (await client.post("/console/requests", data=form)).json()
-    assert said["state"] == "pending"
-    record = (await client.get(f"/api/v1/requests/{said['request_id']}")).json()
-    assert (record["kind"], record["requested_by"]) == ("hold", "N" * 64 if name and name.strip() else "-")
-    assert ("未署名" in (await client.get("/console")).text) is not bool(name and name.strip())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://station") as nobody:
+        said = (await nobody.post("/console/requests", data=form)).json()
+        page = (await nobody.get("/console")).text
+    own = (await client.post("/console/requests", data=form)).json()
+    assert [said["state"], own["state"]] == ["pending", "pending"]
+    records = [(await client.get(f"/api/v1/requests/{one['request_id']}")).json() for one in (said, own)]
+    assert [(one["kind"], one["requested_by"]) for one in records] == [("hold", "-"), ("hold", "Operator A")]
+    assert "未署名" in page
 
 
-@pytest.mark.parametrize(("under_way_s", "state"), [(-5.0, "pending"), (9.0, "pending"), (11.0, "expired")])
+@pytest.mark.parametrize(("under_way_s", "state"), [(-5.0, "pending"), (4.0, "pending"), (11.0, "expired")])
 async def test_a_press_that_came_late_is_not_stored(client: httpx.AsyncClient, under_way_s: float, state: str) -> None:
     pressed_ms = (time.monotonic() - under_way_s) * 1000
     said = (await client.post("/console/requests", data={"kind": "hold", "pressed_ms": pressed_ms})).json()
@@ -166,15 +184,15 @@ async def test_an_open_request_without_an_answer_is_told(client: httpx.AsyncClie
 
 async def test_a_fault_is_acknowledged_from_the_page(client: httpx.AsyncClient) -> None:
     fault_id = (await client.get("/api/v1/faults")).json()["items"][0]["fault_id"]
-    await client.post(f"/console/faults/{fault_id}", data={"name": "王芳"})
-    assert "知悉人 王芳" in (await client.get("/console")).text
+    await client.post(f"/console/faults/{fault_id}")
+    assert "知悉人 Operator A" in (await client.get("/console")).text
 
 
 async def test_a_fault_of_the_cell_offers_a_reset(client: httpx.AsyncClient) -> None:
     page = (await client.get("/console")).text
     (button,) = [json.loads(v) for v in re.findall(r"data-ask='([^']*)'", page) if '"reset"' in v]
     assert button["lane_id"] == "L1"
-    await client.post("/console/requests", data={**button, "name": "Operator A"})
+    await client.post("/console/requests", data={**button, "pin": PIN})
     record = (await client.get("/api/v1/requests/1")).json()
     assert (record["kind"], record["arguments"]) == ("reset", {"lane_id": "L1"})
 
@@ -218,7 +236,7 @@ async def test_an_answer_of_before_answers_had_codes_is_shown_as_it_is(client: h
 
 
 async def test_other_sites_cannot_press_buttons(client: httpx.AsyncClient) -> None:
-    form = {"kind": "hold", "name": "Operator A"}
+    form = {"kind": "hold"}
     foreign = await client.post("/console/requests", data=form, headers={"origin": "http://elsewhere"})
     assert foreign.status_code == 403
     own = await client.post("/console/requests", data=form, headers={"origin": "http://station"})
@@ -235,7 +253,7 @@ def told(socket: WebSocketTestSession, what: str) -> dict[str, Any]:
 
 
 def test_the_page_hears_a_sign_of_life_every_second(app: FastAPI) -> None:
-    with TestClient(app) as client, client.websocket_connect("/console/live") as socket:
+    with TestClient(app, client=LOCAL) as client, client.websocket_connect("/console/live") as socket:
         told(socket, "content")  # read before, so that there is an age
         beats = [told(socket, "beat")["beat"] for _ in range(3)]
     assert 0.9 < (beats[2]["sent_ms"] - beats[1]["sent_ms"]) / 1000 < 2.0
@@ -243,7 +261,7 @@ def test_the_page_hears_a_sign_of_life_every_second(app: FastAPI) -> None:
 
 
 def test_the_page_is_told_of_changes(app: FastAPI, store: Store) -> None:
-    with TestClient(app) as client, client.websocket_connect("/console/live?lang=en") as socket:
+    with TestClient(app, client=LOCAL) as client, client.websocket_connect("/console/live?lang=en") as socket:
         first = told(socket, "content")
         assert first["target"] == "#live"
         assert "Storing the spent pack" in first["content"]
@@ -272,8 +290,38 @@ def test_the_page_is_told_of_changes(app: FastAPI, store: Store) -> None:
         assert [row[1:] for row in added["power"]] == [[700, 670, 1500]]
 
 
+def test_a_change_sends_the_cards_that_changed(app: FastAPI, store: Store) -> None:
+    """A14: it was 10 to 14 kB/s for each page that was open."""
+    with TestClient(app, client=LOCAL) as client, client.websocket_connect("/console/live?lang=en") as socket:
+        first = told(socket, "cards")
+        assert first["cards"] is False
+        with store.transaction() as db:
+            bay = db.get_one(Bay, "yangquan-mine:A5")
+            bay.charge_kw = 188.0
+            db.get_one(Station, "yangquan-mine").version += 1
+        second = told(socket, "cards")
+        assert second["cards"] is True
+        assert "188 kW" in second["content"]
+        sent = set(re.findall(r'<(?:article|section|div) [^>]*?id="([^"]+)"', second["content"]))
+        assert "bay-A5" in sent
+        assert sent <= {"bay-A5", "summary", "bar-now", "site-power"}
+        assert len(second["content"]) < len(first["content"]) / 4
+
+
+def test_a_page_whose_frame_has_changed_is_sent_whole() -> None:
+    shown = Shown()
+    one = '<p>a</p><section id="s"><div id="in">1</div></section><article class="x" id="b">2</article>'
+    assert shown.changed(one) == (True, one)
+    assert shown.changed(one) == (False, "")
+    other = one.replace("1", "3")
+    assert shown.changed(other) == (False, '<section id="s"><div id="in">3</div></section>')
+    more = other + '<article id="c">4</article>'
+    assert shown.changed(more) == (True, more)
+    assert shown.changed(more.replace("<p>a", "<p>b")) == (True, more.replace("<p>a", "<p>b"))
+
+
 def test_the_chart_is_in_station_time(app: FastAPI) -> None:
-    with TestClient(app) as client, client.websocket_connect("/console/live") as socket:
+    with TestClient(app, client=LOCAL) as client, client.websocket_connect("/console/live") as socket:
         last_ms = told(socket, "power")["power"][-1][0]
     # 10:29 at the station, written as if it were UTC.
     assert last_ms == int((NOW + timedelta(hours=8, minutes=-1)).timestamp() * 1000)
@@ -282,7 +330,7 @@ def test_the_chart_is_in_station_time(app: FastAPI) -> None:
 def test_other_sites_cannot_listen(app: FastAPI) -> None:
     headers = {"origin": "http://elsewhere"}
     with (
-        TestClient(app) as client,
+        TestClient(app, client=LOCAL) as client,
         pytest.raises(WebSocketDisconnect),
         client.websocket_connect("/console/live", headers=headers) as socket,
     ):
@@ -383,3 +431,63 @@ async def test_a_held_station_goes_on_in_two_steps_unless_a_trip_stands(
     (button,) = re.findall(r'<button[^>]*class="[^"]*motion[^>]*>', page)
     assert "disabled" in button
     assert "急停" in button
+
+
+async def test_what_is_waited_for_is_on_the_page_and_in_the_state(client: httpx.AsyncClient, store: Store) -> None:
+    """S15: as the controller has published it; nothing is guessed, and nothing stays once no controller runs."""
+    until_at = (NOW + timedelta(minutes=25)).isoformat()
+    with store.transaction() as db:
+        station = db.get_one(Station, "yangquan-mine")
+        station.waiting = {
+            "truck:sw-0011": {"cause": "not_charged", "names": ["lfp"], "number": 1, "until_at": until_at},
+            "truck:sw-0010": {"cause": "kind_awaited", "names": ["YQ-020"], "number": 1, "until_at": None},
+            "lane:L1": {"cause": "motion", "names": [], "number": 9, "until_at": until_at},
+            "ready_at": {"A3": until_at},
+        }
+        station.version += 1
+    page = (await client.get("/console", params={"lang": "en"})).text
+    for text in (
+        "No pack is charged yet: lfp. Expected about 10:55.",
+        "Trucks further ahead wait for the same kind of pack: YQ-020.",
+        "The cell carries out command 9. At the latest 10:55:00.",
+        "ready about 10:55",
+        "next about 10:55",
+        "Nobody has said what it waits for.",
+    ):
+        assert text in page, text
+    state = (await client.get("/api/v1/stations/yangquan-mine/state")).json()
+    # In the order in which the controller serves them; one that it has not seen yet comes last.
+    assert [entry["swap_id"] for entry in state["queue"]] == ["sw-0011", "sw-0010", "sw-0012"]
+    assert state["queue"][0]["waits_for"] == {
+        "cause": "not_charged",
+        "names": ["lfp"],
+        "number": 1,
+        "until_at": state["bays"][2]["ready_at"],
+    }
+    assert state["queue"][2]["waits_for"] is None
+    with store.transaction() as db:
+        db.delete(db.get_one(ControllerLease, "yangquan-mine"))
+        db.get_one(Station, "yangquan-mine").version += 1
+    page = (await client.get("/console", params={"lang": "zh"})).text
+    assert "预计约" not in page
+    state = (await client.get("/api/v1/stations/yangquan-mine/state")).json()
+    assert [entry["waits_for"] for entry in (*state["queue"], *state["lanes"])] == [None] * 4
+
+
+async def test_links_are_on_the_page(store: Store) -> None:
+    """S18."""
+    board = ControlBoard(lambda: 50.0)
+    good, poor = LinkQuality(True, 1, 1, 900, 0, 0.0, 0.012), LinkQuality(True, 97, 12, 900, 90, 0.1, 0.2)
+    status = ControlStatus(50.0, NOW, StationMode.AUTOMATIC, "", DatabaseState.OK, "", None, 0.0, 0.1)
+    board.publish(replace(status, devices={"cell L1": poor, "rack-1": good, "site meter": good}))
+    transport = httpx.ASGITransport(make_app(store, control=board))
+    async with httpx.AsyncClient(transport=transport, base_url="http://station") as client:
+        page = (await client.get("/console", params={"lang": "zh"})).text
+    rows = re.findall(
+        r'<tr class="(good|poor)"><td>([^<]*)</td>.*?(\d+)</td>\s*<td class="n">([^<]*)<', page, re.DOTALL
+    )
+    assert rows == [
+        ("poor", "通道 L1 工作区", "12", "10.0 %"),
+        ("good", "rack-1", "1", "0.0 %"),
+        ("good", "站级电表", "1", "0.0 %"),
+    ]

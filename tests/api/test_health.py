@@ -10,6 +10,7 @@ import pytest
 
 from api.app import create_app
 from api.settings import Settings
+from robotics.modbus_link.quality import LinkQuality
 from scheduler.types import StationMode
 from swap.config.loading import load_station
 from swap.errors import DatabaseAway
@@ -54,6 +55,9 @@ class GoneStore(Store):
     def reading(self) -> Any:
         raise DatabaseAway("connection refused")
 
+    def reading_identity(self) -> Any:
+        raise DatabaseAway("connection refused")
+
     def reading_station(self, station_id: str) -> Any:
         raise DatabaseAway("connection refused")
 
@@ -61,7 +65,7 @@ class GoneStore(Store):
 def client_of(store: Store, board: ControlBoard | None) -> httpx.AsyncClient:
     settings = Settings(station_file=STATION_FILE, database_url=store.url)
     app = create_app(store, load_station(STATION_FILE), StoppedClock(), settings=settings, control=board)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://station")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
 
 CASES: list[tuple[dict[str, Any], float, str, int, str]] = [
@@ -107,10 +111,27 @@ async def test_another_process_runs_the_station_and_the_database_is_gone() -> No
 
 async def test_without_a_database_routes_say_so_as_a_problem() -> None:
     async with client_of(GoneStore("sqlite:///:memory:"), Hands().board) as client:
-        answer = await client.get("/api/v1/packs")
+        answer = await client.get("/api/v1/packs", headers={"Authorization": "Bearer swa_x"})
         assert answer.status_code == 503
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["retry-after"] == "5"
         assert answer.json()["detail"] == "the database cannot be used now: connection refused"
         notice = await client.post("/console/requests", data={"kind": "hold", "name": "Operator A"})
         assert "数据库暂不可用" in notice.text
+
+
+async def test_the_quality_of_each_link_is_told() -> None:
+    """S18."""
+    hands = Hands()
+    hands.publish(devices={"cell L1": LinkQuality(True, 97, 12, 4000, 80, 0.02, 0.031)})
+    async with client_of(GoneStore("sqlite:///:memory:"), hands.board) as client:
+        device = (await client.get("/health")).json()["control"]["devices"]["cell L1"]
+    assert device == {
+        "connected": True,
+        "connections": 97,
+        "connections_last_minute": 12,
+        "requests": 4000,
+        "failed": 80,
+        "error_share": 0.02,
+        "answer_p95_s": 0.031,
+    }

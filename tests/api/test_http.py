@@ -11,7 +11,9 @@ from fastapi import FastAPI
 from api.schemas import Problem
 from swap.config.loading import load_station
 from swap.store import Store
+from swap.tables import ControllerLease
 from tests.support.api.doors import STATION_FILE, busy_day, take_lease
+from tests.support.api.people import administrator
 
 STATE = "/api/v1/stations/yangquan-mine/state"
 
@@ -108,10 +110,11 @@ async def test_a_request_is_a_row_with_a_name(client: httpx.AsyncClient) -> None
         assert (await client.post("/api/v1/requests", json=wrong)).status_code == 422
 
 
-async def test_a_fault_is_acknowledged_once(client: httpx.AsyncClient) -> None:
+async def test_a_fault_is_acknowledged_once(client: httpx.AsyncClient, store: Store) -> None:
     fault_id = (await items(client, "faults", open=True))[0]["fault_id"]
     for name in ("Operator A", "Operator B"):
-        answer = await client.post(f"/api/v1/faults/{fault_id}/acknowledge", json={"name": name})
+        path, headers = f"/api/v1/faults/{fault_id}/acknowledge", administrator(store, name)
+        answer = await client.post(path, json={"name": name}, headers=headers)
         assert answer.json()["acknowledged_by"] == "Operator A"
         assert answer.json()["cleared_at"] is None
     assert len(await items(client, "events", kind="fault.acknowledged")) == 1
@@ -125,7 +128,7 @@ async def test_health_needs_a_controller(client: httpx.AsyncClient, store: Store
 
         from swap.tables import ControllerLease
 
-        db.get_one(ControllerLease, config.station.id).heartbeat_at -= timedelta(minutes=1)
+        db.get_one(ControllerLease, config.station.id).heartbeat_at -= timedelta(hours=1)
     answer = await client.get("/health")
     assert answer.status_code == 503
     assert answer.json()["word"] == "stopped"
@@ -159,8 +162,8 @@ async def test_limits_and_times_are_checked(client: httpx.AsyncClient) -> None:
     assert answer.json()["problems"][0] == {
         "field": "limit",
         "value": "100000",
-        "allowed": "500 or less",
-        "message": "Input should be less than or equal to 500",
+        "allowed": "must be 500 or less",
+        "message": "must be 500 or less",
     }
     local = {
         "vehicle_id": "YQ-001",
@@ -217,3 +220,29 @@ async def test_a_request_without_arguments_needs_none_given(client: httpx.AsyncC
     assert (answer.status_code, answer.json()["arguments"]) == (202, {})
     missing = await client.post("/api/v1/requests", json={"kind": "reset", "name": "Operator A"})
     assert missing.json()["problems"][0]["field"] == "arguments.lane_id"
+
+
+async def test_open_swaps_say_what_they_wait_for(client: httpx.AsyncClient, store: Store) -> None:
+    """S15: in the queue and in a lane, as a code and as a sentence in the language that is asked for."""
+    until = "2026-07-27T06:30:00+00:00"
+    waiting = {
+        "truck:sw-0010": {"cause": "not_charged", "names": ["lfp-282"], "number": 1, "until_at": until},
+        "lane:L1": {"cause": "permissives", "names": ["doors_closed"], "number": None, "until_at": None},
+        "ready_at": {},
+    }
+    with store.station("yangquan-mine") as db:
+        db.station().waiting = waiting
+    queued = (await client.get("/api/v1/swaps/sw-0010")).json()["waits_for"]
+    assert (queued["cause"], queued["names"], queued["number"]) == ("not_charged", ["lfp-282"], 1)
+    assert queued["text"] == "No pack is charged yet: lfp-282. Expected about 14:30."
+    chinese = await client.get("/api/v1/swaps/sw-0010", headers={"Accept-Language": "zh-CN"})
+    assert chinese.json()["waits_for"]["text"].endswith("预计约 14:30。")
+    listed = {swap["swap_id"]: swap["waits_for"] for swap in await items(client, "swaps")}
+    assert listed["sw-0010"] == queued
+    assert listed["sw-0004"]["cause"] == "permissives"
+    assert "doors closed" in listed["sw-0004"]["text"]
+    assert listed["sw-0011"] is None  # the controller has not looked at it yet
+    assert [waits for swap_id, waits in listed.items() if swap_id < "sw-0004"] == [None] * 3
+    with store.transaction() as whole:
+        whole.delete(whole.get_one(ControllerLease, "yangquan-mine"))
+    assert (await client.get("/api/v1/swaps/sw-0010")).json()["waits_for"] is None

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from structlog.contextvars import bind_contextvars, bound_contextvars, clear_contextvars
 
+from api import terminal
+from api.cli.common import print_json, print_table
 from api.logs import ROOMS, configure_logging
 
 
@@ -133,3 +135,34 @@ main()
     first = json.loads(done.stderr.splitlines()[0])
     assert first["event"].startswith("simulated plant goes on from")
     assert (first["level"], first["logger"], first["station"]) == ("info", "sim.devices.servers", "yangquan-mine")
+
+
+ACTS = "Ann\x1b[2J\r\n\x9bA\u202etxt"
+WRITTEN = "Ann\\u001b[2J\\u000d\\n\\u009bA\\u202etxt"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_what_acts_on_a_terminal_is_written_out(stream: io.StringIO) -> None:
+    """A6: a name with an escape sequence or a line end in a message, a bound value, a traceback."""
+    configure_logging("info", stream)
+    with bound_contextvars(swap=ACTS):
+        try:
+            raise ValueError(ACTS)
+        except ValueError:
+            logging.getLogger("swap").exception("asked by %s", ACTS)
+    text = stream.getvalue()
+    shown = text if stream.isatty() else "\n".join(str(value) for value in json.loads(text).values())
+    assert f"asked by {WRITTEN}" in shown
+    assert [part for part in ("\x1b[2J", "\x9b", "\u202e", "\r") if part in text] == []
+    assert len(text.splitlines()) == 1 or stream.isatty()
+
+
+def test_the_command_line_writes_out_what_acts(capsys: pytest.CaptureFixture[str]) -> None:
+    """A6: tables, lines, JSON."""
+    print_table(("name",), [(ACTS,)])
+    terminal.echo(f"by {ACTS}")
+    print_json({"name": ACTS})
+    told = capsys.readouterr().out
+    assert [part for part in ("\x1b", "\x9b", "\u202e", "\r") if part in told] == []
+    assert told.splitlines()[2] == WRITTEN
+    assert json.loads(told[told.index("{") :]) == {"name": ACTS}

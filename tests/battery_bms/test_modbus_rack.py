@@ -39,12 +39,19 @@ CLOSE = (0, 50)
 class Rig:
     """A rack of one device for each controller, on links in memory."""
 
-    def __init__(self, *controllers: ChargeController, rated_kw: float | None = None, timeout_s: float = 0.8) -> None:
+    def __init__(
+        self,
+        *controllers: ChargeController,
+        rated_kw: float | None = None,
+        timeout_s: float = 0.8,
+        max_registers: int = 125,
+    ) -> None:
         self.clock = FakeClock()
         self.controllers = controllers
         self.links = {f"rack-{i}": FakeLink(c, self.clock, timeout_s) for i, c in enumerate(controllers, 1)}
         self.devices = [
-            RackDeviceSection(id=name, port=1, timeout_s=timeout_s, rated_kw=rated_kw) for name in self.links
+            RackDeviceSection(id=name, port=1, timeout_s=timeout_s, rated_kw=rated_kw, max_registers=max_registers)
+            for name in self.links
         ]
         self.bays = [
             bay_section(f"{'ABC'[d]}{n}", f"rack-{d + 1}", base, 10 * d + n)
@@ -80,6 +87,25 @@ def bay_section(bay_id: str, device: str, base: int, position: int, charger_kw: 
 
 
 # -- reading
+
+
+@pytest.mark.parametrize("most", [12, 20, 50])
+async def test_a_gateway_of_short_requests_is_read_and_commanded(most: int) -> None:
+    """S19: the whole reading and the set-point arrive, and no request is longer than the gateway takes."""
+    controller = ChargeController(CLOSE)
+    controller.most = most
+    rig = Rig(controller, max_registers=most)
+    await rig.settle()
+    readings = await rig.rack.read_bays()
+    for bay_id in ("A1", "A2"):
+        assert (readings[bay_id].pack_id, readings[bay_id].soc_pct) == (PACK["pack_code"], 52.5)
+        assert readings[bay_id].meter_kwh == 1234.56
+    assert await rig.rack.set_charge_kw({"A1": 100.0}) == {}
+    assert max(count for _, count in controller.reads) <= most
+    refused = Rig(ChargeController(CLOSE))
+    refused.controllers[0].most = most
+    await refused.settle()
+    assert await refused.rack.read_bays() == {} or most >= 43
 
 
 async def test_a_reading_carries_every_field() -> None:

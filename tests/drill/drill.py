@@ -23,6 +23,7 @@ from tests.drill.station import run_station
 from tests.drill.watch import HEALTH_LIMIT_S, HealthWatch, PlcWatch
 from tests.prove.kill_devices import Look, run_devices
 from tests.prove.kill_trial import forkserver
+from tests.support.api.people import PersonAuth
 from tests.support.ports import own_ports
 from tests.support.sim.plant import station_data
 
@@ -91,6 +92,12 @@ class Process:
             self._pipe.send(question)
             return self.told()
 
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        assert self.process.pid is not None
+        return int(self.process.pid)
+
     def kill(self) -> None:
         """As by `kill -9`."""
         self.process.kill()
@@ -116,7 +123,8 @@ class Drill:
         self._disk, self._copies = disk, copies
         self.plc = PlcWatch(ports[2])
         self.health = HealthWatch(self.port)
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api/v1", timeout=15.0)
+        self.auth = PersonAuth(url, PERSON, self.config.station.operator)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api/v1", timeout=15.0, auth=self.auth)
         self.devices: Process
         self.station: Process
         self._stack = ExitStack()
@@ -130,7 +138,7 @@ class Drill:
         stack.enter_context(self.plc.watching())
         self.start_station()
         stack.callback(self._kill_station)
-        stack.callback(self.http.close)
+        stack.callback(self._close_http)
         stack.enter_context(self.health.watching())
         self.until("the controller runs", lambda: self.health.answers and self.health.answers[-1].word == "running")
         self.until("automatic", lambda: self.get(f"/stations/{self.config.station.id}")["mode"] == "automatic")
@@ -139,6 +147,16 @@ class Drill:
         """The product's process."""
         disk, copies = (None if folder is None else str(folder) for folder in (self._disk, self._copies))
         self.station = Process(run_station, str(self.file), self.url, self.port, SPEED, disk, copies)
+
+    def start_another(self) -> None:
+        """One more process of the product on the same database, which is asked and watched from now on."""
+        self.http.close()
+        self.port = own_ports(1)[0]
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api/v1", timeout=15.0, auth=self.auth)
+        self.start_station()
+
+    def _close_http(self) -> None:
+        self.http.close()
 
     def _kill_station(self) -> None:
         self.station.kill()

@@ -32,9 +32,9 @@ NO_ANSWER = 0
 class Clients:
     """Many clients that book, each again and again; used as a context."""
 
-    def __init__(self, base_url: str, config: StationConfig, count: int) -> None:
+    def __init__(self, base_url: str, config: StationConfig, count: int, auth: httpx.Auth) -> None:
         self.answers: Counter[int] = Counter()
-        self._base_url, self._config, self._count = base_url, config, count
+        self._base_url, self._config, self._count, self._auth = base_url, config, count, auth
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="clients")
         self._stop = threading.Event()
 
@@ -48,7 +48,7 @@ class Clients:
 
     async def _run(self) -> None:
         limits = httpx.Limits(max_connections=self._count)
-        async with httpx.AsyncClient(base_url=self._base_url, timeout=60.0, limits=limits) as http:
+        async with httpx.AsyncClient(base_url=self._base_url, timeout=60.0, limits=limits, auth=self._auth) as http:
             await asyncio.gather(*(self._client(http, number) for number in range(self._count)))
 
     async def _client(self, http: httpx.AsyncClient, number: int) -> None:

@@ -28,6 +28,7 @@ from swap.turns import Turns
 from tests.drill.power import shadow_disk
 
 T = TypeVar("T")
+APPOINTMENT_S = 0.01
 
 
 class Hooks:
@@ -40,6 +41,25 @@ class Hooks:
         self.foreign: list[tuple[float, float]] = []
         """How long each transaction of somebody else kept the others out: seconds on the wall, of the processor."""
         self.commerce_fails = False
+        self.late_s: list[float] = []
+        """How late the controller's loop was for each of many appointments."""
+        self._watching = False
+
+    def watch_lateness(self, on: bool) -> None:
+        """Let the controller's loop keep appointments from now on, or no more."""
+        assert self.control is not None
+        if on and not self._watching:
+            asyncio.run_coroutine_threadsafe(self._keep_appointments(), self.control)
+        self._watching = on
+
+    async def _keep_appointments(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.late_s = []
+        self._watching = True
+        while self._watching:
+            due_s = loop.time() + APPOINTMENT_S
+            await asyncio.sleep(APPOINTMENT_S)
+            self.late_s.append(loop.time() - due_s)
 
     def block(self, seconds: float) -> None:
         """The controller's loop does nothing for a while."""
@@ -59,7 +79,7 @@ def run_station(
     """The process: runs until SIGTERM.
 
     Args:
-        pipe: takes ("block", seconds), ("commerce", fails), ("waits",), and answers each.
+        pipe: takes ("block", seconds), ("commerce", fails), ("waits",), ("lateness", on), and answers each.
         disk: folder in which every file of the database stands as it was synced last; None watches no syncs.
         copies: folder that gets a copy of the database at the moment each command leaves; None makes none.
     """
@@ -156,4 +176,8 @@ def _listen(pipe: Connection, hooks: Hooks) -> None:
             hooks.block(*arguments)
         elif what == "commerce":
             (hooks.commerce_fails,) = arguments
+        elif what == "lateness":
+            hooks.watch_lateness(*arguments)
+            pipe.send(list(hooks.late_s))
+            continue
         pipe.send((list(hooks.waits_s), list(hooks.foreign)))

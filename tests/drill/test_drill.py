@@ -5,19 +5,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from swap.station.life.database import LOST_AFTER_S
-from tests.drill.drill import HEAD, Row, drilling
+from swap.tables import LEASE_EXPIRES_S
+from tests.drill.crowd import run_crowd
+from tests.drill.drill import GAP_S, HEAD, STILL_S, Drill, Process, Row, drilling
 from tests.drill.load import NO_ANSWER, Clients, bills, completed_swaps
 from tests.drill.postgres import Server, running_server
 from tests.support.postgres import PostgresMissingError
@@ -28,6 +33,7 @@ pytestmark = [pytest.mark.drill, pytest.mark.system, pytest.mark.timeout(400)]
 COMMIT_EVERY_S = 1.0
 """Longest real time without a commit that could be waited for: the rack stores its readings so often."""
 ROOT = Path(__file__).resolve().parents[2]
+PAUSED_S = 6.0
 Proved = Callable[[str], None]
 
 
@@ -37,6 +43,7 @@ def keep(proved: Proved, row: Row) -> None:
 
 @pytest.mark.parametrize("seconds", [1, 2, 8, 20, 45])
 def test_the_sqlite_file_is_locked(tmp_path: Path, proved: Proved, seconds: int) -> None:
+    """D2."""
     database = tmp_path / "swap.db"
 
     def lock() -> None:
@@ -73,6 +80,7 @@ def server() -> Iterator[Server]:
 
 @pytest.mark.parametrize("down_s", [0, 5])
 def test_postgresql_is_stopped_and_started(tmp_path: Path, proved: Proved, server: Server, down_s: float) -> None:
+    """D1."""
     problems: list[tuple[int, str]] = []
 
     with drilling(tmp_path, server.url) as drill:
@@ -94,6 +102,7 @@ def test_postgresql_is_stopped_and_started(tmp_path: Path, proved: Proved, serve
 
 
 def test_postgresql_ends_every_connection_three_times(tmp_path: Path, proved: Proved, server: Server) -> None:
+    """D1."""
     ended = []
 
     def terminate() -> None:
@@ -122,6 +131,69 @@ def test_the_controllers_loop_is_blocked(tmp_path: Path, proved: Proved) -> None
         assert row.faults == []
 
 
+def test_the_process_is_paused(tmp_path: Path, proved: Proved) -> None:
+    """S4: on return nothing is reclaimed and nothing is sent before a person has confirmed."""
+    with drilling(tmp_path, f"sqlite:///{tmp_path / 'swap.db'}") as drill:
+        swap_id = drill.under_way()
+        began_s = time.monotonic()
+        os.kill(drill.station.pid, signal.SIGSTOP)
+        time.sleep(PAUSED_S)
+        os.kill(drill.station.pid, signal.SIGCONT)
+        drill.until("held for a person", lambda: drill.mode() == "held")
+        time.sleep(STILL_S)
+        assert drill.plc.begun(began_s + GAP_S, time.monotonic()) == []
+        drill.confirm()
+        assert drill.let_go_on(swap_id) == "completed"
+        proved(f"paused for {PAUSED_S:g} s in a swap: held, nothing begun, completed after a confirmation")
+
+
+def paused_outside_of_a_transaction(pid: int, database: Path) -> None:
+    """Stop a process where it holds no lock of the database: another one is to write meanwhile."""
+    for _ in range(100):
+        os.kill(pid, signal.SIGSTOP)
+        with closing(sqlite3.connect(database, isolation_level=None, timeout=0.2)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
+                time.sleep(0.05)
+    raise AssertionError("it holds the lock each time")
+
+
+def test_a_stale_controller_ends_without_a_word(tmp_path: Path, proved: Proved) -> None:
+    """S1: A is paused, B takes over, A comes back; then B is killed. Nobody takes A's end for B's."""
+    with drilling(tmp_path, f"sqlite:///{tmp_path / 'swap.db'}") as drill:
+        drill.under_way()
+        stale = drill.station
+        paused_outside_of_a_transaction(stale.pid, tmp_path / "swap.db")
+        try:
+            time.sleep(LEASE_EXPIRES_S + 1)
+            drill.start_another()
+            drill.until("B holds the station", lambda: drill.mode() == "held" and drill.plc.owned())
+            told = len(drill.events("controller.stopped"))
+            before = drill.plc.now
+            assert before is not None
+            began_s = time.monotonic()
+            os.kill(stale.pid, signal.SIGCONT)
+            stale.process.join(20)
+            assert stale.process.exitcode == 2
+            time.sleep(STILL_S)
+            after = drill.plc.now
+            assert after is not None
+            assert (after.owner, after.cmd_seq, after.hold) == (before.owner, before.cmd_seq, before.hold)
+            assert drill.plc.begun(began_s, time.monotonic()) == []
+            assert len(drill.events("controller.stopped")) == told
+        finally:
+            stale.kill()
+        drill.station.kill()
+        time.sleep(GAP_S + 1)
+        drill.start_another()
+        drill.until("C is held", lambda: drill.mode() == "held" and len(drill.events("controller.started")) == 3)
+        assert [event["data"]["unclean"] for event in drill.events("controller.started")] == [False, True, True]
+        proved("stale controller: ended with code 2; cell, journal and the next start untouched by it")
+
+
 def test_commerce_raises(tmp_path: Path, proved: Proved) -> None:
     with drilling(tmp_path, f"sqlite:///{tmp_path / 'swap.db'}") as drill:
 
@@ -146,7 +218,7 @@ FOREIGN_S = 0.05
 def test_two_hundred_clients_and_a_thousand_bills(tmp_path: Path, proved: Proved) -> None:
     url = f"sqlite:///{tmp_path / 'swap.db'}"
     with drilling(tmp_path, url) as drill:
-        clients = Clients(str(drill.http.base_url), drill.config, CLIENTS)
+        clients = Clients(str(drill.http.base_url), drill.config, CLIENTS, drill.auth)
 
         def load() -> None:
             with clients:
@@ -168,7 +240,51 @@ def test_two_hundred_clients_and_a_thousand_bills(tmp_path: Path, proved: Proved
         assert set(clients.answers) <= {NO_ANSWER, 201, 409, 422}
 
 
+ROUNDS, ROUND_S = 5, 6.0
+CROWDS = {"64 clients": (64, 0), "200 consoles": (0, 200)}
+MOST_TIMES, WORST_S = 3.0, 0.5
+
+
+def test_a_crowd_does_not_make_the_control_loop_late(tmp_path: Path, proved: Proved) -> None:
+    """D3: appointments of the control loop, with nobody looking and with many, in turns."""
+    late_s: dict[str, list[list[float]]] = {"idle": [], **{name: [] for name in CROWDS}}
+    with drilling(tmp_path, f"sqlite:///{tmp_path / 'swap.db'}") as drill:
+        for _ in range(ROUNDS):
+            for name, rounds in late_s.items():
+                with crowd(drill, *CROWDS.get(name, (0, 0))) as answers:
+                    drill.station.ask("lateness", True)
+                    time.sleep(ROUND_S)
+                    rounds.append(sorted(drill.station.ask("lateness", False)))
+                    served = answers()
+                assert served[0] > 0 or name == "idle"
+        assert drill.events("control.gap") == []
+    worst_s = {name: median(one[-1] for one in rounds) for name, rounds in late_s.items()}
+    p99_s = {name: median(one[int(len(one) * 0.99)] for one in rounds) for name, rounds in late_s.items()}
+    for name, rounds in late_s.items():
+        proved(f"lateness of the control loop, {name}: " + "; ".join(spread(one) for one in rounds))
+    for name in CROWDS:
+        proved(f"{name}: p99 {p99_s[name] / p99_s['idle']:.1f} x idle, worst {1000 * worst_s[name]:.0f} ms")
+        assert p99_s[name] <= MOST_TIMES * p99_s["idle"]
+        assert worst_s[name] <= WORST_S
+
+
+@contextmanager
+def crowd(drill: Drill, clients: int, consoles: int) -> Iterator[Callable[[], tuple[int, int]]]:
+    """Many who look, in a process of their own; gives how many answers they have had, and how many failures."""
+    if not clients + consoles:
+        yield lambda: (0, 0)
+        return
+    process = Process(run_crowd, drill.port, drill.config.station.id, clients, consoles, drill.url)
+    try:
+        assert process.told() == "ready"
+        process.ask("from now on")
+        yield lambda: process.ask("until now")
+    finally:
+        process.kill()
+
+
 def test_a_power_cut_forgets_nothing_that_a_command_followed(tmp_path: Path, proved: Proved) -> None:
+    """S22, with the disk that forgets what was not synced."""
     database, disk, copies = tmp_path / "swap.db", tmp_path / "disk", tmp_path / "copies"
     with drilling(tmp_path, f"sqlite:///{database}", disk=disk, copies=copies) as drill:
         drill.under_way()

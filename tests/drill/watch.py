@@ -13,9 +13,12 @@ from itertools import pairwise
 
 from pymodbus.client import ModbusTcpClient
 
-ACK_SEQ, ACTIVE_SEQ, DONE_SEQ, OWNER = 4, 6, 7, 12
-CMD_HEARTBEAT, CMD_SEQ, HOLD = 200, 208, 210
-"""Addresses of the shipped map `swap_cell_v1`, as docs/integrators.md prints them."""
+from robotics.modbus_link.registers import load_map
+
+ADDRESSES = {name: entry.address for name, entry in load_map("swap_cell_v2").entries.items()}
+"""Of the layout that the drilled station uses, where docs/integrators.md prints them."""
+STATUS = ("ack_seq", "active_seq", "done_seq", "owner")
+COMMAND = ("cmd_heartbeat", "cmd_seq", "hold")
 WATCH_S = 0.05
 HEALTH_S = 0.2
 HEALTH_LIMIT_S = 1.0
@@ -54,6 +57,10 @@ class PlcWatch:
         """The newest look."""
         return self._seen[-1] if self._seen else None
 
+    def owned(self) -> bool:
+        """Somebody owns the cell."""
+        return self.now is not None and self.now.owner != 0
+
     @contextmanager
     def watching(self) -> Iterator[PlcWatch]:
         """Watch meanwhile."""
@@ -70,20 +77,8 @@ class PlcWatch:
         assert client.connect()  # type: ignore[no-untyped-call]
         try:
             while not self._stop.is_set():
-                fast = client.read_holding_registers(0, count=13).registers
-                words = client.read_holding_registers(CMD_HEARTBEAT, count=11).registers
-                self._seen.append(
-                    Seen(
-                        at_s=time.monotonic(),
-                        ack_seq=fast[ACK_SEQ],
-                        active_seq=fast[ACTIVE_SEQ],
-                        done_seq=fast[DONE_SEQ],
-                        owner=fast[OWNER],
-                        cmd_heartbeat=words[0],
-                        cmd_seq=words[CMD_SEQ - CMD_HEARTBEAT],
-                        hold=words[HOLD - CMD_HEARTBEAT],
-                    )
-                )
+                words = {**_read(client, STATUS), **_read(client, COMMAND)}
+                self._seen.append(Seen(at_s=time.monotonic(), **words))
                 self._stop.wait(WATCH_S)
         finally:
             client.close()  # type: ignore[no-untyped-call]
@@ -122,6 +117,13 @@ class Answered:
     word: str
 
 
+def _read(client: ModbusTcpClient, names: tuple[str, ...]) -> dict[str, int]:
+    first = min(ADDRESSES[name] for name in names)
+    count = max(ADDRESSES[name] for name in names) - first + 1
+    words = client.read_holding_registers(first, count=count).registers
+    return {name: words[ADDRESSES[name] - first] for name in names}
+
+
 class HealthWatch:
     """Asks `/health` again and again."""
 
@@ -145,13 +147,14 @@ class HealthWatch:
         while not self._stop.is_set():
             began_s = time.monotonic()
             word = ""
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
             try:
-                connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
                 connection.request("GET", "/health")
                 word = str(json.loads(connection.getresponse().read())["word"])
+            except (OSError, http.client.HTTPException):
+                pass  # no answer, or half of one: the word stays empty, and a drill fails by it
+            finally:
                 connection.close()
-            except OSError:
-                pass  # no answer: the word stays empty, and a drill fails by it
             self.answers.append(Answered(began_s, time.monotonic() - began_s, word))
             self._stop.wait(HEALTH_S)
 

@@ -10,10 +10,6 @@ from pathlib import Path
 from deploy.house import PACKAGES, ROOT
 
 ARGUED = {
-    "in_order": "the order of a queue as `explain_wait` tells it",
-    "explain_wait": "why a truck waits: pages are to show it, and it judges the dispatch in its tests",
-    "estimate_ready_s": "how long a truck waits: pages are to show it",
-    "two_part_rent": "the rule of leases, held by published cases, before their room",
     "parse_code": "what a pack's code says by GB/T 34014, before packs are registered by it",
     "erase_person": "a person's right, for the one who administers the register",
     "shown_actor": "how records name a person",

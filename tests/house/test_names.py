@@ -13,7 +13,6 @@ ARGUED = {
     "Rack": "the plant's rack, and the part of the study's engine that stands for one",
     "Truck": "the plant's truck, and the study's",
     "Station": "the table, the running station that the composition root hands out, and the study's",
-    "Tariff": "prices of electricity, and prices of the service",
 }
 """Names that two classes may share, and what the two are."""
 

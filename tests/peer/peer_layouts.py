@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # a script finds its neighbours by their bare names, the type
         ONLINE,
         POWER_LOST,
         SEATS,
+        SECURED,
         TANK,
         TRANSFER,
         Answer,
@@ -30,6 +31,7 @@ else:
         ONLINE,
         POWER_LOST,
         SEATS,
+        SECURED,
         TANK,
         TRANSFER,
         Answer,
@@ -91,7 +93,7 @@ class Status:
 
     def signals(self) -> dict[str, bool]:
         machine, vehicle = self.machine, self.machine.vehicle
-        secured = vehicle is not None and vehicle.secured
+        facts = {name: vehicle is not None and vehicle.secured for name in SECURED}
         seat_1, seat_2 = (bool(machine.packs.get(seat)) for seat in SEATS)
         return {
             "estop_ok": machine.estop_ok, "curtain_clear": machine.curtain_clear, "doors_closed": True, "fire_ok": True,
@@ -103,10 +105,11 @@ class Status:
             "vehicle_present": vehicle is not None,
             "vehicle_in_position": vehicle is not None and vehicle.in_position,
             "vehicle_link": vehicle is not None,
-            "handbrake_on": secured, "gear_neutral": secured, "key_off": secured, "hv_off": secured,
+            **facts,
             "locks_open": machine.all_locks("open"), "locks_closed": machine.all_locks("closed"),
             "seat_1_occupied": seat_1, "seat_2_occupied": seat_2,
             "pack_accepted": vehicle is not None and seat_1,
+            **machine.forced,
         }  # fmt: skip
 
 
@@ -134,6 +137,8 @@ class Layout(ABC):
 
     answers_while_busy = True
     fenced = False
+    registers: ClassVar[dict[str, int]]
+    """Registers that `show` can change; of two, the first."""
 
 
 class SwapCellV1(Layout):
@@ -152,6 +157,7 @@ class SwapCellV1(Layout):
         "locks_open", "locks_closed", "seat_1_occupied", "seat_2_occupied", "pack_accepted",
     )  # fmt: skip
     fault_bits: ClassVar = {ESTOP_PRESSED: 0, POWER_LOST: 4}
+    registers: ClassVar = {"ack_code": 5, "result": 8, "layout_version": 27, "word_check": 28}
     heads_of_a_seat = 0b1111  # four heads
 
     def decode(self, words: Sequence[int]) -> Request:
@@ -238,6 +244,7 @@ class GantryFlagsV1(Layout):
         "locks_open", "locks_closed", "seat_1_occupied", "pack_accepted",
     )  # fmt: skip
     none = 9999
+    registers: ClassVar = {"word_check": 1000}
 
     def decode(self, words: Sequence[int]) -> Request:
         beat, claim, owner, code, source, target, tag_low, tag_high, seq_low, seq_high, done_ack, hold = words

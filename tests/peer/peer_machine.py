@@ -49,6 +49,8 @@ class State(IntEnum):
     ALARM = 4
 
 
+SECURED = ("handbrake_on", "gear_neutral", "key_off", "hv_off")
+
 ONLINE = 2
 AUTOMATIC = 4
 
@@ -64,6 +66,7 @@ class Vehicle:
     secured: bool = False  # handbrake, neutral, key off, high voltage off
     in_position: bool = False
     locks: dict[int, str] = field(default_factory=dict)  # seat → open, closed, between
+    opened: bool = False  # a lock was opened since it came
 
 
 @dataclass
@@ -85,6 +88,8 @@ class Machine:
     curtain_clear: bool = True
     power_ok: bool = True
     faults: set[int] = field(default_factory=set)
+    forced: dict[str, bool] = field(default_factory=dict)
+    """Signals that show something whatever is true."""
 
     def has_place(self, place: int) -> bool:
         known_tank = place == TANK and self.tank
@@ -96,7 +101,8 @@ class Machine:
 
     @property
     def secured(self) -> bool:
-        return self.vehicle is not None and self.vehicle.in_position and self.vehicle.secured
+        shown = (self.forced.get(name, True) for name in (*SECURED, "vehicle_in_position"))
+        return self.vehicle is not None and self.vehicle.in_position and self.vehicle.secured and all(shown)
 
     @property
     def gripper(self) -> int:
@@ -132,7 +138,13 @@ class Machine:
                 free = not self.packs.get(target)
                 return self.homed and bool(self.gripper) and free and self._seat_open(target)
             case Command.RELEASE:
-                return vehicle is not None and self.at_home and self.all_locks("closed") and self.seats_filled()
+                return (
+                    vehicle is not None
+                    and self.at_home
+                    and self.all_locks("closed")
+                    and self.seats_filled()
+                    and (not vehicle.opened or self.forced.get("pack_accepted", True))
+                )
             case Command.FIRE:
                 return self.homed and self.tank and not self.packs.get(TANK) and bool(self.packs.get(source))
             case _:
@@ -151,6 +163,7 @@ class Machine:
             self.position, self.at_home = 0, False
         if code in (Command.UNLOCK, Command.LOCK) and self.vehicle is not None:
             self.vehicle.locks[target] = "between"
+            self.vehicle.opened = True
         if code is Command.RELEASE and self.vehicle is not None:
             self.vehicle.secured = self.vehicle.in_position = False
 

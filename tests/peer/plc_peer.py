@@ -1,70 +1,76 @@
-"""A PLC of a swap cell, written from the page docs/integrators.md alone.
+"""A PLC of a swap cell, its rack and its meter, written from docs/integrators.md and docs/chargers.md alone.
 
-It shares no line with the station: another Modbus library, and nothing imported from this project but the two
-files beside it, which were written with it. It serves each layout of the page (part A, `swap_cell_v2`; its
-forerunner `swap_cell_v1`; part B4, `gantry_flags_v1`), and moves a small machine whose motions take a fraction of a
-second.
+It shares no line with the station: the standard library, and nothing imported from this project but the files beside
+it, which were written with it. It serves each layout of the page (part A, `swap_cell_v2`; its forerunner
+`swap_cell_v1`; part B4, `gantry_flags_v1`), and moves a small machine whose motions take a fraction of a second.
 
     python tests/peer/plc_peer.py --port 5020 --map gantry_flags_v1 --bays 7 --occupied 2,3,5
 
-What it does goes to standard output, one JSON object a line: `listening`, `owner`, `command` (each one judged, with
-its answer), `motion` (each one begun), `end`, `acknowledged`, `bad_write` (a write outside the command block).
+What it does goes to standard output, one JSON object a line: `listening`, `connection`, `write` (each write to the
+cell, with the number of the connection it came over), `owner`, `hold`, `command` (each one judged, with its answer),
+`motion` (each one begun), `end`, `acknowledged`, `paused`, `goes_on`, `bad_write` (a write outside the command block),
+`refused`, `setpoint` and `expired` of the chargers, `too_many` (registers for the gateway before them), `panel` (what
+a line of standard input has done).
 
 The panel of the cell: SIGUSR2 presses and releases the e-stop, SIGHUP breaks and clears the light curtain, SIGUSR1 is
-the person who confirms at the cell.
-With `--retain FILE` the retentive memory and the places of the packs outlive the process; a start with that file
-is a return of the power.
+the person who confirms at the cell. What goes wrong comes by standard input, one line each:
 
-Registers 3000… are no part of either layout. They show what a person at the cell would see: 3000 the number of
-motions, 3001 the pack in the gripper, 3100 + location code (of part A) the pack at that place. A pack is a number, 0
-is an empty place. The pack that stands in bay p at the start is p; the first truck brings 911 and 912, the next 921.
+    signal NAME 0|1|-     a sensor shows this whatever is true; - shows the truth again
+    lie COMMAND           the next of these motions ends with result 1, and nothing has changed
+    show NAME N|-         `ack_code`, `result` or `word_check` shows this number
+    exception FUNCTION N  requests of this Modbus function are answered by this exception; 0: no more
+    heartbeat 0|1         the counter stands still, though the program goes on
+    drop                  every connection is cut
+    deaf 0|1              the cell takes requests and answers none; so do the chargers and the meter
+    motion_s SECONDS      motions take so long from now on
+    bms BAY NAME VALUE    the BMS in a bay says something else; NAME `silent`: nothing
+
+With `--retain FILE` the retentive memory and the places of the packs outlive the process; a start with that file
+is a return of the power. With `--rack FILE` there are chargers, packs and a meter (`peer_rack.py`): FILE names the
+ports, the first register of each charger by its bay, and each pack.
+
+A pack is a number, 0 is an empty place. The pack that stands in bay p at the start is p; the first truck brings 911
+and 912, the next 921.
 """
 
 import argparse
 import contextlib
 import json
+import queue
 import signal
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from pyModbusTCP.server import DataBank, DataHandler, ModbusServer
-
 if TYPE_CHECKING:  # a script finds its neighbours by their bare names, the type checker by these
     from tests.peer.peer_layouts import LAYOUTS, Handshake, Layout, Request, Status, SwapCellV2
     from tests.peer.peer_machine import ESTOP_PRESSED, POWER_LOST, SEATS, TANK, Answer, Command, Machine, Result, State
+    from tests.peer.peer_modbus import Registers, Server
+    from tests.peer.peer_rack import Pack, Rack
 else:
     from peer_layouts import LAYOUTS, Handshake, Layout, Request, Status, SwapCellV2
     from peer_machine import ESTOP_PRESSED, POWER_LOST, SEATS, TANK, Answer, Command, Machine, Result, State
+    from peer_modbus import Registers, Server
+    from peer_rack import Pack, Rack
 
 SCAN_S = 0.01
 HEARTBEAT_S = 0.1
 OWNER_SILENT_S = 3.0
 DRIVER_S = 0.1  # the driver applies the handbrake, neutral, key and high voltage after the stop
-WHAT_SITS_WHERE = 3000
+
+
+_said = threading.Lock()
 
 
 def say(event: str, **what: Any) -> None:
-    sys.stdout.write(json.dumps({"event": event, **what}) + "\n")
-    sys.stdout.flush()
-
-
-class CommandBlockOnly(DataHandler):  # type: ignore[misc]  # the library has no types
-    """Clients write the command block and nothing else."""
-
-    def __init__(self, bank: DataBank, layout: Layout) -> None:
-        super().__init__(data_bank=bank)
-        self.layout = layout
-
-    def write_h_regs(self, address: int, words_l: list[int], srv_info: Any) -> Any:
-        first = self.layout.command_first
-        if not (first <= address and address + len(words_l) <= first + self.layout.command_count):
-            say("bad_write", address=address, count=len(words_l))
-            return DataHandler.Return(exp_code=2)
-        return super().write_h_regs(address, words_l, srv_info)
+    with _said:
+        sys.stdout.write(json.dumps({"event": event, **what}) + "\n")
+        sys.stdout.flush()
 
 
 @dataclass
@@ -80,7 +86,7 @@ class Motion:
 class Plc:
     """One scan after the other, in the order of the page."""
 
-    def __init__(self, layout: Layout, machine: Machine, bank: DataBank, motion_s: float, retain: Path | None) -> None:
+    def __init__(self, layout: Layout, machine: Machine, bank: Registers, motion_s: float, retain: Path | None) -> None:
         self.layout, self.machine, self.bank = layout, machine, bank
         self.motion_s, self.retain = motion_s, retain
         self.hand = Handshake()
@@ -92,9 +98,12 @@ class Plc:
         self.paused_since: float | None = None
         self.tripped = False
         self.first_command = self.first_hold = True
+        self.frozen = False
+        self.lies: set[Command] = set()
+        self.shown: dict[str, int] = {}
         if retain is not None and retain.exists():
             self.power_returns(json.loads(retain.read_text(encoding="utf-8")))
-        bank.set_holding_registers(layout.command_first, [0] * layout.command_count)
+        bank.write(layout.command_first, [0] * layout.command_count)
         request = self.request()
         self.seen = (request.seq, request.owner, request.epoch)
         self.beat_seen = request.heartbeat
@@ -126,12 +135,12 @@ class Plc:
             self.retained = text
 
     def request(self) -> Request:
-        words = self.bank.get_holding_registers(self.layout.command_first, self.layout.command_count)
+        words = self.bank.read(self.layout.command_first, self.layout.command_count)
         return self.layout.decode(words)
 
     def scan(self, now: float) -> None:
         request = self.request()
-        if now >= self.next_beat:
+        if now >= self.next_beat and not self.frozen:
             self.heartbeat = self.heartbeat + 1 & 0xFFFF
             self.next_beat = now + HEARTBEAT_S
         self.panel(now)
@@ -319,13 +328,17 @@ class Plc:
         motion = self.motion
         if motion is None or self.paused_since is not None:
             return
-        if not motion.changed_hands and now - motion.began >= self.motion_s / 2:
+        if not motion.changed_hands and motion.code not in self.lies and now - motion.began >= self.motion_s / 2:
             motion.changed_hands = True
             self.machine.middle(motion.code, motion.source, motion.target)
         if now - motion.began >= self.motion_s:
             if motion.code is Command.ADMIT and vehicle is None:
                 self.vehicle_stopped = now
-            self.ends(self.machine.end(motion.code, motion.source, motion.target, motion.tag))
+            if motion.code in self.lies:
+                self.lies.remove(motion.code)
+                self.ends(Result.DONE)
+            else:
+                self.ends(self.machine.end(motion.code, motion.source, motion.target, motion.tag))
 
     def ends(self, result: Result) -> None:
         hand = self.hand
@@ -348,12 +361,40 @@ class Plc:
         step = self.motion.changed_hands + 1 if self.motion else 0
         status = Status(self.heartbeat, self.state(), self.owner, step, self.hand, self.machine)
         for address, words in self.layout.encode(status).items():
-            self.bank.set_holding_registers(address, words)
-        packs = self.machine.packs
-        self.bank.set_holding_registers(WHAT_SITS_WHERE, [self.machine.motions, self.machine.gripper])
-        self.bank.set_holding_registers(
-            WHAT_SITS_WHERE + 100, [packs.get(place, 0) if place else 0 for place in range(TANK + 1)]
-        )
+            self.bank.write(address, words)
+        for name, value in self.shown.items():
+            self.bank.write(self.layout.registers[name], [value])
+
+
+def at_panel(plc: Plc, server: Server, rack: Rack | None, words: Sequence[str]) -> None:
+    """What a line of standard input says."""
+    match words:
+        case ["signal", name, "-"]:
+            plc.machine.forced.pop(name, None)
+        case ["signal", name, value]:
+            plc.machine.forced[name] = value == "1"
+        case ["lie", name]:
+            plc.lies.add(Command[name])
+        case ["show", name, "-"]:
+            plc.shown.pop(name, None)
+        case ["show", name, value]:
+            plc.shown[name] = int(value)
+        case ["exception", function, code]:
+            server.exceptions = {int(function): int(code)} if int(code) else {}
+        case ["heartbeat", value]:
+            plc.frozen = value == "0"
+        case ["deaf", value]:
+            for one in (server, *(rack.servers if rack is not None else ())):
+                (one.deaf.set if value == "1" else one.deaf.clear)()
+        case ["drop"]:
+            server.drop()
+        case ["motion_s", value]:
+            plc.motion_s = float(value)
+        case ["bms", bay, name, value] if rack is not None:
+            rack.bms(int(bay), name, json.loads(value))
+        case _:
+            raise SystemExit(f"not known at the panel: {words}")
+    say("panel", words=words)
 
 
 def ahead(seq: int, last: int) -> bool:
@@ -373,6 +414,8 @@ def main() -> None:
     parser.add_argument("--occupied", type=numbers, default=[2, 3, 4, 5, 6, 7], help="bays that hold a pack")
     parser.add_argument("--seats", type=int, default=1, help="seats of the vehicles that come")
     parser.add_argument("--motion-s", type=float, default=0.2)
+    parser.add_argument("--rack", type=Path, help="file of chargers, packs and meter")
+    parser.add_argument("--max-registers", type=int, default=125, help="a gateway before the chargers takes no more")
     parser.add_argument("--retain", type=Path, help="file of the retentive memory")
     args = parser.parse_args()
 
@@ -380,9 +423,15 @@ def main() -> None:
     if args.bays > layout.max_bays or args.seats > layout.max_seats:
         parser.error(f"{layout.name} has at most {layout.max_bays} bays and {layout.max_seats} seats")
     machine = Machine(args.bays, args.seats, layout.tank, {bay: bay for bay in args.occupied})
-    bank = DataBank()
+    bank = Registers()
     plc = Plc(layout, machine, bank, args.motion_s, args.retain)
     plc.publish()
+    rack = None
+    if args.rack is not None:
+        given = json.loads(args.rack.read_text(encoding="utf-8"))
+        chargers = {int(bay): first for bay, first in given["chargers"].items()}
+        packs = {int(number): Pack(**values) for number, values in given["packs"].items()}
+        rack = Rack(machine, chargers, packs, given["base_kw"], given["ports"], say, args.max_registers)
 
     def confirm(_number: int, _frame: FrameType | None) -> None:
         plc.person_confirms = True
@@ -397,16 +446,28 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, confirm)
     signal.signal(signal.SIGUSR2, estop)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server = ModbusServer("127.0.0.1", args.port, no_block=True, data_hdl=CommandBlockOnly(bank, layout))
-    server.start()
+    first, count = layout.command_first, layout.command_count
+    server = Server(args.port, bank, lambda at, words: first <= at and at + words <= first + count, say)
+    asked: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def listens() -> None:
+        for line in sys.stdin:
+            asked.put(line)
+
+    threading.Thread(target=listens, daemon=True).start()
+    server.begin()
+    if rack is not None:
+        rack.begin()
     say("listening", port=args.port, map=layout.name)
-    try:
-        with contextlib.suppress(KeyboardInterrupt):
-            while True:
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            with bank.lock:
+                while not asked.empty():
+                    at_panel(plc, server, rack, asked.get().split())
                 plc.scan(time.monotonic())
-                time.sleep(SCAN_S)
-    finally:
-        server.stop()
+            if rack is not None:
+                rack.scan(time.monotonic())
+            time.sleep(SCAN_S)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from swap.station.sequence.recipe import SwapOrder, carried_orders, load_recipe, shipped_recipes
+from tests.prove.explore_kinds import KIND, KIND_PAIRS
 from tests.prove.explore_mishaps import mishaps
-from tests.prove.explore_walk import Report, Walk
+from tests.prove.explore_walk import LIVES, Report, Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,20 @@ class Task:
     mishaps_most: int = 1
     only: tuple[str, ...] | None = None
     deaths: bool = True
+    lives: tuple[str, ...] | None = None
+    """What befalls the process and its database; None for everything but a second controller."""
+    title: str = ""
+    """What is walked, where mishaps do not tell it."""
+
+    @property
+    def whole(self) -> bool:
+        """Everything that is known is walked, one at a time."""
+        return self.mishaps_most == 1 and self.only is None and self.lives is None
 
     @property
     def name(self) -> str:
         """As it is printed."""
-        what = "" if self.only is None else f", {' and '.join(self.only) or 'no fault'}"
+        what = "" if self.only is None else f", {self.title or ' and '.join(self.only) or 'no fault'}"
         most = "" if self.mishaps_most == 1 else f", up to {self.mishaps_most} mishaps"
         return f"{self.recipe}, {self.packs} pack(s), {self.order}{most}{what}"
 
@@ -68,15 +78,34 @@ PAIRS: tuple[tuple[str, SwapOrder, tuple[str, str]], ...] = (
 pack, numbers, people; the last six are of evacuations that go wrong."""
 
 
+def pair_task(recipe: str, order: SwapOrder, *names: str) -> Task:
+    """Two kinds in one run, in either order; both may come twice over."""
+    kinds = [KIND[name] for name in names]
+    only = tuple(name for kind in kinds for name in kind.mishaps)
+    lives = tuple(life for kind in kinds for life in kind.lives)
+    return Task(recipe, 1, order, 2, only, lives=lives, title=" + ".join(names))
+
+
+def rival_tasks() -> list[Task]:
+    """Two controllers, on one table a recipe: wherever the first one stands still, the second takes the station."""
+    title = "two controllers, lost lease"
+    return [Task(recipe, 1, "out_in", 1, (), lives=("rival",), title=title) for recipe in shipped_recipes()]
+
+
 def ci_tasks() -> list[Task]:
     """What every run of the tests walks: each recipe with one pack, one mishap at any moment."""
-    return [Task(name, packs, order) for name, packs, order in all_tables() if packs == 1 and order == "out_in"]
+    return [Task(name, packs, order) for name, packs, order in all_tables() if packs == 1 and order == "out_in"] + [
+        *rival_tasks()
+    ]
 
 
 def prove_tasks() -> list[Task]:
     """What `make prove` walks: every recipe, number of packs and order with one mishap at any moment, some with two."""
-    tasks = [Task(*table) for table in all_tables()]
-    tasks += [Task(recipe, 1, order, 2, pair) for recipe, order, pair in PAIRS]
+    tasks = [Task(*table) for table in all_tables()] + rival_tasks()
+    tasks += [Task(recipe, 1, order, 2, pair, lives=("death",)) for recipe, order, pair in PAIRS]
+    for number, names in enumerate(KIND_PAIRS):
+        recipe, _, order = all_tables()[number % len(all_tables())]
+        tasks.append(pair_task(recipe, order, *names))
     return sorted(tasks, key=lambda task: -task.packs)  # the longest first
 
 
@@ -92,7 +121,9 @@ def walk(task: Task) -> tuple[Task, Report, float]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        report = Walk(table, mishaps_most=task.mishaps_most, names=task.only, deaths=task.deaths).run()
+        report = Walk(
+            table, mishaps_most=task.mishaps_most, names=task.only, deaths=task.deaths, lives=task.lives
+        ).run()
     finally:
         logging.disable(before)
     return task, report, time.process_time() - begin_s
@@ -121,6 +152,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--packs", type=int, choices=(1, 2), help="only this number of packs")
     parser.add_argument("--order", choices=("out_in", "in_out"), help="only this order")
     parser.add_argument("--only", help=f"only these mishaps, with commas between: {', '.join(mishaps(1))}")
+    parser.add_argument("--lives", help=f"only these, with commas between: {', '.join(LIVES)}")
     parser.add_argument("--no-deaths", action="store_true", help="the process is never killed")
     parser.add_argument("--processes", type=int, help="processes (default: one for each processor)")
     return parser.parse_args()
@@ -130,8 +162,9 @@ def main() -> int:
     """Walk what the arguments say; 1 where a rule does not hold."""
     given = _arguments()
     only = None if given.only is None else tuple(given.only.split(","))
+    lives = None if given.lives is None else tuple(given.lives.split(","))
     tasks = [
-        Task(recipe, packs, order, given.mishaps, only, not given.no_deaths)
+        Task(recipe, packs, order, given.mishaps, only, not given.no_deaths, lives)
         for recipe, packs, order in all_tables()
         if given.recipe in (None, recipe) and given.packs in (None, packs) and given.order in (None, order)
     ]

@@ -11,20 +11,28 @@ from swap.station.sequence.recipe import StepTable, load_recipe
 from tests.prove.explore_station import LANE, TRANSFER_BAY, VEHICLE
 
 TAG = 101
+QUARANTINE_BAY = "Q1"
 
 
 def pack_code(number: int) -> str:
     return f"0SXPB171000YQ1G51{number:07d}"
 
 
-def explored_station(table: StepTable) -> StationConfig:
-    """One lane, a charged pack and an empty bay for each seat; packs of 171 kWh, two on one truck where asked."""
+def explored_station(table: StepTable, *, quarantine: bool = False) -> StationConfig:
+    """One lane, a charged pack and an empty bay for each seat; packs of 171 kWh, several on one truck where asked.
+
+    Args:
+        quarantine: with a quarantine bay, into which unfit packs of trucks go.
+    """
     seats = table.pack_count
     bays: list[dict[str, Any]] = [
         {"id": f"A{n}", "position": n, "charger_kw": 240, "point": {"device": "rack-1", "base_address": 100 * n}}
         for n in range(1, 2 * seats + 1)
     ]
     bays.append({"id": TRANSFER_BAY, "position": 9, "role": "transfer"})
+    incoming = dict.fromkeys(("wrong_code", "hot", "alarm", "leak"), "quarantine") if quarantine else {}
+    if quarantine:
+        bays.append({"id": QUARANTINE_BAY, "position": 10, "role": "quarantine"})
     packs = [
         {"id": pack_code(n), "kind": "lfp-171", "owner": "owner", "bay": f"A{n}", "soc_pct": 95}
         for n in range(1, seats + 1)
@@ -34,6 +42,7 @@ def explored_station(table: StepTable) -> StationConfig:
         {
             "station": {"id": "explored", "name_zh": "验证站", "name_en": "Explored", "operator": "op"},
             "site": {"transformer_kva": 2000, "base_load_kw": 20},
+            "operation": {"incoming": incoming},
             "pack_kinds": [{"id": "lfp-171", "rated_kwh": 171, "max_charge_kw": 171}],
             "vehicle_models": [
                 {

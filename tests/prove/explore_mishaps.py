@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from robotics.port import AckCode, ControlMode, Location, LocationKind, ResultCode
+from robotics.port import AckCode, CommandCode, ControlMode, Location, LocationKind, ResultCode
 from sim.plant.yard import LockHead, TruckPlace
 from swap.places import bay_place, gripper_place
 from swap.station.sequence.recipe import Place
+from tests.prove.explore_env import Env
 from tests.prove.explore_layout import pack_code
 from tests.prove.explore_rules import INTRUSIONS, TRIPS
 from tests.prove.explore_station import LANE, VEHICLE
-from tests.prove.explore_world import Env, World
+from tests.prove.explore_world import World
 
 Act = Callable[[World], None]
 
@@ -47,23 +48,28 @@ def _fault(name: str, fault: str, target: str, **arguments: Any) -> Mishap:
     return Mishap(name, lambda world: world.plant.inject(fault, target, **arguments), over, when)
 
 
-_NEEDS_TRUCK = {"truck_rolls", "handbrake_released", "gear_in", "key_on"}
+_NEEDS_TRUCK = {"truck_rolls", "handbrake_released", "gear_in"}
 
 
 def _env(name: str, **values: Any) -> Mishap:
     return Mishap(name, lambda world: setattr(world, "env", replace(world.env, **values)))
 
 
+def _right(world: World, what: str = "") -> None:
+    """What the contract says of the truck's right to its packs."""
+    world.env = replace(world.env, right=what)
+
+
 def _link_down(world: World) -> None:
     world.env = replace(world.env, link_down=True)
     world.plant.set_station_alive(LANE, False)
-    world.cell.new_epoch()
+    world.silent()
 
 
 def _link_up(world: World) -> None:
     world.env = replace(world.env, link_down=False)
     world.plant.set_station_alive(LANE, True)
-    world.cell.new_epoch()
+    world.claim()
 
 
 def _forget(world: World) -> None:
@@ -76,6 +82,49 @@ def _forget(world: World) -> None:
     cell.paused = ""
     cell.new_epoch()
     world.env = replace(world.env, accepted_seq=0)
+
+
+def _power_back_empty(world: World) -> None:
+    """Power is back at a PLC whose memory does not outlast it: numbers, result and hold are gone."""
+    cell = world.cell
+    world.pass_s(2.0)
+    world.plant.clear("power_cut", LANE)
+    _forget(world)
+    cell.hold, cell.hold_seq = False, 0
+    world.silent()
+    world.claim()
+
+
+def _foreign_result(world: World) -> None:
+    """The cell shows the result of a command that is not on this station's record: another database's, or manual
+    work's."""
+    cell = world.cell
+    cell.done_seq = (world.controller.stored.last_seq - 500) % 65535 or 1
+    cell.result = cell.done_result = ResultCode.ABORTED
+
+
+def _no_result(world: World) -> bool:
+    return world.cell.active is None and world.cell.result is ResultCode.NONE and not world.env.by_hand
+
+
+_SENSED = frozenset({CommandCode.PICK, CommandCode.PUT, CommandCode.UNLOCK, CommandCode.LOCK})
+
+
+def _says_done(world: World) -> None:
+    """The command ends as if it had been carried out; no sensor agrees."""
+    world.cell._end(ResultCode.DONE)
+
+
+def _not_done_yet(world: World) -> bool:
+    active = world.cell.active
+    return active is not None and active.command.code in _SENSED and active.phase == 0 and not world.cell.paused
+
+
+def _driver(world: World, name: str, *, so: bool) -> None:
+    """The driver undoes one of the things that secure the vehicle, or does it again."""
+    truck = world.plant.yard.trucks[VEHICLE]
+    truck.secured[name] = so
+    truck.secure_us.pop(name, None)
 
 
 def _slip(world: World, *, back: bool) -> None:
@@ -158,7 +207,7 @@ def mishaps(seats: int) -> dict[str, Mishap]:
         _fault("truck_rolls", "truck_rolls", LANE, mm=150.0),
         _fault("handbrake", "handbrake_released", LANE),
         _fault("gear", "gear_in", LANE),
-        _fault("key", "key_on", LANE),
+        Mishap("key", partial(_driver, name="key_off", so=False), partial(_driver, name="key_off", so=True), _in_lane),
         _fault("vehicle_link", "vehicle_link_lost", VEHICLE),
         _fault("does_not_come", "does_not_come", VEHICLE),
         _fault("pack_refused", "pack_refused", VEHICLE),
@@ -188,8 +237,14 @@ def mishaps(seats: int) -> dict[str, Mishap]:
             lambda w: w.cell.faults.head_stuck_closed.extend((last_head, last_head + 2)),
             lambda w: w.cell.faults.head_stuck_closed.clear(),
         ),
+        Mishap("hv_on", partial(_driver, name="hv_off", so=False), partial(_driver, name="hv_off", so=True), _in_lane),
+        Mishap("held_result", _foreign_result, None, _no_result),
+        Mishap("says_done", _says_done, None, _not_done_yet),
+        replace(_fault("power_cut_forgets", "power_cut", LANE), over=_power_back_empty),
         Mishap("head_slips", partial(_slip, back=False), partial(_slip, back=True), _in_lane),
         Mishap("link_down", _link_down, _link_up),
+        Mishap("right_withdrawn", partial(_right, what="withdrawn"), _right),
+        Mishap("contract_unreadable", partial(_right, what="unreadable"), _right),
         Mishap("plc_forgets", _forget),
         _env("command_lost", drop_sends=1),
         _env("acknowledge_lost", drop_acks=1),
@@ -225,6 +280,8 @@ def happen(world: World, item: Mishap) -> None:
     item.happen(world)
     if item.name in TRIPS and running is not None and world.cell.active is not running:
         # The motion is withdrawn, and that stays to be seen when the trip is over before anybody looked.
+        world.env = replace(world.env, person_needed=world.env.person_needed or item.name)
+    if item.name in ("held_result", "says_done"):
         world.env = replace(world.env, person_needed=world.env.person_needed or item.name)
     if item.name in ("person_holds", "manual", "manual_finishes", "manual_undoes"):
         world.env = replace(world.env, person_needed=world.env.person_needed or item.name)

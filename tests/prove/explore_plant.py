@@ -13,6 +13,7 @@ from typing import Any
 
 from sim.plant import cell_state as plant_cell_state
 from sim.plant import rack as plant_rack
+from sim.plant import site as plant_site
 from sim.plant import yard as plant_yard
 from sim.plant.cell_state import ActiveCommand, CellFaults
 from sim.plant.plant import Plant
@@ -20,6 +21,7 @@ from sim.plant.plant import Plant
 _PACK = plant_rack._PACK_FIELDS
 _BAY = plant_rack._BAY_FIELDS
 _SITE = plant_rack._SITE_FIELDS
+_POWER = (*plant_site._FIELDS, "order")
 _TRUCK = plant_yard._TRUCK_FIELDS
 _CELL = (*plant_cell_state._PLAIN, *plant_cell_state._CODES, "position")
 _FAULTS = tuple(CellFaults.__slots__)
@@ -40,6 +42,7 @@ class Keeper:
         for truck in plant.yard.trucks.values():
             self._plain.append((truck, _TRUCK, attrgetter(*_TRUCK)))
         self._plain.append((plant.rack, _SITE, attrgetter(*_SITE)))
+        self._plain.append((plant.site, _POWER, attrgetter(*_POWER)))
         self._plain.append((self.cell, _CELL, attrgetter(*_CELL)))
         self._faults = attrgetter(*_FAULTS)
 

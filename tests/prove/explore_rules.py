@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from battery_bms.port import PackReading
-from robotics.port import CommandCode, LocationKind, RobotCommand
+from robotics.port import CommandCode, LocationKind, ResultCode, RobotCommand
 from scheduler.charging import plan_charging
 from scheduler.types import BayRole, BayView, PackState, PackView, SiteLimits, StationMode, StationView
+from scheduler.waiting import Wait
 from sim.plant.rack import US_PER_S
 from sim.plant.yard import LockHead, TruckPlace
 from swap.places import TANK, bay_place, vehicle_place
@@ -20,13 +21,14 @@ from swap.station.sequence.evacuation import POWER_OFF_KW
 from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.recipe import StepRow
 from swap.station.sequence.sequencer import MOVING_MODES
-from swap.station.sequence.session import Phase
+from swap.station.sequence.session import HoldReason, Phase
+from tests.prove.explore_reasons import cause_of
 from tests.prove.explore_station import LANE, VEHICLE, Violation
 
 if TYPE_CHECKING:
     from tests.prove.explore_world import World
 
-TRIPS = {"estop", "power_cut", "fire"}
+TRIPS = {"estop", "power_cut", "power_cut_forgets", "fire"}
 INTRUSIONS = {"curtain", "door"}
 _RUNS = frozenset({Phase.PENDING, Phase.SENT, Phase.CONFIRMING})
 
@@ -53,13 +55,20 @@ class Rules:
         self.evacuations = 0
         self.plans = 0
         self._planned: set[tuple[object, ...]] = set()
+        self.said: set[tuple[Wait, tuple[str, ...]]] = set()
+        """Everything that a lane has said it waits for."""
 
     # what the controller asks
 
     def asked(self, world: World, command: RobotCommand) -> None:
         """A command leaves the controller."""
         self.commands += 1
+        if world.stale:
+            raise Violation(f"{command.code.name} asked by a controller whose station another one has taken")
         env, cell, code = world.env, world.cell, command.code
+        if env.asked_seq and 0 < (env.asked_seq - command.seq) % 65535 < 30000:
+            raise Violation(f"number {command.seq} asked after {env.asked_seq}")
+        world.env = env = replace(env, asked_seq=command.seq)
         stored = world.controller.stored
         if code is CommandCode.RESET:
             return  # asked for by a person; it moves nothing
@@ -81,6 +90,8 @@ class Rules:
         secured = truck is not None and not world.plant.yard.may_move(truck) and world.plant.yard.in_position(truck)
         places = (command.source, command.target)
         at_seat = next((p for p in places if p is not None and p.kind is LocationKind.SEAT), None)
+        if code is CommandCode.UNLOCK and not env.right_seen:
+            raise Violation("unlock asked for a truck whose right to its packs nobody has seen")
         if code is CommandCode.UNLOCK and not secured:
             raise Violation("unlock asked while the vehicle can move")
         if at_seat is not None and code in (CommandCode.PICK, CommandCode.PUT):
@@ -89,17 +100,22 @@ class Rules:
                 raise Violation(f"{code.name} at the vehicle asked while it can move")
             if not heads or any(head is not LockHead.OPEN for head in heads):
                 raise Violation(f"{code.name} at the vehicle asked with heads {[h.value for h in heads]}")
-        if code is CommandCode.LOCK and (truck is None or not truck.secured["handbrake_on"]):
-            raise Violation("lock asked with the handbrake off")
+        if truck is not None and truck.opened and code is not CommandCode.RELEASE and not secured:
+            raise Violation(f"{code.name} asked after the first unlock while the vehicle can move")
         if code is CommandCode.RELEASE:
             if truck is None or not cell.locks_closed(truck):
                 raise Violation("release asked without a confirmed lock on all heads")
             if not world.plant.yard.seats_filled(truck):
                 raise Violation("release asked with an empty seat")
+            if truck.opened and not world.plant.yard.accepts_packs(truck):
+                raise Violation("release asked and the vehicle does not accept its packs")
         if code is CommandCode.PICK and command.source is not None and command.source.kind is LocationKind.BAY:
             self._picked(world, command)
         if code is CommandCode.PUT and command.target is not None and command.target.kind is LocationKind.BAY:
-            bay = world.plant.rack.bays[f"A{command.target.index}"]
+            bay = world.plant.rack.bays[world.cell.bay_at[command.target.index]]
+            gripped = cell.gripped
+            if gripped is not None and gripped.leaks and bay.section.role != "quarantine":
+                raise Violation(f"a leaking pack asked into {bay.section.id}")
             if world.plant.rack.at(bay_place(bay.section.id)) is not None and bay.false_occupied is None:
                 raise Violation(f"a pack asked into {bay.section.id}, which holds one")
 
@@ -115,7 +131,7 @@ class Rules:
         if asked is None or command.source is None or command.source.index != asked.position:
             raise Violation(f"evacuation asked with number {command.seq}, which is not stored for its bay")
         faults = cell.faults
-        wrong = [name for name in (*TRIPS, *INTRUSIONS) if getattr(faults, name)]
+        wrong = [name for name in (*TRIPS, *INTRUSIONS) if getattr(faults, name, False)]
         wrong += ["gripper loaded"] if cell.gripped is not None else []
         wrong += ["tank not ready"] if faults.tank_not_ready or world.plant.rack.at(TANK) is not None else []
         wrong += ["robot not homed"] if not cell.homed else []
@@ -134,12 +150,34 @@ class Rules:
         if reading.pack_id != plan.new_pack_id or reading.alarm_level >= 2 or hot or (reading.charge_kw or 0.0) > 0.5:
             raise Violation(f"a pack that is hot, alarmed, unknown or charging asked out of {bay_id}")
 
+    def acknowledged(self, world: World, seq: int) -> None:
+        """The controller tells the cell that a result is on record."""
+        cell, env = world.cell, world.env
+        if cell.done_seq != seq or cell.result is ResultCode.NONE or world.controller.stored.ended_seq == seq:
+            return
+        if env.person_needed:
+            raise Violation(f"the result of number {seq} is acknowledged, is not on record, and no person has decided")
+
+    def waits(self, world: World) -> None:
+        """The controller has looked and has nothing to do: it says what it waits for."""
+        waiting = cause_of(world)
+        if waiting is not None:
+            self.said.add((waiting.cause, waiting.names))
+
+    def thawed(self, world: World, gap: str) -> None:
+        """The first step after a gap has been made."""
+        session, mode = world.lane.session, world.controller.stored.mode
+        if session is not None and session.phase in _RUNS and mode in MOVING_MODES:
+            raise Violation(f"the swap is not held although nothing went on in {gap} for longer than a cell waits")
+
     # what the cell does
 
     def told(self, world: World, what: str, command: RobotCommand) -> None:
         """The cell accepted a command, or moved a pack for it."""
         env = world.env
         if what == "accepted":
+            if world.robot.frozen:
+                raise Violation(f"{command.code.name} that was decided before a pause starts after it")
             if 0 <= env.accepted_seq - command.seq < 30000 and env.accepted_seq:
                 raise Violation(f"number {command.seq} accepted after {env.accepted_seq}")
             world.env = replace(env, accepted_seq=command.seq)
@@ -219,10 +257,20 @@ class Rules:
         released = row is not None and row.command is CommandCode.RELEASE and before is not Phase.PENDING
         if intrusion and row is not None and row.working and row.command is not None and not released:
             reason = reason or intrusion
+        truck = world.plant.yard.trucks[VEHICLE]
+        at_rest = world.cell.at_home and world.cell.locks_closed(truck)
+        free = row is None or (row.command is CommandCode.RELEASE and (released or at_rest))
+        if truck.opened and truck.place is TruckPlace.LANE and not free and not self._secured(world):
+            reason = reason or "an unsecured vehicle"
         if reason and running:
             raise Violation(f"the swap is not held although {reason} was seen")
         if reason and not env.person_needed:
             world.env = replace(env, person_needed=reason)
+
+    @staticmethod
+    def _secured(world: World) -> bool:
+        truck, yard = world.plant.yard.trucks[VEHICLE], world.plant.yard
+        return not yard.may_move(truck) and yard.in_position(truck) and truck.link_ok
 
     # what must be so at any time
 
@@ -232,6 +280,8 @@ class Rules:
         session = world.controller.stored.session
         if session.phase is Phase.HELD and session.hold_reason is None:
             raise Violation("the swap is held without a reason")
+        if session.opened and session.phase is Phase.HELD and session.hold_reason is HoldReason.CHECK_FAILED:
+            raise Violation("a swap past its first unlock is held for a check")
 
     def _records(self, world: World) -> None:
         stored, row = world.controller.stored, world.row
@@ -319,7 +369,9 @@ class Rules:
                     occupied=occupied[section.position - 1],
                 )
             )
-        return StationView(world.clock.now(), stored.mode, tuple(bays), limits=SiteLimits(1000.0))
+        return StationView(
+            world.clock.now(), stored.mode, tuple(bays), limits=SiteLimits(1000.0, charger_efficiency=1.0)
+        )
 
 
 __all__ = ["INTRUSIONS", "LANE", "TRIPS", "Rules"]

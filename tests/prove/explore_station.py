@@ -7,29 +7,34 @@ else is lost when the controller dies.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from types import SimpleNamespace
+from functools import cache
 from typing import Any, TypeVar, cast
 
+from battery_bms.port import ChargerBank
 from robotics.port import CellStatus, CommandCode, ResultCode, RobotCommand, SwapRobot
 from scheduler.types import PackState, StationMode
 from swap.config.station_file import StationConfig
 from swap.places import TANK
-from swap.station.cell_watch import CellWatch
+from swap.station.cell_watch import ANSWER_S, CellWatch
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lanes import LaneRunner
 from swap.station.lease import Lease
 from swap.station.life.database import DirectDatabase
+from swap.station.life.guard import Outage
+from swap.station.life.watchdog import Watchdog
+from swap.station.power.site import SiteDevices
 from swap.station.reconcile import Mismatch
-from swap.station.records import next_seq
+from swap.station.records import change_mode, next_seq
 from swap.station.sequence.evacuation import CommandEnded, Procedure
 from swap.station.sequence.evacuation import Effect as EvacuationEffect
 from swap.station.sequence.evacuation import interrupted as interrupted_procedure
+from swap.station.sequence.incoming import QuarantineBay
 from swap.station.sequence.permissives import CellFacts, SeatPlan
 from swap.station.sequence.recipe import TERMINAL, Check, Move, Place
 from swap.station.sequence.sequencer import interrupted, step
@@ -45,11 +50,14 @@ from swap.station.sequence.session import (
     StepFacts,
     StepFailed,
 )
-from swap.station.states.modes import ModeTrigger, next_mode
+from swap.station.states.modes import ModeTrigger
 from swap.station.states.pack_states import PackTrigger, next_pack_state
 from swap.station.states.thermal_stages import Stage
 from swap.station.thermal import ThermalRunner
+from swap.station_db import StationDb
 from swap.store import Store
+from swap.tables import Station
+from tests.prove.explore_memory import MemoryLease, MemoryStore
 
 T = TypeVar("T")
 LANE = "L1"
@@ -75,6 +83,13 @@ class Stored:
     """Newest procedure of each bay that had a hot pack."""
     ended_seq: int = 0
     """Newest number whose end is on record."""
+    outside: tuple[int, CommandCode] | None = None
+    """A reset or a homing that has left, and whose end is not on record."""
+    mode_reason: str = ""
+    holder: str = ""
+    """Who has the station."""
+    journal: tuple[tuple[str, str], ...] = ()
+    """Begin and end of the newest life: kind of the event, and whose."""
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:
@@ -87,30 +102,14 @@ def at_once(work: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("something waits in the explored station")
 
 
-class _NoRows:
-    def all(self) -> list[Any]:
-        return []
-
-    def first(self) -> None:
-        return None
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
 
 
-class _NoDatabase:
-    """Stands where live code clears or raises fault rows, which nothing here reads."""
-
-    def exec(self, _: object) -> _NoRows:
-        return _NoRows()
-
-    def add(self, _: object) -> None:
-        return None
-
-
-class _NoStore:
-    @contextmanager
-    def station(self, *_: object) -> Iterator[_NoDatabase]:
-        yield _NoDatabase()
-
-    reading_station = station
+def in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end what asks for a loop, though nothing here lets time pass in it."""
+    return _loop().run_until_complete(work)
 
 
 class StationClock(Clock):
@@ -131,8 +130,10 @@ class MemoryWatch(CellWatch):
     owner: MemoryController
 
     async def load(self) -> None:
-        self._shown = frozenset()
-        self._command, self._sent_at, self._deadline_at, self.home_by = None, None, None, None
+        self._shown, outside = frozenset(), self.owner.stored.outside
+        self._command = None if outside is None else RobotCommand(*outside)
+        self._sent_at, self.home_by, self._epoch = None, None, None
+        self._deadline_at = self.context.clock.now() + timedelta(seconds=ANSWER_S) if self._command else None
 
     async def _store_faults(self, shown: frozenset[str]) -> None:
         self._shown = shown
@@ -141,13 +142,17 @@ class MemoryWatch(CellWatch):
         return None
 
     def _end(self, db: object, seq: int, result: str) -> None:
-        self.owner.stored = replace(self.owner.stored, ended_seq=seq)
+        stored = self.owner.stored
+        left = None if stored.outside is None or stored.outside[0] == seq else stored.outside
+        self.owner.stored = replace(stored, ended_seq=seq, outside=left)
 
     async def command(self, code: CommandCode, cell: CellStatus) -> None:
-        stored = self.owner.stored
-        seq = next_seq(stored.last_seq, *cell.numbers)
-        self.owner.stored = replace(stored, last_seq=seq)
-        await self._first(RobotCommand(seq, code), cell.epoch)
+        def store(_: object) -> int:
+            seq = next_seq(self.owner.stored.last_seq, *cell.numbers)
+            self.owner.stored = replace(self.owner.stored, last_seq=seq, outside=(seq, code))
+            return seq
+
+        await self._first(RobotCommand(await self.context.write(store), code), cell.epoch)
 
     @property
     def volatile(self) -> tuple[Any, ...]:
@@ -172,8 +177,9 @@ class MemoryLane(LaneRunner):
     async def load(self, *, restarted: bool) -> Session | None:
         """As `records.load_session`: what is not a column of the swap's row is lost."""
         await self.watch.load()
-        self._last_sent_at, self._epoch = None, None
+        self._last_sent_at, self.own.epoch = None, None
         stored = self.owner.stored
+        self.context.last_seq[LANE] = stored.last_seq
         if stored.session.state in TERMINAL:
             self.session = None
             return None
@@ -190,6 +196,14 @@ class MemoryLane(LaneRunner):
         after, effects = step(self.table, before, facts)
         if after is before and not effects:
             return False
+        await self.context.write(lambda _: self._store(before, after, effects))
+        self.session = None if after.state in TERMINAL else after
+        self._keep_off()
+        for effect in effects:
+            await self._carry_out(effect, facts)
+        return True
+
+    def _store(self, before: Session, after: Session, effects: Sequence[Effect]) -> None:
         stored = replace(self.owner.stored, session=after)
         if self.owner.journal is not None:
             self.owner.journal += [entry for effect in effects if (entry := journal_entry(before, effect))]
@@ -205,22 +219,26 @@ class MemoryLane(LaneRunner):
             elif isinstance(effect, Ended):
                 stored = unreserved(stored)
         self.owner.stored = stored
-        self.session = None if after.state in TERMINAL else after
-        self._keep_off()
-        for effect in effects:
-            await self._carry_out(effect, facts)
-        return True
 
     def _next_seq(self, cell: CellStatus) -> int:
         return next_seq(self.owner.stored.last_seq, *cell.numbers)
 
-    async def _result_known(self, cell: CellStatus) -> bool:
+    async def _free_quarantine_bay(self, pack_id: str | None) -> QuarantineBay | None:
+        """As `StationContext.quarantine_bay`, by the record and the cell's sensor."""
+        bay = next((bay for bay in self.context.config.bays if bay.role == "quarantine"), None)
+        if bay is None or f"bay:{bay.id}" in self.owner.stored.places.values():
+            return None
+        seen = self.context.occupied(bay.position) is False
+        return QuarantineBay(f"{self.context.station_id}:{bay.id}", bay.position) if seen else None
+
+    async def _on_record(self, cell: CellStatus) -> bool:
         return cell.result is ResultCode.NONE or cell.done_seq == self.owner.stored.ended_seq
 
     def _record_checks(self, db: object, session: Session, facts: CellFacts) -> dict[Check, bool | None]:
         stored, plans = self.owner.stored, session.seats
         safe = [bay.pack_safe if (bay := facts.bays.get(plan.new_position)) else None for plan in plans]
         return {
+            Check.AUTHORISED: self.context.right_of(cast(StationDb, db), session.swap_id),
             Check.RECORD: all(stored.places[str(p.old_pack_id)].startswith(f"vehicle:{VEHICLE}:") for p in plans),
             Check.PACK_AVAILABLE: all(stored.states[str(p.new_pack_id)] is PackState.RESERVED for p in plans),
             Check.NEW_PACK_ACCEPTED: True,
@@ -230,11 +248,11 @@ class MemoryLane(LaneRunner):
     @property
     def volatile(self) -> tuple[Any, ...]:
         """What is in the memory of the process only."""
-        return self.session, self._last_sent_at, cast(MemoryWatch, self.watch).volatile, self._epoch
+        return self.session, self._last_sent_at, cast(MemoryWatch, self.watch).volatile, self.own.epoch
 
     @volatile.setter
     def volatile(self, value: tuple[Any, ...]) -> None:
-        self.session, self._last_sent_at, cast(MemoryWatch, self.watch).volatile, self._epoch = value
+        self.session, self._last_sent_at, cast(MemoryWatch, self.watch).volatile, self.own.epoch = value
 
 
 class MemoryThermal(ThermalRunner):
@@ -253,16 +271,38 @@ class MemoryThermal(ThermalRunner):
 
     async def detect(self, bays: Sequence[str]) -> None:
         self._look()
-        stored, now = self.owner.stored, self.context.clock.now()
-        packs = {place.removeprefix("bay:"): code for code, place in stored.places.items()}
-        for bay in bays:
-            position = self.context.config.bay(bay).position
-            self.procedures[bay] = Procedure(bay, position, packs.get(bay), now)
-        self.owner.stored = replace(stored, hot={**stored.hot, **self.procedures})
-        moving = [mode for mode in StationMode if mode not in (StationMode.THERMAL, StationMode.FIRE)]
-        await self.owner.change_mode(ModeTrigger.THERMAL, "thermal event", "controller", only_from=moving)
+        context, now = self.context, self.context.clock.now()
+        packs = {place.removeprefix("bay:"): code for code, place in self.owner.stored.places.items()}
+        reason = f"thermal event in {', '.join(bays)}"
+
+        def store(db: Any) -> tuple[dict[str, Procedure], StationMode]:
+            mode = StationMode(db.get_one(Station, context.station_id).mode)
+            if mode not in (StationMode.THERMAL, StationMode.FIRE):
+                mode = change_mode(
+                    db,
+                    station_id=context.station_id,
+                    trigger=ModeTrigger.THERMAL,
+                    reason=reason,
+                    actor="controller",
+                    at=now,
+                )
+            begun = {
+                bay: Procedure(bay, self.context.config.bay(bay).position, packs.get(bay), now)
+                for bay in bays
+                if bay not in self.procedures
+            }
+            self.owner.stored = replace(self.owner.stored, hot={**self.owner.stored.hot, **begun})
+            return begun, mode
+
+        begun, mode = await context.write(store)
+        self.procedures |= begun
+        if mode is not context.mode:
+            context.mode, context.mode_reason = mode, reason
 
     async def _store(self, before: Procedure, after: Procedure, effects: Sequence[EvacuationEffect]) -> None:
+        await self.context.write(lambda _: self._keep_step(after, effects))
+
+    def _keep_step(self, after: Procedure, effects: Sequence[EvacuationEffect]) -> None:
         stored = replace(self.owner.stored, hot={**self.owner.stored.hot, after.bay: after})
         for effect in effects:
             if isinstance(effect, Send) and not effect.repeated:
@@ -280,8 +320,10 @@ class MemoryThermal(ThermalRunner):
 
     @property
     def volatile(self) -> tuple[Any, ...]:
-        """What is in the memory of the process only."""
-        return tuple(self.procedures.items()), tuple(self._sent_at.items()), self._persons_needed
+        """What is in the memory of the process only. Who is needed is made anew at each look until a pack is hot:
+        until then it is nothing that a state depends on."""
+        needed = self._persons_needed if self.owner.stored.hot else LOST_THERMAL[2]
+        return tuple(self.procedures.items()), tuple(self._sent_at.items()), needed
 
     @volatile.setter
     def volatile(self, value: tuple[Any, ...]) -> None:
@@ -295,49 +337,66 @@ LOST_THERMAL: tuple[Any, ...] = ((), (), frozenset({LANE}))
 
 
 class MemoryController(StationController):
-    """`StationController` over `Stored`: confirmations, holds and requests are the live ones."""
+    """`StationController` over `Stored`: its beginning and end, confirmations, holds and requests are the live ones."""
 
-    def __init__(self, config: StationConfig, robot: SwapRobot, stored: Stored, clock: StationClock) -> None:
-        context = StationContext.build(DirectDatabase(cast(Store, _NoStore()), config.station.id), config, clock)
-        context.mode = stored.mode
-        super().__init__(
-            context,
-            [robot],
-            cast(Any, None),
-            cast(Any, None),
-            None,
-            cast(Lease, SimpleNamespace(token=0, holder="the only one")),
-        )
+    def __init__(
+        self,
+        config: StationConfig,
+        robot: SwapRobot,
+        stored: Stored,
+        clock: StationClock,
+        rack: ChargerBank | None = None,
+    ) -> None:
         self.stored = stored
+        self.store = MemoryStore(self, f"{config.station.id}:{LANE}", frozenset(TERMINAL))
+        context = StationContext.build(DirectDatabase(cast(Store, self.store), config.station.id), config, clock)
+        context.mode = stored.mode
+        self.claimed = MemoryLease(self)
+        super().__init__(context, [robot], cast(Any, rack), cast(Any, rack), SiteDevices(), cast(Lease, self.claimed))
         self.journal: list[tuple[str, str, str]] | None = None
         """What the live journal would tell of the swap, where asked for."""
         self.lane = MemoryLane(self, robot)
         self.lanes = {LANE: self.lane}
         self.heat = MemoryThermal(self)
         self.thermal = self.heat
+        self.watched_s = 0.0
+        """Time of the loop, of which only gaps count here."""
+        self.watchdog = Watchdog(self.lanes, lambda: self.watched_s)
 
-    def restart(self) -> None:
-        """As `recover` after an unclean end."""
+    def live_as(self, holder: str, token: int) -> None:
+        """Go on as this life."""
+        self.claimed.holder, self.claimed.token = holder, token
+        self.context.owner_token, self.context.database.holder = token, holder
+
+    def begin(self, holder: str, token: int) -> None:
+        """Another life takes the station and its cells; what it finds stored decides how."""
+        self.claimed.begin(holder, token)
+        self.live_as(holder, token)
         self.context.cells.clear()
         self.context.readings.clear()
-        mode = self.stored.mode
-        if mode in (StationMode.AUTOMATIC, StationMode.CLOSED, StationMode.MANUAL):
-            mode = next_mode(mode, ModeTrigger.HOLD)
-        self.stored = replace(self.stored, mode=mode)
-        self.context.mode = mode
-        at_once(self.lane.load(restarted=True))
-        at_once(self.heat.load(restarted=True))
+        self.restart()
 
-    async def change_mode(
-        self, trigger: ModeTrigger, reason: str, actor: str, *, only_from: Collection[StationMode] | None = None
-    ) -> StationMode:
-        if only_from is None or self.stored.mode in only_from:
-            self.stored = replace(self.stored, mode=next_mode(self.stored.mode, trigger))
-        self.context.mode = self.stored.mode
-        return self.stored.mode
+    def restart(self) -> None:
+        """Begin, as a process does."""
+        at_once(self.start(claim_wait_s=0.0))
+
+    def take_up(self) -> None:
+        """The database is back."""
+        now = self.context.clock.now()
+        at_once(self._take_up(Outage("away", now - timedelta(seconds=OUTAGE_S), now, {})))
+
+    async def connect(self) -> None:
+        """The links are there; whether the cell takes the claim is the world's."""
+
+    async def claim(self, wait_s: float = 0.0) -> None:
+        """The world has waited."""
 
     async def reconcile_now(self, actor: str) -> list[Mismatch]:
         return []
+
+
+OUTAGE_S = 4.0
+"""Real seconds that the database is away: a gap like any other."""
 
 
 def journal_entry(before: Session, effect: Effect) -> tuple[str, str, str] | None:
@@ -374,6 +433,8 @@ def moved(stored: Stored, plan: SeatPlan, move: Move) -> Stored:
         raise Violation(f"record: {target} would hold {other[0]} and {pack}")
     trigger = {Place.GRIPPER: PackTrigger.PICK, Place.SEAT: PackTrigger.INSTALL}.get(move.target, PackTrigger.STORE)
     state = next_pack_state(stored.states[pack], trigger)
+    if move.target is Place.OLD_BAY and plan.quarantine:
+        state = next_pack_state(state, PackTrigger.QUARANTINE)
     return replace(stored, places={**stored.places, pack: target}, states={**stored.states, pack: state})
 
 

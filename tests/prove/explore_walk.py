@@ -4,26 +4,39 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from robotics.port import CellState
+from scheduler.waiting import Wait
 from sim.plant.plant import PlantError
 from swap.state_table import IllegalTransition
+from swap.station.life.database import DatabaseLost
 from swap.station.sequence.recipe import TERMINAL, StepTable
 from swap.station.sequence.sequencer import MOVING_MODES
 from swap.station.sequence.session import Phase
 from swap.station.states.pack_states import IllegalPackStep
 from tests.prove.explore_mishaps import Mishap, happen, may_end, mishaps, over
-from tests.prove.explore_robot import ControllerDied
+from tests.prove.explore_parts import Snapshot
+from tests.prove.explore_robot import ControllerDied, TakenOver
 from tests.prove.explore_rules import Rules
 from tests.prove.explore_station import Violation
-from tests.prove.explore_world import Snapshot, World
+from tests.prove.explore_world import World
 
 GO, HELP, MISHAP = 0, 1, 2
 """Kinds of transitions: by itself; a fault goes, a person decides, the process comes back; something goes wrong."""
+LIVES = {
+    "death": "the process dies",
+    "stop": "the process ends in good order",
+    "pause": "the process stands still",
+    "stand": "nothing can be commanded for a while",
+    "late": "the process stands still in a write",
+    "rival": "another controller takes the station of a process that stands still",
+    "database": "the database is lost",
+}
+"""What may befall the process and its database, as it is told in a path."""
 _WRONG = (Violation, PlantError, IllegalTransition, IllegalPackStep, AssertionError, LookupError)
 
 
@@ -42,11 +55,13 @@ class Report:
     violations: list[str] = field(default_factory=list)
     visited: set[tuple[str, str]] = field(default_factory=set)
     """State of the recipe and phase, with the reason where held."""
-    happened: set[tuple[str, str]] = field(default_factory=set)
-    """Mishap, and the state of the recipe it came in."""
+    happened: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Mishap, and the state of the recipe it came in: how often."""
     deaths: set[tuple[str, str, int]] = field(default_factory=set)
     """State and phase in which the process was killed, and after how many calls to the cell in that step."""
     complete: bool = True
+    said: frozenset[tuple[Wait, tuple[str, ...]]] = frozenset()
+    """What a lane has said it waits for."""
 
     @property
     def name(self) -> str:
@@ -64,17 +79,20 @@ class Walk:
         mishaps_most: int = 1,
         names: Sequence[str] | None = None,
         deaths: bool = True,
+        lives: Sequence[str] | None = None,
+        fenced: bool = True,
+        quarantine: bool = False,
         states_most: int = 5_000_000,
         violations_most: int = 5,
         lane_patch: Callable[[Any], None] | None = None,
         extra: Mapping[str, Mishap] | None = None,
     ) -> None:
         self.rules = Rules()
-        self.world = World(table, self.rules, mishaps_most, lane_patch)
+        self.world = World(table, self.rules, mishaps_most, lane_patch, fenced=fenced, quarantine=quarantine)
         self.known = {**mishaps(table.pack_count), **(extra or {})}
         self.mishaps: list[Mishap] = [self.known[name] for name in (names if names is not None else self.known)]
         self._seen: Any = None
-        self.deaths = deaths
+        self.lives = frozenset(lives if lives is not None else set(LIVES) - {"rival"} if deaths else ())
         self.states_most, self.violations_most = states_most, violations_most
         self.report = Report(table)
         self._nodes: dict[int, int] = {}
@@ -98,7 +116,7 @@ class Walk:
         report, rules = self.report, self.rules
         report.states, report.transitions = len(self._nodes), len(self._edges[0])
         report.commands, report.motions, report.plans = rules.commands, rules.motions, rules.plans
-        report.evacuations = rules.evacuations
+        report.evacuations, report.said = rules.evacuations, frozenset(rules.said)
         if not report.violations and report.complete:
             self._look_for_ends()
         return report
@@ -126,17 +144,17 @@ class Walk:
             self._try(node, kept, "the process comes back", HELP, world.restart)
         elif quiet:
             self._people(node, kept, self._seen)
+        if kept.env.rival is not None and not kept.env.down:
+            self._try(node, kept, "the stale controller goes on", HELP, world.rival_goes_on)
         if kept.env.mishaps_left <= 0:
             return
         world.restore(kept)
         possible = [item for item in self.mishaps if item.name not in kept.env.faults and item.when(world)]
         for item in possible:
             if self._try(node, kept, item.name, MISHAP, partial(happen, world, item), by_cell=False):
-                self.report.happened.add((item.name, session.state))
-        if self.deaths and not kept.env.down:
-            self._kill(node, kept, mark, "the process dies", None)
-            if not quiet:
-                self._kill(node, kept, mark, "the process dies", world.cycle)
+                self.report.happened[item.name, session.state] += 1
+        if not kept.env.down:
+            self._end_of_life(node, kept, mark, quiet=quiet)
 
     def _go(self, node: int, kept: Snapshot) -> bool:
         """What happens by itself; True where the controller has nothing to do at this instant."""
@@ -149,6 +167,7 @@ class Walk:
                     quiet[0] = False
                     return True
                 self._seen = world.looked()
+                self.rules.waits(world)
             return world.advance()
 
         if not self._try(node, kept, "", GO, act):
@@ -183,8 +202,8 @@ class Walk:
                 world.person(kind, **arguments)
 
             self._try(node, kept, label, HELP, act)
-            if self.deaths and kept.env.mishaps_left > 0:
-                self._kill(node, kept, mark, f"{label}, the process dies", act)
+            if kept.env.mishaps_left > 0:
+                self._break_off(node, kept, mark, f"{label}, ", act)
         if at_cell:
             self._try(node, kept, "a person confirms at the cell", HELP, self._at_cell, by_cell=False)
         world.restore(kept)
@@ -194,42 +213,117 @@ class Walk:
     def _at_cell(self) -> None:
         self.world.plant.inject("person_confirms", "L1")
 
-    def _kill(
-        self, node: int, kept: Snapshot, mark: tuple[str, str], label: str, act: Callable[[], object] | None
-    ) -> None:
-        """Kill the process now, or at each call to the cell that an action makes."""
+    # the process and its database
+
+    def _end_of_life(self, node: int, kept: Snapshot, mark: tuple[str, str], *, quiet: bool) -> None:
+        """The process ends, stands still or loses its database, between two steps or inside of one."""
         world = self.world
+        between: dict[str, Callable[[], object]] = {
+            "death": world.die,
+            "stop": world.stop,
+            "pause": world.freeze,
+            "stand": world.stand,
+            "rival": world.take_over,
+        }
+        for life, act in between.items():
+            alone = not (kept.env.gap or kept.env.link_down or kept.env.rival)
+            able = life in self.lives and (life in ("death", "stop") or alone)
+            if able and self._try(node, kept, LIVES[life], MISHAP, self._mishap(act)):
+                self.report.happened[life, mark[0]] += 1
+                if life == "death":
+                    self.report.deaths.add((*mark, -1))
+        if not quiet:
+            self._break_off(node, kept, mark, "", world.cycle)
 
-        def die() -> None:
-            env = world.env
-            world.die()
-            world.env = type(env)(
-                **{name: getattr(world.env, name) for name in env.__slots__ if name != "mishaps_left"},
-                mishaps_left=env.mishaps_left - 1,
-            )
+    def _mishap(self, act: Callable[[], object]) -> Callable[[], None]:
+        def once() -> None:
+            act()
+            env = self.world.env
+            self.world.env = replace(env, mishaps_left=env.mishaps_left - 1)
 
-        if act is None:
-            if self._try(node, kept, label, MISHAP, die):
-                self.report.deaths.add((*mark, -1))
-            return
-        for calls in range(8):
-            died = [False]
+        return once
 
-            def until(calls: int = calls, died: list[bool] = died) -> bool:
+    def _break_off(
+        self, node: int, kept: Snapshot, mark: tuple[str, str], label: str, act: Callable[[], object]
+    ) -> None:
+        """Break an action off at each of its writes: to the cell, where the process is killed or stands still, and to
+        the database, which is lost before the commit or after it."""
+        world = self.world
+        if "death" in self.lives:
+
+            def die_at(calls: int) -> bool:
                 world.robot.die_at = calls
                 try:
                     act()
                 except ControllerDied:
-                    died[0] = True
-                    die()
+                    self._mishap(world.die)()
+                    return True
                 finally:
                     world.robot.die_at, world.robot.person_acts = None, False
-                return died[0]
+                return False
 
-            self._try(node, kept, f"{label} after call {calls}", MISHAP, until)
-            if not died[0]:
+            for calls in self._each(node, kept, f"{label}{LIVES['death']}", die_at):
+                self.report.deaths.add((*mark, calls))
+                self.report.happened["death", mark[0]] += 1
+        if "late" in self.lives and not kept.env.gap and not kept.env.link_down:
+
+            def freeze_at(calls: int) -> bool:
+                world.robot.freeze_at = calls
+                act()
+                frozen = world.robot.freeze_at < 0
+                world.robot.freeze_at = None
+                if frozen:
+                    self._mishap(lambda: None)()
+                return frozen
+
+            for _ in self._each(node, kept, f"{label}{LIVES['late']}", freeze_at):
+                self.report.happened["late", mark[0]] += 1
+        if "rival" in self.lives and not (kept.env.gap or kept.env.link_down or kept.env.rival):
+
+            def take_over_at(calls: int) -> bool:
+                world.robot.freeze_at, world.robot.taken_over = calls, True
+                try:
+                    act()
+                except TakenOver as late:
+                    self._mishap(partial(world.take_over, late.name, late.write))()
+                    return True
+                finally:
+                    world.robot.freeze_at, world.robot.taken_over, world.robot.person_acts = None, False, False
+                return False
+
+            for _ in self._each(node, kept, f"{label}{LIVES['rival']}", take_over_at):
+                self.report.happened["rival", mark[0]] += 1
+        if "database" in self.lives:
+            for committed in (False, True):
+
+                def lose_at(writes: int, committed: bool = committed) -> bool:
+                    world.controller.store.lose_at, world.controller.store.lost_committed = writes, committed
+                    try:
+                        act()
+                    except DatabaseLost:
+                        self._mishap(world.lose_database)()
+                        return True
+                    finally:
+                        world.controller.store.lose_at, world.robot.person_acts = None, False
+                    return False
+
+                how = "with its commit" if committed else "rolled back"
+                for _ in self._each(node, kept, f"{label}{LIVES['database']} ({how})", lose_at):
+                    self.report.happened["database", mark[0]] += 1
+
+    def _each(self, node: int, kept: Snapshot, label: str, at: Callable[[int], bool]) -> Iterator[int]:
+        """Each write of an action, until it has no more."""
+        for calls in range(8):
+            hit = [False]
+
+            def act(calls: int = calls, hit: list[bool] = hit) -> bool:
+                hit[0] = at(calls)
+                return hit[0]
+
+            if self._try(node, kept, f"{label} at write {calls}", MISHAP, act) or hit[0]:
+                yield calls
+            if not hit[0]:
                 return
-            self.report.deaths.add((*mark, calls))
 
     def _try(
         self, node: int, kept: Snapshot, label: str, kind: int, act: Callable[[], object], *, by_cell: bool = True

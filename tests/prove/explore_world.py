@@ -6,94 +6,81 @@ The plant is the simulated one with durations that do not vary; the controller i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from battery_bms.limits import judge
 from battery_bms.port import PackReading
 from robotics.port import CellStatus, LinkLost, Location, LocationKind, Refused, RobotCommand
 from scheduler.types import PackState, StationMode
-from sim.plant.plant import Draws, Plant
+from sim.plant.plant import Plant
 from sim.plant.rack import US_PER_S
+from swap.messages.events import ControllerStarted
 from swap.places import bay_place
 from swap.station.answers import Denied
-from swap.station.rack import BLOCK_LEVEL, STOP_LEVEL, THERMAL_BITS
-from swap.station.sequence.evacuation import EVACUATE_WITHIN_S, Procedure
+from swap.station.power.rack import BLOCK_LEVEL, STOP_LEVEL, THERMAL_BITS
+from swap.station.sequence.evacuation import EVACUATE_WITHIN_S
 from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.recipe import TERMINAL, StepRow, StepTable
 from swap.station.sequence.sequencer import CHECK_RETRY_S, MOVING_MODES, begin
-from swap.station.sequence.session import Phase, Session
+from swap.station.sequence.session import Phase
 from swap.station.states.modes import IllegalMode
 from swap.station.states.pack_states import PackTrigger, may, next_pack_state, trigger_for_reading
 from swap.station.states.thermal_stages import THERMAL_STAGE, Stage
+from swap.store import LeaseLost
+from tests.prove.explore_env import Env, Rival
+from tests.prove.explore_key import parts
 from tests.prove.explore_layout import TAG, explored_station, seat_plans
+from tests.prove.explore_parts import Nominal, Snapshot, WorldRack
 from tests.prove.explore_plant import Keeper
 from tests.prove.explore_robot import WorldRobot
-from tests.prove.explore_station import LANE, LOST_THERMAL, VEHICLE, MemoryController, StationClock, Stored, at_once
+from tests.prove.explore_station import (
+    LANE,
+    LOST_THERMAL,
+    VEHICLE,
+    MemoryController,
+    StationClock,
+    Stored,
+    Violation,
+    at_once,
+    in_loop,
+)
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 PERSON = "Person on shift"
+HOLDERS = ("first", "second", "third")
+"""Names of lives: two may be there at a time."""
 _MOMENT_S = 0.001
+GAP_S = 4.0
+"""A pause that is longer than a cell waits for its controller, and than a controller takes for nothing."""
 _NEVER_OLD_AT = START_AT + timedelta(days=36500)
 """The rack's link never fails here; a silent BMS gives no code."""
-
-
-class Nominal(Draws):
-    """No variation: the same action from the same state ends in the same state."""
-
-    def __call__(self, nominal: float, spread_share: float) -> float:
-        return nominal
-
-
-@dataclass(frozen=True, slots=True)
-class Env:
-    """What is so around plant and controller."""
-
-    faults: tuple[str, ...] = ()
-    """Faults that are there now, in the order they came."""
-    mishaps_left: int = 0
-    down: bool = False
-    """The controller's process is dead."""
-    person_needed: str = ""
-    """Why nothing may move before a named person has decided; empty when it may."""
-    unseen: tuple[str, ...] = ()
-    """Trips that came while a fresh look at the cell was still to be had."""
-    link_down: bool = False
-    drop_sends: int = 0
-    drop_acks: int = 0
-    by_hand: bool = False
-    """Packs were moved by hand: record and truth may differ until the step resolves it."""
-    accepted_seq: int = 0
-    moved_seq: int = 0
-    sent: tuple[int, int] | None = None
-    """Number that left last, and when, µs of the plant; what the process remembers of it dies with it."""
-
-
-_ENV_PARTS = attrgetter(*(n for n in Env.__slots__ if n not in ("accepted_seq", "moved_seq", "sent")))
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything that a world is."""
-
-    plant: tuple[Any, ...]
-    stored: Stored
-    volatile: tuple[Any, ...]
-    last: CellStatus | None
-    env: Env
 
 
 class World:
     """Plant, controller and surroundings of one swap."""
 
-    def __init__(self, table: StepTable, rules: Any, mishaps: int, lane_patch: Callable[[Any], None] | None = None):
+    def __init__(
+        self,
+        table: StepTable,
+        rules: Any,
+        mishaps: int,
+        lane_patch: Callable[[Any], None] | None = None,
+        *,
+        fenced: bool = True,
+        quarantine: bool = False,
+    ):
         self.table = table
+        self.fenced = fenced
+        self.stale = False
+        """The controller that acts has lost its station."""
         self.rules = rules
-        self.config = explored_station(table)
+        self.config = explored_station(table, quarantine=quarantine)
         self.plant = Plant(self.config, seed=0, start_at=START_AT)
+        self.plant.vehicles_tell = quarantine
         self.plant._driver_draw = Nominal(0, "")
         for cell in self.plant.cells.values():
             cell.draw = Nominal(0, "")
@@ -111,12 +98,38 @@ class World:
         states = dict.fromkeys(places, PackState.ON_VEHICLE)
         states |= {str(plan.new_pack_id): PackState.RESERVED for plan in plans}
         stored = Stored(session, 65530, StationMode.AUTOMATIC, places, states)
-        self.controller = MemoryController(self.config, self.robot, stored, self.clock)
+        rack = WorldRack(self)
+        self.controller = MemoryController(self.config, self.robot, stored, self.clock, rack)
+        at_once(self.controller.context.write(self._first_life))
+        self.controller.context.has_right = self._has_right
         self.lane = self.controller.lane
         self.lane.table, self.lane.session = table, session
         self._readings: dict[tuple[Any, ...], tuple[PackReading, int]] = {}
+        self.claim()
         if lane_patch is not None:
             lane_patch(self.lane)
+
+    def _first_life(self, db: Any) -> None:
+        self.controller.claimed.begin("first", 1)
+        self.controller.live_as("first", 1)
+        db.journal = [(ControllerStarted.kind, "first")]
+
+    def _has_right(self, *_: object) -> bool:
+        """What the contract says. Raises LookupError where it cannot be read."""
+        if self.env.right == "unreadable":
+            raise LookupError("terms of an unknown kind")
+        self.env = replace(self.env, right_seen=self.env.right_seen or not self.env.right)
+        return not self.env.right
+
+    def claim(self) -> None:
+        """The heartbeat carries the claim: a cell without an owner takes it."""
+        if not (self.env.link_down or self.env.down in ("died", "stopped")):
+            self.cell.claim(self.controller.claimed.token, owner_silent=False)
+
+    def silent(self) -> None:
+        """The cell has heard nothing of its controller for longer than it waits: it lets it go."""
+        if self.cell.owner:
+            self.cell.claim(0, owner_silent=True)
 
     # keeping and going on
 
@@ -131,15 +144,21 @@ class World:
         self.keeper.restore(kept.plant)
         self.clock.us = self.plant.now_us
         self.controller.stored = kept.stored
-        self.controller.context.mode = kept.stored.mode
+        self.controller.live_as(kept.stored.holder, self._token(kept.stored))
+        self.controller.context.mode, self.controller.context.mode_reason = kept.stored.mode, kept.stored.mode_reason
         self.lane.volatile, self.controller.heat.volatile = kept.volatile
         self.robot.last = kept.last
         self.robot.die_at, self.robot.person_acts, self.robot.resumed = None, False, False
+        self.robot.freeze_at, self.robot.frozen, self.controller.store.lose_at = None, False, None
         self.env = kept.env
         if kept.last is not None:
             self.controller.context.cells[LANE] = kept.last
         else:
             self.controller.context.cells.pop(LANE, None)
+
+    @staticmethod
+    def _token(stored: Stored) -> int:
+        return HOLDERS.index(stored.holder) + 1
 
     def looked(self) -> tuple[CellStatus | None, dict[str, PackReading]]:
         """What the controller saw at its last look."""
@@ -157,105 +176,8 @@ class World:
         return hash(self.parts())
 
     def parts(self) -> tuple[Any, ...]:
-        """What the future depends on: times count from now, numbers by what they are to those waited for."""
-        now_us, stored, env, cell = self.plant.now_us, self.controller.stored, self.env, self.cell
-        waited_for = (
-            stored.session.seq,
-            None if self.lane.volatile[2][2] is None else self.lane.volatile[2][2].seq,
-            next((hot.seq for hot in stored.hot.values() if hot.stage is Stage.EVACUATION_STARTED), None),
-            stored.last_seq,
-        )
-
-        def number(seq: int | None) -> int | None:
-            """Which of the numbers that matter; the others are only old."""
-            if not seq:
-                return seq
-            return waited_for.index(seq) + 1 if seq in waited_for else 9
-
-        def left(us: int | None) -> int | None:
-            return None if us is None else round((us - now_us) / 1000)
-
-        def until(at: datetime | None) -> int | None:
-            """Milliseconds from now; what is over is over."""
-            return None if at is None else max(round((at - self.clock.now()).total_seconds() * 1000), -250_000)
-
-        def session_key(session: Session | None) -> Any:
-            if session is None:
-                return None
-            waits = session.phase is not Phase.HELD
-            return (
-                session.state,
-                session.phase,
-                number(session.seq),
-                session.tries,
-                session.hold_reason,
-                session.resumed,
-                session.refused,
-                until(session.deadline_at) if waits else None,
-                until(session.checked_at) if waits and session.checked_at else None,
-                tuple((k, v["result"], v["tries"]) for k, v in sorted(session.checks.items())),
-                session.exchanged,
-            )
-
-        sent_hot = dict(self.controller.heat.volatile[1])
-
-        def sent_ms(at: datetime | None) -> int | None:
-            """Milliseconds since a sending; all the same once the number may be sent again."""
-            return None if at is None else min(-(until(at) or 0), 1001)
-
-        def hot_key(hot: Procedure) -> Any:
-            if hot.stage in THERMAL_STAGE.ends:
-                return hot.bay, hot.stage, hot.seq is not None, hot.left
-            limits = until(hot.detected_at), until(hot.deadline_at), sent_ms(sent_hot.get(hot.bay))
-            return hot.bay, hot.stage, number(hot.seq), hot.confirming, hot.tries, limits
-
-        truck = self.plant.yard.trucks[VEHICLE]
-        active = cell.active
-        faults = cell.faults
-        _, sent_at, (home_by, shown, extra, extra_at, extra_until_at, extra_epoch), goes_by = self.lane.volatile
-        in_flight = stored.session.phase in (Phase.SENT, Phase.HELD)
-        last = self.robot.last
-        age = None
-        if env.link_down:
-            age = "never" if last is None or last.fast_at is None else min(-(until(last.fast_at) or 0), 3100)
-        return (
-            session_key(stored.session),
-            None if env.down else session_key(self.lane.session),
-            stored.mode,
-            tuple(stored.places.values()),
-            tuple(stored.states.values()),
-            sent_ms(sent_at) if in_flight else None,
-            (home_by is not None, shown, None if extra is None else (number(extra.seq), extra.code)),
-            None if extra is None else (sent_ms(extra_at), until(extra_until_at)),
-            tuple(hot_key(hot) for hot in stored.hot.values()),
-            None if env.down or not stored.hot else self.controller.heat.volatile[2],
-            (cell.hold, cell.paused, cell.power_confirmed, cell.homed, cell.at_home, cell.located, cell.called_tag),
-            (number(cell.ack_seq), cell.ack_code, number(cell.done_seq), cell.result),
-            (cell.control_mode, cell.run_mode, tuple(cell.latched)),
-            (number(cell.last_seq), cell.first_command, cell.done_result, cell.done_seq == stored.ended_seq),
-            (
-                goes_by is None,
-                goes_by == cell.epoch,
-                extra is not None and extra_epoch == cell.epoch,
-                last is not None and last.epoch == cell.epoch,
-            ),
-            (faults.gripper_jam, faults.pick_misses, faults.lidar_misses, faults.lost_ack),
-            None
-            if active is None
-            else (
-                active.command.code,
-                number(active.command.seq),
-                active.phase,
-                left(active.due_us),
-                round(active.left_us / 1000),
-                active.waited_s,
-            ),
-            (truck.place, left(truck.stop_us), tuple(truck.secured.values()), tuple(truck.heads)),
-            tuple(left(us) for us in truck.secure_us.values()),
-            tuple(pack.place for pack in self.plant.rack.packs.values()),
-            _ENV_PARTS(env),
-            age,
-        )
+        """What the future depends on."""
+        return parts(self)
 
     @property
     def ended(self) -> bool:
@@ -275,11 +197,47 @@ class World:
         seen = not self.env.link_down and not self.cell.faults.frozen_heartbeat
         self._read_rack()
         self.rules.charging(self)
-        at_once(self.lane.cycle())
+        gap, self.env = self.env.gap, replace(self.env, gap="")
+        if gap:
+            self._thaw(gap)
+        else:
+            at_once(self.lane.cycle())
         at_once(self.controller.heat.cycle())
         if seen:
             self.rules.seen(self, phase, row)
+        if gap:
+            self.rules.thawed(self, gap)
         return before != (self.controller.stored, self._volatile, self.plant.changes, self.env)
+
+    def _thaw(self, gap: str) -> None:
+        """The step after a gap, with the live watchdog; looks went on where only commanding stood still."""
+        controller, watchdog = self.controller, self.controller.watchdog
+        watchdog.begin_anew()
+        for controller.watched_s in (0.0, *((1.0, 2.0, 3.0) if gap == "commanding" else ()), GAP_S):
+            watchdog.looked(LANE)
+            if controller.watched_s == 0.0:
+                watchdog.worked(LANE)
+        at_once(self.lane.look())
+        at_once(cast(Coroutine[Any, Any, object], controller._lane_step(self.lane)()))
+
+    def freeze(self) -> None:
+        """The process stands still for longer than the cell waits for it; it does not know that yet."""
+        self.silent()
+        self.plant.set_station_alive(LANE, False)
+        self.pass_s(GAP_S)
+        self.plant.set_station_alive(LANE, True)
+        self.claim()
+        self.env = replace(self.env, gap="looking", person_needed=self.env.person_needed or "a pause")
+
+    def stand(self) -> None:
+        """Nothing can be commanded for a while; looks and heartbeats go on."""
+        self.pass_s(GAP_S)
+        self.env = replace(self.env, gap="commanding", person_needed=self.env.person_needed or "a pause")
+
+    def pass_s(self, seconds: float) -> None:
+        """Time passes, and nobody looks."""
+        self.plant.advance(seconds)
+        self.clock.us = self.plant.now_us
 
     def advance(self) -> bool:
         """Let time pass to the next change of the plant or the next limit of the controller; False for neither."""
@@ -334,16 +292,104 @@ class World:
         """The process is killed; the cell ends its motion, nothing that was not stored is left."""
         self.robot.last = None
         self.controller.context.cells.clear()
+        self._forgotten()
+        self.silent()
+        self.env = replace(self.env, down="died", gap="", sent=None, person_needed=self.env.person_needed or "restart")
+
+    def _forgotten(self) -> None:
         self.lane.volatile = (None, None, (None, frozenset(), None, None, None, 0), None)
-        self.cell.new_epoch()  # nobody is heard any more
         self.controller.heat.volatile = LOST_THERMAL
-        self.env = replace(self.env, down=True, sent=None, person_needed=self.env.person_needed or "restart")
+
+    def stop(self) -> None:
+        """The process is asked to end, and ends in good order."""
+        in_loop(self.controller.stop())
+        self.robot.last = None
+        self.controller.context.cells.clear()
+        self._forgotten()
+        needed = self.env.person_needed or ("" if self.row is None or self._at_first else "a stop")
+        self.env = replace(self.env, down="stopped", gap="", sent=None, person_needed=needed)
+
+    @property
+    def _at_first(self) -> bool:
+        """The swap is not past admitting: no robot has moved for it."""
+        return self.controller.stored.session.state == self.table.first_state
+
+    def lose_database(self) -> None:
+        """The database is away: the controller holds by its own act and waits."""
+        self.controller.store.lose_at = None
+        at_once(self.robot.hold("the database is lost"))
+        self._forgotten()
+        needed = self.env.person_needed or "a lost database"
+        self.env = replace(self.env, down="database", gap="", sent=None, person_needed=needed)
 
     def restart(self) -> None:
-        """The process comes back and takes the stored state up."""
-        self.env = replace(self.env, down=False)
-        self.cell.new_epoch()  # another life claims the cell
-        self.controller.restart()
+        """The process comes back, or the database, and the stored state is taken up."""
+        why, stored = self.env.down, self.controller.stored
+        self.env = replace(self.env, down="")
+        if why == "database":
+            self.controller.take_up()
+            return
+        rival = None if self.env.rival is None else self.env.rival.holder
+        holder = next(name for name in HOLDERS if name not in (stored.holder, rival))
+        self.controller.claimed.token = token = self._token(replace(stored, holder=holder))
+        self.claim()
+        self.controller.begin(holder, token)
+
+    def take_over(self, late: str = "", write: Callable[[], object] = lambda: None) -> None:
+        """The process stands still, and a controller elsewhere is about to take the station over."""
+        context, claimed = self.controller.context, self.controller.claimed
+        readings = dict(context.readings)
+        rival = Rival(
+            claimed.holder, claimed.token, self._volatile, context.mode, self.robot.last, readings, late, write
+        )
+        self.freeze()
+        self.die()
+        self.env = replace(self.env, rival=rival)
+
+    def rival_goes_on(self) -> None:
+        """The stale controller is thawed: its write arrives, it makes a step, finds that its station is another's,
+        and ends. Nothing of it may be seen: not at the cell, not at the chargers, not in the record."""
+        rival = self.env.rival
+        assert rival is not None
+        kept = self.snapshot()
+        readings, before = dict(self.controller.context.readings), self._untouched()
+        controller, context = self.controller, self.controller.context
+        controller.live_as(rival.holder, rival.token)
+        self.lane.volatile, controller.heat.volatile = rival.memory
+        context.mode, self.robot.last = rival.mode, rival.last
+        context.readings.update(rival.readings)
+        if rival.last is not None:
+            context.cells[LANE] = rival.last
+        self.stale = True
+        try:
+            rival.write()
+            with suppress(LeaseLost):
+                self._thaw("looking")
+                at_once(controller.heat.cycle())
+            in_loop(controller.stop())
+        finally:
+            self.stale = False
+        after = self._untouched()
+        if after != before:
+            changed = [name for name in before if after[name] != before[name]]
+            raise Violation(f"a controller whose station another one has taken changes {', '.join(changed)}")
+        self.restore(kept)
+        context.readings.clear()
+        context.readings.update(readings)
+        self.env = replace(kept.env, rival=None)
+
+    def _untouched(self) -> dict[str, object]:
+        """What only the controller that has the station may change."""
+        cell = self.cell
+        return {
+            "the cell's hold": cell.hold,
+            "the cell's owner": cell.owner,
+            "the cell's epoch": cell.epoch,
+            "the cell's command": (cell.active_seq, cell.ack_seq, cell.ack_code, cell.paused),
+            "the cell's result": (cell.done_seq, cell.result, cell.done_result),
+            "the chargers": {name: bay.setpoint_kw for name, bay in self.plant.rack.bays.items()},
+            "the record": self.controller.stored,
+        }
 
     def person(self, kind: str, **arguments: Any) -> None:
         """A named person asks for something; a refusal changes nothing."""

@@ -9,7 +9,8 @@ import pytest
 
 from robotics.faults import load_faults
 from robotics.handshake import limit_sentence, limits_of
-from robotics.integrators import OLD_MAP, OTHER_MAP, OWN_MAP, PAGES, Language, render
+from robotics.integrators import OLD_MAP, OTHER_MAP, OWN_MAP, PAGES, render
+from robotics.modbus_link.page import Language
 from robotics.modbus_link.registers import load_map
 from robotics.port import CommandCode, LinkLimit
 

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from pymodbus.constants import ExcCodes
+from pymodbus.exceptions import ModbusException
 
 from robotics.modbus_link.link import LinkLost, ModbusLink, ModbusRefused, Refused
+from robotics.modbus_link.quality import LinkMeter
 from robotics.modbus_link.registers import load_map
 from tests.support.robotics.plc import MiniPlc
 
@@ -158,6 +160,25 @@ async def test_a_cancelled_request_leaves_the_link_usable(plc: MiniPlc, link: Mo
     assert plc.cell.hold
 
 
+async def test_a_cancellation_in_the_instant_of_an_error_is_not_lost(
+    link: ModbusLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `asyncio.wait_for` has it: cancelled while its future is done with an error, it raises the error."""
+
+    async def fails(*_: object, **__: object) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ModbusException("the connection was lost") from None
+
+    monkeypatch.setattr(link._client, "read_holding_registers", fails)
+    request = asyncio.create_task(link.read(100, 2))
+    await asyncio.sleep(0.01)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+
+
 async def test_many_requests_at_once_are_answered_in_turn(link: ModbusLink) -> None:
     answered = await asyncio.gather(*(link.read(28, 2) for _ in range(50)))
     assert answered == [[0x1234, 0x5678]] * 50
@@ -168,3 +189,44 @@ async def test_sizes_are_checked_before_the_wire(link: ModbusLink) -> None:
         await link.read(0, 126)
     with pytest.raises(ValueError, match="allowed 1…123"):
         await link.write(0, [0] * 124)
+
+
+async def test_the_quality_of_a_link_is_counted(plc: MiniPlc, link: ModbusLink) -> None:
+    """S18: connections, share of failed requests, time to the answer."""
+    for _ in range(8):
+        await link.read(0, 1)
+    plc.exception = ExcCodes.DEVICE_BUSY
+    for _ in range(2):
+        with pytest.raises(ModbusRefused):
+            await link.read(0, 1)
+    now = link.quality()
+    assert (now.connected, now.connections, now.requests, now.failed) == (True, 1, 10, 2)
+    assert now.error_share == pytest.approx(0.2)
+    assert now.answer_p95_s is not None
+    assert 0 < now.answer_p95_s < 0.3
+    link.abort()
+    assert not link.quality().connected
+    plc.exception = None
+    await until(lambda: answers(link))
+    assert link.quality().connections == 2
+    assert link.quality().failed > 2, "a request without a connection has failed"
+
+
+def test_a_flapping_link_is_told_once_a_minute_with_its_count(caplog: pytest.LogCaptureFixture) -> None:
+    """S18: 97 connections in 14 s were never told."""
+    seconds = [0.0]
+    meter = LinkMeter("cell L1", lambda: seconds[0])
+    for _ in range(97):
+        seconds[0] += 14 / 97
+        meter.connection()
+    assert meter.quality(connected=True).connections_last_minute == 97
+    assert [record.getMessage() for record in caplog.records] == [
+        "cell L1: the link flaps: 5 connections in 60 s, 5 since the start"
+    ]
+    seconds[0] += 61
+    assert meter.quality(connected=True).connections_last_minute == 0
+    for _ in range(5):
+        meter.connection()
+    assert [record.getMessage() for record in caplog.records][1:] == [
+        "cell L1: the link flaps: 5 connections in 60 s, 102 since the start"
+    ]

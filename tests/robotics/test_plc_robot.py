@@ -17,7 +17,17 @@ from robotics.modbus_link.link import LinkLost, ModbusLink, Refused
 from robotics.modbus_link.registers import MapError, load_map, parse_map
 from robotics.modbus_link.schema import LocationsSection
 from robotics.plc_robot import PlcRobot
-from robotics.port import AckCode, CommandCode, Location, LocationKind, ResultCode, RobotCommand, Signal
+from robotics.port import (
+    AckCode,
+    CommandCode,
+    LinkFault,
+    LinkTrouble,
+    Location,
+    LocationKind,
+    ResultCode,
+    RobotCommand,
+    Signal,
+)
 from tests.robotics.test_registers import cell_data, change
 from tests.support.robotics.plc import MiniPlc
 
@@ -232,9 +242,13 @@ async def test_heartbeat_warns_once_then_is_lost(
     plc: MiniPlc, robot: PlcRobot, seconds: Seconds, caplog: pytest.LogCaptureFixture
 ) -> None:
     plc.cell.tick()
-    assert (await robot.status()).heartbeat_ok
+    first = await robot.status()
+    assert first.heartbeat_ok
+    assert first.beat_at is not None
     seconds.value += 1.5
-    assert (await robot.status()).heartbeat_ok
+    later = await robot.status()
+    assert later.heartbeat_ok
+    assert later.beat_at == first.beat_at  # S21: how long it has stood still is told before it is lost
     seconds.value += 1.6
     assert not (await robot.status()).heartbeat_ok
     warnings = [r for r in caplog.records if "heartbeat has not moved" in r.getMessage()]
@@ -360,3 +374,58 @@ async def test_a_map_without_ownership_words_works(seconds: Seconds) -> None:
     assert plc.writes[-1] == (203, [5, 3, 0, 0, 0, 5])
     await robot.close()
     await plc.stop()
+
+
+@pytest.mark.parametrize(
+    ("shown", "trouble"),
+    [
+        ({"ack_code": 9}, LinkTrouble(LinkFault.NO_MEANING, "ack_code", "9")),
+        ({"result": 9}, LinkTrouble(LinkFault.NO_MEANING, "result", "9")),
+        ({"layout_version": 4711}, LinkTrouble(LinkFault.WRONG_CONSTANT, "layout_version", "4711", "1")),
+    ],
+    ids=["ack_code", "result", "constant"],
+)
+async def test_the_status_says_why_a_block_is_not_taken(
+    plc: MiniPlc, robot: PlcRobot, shown: dict[str, int], trouble: LinkTrouble
+) -> None:
+    """S14: the reason was in the log only."""
+    assert (await robot.status()).trouble is None
+    plc.corrupt.update(shown)
+    assert (await robot.status()).trouble == trouble
+    plc.corrupt.clear()
+    assert (await robot.status()).trouble is None
+
+
+async def test_the_status_tells_exceptions_silence_and_a_lost_connection_apart(
+    plc: MiniPlc, robot: PlcRobot, seconds: Seconds
+) -> None:
+    """S14."""
+    plc.exception = ExcCodes.ILLEGAL_ADDRESS
+    assert (await robot.status()).trouble == LinkTrouble(LinkFault.EXCEPTION, value="2")
+    with pytest.raises(Refused):
+        await robot.send(PICK)
+    assert (await robot.status()).refusal == LinkTrouble(LinkFault.EXCEPTION, value="2")
+    plc.exception = None
+    await robot.beat()
+    assert (await robot.status()).refusal is None
+    plc.silent.clear()
+    assert (await robot.status()).trouble == LinkTrouble(LinkFault.NO_ANSWER)
+    plc.silent.set()
+    await robot.link.close()
+    assert (await robot.status()).trouble == LinkTrouble(LinkFault.NOT_CONNECTED)
+
+
+async def test_a_plc_that_refuses_heartbeats_is_told_once_with_a_count(
+    plc: MiniPlc, robot: PlcRobot, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S18: it was a line twice a second."""
+    caplog.set_level(logging.INFO, "robotics.plc_robot")
+    plc.exception = ExcCodes.ILLEGAL_ADDRESS
+    for _ in range(20):
+        await robot.beat()
+    plc.exception = None
+    await robot.beat()
+    told = [record.getMessage() for record in caplog.records if "heartbeat" in record.getMessage()]
+    assert len(told) == 2
+    assert told[0].startswith("cell L1: heartbeat refused: cell L1: writing")
+    assert told[1] == "cell L1: heartbeat refused: over after 20 times"

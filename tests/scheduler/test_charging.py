@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.charging import plan_charging, policy_from_section
+from scheduler.charging import HYSTERESIS_C, is_known, kept_by_temperature, plan_charging, policy_from_section
 from scheduler.config import ChargingSection
 from scheduler.types import (
     BayRole,
@@ -38,6 +38,7 @@ from tests.support.scheduler.views import (
     queues,
     rack,
     racks,
+    site,
     site_limits,
     station,
     truck,
@@ -74,6 +75,7 @@ def one(changes: dict[str, Any], bay_changes: dict[str, Any] | None = None) -> t
         ({"reading_age_s": None}, Limit.STALE),
         ({"reading_age_s": 10.01}, Limit.STALE),
         ({"reading_age_s": NAN}, Limit.STALE),
+        ({"reading_age_s": -1.0}, Limit.STALE),
         ({"alarm_level": 2}, Limit.ALARM),
         ({"soc_pct": None}, Limit.UNKNOWN),
         ({"temp_max_c": None}, Limit.UNKNOWN),
@@ -82,13 +84,19 @@ def one(changes: dict[str, Any], bay_changes: dict[str, Any] | None = None) -> t
         ({"kind": "unheard-of"}, Limit.UNKNOWN),
         ({"temp_max_c": 50.0}, Limit.TOO_HOT),
         ({"temp_max_c": NAN}, Limit.UNKNOWN),
+        ({"temp_max_c": INF}, Limit.UNKNOWN),
+        ({"temp_max_c": 20.0, "temp_min_c": 60.0}, Limit.UNKNOWN),
         ({"temp_min_c": -0.1}, Limit.TOO_COLD),
+        ({"temp_min_c": -INF}, Limit.UNKNOWN),
         ({"temp_min_c": NAN}, Limit.UNKNOWN),
         ({"soc_pct": 95.0}, Limit.TARGET),
         ({"soc_pct": 94.99999999999}, Limit.TARGET),
         ({"soc_pct": NAN}, Limit.UNKNOWN),
         ({"max_charge_kw": 0.0}, Limit.BMS),
         ({"max_charge_kw": -5.0}, Limit.UNKNOWN),
+        ({"max_charge_kw": INF}, Limit.UNKNOWN),
+        ({"rated_kwh": NAN}, Limit.UNKNOWN),
+        ({"soh_pct": NAN}, Limit.UNKNOWN),
         ({"max_charge_kw": NAN}, Limit.UNKNOWN),
         ({"max_charge_kw": NAN, "temp_max_c": 46.0}, Limit.UNKNOWN),
         ({"max_charge_kw": NAN, "temp_min_c": 3.0}, Limit.UNKNOWN),
@@ -114,8 +122,9 @@ def test_pack_in_doubt_gets_nothing(changes: dict[str, Any], cause: Limit) -> No
         ({"occupied": False}, Limit.SENSOR),
         ({"charger_ok": False}, Limit.CHARGER_FAULT),
         ({"max_charge_kw": 0.0}, Limit.NO_CHARGER),
-        ({"max_charge_kw": NAN}, Limit.NO_CHARGER),
-        ({"max_charge_kw": -1.0}, Limit.NO_CHARGER),
+        ({"max_charge_kw": NAN}, Limit.UNKNOWN),
+        ({"max_charge_kw": INF}, Limit.UNKNOWN),
+        ({"max_charge_kw": -1.0}, Limit.UNKNOWN),
     ],
     ids=str,
 )
@@ -137,7 +146,7 @@ def test_bay_in_doubt_gets_nothing(changes: dict[str, Any], cause: Limit) -> Non
         ({"alarm_level": 1}, 240.0, (240.0, Limit.CHARGER)),
         ({"state": PackState.CHARGING}, 240.0, (240.0, Limit.CHARGER)),
         ({"state": PackState.READY, "soc_pct": 92.0}, 240.0, (240.0, Limit.CHARGER)),
-        ({"max_charge_kw": INF}, INF, (282.0, Limit.PACK)),
+        ({"max_charge_kw": 300.0}, 300.0, (282.0, Limit.PACK)),
     ],
     ids=str,
 )
@@ -168,7 +177,7 @@ def test_modes(mode: StationMode) -> None:
 class TestSharing:
     """A short budget: 500 kW after 30 kW of base load."""
 
-    limits: SiteLimits = SiteLimits(grid_limit_kw=530.0, base_load_kw=30.0)
+    limits: SiteLimits = site(grid_limit_kw=530.0, base_load_kw=30.0)
 
     def test_order_nearest_to_ready_first(self) -> None:
         assert powers([charging(20), charging(70), charging(60)], limits=self.limits) == [
@@ -187,13 +196,13 @@ class TestSharing:
     def test_order_by_energy_not_by_state_of_charge(self) -> None:
         small = charging(50, kind=OTHER, rated_kwh=171.0)
         big = charging(60)  # 84.6 kWh missing against 68.4
-        assert powers([big, small], limits=SiteLimits(200.0)) == [
+        assert powers([big, small], limits=site(200.0)) == [
             (29.0, Limit.GRID),
             (171.0, Limit.PACK),
         ]
 
     def test_rest_below_the_least_setpoint_is_not_used(self) -> None:
-        assert powers([charging(20), charging(70)], limits=SiteLimits(244.0)) == [
+        assert powers([charging(20), charging(70)], limits=site(244.0)) == [
             (0.0, Limit.GRID),
             (240.0, Limit.CHARGER),
         ]
@@ -201,7 +210,7 @@ class TestSharing:
     def test_rest_goes_to_one_who_can_use_it(self) -> None:
         packs = [charging(70), charging(60), charging(50, max_charge_kw=6.0)]
         policy = replace(POLICY, min_setpoint_kw=6.0)
-        assert powers(packs, policy, limits=SiteLimits(480.0 + 6.0)) == [
+        assert powers(packs, policy, limits=site(480.0 + 6.0)) == [
             (240.0, Limit.CHARGER),
             (240.0, Limit.CHARGER),
             (6.0, Limit.BMS),
@@ -221,7 +230,7 @@ class TestSharing:
     def test_equal_serves_fewer_rather_than_below_the_least_setpoint(self) -> None:
         packs = [charging(20), charging(70), charging(60)]
         policy = replace(self.equal, min_setpoint_kw=20.0)
-        assert powers(packs, policy, limits=SiteLimits(50.0)) == [
+        assert powers(packs, policy, limits=site(50.0)) == [
             (0.0, Limit.GRID),
             (25.0, Limit.GRID),
             (25.0, Limit.GRID),
@@ -235,32 +244,35 @@ class TestSharing:
 @pytest.mark.parametrize(
     ("limits", "max_power_kw", "answer"),
     [
-        (SiteLimits(130.0, base_load_kw=30.0), None, (100.0, Limit.GRID)),
-        (SiteLimits(500.0, base_load_kw=30.0, dr_limit_kw=90.0), None, (60.0, Limit.DEMAND_RESPONSE)),
-        (SiteLimits(130.0, base_load_kw=30.0, dr_limit_kw=900.0), None, (100.0, Limit.GRID)),
-        (SiteLimits(130.0, base_load_kw=30.0, pv_kw=50.0), None, (150.0, Limit.GRID)),
-        (SiteLimits(130.0, base_load_kw=30.0, storage_kw=-50.0), None, (50.0, Limit.GRID)),
-        (SiteLimits(500.0), 80.0, (80.0, Limit.RACK)),
-        (SiteLimits(20.0, base_load_kw=30.0), None, (0.0, Limit.GRID)),
-        (SiteLimits(500.0, base_load_kw=30.0, dr_limit_kw=0.0), None, (0.0, Limit.DEMAND_RESPONSE)),
-        (SiteLimits(-500.0), None, (0.0, Limit.GRID)),
-        (SiteLimits(NAN), None, (0.0, Limit.GRID)),
-        (SiteLimits(500.0, dr_limit_kw=NAN), None, (0.0, Limit.DEMAND_RESPONSE)),
-        (SiteLimits(500.0, pv_kw=NAN), None, (0.0, Limit.GRID)),
-        (SiteLimits(INF, base_load_kw=INF), None, (0.0, Limit.GRID)),
-        (SiteLimits(500.0), NAN, (0.0, Limit.RACK)),
-        (SiteLimits(130.0, base_load_kw=-1e9), None, (130.0, Limit.GRID)),
+        (site(130.0, base_load_kw=30.0), None, (100.0, Limit.GRID)),
+        (site(500.0, base_load_kw=30.0, dr_limit_kw=90.0), None, (60.0, Limit.DEMAND_RESPONSE)),
+        (site(130.0, base_load_kw=30.0, dr_limit_kw=900.0), None, (100.0, Limit.GRID)),
+        (site(130.0, base_load_kw=30.0, pv_kw=50.0), None, (150.0, Limit.GRID)),
+        (site(130.0, base_load_kw=30.0, storage_kw=-50.0), None, (50.0, Limit.GRID)),
+        (site(500.0), 80.0, (80.0, Limit.RACK)),
+        (site(20.0, base_load_kw=30.0), None, (0.0, Limit.GRID)),
+        (site(500.0, base_load_kw=30.0, dr_limit_kw=0.0), None, (0.0, Limit.DEMAND_RESPONSE)),
+        (site(-500.0), None, (0.0, Limit.GRID)),
+        (site(NAN), None, (0.0, Limit.SITE_UNKNOWN)),
+        (site(500.0, dr_limit_kw=NAN), None, (0.0, Limit.SITE_UNKNOWN)),
+        (site(500.0, pv_kw=NAN), None, (0.0, Limit.SITE_UNKNOWN)),
+        (site(INF), None, (0.0, Limit.SITE_UNKNOWN)),
+        (site(500.0), NAN, (0.0, Limit.RACK)),
+        (site(130.0, base_load_kw=-1e9), None, (0.0, Limit.SITE_UNKNOWN)),
         # The meter sees 90 kW that no one reckoned with: 190 − 100 of charging, so 40 are left of 130.
-        (SiteLimits(130.0, measured_import_kw=190.0, charging_kw=100.0), None, (40.0, Limit.MEASURED_IMPORT)),
+        (site(130.0, measured_import_kw=190.0, charging_kw=100.0), None, (40.0, Limit.MEASURED_IMPORT)),
         # It narrows before the limit is passed …
-        (SiteLimits(130.0, measured_import_kw=129.0, charging_kw=40.0), None, (41.0, Limit.MEASURED_IMPORT)),
+        (site(130.0, measured_import_kw=129.0, charging_kw=40.0), None, (41.0, Limit.MEASURED_IMPORT)),
         # … never widens …
-        (SiteLimits(130.0, base_load_kw=30.0, measured_import_kw=0.0, charging_kw=90.0), None, (100.0, Limit.GRID)),
-        (SiteLimits(130.0, base_load_kw=30.0, measured_import_kw=-1e6), None, (100.0, Limit.GRID)),
+        (site(130.0, base_load_kw=30.0, measured_import_kw=0.0, charging_kw=90.0), None, (100.0, Limit.GRID)),
+        (site(130.0, base_load_kw=30.0, measured_import_kw=-1e6), None, (100.0, Limit.GRID)),
         # … and never sheds more than the charging there is.
-        (SiteLimits(130.0, measured_import_kw=1e12, charging_kw=10.0), None, (0.0, Limit.MEASURED_IMPORT)),
-        (SiteLimits(130.0, base_load_kw=30.0, measured_import_kw=150.0), None, (80.0, Limit.MEASURED_IMPORT)),
-        (SiteLimits(130.0, base_load_kw=30.0, measured_import_kw=NAN), None, (100.0, Limit.GRID)),
+        (site(130.0, measured_import_kw=1e12, charging_kw=10.0), None, (0.0, Limit.MEASURED_IMPORT)),
+        (site(130.0, base_load_kw=30.0, measured_import_kw=150.0), None, (80.0, Limit.MEASURED_IMPORT)),
+        (site(130.0, base_load_kw=30.0, measured_import_kw=NAN), None, (100.0, Limit.GRID)),
+        (site(130.0, measured_import_kw=150.0, charging_kw=NAN), None, (110.0, Limit.MEASURED_IMPORT)),
+        (site(130.0, measured_import_kw=150.0, charging_kw=INF), None, (110.0, Limit.MEASURED_IMPORT)),
+        *((site(130.0, charger_efficiency=bad), None, (0.0, Limit.SITE_UNKNOWN)) for bad in (0.0, -1.0, 1.01, NAN)),
     ],
     ids=str,
 )
@@ -275,7 +287,7 @@ def test_unknown_load_is_cut_at_once_and_the_plan_settles() -> None:
     drawn_kw, imports = 0.0, []
     for _ in range(4):
         import_kw = drawn_kw + 330.0
-        limits = SiteLimits(800.0, base_load_kw=30.0, measured_import_kw=import_kw, charging_kw=drawn_kw)
+        limits = site(800.0, base_load_kw=30.0, measured_import_kw=import_kw, charging_kw=drawn_kw)
         plan = plan_charging(station(bays, limits=limits), POLICY, KINDS)
         drawn_kw = sum(s.power_kw for s in plan.values())
         imports.append(drawn_kw + 330.0)
@@ -407,16 +419,18 @@ def test_no_limit_is_ever_passed(
     if total_kw == 0.0:
         return
     # Something flows, so every limit is a number that leaves room for it.
-    base_kw = max(0.0, limits.base_load_kw)
+    assert is_known(limits)
+    base_kw, output_kw = limits.base_load_kw, total_kw
+    total_kw /= limits.charger_efficiency
     own_kw = limits.pv_kw + limits.storage_kw
     slack_kw = 1e-9 * (1.0 + total_kw)
     assert total_kw <= limits.grid_limit_kw - base_kw + own_kw + slack_kw
     if limits.dr_limit_kw is not None:
         assert total_kw <= limits.dr_limit_kw - base_kw + own_kw + slack_kw
     if policy.max_power_kw is not None:
-        assert total_kw <= policy.max_power_kw + slack_kw
-    if limits.measured_import_kw is not None and limits.charging_kw is not None:
-        rest_kw = limits.measured_import_kw - limits.charging_kw
+        assert output_kw <= policy.max_power_kw + slack_kw
+    if limits.measured_import_kw is not None and limits.charging_kw is not None and limits.charging_kw >= 0.0:
+        rest_kw = limits.measured_import_kw - limits.charging_kw / limits.charger_efficiency
         if math.isfinite(rest_kw):
             assert total_kw <= limits.grid_limit_kw - rest_kw + slack_kw
 
@@ -441,3 +455,23 @@ def test_a_tighter_grid_never_gives_more(bays: tuple[BayView, ...], limits: Site
     wide = sum(s.power_kw for s in plan_charging(station(bays, limits=limits), policy, KINDS).values())
     narrow = sum(s.power_kw for s in plan_charging(station(bays, limits=tighter), policy, KINDS).values())
     assert narrow <= wide * (1 + 1e-9) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("state", "soc_pct", "temp_c", "kept"),
+    [
+        (PackState.CHARGING, 50.0, 50.1, PackState.COOLING),
+        (PackState.WAITING, 50.0, 49.9, None),
+        (PackState.COOLING, 50.0, 50.1 - HYSTERESIS_C, PackState.COOLING),
+        (PackState.COOLING, 50.0, 49.9 - HYSTERESIS_C, None),
+        (PackState.WAITING, 50.0, -0.1, PackState.WARMING),
+        (PackState.WARMING, 50.0, HYSTERESIS_C - 0.1, PackState.WARMING),
+        (PackState.WARMING, 50.0, HYSTERESIS_C + 0.1, None),
+        (PackState.READY, 90.0, -0.1, None),
+        (PackState.READY, 90.0, 50.1, PackState.COOLING),
+    ],
+)
+def test_a_pack_waits_for_a_temperature_at_which_it_may_be_charged(
+    state: PackState, soc_pct: float, temp_c: float, kept: PackState | None
+) -> None:
+    assert kept_by_temperature(state, soc_pct, temp_c, temp_c, ChargingPolicy()) is kept

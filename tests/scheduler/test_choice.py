@@ -15,11 +15,11 @@ from scheduler.types import (
     BayRole,
     BayView,
     ChargingPolicy,
-    NoPackReason,
     PackState,
     PackView,
     QueueEntry,
 )
+from scheduler.waiting import Wait
 from tests.support.scheduler.views import (
     KIND,
     OTHER,
@@ -145,46 +145,46 @@ QUARANTINED = pack(state=PackState.QUARANTINED)
 @pytest.mark.parametrize(
     ("packs", "needed", "reason"),
     [
-        ([], 1, NoPackReason.NONE_OF_KIND),
-        ([None, None], 1, NoPackReason.NONE_OF_KIND),
-        ([pack(kind=OTHER)], 1, NoPackReason.NONE_OF_KIND),
-        ([QUARANTINED], 1, NoPackReason.NONE_OF_KIND),
-        ([pack(state=PackState.PICKED)], 1, NoPackReason.NONE_OF_KIND),
-        ([pack()], 2, NoPackReason.NONE_OF_KIND),
-        ([pack(), pack(kind=OTHER)], 2, NoPackReason.NONE_OF_KIND),
-        ([charging(89)], 1, NoPackReason.NOT_CHARGED),
-        ([charging(89), PROMISED], 1, NoPackReason.NOT_CHARGED),
-        ([pack(95), charging(10)], 2, NoPackReason.NOT_CHARGED),
-        ([pack(soc_pct=40, state=PackState.COOLING)], 1, NoPackReason.NOT_CHARGED),
-        ([charging(93)], 1, NoPackReason.NOT_CHARGED),  # not yet called ready
-        ([PROMISED], 1, NoPackReason.ALL_PROMISED),
-        ([PROMISED, pack()], 2, NoPackReason.ALL_PROMISED),
-        ([STALE], 1, NoPackReason.UNSAFE),
-        ([STALE, charging(10)], 1, NoPackReason.UNSAFE),
-        ([STALE, PROMISED], 1, NoPackReason.UNSAFE),
-        ([pack(None, reading_age_s=None)], 1, NoPackReason.UNSAFE),
-        ([pack(temp_max_c=55.0)], 1, NoPackReason.UNSAFE),
-        ([pack(state=PackState.BLOCKED)], 1, NoPackReason.UNSAFE),
-        ([BROKEN], 1, NoPackReason.UNSAFE),
-        ([BROKEN, charging(10)], 1, NoPackReason.NOT_CHARGED),
-        ([BROKEN, PROMISED], 1, NoPackReason.ALL_PROMISED),
+        ([], 1, Wait.NONE_OF_KIND),
+        ([None, None], 1, Wait.NONE_OF_KIND),
+        ([pack(kind=OTHER)], 1, Wait.NONE_OF_KIND),
+        ([QUARANTINED], 1, Wait.NONE_OF_KIND),
+        ([pack(state=PackState.PICKED)], 1, Wait.NONE_OF_KIND),
+        ([pack()], 2, Wait.NONE_OF_KIND),
+        ([pack(), pack(kind=OTHER)], 2, Wait.NONE_OF_KIND),
+        ([charging(89)], 1, Wait.NOT_CHARGED),
+        ([charging(89), PROMISED], 1, Wait.NOT_CHARGED),
+        ([pack(95), charging(10)], 2, Wait.NOT_CHARGED),
+        ([pack(soc_pct=40, state=PackState.COOLING)], 1, Wait.NOT_CHARGED),
+        ([charging(93)], 1, Wait.NOT_CHARGED),  # not yet called ready
+        ([PROMISED], 1, Wait.ALL_PROMISED),
+        ([PROMISED, pack()], 2, Wait.ALL_PROMISED),
+        ([STALE], 1, Wait.UNSAFE),
+        ([STALE, charging(10)], 1, Wait.UNSAFE),
+        ([STALE, PROMISED], 1, Wait.UNSAFE),
+        ([pack(None, reading_age_s=None)], 1, Wait.UNSAFE),
+        ([pack(temp_max_c=55.0)], 1, Wait.UNSAFE),
+        ([pack(state=PackState.BLOCKED)], 1, Wait.UNSAFE),
+        ([BROKEN], 1, Wait.UNSAFE),
+        ([BROKEN, charging(10)], 1, Wait.NOT_CHARGED),
+        ([BROKEN, PROMISED], 1, Wait.ALL_PROMISED),
     ],
 )
-def test_reason_is_precise(packs: list[PackView | None], needed: int, reason: NoPackReason) -> None:
+def test_reason_is_precise(packs: list[PackView | None], needed: int, reason: Wait) -> None:
     assert chosen(packs, truck(1, packs_needed=needed)) is reason
 
 
 def test_reason_for_least_energy() -> None:
     asks_much = truck(1, min_energy_kwh=260.0)
     assert chosen([pack(91), pack(93)], asks_much) == ("A2",)
-    assert chosen([pack(91)], asks_much) is NoPackReason.NOT_CHARGED
-    assert chosen([pack(95)], truck(1, min_energy_kwh=270.0)) is NoPackReason.NONE_OF_KIND
+    assert chosen([pack(91)], asks_much) is Wait.NOT_CHARGED
+    assert chosen([pack(95)], truck(1, min_energy_kwh=270.0)) is Wait.NONE_OF_KIND
 
 
 def test_reserved_bay_counts_as_promised() -> None:
     (bay,) = rack(pack())
     view = station([replace(bay, reserved_by="S9")])
-    assert choose_packs(view, truck(1), POLICY) is NoPackReason.ALL_PROMISED
+    assert choose_packs(view, truck(1), POLICY) is Wait.ALL_PROMISED
 
 
 def empty(position: int, kw: float = 240.0, **changes: Any) -> BayView:
@@ -237,7 +237,7 @@ def test_nothing_unsafe_is_chosen(bays: tuple[BayView, ...], queue: list[QueueEn
     found = choose_packs(view, entry, POLICY, lane)
     assert found == choose_packs(view, entry, POLICY, lane)
     by_id = {bay.bay_id: bay for bay in bays}
-    if isinstance(found, NoPackReason):
+    if isinstance(found, Wait):
         usable = [
             bay
             for bay in bays

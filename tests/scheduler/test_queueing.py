@@ -9,21 +9,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from scheduler.queueing import estimate_ready_s, explain_wait, in_order, next_dispatch
+from scheduler.charging import plan_charging
+from scheduler.queueing import explain_queue, explain_wait, in_order, next_dispatch
 from scheduler.types import (
     BayRole,
     BayView,
     ChargingPolicy,
     Dispatch,
     LaneView,
-    NoPackReason,
     PackChoice,
     PackState,
     QueueEntry,
-    Setpoint,
     StationMode,
     StationView,
+    TariffSlice,
 )
+from scheduler.waiting import BY_MODE, Wait
 from tests.support.scheduler.views import (
     AT,
     KIND,
@@ -160,7 +161,7 @@ class TestEmptyBays:
     def test_out_in_needs_one_before_the_call(self) -> None:
         view = station(rack(pack(), pack()), [truck(1)])
         assert called(view) is None
-        assert explain_wait(view, truck(1), POLICY) is NoPackReason.NO_EMPTY_BAY
+        assert explain_wait(view, truck(1), POLICY) is Wait.NO_EMPTY_BAY
 
     def test_nothing_comes_off(self) -> None:
         dispatch = next_dispatch(station(rack(pack()), [truck(1, installed_kinds=())]), POLICY)
@@ -216,14 +217,14 @@ def test_calls_one_after_another_until_packs_or_bays_end() -> None:
     ("bays", "reason"),
     [
         (rack(pack(), None), None),
-        (rack(charging(50), None), NoPackReason.NOT_CHARGED),
-        (rack(None), NoPackReason.NONE_OF_KIND),
-        (rack(pack(reading_age_s=99.0), None), NoPackReason.UNSAFE),
-        (rack(pack(state=PackState.RESERVED), None), NoPackReason.ALL_PROMISED),
-        (rack(pack()), NoPackReason.NO_EMPTY_BAY),
+        (rack(charging(50), None), Wait.NOT_CHARGED),
+        (rack(None), Wait.NONE_OF_KIND),
+        (rack(pack(reading_age_s=99.0), None), Wait.UNSAFE),
+        (rack(pack(state=PackState.RESERVED), None), Wait.ALL_PROMISED),
+        (rack(pack()), Wait.NO_EMPTY_BAY),
     ],
 )
-def test_explanation(bays: tuple[BayView, ...], reason: NoPackReason | None) -> None:
+def test_explanation(bays: tuple[BayView, ...], reason: Wait | None) -> None:
     busy = LaneView("L1", ready=False, open_swap_id="S9")
     assert explain_wait(station(bays, [truck(1)], [busy]), truck(1), POLICY) is reason
 
@@ -232,23 +233,75 @@ def test_explanation_where_one_of_two_lanes_could_serve() -> None:
     full, free = rack(pack(), None)
     view = station([replace(full, lanes=frozenset({"L2"})), free], lanes=[LANE, LaneView("L2", ready=False)])
     assert explain_wait(view, truck(1), POLICY) is None
-    assert explain_wait(station([full, free], lanes=()), truck(1), POLICY) is None
+    assert explain_wait(station([full, free], lanes=()), truck(1), POLICY) is Wait.NO_LANE
 
 
-def test_estimate_of_the_time_left() -> None:
-    view = station(rack(charging(50), charging(80), charging(85), pack(89, PackState.COOLING)))
-    setpoints = {
-        "A1": Setpoint(240.0, "charger"),
-        "A2": Setpoint(240.0, "charger"),
-        "A3": Setpoint(0.0, "grid"),
-        "A4": Setpoint(0.0, "pack_state"),
+def causes(view: StationView) -> dict[str, tuple[Wait, tuple[str, ...]]]:
+    return {swap_id: (found.cause, found.names) for swap_id, found in explain_queue(view, POLICY).items()}
+
+
+def test_each_truck_of_a_queue_is_told_what_stops_it() -> None:
+    """S15: a call, its turn, a lane, a pack, a bay: each truck has the cause that stops it, and no other."""
+    two = truck(3, packs_needed=2, accepts=frozenset({OTHER}))
+    others = pack(95, kind=OTHER), pack(95, kind=OTHER)
+    lanes = [LANE, LaneView("L2", ready=False, open_swap_id="S9"), LaneView("L3", ready=False)]
+    view = station(
+        rack(pack(), pack(), charging(50), *others, None, None, None, None), [truck(1), truck(2), two], lanes
+    )
+    assert causes(view) == {
+        "S1": (Wait.NEXT, ("L1",)),
+        "S2": (Wait.LANE_BUSY, ("L1", "L2")),
+        "S3": (Wait.LANE_BUSY, ("L1", "L2")),
     }
-    ten_percent_s = 28.2 / (240 * 0.96) * 3600
-    assert estimate_ready_s(view, truck(1), POLICY, KINDS, setpoints) == pytest.approx(ten_percent_s)
-    two = truck(1, packs_needed=2)
-    assert estimate_ready_s(view, two, POLICY, KINDS, setpoints) == pytest.approx(4 * ten_percent_s)
-    assert estimate_ready_s(view, replace(two, packs_needed=3), POLICY, KINDS, setpoints) is None
-    assert estimate_ready_s(station(rack(pack())), truck(1), POLICY, KINDS, {}) == 0.0
+    assert causes(replace(view, lanes=(lanes[2],)))["S1"] == (Wait.LANE_NOT_READY, ("L3",))
+    none = station(rack(charging(50), None), [truck(1), truck(2), truck(3, accepts=frozenset({OTHER}))])
+    assert causes(none) == {
+        "S1": (Wait.NOT_CHARGED, (KIND,)),
+        "S2": (Wait.KIND_AWAITED, ("V1",)),
+        "S3": (Wait.NONE_OF_KIND, (OTHER,)),
+    }
+
+
+def test_two_lanes_and_one_empty_bay() -> None:
+    """S15: the second truck waits for a bay, though its lane and a pack are free."""
+    lanes = [LANE, LaneView("L2", ready=True)]
+    view = station(rack(pack(), pack(), None), [truck(1), truck(2)], lanes)
+    assert causes(view) == {"S1": (Wait.NEXT, ("L1",)), "S2": (Wait.AHEAD_TAKES, ("V1",))}
+    full, other, free = view.bays
+    after = replace(
+        view,
+        bays=(replace(full, reserved_by="S1"), other, replace(free, reserved_by="S1")),
+        lanes=(LaneView("L1", ready=False, open_swap_id="S1"), lanes[1]),
+        queue=view.queue[1:],
+    )
+    assert causes(after) == {"S2": (Wait.NO_EMPTY_BAY, ())}
+
+
+def test_a_transfer_bay_and_a_swap_mode_are_causes_of_their_own() -> None:
+    in_out = LaneView("L1", ready=True, swap_order="in_out", swap_modes=frozenset({"top_lift"}))
+    transfer = BayView("T1", 90, BayRole.TRANSFER, occupied=True)
+    view = station([*rack(pack(), None), transfer], [truck(1), truck(2, swap_mode="side_grab")], [in_out])
+    assert causes(view) == {"S1": (Wait.TRANSFER_OCCUPIED, ()), "S2": (Wait.KIND_AWAITED, ("V1",))}
+    alone = replace(view, queue=view.queue[1:])
+    assert causes(alone) == {"S2": (Wait.NO_LANE, ("side_grab",))}
+
+
+@pytest.mark.parametrize("mode", [mode for mode in StationMode if mode is not StationMode.AUTOMATIC])
+def test_a_station_that_calls_nobody_is_the_cause(mode: StationMode) -> None:
+    assert causes(station(rack(pack(), None), [truck(1)], mode=mode)) == {"S1": (BY_MODE[mode], ())}
+
+
+@given(racks(), queues, lane_lists)
+def test_reasons_and_calls_agree(bays: tuple[BayView, ...], queue: list[QueueEntry], lanes: list[LaneView]) -> None:
+    """S15: everybody has a reason, and "next" is told of just the truck and the lane that the decision calls."""
+    view = station(bays, queue, lanes)
+    found = explain_queue(view, POLICY)
+    assert set(found) == {entry.swap_id for entry in queue}
+    dispatch = next_dispatch(view, POLICY)
+    first = next((swap_id for swap_id in found if found[swap_id].cause is Wait.NEXT), None)
+    assert first == (None if dispatch is None else dispatch.swap_id)
+    if dispatch is not None and first is not None:
+        assert found[first].names == (dispatch.lane_id,)
 
 
 @given(racks(), queues, lane_lists)
@@ -307,3 +360,75 @@ def test_the_first_truck_is_called_whenever_it_can_be(bays: tuple[BayView, ...],
     assert (called(view) == first.swap_id) is servable
     if servable:
         assert isinstance(choose_packs(view, first, POLICY, "L1"), tuple)
+
+
+def coming(number: int, **changes: Any) -> QueueEntry:
+    """A truck that has booked the hour after the view and is still to come."""
+    hour = timedelta(hours=1)
+    values: dict[str, Any] = {"booked_from_at": AT + hour, "booked_until_at": AT + 2 * hour}
+    return truck(number, **(values | changes))
+
+
+def test_the_last_pack_is_kept_from_a_walk_in_for_one_who_has_booked() -> None:
+    view = station(rack(pack(), None), [truck(1)])
+    assert called(view) == "S1"
+    kept = replace(view, promised=(coming(9),))
+    assert called(kept) is None
+    assert explain_queue(kept, POLICY)["S1"].cause is Wait.ALL_PROMISED
+    assert called(replace(kept, bays=rack(pack(), pack(), None))) == "S1"
+
+
+def test_a_kept_pack_goes_to_who_has_booked_and_to_a_higher_priority() -> None:
+    hour = timedelta(hours=1)
+    view = station(rack(pack(), None), promised=(coming(9),))
+    booked = truck(1, booked_from_at=AT + hour, booked_until_at=AT + 2 * hour)
+    assert called(replace(view, queue=(booked,))) == "S1"
+    assert called(replace(view, queue=(truck(1, priority=1),))) == "S1"
+    assert called(replace(view, queue=(truck(1, priority=1),), promised=(coming(9, priority=1),))) is None
+    assert called(replace(view, queue=(booked,), promised=(coming(9, priority=1),))) is None
+
+
+def test_packs_are_kept_of_the_kinds_and_the_energy_that_were_promised() -> None:
+    bays = rack(pack(), pack(92.0, kind=OTHER), None)
+    walk_in = truck(1, accepts=frozenset({KIND, OTHER}))
+    view = station(bays, [walk_in])
+    assert next_dispatch(replace(view, promised=(coming(9),)), POLICY) == Dispatch(
+        "S1", "L1", PackChoice(("A2",), ("P2",)), ("A3",)
+    )
+    full = coming(9, min_energy_kwh=265.0)
+    poor = station(rack(pack(91.0), pack(95.0), None), [truck(1)], promised=(full,))
+    found = next_dispatch(poor, POLICY)
+    assert found is not None
+    assert found.packs.bay_ids == ("A1",)
+
+
+def test_what_is_ready_of_two_packs_waits_for_the_other() -> None:
+    view = station(rack(pack(), charging(50.0), None), [truck(1)], promised=(coming(9, packs_needed=2),))
+    assert called(view) is None
+
+
+def test_the_one_who_has_booked_and_is_here_leaves_what_is_promised_to_others() -> None:
+    """Two packs: one for who is here, one kept, none for the walk-in."""
+    hour = timedelta(hours=1)
+    booked = truck(1, booked_from_at=AT + hour, booked_until_at=AT + 2 * hour)
+    bays = rack(pack(), pack(), None, None)
+    view = station(bays, [booked, truck(2)], [LANE, LaneView("L2", ready=True)], promised=(coming(9),))
+    first = next_dispatch(view, POLICY)
+    assert first is not None
+    assert first.swap_id == "S1"
+    taken = [replace(bay, reserved_by="S1") if bay.bay_id in first.packs.bay_ids else bay for bay in bays]
+    assert called(replace(view, bays=tuple(taken), queue=(truck(2),))) is None
+
+
+def test_packs_for_those_who_have_booked_are_charged_in_dear_hours() -> None:
+    """Nothing is spare that is promised: the price rule does not hold it back."""
+    dear = (
+        TariffSlice(AT, AT + timedelta(hours=2), "peak", 1.2),
+        TariffSlice(AT + timedelta(hours=2), AT + timedelta(hours=9), "valley", 0.2),
+    )
+    policy = replace(POLICY, reserve_ready=1)
+    view = station(rack(pack(), charging(60.0)))
+    idle = plan_charging(view, policy, KINDS, dear)
+    busy = plan_charging(replace(view, promised=(coming(9),)), policy, KINDS, dear)
+    assert idle["A2"].power_kw == 0.0
+    assert busy["A2"].power_kw > 0.0

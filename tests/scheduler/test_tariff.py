@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from scheduler.config import TariffSection
-from scheduler.tariff import Tariff
+from scheduler.tariff import Doubt, Tariff
 from scheduler.tariff_files import TariffError, load_profile, load_tariff
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -59,12 +60,18 @@ def test_price_is_energy_part_times_ratio_plus_adders() -> None:
 
 
 def test_price_is_rounded_half_up_to_a_hundredth_of_a_fen() -> None:
-    shanxi = tariff(energy_price_yuan_per_kwh="0.37990", adders_yuan_per_kwh="0.00000")
+    shanxi = tariff(energy_price_yuan_per_kwh="0.3799", adders_yuan_per_kwh="0")
     # 0.3799 × 0.45 = 0.170955 and 0.3799 × 1.92 = 0.729408
     assert shanxi.price_at(local("2026-09-01T11:00")) == Decimal("0.1710")
     assert shanxi.price_at(local("2026-07-15T18:00")) == Decimal("0.7294")
-    half = tariff(energy_price_yuan_per_kwh="0.00005", adders_yuan_per_kwh="0")
-    assert half.price_at(local("2026-09-01T08:00")) == Decimal("0.0001")
+    half = tariff(energy_price_yuan_per_kwh="0.0010", adders_yuan_per_kwh="0")
+    assert half.price_at(local("2026-09-01T11:00")) == Decimal("0.0005")  # 0.00045
+
+
+@pytest.mark.parametrize("field", ["energy_price_yuan_per_kwh", "adders_yuan_per_kwh"])
+def test_a_price_finer_than_its_unit_is_refused(field: str) -> None:
+    with pytest.raises(ValidationError, match="no more than 4 decimal places"):
+        TariffSection.model_validate({field: "0.38005"})
 
 
 def test_prices_of_single_months_begin_at_local_midnight() -> None:
@@ -154,7 +161,12 @@ FLAT_TOML = Path(__file__).parents[2] / "scheduler" / "tariffs" / "flat.toml"
     [
         ("[ratios]", "[ratios]\npaek = 2", "paek is none of"),
         ('flat = "1.00"', "", "flat is missing"),
-        ("11, 12]", "11]", "each month"),
+        ("11, 12]", "11]", "each day must belong to exactly one season; 12-01 is in 0"),
+        ("11, 12]", '11, 12]\nfrom = "01-01"\nto = "12-31"', "give months, or from and to"),
+        ("months = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]", 'from = "01-01"', "give months, or from and to"),
+        ("months = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]", 'from = "02-30"\nto = "12-31"', "day is out of range"),
+        ("11, 12]", "11, 12]\ndeep_valley = [[1, 5]]", "deep_valley is missing"),
+        ("11, 12]", "11, 12]\n[seasons.weekend]\nvalley = [[1, 5]]", "valley is missing"),
         ("11, 12]", "11, 12]\npeak = [[8, 11]]", "peak is missing"),
         ("11, 12]", "11, 12]\npeak = [[11, 8]]", "end must be after"),
         ("11, 12]", "11, 12]\npeak = [[8, 11]]\nvalley = [[10, 12]]", "10 h is both"),
@@ -170,6 +182,87 @@ def test_bad_tables_name_file_and_field(tmp_path: Path, old: str, new: str, mess
     with pytest.raises(TariffError, match=message) as caught:
         load_profile("own.toml", tmp_path)
     assert "own.toml" in str(caught.value)
+
+
+OWN_TOML = """
+name = "own"
+name_zh = "自有"
+name_en = "own"
+source = "test"
+valid_from = 2026-01-01
+valid_until = 2026-12-31
+[ratios]
+flat = "1.00"
+peak = "1.50"
+valley = "0.50"
+deep_valley = "0.25"
+[[seasons]]
+name = "summer"
+from = "06-15"
+to = "09-14"
+peak = [[18, 22]]
+valley = [[0, 8]]
+deep_valley = [[2, 4]]
+[seasons.weekend]
+valley = [[0, 12]]
+[[seasons]]
+name = "rest of the year"
+from = "09-15"
+to = "06-14"
+peak = [[8, 11]]
+[deep_valley]
+hours = [[13, 15]]
+[[deep_valley.days]]
+name = "a day"
+from = 2026-05-01
+to = 2026-05-01
+"""
+
+
+def own_tariff(folder: Path) -> Tariff:
+    (folder / "own.toml").write_text(OWN_TOML, encoding="utf-8")
+    return load_tariff(TariffSection(profile="own.toml"), SHANGHAI, folder)
+
+
+@pytest.mark.parametrize(
+    ("at", "period"),
+    [
+        ("2026-06-14T19:00", "flat"),  # the season turns in the middle of a month
+        ("2026-06-15T19:00", "peak"),
+        ("2026-09-14T19:00", "peak"),
+        ("2026-09-11T19:00", "peak"),
+        ("2026-09-15T09:00", "peak"),
+        ("2026-01-01T09:00", "peak"),  # over the turn of the year
+        ("2028-02-29T09:00", "peak"),
+        ("2026-06-20T11:00", "valley"),  # Saturday
+        ("2026-06-19T11:00", "flat"),  # Friday
+        ("2026-06-21T19:00", "flat"),
+        ("2026-06-19T03:00", "deep_valley"),  # each day of the season
+        ("2026-12-19T03:00", "flat"),
+        ("2026-05-01T13:30", "deep_valley"),
+    ],
+)
+def test_weekends_deep_valley_by_season_and_seasons_from_mid_month(tmp_path: Path, at: str, period: str) -> None:
+    assert own_tariff(tmp_path).period_at(local(at)) == period
+
+
+def test_instants_outside_of_what_the_table_knows_are_doubtful(tmp_path: Path) -> None:
+    own = own_tariff(tmp_path)
+    assert own.doubt_at(local("2026-06-01T12:00")) is None
+    assert own.doubt_at(local("2025-12-31T23:59")) is Doubt.OUTSIDE_VALIDITY
+    assert own.doubt_at(local("2027-01-01T00:00")) is Doubt.OUTSIDE_VALIDITY
+    shanxi = tariff()
+    assert shanxi.doubt_at(local("2026-04-30T12:00")) is Doubt.OUTSIDE_VALIDITY
+    assert shanxi.doubt_at(local("2030-02-03T13:30")) is Doubt.DAYS_UNKNOWN  # Spring Festival, not announced
+    assert shanxi.doubt_at(local("2030-02-03T12:30")) is None  # it would be the same hour on any day
+    assert tariff(holidays=[date(2030, 2, 3)]).doubt_at(local("2030-02-03T13:30")) is None
+    assert shanxi.years_unknown((2026, 2030)) == (2030,)
+    assert tariff(profile="flat").years_unknown((2030,)) == ()
+
+
+def test_a_price_says_what_it_is_made_of() -> None:
+    shanxi = tariff()
+    assert shanxi.parts_at(local("2026-09-01T11:00")) == (Decimal("0.38"), Decimal("0.45"), Decimal("0.17"))
 
 
 def test_unknown_profile_lists_those_there_are() -> None:

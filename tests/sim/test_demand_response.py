@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from scheduler.demand_response import event_on
+from scheduler.site import DrEventSection
 from sim.scenario.file import Scenario
-from sim.scenario.site import DrEventSection
 from sim.study.agenda import Call
 from sim.study.swap_truck import scenario_station
-from sim.world.world import World, event_on
+from sim.world.world import World
 from tests.support.sim.study import plain_scenario, scenario
 
 HOUR_S, DAY_S = 3600.0, 86_400.0

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from pymodbus.exceptions import ModbusIOException
 
+from battery_bms.config import CHARGER_EFFICIENCY
 from battery_bms.modbus_meter import ModbusMeter
 from battery_bms.modbus_rack import ModbusRack
 from robotics.modbus_link.registers import load_map
@@ -190,7 +191,7 @@ async def test_rack_and_meter_drivers_read_the_truth_and_set_the_power() -> None
         bench.later(1.0)
         power = await meter.read()
         assert power is not None
-        assert power.import_kw == pytest.approx(20 + 130 / 0.95, abs=0.1)
+        assert power.import_kw == pytest.approx(20 + 130 / CHARGER_EFFICIENCY, abs=0.1)
         assert (await rack.read_bays())["A1"].meter_kwh == pytest.approx(100 / 60, abs=0.01)
         bench.plant.inject("bms_silent", "A2")
         bench.later(12.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from sim.live.fleet import PATIENCE_S, SimulatedFleet
 from sim.plant.plant import Plant
 from sim.plant.yard import TruckPlace
 from sim.scenario.demand import Arrival
+from swap.identity.demo import simulated_fleet_key
 from swap.places import bay_place
 from swap.store import Store
 from swap.tables import Station
 from tests.support.api.doors import NOW, StoppedClock, filled_store, make_app
+from tests.support.api.people import administrator
 from tests.support.sim.plant import START_AT, Hand, code, plant
 
 
@@ -271,10 +273,12 @@ async def test_the_real_interface_takes_what_the_fleet_sends(store: Store) -> No
         Arrival(4500, "fleet-b", "tractor-6x4", "YQ-040", (30.0,), True, booked_from_s=4200, booked_until_s=6000),
     ]
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://station") as client:
+    key = simulated_fleet_key(store, config.station.operator, datetime.now(UTC))
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://station", headers=headers) as client:
         await until(SimulatedFleet(world, config, who, client, hands), hands, 4600)
         swaps = {s["vehicle_id"]: s for s in (await client.get("/api/v1/swaps")).json()["items"]}
-        bookings = (await client.get("/api/v1/bookings")).json()["items"]
+        bookings = (await client.get("/api/v1/bookings", headers=administrator(store))).json()["items"]
     assert set(swaps) == {"YQ-001", "YQ-040"}
     assert [b["vehicle_id"] for b in bookings] == ["YQ-040"]
     assert swaps["YQ-040"]["booking_id"] == bookings[0]["booking_id"]

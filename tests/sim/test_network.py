@@ -242,7 +242,7 @@ def test_moving_packs_cuts_stock_outs_where_packs_are_short() -> None:
     short = busy(5.0).with_equipment(packs={"lfp-282": 4}, chargers=2)
     made = network(
         short,
-        busy(1.0, 14),
+        busy(1.0, 14).with_equipment(transformer_kva=5000),  # charges all of its packs at once
         choice={"rule": "home"},
         rebalancing={"carriers": 2, "packs_per_trip": 4, "review_min": 10, "exchange_min": 10},
     )

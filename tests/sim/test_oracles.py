@@ -61,6 +61,7 @@ def station(
         "transformer_kva": 50_000,
         "power_factor": 1.0,
         "base_load_kw": 0,
+        "charger_efficiency": 1.0,
         "swap_s": swap_min * 60,
         "swap_cv": 0,
     } | over.pop("equipment", {})

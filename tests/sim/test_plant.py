@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from battery_bms.config import CHARGER_EFFICIENCY
 from robotics.faults import FaultSource, fault_by_name, load_faults
 from robotics.port import AckCode, CommandCode, Location, RobotCommand
 from sim.plant.faults import catalogue, find_fault, parse_fault
 from sim.plant.plant import Plant
-from sim.plant.rack import CHARGER_EFFICIENCY, PlantError
+from sim.plant.rack import PlantError
 from swap.places import OFF_SITE, TANK, bay_place
 from tests.support.sim.plant import START_AT, Hand, code, plant, station
 

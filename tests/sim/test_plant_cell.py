@@ -113,6 +113,48 @@ def test_a_truck_that_may_move_is_not_unlocked() -> None:
     assert hand.send(C.RELEASE) is A.REFUSED_INTERLOCK, "lock open"
 
 
+def test_what_the_truck_itself_tells_keeps_it_locked() -> None:
+    """S9: the PLC opens no head of a truck that can be driven, is charged, or hangs on a connector."""
+    world = plant()
+    hand = Hand(world)
+    hand.admit()
+    shown = {
+        "drive_not_inhibited": Signal.DRIVE_INHIBITED,
+        "hv_not_discharged": Signal.HV_DISCHARGED,
+        "connector_stuck": Signal.CONNECTOR_FREE,
+    }
+    for fault, signal in shown.items():
+        world.inject(fault, "V1")
+        assert world.signals("L1")[signal] is False
+        assert hand.send(C.UNLOCK, target=seat()) is A.REFUSED_INTERLOCK, fault
+        world.clear(fault, "V1")
+        assert world.signals("L1")[signal] is True
+    assert hand.run(C.UNLOCK, target=seat()) is R.DONE
+    assert hand.run(C.PICK, source=seat()) is R.DONE
+    assert world.signals("L1")[Signal.GRIPPER_LOCKED] is True
+    world.inject("gripper_unlocked", "L1")
+    assert world.signals("L1")[Signal.GRIPPER_LOCKED] is False
+
+
+def test_a_truck_that_is_worked_on_keeps_the_robot_still_wherever_it_is() -> None:
+    """S2: the PLC repeats it: from the first unlock no motion begins or goes on, until home with the locks closed."""
+    world = plant()
+    hand = Hand(world)
+    hand.admit()
+    assert hand.run(C.UNLOCK, target=seat()) is R.DONE
+    world.inject("hv_on", "L1")
+    assert hand.send(C.LOCK, target=seat()) is A.REFUSED_INTERLOCK
+    assert hand.send(C.HOME) is A.REFUSED_INTERLOCK
+    assert hand.send(C.PICK, source=bay(1)) is A.REFUSED_INTERLOCK
+    world.clear("hv_on", "L1")
+    assert hand.send(C.PICK, source=bay(1)) is A.ACCEPTED
+    world.inject("handbrake_released", "L1")
+    world.advance(1.0)
+    assert world.cell("L1").paused == "vehicle"
+    world.advance(120.0)
+    assert world.cell("L1").active_seq != 0
+
+
 def test_refusals_by_mode_hold_and_silence_of_the_station() -> None:
     world = plant()
     hand = Hand(world)

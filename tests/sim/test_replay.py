@@ -64,8 +64,8 @@ class Recorded:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
-    """Some hours of a busy lane with durations that vary, and a stop of twelve minutes."""
-    config = twin_station(bays=11, packs=10, trucks=30, rated_kwh=282, transformer_kva=4000)
+    """Some hours of a busy lane with durations that vary, packs of unlike health, and a stop of twelve minutes."""
+    config = twin_station(bays=11, packs=10, trucks=30, rated_kwh=282, transformer_kva=4000, healths_pct=(100, 72, 88))
     scenario = twin_scenario(config, 9)
     midnight = scenario.start_at.astimezone(UTC)
     url = migrated_sqlite(tmp_path_factory.mktemp("recorded") / "station.db")

@@ -268,7 +268,7 @@ def made_up(seed: int) -> Scenario:
         },
         dr_events=draw.sample(events, draw.randint(0, 2)),
         failures={"robot_mtbf_h": 60, "charger_mtbf_h": 50, "pack_fault_share": 0.02, "pack_inspection_h": 6},
-        climate={"mean_c_by_month": [-10.0] * 12, "swing_c": 8, "rack_min_c": 2, "pack_min_c": -4},
+        climate={"mean_c_by_month": [-10.0] * 12, "swing_c": 8, "rack_min_c": 3, "pack_min_c": -4},
         staff=draw.choice([{}, {"shifts": [{"from_hour": 6.5, "hours": 14}]}]),
     )
 
@@ -288,7 +288,8 @@ def test_energy_balances_and_no_limit_is_passed(seed: int) -> None:
         storage.settle()
         limits = flow._now.limits
         limit_kw = min(limits.grid_limit_kw, limits.grid_limit_kw if limits.dr_limit_kw is None else limits.dr_limit_kw)
-        charging_kw = sum(bay.charge.power_kw(at_s) for bay in flow.rack.bays if bay.charge is not None)
+        output_kw = sum(bay.charge.power_kw(at_s) for bay in flow.rack.bays if bay.charge is not None)
+        charging_kw = output_kw / made.equipment.charger_efficiency
         import_kw = storage.import_kw()
         power_kw = import_kw - (charging_kw + limits.base_load_kw - limits.pv_kw)
         assert abs(power_kw) <= section.power_kw + 1e-5

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf, nextafter
 
 import pytest
@@ -15,9 +15,9 @@ from scheduler.choice import count_spare
 from scheduler.guide import Guide, is_bound
 from scheduler.queueing import call_next
 from scheduler.rows import BayRow
+from scheduler.site import StorageSection
 from scheduler.types import Limit, PackState, TariffSlice
 from sim.scenario.file import Scenario
-from sim.scenario.site import StorageSection
 from sim.sizing.screening import fifo_starts, trace_of
 from sim.study.agenda import Agenda, Call
 from sim.study.clock import processes
@@ -69,7 +69,7 @@ def stressed() -> Scenario:
             "swap_cv": 0.2,
         },
         bookings={"share": 0.5},
-        climate={"mean_c_by_month": [-10.0] * 12, "swing_c": 8, "rack_min_c": 2, "pack_min_c": -4},
+        climate={"mean_c_by_month": [-10.0] * 12, "swing_c": 8, "rack_min_c": 3, "pack_min_c": -4},
         failures={"robot_mtbf_h": 60, "charger_mtbf_h": 100, "pack_fault_share": 0.02, "pack_inspection_h": 6},
         charging={"reserve_ready": 2},
         dr_events=[{"from_hour": 18, "hours": 2, "limit_kw": 900}],
@@ -100,7 +100,8 @@ def test_no_truck_that_could_be_called_is_left_waiting() -> None:
         station.run_until(float(instant))
         station.rack.settle_all()
         line, bays = station.line, list[BayRow](station.rack.bays)
-        assert call_next(line.trucks, station.lanes, bays, bays, [], station.policy) is None
+        rest = (0, station.promised, station.time.now)
+        assert call_next(line.trucks, station.lanes, bays, bays, [], station.policy, *rest) is None
         waited += bool(line.trucks)
     assert waited > 100
 
@@ -131,7 +132,7 @@ def test_powers_are_those_that_the_live_decision_gives(which: str) -> None:
             min(limits.grid_limit_kw, 1e9 if limits.dr_limit_kw is None else limits.dr_limit_kw)
             - limits.base_load_kw
             + limits.storage_kw
-        )
+        ) * limits.charger_efficiency
         assert sum(in_force.values()) <= budget_kw + 1e-6
         limited = any(plan[bay_id][1] is Limit.GRID for bay_id in in_force)
         short += limited
@@ -275,7 +276,7 @@ def test_a_charger_may_fail_at_a_pack_that_is_promised() -> None:
     cold = scenario(
         equipment={"packs": {"lfp-282": 8}, "charger_kw": 240, "transformer_kva": 2500, "lanes": 2},
         failures={"charger_mtbf_h": 5},
-        climate={"mean_c_by_month": [-10.0] * 12, "swing_c": 8, "rack_min_c": 2, "pack_min_c": -4},
+        climate={"mean_c_by_month": [-10.0] * 12, "swing_c": 8, "rack_min_c": 3, "pack_min_c": -4},
     )
     flow = built(cold, 0)
     flow.run_until(6 * 86_400.0)
@@ -466,7 +467,8 @@ def test_the_study_carries_out_any_planner() -> None:
 
     class ByDay:
         def guide_at(self, at: datetime, prices: Sequence[TariffSlice]) -> Guide | None:
-            return Guide(at, 300.0, {"lfp-282": 2}) if 0 <= at.hour < 10 else None
+            until_at = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+            return Guide(until_at, 300.0, {"lfp-282": 2}) if 0 <= at.hour < 10 else None
 
     station = Station(scenario(equipment=GENEROUS), 1, planner=ByDay())
     station.build()

@@ -51,6 +51,7 @@ def mobile(packs: int = 60, lanes: int = 1, per_hour: float = 40.0, **truck: Any
             "transformer_kva": 50_000,
             "power_factor": 1.0,
             "base_load_kw": 0,
+            "charger_efficiency": 1.0,
             "swap_s": 300,
             "swap_cv": 0,
             "swap_truck": {"packs": 6, "drive_min": 10, "exchange_min": 10} | truck,

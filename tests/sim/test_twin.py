@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,10 @@ from typer.testing import CliRunner
 
 from api.cli.__main__ import app
 from robotics.port import CommandCode, Location, LocationKind, RobotCommand
+from scheduler.guide import Guide
 from scheduler.queueing import Called, call_next
-from sim.live.direct import DirectMeter, DirectRack, DirectRobot
+from scheduler.types import TariffSlice
+from sim.live.direct import DirectRack, DirectRobot, direct_site
 from sim.live.virtual_station import VirtualStation
 from sim.plant.plant import Plant
 from sim.scenario.load import load_scenario
@@ -26,9 +31,9 @@ from sim.study.station import Station
 from sim.study.swap_truck import scenario_station
 from sim.twin.live_side import COMPLETED, DISPATCHED, TwinEvent, step_times
 from sim.twin.twin import TwinReport, first_difference, run_twin
-from swap.commerce.bookings import check_in
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
+from swap.gate import check_in
 from swap.reading.recording import swap_entries
 from swap.station.clock import Clock
 from swap.station.context import StationContext
@@ -39,6 +44,7 @@ from swap.station.sequence.recipe import load_recipe
 from swap.store import Store
 from tests.support.sim.plant import START_AT
 from tests.support.sim.twin import twin_scenario, twin_station
+from tests.support.sim.twin_draws import AnyGuides
 from tests.support.swap.databases import migrated_sqlite
 
 pytestmark = pytest.mark.twin
@@ -122,6 +128,16 @@ def test_in_out_works_with_a_full_rack() -> None:
     assert all(e.detail.split()[1] == e.detail.split()[-1] for e in report.live if e.kind == DISPATCHED)
 
 
+def test_in_out_on_two_lanes_each_with_its_transfer_bay() -> None:
+    """Charged packs of both lanes are parked at the same time, each in the bay that its lane reaches."""
+    config = twin_station(lanes=2, swap_order="in_out", bays=5, packs=4, trucks=24)
+    assert [config.transfer_bays(lane.id) for lane in config.lanes] == [["T1"], ["T2"]]
+    report = run_twin(twin_scenario(config, 30), config, 0.4, seed=1)
+    assert_same(report, 3)
+    parked = [e.at_s for e in report.live if e.detail == "parking_new"]
+    assert min(later - earlier for earlier, later in pairwise(parked)) < 200  # one swap takes longer
+
+
 def test_trucks_with_two_packs() -> None:
     config = twin_station(seats=2, bays=6, packs=4)
     assert_same(run_twin(twin_scenario(config, 10), config, 0.6, seed=1), 2)
@@ -141,6 +157,28 @@ def test_charging_is_held_back_alike_in_dear_hours() -> None:
     eager = twin_station(bays=8, packs=7, tariff_aware=False)
     without = run_twin(twin_scenario(eager, 9), eager, 0.9, seed=1, from_hour=17.7)
     assert without.charged_kwh[0] > report.charged_kwh[0] + 50
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_guides_that_neither_side_has_seen_are_carried_out_alike(seed: int) -> None:
+    config = twin_station(bays=6, packs=5, tariff_aware=False)
+    scenario = twin_scenario(config, 11)
+    planner = AnyGuides(seed, ["lfp"], 660)
+    report = run_twin(scenario, config, 1.2, seed=seed, planner=planner)
+    assert_same(report, 5)
+    assert len(planner.given_kw) >= 3
+    free = run_twin(scenario, config, 1.2, seed=seed)
+    assert report.live != free.live or report.charged_kwh[0] < free.charged_kwh[0] - 10, "the guides bind nothing"
+
+
+def test_a_guide_that_has_ended_is_refused() -> None:
+    class Stale:
+        def guide_at(self, at: datetime, prices: Sequence[TariffSlice]) -> Guide:
+            return Guide(at, 100.0, {"lfp": 0})
+
+    config = twin_station()
+    with pytest.raises(ValueError, match="must end later"):
+        Station(twin_scenario(config, 5), 1, planner=Stale()).build()
 
 
 def test_the_study_needs_no_further_plan_in_dear_hours() -> None:
@@ -208,12 +246,15 @@ def test_both_sides_take_their_durations_from_one_table() -> None:
     assert times.command_s(pick) == table.by_state["fetching_new"].nominal_s
     assert times.row_s(table.by_state["fetching_new"]) == pytest.approx(table.by_state["fetching_new"].nominal_s + 0.1)
     assert times.row_s(table.by_state["verifying"]) == pytest.approx(0.1)
+    slow = replace(table.by_state["fetching_new"], nominal_s=99.0)  # the same command takes longer in another row
+    assert times.command_s(pick, slow) == 99.0
+    assert times.row_s(slow) == pytest.approx(99.1)
 
 
 def test_a_scenario_of_another_station_is_refused() -> None:
     config = twin_station()
-    scenario = twin_scenario(config, 6).with_equipment(charger_kw=120.0)
-    with pytest.raises(StationMismatch, match="charger_kw differ"):
+    scenario = twin_scenario(config, 6).with_equipment(charger_kw=120.0, chargers=2)
+    with pytest.raises(StationMismatch, match="chargers, charger_kw differ"):
         run_twin(scenario, config, 0.1, seed=1)
 
 
@@ -305,7 +346,7 @@ def _looped(config: StationConfig, folder: Path) -> list[tuple[float, tuple[str,
             [DirectRobot(plant, lane.id, lease.token, clock.now, catch_up) for lane in config.lanes],
             rack,
             rack,
-            DirectMeter(plant, clock.now),
+            direct_site(plant, clock.now),
             lease,
         )
         running = asyncio.create_task(controller.run())

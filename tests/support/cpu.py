@@ -28,11 +28,19 @@ def burnt_s() -> float:
     return own.user + own.system + own.children_user + own.children_system + _running_s(os.getpid())
 
 
+def _tasks(pid: int) -> list[Path]:
+    """Threads of a process; none where it has ended meanwhile."""
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return []
+
+
 def _running_s(pid: int) -> float:
     """CPU seconds of the running descendants of a process and of those that these have outlived."""
     total = 0.0
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in _read(task).split():
+    for task in _tasks(pid):
+        for child in _read(task / "children").split():
             fields = _read(Path(f"/proc/{child}/stat")).rpartition(")")[2].split()
             total += sum(map(int, fields[11:15])) / TICKS + _running_s(int(child))
     return total

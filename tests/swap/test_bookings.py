@@ -5,41 +5,48 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import col, select
 
-from swap.commerce.bookings import (
-    cancel_booking,
-    check_in,
-    expire_bookings,
-    make_booking,
-    slot_loads,
-    tend_bookings,
-)
-from swap.commerce.errors import (
-    BookingNotUsable,
-    BookingOpen,
-    KeyReused,
-    NotServed,
-    SlotsFull,
-    SwapOpen,
-    WindowNotAllowed,
-)
-from swap.commerce.slots import SlotGrid, SlotRange
+from scheduler.types import StationMode
+from swap.commerce.bookings.offers import Ask, offers
+from swap.commerce.bookings.refusals import BookingDenied
+from swap.commerce.bookings.rules import Demand, PromiseView, plan
+from swap.commerce.bookings.slots import SlotGrid, SlotRange
+from swap.commerce.bookings.store import cancel_booking, change_booking, expire_bookings, make_booking, tend_bookings
+from swap.commerce.bookings.wanted import Wanted
+from swap.commerce.errors import BookingNotUsable, BookingOpen, SlotsFull, StationAway, WindowNotAllowed
 from swap.config.loading import ConfigError, parse_station
+from swap.config.seed import sync_station
 from swap.config.station_file import BookingSection, StationConfig
-from swap.errors import NotFound
+from swap.errors import InvalidInput, NotFound, NotServed, SwapOpen
+from swap.gate import check_in
 from swap.reading.records import BookingRecord
+from swap.station.admission import admit, may_enter
 from swap.station.file_check import check_recipes
 from swap.store import Store
 from swap.tables import Booking, Pack, Station, StationEvent, Swap, SwapSeat
-from tests.support.swap.commerce import AT, STATION, arrive, code, exchange, filled_store, finish, station, station_data
+from tests.support.swap.commerce import (
+    AT,
+    STATION,
+    arrive,
+    charge_packs,
+    code,
+    exchange,
+    filled_store,
+    finish,
+    other_station,
+    station,
+    station_data,
+)
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -47,12 +54,20 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def config() -> StationConfig:
-    return station(trucks=6, seats=2)
+    return station(trucks=6, seats=2, packs=6, bays=8)
+
+
+@contextmanager
+def charged_store(url: str, config: StationConfig) -> Iterator[Store]:
+    """A station whose rack is charged."""
+    with filled_store(url, config) as store:
+        charge_packs(store)
+        yield store
 
 
 @pytest.fixture
 def store(sqlite_url: str, config: StationConfig) -> Iterator[Store]:
-    with filled_store(sqlite_url, config) as store:
+    with charged_store(sqlite_url, config) as store:
         yield store
 
 
@@ -63,18 +78,9 @@ def book(
     start_at: datetime = AT + HOUR,
     length: timedelta = HOUR,
     at: datetime = AT,
-    key: str | None = None,
 ) -> BookingRecord:
     with store.station(STATION) as db:
-        return make_booking(
-            db,
-            config,
-            vehicle_id=vehicle_id,
-            window_start_at=start_at,
-            window_end_at=start_at + length,
-            at=at,
-            idempotency_key=key,
-        )
+        return make_booking(db, config, Wanted(vehicle_id, start_at, start_at + length), at=at)
 
 
 def status_of(store: Store, booking_id: str) -> str:
@@ -88,27 +94,18 @@ def ends(store: Store) -> list[tuple[str, str]]:
         return [(e.data["booking_id"], e.data["status"]) for e in db.exec(query)]
 
 
-def test_a_booking_is_made_once_for_a_key(store: Store, config: StationConfig) -> None:
-    first = book(store, config, key="k1")
-    assert first.status == "booked"
-    assert book(store, config, key="k1", at=AT + MINUTE) == first
-    with pytest.raises(KeyReused):
-        book(store, config, "V1", key="k1")
-    with pytest.raises(KeyReused):
-        book(store, config, key="k1", start_at=AT + 2 * HOUR)
-    with store.reading() as db:
-        made = db.exec(select(StationEvent).where(StationEvent.kind == "booking.made")).all()
-        assert [event.data["booking_id"] for event in made] == [first.booking_id]
-
-
-def test_a_vehicle_has_one_open_booking(store: Store, config: StationConfig) -> None:
+def test_a_truck_books_several_swaps_a_day_and_none_at_the_same_time(store: Store, config: StationConfig) -> None:
     first = book(store, config)
+    assert book(store, config, start_at=AT + 10 * HOUR).booking_id != first.booking_id
     with pytest.raises(BookingOpen) as caught:
-        book(store, config, start_at=AT + 5 * HOUR)
+        book(store, config, start_at=AT + 1.5 * HOUR)
     assert caught.value.detail == {"booking_id": first.booking_id}
     with store.station(STATION) as db:
         cancel_booking(db, config, first.booking_id, at=AT)
-    assert book(store, config, start_at=AT + 5 * HOUR).booking_id != first.booking_id
+    assert book(store, config, start_at=AT + 1.5 * HOUR).status == "booked"
+    few = config.model_copy(update={"bookings": capacity_rules(per_vehicle_max=2)})
+    with pytest.raises(BookingOpen, match="2 open bookings"):
+        book(store, few, start_at=AT + 15 * HOUR)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +184,7 @@ def test_check_in_uses_the_booking_whose_window_is_now(
 
 
 def test_check_in_queues_a_swap_with_its_seats(store: Store, config: StationConfig) -> None:
-    result = arrive(store, config, "V1", idempotency_key="k", priority=2)
+    result = arrive(store, config, "V1", priority=2)
     with store.reading() as db:
         swap = db.get_one(Swap, result.swap_id)
         assert (swap.state, swap.phase, swap.open_vehicle_id, swap.pack_count) == ("queued", "pending", "V1", 2)
@@ -198,9 +195,6 @@ def test_check_in_queues_a_swap_with_its_seats(store: Store, config: StationConf
         assert [s.last_settled_soe_kwh for s in seats] == [settled, settled]
         event = db.exec(select(StationEvent).where(StationEvent.kind == "swap.queued")).one()
         assert event.swap_id == swap.id
-    assert arrive(store, config, "V1", AT + HOUR, idempotency_key="k").created is False
-    with pytest.raises(KeyReused):
-        arrive(store, config, "V2", idempotency_key="k")
     with pytest.raises(SwapOpen) as caught:
         arrive(store, config, "V1")
     assert caught.value.detail == {"swap_id": result.swap_id}
@@ -246,8 +240,8 @@ def capacity_rules(**values: object) -> BookingSection:
 
 def test_a_full_window_names_the_next_free_one(sqlite_url: str) -> None:
     """One lane at 6 min a swap promises 5 swaps in half an hour."""
-    config = station(trucks=8)
-    with filled_store(sqlite_url, config) as store:
+    config = station(trucks=8, packs=8, bays=9)
+    with charged_store(sqlite_url, config) as store:
         start_at = AT + HOUR
         for n in range(5):
             book(store, config, f"V{n}", start_at, 30 * MINUTE)
@@ -257,14 +251,14 @@ def test_a_full_window_names_the_next_free_one(sqlite_url: str) -> None:
         offered = datetime.fromisoformat(caught.value.detail["next_start_at"])
         assert book(store, config, "V5", offered, 30 * MINUTE).status == "booked"
         with store.reading_station(STATION) as db:
-            loads = slot_loads(db, config, "top_lift", start_at, start_at + HOUR)
-        assert [load.free for load in loads][:2] == [False, False]
-        assert sum(load.capacity for load in loads) == 10
+            free = offers(db, config, Ask(start_at, start_at + HOUR), AT)
+        assert min(offer.window_start_at for offer in free) >= start_at + 30 * MINUTE
+        assert {offer.kind for offer in free} == {"lfp"}
 
 
 def test_only_lanes_of_its_swap_mode_serve_a_truck(sqlite_url: str) -> None:
     """One lane lifts from the top, one grabs at the side; 5 swaps in half an hour each, whatever the other has left."""
-    data = station_data(trucks=14, lanes=2)
+    data = station_data(trucks=14, lanes=2, packs=14, bays=15)
     data["vehicle_models"].append({"id": "side", "pack_kinds": ["lfp"], "swap_mode": "side_grab"})
     data["lanes"][1]["recipe"] = "side_grab"
     for vehicle in data["vehicles"][7:]:
@@ -272,7 +266,7 @@ def test_only_lanes_of_its_swap_mode_serve_a_truck(sqlite_url: str) -> None:
     config = check_recipes(parse_station(data))
     assert [lane.swap_mode for lane in config.lanes] == ["top_lift", "side_grab"]
     start_at = AT + HOUR
-    with filled_store(sqlite_url, config) as store:
+    with charged_store(sqlite_url, config) as store:
         for n in range(5):
             book(store, config, f"V{n}", start_at, 30 * MINUTE)
         with pytest.raises(SlotsFull) as caught:
@@ -282,12 +276,9 @@ def test_only_lanes_of_its_swap_mode_serve_a_truck(sqlite_url: str) -> None:
             book(store, config, f"V{n}", start_at, 30 * MINUTE)
         with pytest.raises(SlotsFull):
             book(store, config, "V12", start_at, 30 * MINUTE)
-        with store.reading_station(STATION) as db:
-            loads = slot_loads(db, config, "side_grab", start_at, start_at + HOUR)
-        assert sum(load.capacity for load in loads) == 10
     # A cap on the whole station counts for both modes together.
     capped = config.model_copy(update={"bookings": capacity_rules(capacity_per_slot=3)})
-    with filled_store(f"{sqlite_url}-capped", capped) as store:
+    with charged_store(f"{sqlite_url}-capped", capped) as store:
         for n in (0, 1, 2, 7, 8, 9):
             book(store, capped, f"V{n}", start_at, 30 * MINUTE)
         with pytest.raises(SlotsFull):
@@ -309,30 +300,43 @@ def test_the_grid_carries_fractions_over() -> None:
     assert SlotGrid.of(capacity_rules(capacity_per_slot=3), lanes=1).capacity(7) == 3
 
 
+def lanes_view(per_slot: Fraction) -> PromiseView:
+    """A station with packs for everybody."""
+    grid, origin = SlotGrid(900, per_slot), datetime.fromtimestamp(0, UTC)
+    return PromiseView(origin, grid, {"top": grid}, StationMode.AUTOMATIC, origin, (), {}, 0.0, 100)
+
+
+def demand(key: object, first: int, last: int, **more: Any) -> Demand:
+    return Demand(str(key), SlotRange(first, last), frozenset({"lfp"}), 1, "top", **more)
+
+
 @given(
-    ranges=st.lists(
-        st.tuples(st.integers(0, 4), st.integers(0, 3)).map(lambda r: SlotRange(r[0], r[0] + r[1])), max_size=6
-    ),
+    ranges=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)).map(lambda r: (r[0], r[0] + r[1])), max_size=6),
     per_slot=st.sampled_from([Fraction(1, 2), Fraction(1), Fraction(3, 2)]),
 )
-def test_fits_agrees_with_trying_everything(ranges: list[SlotRange], per_slot: Fraction) -> None:
-    grid = SlotGrid(900, per_slot)
-    choices = product(*[range(r.first, r.last + 1) for r in ranges])
-    possible = any(all(plan.count(s) <= grid.capacity(s) for s in set(plan)) for plan in choices)
-    assert grid.fits(ranges) is possible
+def test_a_plan_for_lanes_is_found_whenever_there_is_one(ranges: list[tuple[int, int]], per_slot: Fraction) -> None:
+    view = lanes_view(per_slot)
+    choices = product(*[range(first, last + 1) for first, last in ranges])
+    possible = any(all(taken.count(s) <= view.grid.capacity(s) for s in set(taken)) for taken in choices)
+    demands = [demand(number, first, last) for number, (first, last) in enumerate(ranges)]
+    found = plan(view, demands, any_stock=True)
+    assert (not found.failed) is possible
+    assert all(d.window.first <= found.slots[d.key][0] <= d.window.last for d in demands if d.key in found.slots)
 
 
 def test_a_stretch_that_was_sold_before_a_lane_was_lost_refuses_only_there() -> None:
-    grid = SlotGrid(900, Fraction(1))
-    held = [SlotRange(0, 0)] * 2
-    assert not grid.can_add(held, SlotRange(0, 1))
-    assert grid.can_add(held, SlotRange(1, 1))
+    view = lanes_view(Fraction(1))
+    held = [demand("a", 0, 0), demand("b", 0, 0)]
+    lost = plan(view, held, any_stock=True).failed
+    assert len(lost) == 1
+    assert plan(view, [*held, demand("c", 0, 0)], any_stock=True).failed > lost
+    assert "d" not in plan(view, [*held, demand("d", 1, 1)], any_stock=True).failed
 
 
 def test_eight_clients_do_not_oversell(database_url: str) -> None:
-    """Sixteen trucks want the same half hour, which five fit into; each asks twice with its key."""
-    config = station(trucks=16)
-    with filled_store(database_url, config) as store:
+    """Sixteen trucks want the same half hour, which five fit into; each asks twice."""
+    config = station(trucks=16, packs=16, bays=17)
+    with charged_store(database_url, config) as store:
         start = threading.Barrier(8)
 
         def client(number: int) -> list[str]:
@@ -340,11 +344,8 @@ def test_eight_clients_do_not_oversell(database_url: str) -> None:
             made = []
             for vehicle in (number, number + 8):
                 for _ in range(2):
-                    try:
-                        booking = book(store, config, f"V{vehicle}", AT + HOUR, 30 * MINUTE, key=f"k{vehicle}")
-                        made.append(booking.booking_id)
-                    except SlotsFull:
-                        pass
+                    with suppress(SlotsFull, BookingOpen):
+                        made.append(book(store, config, f"V{vehicle}", AT + HOUR, 30 * MINUTE).booking_id)
             return made
 
         with ThreadPoolExecutor(8) as pool:
@@ -357,16 +358,15 @@ def test_eight_clients_do_not_oversell(database_url: str) -> None:
 
 def test_eight_check_ins_of_one_truck_queue_one_swap(database_url: str) -> None:
     config = station()
-    with filled_store(database_url, config) as store:
+    with charged_store(database_url, config) as store:
         booking = book(store, config, start_at=AT)
         start = threading.Barrier(8)
 
-        def client(number: int) -> str:
+        def client(_number: int) -> str:
             start.wait()
             try:
                 with store.station(STATION) as db:
-                    key = f"k{number % 2}"
-                    return check_in(db, config, vehicle_id="V0", at=AT, idempotency_key=key).swap_id
+                    return check_in(db, config, vehicle_id="V0", at=AT).swap_id
             except SwapOpen:
                 return "refused"
 
@@ -376,3 +376,129 @@ def test_eight_check_ins_of_one_truck_queue_one_swap(database_url: str) -> None:
             swap = db.exec(select(Swap)).one()
             assert answers == {swap.id, "refused"}
             assert swap.booking_id == booking.booking_id
+
+
+def test_a_change_promises_anew_or_leaves_the_booking_as_it_was(sqlite_url: str) -> None:
+    config = station(trucks=8, packs=8, bays=9)
+    start_at = AT + HOUR
+    with charged_store(sqlite_url, config) as store:
+        for n in range(5):
+            book(store, config, f"V{n}", start_at, 30 * MINUTE)
+        late = book(store, config, "V5", AT + 4 * HOUR, 30 * MINUTE)
+        with store.station(STATION) as db:
+            refused = change_booking(
+                db, config, late.booking_id, at=AT, window_start_at=start_at, window_end_at=start_at + 30 * MINUTE
+            )
+        assert isinstance(refused, BookingDenied)
+        assert refused.alternative is not None
+        assert refused.alternative.start_at == start_at + 15 * MINUTE
+        other = refused.alternative
+        with store.station(STATION) as db:
+            changed = change_booking(
+                db, config, late.booking_id, at=AT, window_start_at=other.start_at, window_end_at=other.end_at
+            )
+        assert isinstance(changed, BookingRecord)
+        assert (changed.status, changed.window_start_at) == ("booked", other.start_at)
+        with store.station(STATION) as db:
+            cancel_booking(db, config, late.booking_id, at=AT)
+            with pytest.raises(BookingNotUsable, match="cancelled"):
+                change_booking(db, config, late.booking_id, at=AT, min_kwh=100.0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "opens_after"), [("held", HOUR), ("manual", HOUR), ("thermal", HOUR), ("closed", 24 * HOUR)]
+)
+def test_a_window_that_opens_before_the_station_is_expected_back_is_not_promised(
+    store: Store, config: StationConfig, mode: str, opens_after: timedelta
+) -> None:
+    with store.station(STATION) as db:
+        row = db.station()
+        row.mode, row.mode_reason, row.mode_since_at = mode, "test", AT
+    with pytest.raises(StationAway) as caught:
+        book(store, config, start_at=AT + opens_after - 30 * MINUTE)
+    assert caught.value.detail["mode"] == mode
+    offered_at = datetime.fromisoformat(caught.value.detail["next_start_at"])
+    assert offered_at == AT + opens_after
+    later = book(store, config, start_at=offered_at)
+    assert (later.status, later.promised_in) == ("booked", mode)
+
+
+def test_a_hold_that_lasts_longer_is_expected_to_last_as_long_again(store: Store, config: StationConfig) -> None:
+    with store.station(STATION) as db:
+        row = db.station()
+        row.mode, row.mode_since_at = "held", AT - 90 * MINUTE
+    with pytest.raises(StationAway) as caught:
+        book(store, config, start_at=AT)
+    assert caught.value.detail["next_start_at"] == (AT + 30 * MINUTE).isoformat()
+
+
+def test_what_the_station_does_not_have_is_refused_with_what_it_has(sqlite_url: str) -> None:
+    data = station_data(trucks=3, packs=3, bays=4)
+    data["pack_kinds"] += [{"id": "big", "rated_kwh": 400, "max_charge_kw": 300}]
+    data["vehicle_models"][0]["pack_kinds"] = ["lfp", "big"]
+    config = parse_station(data)
+    with charged_store(sqlite_url, config) as store:
+
+        def ask(**more: Any) -> BookingRecord:
+            with store.station(STATION) as db:
+                wanted = Wanted("V0", AT + HOUR, AT + 2 * HOUR, **more)
+                return make_booking(db, config, wanted, at=AT)
+
+        with pytest.raises(NotServed, match="no pack of big") as caught:
+            ask(kinds=("big",))
+        assert caught.value.detail == {"kinds_here": "lfp"}
+        with pytest.raises(NotServed, match=r"holds 300\.0 kWh"):
+            ask(min_kwh=300.0)
+        with pytest.raises(InvalidInput, match="lfp, big"):
+            ask(kinds=("nmc",))
+        with pytest.raises(InvalidInput, match="all packs of a vehicle"):
+            ask(packs=2)
+        booked = ask(min_kwh=250.0)
+        assert (booked.kinds, booked.packs, booked.min_kwh) == (("big", "lfp"), 1, 250.0)
+
+
+def test_of_several_bookings_the_one_whose_window_is_now_is_used(store: Store, config: StationConfig) -> None:
+    book(store, config, start_at=AT + 8 * HOUR)
+    now = book(store, config, start_at=AT + HOUR)
+    assert arrive(store, config, "V0", AT + HOUR).booking_id == now.booking_id
+
+
+def test_a_truck_that_the_station_let_in_by_itself_is_found_in_its_record(store: Store, config: StationConfig) -> None:
+    """Cut off from commerce, the station admits alone; commerce follows when it reads."""
+    booking = book(store, config, start_at=AT)
+    with store.station(STATION) as db:
+        admit(db, may_enter(db, config, "V0"), at=AT, booking_id=booking.booking_id)
+    assert status_of(store, booking.booking_id) == "booked"
+    with store.station(STATION) as db:
+        assert tend_bookings(db, config, AT) == ()
+    assert status_of(store, booking.booking_id) == "arrived"
+
+
+def test_two_stations_do_not_book_one_truck_at_the_same_time(store: Store, config: StationConfig) -> None:
+    other = other_station(packs=6, bays=8, trucks=6, seats=2)
+    sync_station(store, other, AT)
+    charge_packs(store, station_id="T")
+    book(store, config, "V0")
+    with store.station("T") as db, pytest.raises(BookingOpen, match="another station"):
+        make_booking(db, other, Wanted("V0", AT + 1.5 * HOUR, AT + 2 * HOUR), at=AT)
+    with store.station("T") as db:
+        assert make_booking(db, other, Wanted("V0", AT + 2 * HOUR, AT + 3 * HOUR), at=AT).status == "booked"
+
+
+def test_offers_can_be_booked_and_end_with_the_packs(sqlite_url: str) -> None:
+    config = station(trucks=6, packs=4, bays=6)
+    with filled_store(sqlite_url, config) as store:
+        charge_packs(store, only=2)
+        for n in range(2):
+            book(store, config, f"V{n}", AT, 30 * MINUTE)
+        with store.reading_station(STATION) as db:
+            free = offers(db, config, Ask(AT, AT + 6 * HOUR, 30, "V2"), AT)
+        assert free
+        first = free[0]
+        assert first.window_start_at > AT
+        assert [packs.kind for packs in first.packs] == ["lfp"]
+        length = first.window_end_at - first.window_start_at
+        assert length == 30 * MINUTE
+        assert book(store, config, "V2", first.window_start_at, length).status == "booked"
+        with store.reading_station(STATION) as db, pytest.raises(InvalidInput, match="window_min"):
+            offers(db, config, Ask(AT, AT + HOUR, 1000, "V2"), AT)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from swap.station.clock import Clock
+from swap.station.clock import SLEW_LIMIT_S, SLEW_RATE, Clock
 
 START = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 
@@ -58,6 +58,85 @@ def test_without_a_start_it_is_now() -> None:
 def test_time_neither_stands_still_nor_runs_back(speed: float) -> None:
     with pytest.raises(ValueError, match="allowed above 0"):
         Clock(START, speed)
+
+
+class World:
+    """Monotonic seconds, and a clock on the wall that somebody may set."""
+
+    def __init__(self, ahead_s: float = 0.0) -> None:
+        self.seconds = 0.0
+        self.ahead_s = ahead_s
+        self.clock = Clock(START, 1.0, lambda: self.seconds, wall=self.wall)
+
+    def wall(self) -> datetime:
+        return START + timedelta(seconds=self.seconds + self.ahead_s)
+
+    def run(self, seconds: float) -> list[tuple[str, float]]:
+        """Follow the wall each second; what was told, by how much."""
+        told = []
+        for _ in range(round(seconds)):
+            before = self.clock.now()
+            self.seconds += 1
+            found = self.clock.measure()
+            if found is not None:
+                told.append((found.correction.value, round(found.by_s, 1)))
+            self.clock.correct()
+            assert self.clock.now() > before  # station time never stands still nor runs back
+        return told
+
+
+def test_a_small_correction_is_slewed_and_told_once() -> None:
+    """S13."""
+    for ahead_s in (20.0, -20.0):
+        world = World()
+        assert world.run(30) == []
+        world.ahead_s = ahead_s
+        assert world.run(5) == [("slewed", ahead_s)]
+        read_at = world.clock.now()
+        assert world.run(10) == []
+        assert world.clock.age_s(read_at) == pytest.approx(10, rel=SLEW_RATE * 1.01)
+        assert world.run(600) == []
+        assert abs(world.clock.off_s()) < 0.5
+        world.ahead_s += 3
+        ((how, by_s),) = world.run(5)
+        assert how == "slewed"
+        assert by_s == pytest.approx(3, abs=0.5)
+
+
+def test_a_clock_set_ahead_is_followed_at_once_and_ages_nothing() -> None:
+    """S13: the computer started two hours late, and NTP has found out."""
+    world = World()
+    world.run(10)
+    read_at = world.clock.now()
+    world.ahead_s = 7200
+    assert world.run(1) == [("stepped", 7200.0)]
+    assert world.clock.now() == world.wall()
+    assert world.clock.age_s(read_at) == pytest.approx(1)
+    later_at = world.clock.now()
+    assert world.run(20) == []
+    assert world.clock.age_s(later_at) == pytest.approx(20)
+    assert world.clock.age_s(read_at) == pytest.approx(21)
+
+
+def test_a_clock_set_back_is_told_and_waited_for() -> None:
+    """S13: station time never runs backwards."""
+    world = World()
+    world.run(10)
+    world.ahead_s = -70
+    assert world.run(5) == [("held", -70.0)]
+    assert world.run(200) == []
+    assert -SLEW_LIMIT_S < world.clock.off_s() < -55
+    assert world.run(2000) == []
+    assert abs(world.clock.off_s()) < 0.5
+
+
+def test_a_simulated_station_has_its_own_time() -> None:
+    wall = Wall()
+    clock = Clock(START, 60.0, wall)
+    wall.seconds += 10
+    assert clock.measure() is None
+    clock.correct()
+    assert clock.now() == START + timedelta(seconds=600)
 
 
 async def test_sleep_is_in_station_seconds() -> None:

@@ -6,46 +6,51 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 import pytest
 
 from swap.commerce import runner
-from swap.commerce.billing import run_commerce
-from swap.commerce.runner import BILL_WAIT_S, Commerce
+from swap.commerce.bills.issuing import run_commerce
+from swap.commerce.bills.terms import StationTerms, SwapTerms
+from swap.commerce.charges import charges_of
+from swap.commerce.custody.show import custody_spans
+from swap.commerce.runner import BILL_WAIT_S, RENT_WAIT_S, Commerce
+from swap.config.prices import StationPrices
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
 from swap.reading.lists import list_bills
+from swap.station_db import StationDb
 from swap.store import Store
-from tests.support.swap.commerce import AT, FlatTariff, arrive, exchange, filled_store, station
+from tests.support.swap.commerce import AT, arrive, exchange, filled_store, station
+from tests.support.swap.leases import signed, terms
 
 LATER = AT + timedelta(hours=1)
 
 
-class Holes(FlatTariff):
-    """No price before ten past eight, until mended."""
+class Holes(StationTerms):
+    """Knows no terms of a swap before ten past eight, until mended."""
 
     mended = False
     asked = 0
 
-    def price_at(self, at: datetime) -> Decimal:
+    def terms(self, db: StationDb, *, vehicle_id: str, fleet_id: str, prices: StationPrices, at: datetime) -> SwapTerms:
         if not self.mended and at < AT + timedelta(minutes=10):
             self.asked += 1
-            raise LookupError("no price")
-        return super().price_at(at)
+            raise LookupError("no terms")
+        return super().terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at)
 
 
 class Bench:
     def __init__(self, store: Store, config: StationConfig) -> None:
         self.store, self.config = store, config
-        self.tariff = Holes()
+        self.terms = Holes()
         self.told: list[str | None] = []
         self.now_s = 0.0
-        self.commerce = Commerce(store, config, self.tariff, lambda: LATER, self.told.append, lambda: self.now_s)
+        self.commerce = Commerce(store, config, lambda: LATER, self.told.append, lambda: self.now_s, self.terms)
 
     def bills(self) -> int:
         with self.store.reading_station(self.config.station.id) as db:
-            return len(list_bills(db, "S").items)
+            return len(list_bills(db).items)
 
 
 @pytest.fixture
@@ -61,17 +66,17 @@ def test_a_bad_bill_is_told_once_tried_again_later_and_stops_no_other(bench: Ben
     for _ in range(5):
         bench.commerce.cycle()
     assert bench.bills() == 1
-    assert bench.tariff.asked == 1
+    assert bench.terms.asked == 1
     assert bench.commerce.unbilled == 1
     assert len(bench.told) == 1
     assert str(bench.told[0]).startswith("no bill for sw-")
     bench.now_s += BILL_WAIT_S
     bench.commerce.cycle()
-    assert bench.tariff.asked == 2
+    assert bench.terms.asked == 2
     bench.now_s += BILL_WAIT_S
     bench.commerce.cycle()
-    assert bench.tariff.asked == 2  # the second wait is twice as long
-    bench.tariff.mended = True
+    assert bench.terms.asked == 2  # the second wait is twice as long
+    bench.terms.mended = True
     bench.now_s += BILL_WAIT_S
     bench.commerce.cycle()
     assert (bench.bills(), bench.commerce.unbilled) == (2, 0)
@@ -106,7 +111,7 @@ async def test_a_failure_of_all_is_tried_again_and_told_when_it_can_be(
 
     monkeypatch.setattr(runner, "run_commerce", wrong_at_first)
     monkeypatch.setattr(runner, "wait", no_wait)
-    bench.tariff.mended = True
+    bench.terms.mended = True
     task = asyncio.create_task(bench.commerce.run())
     try:
         await asyncio.wait_for(done.wait(), 30)
@@ -116,3 +121,37 @@ async def test_a_failure_of_all_is_tried_again_and_told_when_it_can_be(
             await task
     assert bench.bills() == 2
     assert bench.told == told
+
+
+def test_rents_that_fail_are_told_tried_again_later_and_keep_no_bill_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def rents(store: Store, month: str, at: datetime) -> None:
+        asked.append(month)
+        if len(asked) == 1:
+            raise LookupError("a contract that cannot be read")
+
+    monkeypatch.setattr(runner, "run_rent", rents)
+    monkeypatch.setattr(runner, "due_month", lambda db, at: "2026-10")
+    bench.terms.mended = True
+    for _ in range(3):
+        bench.commerce.cycle()
+    assert (bench.bills(), asked) == (2, ["2026-10"])
+    assert bench.told == ["rents: a contract that cannot be read"]
+    bench.now_s += RENT_WAIT_S
+    bench.commerce.cycle()
+    assert (len(asked), bench.told[1:]) == (2, [None])
+
+
+def test_custody_and_the_rents_of_a_month_that_has_ended_come_by_themselves(bench: Bench) -> None:
+    signed(bench.store, terms(first_day="2026-10-01", lessor_id="own", vehicles=["V2"]))
+    bench.terms.mended = True
+    for _ in range(2):
+        bench.commerce.cycle()
+    with bench.store.reading_commerce() as db:
+        rents = [(row.period, row.amount_fen) for row in charges_of(db)]
+        assert rents == [("2026-10", 282_000)]
+        assert custody_spans(db, vehicle_id="V0")
+    assert bench.told == []

@@ -109,3 +109,35 @@ def test_no_toml_and_no_file(tmp_path: Path) -> None:
     path.write_bytes('name_zh = "矿"'.encode("gb18030"))
     with pytest.raises(ConfigError, match="not UTF-8 from byte 11 on: save it as UTF-8"):
         load_station(path)
+
+
+@pytest.mark.parametrize(
+    ("billing", "message"),
+    [
+        ({"energy_price": "flat"}, "flat_price_yuan_per_kwh = None"),
+        ({"flat_price_yuan_per_kwh": "0.6"}, "and only then"),
+        ({"service_price_yuan_per_kwh": "0.40005"}, "no more than 4 decimal places"),
+        ({"electricity": {"seller": "nobody"}}, "billing.electricity.seller = 'nobody': no such party"),
+        ({"electricity": {"collected_for": "station-operator"}}, "is the seller itself"),
+        ({"service": {"seller": "fleet-a"}}, "nobody sells to himself"),
+        ({"service": {"tax_rate": "1.06"}}, "billing.service.tax_rate"),
+        (
+            {"meters": [{"bay": "A9", "serial": "1", "accuracy_class": "B", "valid_until": "2027-01-01"}]},
+            "billing.meters.bay = 'A9': no such bay",
+        ),
+        (
+            {"meters": [{"bay": "A1", "serial": n, "accuracy_class": "B", "valid_until": "2027-01-01"} for n in "12"]},
+            "given 2 times",
+        ),
+        ({"shares": [{"of": "energy", "party": "station-operator", "share": "0.9", "takes_rest": True}]}, "sum to 0.9"),
+        ({"shares": [{"of": "energy", "party": "station-operator", "share": "1"}]}, "exactly one firm takes the rest"),
+        ({"shares": [{"of": "energy", "party": "nobody", "share": "1", "takes_rest": True}]}, "no such party"),
+        (
+            {"shares": [{"of": "energy", "party": "fleet-a", "share": "0.5", "takes_rest": n == 0} for n in range(2)]},
+            "'fleet-a' is given 2 times",
+        ),
+    ],
+)
+def test_contradictions_in_how_swaps_are_billed(data: dict[str, Any], billing: dict[str, Any], message: str) -> None:
+    data["billing"] = billing
+    assert message in problems(data)

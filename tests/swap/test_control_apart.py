@@ -174,12 +174,15 @@ async def test_a_gap_while_a_swap_runs_waits_for_a_person(running: Running, monk
     assert running.plant.cell("L1").hold
 
 
-async def test_a_gap_with_nothing_at_work_holds_nothing(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_gap_with_nothing_at_work_waits_for_a_person_too(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S4: people walk into an idle lane as well."""
     monkeypatch.setattr(watchdog, "GAP_LOST_S", 0.5)
-    looks = running.robot.looks
     blocked(running, 0.8)
-    await running.until(lambda: running.robot.looks > looks + 5, "looks go on")
-    assert running.told(ControlGap.kind) == []
+    await running.until(lambda: running.mode() == ("held", "control_gap"), "held")
+    assert running.told(ControlGap.kind) != []
+    assert (await running.answered(running.ask("confirm")))[0] == "done"
     assert running.mode()[0] == StationMode.AUTOMATIC
 
 

@@ -9,7 +9,8 @@ import pytest
 from sqlmodel import select
 
 from swap.audit import audit
-from swap.messages.events import PackStateChanged, SwapCompleted, SwapStepDone
+from swap.messages.events import SwapCompleted, SwapStepDone
+from swap.messages.packs import PackStateChanged
 from swap.tables import Bill, Pack
 from tests.support.sim.plant import station
 from tests.support.swap.station import Bench

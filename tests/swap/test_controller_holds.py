@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from robotics.port import CommandCode, ResultCode, Signal
+from robotics.port import CellStatus, CommandCode, Signal
 from sim.plant.yard import LockHead
 from swap.messages.events import (
     FaultCleared,
@@ -12,8 +14,10 @@ from swap.messages.events import (
     SwapDispatched,
     SwapHeld,
     SwapResumed,
+    SwapStepDone,
     SwapStepFailed,
     SwapStepStarted,
+    SwapTowedOut,
 )
 from swap.station.sequence.session import HoldReason, Phase
 from tests.support.sim.plant import code
@@ -102,9 +106,9 @@ async def test_a_released_handbrake_between_unlocking_and_locking_holds(bench: B
     swap_id = await under_way(bench, state, 0.3)
     bench.plant.inject("handbrake_released", "L1")
     held = await bench.run_until(SwapHeld.kind, 20, 1.0)
-    assert held.data["reason"] == HoldReason.GUARD_LOST
+    assert held.data["reason"] == HoldReason.UNSECURED
     assert Signal.HANDBRAKE_ON in [item["name"] for item in held.data["missing"]]
-    assert "permissive_lost" in bench.open_faults()
+    assert "vehicle_unsecured" in bench.open_faults()
     await bench.run_while_still(30)
     refused, _ = await bench.settled(bench.ask("decide", swap_id=swap_id, decision="unwind"))
     assert refused == "refused"  # the motion under way has not ended
@@ -112,14 +116,77 @@ async def test_a_released_handbrake_between_unlocking_and_locking_holds(bench: B
     await bench.run_while_still(30)
     assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue")))[0] == "done"
     await completes(bench, swap_id)
-    assert "permissive_lost" not in bench.open_faults()
+    assert "vehicle_unsecured" not in bench.open_faults()
+
+
+@pytest.mark.parametrize(
+    ("state", "fault"),
+    [("storing_old", "gear_in"), ("fetching_new", "key_on"), ("locking", "hv_on"), ("homing", "handbrake_released")],
+)
+async def test_a_truck_is_secured_also_while_the_robot_works_elsewhere(bench: Bench, state: str, fault: str) -> None:
+    """S2: PLC and station both stop a motion away from the truck, and one that locks it; a person decides."""
+    swap_id = await under_way(bench, state, 0.3)
+    bench.plant.inject(fault, "L1")
+    held = await bench.run_until(SwapHeld.kind, 20, 1.0)
+    assert held.data["reason"] == HoldReason.UNSECURED
+    assert bench.plant.cell("L1").paused == "vehicle"
+    bench.plant.clear(fault, "L1")
+    await bench.run_while_still(30)
+    assert bench.plant.cell("L1").paused == "vehicle"
+    assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue")))[0] == "done"
+    await completes(bench, swap_id)
+
+
+async def test_a_truck_made_ready_before_it_has_accepted_its_pack_is_not_let_go(bench: Bench) -> None:
+    """S2: handbrake off, gear in, key and high voltage on while the pack waits to be accepted: no HOME, no RELEASE."""
+    swap_id = bench.arrive("V1", 30)
+    bench.plant.inject("pack_refused", "V1")
+    await bench.run_until(SwapStepDone.kind, step_s=None, state="locking")
+    for fault in ("handbrake_released", "gear_in", "key_on"):
+        bench.plant.inject(fault, "L1")
+    held = await bench.run_until(SwapHeld.kind, 20, 1.0)
+    assert (held.data["reason"], held.data["state"]) == (HoldReason.UNSECURED, "accepting")
+    lost = {"handbrake_on", "gear_neutral", "key_off", "hv_off"}
+    told_by_the_truck = {"drive_inhibited", "hv_discharged", "swap_mode"}
+    assert {item["name"] for item in held.data["missing"]} == lost | told_by_the_truck
+    bench.plant.clear("pack_refused", "V1")
+    await bench.run_while_still(30)
+    refused, _ = await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue"))
+    assert refused == "refused"
+    for fault in ("handbrake_released", "gear_in", "key_on"):
+        bench.plant.clear(fault, "L1")
+    assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue")))[0] == "done"
+    await completes(bench, swap_id)
+
+
+async def test_a_truck_that_does_not_accept_leaves_only_by_hand_and_by_name(bench: Bench) -> None:
+    """S6: no RELEASE; manual work at station and cell, the truck taken out, and a named person who says so."""
+    swap_id = bench.arrive("V1", 30)
+    bench.plant.inject("pack_refused", "V1")
+    await bench.run_until(SwapStepDone.kind, step_s=None, state="locking")
+    await bench.run_until(SwapHeld.kind, step_s=None)
+    refused, _ = await bench.settled(bench.ask("decide", swap_id=swap_id, decision="tow_out"))
+    assert refused == "refused"  # nobody works by hand, and the truck is there
+    assert (await bench.settled(bench.ask("manual", "Operator A")))[0] == "done"
+    bench.plant.inject("local_mode", "L1")
+    await bench.run(3)
+    assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision="tow_out")))[0] == "refused"
+    bench.plant.yard.drive_out(bench.plant.yard.trucks["V1"], bench.plant.now_us)
+    await bench.run(3)
+    status, answer = await bench.settled(bench.ask("decide", "Operator A", swap_id=swap_id, decision="tow_out"))
+    assert (status, answer) == ("done", "tow_out")
+    towed = next(e for e in bench.events() if e.kind == SwapTowedOut.kind)
+    assert (bench.who(towed), towed.data) == ("Operator A", {"state": "accepting", "exchanged": [1]})
+    assert [e.kind for e in bench.events() if e.swap_id == swap_id][-1] == SwapCompleted.kind
+    assert not any(e.data.get("command") == "RELEASE" for e in bench.events() if e.kind == SwapStepStarted.kind)
+    bench.audited()
 
 
 async def test_a_truck_that_rolls_is_not_worked_on(bench: Bench) -> None:
     swap_id = await under_way(bench, "lifting_old", 0.3)
     bench.plant.inject("truck_rolls", "L1")
     held = await bench.run_until(SwapHeld.kind, 60, 1.0)
-    assert held.data["reason"] in (HoldReason.GUARD_LOST, HoldReason.FAULT)
+    assert held.data["reason"] in (HoldReason.UNSECURED, HoldReason.FAULT)
     await bench.run_while_still(60)
     # The truck is back in its place; a person looks and lets first the station, then the swap go on.
     bench.plant.clear("truck_rolls", "L1")
@@ -353,15 +420,22 @@ async def test_a_confirmation_that_is_older_than_a_trip_releases_nothing(
     await completes(bench, swap_id)
 
 
-async def test_a_result_that_is_not_on_record_waits_for_a_person(bench: Bench) -> None:
-    cell = bench.plant.cell("L1")
-    cell.done_seq, cell.result = 60_000, ResultCode.DONE  # of a database that is no more
-    bench.arrive("V1", 30)
-    held = await bench.run_until(SwapHeld.kind, step_s=None)
-    assert held.data["reason"] == HoldReason.UNKNOWN_RESULT
-    await bench.run_while_still(30)
-    assert cell.result is ResultCode.DONE
-    answer = await bench.settled(bench.ask("decide", "Operator A", swap_id=held.swap_id, decision="continue"))
-    assert answer == ("done", "continue")
-    assert held.swap_id is not None
-    await completes(bench, held.swap_id)
+async def test_no_row_begins_on_a_heartbeat_that_has_stood_still_for_as_long_as_a_reading_may_be_old(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S21: the PLC answers, and its program stands. A command that runs goes on; the next row waits."""
+    swap_id = await under_way(bench, "lifting_old", 0.9)
+    robot = bench.robots["L1"]
+    real, stood_at = robot.status, bench.clock.now()
+
+    async def standing() -> CellStatus:
+        return replace(await real(), beat_at=stood_at)
+
+    monkeypatch.setattr(robot, "status", standing)
+    bench.seconds += 2.05 * bench.speed  # real seconds; a reading may be 2 s old
+    begun = sum(what == "accepted" for what, _, _ in bench.motions)
+    await bench.run(15, 1.0)
+    assert sum(what == "accepted" for what, _, _ in bench.motions) == begun
+    assert bench.swap(swap_id).phase != Phase.HELD
+    monkeypatch.undo()
+    await completes(bench, swap_id)

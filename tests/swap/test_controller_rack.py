@@ -10,7 +10,9 @@ import pytest
 
 from robotics.port import CommandCode, Location, LocationKind
 from swap.config.station_file import StationConfig
-from swap.messages.events import SwapCompleted, SwapStepDone, SwapStepStarted, ThermalStep
+from swap.messages.events import SwapCompleted, SwapStepDone, SwapStepStarted
+from swap.messages.packs import ThermalStep
+from swap.station.life.coming_back import Cause
 from swap.station.sequence.evacuation import EVACUATE_WITHIN_S
 from swap.station.states.thermal_stages import Stage
 from tests.support.sim.plant import code, station
@@ -282,7 +284,7 @@ async def test_after_a_kill_a_hot_pack_is_not_carried_without_a_person(bench: Be
     await bench.run(0)
     bench.seconds += 15  # the lease of the killed controller expires
     bench.build()
-    assert await bench.start()
+    assert (await bench.start()).cause is Cause.RESTART
     await bench.run_while_still(60)
     assert stages(bench)[Stage.ISOLATED]["bars"] == {"": ["restart"]}
     # The detection is latched still: no second procedure begins.
@@ -295,7 +297,7 @@ async def test_a_kill_during_the_evacuation_leaves_the_cell_to_end_it_and_its_en
         await bench.tick(0.5)
     bench.seconds += 15  # the lease of the killed controller expires
     bench.build()
-    assert await bench.start()
+    assert (await bench.start()).cause is Cause.RESTART
     await bench.run_until(ThermalStep.kind, 200, 1.0, stage=Stage.EVACUATED)
     assert bench.places()[HOT] == "tank"
     assert bench.recorded_places() == bench.places()

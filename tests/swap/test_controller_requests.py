@@ -9,11 +9,10 @@ import pytest
 from sqlmodel import select
 
 from robotics.port import CommandCode, Location, LocationKind
-from swap.commerce.bookings import check_in
-from swap.commerce.errors import SwapOpen
-from swap.errors import SwapError
+from swap.errors import SwapError, SwapOpen
+from swap.gate import check_in
+from swap.messages.commerce import BillIssued
 from swap.messages.events import (
-    BillIssued,
     Reconciled,
     RequestAnswered,
     SwapCompleted,
@@ -44,15 +43,15 @@ def bay(position: int) -> int:
         (
             "decide",
             {"swap_id": "x", "decision": "guess"},
-            "the request is not valid: arguments.decision = 'guess': allowed Input should be 'continue', 'unwind' or "
-            "'cancel'",
+            "the request is not valid: arguments.decision = 'guess': allowed Input should be 'continue', 'unwind', "
+            "'cancel' or 'tow_out'",
         ),
         ("reset", {}, "the request is not valid: arguments.lane_id = None: allowed Field required"),
         ("decide", {"swap_id": "x", "decision": "unwind"}, "swap 'x' is in no lane"),
         ("cancel_swap", {"swap_id": "x"}, "no swap 'x'"),
         ("release_pack", {"pack_id": "x"}, "no pack 'x'"),
         ("release_bay", {"bay_id": "Z9"}, "no bay 'Z9'"),
-        ("reset", {"lane_id": "L9"}, "lane_id = 'L9': allowed L1"),
+        ("reset", {"lane_id": "L9"}, "no lane 'L9'; there are: L1"),
     ],
 )
 async def test_a_request_that_cannot_be_met_is_refused_with_its_reason(

@@ -16,7 +16,7 @@ from sqlmodel import select
 from sim.live.virtual_station import VirtualStation
 from sim.plant.plant import Plant
 from swap.reading.now import live_mark
-from swap.station.rack import ENERGY_STEP_KWH
+from swap.station.power.rack import ENERGY_STEP_KWH
 from swap.store import Store
 from swap.tables import Pack
 from tests.support.sim.plant import START_AT, station

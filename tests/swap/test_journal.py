@@ -18,9 +18,10 @@ from swap.events import newest_heads
 from swap.journal.canonical import canonical_instant, canonical_json, without_nan
 from swap.journal.chain import FIRST, Entry, entry_bytes, entry_hash, walk
 from swap.journal.heads import NotedHead, Outline, compare, heads_path, read_heads, write_heads
-from swap.messages.events import ControlGap, JournalEpoch
+from swap.messages.events import ControlGap
+from swap.messages.journal import JournalEpoch
 from swap.register.persons import shown_actor
-from swap.station.heads import keep_heads
+from swap.station.life.heads import keep_heads
 from swap.station.restored import begin_epoch
 from swap.store import Store
 from tests.support.swap.commerce import AT, STATION, filled_store, station
@@ -135,7 +136,7 @@ def test_the_first_broken_event_is_named(edit: Edit, broken_seq: int, problem: s
 
 
 def test_heads_are_kept_line_by_line_and_survive_a_torn_line(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "heads.jsonl"
+    path = tmp_path / "heads.jsonl"
     first, second = NotedHead("S", 1, 5, "a" * 64, AT), NotedHead("电", 2, 9, "b" * 64, AT)
     write_heads(path, [first])
     with path.open("ab") as file:
@@ -277,6 +278,11 @@ def test_the_same_copy_restored_twice_begins_two_epochs(store: Store) -> None:
     copied = heads(store)
     first = begin_epoch(store, by="Li", at=AT)
     tamper(store, f"DELETE FROM station_event WHERE seq > {copied[0].seq}")
+    tamper(
+        store,
+        "UPDATE station SET mode = 'automatic', mode_reason = 'first start', "
+        "mode_since_at = (SELECT at FROM station_event WHERE seq = 1)",
+    )  # as in the copy
     second = begin_epoch(store, by="Li", at=AT, known=first)
     assert (first[0].epoch, second[0].epoch) == (2, 3)
     assert report(store, (*copied, *first, *second)) == {}
@@ -294,6 +300,7 @@ async def test_heads_are_noted_again_and_again_and_a_full_disk_ends_nothing(
         noted.append(len(read_heads(path)[0]) if path.parent.is_dir() else -1)
         if len(noted) == 2:
             path.parent.unlink()
+            path.parent.mkdir()
         if len(noted) == 5:
             often.set()
         return AT

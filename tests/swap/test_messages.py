@@ -11,15 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from scheduler.types import StationMode
-from swap.messages.events import (
-    EVENTS,
-    PackMoved,
-    StationModeChanged,
-    SwapCompleted,
-    SwapHeld,
-    events_schema,
-    read_event,
-)
+from swap.messages.events import EVENTS, StationModeChanged, SwapCompleted, SwapHeld, events_schema, read_event
+from swap.messages.packs import PackMoved
 
 GOLDEN = Path(__file__).parents[1] / "vectors" / "events_golden.jsonl"
 """Every kind and every shape of event that a released version has written, one a line. Lines are only ever added."""

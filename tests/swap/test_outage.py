@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from swap.errors import DatabaseAway
 from swap.outage import is_away
 from swap.store import Store
-from swap.turns import PATIENCE_S, TurnNotReached, Turns
+from swap.turns import PATIENCE_S, FileTurn, TurnNotReached, Turns
 
 
 @pytest.fixture
@@ -218,9 +218,110 @@ def test_a_turn_that_does_not_come_is_told_and_given_up() -> None:
         pass
 
 
+def test_nobody_gives_up_in_a_line_that_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many clients at once: each transaction is short, and the last of them waits longer than one may take."""
+    now_s, looks = 100.0, threading.Semaphore(0)
+
+    def monotonic() -> float:
+        looks.release()
+        return now_s
+
+    monkeypatch.setattr("swap.turns.time.monotonic", monotonic)
+    turns, done = Turns(), list[str]()
+    has = {name: threading.Event() for name in "abc"}
+    goes_on = {name: threading.Event() for name in "abc"}
+
+    def take_turn(name: str) -> None:
+        with turns.turn(first=False, wait_s=10.0):
+            has[name].set()
+            assert goes_on[name].wait(30)
+            done.append(name)
+
+    threads = [threading.Thread(target=take_turn, args=(name,)) for name in "abc"]
+    threads[0].start()
+    assert has["a"].wait(30)
+    for place in (1, 2):
+        threads[place].start()
+        while len(turns._others) < place:
+            assert looks.acquire(timeout=30)
+    for name, following in ("ab", "bc"):
+        now_s += 8.0
+        for _ in range(10):  # all who wait have looked at the time
+            assert looks.acquire(timeout=30)
+        goes_on[name].set()
+        assert has[following].wait(30)
+    goes_on["c"].set()
+    for thread in threads:
+        thread.join(30)
+    assert done == ["a", "b", "c"]
+
+
 def test_what_is_committed_is_synced(tmp_path: Path) -> None:
+    """S22: the last commits are on the disk before anything leaves."""
     store = Store(f"sqlite:///{tmp_path / 'a.db'}")
     for through in (store, store.for_control()):
         with through.transaction() as db:
             assert db.execute(text("PRAGMA synchronous")).scalar_one() == 2
         through.close()
+
+
+def test_processes_take_turns_at_a_file(tmp_path: Path) -> None:
+    """D3: two that write to one file; the one that is first is let in between two of the other's."""
+    ours, theirs = FileTurn(tmp_path / "swap.db"), FileTurn(tmp_path / "swap.db")
+    with (
+        ours.turn(first=True, wait_s=1.0),
+        pytest.raises(TurnNotReached, match="another process"),
+        theirs.turn(first=False, wait_s=0.01),
+    ):
+        pass
+    order: list[str] = []
+    begun, stop = threading.Event(), threading.Event()
+
+    def busy() -> None:
+        while not stop.is_set():
+            with theirs.turn(first=False, wait_s=5.0):
+                order.append("theirs")
+                begun.set()
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    assert begun.wait(5.0)
+    for _ in range(20):
+        with ours.turn(first=True, wait_s=1.0):
+            order.append("ours")
+    stop.set()
+    thread.join()
+    assert order.count("ours") == 20
+    ours.close()
+    theirs.close()
+
+
+def test_a_file_that_cannot_be_locked_is_no_turn(tmp_path: Path) -> None:
+    """D6: the folder is away."""
+    turn = FileTurn(tmp_path / "none" / "swap.db")
+    with pytest.raises(TurnNotReached, match="No such file"), turn.turn(first=True, wait_s=0.1):
+        pass
+
+
+def test_a_database_file_that_is_gone_or_exchanged_is_away(tmp_path: Path) -> None:
+    """S11: writes would go on into a file that nobody finds again."""
+    path = tmp_path / "a.db"
+    store, control = Store(f"sqlite:///{path}"), Store(f"sqlite:///{path}").for_control()
+    for one in (store, control):
+        with one.transaction() as db:
+            db.execute(text("CREATE TABLE IF NOT EXISTS t (a INTEGER PRIMARY KEY)"))
+    path.rename(tmp_path / "moved.db")
+    for one in (store, control):
+        with pytest.raises(DatabaseAway, match=r"a\.db is gone"), one.transaction():
+            raise AssertionError("not reached")
+        with pytest.raises(DatabaseAway, match="is gone"), one.reading():
+            raise AssertionError("not reached")
+    path.write_bytes(b"")
+    with pytest.raises(DatabaseAway, match="another one than was opened"), store.transaction():
+        raise AssertionError("not reached")
+    path.unlink()
+    (tmp_path / "moved.db").rename(path)
+    with store.transaction() as db:  # the same file is back
+        db.execute(text("INSERT INTO t VALUES (1)"))
+    store.close()
+    control.close()

@@ -8,13 +8,24 @@ from decimal import Decimal
 import pytest
 
 from swap.config.loading import load_station
+from swap.config.seed import sync_station
 from swap.errors import InvalidInput, NotFound
 from swap.messages.requests import Hold
-from swap.reading.lists import get_bill, get_swap, latest_ended, list_bills, list_events, list_swaps, read_cursor
+from swap.reading.lists import (
+    get_bill,
+    get_swap,
+    latest_ended,
+    latest_event_at,
+    list_bills,
+    list_events,
+    list_swaps,
+    read_cursor,
+)
 from swap.reading.now import get_station, list_packs, live_mark, site_history, station_state
 from swap.station.requests import get_request, latest_requests, make_request
 from swap.store import Store
 from tests.support.api.doors import NOW, STATION_FILE, busy_day, filled_store
+from tests.support.sim.plant import START_AT, station
 
 STATION = "yangquan-mine"
 
@@ -58,8 +69,8 @@ def test_pages_of_swaps_and_bills(store: Store) -> None:
         first = list_swaps(db, STATION, limit=3)
         rest = list_swaps(db, STATION, limit=100, cursor=first.next_cursor)
         assert (*first.items, *rest.items) == whole.items
-        one = list_bills(db, STATION, limit=1)
-        other = list_bills(db, STATION, limit=5, cursor=one.next_cursor)
+        one = list_bills(db, limit=1)
+        other = list_bills(db, limit=5, cursor=one.next_cursor)
         assert [bill.bill_id for bill in (*one.items, *other.items)] == ["bl-0002", "bl-0001"]
         assert [s.swap_id for s in latest_ended(db, STATION, 2)] == ["sw-0003", "sw-0002"]
 
@@ -97,3 +108,12 @@ def test_a_made_up_cursor_is_refused(cursor: str) -> None:
 def test_an_unknown_station_is_not_found(store: Store) -> None:
     with store.reading_station(STATION) as db, pytest.raises(NotFound):
         get_station(db, "elsewhere")
+
+
+def test_the_instant_of_the_newest_event_is_read_before_its_session_ends(database_url: str) -> None:
+    """Each start after the first reads it."""
+    store = Store(database_url)
+    assert latest_event_at(store, "test") is None
+    sync_station(store, station(), START_AT)
+    assert latest_event_at(store, "test") == START_AT
+    store.close()

@@ -159,10 +159,10 @@ def test_the_side_robot_draws_its_arm_in_before_the_locks_move() -> None:
         assert before_lock.command is CommandCode.HOME
 
 
-def test_the_shuttle_takes_the_weight_and_the_vehicle_stays_secured() -> None:
+def test_the_shuttle_takes_the_weight_and_drives_out_before_the_release() -> None:
     for row in table("chassis", 1, "in_out").rows:
         if row.command in (CommandCode.LOCK, CommandCode.UNLOCK):
-            assert {"target_occupied", "!gripper_loaded", "gear_neutral", "hv_off"} <= set(row.permissives), row.state
+            assert {"target_occupied", "!gripper_loaded"} <= set(row.permissives), row.state
         if row.command is CommandCode.RELEASE:
             assert "at_home" in row.permissives
 
@@ -230,8 +230,8 @@ def _replace(old: str, new: str, count: int = -1) -> Any:
     ("change", "message"),
     [
         (
-            _replace('{ groups = ["cell", "vehicle"], forbid = ["gripper_loaded"] }', '{ groups = ["cell"] }'),
-            "unlocking .*lack vehicle_present, .*handbrake_on.*which UNLOCK needs",
+            _replace('{ groups = ["cell"], require = ["target_occupied"], forbid = ["gripper_loaded"] }', "{}", 1),
+            "locking .*lack estop_ok, .*target_occupied, !gripper_loaded, which LOCK needs",
         ),
         (_replace('"all_locks_closed", ', "", 1), "releasing .*lack all_locks_closed, which RELEASE needs"),
         (
@@ -348,8 +348,8 @@ def test_an_unknown_recipe_names_the_shipped_ones(tmp_path: Path) -> None:
 
 
 def test_an_order_or_number_that_is_not_carried() -> None:
-    with pytest.raises(RecipeError, match="3 packs per vehicle; allowed 1…2"):
-        load_recipe("top_lift").table(3, "out_in")
+    with pytest.raises(RecipeError, match="5 packs per vehicle; allowed 1…4"):
+        load_recipe("top_lift").table(5, "out_in")
     wrong: Any = "out_out"
     with pytest.raises(RecipeError, match="order 'out_out' is not carried; allowed out_in, in_out"):
         load_recipe("top_lift").table(1, wrong)
@@ -381,7 +381,7 @@ def test_the_printed_table_has_every_row(name: str, packs: int, order: str, lang
     lines = markdown(rows, language).splitlines()
     assert len(lines) == 2 + len(rows.rows)
     widths = {line.count("|") for line in lines}
-    assert widths == {10}
+    assert widths == {11}
     for row, line in zip(rows.rows, lines[2:], strict=True):
         assert line.startswith(f"| `{row.state}` | {row.name_zh if language == 'zh' else row.name_en} |")
         assert f"`{row.next_state}`" in line
@@ -391,7 +391,7 @@ def test_the_printed_table_has_every_row(name: str, packs: int, order: str, lang
 def test_groups_stand_for_their_permissives() -> None:
     lines = markdown(table("top_lift", 1, "out_in")).splitlines()
     line = next(line for line in lines if line.startswith("| `lifting_old`"))
-    assert "| **cell**, **vehicle**, locks_open, source_occupied, !gripper_loaded |" in line
+    assert "| **cell**, locks_open, source_occupied, !gripper_loaded |" in line
 
 
 @every_table

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlmodel import select
 
 from battery_bms.port import ChargerState, PackReading
+from robotics.port import CellStatus, Signal
 from swap.messages.events import Reconciled, SwapDispatched
-from swap.station.reconcile import BayOnRecord, Mismatch, compare
-from tests.support.sim.plant import START_AT, code
+from swap.messages.packs import PackStateChanged
+from swap.station.reconcile import BayOnRecord, Mismatch, compare, reconcile
+from swap.store import Store
+from swap.tables import Bay, Pack, StationEvent
+from tests.support.sim.plant import START_AT, code, station
+from tests.support.swap.databases import fill
 from tests.support.swap.station import Bench, blocked
 
 
@@ -112,7 +119,7 @@ async def restart(bench: Bench, *, clean: bool) -> None:
         await bench.controller.stop()
     bench.seconds += 15  # longer than a lease lives without its controller
     bench.build()
-    assert await bench.start() is not clean
+    assert ((await bench.start()).cause is None) is clean
 
 
 @pytest.mark.parametrize("clean", [True, False], ids=["after a stop", "after a kill"])
@@ -128,13 +135,84 @@ async def test_a_start_compares_the_record_with_the_sensors(bench: Bench, clean:
 
 
 async def test_no_truck_is_called_before_the_comparison(bench: Bench) -> None:
-    await restart(bench, clean=True)
-    bench.plant.inject("bms_silent", "A1")  # not everything has been seen
-    for robot in bench.robots.values():
-        robot.cut = True
+    await bench.controller.stop()
+    bench.seconds += 15
+    bench.build()
+    for robot in bench.robots.values():  # not everything has been seen
+        robot.cut, robot._last = True, CellStatus(robot.lane_id, None, None)
+    await bench.start()
     bench.arrive("V1", 30)
     await bench.run_while_still(30)
+    assert len(list(reconciled(bench))) == 1
     for robot in bench.robots.values():
         robot.cut = False
     await bench.run_until(SwapDispatched.kind, 60)
     assert len(list(reconciled(bench))) == 2
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """The example station, with nothing running."""
+    url = f"sqlite:///{tmp_path / 'swap.db'}"
+    fill(url, station(), START_AT)
+    store = Store(url)
+    yield store
+    store.close()
+
+
+def compared(
+    store: Store, occupied: dict[int, bool | None], *, loaded: bool = False, busy: bool = False, more: str = ""
+) -> list[str]:
+    """Where record and sensors differ; nothing is reported by a BMS."""
+    positions = {"A1": 1, "A4": 4} | ({more: 9} if more else {})
+    cell = CellStatus("L1", None, None, signals={Signal.GRIPPER_LOADED: loaded})
+    with store.station("test") as db:
+        found = reconcile(
+            db,
+            station_id="test",
+            at=START_AT,
+            actor="controller",
+            positions=positions,
+            in_motion=set(),
+            busy_lanes={"L1"} if busy else set(),
+            occupied=occupied,
+            readings={},
+            cells={"L1": cell},
+        )
+        return [item.where for item in found]
+
+
+def told(store: Store) -> Mapping[str, object]:
+    with store.reading() as db:
+        return db.exec(select(StationEvent.data).where(StationEvent.kind == Reconciled.kind)).one()
+
+
+def bays_and_states(store: Store) -> tuple[set[str], str]:
+    """Blocked bays, and the state of the pack of A1."""
+    with store.reading() as db:
+        bays = {bay.name for bay in db.exec(select(Bay)).all() if bay.blocked}
+        return bays, db.get_one(Pack, code(1)).state
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_gripper_at_work_is_left_to_its_step(store: Store, busy: bool) -> None:
+    assert compared(store, {1: True, 4: False}, loaded=True, busy=busy) == ([] if busy else ["gripper:L1"])
+    assert told(store)["examined"] == 3  # two bays, one gripper
+    assert bays_and_states(store)[0] == set()
+
+
+def test_a_bay_with_a_stranger_in_it_is_blocked_and_one_that_is_not_on_record_is_only_told(store: Store) -> None:
+    assert compared(store, {1: True, 4: True, 9: True}, more="X9") == ["bay:A4", "bay:X9"]
+    assert bays_and_states(store)[0] == {"A4"}
+
+
+def test_a_pack_in_quarantine_stays_there_and_its_bay_is_blocked(store: Store) -> None:
+    with store.station("test") as db:
+        pack = db.get_one(Pack, code(1))
+        pack.state = "quarantined"
+        db.add(pack)
+    assert compared(store, {1: False, 4: False}) == ["bay:A1"]
+    assert bays_and_states(store) == ({"A1"}, "quarantined")
+    with store.reading() as db:
+        kinds = db.exec(select(StationEvent.kind).where(StationEvent.kind == PackStateChanged.kind)).all()
+    assert kinds == []

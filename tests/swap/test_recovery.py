@@ -8,9 +8,10 @@ from itertools import combinations
 import pytest
 
 from robotics.faults import load_faults
-from robotics.port import CommandCode
+from robotics.port import CellStatus, CommandCode, ResultCode
 from swap.station.sequence.recipe import FaultAction, OnFault, StepRow, load_recipe
-from swap.station.sequence.recovery import StepFault, head_action, recovery_for
+from swap.station.sequence.recovery import StepFault, cell_fault, head_action, recovery_for
+from tests.support.swap.sequence import heads as seat_bits
 
 RETRY, UNWIND, PERSON, STOP = FaultAction.RETRY, FaultAction.UNWIND, FaultAction.PERSON, FaultAction.STOP
 
@@ -49,6 +50,14 @@ def test_a_withdrawn_motion_waits_for_a_person_in_every_row(tries: int) -> None:
     for name in ("top_lift", "side_grab", "chassis"):
         for item in load_recipe(name).table(2, "in_out").rows:
             assert recovery_for(item, StepFault("command_aborted", withdrawn=True), tries) is PERSON
+
+
+@pytest.mark.parametrize("tries", range(4))
+def test_what_is_done_against_the_sensors_waits_for_a_person_in_every_row(tries: int) -> None:
+    """S7: no machine repeats a command on facts that contradict each other."""
+    for name in ("top_lift", "side_grab", "chassis"):
+        for item in load_recipe(name).table(2, "in_out").rows:
+            assert recovery_for(item, StepFault("not_confirmed", contradicted=True), tries) is PERSON
 
 
 def test_where_there_is_no_way_back_a_person_decides() -> None:
@@ -104,3 +113,22 @@ def test_every_fault_of_the_catalogue_gives_an_action_in_every_row() -> None:
             if not known.retry_may_help:
                 assert RETRY not in actions, (known.name, item.state)
     assert {r.command for r in rows} >= {CommandCode.PICK, CommandCode.PUT, CommandCode.LOCK, CommandCode.UNLOCK}
+
+
+def test_heads_without_a_count_are_judged_by_their_places() -> None:
+    """None on one axle or side of the other; how many are fitted is not known."""
+    apart = StepFault("lock_head_not_closed", failed_heads=(0, 3))
+    assert head_action(row("locking"), apart, 0, RETRY) is RETRY
+    assert head_action(row("locking"), apart, 1, RETRY) is PERSON
+
+
+@pytest.mark.parametrize(
+    ("state", "failed", "count"), [("locking", (1,), 3), ("unlocking", (0, 2), 4), ("fetching_new", (), 0)]
+)
+def test_the_heads_of_a_failed_command_are_those_that_are_fitted(
+    state: str, failed: tuple[int, ...], count: int
+) -> None:
+    closed, opened = seat_bits("101-"), seat_bits("0101")
+    cell = CellStatus("L1", None, None, result=ResultCode.FAILED, heads_closed=closed, heads_open=opened)
+    fault = cell_fault(row(state), cell, "command_failed")
+    assert (fault.failed_heads, fault.head_count) == (failed, count)

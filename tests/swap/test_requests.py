@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from pydantic import TypeAdapter
@@ -11,8 +11,9 @@ from swap.errors import InvalidInput
 from swap.messages.requests import REQUESTS, AnyRequest, DecisionKind, Hold, Request, read_request
 from swap.station.answers import Answerer, StationActions
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, dict[str, Any]] = {
     "reset": {"lane_id": "L1"},
+    "permit_restart": {"within_min": 15},
     "release_pack": {"pack_id": "P1"},
     "release_bay": {"bay_id": "A1"},
     "cancel_swap": {"swap_id": "sw-1"},
@@ -29,10 +30,10 @@ def test_a_request_is_read_back_as_it_is_stored(kind: str) -> None:
     assert adapter.validate_python({"kind": kind, **request.arguments()}) == request
 
 
-def test_a_decision_is_one_of_three() -> None:
+def test_a_decision_is_one_of_its_kinds() -> None:
     for kind in DecisionKind:
         assert read_request("decide", {"swap_id": "sw-1", "decision": kind.value}).arguments()["decision"] == kind
-    with pytest.raises(InvalidInput, match=r"arguments\.decision = 'perhaps'.*'continue', 'unwind' or 'cancel'"):
+    with pytest.raises(InvalidInput, match=r"arguments\.decision = 'perhaps'.*'cancel' or 'tow_out'"):
         read_request("decide", {"swap_id": "sw-1", "decision": "perhaps"})
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from scheduler.types import StationMode
 from swap.config.loading import parse_station
-from swap.config.seed import SyncError, import_register, sync_station
+from swap.config.seed import STOCK_UNCONFIRMED, SyncError, import_register, sync_station
 from swap.places import place_of
 from swap.store import Store
 from swap.tables import Bay, ChargeSession, Pack, PackKindRow, Party, Station, StationEvent, VehicleRow
@@ -67,11 +66,22 @@ def test_again_changes_nothing(store: Store) -> None:
         assert db.get_one(Station, "S").version == before
 
 
-def test_first_mode_is_the_callers_choice(store: Store) -> None:
-    sync_station(store, station(), AT, first_mode=StationMode.HELD)
-    sync_station(store, station(), LATER, first_mode=StationMode.AUTOMATIC)
+@pytest.mark.parametrize(
+    ("devices", "mode", "reason"),
+    [("simulated", "automatic", "first start"), ("real", "held", STOCK_UNCONFIRMED)],
+)
+def test_a_first_start_with_real_devices_waits_for_a_person(store: Store, devices: str, mode: str, reason: str) -> None:
+    """S11: a new database believed the file's stock and moved at once. Only the first start is held by the file."""
+    config = parse_station(station_data() | {"devices": devices})
+    sync_station(store, config, AT)
     with store.reading() as db:
-        assert db.get_one(Station, "S").mode == "held"
+        row = db.get_one(Station, "S")
+        assert (row.mode, row.mode_reason) == (mode, reason)
+    with store.transaction() as whole:
+        whole.get_one(Station, "S").mode = "automatic"
+    sync_station(store, config, LATER)
+    with store.reading() as db:
+        assert db.get_one(Station, "S").mode == "automatic"
 
 
 def test_a_pack_off_site(store: Store) -> None:
@@ -104,7 +114,7 @@ def test_tags_and_positions_may_be_exchanged(store: Store) -> None:
     data = station_data()
     data["vehicles"][0]["tag"], data["vehicles"][1]["tag"] = 101, 100
     data["bays"][0]["position"], data["bays"][1]["position"] = 2, 1
-    import_register(store, parse_station(data))
+    import_register(store, parse_station(data), AT)
     sync_station(store, parse_station(data), LATER)
     with store.reading() as db:
         assert [db.get_one(VehicleRow, v).tag for v in ("V0", "V1")] == [101, 100]
@@ -244,7 +254,7 @@ def test_the_register_keeps_its_word_until_a_person_takes_the_files(
     with pytest.raises(SyncError) as caught:
         sync_station(store, parse_station(data), LATER)
     assert [p for p in caught.value.problems if p.startswith(message)], caught.value.problems
-    assert import_register(store, parse_station(data)).changed
+    assert import_register(store, parse_station(data), AT).changed
     assert not sync_station(store, parse_station(data), LATER).changed
 
 

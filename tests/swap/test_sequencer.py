@@ -25,7 +25,7 @@ from swap.station.sequence.session import (
 )
 from tests.support.swap.sequence import Cycle, kinds, of
 
-ALL_GUARDS = ("curtain_clear", "doors_closed", "handbrake_on", "gear_neutral", "key_off", "hv_off")
+GUARDS = ("curtain_clear", "doors_closed")
 
 
 # One row from its beginning to its end.
@@ -149,11 +149,15 @@ def test_the_way_back_is_not_begun_where_the_packs_do_not_lie_so() -> None:
 
 @pytest.mark.parametrize(
     ("change", "name"),
-    [({"active_seq": 9, "state": CellState.BUSY}, "cell_idle"), ({"state": CellState.ALARM}, "no_cell_alarm")],
+    [
+        ({"active_seq": 9, "state": CellState.BUSY}, "cell_idle"),
+        ({"active_seq": 9, "state": CellState.BUSY, "done_seq": 8, "result": ResultCode.DONE}, "cell_idle"),
+        ({"state": CellState.ALARM}, "no_cell_alarm"),
+    ],
 )
 def test_no_command_to_a_cell_at_work_or_in_alarm(change: dict[str, Any], name: str) -> None:
     swap = Cycle("fetching_new").see(**change)
-    assert [m.name for m in of(swap.step(), Refusal).missing] == [name]
+    assert [(m.name, m.value) for m in of(swap.step(), Refusal).missing] == [(name, False)]
     failed = of(swap.step(151), StepFailed)
     assert failed.action is FaultAction.PERSON  # the way back could not begin either
     assert swap.session.state == "fetching_new"
@@ -170,7 +174,7 @@ def test_what_another_motion_does_to_the_sensors_counts_for_nothing() -> None:
 # Guards.
 
 
-@pytest.mark.parametrize("guard", ALL_GUARDS)
+@pytest.mark.parametrize("guard", GUARDS)
 @pytest.mark.parametrize("phase", [Phase.PENDING, Phase.SENT, Phase.CONFIRMING])
 def test_a_guard_lost_during_the_exchange_holds_in_every_phase(guard: str, phase: Phase) -> None:
     swap = Cycle("lifting_old").see(locks_open=True, locks_closed=False)
@@ -188,7 +192,7 @@ def test_a_guard_lost_during_the_exchange_holds_in_every_phase(guard: str, phase
     assert swap.step(5) == ()  # the beam clearing resumes nothing
 
 
-@pytest.mark.parametrize("guard", ["handbrake_on", "vehicle_link", "curtain_clear"])
+@pytest.mark.parametrize("guard", ["doors_closed", "curtain_clear"])
 def test_an_unknown_guard_holds_a_running_motion_and_refuses_a_waiting_one(guard: str) -> None:
     running = Cycle("lifting_old").see(locks_open=True, locks_closed=False)
     running.sent()
@@ -203,6 +207,23 @@ def test_before_the_exchange_a_lost_guard_is_only_waited_for() -> None:
     assert kinds(swap.step()) == ["Refusal"]
     swap.see(curtain_clear=True)
     assert kinds(swap.step(1)) == ["Send"]
+
+
+def test_a_motion_before_the_exchange_is_guarded_while_it_runs() -> None:
+    swap = Cycle().see(vehicle_present=False)
+    swap.sent()
+    swap.see(curtain_clear=False).step(1)
+    assert swap.session.hold_reason is HoldReason.GUARD_LOST
+
+
+def test_a_truck_let_go_drives_through_the_curtain_and_not_before() -> None:
+    waiting = Cycle("releasing").see(curtain_clear=False)
+    waiting.step()
+    assert waiting.session.hold_reason is HoldReason.GUARD_LOST
+    leaving = Cycle("releasing")
+    leaving.sent()
+    assert leaving.see(curtain_clear=False, doors_closed=False).step(5) == ()
+    assert leaving.session.phase is Phase.SENT
 
 
 # Trips, modes, links.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,10 +22,7 @@ from swap.station.sequence.session import (
     StepDone,
     StepFailed,
 )
-from tests.support.swap.sequence import Cycle, heads, kinds, of
-
-ALL_GUARDS = ("curtain_clear", "doors_closed", "handbrake_on", "gear_neutral", "key_off", "hv_off")
-
+from tests.support.swap.sequence import SEAT_BY_SEAT, Cycle, heads, kinds, of
 
 # A person's decisions.
 
@@ -102,6 +100,7 @@ def test_to_continue_with_a_motion_under_way_waits_for_its_result() -> None:
     swap = _held("unlocking", HoldReason.GUARD_LOST, seq=42).see(active_seq=42, ack_seq=42)
     swap.step(decide="continue")
     assert (swap.session.phase, swap.session.seq) == (Phase.SENT, 42)
+    assert swap.see(locks_open=True).step(1) == ()  # it still moves, whatever the sensors show by now
     assert of(swap.ended(locks_open=True).step(5), StepDone).seq == 42
 
 
@@ -113,6 +112,24 @@ def test_to_continue_after_a_broken_off_motion_begins_it_anew(result: ResultCode
     assert of(effects, StepFailed).action is FaultAction.RETRY
     swap.next_seq = 43
     assert of(swap.acknowledged().step(), Send).command.seq == 43
+
+
+def test_to_continue_after_a_motion_that_was_broken_off_at_its_very_end_takes_it_for_done() -> None:
+    swap = _held("unlocking", HoldReason.TRIP, seq=42).see(done_seq=42, result=ResultCode.ABORTED, locks_open=True)
+    assert kinds(swap.step(decide="continue")) == ["Resumed"]
+    assert of(swap.step(), StepDone).seq == 42
+
+
+@pytest.mark.parametrize("decision", ["continue", "unwind"])
+def test_no_decision_counts_while_a_command_may_be_under_way_or_a_hot_pack_in_the_gripper(decision: str) -> None:
+    swap = _held("unlocking", HoldReason.GUARD_LOST, seq=42)
+    swap.last_sent_at = swap.now  # and the cell was last looked at then
+    assert swap.step(decide=decision) == ()
+    later = swap.now + timedelta(seconds=1)
+    swap.see(fast_at=later).hot_load = True
+    assert swap.step(decide=decision) == ()
+    swap.hot_load = False
+    assert kinds(swap.step(decide=decision)) == ["Resumed"]
 
 
 def test_to_continue_where_the_cell_knows_nothing_of_the_number_takes_a_new_one() -> None:
@@ -166,6 +183,37 @@ def test_the_way_back_from_every_state_out_in(state: str) -> None:
     else:
         assert (swap.session.state, swap.session.phase) == (expected, Phase.PENDING)
         assert of(effects, Resumed).following == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "loaded", "bays"),
+    [
+        ("storing_old", False, {1: True, 3: False}),  # the vehicle's own pack is nowhere
+        ("placing_new", True, {1: False, 3: False}),  # and here only the charged one is where it should be
+    ],
+)
+def test_no_way_back_without_the_vehicles_own_pack(state: str, loaded: bool, bays: dict[int, bool]) -> None:
+    swap = _held(state).see(gripper_loaded=loaded, seat_1_occupied=False)
+    for position, occupied in bays.items():
+        swap.bay(position, occupied=occupied)
+    assert swap.step(decide="unwind") == ()
+
+
+def test_the_way_back_counts_what_people_have_done_of_it() -> None:
+    swap = _held("placing_new").see(gripper_loaded=False, seat_1_occupied=False)
+    swap.bay(1, occupied=True).bay(3, occupied=True)  # the charged pack lies in its bay again
+    swap.step(decide="unwind")
+    assert swap.session.state == "restoring_new"
+    assert of(swap.step(), StepDone).following == "retrieving_old"
+
+
+@pytest.mark.parametrize(("state", "back"), [("lifting_old", "relocking"), ("fetching_new", None)])
+def test_a_pack_for_quarantine_that_is_still_in_its_seat_may_go_with_its_truck(state: str, back: str | None) -> None:
+    swap = _held(state).see(locks_open=True)
+    swap.session = replace(swap.session, seats=(replace(swap.session.seats[0], quarantine=True),))
+    swap.bay(3, occupied=True)
+    swap.step(decide="unwind")
+    assert swap.session.state == (back or state)
 
 
 IN_OUT: dict[str, tuple[dict[str, Any], dict[int, bool], str]] = {
@@ -223,6 +271,13 @@ def test_a_pack_taken_off_again_is_not_exchanged() -> None:
     assert of(effects, StepDone).move.source == "seat"
     assert swap.session.exchanged == frozenset()
     assert swap.session.state == "restoring_new"
+
+
+def test_a_charged_pack_in_the_gripper_is_not_exchanged() -> None:
+    swap = Cycle("fetching_new")
+    swap.sent()
+    swap.ended(gripper_loaded=True).bay(1, occupied=False).step(40)
+    assert (swap.session.state, swap.session.exchanged) == ("placing_new", frozenset())
 
 
 def test_placing_a_charged_pack_exchanges_its_seat() -> None:
@@ -357,4 +412,4 @@ def _fields(session: Any) -> dict[str, Any]:
 
 
 def test_signals_of_the_cell_are_all_known_to_the_fakes() -> None:
-    assert set(Cycle().signals) == set(Signal)
+    assert set(Cycle().signals) == set(Signal) - SEAT_BY_SEAT

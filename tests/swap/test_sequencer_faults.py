@@ -14,6 +14,7 @@ from swap.station.sequence.sequencer import CHECK_RETRY_S
 from swap.station.sequence.session import (
     Acknowledge,
     CheckChanged,
+    Held,
     HoldReason,
     Phase,
     Send,
@@ -23,9 +24,6 @@ from swap.station.sequence.session import (
 )
 from tests.support.swap.sequence import Cycle, heads, kinds, of
 
-ALL_GUARDS = ("curtain_clear", "doors_closed", "handbrake_on", "gear_neutral", "key_off", "hv_off")
-
-
 # Numbers: lost, refused, forgotten.
 
 
@@ -33,6 +31,7 @@ def test_a_command_without_echo_is_sent_again_with_the_same_number() -> None:
     swap = Cycle("unlocking")
     first = of(swap.step(), Send)
     swap.next_seq = 43
+    swap.see(locks_open=True)  # what the sensors show is no answer of the cell
     assert swap.step(RESEND_S - 0.1) == ()
     again = of(swap.step(0.2), Send)
     assert again.repeated
@@ -77,12 +76,15 @@ def test_a_number_seen_anywhere_is_not_sent_again(shown: str) -> None:
 def test_refusals_of_the_cell(code: AckCode, name: str, action: FaultAction) -> None:
     swap = Cycle("fetching_new").bay(3, occupied=True)
     swap.step()
-    failed = of(swap.see(ack_seq=42, ack_code=code, fault_code=1201).step(1), StepFailed)
+    effects = swap.see(ack_seq=42, ack_code=code, fault_code=1201).step(1)
+    assert "Acknowledge" not in kinds(effects)  # it shows no result
+    failed = of(effects, StepFailed)
     assert (failed.fault.name, failed.action, failed.seq) == (name, action, 42)
     assert failed.fault.detail["fault_code"] == 1201
     assert fault_by_name(name).level >= 1
     if action is FaultAction.RETRY:
         assert (swap.session.phase, swap.session.seq, swap.session.tries) == (Phase.PENDING, None, 1)
+        assert swap.session.deadline_at == swap.now + timedelta(seconds=150)
         swap.next_seq = 43
         assert of(swap.step(1), Send).command.seq == 43
 
@@ -105,6 +107,8 @@ def test_a_number_whose_result_was_acknowledged_long_ago_is_judged_by_the_sensor
 def test_a_cell_that_forgot_its_numbers_is_judged_by_the_sensors_once_a_person_went_on() -> None:
     swap = Cycle("unlocking", phase=Phase.SENT, seq=42, resumed=True).see(locks_open=True)
     assert of(swap.step(), StepDone).seq == 42
+    other = Cycle("unlocking", phase=Phase.SENT, seq=42, resumed=True)
+    assert of(other.step(), Send).repeated
 
 
 # Failures, retries, confirmation, time limits.
@@ -186,7 +190,7 @@ def test_done_but_never_confirmed_fails_after_its_limit() -> None:
     assert swap.step(15) == ()
     effects = swap.step(0.1)
     failed = of(effects, StepFailed)
-    assert (failed.fault.name, failed.action) == ("not_confirmed", FaultAction.RETRY)
+    assert (failed.fault.name, failed.action) == ("not_confirmed", FaultAction.PERSON)
     assert [m["name"] for m in failed.fault.detail["missing"]] == ["locks_open"]
 
 
@@ -205,6 +209,12 @@ def test_after_a_retry_what_the_sensors_show_counts() -> None:
     assert swap.session.resumed
     swap.acknowledged().see(locks_open=True)
     assert of(swap.step(1), StepDone).seq is None
+
+
+def test_a_command_of_a_resumed_row_is_waited_for_as_any_other() -> None:
+    swap = Cycle("unlocking", resumed=True)
+    swap.step()
+    assert swap.see(locks_open=True).step(0.5) == ()  # nothing of its number was heard yet
 
 
 def test_on_first_entry_sensors_do_not_stand_for_the_command() -> None:
@@ -270,6 +280,16 @@ def test_each_check_has_its_own_tries(check: Check, state: str, tries: int) -> N
     assert of(swap.step(CHECK_RETRY_S), StepDone).row.state == state
 
 
+def test_to_continue_keeps_what_has_passed() -> None:
+    swap = Cycle("checking")
+    swap.checks[Check.RECORD] = False
+    while swap.session.phase is not Phase.HELD:
+        swap.step(CHECK_RETRY_S)
+    swap.step(decide="continue")
+    assert swap.session.checks == {"authorised": {"result": "pass", "tries": 0}}
+    assert _waits(swap)[0] == ("record", "fail", 1)
+
+
 def test_a_check_that_stays_unknown_waits_until_the_time_limit() -> None:
     swap = Cycle("checking")
     swap.checks[Check.VEHICLE_LINK] = None
@@ -280,12 +300,20 @@ def test_a_check_that_stays_unknown_waits_until_the_time_limit() -> None:
     assert swap.session.hold_detail == {"check": "vehicle_link", "tries": 0}
 
 
+def test_a_check_that_fails_has_its_tries_also_after_the_time_limit() -> None:
+    swap = Cycle("checking")
+    swap.checks[Check.RECORD] = False
+    told = [(e.check.value, e.result, e.tries) for e in swap.step(121) if isinstance(e, CheckChanged)]
+    assert told[-1] == ("record", "fail", 1)
+    assert swap.session.phase is Phase.PENDING
+
+
 def test_checks_are_not_tried_faster_than_their_interval() -> None:
     swap = Cycle("checking")
     swap.checks[Check.RECORD] = False
     swap.step()
-    assert swap.step(CHECK_RETRY_S - 0.1) == ()
-    assert [e.tries for e in swap.step(0.2) if isinstance(e, CheckChanged)] == [2]
+    assert swap.step(1.9) == ()
+    assert [e.tries for e in swap.step(0.1) if isinstance(e, CheckChanged)] == [2]
 
 
 def test_the_way_back_cancels_the_checks_left_open() -> None:
@@ -298,4 +326,40 @@ def test_the_way_back_cancels_the_checks_left_open() -> None:
     assert cancelled == ["old_pack", "new_pack_accepted", "new_pack_power_off", "robot_ready"]
     assert swap.session.checks["position"]["result"] == "pass"
     assert swap.session.checks["old_pack"] == {"result": "cancelled", "tries": 3}
+    assert swap.session.checks["robot_ready"] == {"result": "cancelled", "tries": 0}
     assert swap.session.state == "homing_back"
+
+
+def test_a_cell_that_was_heard_just_in_time_is_waited_for() -> None:
+    swap = Cycle("unlocking")
+    swap.age_s = swap.facts().link_lost_s
+    assert kinds(swap.step()) == ["Refusal"]
+    swap.age_s += 0.14
+    (held,) = swap.step(1)
+    assert isinstance(held, Held)
+    assert held.detail == {"age_s": 3.1}
+
+
+def test_a_row_that_only_looks_waits_for_a_fresh_look_without_a_word() -> None:
+    swap = Cycle("accepting")
+    swap.age_s = 2.5
+    assert swap.step() == ()
+    assert swap.session.phase is Phase.PENDING
+
+
+def test_each_row_begins_with_no_tries_and_as_nobody_has_resumed_it() -> None:
+    swap = Cycle("unlocking", tries=2, resumed=True)
+    swap.sent()
+    swap.see(locks_open=True, locks_closed=False, heads_open=heads("1111"), heads_closed=heads("0000")).ended()
+    for _ in range(4):
+        swap.step(0.5)
+    assert swap.session.state == "lifting_old"
+    assert (swap.session.tries, swap.session.resumed) == (0, False)
+
+
+@pytest.mark.parametrize(("opened", "accepted", "leaves"), [(True, False, False), (False, False, True)])
+def test_a_truck_whose_locks_never_opened_leaves_without_its_acceptance(
+    opened: bool, accepted: bool, leaves: bool
+) -> None:
+    swap = Cycle("releasing", opened=opened).see(pack_accepted=accepted)
+    assert ("Send" in kinds(swap.step())) is leaves

@@ -8,7 +8,7 @@ import pytest
 from transitions import Machine
 
 from scheduler.types import PackState, StationMode
-from swap.commerce.booking_states import BOOKING, BookingStatus, BookingTrigger
+from swap.commerce.bookings.states import BOOKING, BookingStatus, BookingTrigger
 from swap.state_table import IllegalTransition, Row, StateTable
 from swap.station.sequence.machine import session_states
 from swap.station.sequence.recipe import load_recipe
@@ -124,4 +124,5 @@ def test_a_hot_pack_ends_in_the_tank_or_isolated_and_is_carried_only_without_cha
 
 def test_a_booking_whose_truck_came_neither_expires_nor_is_cancelled() -> None:
     assert set(BOOKING.triggers(BookingStatus.ARRIVED)) == {BookingTrigger.FULFIL, BookingTrigger.FAIL}
-    assert BOOKING.ends == set(BookingStatus) - {BookingStatus.BOOKED, BookingStatus.ARRIVED}
+    running = {BookingStatus.BOOKED, BookingStatus.DISRUPTED, BookingStatus.ARRIVED}
+    assert BOOKING.ends == set(BookingStatus) - running

@@ -11,8 +11,9 @@ from sqlalchemy import delete, func, update
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
-from swap.commerce.billing import bill_completed_swaps
-from swap.commerce.bookings import make_booking
+from swap.commerce.bills.issuing import bill_completed_swaps
+from swap.commerce.bookings.store import make_booking
+from swap.commerce.bookings.wanted import Wanted
 from swap.config.seed import sync_station
 from swap.errors import NotFound
 from swap.messages.events import Reconciled
@@ -32,14 +33,49 @@ from swap.tables import (
     Pack,
     RobotCommandRow,
     SiteSample,
+    StandingBooking,
     Station,
     StationEvent,
     Swap,
     SwapSeat,
 )
-from tests.support.swap.commerce import AT, FlatTariff, arrive, exchange, other_station, station
+from tests.support.swap.commerce import AT, arrive, exchange, other_station, station
 
+COMMERCE = {
+    "acquirer_call",
+    "acquirer_order",
+    "bank_line",
+    "bank_line_end",
+    "billing_period",
+    "charge",
+    "custody_mark",
+    "custody_move",
+    "invoice",
+    "invoice_line",
+    "lease_contract",
+    "lease_event",
+    "lease_vehicle",
+    "lease_version",
+    "ledger_account",
+    "ledger_leg",
+    "ledger_transfer",
+    "net_statement",
+    "payment",
+    "payment_allocation",
+    "reading",
+    "refund",
+    "rent_run",
+    "settlement",
+    "settlement_share",
+    "wallet_credit",
+    "webhook_delivery",
+    "webhook_endpoint",
+    "webhook_event",
+    "webhook_mark",
+}
+"""What belongs to firms (`swap.commerce_db`)."""
 REGISTER = {"party", "person", "pack_kind", "vehicle_model", "vehicle"}
+IDENTITY = {"user_account", "token_family", "access_token", "api_key", "attempt_count", "access_change", "kept_answer"}
 
 
 @pytest.fixture
@@ -50,20 +86,30 @@ def store(database_url: str) -> Iterator[Store]:
         sync_station(store, config, AT)
         swap_id = arrive(store, config, truck).swap_id
         exchange(store, swap_id, station_id=config.station.id)
-        bill_completed_swaps(store, config, FlatTariff(), AT + timedelta(hours=1))
+        bill_completed_swaps(store, config.station.id, AT + timedelta(hours=1))
         lease = Lease(store, config.station.id)
         lease.acquire()
         with store.station(config.station.id) as db:
             make_booking(
                 db,
                 config,
-                vehicle_id=truck,
-                window_start_at=AT + timedelta(hours=2),
-                window_end_at=AT + timedelta(hours=3),
+                Wanted(truck, AT + timedelta(hours=2), AT + timedelta(hours=3)),
                 at=AT,
             )
         with store.station(config.station.id) as own:
             raise_fault(own, station_id=own.station_id, name="bms_silent", source="bay:A1", at=AT)
+            own.add(
+                StandingBooking(
+                    id=f"sb-{truck}",
+                    station_id=own.station_id,
+                    vehicle_id=truck,
+                    weekdays=[1],
+                    local_time="07:10",
+                    window_min=30,
+                    starts_on="2026-12-01",
+                    created_at=AT,
+                )
+            )
             own.add(SiteSample(station_id=own.station_id, at=AT, limit_kw=1, ready_packs=1, queue_length=0))
             own.add(ControlRequest(station_id=own.station_id, kind="hold", requested_by="person:x", requested_at=AT))
             own.add(
@@ -87,7 +133,8 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 def test_every_table_belongs_to_a_station_or_to_the_register() -> None:
-    assert {table.__tablename__ for table in STATION_TABLES} | REGISTER == set(Base.metadata.tables)
+    tables = {table.__tablename__ for table in STATION_TABLES}
+    assert tables | REGISTER | COMMERCE | IDENTITY == set(Base.metadata.tables)
 
 
 def test_a_query_without_a_condition_gives_this_stations_rows(store: Store) -> None:
@@ -108,6 +155,21 @@ def test_a_query_without_a_condition_gives_this_stations_rows(store: Store) -> N
             every = {row for row in every if "vehicle_id=None" in row}
         assert not seen["S"] & seen["T"]
         assert seen["S"] | seen["T"] == every
+
+
+def test_a_table_inside_another_query_is_narrowed_too(store: Store) -> None:
+    for station_id, other_id in (("S", "T"), ("T", "S")):
+        with store.reading_station(station_id) as db:
+            newest = select(func.max(Swap.id)).scalar_subquery()
+            assert db.exec(select(newest)).one() == db.exec(select(func.max(Swap.id))).one()
+            in_bays = select(col(Pack.bay_id)).where(col(Pack.bay_id).is_not(None))
+            assert {bay.station_id for bay in db.exec(select(Bay).where(col(Bay.id).in_(in_bays)))} == {station_id}
+            both = select(Station.id).where(select(Swap.id).where(Swap.station_id == other_id).exists())
+            assert db.exec(both).all() == []
+            inner = select(Swap).subquery()
+            assert set(db.exec(select(inner.c.station_id)).all()) == {station_id}
+            db_rows = db.exec(select(select(Bay).cte().c.station_id)).all()
+            assert set(db_rows) == {station_id}
 
 
 def test_a_row_of_another_station_is_not_got_by_its_key(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy import CheckConstraint, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import Session, select
 
+from swap.audit.allowed import CODES
 from swap.events import append_event
 from swap.messages.events import Reconciled
 from swap.store import Store
@@ -29,6 +31,7 @@ from swap.tables import (
     Swap,
     VehicleRow,
 )
+from swap.tables.codes import KNOWN
 
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 
@@ -144,7 +147,7 @@ def test_instants_come_back_as_utc(store: Store) -> None:
         ),
         ("two trucks with one tag", [lambda: VehicleRow(id="V2", tag=1, model="m", fleet_id="p")]),
         ("window that ends before it starts", [lambda: booking(1, end_at=AT - timedelta(1))]),
-        ("two open bookings of a truck", [lambda: booking(1), lambda: booking(2, status="arrived")]),
+        ("half an alternative", [lambda: booking(1, alternative_start_at=AT)]),
         ("two open swaps of a truck", [lambda: swap(1), lambda: swap(2)]),
         ("ended swap without an end", [lambda: swap(1, state="completed")]),
         ("open swap with an end", [lambda: swap(1, ended_at=AT)]),
@@ -160,7 +163,7 @@ def test_refused(store: Store, problem: str, rows: list) -> None:  # type: ignor
         assert not db.exec(select(Pack)).all(), f"half of it was kept: {problem}"
 
 
-def booking(number: int, *, end_at: datetime = AT + timedelta(hours=1), status: str = "booked") -> Booking:
+def booking(number: int, *, end_at: datetime = AT + timedelta(hours=1), status: str = "booked", **more: Any) -> Booking:
     return Booking(
         id=f"B{number}",
         station_id="S",
@@ -169,6 +172,7 @@ def booking(number: int, *, end_at: datetime = AT + timedelta(hours=1), status: 
         window_end_at=end_at,
         status=status,
         created_at=AT,
+        **more,
     )
 
 
@@ -198,7 +202,8 @@ def test_journal_and_bills_are_never_changed(store: Store, table: str, statement
         db.add(Bill(id="I1", swap_id="W1", payer_id="p", issued_at=AT, total_fen=95))
         db.flush()
         line: dict[str, Any] = {"energy_centi_kwh": 100, "unit_price_1e4_yuan": 9500, "amount_fen": 95}
-        db.add(BillLine(bill_id="I1", line_no=1, kind="energy", payee_id="p", **line))
+        line |= {"tax_category": "electricity", "tax_rate_bp": 1300, "tax_fen": 11}
+        db.add(BillLine(bill_id="I1", line_no=1, kind="energy", payee_id="p", buyer_id="p", **line))
     with pytest.raises(DBAPIError, match=f"{table} rows are never changed"), store.transaction() as db:
         db.execute(text(statement.format(table, column)))
 
@@ -208,4 +213,51 @@ def test_postgres_does_not_truncate_them(postgres_url: str, table: str) -> None:
     store = Store(postgres_url)
     with pytest.raises(DBAPIError, match="rows are never changed"), store.transaction() as db:
         db.execute(text(f"TRUNCATE {table} CASCADE"))
+    store.close()
+
+
+def test_the_codes_of_columns_are_those_of_the_enums() -> None:
+    """The lists of the tables are those that the program writes and the audit knows."""
+    left_out = {("station", "timezone"), ("control_request", "kind")}
+    of_texts = {key: codes for key, codes in CODES.items() if key not in left_out and key[1] != "code"}
+    assert {key: frozenset(codes) for key, codes in KNOWN.items()} == of_texts
+    assert all(codes == {str(code) for code in codes} for codes in of_texts.values())
+
+
+@pytest.mark.parametrize(("table", "column"), KNOWN)
+def test_a_column_of_codes_takes_no_other(store: Store, table: str, column: str) -> None:
+    """Each has its constraint, on both engines, with exactly its codes."""
+    checks = {check["name"]: check["sqltext"] for check in inspect(store.engine).get_check_constraints(table)}
+    assert set(re.findall(r"'([\w.]*)'", checks[f"ck_{table}_{column}_known"])) == {*KNOWN[table, column]}
+    assert len(checks) == len(inspect(store.engine).get_check_constraints(table))
+
+
+def test_a_row_with_an_unknown_code_is_refused(store: Store) -> None:
+    with store.transaction() as db:
+        fill(db)
+    for statement in (
+        "UPDATE station SET mode = 'asleep'",
+        "UPDATE bay SET role = 'garage'",
+        "UPDATE bay SET limited_by = 'mood'",
+        "UPDATE party SET kind = 'guild'",
+    ):
+        with pytest.raises(DBAPIError, match=r"known"), store.engine.begin() as connection:
+            connection.execute(text(statement))
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE station SET mode = 'closed'"))
+
+
+def test_an_upgrade_stops_at_a_code_that_nobody_has_written(empty_database_url: str) -> None:
+    """It names the column and the code, and changes nothing; mended, it goes through."""
+    store = Store(empty_database_url)
+    command.upgrade(store.alembic_config(), "0008")
+    with store.engine.begin() as connection:
+        connection.execute(text("INSERT INTO party (id, kind, name_zh, name_en) VALUES ('p', 'guild', '甲', 'A')"))
+    with pytest.raises(RuntimeError, match=r"party\.kind = 'guild': allowed 'battery_owner', 'energy_seller'"):
+        store.upgrade()
+    assert not [c for c in inspect(store.engine).get_check_constraints("station") if "known" in str(c["name"])]
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE party SET kind = 'fleet'"))
+    store.upgrade()
+    store.check()
     store.close()

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.api.people import PersonAuth
 from tests.support.ports import own_ports
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "yangquan_mine"
@@ -42,6 +43,38 @@ def example_station(folder: Path, *, devices: str = "simulated") -> Path:
     return path
 
 
+def wait_for(what: str, look: Callable[[], Any], process: subprocess.Popen[Any] | None = None) -> Any:
+    """Look until something is true; AssertionError with the last of it when it never is, or the process has ended."""
+    until_s = time.monotonic() + LIMIT_S
+    while not (found := look()):
+        assert process is None or process.poll() is None, f"{what}: the process has ended"
+        assert time.monotonic() < until_s, f"{what}: not within {LIMIT_S} s; last: {found}"
+        time.sleep(0.05)
+    return found
+
+
+def children(pid: int, marked: bytes) -> list[int]:
+    """Processes that one has started, whose command line holds something."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # ended meanwhile
+            continue
+        if parent == pid and marked in command:
+            found.append(int(folder.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class StationProcess:
     """One `swap run`."""
 
@@ -58,7 +91,9 @@ class StationProcess:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api/v1", timeout=10.0)
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}/api/v1", timeout=10.0, auth=PersonAuth(self.url)
+        )
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -119,7 +154,8 @@ class StationProcess:
         """A request of a person and its answer; asked again while a device does not take it."""
 
         def settled() -> dict[str, Any] | None:
-            answer = self.http.post("/requests", json={"kind": kind, "name": name, "arguments": arguments})
+            body = {"kind": kind, "name": name, "arguments": arguments}
+            answer = self.http.post("/requests", json=body, auth=PersonAuth(self.url, name))
             assert answer.status_code == 202, answer.text
             request_id = answer.json()["request_id"]
             found: dict[str, Any] = self.wait(
@@ -131,9 +167,9 @@ class StationProcess:
         done: dict[str, Any] = self.wait(f"{kind} is done", settled)
         return done
 
-    def interrupt(self) -> int:
-        """Ctrl-C; the exit code."""
-        self.process.send_signal(signal.SIGINT)
+    def interrupt(self, number: int = signal.SIGINT) -> int:
+        """Ctrl-C, or another signal that ends a program; the exit code."""
+        self.process.send_signal(number)
         code = self.process.wait(LIMIT_S)
         self._reader.join(LIMIT_S)
         return code

@@ -21,7 +21,7 @@ from sqlmodel import select
 from api.app import create_app
 from api.settings import Settings
 from swap.audit import audit
-from swap.commerce.billing import correct_bill
+from swap.commerce.bills.issuing import correct_bill
 from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
 from swap.events import newest_heads
@@ -33,6 +33,7 @@ from swap.station.faults import raise_fault
 from swap.station_db import STATION_TABLES
 from swap.store import Store
 from swap.tables import FaultRow, Pack
+from tests.support.api.people import PersonAuth
 from tests.support.sim.plant import code, station_data
 from tests.support.swap.station import START_AT, Bench
 
@@ -101,7 +102,7 @@ class Place:
         with self.bench.store.reading_station(self.id) as db:
             ids = {swap.id for swap in db.open_swaps()} | {pack.id for pack in db.packs_here()}
             swaps = {event.swap_id for event in db.events() if event.swap_id}
-            bills = {bill.bill_id for bill in list_bills(db, self.id).items}
+            bills = {bill.bill_id for bill in list_bills(db).items}
             return {self.id, *ids, *swaps, *bills, self.truck(1), self.truck(2)}
 
 
@@ -111,7 +112,8 @@ async def place(folder: Path, url: str, station_id: str, number: int) -> AsyncIt
     settings = Settings(database_url=url, station_file=folder / "station.toml")
     app = create_app(bench.store, bench.config, bench.clock, settings=settings)
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://station") as http:
+    auth = PersonAuth(url, PERSON, bench.config.station.operator)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", auth=auth) as http:
         await bench.start()
         await bench.run(5)
         yield Place(bench, http, number)
@@ -141,8 +143,8 @@ async def live_through(place: Place) -> None:
             "window_start_at": (at + timedelta(minutes=minutes)).isoformat(),
             "window_end_at": (at + timedelta(minutes=minutes + 30)).isoformat(),
         }
-        # The same key as at the other station.
-        answer = await http.post("/api/v1/bookings", json=body, headers={"Idempotency-Key": f"key-{minutes}"})
+        key = {"Idempotency-Key": f"{place.id}-{minutes}"}
+        answer = await http.post("/api/v1/bookings", json=body, headers=key)
         assert answer.status_code == 201, answer.text
         booking: str = answer.json()["booking_id"]
         return booking
@@ -156,7 +158,7 @@ async def live_through(place: Place) -> None:
     await bench.run_until(SwapCompleted.kind, step_s=None)
     await bench.run(10)
     with bench.store.station(place.id) as db:
-        bill = list_bills(db, place.id).items[0]
+        bill = list_bills(db).items[0]
         correct_bill(db, bill.bill_id, {1: Decimal("1.00")}, at=bench.clock.now(), name=PERSON, reason="read again")
     done = set()
     with bench.store.station(place.id) as db:
@@ -169,6 +171,7 @@ async def live_through(place: Place) -> None:
     for kind in ("close", "automatic", "hold", "resume", "manual", "confirm", "confirm"):
         done.add((kind, await place.ask(kind)))
         await bench.run(2)
+    done.add(("permit_restart", await place.ask("permit_restart", within_min=5)))
     done.add(("reset", await place.ask("reset", lane_id="L1")))
     waiting = bench.arrive(place.truck(2))
     done.add(("cancel_swap", await place.ask("cancel_swap", swap_id=waiting)))
@@ -191,8 +194,10 @@ async def test_nothing_of_one_is_seen_or_changed_by_the_other(database_url: str,
     async with place(tmp_path, database_url, "north", 5) as north, place(tmp_path, database_url, "south", 6) as south:
         for acting, other in ((north, south), (south, north)):
             with other.bench.store.station(other.id) as db:  # the other's bay of the same name has a fault as well
-                raise_fault(db, station_id=other.id, name="bms_alarm", source="bay:A2", at=START_AT)
-                raise_fault(db, station_id=other.id, name="command_timeout", source="lane:L1", at=START_AT)
+                raise_fault(db, station_id=other.id, name="bms_alarm", source="bay:A2", at=other.bench.clock.now())
+                raise_fault(
+                    db, station_id=other.id, name="command_timeout", source="lane:L1", at=other.bench.clock.now()
+                )
             before = other.rows()
             await live_through(acting)
             assert other.rows() == before
@@ -218,7 +223,7 @@ async def refused(one: Place, other: Place) -> None:
     """By its id, nothing of the other is given out or changed."""
     with one.bench.store.reading_station(other.id) as db:
         swap = next(event.swap_id for event in db.events() if event.swap_id)
-        bill = list_bills(db, other.id).items[0].bill_id
+        bill = list_bills(db).items[0].bill_id
         pack = db.packs_here()[0].id
         fault = db.exec(select(FaultRow.id)).first()
         booking = next(e.data["booking_id"] for e in db.events() if e.kind == "booking.made")

@@ -6,23 +6,23 @@
 
   // --- the age of what is shown -----------------------------------------------------------------
   const SILENT_MS = 2500; // without a message, what is shown is called old
-  const OLD_MS = 3000; // since the server last read the database
+  const OLD_MS = 3000; // since the server last read the database, or last heard the controller
   const RENEW_MS = 10000; // without a message, the connection is made anew
   let heardAt = performance.now();
   let sentMs = 0; // the server's real time at `heardAt`
   let ageMs = 0; // age of the data at `heardAt`
-  let old = false;
+  let aged = "old"; // whose age it is: of the database (old) or of the controller (control)
+  let old = ""; // why what is shown is old: silent, old, control; nothing while it is not
 
   function look() {
     const silent = performance.now() - heardAt;
     const age = ageMs + silent;
     byId("age").textContent = byId("age").dataset.text.replace("{age}", (age / 1000).toFixed(age < 10000 ? 1 : 0));
-    const now = silent > SILENT_MS ? "silent" : age > OLD_MS ? "old" : "";
-    old = now !== "";
-    document.body.classList.toggle("stale", old);
+    old = silent > SILENT_MS ? "silent" : age > OLD_MS ? aged : "";
+    document.body.classList.toggle("stale", old !== "");
     const told = byId("stale");
     told.hidden = !old;
-    if (old) told.textContent = told.dataset[now].replace("{age}", Math.floor(age / 1000));
+    if (old) told.textContent = told.dataset[old].replace("{age}", Math.floor(age / 1000));
   }
 
   // --- station time runs on between two messages, as long as they come ----------------------------
@@ -101,6 +101,7 @@
   const HOLD_MS = 2000; // a hold that is not confirmed by then calls for the hardware stop
   const presses = new Map(); // newest press by its place on the page; what comes of an earlier one is in the list
   let words = {};
+  let pinKinds = [];
   let deadlineMs = 0;
 
   function show(press, state, text) {
@@ -143,11 +144,10 @@
       request: null, unsure: false, over: false, state: "", text: "",
     };
     presses.set(press.place, press);
-    const name = byId("person").value.trim();
-    if (!hold && !name) return show(press, "failed", words.name);
+    if (!hold && !signedIn()) return show(press, "failed", words.name);
     if (!hold && old) return show(press, "failed", words.old);
     show(press, "pending", words.sending);
-    const body = new URLSearchParams({ ...fields, name, pressed_ms: sentMs + press.at - heardAt });
+    const body = new URLSearchParams({ ...fields, pressed_ms: sentMs + press.at - heardAt });
     try {
       const signal = AbortSignal.timeout(deadlineMs);
       const answer = await fetch(address, { method: "POST", body, signal });
@@ -162,9 +162,17 @@
     }
   }
 
-  function act(button) {
+  function act(button, pin) {
     if (button.dataset.fault) return send(button, `/console/faults/${button.dataset.fault}`, {});
-    return send(button, "/console/requests", JSON.parse(button.dataset.ask));
+    return send(button, "/console/requests", { ...JSON.parse(button.dataset.ask), ...(pin ? { pin } : {}) });
+  }
+
+  function signedIn() {
+    return byId("person") !== null;
+  }
+
+  function wantsPin(button) {
+    return button.dataset.ask !== undefined && pinKinds.includes(JSON.parse(button.dataset.ask).kind);
   }
 
   // --- what moves something is asked for in two steps ----------------------------------------------
@@ -173,19 +181,22 @@
   function ask(button) {
     asked = button && { ask: button.dataset.ask, sure: button.dataset.sure };
     byId("sure").hidden = !button;
+    byId("pin").value = "";
     if (!button) return;
-    byId("sure-what").textContent = `${button.textContent.trim()}: ${button.dataset.sure}`;
-    byId("sure-yes").focus();
+    const label = button.textContent.trim();
+    byId("sure-what").textContent = button.dataset.sure ? `${label}: ${button.dataset.sure}` : label;
+    byId("pin-label").hidden = !wantsPin(button);
+    byId(wantsPin(button) ? "pin" : "sure-yes").focus();
   }
 
   function stillThere() {
-    return [...document.querySelectorAll("button[data-sure]")].find(
+    return [...document.querySelectorAll("button[data-ask]")].find(
       (button) => button.dataset.ask === asked.ask && button.dataset.sure === asked.sure && !button.disabled,
     );
   }
 
   function check() {
-    const nameless = !byId("person").value.trim();
+    const nameless = !signedIn();
     document.body.classList.toggle("nameless", nameless);
     for (const button of document.querySelectorAll("button.motion")) {
       if (!button.title) button.disabled = nameless;
@@ -200,9 +211,10 @@
     if (button.id === "sure-no") ask(null);
     else if (button.id === "sure-yes") {
       const wanted = asked && stillThere();
+      const pin = byId("pin").value;
       ask(null);
-      if (wanted) act(wanted);
-    } else if (button.dataset.sure) ask(button);
+      if (wanted) act(wanted, pin);
+    } else if ((button.dataset.sure || (wantsPin(button) && signedIn())) && !old) ask(button); // on old data nothing is asked for: `send` says so
     else if (button.dataset.ask || button.dataset.fault) act(button);
   });
 
@@ -227,7 +239,10 @@
     mine.addEventListener("message", (event) => {
       if (socket === mine) taken = taken.then(() => take(JSON.parse(event.data)));
     });
-    mine.addEventListener("close", () => lost(mine));
+    mine.addEventListener("close", (event) => {
+      if (event.code === 1008 && socket === mine) location.reload(); // the sign-in has ended: the page asks for another
+      else lost(mine);
+    });
   }
 
   // A connection whose other end has gone without a word is not waited for.
@@ -240,6 +255,12 @@
     setTimeout(open, Math.min(5000, 250 * 2 ** tries));
   }
 
+  function morph(target, text, how) {
+    return htmx.swap({
+      sourceElement: document.querySelector("main"), target, text, swap: `${how} swapEmpty:false`, transition: false,
+    });
+  }
+
   async function take(message) {
     tries = 0;
     link(true);
@@ -247,23 +268,25 @@
       heardAt = performance.now();
       sentMs = message.beat.sent_ms;
       ageMs = message.beat.age_ms;
+      aged = message.beat.control ? "control" : "old";
     } else if (message.power) {
       rows = (message.whole ? message.power : rows.concat(message.power)).slice(-POINTS);
       if (chart) draw();
     } else {
-      await htmx.swap({
-        sourceElement: document.querySelector("main"), target: message.target, text: message.content,
-        swap: "innerMorph swapEmpty:false", transition: false,
-      });
+      if (!message.cards) await morph(message.target, message.content, "innerMorph");
+      const cards = message.cards ? new DOMParser().parseFromString(message.content, "text/html").body.children : [];
+      for (const card of [...cards]) await morph(`#${CSS.escape(card.id)}`, card.outerHTML, "outerMorph");
     }
     all();
   }
 
   function bar() {
-    const now = byId("bar-now");
+    // A server that speaks tells of a controller that is lost or late; what is old says nothing else.
+    const told = old === "silent" ? null : byId("bar-control");
+    const now = told ?? byId(old ? "bar-stale" : "bar-now");
     if (!now || byId("bar").innerHTML === now.innerHTML) return;
     byId("bar").innerHTML = now.innerHTML;
-    byId("bar").parentElement.dataset.tone = now.dataset.tone;
+    byId("bar").parentElement.dataset.tone = now.dataset.tone ?? "bad";
   }
 
   function all() {
@@ -280,14 +303,10 @@
     words = JSON.parse(main.dataset.words);
     sentMs = Number(main.dataset.sent);
     deadlineMs = Number(main.dataset.deadline);
-    const person = byId("person");
-    try {
-      person.value = localStorage.getItem("person") ?? "";
-      person.addEventListener("change", () => localStorage.setItem("person", person.value));
-    } catch {
-      // A browser that keeps nothing asks for the name again.
-    }
-    person.addEventListener("input", check);
+    pinKinds = JSON.parse(main.dataset.pinKinds);
+    byId("pin").addEventListener("keydown", (event) => {
+      if (event.key === "Enter") byId("sure-yes").click();
+    });
     all();
     open();
     setInterval(() => {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from robotics.modbus_link.quality import LinkQuality
 from scheduler.types import StationMode
 from swap.station.life.database import DatabaseState
 
@@ -53,6 +54,24 @@ class ControlStatus:
     """Longest time between two looks at a cell in the last seconds."""
     links: Mapping[str, bool] = field(default_factory=dict)
     """By lane: its cell is heard, with a heartbeat that moves."""
+    devices: Mapping[str, LinkQuality] = field(default_factory=dict)
+    """By device: how well its link works; empty where devices are not linked by wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """What the end of a controller has left, as far as it was confirmed."""
+
+    lost: bool = False
+    """Another controller runs the station: nothing was written any more."""
+    held: tuple[str, ...] = ()
+    """Lanes whose robot was under way and is on hold."""
+    holds_not_confirmed: tuple[str, ...] = ()
+    """Lanes whose robot was under way and whose cell did not confirm the hold."""
+    chargers_not_confirmed: Mapping[str, str] = field(default_factory=dict)
+    """Bays whose charger did not confirm 0 kW, and why."""
+    stored: bool = True
+    """The end is in the journal; otherwise the next start asks for a person."""
 
 
 class ControlBoard:
@@ -62,6 +81,13 @@ class ControlBoard:
         self._monotonic = monotonic
         self._status: ControlStatus | None = None
         self._stopped = False
+        self.end: StopReport | None = None
+        """What the end of the controller has left; None before it, and where it did not come so far."""
+
+    @property
+    def stopped(self) -> bool:
+        """The controller has ended."""
+        return self._stopped
 
     @property
     def status(self) -> ControlStatus | None:

@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from robotics.port import CommandCode
-from swap.station.sequence.machine import session_states
+from robotics.modbus_link.page import write_pages
+from robotics.port import SEATS, CommandCode
+from swap.station.sequence.machine import BY_HAND, session_states
 from swap.station.sequence.recipe import Recipe, carried_orders, load_recipe, markdown, shipped_recipes
 from swap.station.sequence.rules import (
     CONFIRMED,
@@ -23,6 +24,7 @@ from swap.station.sequence.rules import (
     PACK_NEEDED,
     SEAT_NEEDED,
 )
+from swap.station.sequence.secured import STRICT, VehiclePhase
 from swap.station.sequence.step_table import DERIVED_FACTS, Check, StepTable
 from swap.station.states.modes import STATION_MODE
 from swap.station.states.pack_states import PACK_IN_BAY
@@ -46,7 +48,7 @@ what must not be done.
 
 1. **Pending.** The controller reads the cell afresh. A permissive that does not hold, or is older than its limit, is
    named and the row waits; after its time limit the row has failed. Once the exchange has begun, a guard that is
-   lost (curtain, door, handbrake, gear, key, high voltage, position) holds the swap until a named person decides.
+   lost (curtain, door) holds the swap until a named person decides.
 2. **Sent.** State and command number are stored, then the command leaves. The same number never moves twice. A guard
    that is lost or unknown meanwhile holds the swap.
 3. **Confirming.** The cell says done; the row is done when the sensors say so too. Only then is the move of a pack
@@ -54,9 +56,34 @@ what must not be done.
 4. **On fault** gives how many failures are tried again and what follows the next one. *retry* sends the row's command
    again with a new number, *unwind* takes the way back, *person* holds the swap until a named person decides, *stop*
    holds the station. A motion that the cell withdrew (trip, local mode) is never begun again without a person.
-   Locking heads that fail decide by number and position: two on one side or one axle are not tried again.
+   What the cell calls done and the sensors deny goes to a person at once: nothing is tried again on contradicting
+   facts. Locking heads that fail decide by number and position: two on one side or one axle are not tried again.
 5. **A person** may let a held swap go on, take the way back where the table has one, or, before the vehicle stands in
    the lane, call it off. What the sensors show carried out counts as done, whatever became of the command.
+
+## The vehicle is secured, or nothing moves
+
+From the first UNLOCK until the robot is home and every lock closed, the vehicle must be secured. No row asks for that
+and none can leave it out: the station asks it at every look, in every phase, also while it waits. One fact lost or
+unknown holds the swap and the cell; a named person decides, and can let nothing go on before the vehicle is secured
+again. Before the first UNLOCK leaves, the same facts are asked for. What is asked may differ by vehicle model and by
+the phase in the last column of the tables (`[vehicle_models.secured]` in the station file); the default is everything.
+
+A vehicle is released, on every path, only with a pack in each seat, every lock closed and its packs accepted, once
+an UNLOCK was sent; one whose locks never opened leaves locked. A vehicle that cannot be accepted leaves by *tow out*
+only: station and cell in manual work, people take it out by hand, and a named person says so when lane and gripper
+are empty. The journal tells it as not accepted; the swap ends completed where a pack was exchanged, else cancelled.
+The diagrams leave this way out: it begins in every state once the vehicle is in the lane.
+
+The position is measured once, by LOCATE before the first UNLOCK, and no row measures it again. So a PLC that forgets
+its measurement after an UNLOCK, by a power cut or a restart of its program, shows `vehicle_in_position` = 0 for the
+rest of the swap: nothing moves any more, no decision lets it go on, and *tow out* is the only end. A PLC that keeps the
+measurement in retentive memory, and shows it again only where its lidar still sees the vehicle there, is spared that.
+
+A vehicle's own pack is judged before its locks open, where the vehicle tells of it. By default one that is unfit (of
+another code, at its temperature limit, with an alarm of level 2 or 3, leaking) stays on the vehicle. Where the station
+file says so (`[operation.incoming]`), it goes straight into a free quarantine bay; without a free one it stays as well.
+A pack in quarantine is put on no vehicle: the way back ends there, and a person decides.
 
 ## A recipe of your own
 
@@ -67,9 +94,9 @@ Begin with `format = 2` and copy a shipped file (`swap/station/sequence/recipes/
 nothing, only within 240 s of the detection; without it, or where a fact does not hold, the pack stays in its bay and
 people act.
 
-Names in the tables: a leading `!` marks a fact that must not hold. A word such as `cell` or `vehicle` in a table
-stands for all permissives of that group; the groups are listed above each table. The steps of a vehicle with two
-packs are those of the middle part twice, seat by seat; their states end in `_1` and `_2`.
+Names in the tables: a leading `!` marks a fact that must not hold. A word such as `cell` in a table stands
+for all permissives of that group; the groups are listed above each table. The steps of a vehicle with two
+to four packs are those of the middle part once for each seat; their states end in `_1`, `_2` and so on.
 """,
     "zh": """# 换电流程表
 
@@ -82,13 +109,33 @@ packs are those of the middle part twice, seat by seat; their states end in `_1`
 ## 一行怎样执行
 
 1. **等待（pending）**：控制器重新读取单元。不满足或超过时限未更新的条件会被逐一指明，该行等待；超时即失败。换电开始
-   之后，防护条件（光幕、门、手刹、挡位、钥匙、高压、车位）一旦丧失，换电保持，由实名人员决定。
+   之后，防护条件（光幕、门）一旦丧失，换电保持，由实名人员决定。
 2. **已发出（sent）**：先保存状态与命令号，再发出指令。同一命令号绝不动作两次。此间防护条件丧失或未知，换电保持。
 3. **确认（confirming）**：单元报告完成，且传感器一致，才算完成；此时才记录电池包的移动，并告知单元结果已保存。
 4. **故障处理**列出失败后重试几次、再失败怎么办：*retry* 以新命令号重发，*unwind* 回退，*person* 保持并等待
-   实名人员决定，*stop* 全站保持。被单元撤回的动作（跳闸、就地方式）没有人员确认绝不重新开始。锁止头故障按数量和位置
+   实名人员决定，*stop* 全站保持。被单元撤回的动作（跳闸、就地方式）没有人员确认绝不重新开始。单元报告完成而
+   传感器否认时，立即交由人员，不在矛盾的事实上重试。锁止头故障按数量和位置
    决定：同侧或同轴两个失败不再重试。
 5. **人员**可让保持中的换电继续、在表中有回退时回退、在车辆入位之前取消。传感器表明已完成的动作即视为完成。
+
+## 车辆未固定，什么都不动
+
+自第一条 UNLOCK 起，至机器人回到原位且所有锁止头锁止为止，车辆必须处于固定状态。此要求不写在任何一行里，任何一行也
+不能省去：站控在每次读取、每个阶段（包括等待时）都检查。任一条件丧失或未知，换电与单元即保持，由实名人员决定；车辆
+恢复固定之前，任何决定都不能使其继续。第一条 UNLOCK 发出之前也要求同样的条件。要求哪些条件可按车型、按表中最后一列
+的阶段设定（站文件 `[vehicle_models.secured]`），默认全部要求。
+
+一旦发出过 UNLOCK，无论走哪条路径，只有每个座都有包、所有锁止头锁止、车辆已接受电池包，才放行；锁止头从未打开的
+车辆锁止着离开。无法被接受的车辆只能*拖出*：站与单元均为手动，由人员把车移出，待通道和夹具皆空后由实名人员确认。日志
+记为“未接受”；已更换电池包的换电以完成结束，否则以取消结束。流程图不画这条路：车辆进入通道后的任何状态都可由此结束。
+
+位置只在第一条 UNLOCK 之前由 LOCATE 测量一次，之后没有任何一行再测。因此 PLC 若在 UNLOCK 之后因断电或程序重启而丢失
+测量结果，此后 `vehicle_in_position` 一直为 0：不再有任何动作，任何决定都不能使其继续，只能以*拖出*结束。测量结果放在
+掉电保持区、且仅在雷达仍确认车辆在原处时才恢复显示的 PLC 不会如此。
+
+车辆能上报时，其自带电池包在锁止头打开之前即被判定。不合格的（编码不符、达到温度限值、有 2 级或 3 级报警、泄漏）默认留在
+车上；站点文件（`[operation.incoming]`）要求时直接放入空闲的隔离仓，没有空闲隔离仓时同样留在车上。隔离中的电池包不再
+装回任何车辆：回退到此为止，由人员决定。
 
 ## 自定义流程
 
@@ -98,8 +145,8 @@ packs are those of the middle part twice, seat by seat; their states end in `_1`
 旧格式的文件被拒绝，并指出每一处要改的行。`[evacuate]` 是把热失控电池移入应急箱的一行：充电机无输出后才提出，且只在
 发现后 240 s 内；没有此行或任一条件不满足时，电池留在原仓，由人员处置。
 
-表中名称前的 `!` 表示该条件不得成立。表中 `cell`、`vehicle` 等词代表该组全部许可条件，各组列在表前。
-装两个电池包的车辆，中间部分按座各执行一遍，状态名以 `_1`、`_2` 结尾。
+表中名称前的 `!` 表示该条件不得成立。表中 `cell` 等词代表该组全部许可条件，各组列在表前。
+装两至四个电池包的车辆，中间部分按座各执行一遍，状态名以 `_1`、`_2` 等结尾。
 """,
 }
 _WORDS: Mapping[str, Mapping[Language, str]] = {
@@ -113,6 +160,9 @@ _WORDS: Mapping[str, Mapping[Language, str]] = {
     "after": {"en": "after", "zh": "之后"},
     "at_seat": {"en": "at a seat also", "zh": "在车上作业另需"},
     "new_pack": {"en": "of a charged pack also", "zh": "取满电包另需"},
+    "secured": {"en": "What must be so of a vehicle that is worked on", "zh": "作业中的车辆须满足的条件"},
+    "phase": {"en": "phase", "zh": "阶段"},
+    "asked": {"en": "asked by default", "zh": "默认要求"},
     "facts": {"en": "Facts", "zh": "条件含义"},
     "fact": {"en": "fact", "zh": "条件"},
     "meaning": {"en": "meaning", "zh": "含义"},
@@ -192,6 +242,11 @@ def _rules(language: Language) -> str:
     return _table(heads, rows)
 
 
+def _secured(language: Language) -> str:
+    heads = [_word(name, language) for name in ("phase", "asked")]
+    return _table(heads, [(f"`{phase}`", _names(STRICT.of(phase))) for phase in VehiclePhase])
+
+
 def _facts(language: Language) -> str:
     rows = [
         (f"`{name}`", words[language], _word("derived" if name in DERIVED_FACTS else "signal", language))
@@ -205,7 +260,7 @@ def _recipe(recipe: Recipe, language: Language) -> Iterable[str]:
     yield _word(recipe.file.times, language)
     rows = []
     for order in carried_orders(recipe):
-        for packs in (1, 2):
+        for packs in SEATS:
             table = recipe.table(packs, order)
             transfer = _word("needed" if table.needs_transfer else "not_needed", language)
             rows.append((_word(order, language), str(packs), transfer, f"{table.nominal_s:g}"))
@@ -216,7 +271,7 @@ def _recipe(recipe: Recipe, language: Language) -> Iterable[str]:
         table = recipe.table(1, order)
         yield f"### {_word('one_pack', language)}, {_word(order, language)}"
         yield markdown(table, language)
-        yield f"```mermaid\n{session_states(table).mermaid()}\n```"
+        yield f"```mermaid\n{session_states(table).mermaid(BY_HAND)}\n```"
     if recipe.evacuation is not None:
         yield f"### {_word('evacuation', language)}"
         yield markdown(StepTable(recipe.name, 1, "out_in", (recipe.evacuation,), recipe.file.groups), language)
@@ -229,6 +284,8 @@ def render(language: Language) -> str:
         f"## {_word('rules', language)}",
         _word("rules_text", language),
         _rules(language),
+        f"## {_word('secured', language)}",
+        _secured(language),
         f"## {_word('checks', language)}",
         _word("checks_text", language),
         _names(check.value for check in Check),
@@ -243,16 +300,5 @@ def render(language: Language) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_pages(folder: Path) -> list[Path]:
-    """Write both pages into a folder."""
-    paths = []
-    for language, name in PAGES.items():
-        path = folder / name
-        path.write_text(render(language), encoding="utf-8")
-        paths.append(path)
-    return paths
-
-
 if __name__ == "__main__":
-    for page in write_pages(Path(__file__).parents[3] / "docs"):
-        print(page)
+    write_pages(PAGES, render, Path(__file__).parents[3] / "docs")

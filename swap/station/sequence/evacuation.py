@@ -29,7 +29,7 @@ POWER_OFF_KW = 0.5
 """A charger below this gives nothing: the pack may be picked."""
 _PASSING = frozenset({"cell_idle", "!gripper_loaded"})
 """Bars that end with the command that runs: it may just be setting a pack down."""
-_NEED_PERSON = (*TRIPS, Signal.CURTAIN_CLEAR, Signal.DOORS_CLOSED)
+NEED_PERSON = (*TRIPS, Signal.CURTAIN_CLEAR, Signal.DOORS_CLOSED)
 """Signals after whose loss nothing moves before a named person has looked, whatever they say later."""
 _NOWHERE = SeatPlan(1, None, None, None, 0, None, 0)
 """An evacuation works at no seat."""
@@ -161,7 +161,7 @@ def persons_needed(before: frozenset[str], mode: StationMode, cells: Mapping[str
 
 def _somebody_there(facts: CellFacts) -> bool:
     """A trip, somebody in the zone or a person at the cell, seen now."""
-    lost = any(facts.signal(signal) is False for signal in _NEED_PERSON)
+    lost = any(facts.signal(signal) is False for signal in NEED_PERSON)
     cell = facts.cell
     return lost or (facts.fresh and (cell.control_mode is ControlMode.LOCAL or cell.run_mode is RunMode.MAINTENANCE))
 

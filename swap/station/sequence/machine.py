@@ -17,8 +17,16 @@ class Trigger(StrEnum):
     UNWIND = "unwind"
     CANCEL = "cancel"
     """The truck did not come, or left, before anything moved."""
+    TOW_OUT = "tow_out"
+    """People have taken the vehicle out by hand, without an exchange."""
+    TOW_OUT_EXCHANGED = "tow_out_exchanged"
+    """The same, with a new pack in a seat."""
     PARTIAL = "partial"
     """The way back ends, but another seat of the vehicle was exchanged before."""
+
+
+BY_HAND = frozenset({Trigger.TOW_OUT, Trigger.TOW_OUT_EXCHANGED})
+"""Possible in every state once a vehicle is in the lane; left out of diagrams."""
 
 
 @cache
@@ -28,6 +36,9 @@ def session_states(table: StepTable) -> StateTable[str, Trigger]:
         Row(Trigger.DISPATCH, (QUEUED,), table.first_state),
         Row(Trigger.CANCEL, (QUEUED, table.first_state), CANCELLED),
     ]
+    in_lane = tuple(row.state for row in table.rows if row.state != table.first_state)
+    rows.append(Row(Trigger.TOW_OUT, in_lane, CANCELLED))
+    rows.append(Row(Trigger.TOW_OUT_EXCHANGED, in_lane, COMPLETED))
     for row in table.rows:
         here = (row.state,)
         rows.append(Row(Trigger.DONE, here, row.next_state))

@@ -9,8 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from robotics.port import CellStatus, Location, LocationKind, Signal
-from swap.station.sequence.recipe import Place, StepRow
+from robotics.port import (
+    SEAT_ACCEPTED,
+    SEAT_LOCKS_CLOSED,
+    SEAT_LOCKS_OPEN,
+    SEAT_OCCUPIED,
+    CellStatus,
+    Location,
+    LocationKind,
+    Signal,
+)
+from swap.station.sequence.step_table import Place, StepRow
 
 GUARDS = frozenset(
     {
@@ -66,6 +75,8 @@ class SeatPlan:
     old_position: int
     new_bay: str | None
     new_position: int
+    quarantine: bool = False
+    """The vehicle's own pack was judged unfit: `old_bay` is a quarantine bay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +89,15 @@ class CellFacts:
     max_age_s: float
     bays: Mapping[int, BayFact]
     """By position."""
+    beat_age_s: float | None = None
+    """Since the cell's heartbeat was seen to move; None where the driver tells only whether it does."""
 
     @property
     def fresh(self) -> bool:
-        """The fast block is young enough and the cell's heartbeat moves."""
-        return self.fast_age_s is not None and self.fast_age_s <= self.max_age_s and self.cell.heartbeat_ok
+        """The fast block and the cell's heartbeat are young enough."""
+        read = self.fast_age_s is not None and self.fast_age_s <= self.max_age_s
+        beaten = self.cell.heartbeat_ok and (self.beat_age_s is None or self.beat_age_s <= self.max_age_s)
+        return read and beaten
 
     @property
     def slow_fresh(self) -> bool:
@@ -129,7 +144,7 @@ def _occupied(where: Location | None, facts: CellFacts) -> bool | None:
     if where is None:
         return facts.signal(Signal.GRIPPER_LOADED)
     if where.kind is LocationKind.SEAT:
-        return facts.signal(Signal.SEAT_1_OCCUPIED if where.index == 1 else Signal.SEAT_2_OCCUPIED)
+        return facts.signal(SEAT_OCCUPIED[where.index])
     if where.kind is LocationKind.TRANSFER:
         return facts.signal(Signal.TRANSFER_OCCUPIED)
     if where.kind is LocationKind.TANK:
@@ -138,31 +153,48 @@ def _occupied(where: Location | None, facts: CellFacts) -> bool | None:
     return None if fact is None or not facts.slow_fresh else fact.occupied
 
 
-def seat_heads(values: tuple[bool | None, ...], seat: int) -> tuple[bool | None, ...]:
-    """The locking heads of one seat: the registers list them seat by seat, two seats in all; None where no head
+def seat_heads(values: tuple[bool | None, ...], seat: int, seats: int) -> tuple[bool | None, ...]:
+    """The locking heads of one seat: the registers list them seat by seat, so many seats in all; None where no head
     is fitted or its signal is not valid."""
-    per_seat = len(values) // 2
+    per_seat = len(values) // seats
     return values[(seat - 1) * per_seat : seat * per_seat]
 
 
-def _heads(values: tuple[bool | None, ...], seat: int) -> bool | None:
-    """Whether all heads of one seat of two report true; a head known in the other seat only is unknown."""
-    mine, other = seat_heads(values, seat), seat_heads(values, 3 - seat)
-    if all(v is None for v in mine) or any(a is None and b is not None for a, b in zip(mine, other, strict=True)):
+def _heads(values: tuple[bool | None, ...], seat: int, seats: int, pack_count: int) -> bool | None:
+    """Whether all heads of one seat report true; a head known in another seat of the vehicle only is unknown."""
+    mine = seat_heads(values, seat, seats)
+    others = [seat_heads(values, other, seats) for other in range(1, pack_count + 1) if other != seat]
+    known = [any(values is not None for values in alike) for alike in zip(*others, strict=False)]
+    if all(v is None for v in mine) or any(a is None and b for a, b in zip(mine, known, strict=False)):
         return None
     return all(v is not False for v in mine)
 
 
 def _locks(name: str, plan: SeatPlan, facts: CellFacts, pack_count: int) -> bool | None:
-    """Heads of the row's seat. With two seats the other one's heads are closed meanwhile: so closed needs the
-    agreement of all sensors of the whole vehicle, open the heads of this seat."""
+    """Locks of the row's seat, as told of the seat, else by its heads. Those of other seats are closed meanwhile: so
+    closed needs the agreement of all sensors of the whole vehicle, open what this seat tells."""
     together = facts.signal(Signal.LOCKS_OPEN if name == "locks_open" else Signal.LOCKS_CLOSED)
     if pack_count == 1 or not facts.fresh:
         return together
-    if name == "locks_open":
-        return _heads(facts.cell.heads_open, plan.seat)
-    seat = _heads(facts.cell.heads_closed, plan.seat)
-    return together if seat else seat
+    cell = facts.cell
+    told, heads = (SEAT_LOCKS_OPEN, cell.heads_open) if name == "locks_open" else (SEAT_LOCKS_CLOSED, cell.heads_closed)
+    own = told[plan.seat]
+    seat = facts.signal(own) if own in cell.signals else _heads(heads, plan.seat, cell.seats, pack_count)
+    return together if name == "locks_closed" and seat else seat
+
+
+def _accepted(seat: int, facts: CellFacts) -> bool | None:
+    """Whether the vehicle accepts the pack in a seat: as told of the seat, else of all of them."""
+    own = SEAT_ACCEPTED[seat]
+    return facts.signal(own if own in facts.cell.signals else Signal.PACK_ACCEPTED)
+
+
+def _all_accepted(facts: CellFacts, pack_count: int) -> bool | None:
+    """Whether the vehicle accepts its packs: each of them, and all together where it tells that as well."""
+    values = [_accepted(seat, facts) for seat in range(1, pack_count + 1)]
+    if Signal.PACK_ACCEPTED in facts.cell.signals:
+        values.append(facts.signal(Signal.PACK_ACCEPTED))
+    return False if False in values else None if None in values else True
 
 
 def fact(name: str, row: StepRow, plan: SeatPlan, facts: CellFacts, pack_count: int) -> bool | None:
@@ -180,8 +212,15 @@ def fact(name: str, row: StepRow, plan: SeatPlan, facts: CellFacts, pack_count: 
         return None if bay is None else bay.power_off
     if name in ("locks_open", "locks_closed"):
         return _locks(name, plan, facts, pack_count)
+    if name == "all_seats_occupied":
+        seats = [_occupied(Location(LocationKind.SEAT, seat), facts) for seat in range(1, pack_count + 1)]
+        return False if False in seats else None if None in seats else True
     if name == "all_locks_closed":
         return facts.signal(Signal.LOCKS_CLOSED)
+    if name == "pack_accepted":
+        return _accepted(plan.seat, facts)
+    if name == "all_packs_accepted":
+        return _all_accepted(facts, pack_count)
     return facts.signal(Signal(name))
 
 

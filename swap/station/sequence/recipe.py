@@ -4,12 +4,12 @@ A recipe is data: rows before the exchange, rows repeated for each pack of the v
 rows of the way back for each pack, and the rows by which a vehicle leaves with its own pack. `Recipe.table()`
 expands it for a number of packs and an order into a :class:`StepTable`, the one table that the session
 machine, the live controller, the simulation study, the printed documentation and the exhaustive exploration
-read. `recipe_rules.py` holds what every recipe must ask for, whoever wrote it.
+read. `rules.py` holds what every recipe must ask for, whoever wrote it.
 
 Permissives and confirmations are named facts, in lists `require` and `forbid`; `groups` stands for lists of required
 facts that the recipe names together. Facts of the cell are the members of `robotics.port.Signal`; facts of the step
 (`source_occupied`, `target_occupied`, `pack_safe`, `source_power_off`, `locks_open`, `locks_closed`,
-`all_locks_closed`, `pack_accepted`) are worked out from them for the seat and the places of the step
+`all_locks_closed`, `pack_accepted`, `all_packs_accepted`) are worked out from them for the seat and places of the step
 (`permissives.py`). In an expanded row a fact that must not hold has a leading `!`.
 
 `[evacuate]` is the one row by which a cell carries a hot pack to the tank; `evacuation.py` reads it.
@@ -27,10 +27,11 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from robotics.port import CommandCode
-from scheduler.sections import Section
+from robotics.port import SEATS, CommandCode
+from scheduler.sections import Section, did_you_mean
 from swap.station.sequence.recipe_format import format_problem
 from swap.station.sequence.rules import evacuation_problems, table_problems
+from swap.station.sequence.secured import span
 from swap.station.sequence.step_table import (
     CANCELLED,
     COMPLETED,
@@ -135,7 +136,7 @@ class Recipe:
     def table(
         self, pack_count: int = 1, swap_order: SwapOrder = "out_in", *, transfer: bool | None = None
     ) -> StepTable:
-        """Expand for a number of packs (1 or 2) and an order.
+        """Expand for a number of packs (1…4) and an order.
 
         Args:
             transfer: whether the lane reaches a transfer bay; None leaves that unchecked.
@@ -188,7 +189,7 @@ def load_recipe(name: str, folder: Path | None = None) -> Recipe:
         raise RecipeError(f"recipe {path.name}: {error}") from error
     recipe = Recipe(file.name, file.swap_mode, file.name_zh, file.name_en, file)
     problems = []
-    for pack_count in (1, 2):
+    for pack_count in SEATS:
         for order in carried_orders(recipe):
             problems += table_problems(recipe.table(pack_count, order))
     if recipe.evacuation is not None:
@@ -224,7 +225,8 @@ def _facts(facts: _Facts, groups: Mapping[str, tuple[str, ...]], where: str) -> 
     required = [name for group in facts.groups for name in groups[group]] + list(facts.require)
     for name in (*required, *facts.forbid):
         if name not in FACTS:
-            raise RecipeError(f"{where}: fact {name!r} is unknown; known: {', '.join(sorted(FACTS))}")
+            known = ", ".join(sorted(FACTS))
+            raise RecipeError(f"{where}: fact {name!r} is unknown; known: {known}{did_you_mean(name, FACTS)}")
     both = sorted(set(required) & set(facts.forbid))
     if both:
         raise RecipeError(f"{where}: {', '.join(both)} is required and forbidden; it never holds")
@@ -259,8 +261,8 @@ def _row(step: _Step, groups: Mapping[str, tuple[str, ...]], where: str) -> Step
 
 @cache
 def _expand(recipe: Recipe, pack_count: int, order: SwapOrder) -> StepTable:
-    if pack_count not in (1, 2):
-        raise RecipeError(f"recipe {recipe.name}: {pack_count} packs per vehicle; allowed 1…2")
+    if pack_count not in SEATS:
+        raise RecipeError(f"recipe {recipe.name}: {pack_count} packs per vehicle; allowed 1…{SEATS[-1]}")
     if order not in carried_orders(recipe):
         raise RecipeError(
             f"recipe {recipe.name}: order {order!r} is not carried; allowed {', '.join(carried_orders(recipe))}"
@@ -332,8 +334,19 @@ def _command(name: str | None, where: str) -> CommandCode | None:
 
 
 _HEADS = {
-    "en": ("state", "step", "command", "permissives", "confirmed by", "next", "way back", "limit s", "on fault"),
-    "zh": ("状态", "步骤", "指令", "许可条件", "确认条件", "下一状态", "回退", "时限 s", "故障处理"),
+    "en": (
+        "state",
+        "step",
+        "command",
+        "permissives",
+        "confirmed by",
+        "next",
+        "way back",
+        "limit s",
+        "on fault",
+        "secured",
+    ),
+    "zh": ("状态", "步骤", "指令", "许可条件", "确认条件", "下一状态", "回退", "时限 s", "故障处理", "固定"),
 }
 
 
@@ -341,6 +354,7 @@ def markdown(table: StepTable, language: Literal["zh", "en"] = "en") -> str:
     """The table as Markdown, one line a row; permissives that the recipe groups stand under the group's name."""
     heads = _HEADS[language]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    secured = span(table)
     for row in table.rows:
         places = "→".join(p.value for p in (row.source, row.target) if p)
         command = f"{row.command.name} {places}".strip() if row.command else ", ".join(row.checks) or "–"
@@ -354,6 +368,7 @@ def markdown(table: StepTable, language: Literal["zh", "en"] = "en") -> str:
             f"`{row.unwind_state}`" if row.unwind_state else "–",
             f"{row.timeout_s:g}",
             str(row.on_fault),
+            secured.get(row.state, "–"),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -19,6 +19,8 @@ class StepFault:
     safety_trip: bool = False
     retry_may_help: bool = True
     """False where the same command cannot end otherwise, e.g. a wrong parameter."""
+    contradicted: bool = False
+    """The cell says done and the sensors say otherwise: one of them is wrong, and nobody knows which."""
     withdrawn: bool = False
     """The cell gave the motion up or is not ours to command: the reason may be gone again, a person looks."""
     failed_heads: tuple[int, ...] = ()
@@ -33,7 +35,7 @@ def cell_fault(row: StepRow, cell: CellStatus, name: str) -> StepFault:
     count = 0
     if row.command in (CommandCode.LOCK, CommandCode.UNLOCK):
         values = cell.heads_closed if row.command is CommandCode.LOCK else cell.heads_open
-        seat = seat_heads(values, row.seat)
+        seat = seat_heads(values, row.seat, cell.seats)
         heads, count = tuple(i for i, v in enumerate(seat) if v is False), sum(v is not None for v in seat)
     known = fault_by_code(cell.fault_code) if cell.fault_code else None
     return StepFault(
@@ -60,14 +62,14 @@ def refusal(cell: CellStatus) -> StepFault:
 def recovery_for(row: StepRow, fault: StepFault, tries: int) -> FaultAction:
     """The action for the `tries`-th failure of a row, counted from 0.
 
-    A safety trip stops. A motion that the cell withdrew is never begun again, nor the way back, without a
-    person. A fault that the same command cannot overcome skips the retries of the row. Locking
-    heads decide by number and position (`head_action`). Where the row asks for the way back and has none, a
-    person decides.
+    A safety trip stops. A motion that the cell withdrew, or calls done against the sensors, is never begun
+    again, nor the way back, without a person. A fault that the same command cannot overcome skips the retries of
+    the row. Locking heads decide by number and position (`head_action`). Where the row asks for the way back and has
+    none, a person decides.
     """
     if fault.safety_trip:
         return FaultAction.STOP
-    if fault.withdrawn:
+    if fault.withdrawn or fault.contradicted:
         return FaultAction.PERSON
     action = row.on_fault.action(tries) if fault.retry_may_help else row.on_fault.then
     if fault.failed_heads:

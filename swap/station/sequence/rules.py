@@ -1,5 +1,6 @@
 """What every recipe must ask for, whoever wrote it: the least a row's command needs before and after it.
 
+That the vehicle is secured is asked of no row: the step function asks it (`secured.py`).
 A station may load its own recipe. These rules refuse one that would leave a safety permissive out; the
 simulated PLC repeats most of them, a real one must (standards.md 6.2).
 """
@@ -21,22 +22,12 @@ from swap.station.sequence.step_table import (
 )
 
 _CELL = ("estop_ok", "curtain_clear", "doors_closed", "fire_ok", "smoke_ok", "power_ok", "homed")
-_VEHICLE = (
-    "vehicle_present",
-    "vehicle_in_position",
-    "vehicle_link",
-    "handbrake_on",
-    "gear_neutral",
-    "key_off",
-    "hv_off",
-)
-"""The vehicle stands where it was measured and cannot move or be live."""
 
 NEEDED: dict[CommandCode, tuple[str, ...]] = {
     CommandCode.ADMIT: (*_CELL, "at_home", "!gripper_loaded", "!vehicle_present"),
     CommandCode.LOCATE: (*_CELL, "vehicle_present"),
-    CommandCode.UNLOCK: (*_CELL, *_VEHICLE, "!gripper_loaded"),
-    CommandCode.LOCK: (*_CELL, "vehicle_present", "handbrake_on", "target_occupied", "!gripper_loaded"),
+    CommandCode.UNLOCK: (*_CELL, "!gripper_loaded"),
+    CommandCode.LOCK: (*_CELL, "target_occupied", "!gripper_loaded"),
     CommandCode.PICK: (*_CELL, "!gripper_loaded", "source_occupied"),
     CommandCode.PUT: (*_CELL, "gripper_loaded", "!target_occupied"),
     CommandCode.HOME: (*_CELL, "!gripper_loaded"),
@@ -55,13 +46,15 @@ CONFIRMED: dict[CommandCode, tuple[str, ...]] = {
     CommandCode.HOME: ("at_home",),
     CommandCode.RELEASE: ("!vehicle_present",),
 }
+RELEASED_WHEN = ("all_seats_occupied", "all_locks_closed", "all_packs_accepted")
+"""What the step function asks before RELEASE on every path, once an UNLOCK has been sent; no row need name it."""
 EVACUATION_NEEDED = (
     *("estop_ok", "power_ok", "fire_ok", "curtain_clear", "doors_closed", "homed"),
     *("tank_ready", "!gripper_loaded", "!tank_occupied"),
 )
 """Before flame, with a sound robot, a free path, a ready and empty tank, and nobody in the zone."""
 EVACUATION_CONFIRMED = ("tank_occupied", "!gripper_loaded")
-SEAT_NEEDED = (*_VEHICLE, "locks_open")
+SEAT_NEEDED = ("locks_open",)
 """Further permissives of PICK and PUT at the vehicle."""
 PACK_NEEDED = ("pack_safe",)
 """Further permissives of PICK of a charged pack out of its bay, on the way forward."""

@@ -23,15 +23,21 @@ from robotics.port import (
 )
 from scheduler.types import StationMode
 from swap.messages.requests import DecisionKind
+from swap.station.sequence.fitted import fitted_after, fitted_before
 from swap.station.sequence.handshake import Progress, believed, due_again, overdue, watch
+from swap.station.sequence.incoming import goes_to_quarantine, judge_incoming, kept_on
 from swap.station.sequence.machine import Trigger, session_states
-from swap.station.sequence.permissives import Missing, SeatPlan, broken_guards, location, missing, tripped
+from swap.station.sequence.permissives import CellFacts, Missing, SeatPlan, broken_guards, location, missing, tripped
 from swap.station.sequence.recipe import QUEUED, RETURNED, TERMINAL, Check, FaultAction, Place, StepRow, StepTable
 from swap.station.sequence.recovery import StepFault, cell_fault, recovery_for, refusal
+from swap.station.sequence.rules import RELEASED_WHEN
+from swap.station.sequence.secured import to_unlock, unsecured
 from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,
     CheckChanged,
+    Decision,
+    Diverted,
     Effect,
     Ended,
     Held,
@@ -47,6 +53,7 @@ from swap.station.sequence.session import (
     StepDone,
     StepFacts,
     StepFailed,
+    TowedOut,
 )
 
 CHECK_RETRY_S = 2.0
@@ -61,11 +68,19 @@ _BROKEN_OFF = {Progress.FAILED: "command_failed", Progress.ABORTED: "command_abo
 """Ends of a command that are no success, with their fault."""
 
 
-def begin(table: StepTable, swap_id: str, vehicle_tag: int, seats: tuple[SeatPlan, ...], now: datetime) -> Session:
+def begin(
+    table: StepTable,
+    swap_id: str,
+    vehicle_tag: int,
+    seats: tuple[SeatPlan, ...],
+    now: datetime,
+    vehicle_model: str = "",
+) -> Session:
     """The session of a swap that has been given a lane and packs."""
     state = session_states(table).next(QUEUED, Trigger.DISPATCH)
     row = table.by_state[state]
-    return Session(swap_id, vehicle_tag, state, seats, now, deadline_at=now + timedelta(seconds=row.timeout_s))
+    deadline_at = now + timedelta(seconds=row.timeout_s)
+    return Session(swap_id, vehicle_tag, state, seats, now, deadline_at=deadline_at, vehicle_model=vehicle_model)
 
 
 def interrupted(session: Session) -> Session:
@@ -97,6 +112,9 @@ def step(table: StepTable, session: Session, facts: StepFacts) -> Result:
         cell = facts.cell.cell
         local = cell.control_mode is ControlMode.LOCAL
         return _hold(session, HoldReason.MODE, {"mode": "local" if local else cell.run_mode.name.lower()})
+    lost = _unsecured(table, session, row, facts)
+    if lost:
+        return _hold(session, HoldReason.UNSECURED, {"missing": [m.as_data() for m in lost]})
     lost = _lost_guards(table, session, row, facts)
     if lost:
         return _hold(session, HoldReason.GUARD_LOST, {"missing": [m.as_data() for m in lost]})
@@ -130,6 +148,43 @@ def _missing(
     return missing(names, row, plan_of(session, row), facts.cell, table.pack_count)
 
 
+def _unsecured(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> list[Missing]:
+    """What lacks of a secured vehicle, at any look from the first UNLOCK until robot home and locks closed."""
+    return unsecured(table, row, facts.needs, facts.cell, opened=session.opened, released=session.released)
+
+
+def _not_permitted(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> list[Missing]:
+    """What lacks before the row's command may leave: what the row asks for, and what no row can leave out."""
+    lacking = _missing(table, session, row, facts, (*row.permissives, *fitted_before(row, facts.cell.cell)))
+    if row.command is CommandCode.RELEASE and session.opened:
+        left_out = tuple(name for name in RELEASED_WHEN if name not in row.permissives)
+        lacking = [*lacking, *_missing(table, session, row, facts, left_out)]
+    unfit = unfit_pack(session, row, facts.cell, facts.hot_c)
+    lacking = [*kept_on(unfit, plan_of(session, row), facts.quarantined_for), *lacking]
+    if row.command is CommandCode.UNLOCK:
+        lacking = [*to_unlock(facts.needs, facts.cell), *lacking]
+    return lacking
+
+
+def unfit_pack(session: Session, row: StepRow, cell: CellFacts, hot_c: float) -> list[Missing]:
+    """What speaks against taking the vehicle's own pack off the row's seat, before its heads are opened."""
+    pack = cell.cell.vehicle_packs.get(row.seat)
+    if row.command is not CommandCode.UNLOCK or row.unwinding or pack is None:
+        return []
+    return judge_incoming(pack, plan_of(session, row).old_pack_id, hot_c, cell.fast_age_s)
+
+
+def _diverted(session: Session, row: StepRow, facts: StepFacts) -> Result | None:
+    """The pack's way into quarantine, before its heads are opened; None where it has none, or needs none."""
+    plan, bay = plan_of(session, row), facts.quarantine_bay
+    unfit = unfit_pack(session, row, facts.cell, facts.hot_c)
+    if plan.quarantine or bay is None or not goes_to_quarantine(unfit, facts.quarantined_for):
+        return None
+    other = replace(plan, old_bay=bay.key, old_position=bay.position, quarantine=True)
+    seats = tuple(other if seat is plan else seat for seat in session.seats)
+    return replace(session, seats=seats), (Diverted(row, plan, other, tuple(unfit)),)
+
+
 def _lost_guards(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> list[Missing]:
     """Guards whose loss holds the swap: those of a running command, known or unknown; those of the exchange, once
     it has begun, as soon as they are seen lost. The driver undoes his own when he is let go."""
@@ -141,12 +196,17 @@ def _lost_guards(table: StepTable, session: Session, row: StepRow, facts: StepFa
 
 
 def _confirmed(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> bool:
-    return not _missing(table, session, row, facts, row.confirm)
+    return not _unconfirmed(table, session, row, facts)
+
+
+def _unconfirmed(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> list[Missing]:
+    """What the sensors do not show of the row's end."""
+    return _missing(table, session, row, facts, (*row.confirm, *fitted_after(row, facts.cell.cell)))
 
 
 def _hold(session: Session, reason: HoldReason, detail: Mapping[str, Any]) -> Result:
     held = replace(session, phase=Phase.HELD, hold_reason=reason, hold_detail=dict(detail), refused=())
-    stop = (HoldRobot(reason.value),) if session.seq is not None else ()
+    stop = (HoldRobot(reason.value),) if session.seq is not None or reason is HoldReason.UNSECURED else ()
     return held, (*stop, Held(reason, detail))
 
 
@@ -205,7 +265,7 @@ def _done(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     exchanged = session.exchanged
     if row.move is not None and row.move.pack == "new" and row.move.target is Place.SEAT:
         exchanged = exchanged | {row.seat}
-    if row.move is not None and row.move.pack == "new" and row.move.source is Place.SEAT:
+    if row.move is not None and row.move.source is Place.SEAT:
         exchanged = exchanged - {row.seat}
     entered, ended = _enter(table, replace(session, exchanged=exchanged), following, facts.now)
     done = StepDone(row, plan_of(session, row), row.move, session.seq, following)
@@ -215,8 +275,12 @@ def _done(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
 
 def _way_back(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> str | None:
     """Where the way back begins, if the packs lie so that it can be gone to its end: what its first row moves, and the
-    vehicle's own pack in its bay. None where a person must look."""
+    vehicle's own pack in its bay. None where a person must look: a pack in quarantine is put on no vehicle."""
     if row.unwind_state is None:
+        return None
+    if any(
+        later.source is Place.OLD_BAY and plan_of(session, later).quarantine for later in table.way(row.unwind_state)
+    ):
         return None
     first = table.by_state[row.unwind_state]
     loads = tuple(name for name in first.permissives if name.removeprefix("!") in _LOADS)
@@ -234,9 +298,8 @@ def _fail(table: StepTable, session: Session, row: StepRow, facts: StepFacts, fa
     following = _way_back(table, session, row, facts) if action is FaultAction.UNWIND else None
     if action is FaultAction.UNWIND and following is None:
         action = FaultAction.PERSON
-    acknowledge = (
-        (Acknowledge(session.seq),) if session.seq is not None and facts.cell.cell.done_seq == session.seq else ()
-    )
+    done_seq = facts.cell.cell.done_seq
+    acknowledge = (Acknowledge(done_seq),) if done_seq == session.seq else ()
     if action is FaultAction.RETRY:
         again = replace(_again(session, row, facts.now), tries=session.tries + 1)
         return again, (StepFailed(row, fault, action, session.seq, row.state), *acknowledge)
@@ -259,9 +322,13 @@ def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
         return session, ()
     if facts.hot_load or in_flight(session, cell, facts.last_sent_at):
         return session, ()  # a hot pack is not to be set down by a swap; a command may still be on its way
+    if decision.kind is DecisionKind.TOW_OUT:
+        return _tow_out(table, session, facts, decision)
+    if _unsecured(table, session, row, facts):
+        return session, ()  # what the decision would set moving again would stop at the next look
     moving = facts.mode in MOVING_MODES and not _taken_over(cell)
     if decision.kind is DecisionKind.CONTINUE:
-        return _continue(table, session, row, facts) if moving else (session, ())
+        return _continue(table, session, row, facts, decision) if moving else (session, ())
     waiting = facts.mode in (*MOVING_MODES, StationMode.HELD, StationMode.MANUAL)
     if not waiting or cell.active_seq != 0:
         return session, ()  # the cell still moves, for this swap or for the fire procedure
@@ -293,7 +360,22 @@ def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     return entered, (*done, Resumed(decision, before.state, back), *ended)
 
 
-def _continue(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
+def _tow_out(table: StepTable, session: Session, facts: StepFacts, decision: Decision) -> Result:
+    """The only way out for a vehicle that cannot be accepted: people have moved it by hand, with the cell in local
+    mode, and the lane and the gripper are empty."""
+    cell = facts.cell
+    by_hand = facts.mode is StationMode.MANUAL and cell.cell.control_mode is ControlMode.LOCAL
+    gone = cell.signal(Signal.VEHICLE_PRESENT) is False and cell.signal(Signal.GRIPPER_LOADED) is False
+    trigger = Trigger.TOW_OUT_EXCHANGED if session.exchanged else Trigger.TOW_OUT
+    states = session_states(table)
+    if not by_hand or not gone or cell.cell.active_seq or not states.allows(session.state, trigger):
+        return session, ()
+    following = states.next(session.state, trigger)
+    entered, ended = _enter(table, session, following, facts.now)
+    return entered, (Resumed(decision, session.state, following), TowedOut(decision, session.state), *ended)
+
+
+def _continue(table: StepTable, session: Session, row: StepRow, facts: StepFacts, decision: Decision) -> Result:
     cell, seq = facts.cell.cell, session.seq
     resumed = replace(
         session,
@@ -306,17 +388,18 @@ def _continue(table: StepTable, session: Session, row: StepRow, facts: StepFacts
         checked_at=None,
         checks={k: v for k, v in session.checks.items() if v.get("result") == "pass"},
     )
-    decided = Resumed(facts.decision, session.state, session.state) if facts.decision else None
-    effects: tuple[Effect, ...] = (decided,) if decided else ()
-    echo = None if seq is None else watch(cell, seq)
+    decided = Resumed(decision, session.state, session.state)
+    if seq is None:
+        return resumed, (decided,)
+    echo = watch(cell, seq)
     if echo is Progress.UNHEARD:
         # The cell knows nothing of the number: it never came, or the cell lost it. The row begins anew.
-        return _again(resumed, row, facts.now), effects
-    if seq is None or echo not in _BROKEN_OFF or _confirmed(table, session, row, facts):
-        return resumed, effects
+        return _again(resumed, row, facts.now), (decided,)
+    if echo not in _BROKEN_OFF or _confirmed(table, session, row, facts):
+        return resumed, (decided,)
     fault = cell_fault(row, cell, _BROKEN_OFF[echo])
     failed = StepFailed(row, fault, FaultAction.RETRY, seq, row.state)
-    return _again(resumed, row, facts.now), (*effects, failed, Acknowledge(seq))
+    return _again(resumed, row, facts.now), (decided, failed, Acknowledge(seq))
 
 
 def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
@@ -340,7 +423,7 @@ def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     if echo is Progress.UNHEARD and session.resumed and _confirmed(table, session, row, facts):
         return _done(table, session, row, facts)  # carried out by a cell that has lost its numbers since
     if due_again(echo, facts.last_sent_at, facts.now, speed=facts.speed):
-        lacking = _missing(table, session, row, facts, row.permissives)
+        lacking = _not_permitted(table, session, row, facts)
         if lacking:
             return _refuse(session, row, lacking)
         return session, (Send(_command(session, row, seq), repeated=True),)
@@ -348,13 +431,13 @@ def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
 
 
 def _confirming(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
-    lacking = _missing(table, session, row, facts, row.confirm)
+    lacking = _unconfirmed(table, session, row, facts)
     if not lacking:
         return _done(table, session, row, facts)
     if overdue(session.deadline_at, facts.now):
         fault = cell_fault(row, facts.cell.cell, "not_confirmed")
         detail = {**fault.detail, "missing": [m.as_data() for m in lacking]}
-        return _fail(table, session, row, facts, replace(fault, detail=detail))
+        return _fail(table, session, row, facts, replace(fault, contradicted=True, detail=detail))
     return session, ()
 
 
@@ -364,6 +447,8 @@ def _pending(table: StepTable, session: Session, row: StepRow, facts: StepFacts)
     late = overdue(session.deadline_at, facts.now)
     cell = facts.cell.cell
     looked_at = row.command is None or (session.resumed and cell.active_seq == 0)
+    if row.command is CommandCode.RELEASE and session.opened and not session.released:
+        looked_at = False  # a vehicle that is gone without its release has been accepted by nobody
     if looked_at and _confirmed(table, session, row, facts):
         return _done(table, session, row, facts)
     if row.command is None:
@@ -374,7 +459,10 @@ def _pending(table: StepTable, session: Session, row: StepRow, facts: StepFacts)
         if not facts.result_known and not session.resumed:
             return _hold(session, HoldReason.UNKNOWN_RESULT, {"seq": cell.done_seq, "result": cell.result.name.lower()})
         return session, (Acknowledge(cell.done_seq),)
-    lacking = _missing(table, session, row, facts, row.permissives)
+    diverted = _diverted(session, row, facts)
+    if diverted is not None:
+        return diverted
+    lacking = _not_permitted(table, session, row, facts)
     busy = cell.active_seq != 0 or cell.state is CellState.ALARM
     if busy:
         name = "cell_idle" if cell.active_seq != 0 else "no_cell_alarm"
@@ -386,7 +474,15 @@ def _pending(table: StepTable, session: Session, row: StepRow, facts: StepFacts)
             return _fail(table, session, row, facts, fault)
         return _refuse(session, row, lacking)
     seq = facts.next_seq
-    sent = replace(session, phase=Phase.SENT, seq=seq, refused=(), resumed=False)
+    sent = replace(
+        session,
+        phase=Phase.SENT,
+        seq=seq,
+        refused=(),
+        resumed=False,
+        opened=session.opened or row.command is CommandCode.UNLOCK,
+        released=session.released or row.command is CommandCode.RELEASE,
+    )
     return sent, (Send(_command(session, row, seq)),)
 
 

@@ -18,9 +18,11 @@ from typing import Any
 from robotics.port import RobotCommand
 from scheduler.types import StationMode
 from swap.messages.requests import DecisionKind
+from swap.station.sequence.incoming import QuarantineBay
 from swap.station.sequence.permissives import CellFacts, Missing, SeatPlan
 from swap.station.sequence.recipe import Check, FaultAction, Move, StepRow
 from swap.station.sequence.recovery import StepFault
+from swap.station.sequence.secured import STRICT, SecuredNeeds
 
 
 class Phase(StrEnum):
@@ -37,6 +39,8 @@ class HoldReason(StrEnum):
 
     TRIP = "trip"
     GUARD_LOST = "guard_lost"
+    UNSECURED = "unsecured"
+    """The vehicle is not secured, or not known to be, while it is worked on."""
     LINK_LOST = "link_lost"
     MODE = "mode"
     """The station as a whole is held, manual, in thermal or fire mode."""
@@ -87,6 +91,11 @@ class Session:
     checked_at: datetime | None = None
     exchanged: frozenset[int] = frozenset()
     """Seats whose new pack is on the vehicle."""
+    opened: bool = False
+    """An UNLOCK has been sent: the vehicle's locks may have been opened."""
+    released: bool = False
+    """A RELEASE has been sent: the driver may make ready and go."""
+    vehicle_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +116,16 @@ class StepFacts:
     """The cell's epoch is another than the one the swap goes by."""
     result_known: bool = True
     """The end of the command whose result the cell shows is on record."""
+    needs: SecuredNeeds = STRICT
+    """What the vehicle's model asks while it is worked on."""
+    hot_c: float = 50.0
+    """Temperature from which the vehicle's own pack is not taken off."""
     hot_load: bool = False
     """A hot pack may hang in the gripper, where a failed evacuation has left it."""
+    quarantined_for: frozenset[str] = frozenset()
+    """What may speak against the vehicle's own pack and sends it into quarantine; else its heads stay closed."""
+    quarantine_bay: QuarantineBay | None = None
+    """A bay that such a pack of the row's seat can go into; looked for where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +188,17 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Diverted:
+    """The vehicle's own pack goes into quarantine instead of the bay that was planned; to be stored before UNLOCK."""
+
+    row: StepRow
+    before: SeatPlan
+    plan: SeatPlan
+    unfit: tuple[Missing, ...]
+    """What speaks against it."""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckChanged:
     """A pre-check changed its result."""
 
@@ -197,6 +225,14 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class TowedOut:
+    """People have taken the vehicle out of the lane; nobody has seen that it accepts its packs."""
+
+    decision: Decision
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The session reached a terminal state."""
 
@@ -212,9 +248,11 @@ Effect = (
     | StepDone
     | StepFailed
     | Refusal
+    | Diverted
     | CheckChanged
     | Held
     | Resumed
+    | TowedOut
     | Ended
 )
 Result = tuple[Session, tuple[Effect, ...]]

@@ -58,11 +58,15 @@ DERIVED_FACTS = frozenset(
         "locks_open",
         "locks_closed",
         "all_locks_closed",
+        "all_seats_occupied",
         "pack_accepted",
+        "all_packs_accepted",
     }
 )
 """Facts worked out for the seat and the places of a row."""
-CELL_FACTS = frozenset({"fresh_status", "cell_idle", "no_cell_alarm"})
+INCOMING_FACTS = frozenset({"incoming_code", "incoming_cool", "incoming_no_alarm", "incoming_tight", "quarantine_bay"})
+"""What an UNLOCK of the vehicle's own pack waits for where the vehicle tells of it."""
+CELL_FACTS = frozenset({"fresh_status", "cell_idle", "no_cell_alarm"}) | INCOMING_FACTS
 """What every command waits for besides the permissives of its row: named where it lacks, not written in recipes."""
 FACTS = frozenset(s.value for s in Signal) | DERIVED_FACTS
 

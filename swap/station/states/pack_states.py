@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from scheduler.charging import kept_by_temperature
 from scheduler.types import ChargingPolicy, PackState
 from swap.messages.answers import ANSWERS
 from swap.state_table import IllegalTransition, Row, StateTable
@@ -97,10 +98,6 @@ def may(state: PackState, trigger: PackTrigger) -> bool:
     return PACK_IN_BAY.allows(state, trigger)
 
 
-HYSTERESIS_C = 2.0
-"""A pack that was too warm or too cold charges again only this far inside the limit."""
-
-
 def trigger_for_reading(
     state: PackState,
     *,
@@ -112,15 +109,14 @@ def trigger_for_reading(
 ) -> PackTrigger | None:
     """What a fresh reading of an identified pack without alarm does to its state; None when nothing.
 
-    Too cold or too warm comes first: such a pack is neither charged nor offered.
+    Too warm, or too cold for the charge that it needs, comes first.
     """
     if state not in _RESTING:
         return None
-    margin_c = HYSTERESIS_C if state in (PackState.COOLING, PackState.WARMING) else 0.0
-    if temp_max_c > policy.charge_temp_max_c - margin_c:
-        return PackTrigger.COOL if state is not PackState.COOLING else None
-    if temp_min_c < policy.charge_temp_min_c + margin_c:
-        return PackTrigger.WARM if state is not PackState.WARMING else None
+    kept = kept_by_temperature(state, soc_pct, temp_max_c, temp_min_c, policy)
+    if kept is not None:
+        trigger = PackTrigger.COOL if kept is PackState.COOLING else PackTrigger.WARM
+        return trigger if kept is not state else None
     if state is PackState.READY:
         return PackTrigger.WAIT if soc_pct < policy.offer_soc_pct - 2.0 else None
     if soc_pct >= policy.offer_soc_pct:

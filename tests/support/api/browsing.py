@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,16 +16,17 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from swap.store import Store
+from tests.support.api.doors import make_app
 from tests.support.tools import require_tool
 
 ROOT = Path(__file__).resolve().parents[3]
 SHOTS = ROOT / "var" / "screenshots"
-SERVE = """
-import socket, sys, uvicorn
-from swap.store import Store
-from tests.support.api.doors import make_app
-uvicorn.run(make_app(Store(sys.argv[1])), host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
-"""
+
+
+def _serve(url: str, port: int) -> None:
+    """The process of a `ServerProcess`."""
+    uvicorn.run(make_app(Store(url)), host="127.0.0.1", port=port, log_level="warning")
 
 
 @contextmanager
@@ -60,12 +60,14 @@ class ServerProcess:
         self.start()
 
     def start(self) -> None:
-        """Start it and wait until it listens."""
-        command = [sys.executable, "-c", SERVE, self.url, str(self.port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        """Start it, with everything imported, and wait until it listens."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["tests.support.api.browsing"])
+        self.process = context.Process(target=_serve, args=(self.url, self.port), daemon=True)
+        self.process.start()
         give_up_s = time.monotonic() + 30
         while not self._listens():
-            assert self.process.poll() is None
+            assert self.process.is_alive()
             assert time.monotonic() < give_up_s
             threading.Event().wait(0.05)
 
@@ -75,12 +77,13 @@ class ServerProcess:
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
-        self.process.send_signal(number)
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
 
     def end(self) -> None:
         """Kill it."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.join(10)
 
 
 class Wire:
@@ -133,11 +136,23 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(
-    browser: Browser, address: str, width: int = 1280, height: int = 800, *, lossy: bool = False
+    browser: Browser,
+    address: str,
+    width: int = 1280,
+    height: int = 800,
+    *,
+    lossy: bool = False,
+    person: Mapping[str, str] | None = None,
 ) -> Iterator[Page]:
-    """A page whose errors and outside requests fail the test; `lossy` bears with a server that is not reached."""
+    """A page whose errors and outside requests fail the test; `lossy` bears with a server that is not reached.
+
+    Args:
+        person: cookies of somebody who has signed in.
+    """
     wrong: list[str] = []
     context = browser.new_context(viewport={"width": width, "height": height})
+    for name, value in (person or {}).items():
+        context.add_cookies([{"name": name, "value": value, "url": address}])
     page = context.new_page()
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
     if not lossy:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlmodel import Session, col, select
 
 from api.app import create_app
@@ -14,6 +15,7 @@ from swap.config.loading import load_station
 from swap.config.station_file import StationConfig
 from swap.events import append_event
 from swap.messages.events import AnyEvent, SwapCompleted, SwapDispatched, SwapQueued, SwapReturned, SwapStepDone
+from swap.station.life.status import ControlBoard
 from swap.store import Store
 from swap.tables import (
     Bay,
@@ -34,6 +36,9 @@ NOW = datetime(2026, 3, 4, 2, 30, tzinfo=UTC)
 """Half past ten in the morning at the station."""
 
 
+ACQUIRER_SECRET = "what the acquirer of the tests signs with"
+
+
 class StoppedClock:
     """Station time that stands still until it is set."""
 
@@ -45,10 +50,15 @@ class StoppedClock:
         return self.at
 
 
-def make_app(store: Store, clock: StoppedClock | None = None) -> FastAPI:
-    """An app on a filled database."""
-    settings = Settings(station_file=STATION_FILE, database_url=store.url)
-    return create_app(store, load_station(STATION_FILE), clock or StoppedClock(), settings=settings)
+def make_app(store: Store, clock: StoppedClock | None = None, control: ControlBoard | None = None) -> FastAPI:
+    """An app on a filled database, with the board of a controller in its process where one is given."""
+    settings = Settings(
+        station_file=STATION_FILE,
+        database_url=store.url,
+        hosts=("station", "testserver"),
+        acquirer_secret=SecretStr(ACQUIRER_SECRET),
+    )
+    return create_app(store, load_station(STATION_FILE), clock or StoppedClock(), settings=settings, control=control)
 
 
 def filled_store(url: str) -> Store:
@@ -58,11 +68,10 @@ def filled_store(url: str) -> Store:
 
 
 def take_lease(store: Store, config: StationConfig) -> None:
-    """As if a controller had just said that it runs the station."""
+    """As if a controller said that it runs the station; also on a machine on which the test takes minutes."""
+    later_at = datetime.now(UTC) + timedelta(minutes=10)
     with store.transaction() as db:
-        db.merge(
-            ControllerLease(station_id=config.station.id, holder="host:1", token=7, heartbeat_at=datetime.now(UTC))
-        )
+        db.merge(ControllerLease(station_id=config.station.id, holder="host:1", token=7, heartbeat_at=later_at))
 
 
 def busy_day(store: Store) -> None:
@@ -167,9 +176,9 @@ def _ended(db: Session, station_id: str, number: int, state: str, vehicle_id: st
     bill_id = f"bl-{number:04d}"
     db.add(Bill(id=bill_id, swap_id=swap.id, payer_id="fleet-a", issued_at=ended_at, total_fen=17_030))
     db.flush()
-    for line_no, line_kind, payee, price, fen in (
-        (1, "energy", "battery-owner", 5500, 9_860),
-        (2, "service", "station-operator", 4000, 7_170),
+    for line_no, line_kind, payee, price, fen, category, rate_bp, tax_fen in (
+        (1, "energy", "battery-owner", 5500, 9_860, "electricity", 1300, 1_134),
+        (2, "service", "station-operator", 4000, 7_170, "service", 600, 406),
     ):
         db.add(
             BillLine(
@@ -179,6 +188,10 @@ def _ended(db: Session, station_id: str, number: int, state: str, vehicle_id: st
                 seat=1,
                 pack_id="0SXPB280000YQ1G510000021",
                 payee_id=payee,
+                buyer_id="fleet-a",
+                tax_category=category,
+                tax_rate_bp=rate_bp,
+                tax_fen=tax_fen,
                 energy_centi_kwh=17_927,
                 unit_price_1e4_yuan=price,
                 amount_fen=fen,

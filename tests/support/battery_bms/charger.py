@@ -61,6 +61,8 @@ class ChargeController:
     """Bases of bays whose charger answers writes and does not follow them."""
     refusing: set[int] = field(default_factory=set)
     """Addresses that answer with an exception."""
+    most: int = 125
+    """Registers that one request may carry; behind a gateway fewer."""
     taken: list[tuple[int, float, int]] = field(default_factory=list)
     """Base, power and validity of each set-point taken."""
     reads: list[tuple[int, int]] = field(default_factory=list)
@@ -91,6 +93,8 @@ class ChargeController:
     def read(self, address: int, count: int) -> list[int]:
         """Raises Refused for a register that is not there."""
         self.reads.append((address, count))
+        if count > self.most:
+            raise Refused(f"illegal value: {count} registers")
         span = range(address, address + count)
         if any(a not in self.words or a in self.refusing for a in span):
             raise Refused(f"illegal address {address}")

@@ -7,16 +7,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from robotics.port import (
+    NO_PACKS,
     AckCode,
     CellState,
     CellStatus,
     CommandCode,
     ControlMode,
+    DriverSign,
     LinkLimit,
     LinkLost,
     Location,
@@ -263,6 +265,8 @@ class FakeRobot:
         """The next command reaches the cell and its answer is lost."""
         self.sent: list[RobotCommand] = []
         self.holds: list[str] = []
+        self.shown: tuple[DriverSign, bool] = (DriverSign.NONE, False)
+        self.told: dict[int, str] = {}
         self._now = now
         self._last: CellStatus | None = None
         self._heartbeat: int | None = None
@@ -335,11 +339,13 @@ class FakeRobot:
         self._require()
         self.cell.acknowledge(seq, self._current(epoch))
 
-    async def hold(self, reason: str) -> None:
+    async def hold(self, reason: str) -> bool:
         """Ask the cell to hold."""
         self.holds.append(reason)
-        if not self.link_down and self.cell.owner in (0, self.owner_token):
-            self.cell.hold = True
+        if self.link_down or self.cell.owner not in (0, self.owner_token):
+            return False
+        self.cell.hold = True
+        return True
 
     async def resume(self, epoch: int | None = None) -> None:
         """Withdraw a hold."""
@@ -347,9 +353,15 @@ class FakeRobot:
         self._current(epoch)
         self.cell.hold = False
 
-    async def close(self) -> None:
+    async def show(self, sign: DriverSign, *, swap_mode: bool, packs: Mapping[int, str] = NO_PACKS) -> bool:
+        """Keep what is shown."""
+        self.shown = (sign, swap_mode)
+        self.told = dict(packs)
+        return False
+
+    async def close(self, *, give_up: bool = True) -> None:
         """Give the cell up."""
-        if not self.link_down and self.cell.owner == self.owner_token:
+        if give_up and not self.link_down and self.cell.owner == self.owner_token:
             self.cell.claim(0)
 
     def tick(self) -> None:

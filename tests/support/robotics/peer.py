@@ -1,43 +1,44 @@
-"""A station around `tests/peer/plc_peer.py`: its process, a wire that can swallow an acknowledgement, a rack."""
+"""A station around `tests/peer/plc_peer.py`: its process, a wire that swallows an acknowledgement, and a controller."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pymodbus.client import AsyncModbusTcpClient
 from sqlmodel import col, select
 
+from battery_bms.modbus_meter import ModbusMeter
+from battery_bms.modbus_rack import ModbusRack
 from battery_bms.pack import energy_at_soc_kwh
-from battery_bms.port import PackReading
 from robotics.modbus_link.registers import RegisterMap, load_map
 from robotics.plc_robot import PlcRobot
 from robotics.port import CommandCode, Signal
 from scheduler.tariff_files import load_tariff
 from scheduler.types import StationMode
-from swap.commerce.bookings import check_in
 from swap.commerce.runner import Commerce
 from swap.config.seed import sync_station
-from swap.config.station_file import StationConfig
+from swap.gate import check_in
 from swap.messages.events import SwapStepDone
 from swap.register.persons import person_actor
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
+from swap.station.life.coming_back import Cause
 from swap.station.life.database import ApartDatabase
+from swap.station.power.site import SiteDevices
 from swap.store import Store
 from swap.tables import ControlRequest, StationEvent
-from tests.support.battery_bms.rack import LFP_282, FakeBay, FakeMeter, FakePack, FakeRack
+from tests.support.battery_bms.rack import LFP_282
 from tests.support.ports import own_ports
 from tests.support.sim.plant import code, station
 from tests.support.swap.databases import migrated_sqlite
@@ -45,8 +46,20 @@ from tests.support.swap.databases import migrated_sqlite
 PROGRAM = Path(__file__).parents[2] / "peer" / "plc_peer.py"
 LIMIT_S = 30.0
 FULL_BAYS = (1, 2, 3)
-PACKS_SHOWN = 3100
-"""First of the registers beside the layout in which the peer shows what stands where."""
+CHARGERS = {bay: 100 * bay for bay in (1, 2, 3, 4)}
+"""First register of the charger in each bay that has one, as the station file has it."""
+BASE_KW = 20.0
+
+
+def rack_file(folder: Path, name: str, ports: Sequence[int]) -> Path:
+    """What the peer's rack is made of: a charged pack in each full bay, and those that trucks V1…V4 bring."""
+    charged, spent = (energy_at_soc_kwh(soc, LFP_282, 100.0) for soc in (96.0, 30.0))
+    packs = {n: {"code": code(n), "energy_kwh": charged} for n in FULL_BAYS}
+    packs |= {911 + 10 * truck: {"code": code(11 + truck), "energy_kwh": spent} for truck in range(4)}
+    path = folder / f"{name}.rack.json"
+    text = json.dumps({"ports": ports, "chargers": CHARGERS, "base_kw": BASE_KW, "packs": packs})
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 async def until(condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:
@@ -60,19 +73,40 @@ async def until(condition: Callable[[], object], limit_s: float = LIMIT_S) -> No
 class Peer:
     """The PLC's process and what it says."""
 
-    def __init__(self, log: Path, map_name: str, *options: str, port: int = 0) -> None:
-        self.port = port or own_ports(1)[0]
+    def __init__(self, log: Path, map_name: str, *options: str, instead_of: Peer | None = None) -> None:
+        ports = instead_of.ports if instead_of is not None else own_ports(3)
+        self.rack_port, self.meter_port, self.port = ports
         self.map = load_map(map_name)
         self.log = log
-        arguments = ["--port", str(self.port), "--map", map_name, "--bays", "6", "--occupied", "1,2,3", *options]
+        self._lines: list[dict[str, Any]] = []
+        self._read = 0
+        rack = rack_file(log.parent, log.stem, (self.rack_port, self.meter_port))
+        arguments = ["--port", str(self.port), "--map", map_name, "--bays", "6", "--occupied", "1,2,3"]
+        arguments += ["--rack", str(rack), *options]
         with log.open("w") as out:
-            self.process = subprocess.Popen([sys.executable, str(PROGRAM), *arguments], stdout=out)
+            self.process = subprocess.Popen(
+                [sys.executable, str(PROGRAM), *arguments], stdin=subprocess.PIPE, stdout=out, text=True
+            )
+
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        """Of the rack, the meter and the cell."""
+        return self.rack_port, self.meter_port, self.port
 
     def said(self, event: str) -> list[dict[str, Any]]:
         """Every line of one kind so far."""
+        return [line for line in self.lines() if line["event"] == event]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every line so far, in order."""
         assert self.process.poll() is None, f"the peer ended with {self.process.returncode}"
-        whole = self.log.read_text().rpartition("\n")[0].splitlines()
-        return [line for line in map(json.loads, whole) if line["event"] == event]
+        with self.log.open("rb") as told:
+            told.seek(self._read)
+            whole = told.read().rpartition(b"\n")[0]
+        if whole:
+            self._read += len(whole) + 1
+            self._lines += map(json.loads, whole.splitlines())
+        return self._lines
 
     def motions(self) -> list[str]:
         """Commands that moved something, in order."""
@@ -87,15 +121,26 @@ class Peer:
         """A person acts at the cell."""
         self.process.send_signal(number)
 
+    async def panel(self, line: str) -> None:
+        """Something goes wrong, or is well again, at the cell (`plc_peer.py` has the words)."""
+        before = len(self.said("panel"))
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        await until(lambda: len(self.said("panel")) > before)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the process; SIGKILL is a loss of power."""
         self.process.send_signal(number)
         self.process.wait(timeout=LIMIT_S)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
 
 @contextmanager
-def powered(log: Path, map_name: str, *options: str, port: int = 0) -> Iterator[Peer]:
-    peer = Peer(log, map_name, *options, port=port)
+def powered(log: Path, map_name: str, *options: str, instead_of: Peer | None = None) -> Iterator[Peer]:
+    """A peer that ends with the block; on the ports of one that has lost its power."""
+    peer = Peer(log, map_name, *options, instead_of=instead_of)
     try:
         yield peer
     finally:
@@ -190,37 +235,12 @@ async def _frame(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(int.from_bytes(head[4:6]))
 
 
-class PeerRack(FakeRack):
-    """The packs of the bays are those that the peer shows there; the first truck brings the packs of vehicle V1."""
-
-    def __init__(self, port: int, config: StationConfig, now: Callable[[], datetime]) -> None:
-        charging = [bay for bay in config.bays if bay.point is not None]
-        super().__init__([FakeBay(bay.id) for bay in charging], now)
-        self.position = {bay.id: bay.position for bay in charging}
-        self.packs = {n: FakePack(code(n), LFP_282, energy_at_soc_kwh(96.0, LFP_282, 100.0)) for n in FULL_BAYS}
-        for seat in (1, 2):
-            spent_kwh = energy_at_soc_kwh(30.0, LFP_282, 100.0)
-            self.packs[910 + seat] = FakePack(code(10 + seat), LFP_282, spent_kwh)
-        self.client = AsyncModbusTcpClient("127.0.0.1", port=port, timeout=3.0, retries=0)
-
-    async def connect(self) -> None:
-        assert await self.client.connect()
-
-    async def close(self) -> None:
-        self.client.close()
-
-    async def read_bays(self) -> Mapping[str, PackReading]:
-        shown = await self.client.read_holding_registers(PACKS_SHOWN, count=10)
-        for bay_id, position in self.position.items():
-            self.bays[bay_id].pack = self.packs.get(shown.registers[position])
-        return await super().read_bays()
-
-
 class Run:
     """A real controller on a real database."""
 
     def __init__(self, folder: Path, peer: Peer, *, lane_port: int = 0) -> None:
-        self.config = station(ports=(1, 2, lane_port or peer.port), map_name=peer.map.name)
+        ports = (peer.rack_port, peer.meter_port, lane_port or peer.port)
+        self.config = station(ports=ports, map_name=peer.map.name)
         self.store = Store(migrated_sqlite(folder / "station.db"))
         self.clock = Clock()
         sync_station(self.store, self.config, self.clock.now())
@@ -229,17 +249,18 @@ class Run:
         self.lease = Lease(self.store, self.config.station.id)
         self.lease.acquire()
         self.tariff = load_tariff(self.config.tariff, self.config.station.zone)
-        rack = PeerRack(peer.port, self.config, self.clock.now)
+        rack = ModbusRack(self.config.rack_devices, self.config.bays, self.clock.now)
+        assert self.config.site.meter is not None
         self.robot = PlcRobot("L1", self.config.lanes[0].cell, peer.map, self.lease.token, self.clock.now)
         self.controller = StationController(
             StationContext.build(self.database, self.config, self.clock, self.tariff),
             [self.robot],
             rack,
             rack,
-            FakeMeter(self.clock.now),
+            SiteDevices(meter=ModbusMeter(self.config.site.meter, self.clock.now)),
             self.lease,
         )
-        self.commerce = Commerce(self.store, self.config, self.tariff, self.clock.now, lambda failing: None)
+        self.commerce = Commerce(self.store, self.config, self.clock.now, lambda failing: None)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -251,16 +272,23 @@ class Run:
             self._task = task
             yield
         finally:
-            commerce.cancel()
-            await asyncio.wait([commerce])
-            task.cancel()
             try:
-                await task
-            except asyncio.CancelledError:
-                pass
+                await self._ended(commerce, task)
             finally:
                 self.control_store.close()
                 self.store.close()
+
+    async def _ended(self, *tasks: asyncio.Task[None]) -> None:
+        """End tasks, and raise what else has ended them; AssertionError with where one is that does not end."""
+        for task in tasks:
+            task.cancel()
+            _, standing = await asyncio.wait([task], timeout=LIMIT_S)
+            if standing:
+                where = io.StringIO()
+                task.print_stack(file=where)
+                raise AssertionError(f"not ended {LIMIT_S} s after it was cancelled: {where.getvalue()}")
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
 
     async def until(self, condition: Callable[[], object], task: asyncio.Task[None] | None = None) -> None:
         running = task or self._task
@@ -270,11 +298,22 @@ class Run:
                 running.result()
             return condition()
 
+        def goes_on() -> object:
+            """On a busy machine a controller may have been away for longer than the rule allows; a person looks."""
+            if self.controller.context.mode_reason == Cause.CONTROL_GAP and not self._asked():
+                self.ask("confirm")
+            return met()
+
         try:
-            await until(met)
+            await until(goes_on)
         except TimeoutError:
             told = [(e.kind, e.data) for e in self.events()][-8:]
             raise AssertionError(f"not in {LIMIT_S} s; last events: {told}") from None
+
+    def _asked(self) -> bool:
+        """A request is not answered yet."""
+        with self.store.reading() as db:
+            return db.exec(select(ControlRequest.id).where(ControlRequest.status == "open")).first() is not None
 
     def events(self, kind: str | None = None) -> list[StationEvent]:
         with self.store.reading() as db:

@@ -145,7 +145,7 @@ class MiniPlc:
         codes = {ours: int(raw) for raw, ours in carried["fault_code"].codes.items()}
         values["fault_code"] = codes.get(cell.fault_code, 0) if codes else cell.fault_code
         for signal in Signal:
-            values[signal.value] = cell.signals[signal] is True
+            values[signal.value] = cell.signals.get(signal) is True
         size = carried["bays_occupied"].size
         values["bays_occupied"] = tuple(cell.bays[:size])
         values["heads_closed"] = tuple(cell.heads_closed)

@@ -16,7 +16,6 @@ from scheduler.types import (
     BayView,
     ChargingPolicy,
     LaneView,
-    NoPackReason,
     PackState,
     PackView,
     QueueEntry,
@@ -25,6 +24,7 @@ from scheduler.types import (
     StationView,
 )
 from scheduler.view_rows import bay_row, rows_of, truck_row
+from scheduler.waiting import Wait
 
 AT = datetime(2026, 9, 1, 4, 0, tzinfo=UTC)  # noon in Shanxi
 KIND = "lfp-282"
@@ -63,6 +63,12 @@ def pack(soc_pct: float | None = 95.0, state: PackState = PackState.READY, **cha
 def charging(soc_pct: float, **changes: Any) -> PackView:
     """A healthy pack that may be charged."""
     return pack(soc_pct, PackState.WAITING, **changes)
+
+
+def site(grid_limit_kw: float, **changes: Any) -> SiteLimits:
+    """Limits of a site whose chargers lose nothing, unless `changes` say so: for arithmetic in the head."""
+    values: dict[str, Any] = {"charger_efficiency": 1.0}
+    return SiteLimits(grid_limit_kw, **(values | changes))
 
 
 def rack(*packs: PackView | None, charger_kw: float = 240.0) -> tuple[BayView, ...]:
@@ -105,7 +111,7 @@ def station(
     values: dict[str, Any] = {
         "at": AT + timedelta(hours=1),
         "mode": StationMode.AUTOMATIC,
-        "limits": SiteLimits(grid_limit_kw=grid_limit_kw, base_load_kw=30.0),
+        "limits": site(grid_limit_kw, base_load_kw=30.0),
     }
     return StationView(bays=tuple(bays), queue=tuple(queue), lanes=tuple(lanes), **(values | changes))
 
@@ -129,7 +135,7 @@ def energy_of(view: PackView) -> float:
 
 def choose_packs(
     view: StationView, entry: QueueEntry, policy: ChargingPolicy, lane_id: str | None = None
-) -> tuple[str, ...] | NoPackReason:
+) -> tuple[str, ...] | Wait:
     """Bays whose packs a truck gets, or why there are none."""
     bays, truck = rows_of(view, {}).bays, truck_row(entry)
     found = choice.pick_packs(bays, truck, policy, lane_id)
@@ -210,6 +216,7 @@ site_limits = st.builds(
     dr_limit_kw=st.none() | st.floats(0, 3000) | WILD,
     measured_import_kw=st.none() | st.floats(-500, 4000) | WILD,
     charging_kw=st.none() | st.floats(0, 3000) | WILD,
+    charger_efficiency=st.floats(0.8, 1.0) | WILD,
 )
 
 queues = st.lists(

@@ -84,6 +84,7 @@ def plain_scenario(**equipment: Any) -> Scenario:
             "transformer_kva": 50_000,
             "power_factor": 1.0,
             "base_load_kw": 0,
+            "charger_efficiency": 1.0,
             "swap_s": 300,
             "swap_cv": 0,
         }

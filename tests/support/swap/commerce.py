@@ -1,25 +1,26 @@
-"""A small station for tests of the swap room: file content, filled database, a tariff, a swap played through."""
+"""A small station for tests of the swap room: file content, filled database, a swap played through."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from sqlmodel import Session, col, select
 
-from swap.commerce.bookings import CheckIn, check_in
 from swap.config.loading import parse_station
 from swap.config.seed import bay_key
 from swap.config.station_file import StationConfig
 from swap.events import append_event
-from swap.messages.events import PackMoved, SwapCompleted
+from swap.gate import check_in
+from swap.messages.events import SwapCompleted
+from swap.messages.packs import PackMoved
 from swap.places import bay_place, gripper_place, place_of, vehicle_place
+from swap.station.admission import CheckIn
 from swap.store import Store
-from swap.tables import Pack, Swap, SwapSeat
+from swap.tables import Bay, Pack, Swap, SwapSeat
 from tests.support.swap.databases import fill
 
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
@@ -38,6 +39,7 @@ def station_data(*, bays: int = 4, trucks: int = 3, seats: int = 1, packs: int =
     return {
         "station": {"id": STATION, "name_zh": "站", "name_en": "Station", "operator": "op"},
         "site": {"transformer_kva": 2000},
+        "tariff": {"profile": "flat"},
         "pack_kinds": [{"id": "lfp", "rated_kwh": 282, "max_charge_kw": 282}],
         "vehicle_models": [{"id": "truck", "pack_kinds": ["lfp"], "packs_per_vehicle": seats}],
         "rack_devices": [{"id": "rack", "port": 15030}],
@@ -72,9 +74,9 @@ def station_data(*, bays: int = 4, trucks: int = 3, seats: int = 1, packs: int =
     }
 
 
-def station(**sizes: int) -> StationConfig:
-    """The checked station of `station_data`."""
-    return parse_station(deepcopy(station_data(**sizes)))
+def station(billing: Mapping[str, Any] | None = None, **sizes: int) -> StationConfig:
+    """The checked station of `station_data`; electricity costs 0.55 yuan/kWh at all hours."""
+    return parse_station(deepcopy(station_data(**sizes)) | {"billing": dict(billing or {})})
 
 
 @contextmanager
@@ -88,16 +90,18 @@ def filled_store(url: str, config: StationConfig) -> Iterator[Store]:
         store.close()
 
 
-class FlatTariff:
-    """A tariff with one price, or with prices by the hour of UTC."""
-
-    def __init__(self, price: str = "0.55", by_hour: dict[int, str] | None = None) -> None:
-        self.price = price
-        self.by_hour = by_hour or {}
-
-    def price_at(self, at: datetime) -> Decimal:
-        """Yuan per kWh."""
-        return Decimal(self.by_hour.get(at.astimezone(UTC).hour, self.price))
+def charge_packs(store: Store, soc_pct: float = 95.0, *, station_id: str = STATION, only: int | None = None) -> None:
+    """The packs of the rack are heard: `only` so many are charged to this, the others are spent."""
+    with store.station(station_id) as db:
+        bays = {bay.id: bay for bay in db.bays()}
+        packs = sorted(db.packs_in_bays().items(), key=lambda item: bays[item[0]].position)
+        for number, (bay_id, pack) in enumerate(packs):
+            charged = only is None or number < only
+            pack.soc_pct = soc_pct if charged else 20.0
+            pack.energy_kwh = pack.rated_kwh * pack.soh_pct * pack.soc_pct / 10_000
+            pack.state = "ready" if charged else "waiting"
+            pack.temp_max_c, pack.reading_at = 25.0, AT
+            bays[bay_id].reading_fresh = True
 
 
 def arrive(store: Store, config: StationConfig, vehicle_id: str, at: datetime = AT, **more: Any) -> CheckIn:
@@ -145,6 +149,8 @@ def exchange(
         swap = db.get_one(Swap, swap_id)
         swap.lane_id, swap.open_lane_id, swap.dispatched_at, swap.recipe = "L1", lane, at, "top_lift"
         seats = db.exec(select(SwapSeat).where(SwapSeat.swap_id == swap_id).order_by(col(SwapSeat.seat))).all()
+        own_bays = select(Bay.id).where(Bay.station_id == station_id).order_by(col(Bay.position).desc())
+        empty_bay = db.exec(own_bays).all()[0]
         for seat in seats[:only_seats]:
             on_rack = select(Pack).where(col(Pack.bay_id).startswith(f"{station_id}:"))
             new = db.exec(on_rack.order_by(col(Pack.state_since_at), col(Pack.id))).first()
@@ -154,7 +160,7 @@ def exchange(
             if settled_soe_kwh != -1.0:
                 seat.last_settled_soe_kwh = settled_soe_kwh
             old = db.get_one(Pack, seat.old_pack_id)
-            seat.new_pack_id, seat.new_bay_id, seat.old_bay_id = new.id, new.bay_id, bay_key(station_id, "A4")
+            seat.new_pack_id, seat.new_bay_id, seat.old_bay_id = new.id, new.bay_id, empty_bay
             seat.returned_soe_kwh, seat.installed_soe_kwh = returned_soe_kwh, installed_soe_kwh
             bay_of_new = new.bay_id
             for pack, place, columns in (

@@ -12,12 +12,12 @@ from typing import Any
 from sqlmodel import col, select
 
 from robotics.port import CommandCode, RobotCommand
-from sim.live.direct import DirectMeter, DirectRack, DirectRobot
+from sim.live.direct import DirectRack, DirectRobot, direct_site
 from sim.plant.plant import Plant
-from swap.commerce.bookings import check_in
 from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
+from swap.gate import check_in
 from swap.register.persons import person_actor
 from swap.station.clock import Clock
 from swap.station.context import StationContext
@@ -114,7 +114,7 @@ class Running:
             list(self.robots.values()),
             rack,
             rack,
-            DirectMeter(self.plant, self.clock.now),
+            direct_site(self.plant, self.clock.now),
             lease,
         )
         self.task: asyncio.Task[None] | None = None

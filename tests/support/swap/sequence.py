@@ -7,22 +7,37 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from robotics.port import AckCode, CellState, CellStatus, ResultCode, Signal
+from robotics.port import (
+    SEAT_ACCEPTED,
+    SEAT_LOCKS_CLOSED,
+    SEAT_LOCKS_OPEN,
+    SEAT_OCCUPIED,
+    AckCode,
+    CellState,
+    CellStatus,
+    CommandCode,
+    ResultCode,
+    Signal,
+)
 from scheduler.types import StationMode
 from swap.messages.requests import DecisionKind
+from swap.station.sequence.incoming import QuarantineBay
 from swap.station.sequence.permissives import BayFact, CellFacts, SeatPlan
 from swap.station.sequence.recipe import Check, StepTable, SwapOrder, load_recipe
+from swap.station.sequence.secured import span
 from swap.station.sequence.sequencer import begin, step
 from swap.station.sequence.session import Decision, Effect, Phase, Send, Session, StepFacts
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 HEADS = 8
-GOOD: Mapping[Signal, bool] = dict.fromkeys(Signal, True) | {
+SEAT_BY_SEAT = {*SEAT_LOCKS_OPEN.values(), *SEAT_LOCKS_CLOSED.values(), *SEAT_ACCEPTED.values()}
+"""Told of each seat by some cells only."""
+GOOD: Mapping[Signal, bool] = dict.fromkeys([signal for signal in Signal if signal not in SEAT_BY_SEAT], True) | {
     Signal.GRIPPER_LOADED: False,
     Signal.TRANSFER_OCCUPIED: False,
     Signal.TANK_OCCUPIED: False,
     Signal.LOCKS_OPEN: False,
-    Signal.SEAT_2_OCCUPIED: False,
+    **dict.fromkeys([SEAT_OCCUPIED[seat] for seat in (2, 3, 4)], False),
 }
 
 
@@ -32,7 +47,12 @@ def heads(*seats: str) -> tuple[bool | None, ...]:
     bits: list[bool | None] = []
     for seat in seats:
         bits += [values[c] for c in seat] + [None] * (HEADS - len(seat))
-    return (*bits, *[None] * (2 * HEADS - len(bits)))
+    return (*bits, *[None] * (seats_for(len(seats)) * HEADS - len(bits)))
+
+
+def seats_for(packs: int) -> int:
+    """Seats of a cell's layout that has room for so many packs."""
+    return 2 if packs <= 2 else 4
 
 
 class Cycle:
@@ -56,11 +76,11 @@ class Cycle:
         self.session: Session = begin(self.table, "swap-1", 7, plans, self.now)
         if state is not None:
             timeout = timedelta(seconds=self.table.by_state[state].timeout_s)
-            self.session = replace(self.session, state=state, deadline_at=self.now + timeout)
+            opened = state in span(self.table) and self.table.by_state[state].command is not CommandCode.UNLOCK
+            self.session = replace(self.session, state=state, deadline_at=self.now + timeout, opened=opened)
         self.session = replace(self.session, **session)
         self.signals: dict[Signal, bool | None] = dict(GOOD)
-        if packs > 1:
-            self.signals[Signal.SEAT_2_OCCUPIED] = True
+        self.signals |= {SEAT_OCCUPIED[seat]: True for seat in range(2, packs + 1)}
         self.bays = {p.old_position: BayFact(False, power_off=True) for p in plans} | {
             p.new_position: BayFact(True, p.new_pack_id, True, power_off=True, reading_age_s=0.5) for p in plans
         }
@@ -73,6 +93,7 @@ class Cycle:
             vehicle_tag=7,
             heads_open=heads(*["0000"] * packs),
             heads_closed=heads(*["1111"] * packs),
+            seats=seats_for(packs),
         )
         self.age_s: float | None = 0.1
         self.slow_age_s: float | None = 0.5
@@ -83,6 +104,9 @@ class Cycle:
         self.speed = 1.0
         self.cell_changed = False
         self.result_known = True
+        self.hot_load = False
+        self.quarantined_for: frozenset[str] = frozenset()
+        self.quarantine_bay: QuarantineBay | None = None
 
     def see(self, **values: Any) -> Cycle:
         """Change signals by their names; `heads_open`, `state`, `result`… change the status itself."""
@@ -112,6 +136,9 @@ class Cycle:
             last_sent_at=self.last_sent_at,
             cell_changed=self.cell_changed,
             result_known=self.result_known,
+            hot_load=self.hot_load,
+            quarantined_for=self.quarantined_for,
+            quarantine_bay=self.quarantine_bay,
         )
 
     def step(self, after_s: float = 0.0, decide: str | None = None) -> tuple[Effect, ...]:

@@ -12,13 +12,13 @@ from sqlmodel import Session, col, select
 from robotics.faults import fault_by_code
 from robotics.port import CellStatus, CommandCode, LinkLost, RobotCommand
 from scheduler.tariff_files import load_tariff
-from sim.live.direct import DirectMeter, DirectRack, DirectRobot
+from sim.live.direct import DirectRack, DirectRobot, direct_site
 from sim.plant.plant import Plant
 from swap.audit import AuditReport, audit
-from swap.commerce.billing import run_commerce
-from swap.commerce.bookings import check_in
+from swap.commerce.bills.issuing import run_commerce
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
+from swap.gate import check_in
 from swap.places import place_of, place_within
 from swap.register.persons import person_actor, shown_actor
 from swap.station.clock import Clock
@@ -26,6 +26,7 @@ from swap.station.context import StationContext
 from swap.station.controller import StationController
 from swap.station.lease import Lease
 from swap.station.life.database import DirectDatabase
+from swap.station.resume import Beginning
 from swap.store import Store
 from swap.tables import Bay, ControlRequest, FaultRow, Pack, Station, StationEvent, Swap
 from tests.support.swap.databases import fill
@@ -41,6 +42,8 @@ class CuttableRobot(DirectRobot):
     """A robot whose link can be cut: its status ages, commands and requests are lost."""
 
     cut = False
+    lost_acknowledgements = 0
+    """So many acknowledgements get lost."""
     _last: CellStatus | None = None
 
     async def status(self) -> CellStatus:
@@ -55,8 +58,11 @@ class CuttableRobot(DirectRobot):
         await super().send(command, epoch)
 
     async def acknowledge(self, seq: int, epoch: int | None = None) -> None:
-        """Raises LinkLost while the link is cut."""
+        """Raises LinkLost while the link is cut, or where it is to get lost."""
         self._need_link()
+        if self.lost_acknowledgements:
+            self.lost_acknowledgements -= 1
+            raise LinkLost(f"cell {self.lane_id}: an acknowledgement got lost")
         await super().acknowledge(seq, epoch)
 
     async def resume(self, epoch: int | None = None) -> None:
@@ -64,10 +70,9 @@ class CuttableRobot(DirectRobot):
         self._need_link()
         await super().resume(epoch)
 
-    async def hold(self, reason: str) -> None:
+    async def hold(self, reason: str) -> bool:
         """Lost while the link is cut."""
-        if not self.cut:
-            await super().hold(reason)
+        return not self.cut and await super().hold(reason)
 
     def _need_link(self) -> None:
         if self.cut:
@@ -114,8 +119,7 @@ class Bench:
 
     def build(self) -> StationController:
         """A new controller on the same database and plant, as after a restart of the process."""
-        self.clock = Clock(START_AT, self.speed, monotonic=lambda: self.seconds / self.speed)
-        self.clock._origin_s = 0.0
+        self.clock = Clock(START_AT, self.speed, monotonic=lambda: self.seconds / self.speed, origin_s=0.0)
         tariff = load_tariff(self.config.tariff, self.config.station.zone)
         self.tariff = tariff
         context = StationContext.build(
@@ -135,7 +139,7 @@ class Bench:
             list(self.robots.values()),
             rack,
             rack,
-            DirectMeter(self.plant, self.clock.now),
+            direct_site(self.plant, self.clock.now),
             lease,
         )
         return self.controller
@@ -146,8 +150,8 @@ class Bench:
             self.plant.advance(self.seconds - self._seen_s)
             self._seen_s = self.seconds
 
-    async def start(self) -> bool:
-        """Recover and connect; returns whether the last controller ended without saying so."""
+    async def start(self) -> Beginning:
+        """Recover and connect; how the controller begins."""
         return await self.controller.start(claim_wait_s=0.0)
 
     async def tick(self, step_s: float = 1.0) -> None:
@@ -164,7 +168,7 @@ class Bench:
         await self.controller.answers.cycle()
         if self.seconds - self._billed_s >= self.commerce_s:
             self._billed_s = self.seconds
-            run_commerce(self.store, self.config, self.tariff, self.clock.now())
+            run_commerce(self.store, self.config, self.clock.now())
 
     def hop_s(self, longest_s: float | None = None) -> float:
         """Seconds to the next thing that a cell or a driver does; charging needs no look.

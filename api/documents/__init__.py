@@ -1,0 +1,50 @@
+"""Invoices as documents: PDF, Excel, and the fields of a digital invoice.
+
+`sheet` says what stands on an invoice, `pdf`, `excel` and `fields` write it down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from api.documents.excel import workbook
+from api.documents.fields import digital_invoice
+from api.documents.pdf import pdf
+from api.documents.sheet import sheet
+from api.words import Language
+from swap.commerce.bills.records import InvoiceRecord
+
+
+class DocumentKind(StrEnum):
+    """What an invoice may be had as."""
+
+    PDF = "pdf"
+    XLSX = "xlsx"
+    JSON = "json"
+
+    @property
+    def media_type(self) -> str:
+        """As HTTP names it."""
+        return {
+            DocumentKind.PDF: "application/pdf",
+            DocumentKind.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            DocumentKind.JSON: "application/json",
+        }[self]
+
+
+def render(
+    invoice: InvoiceRecord, names: Mapping[str, tuple[str, str]], kind: DocumentKind, language: Language
+) -> bytes:
+    """An invoice as a document.
+
+    Args:
+        names: Chinese and English name of each firm.
+
+    Raises:
+        NotInstalled: a PDF needs the extra `documents`.
+    """
+    if kind is DocumentKind.JSON:
+        return digital_invoice(invoice, names)
+    page = sheet(invoice, names, language)
+    return pdf(page) if kind is DocumentKind.PDF else workbook(page)

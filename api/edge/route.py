@@ -1,0 +1,115 @@
+"""Routes that read strictly: query parameters that the route has, bodies of texts that every medium can carry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Iterator
+from inspect import iscoroutinefunction
+from typing import Any, NoReturn
+
+from fastapi import APIRouter, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from api.edge.keys import METHODS, KnownAnswerError, asking, done_once
+from swap.messages.values import unfit_character
+
+DEEPEST = 20
+"""Levels that a JSON body may have; our own have three."""
+Place = tuple[str | int, ...]
+Problems = list[dict[str, Any]]
+
+
+def unfit_parts(value: object, place: Place = ("body",)) -> Iterator[dict[str, Any]]:
+    """What in a JSON value no route takes: characters, numbers that are none, depth; in pydantic's form."""
+    if isinstance(value, str):
+        character = unfit_character(value)
+        if character is not None:
+            yield {"type": "unfit_text", "loc": place, "msg": "", "input": value, "ctx": {"character": character}}
+    elif isinstance(value, dict | list):
+        if len(place) > DEEPEST:
+            yield {"type": "too_deep", "loc": place[:4], "msg": "", "input": None, "ctx": {"limit": DEEPEST}}
+            return
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from unfit_parts(key, (*place, key))
+            yield from unfit_parts(part, (*place, key))
+
+
+class StrictRequest(Request):
+    """A request whose JSON is read strictly."""
+
+    async def json(self) -> Any:
+        """The body. Raises RequestValidationError, and JSONDecodeError for what is no JSON."""
+        body = await self.body()
+        try:
+            value = json.loads(body, parse_constant=_no_number)
+        except RecursionError:
+            problem = {"type": "too_deep", "loc": ("body",), "msg": "", "input": None, "ctx": {"limit": DEEPEST}}
+            raise RequestValidationError([problem]) from None
+        except json.JSONDecodeError:
+            raise
+        except ValueError as error:  # no UTF-8, or an integer of thousands of digits
+            raise json.JSONDecodeError(str(error), "", 0) from None
+        problems = list(unfit_parts(value))
+        if problems:
+            raise RequestValidationError(problems[:20])
+        return value
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{constant} is no number of JSON", constant, 0)
+
+
+def _parameters(dependant: Dependant) -> set[str]:
+    names = {field.alias for field in dependant.query_params}
+    for inner in dependant.dependencies:
+        names |= _parameters(inner)
+    return names
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses what it does not know, and does what it changes once for a caller's key."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if not METHODS.isdisjoint(options.get("methods") or ()) and not iscoroutinefunction(endpoint):
+            endpoint = done_once(endpoint, options.get("status_code"), lambda: self.response_model)
+        super().__init__(path, endpoint, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of FastAPI behind our reading."""
+        handle = super().get_route_handler()
+        known = _parameters(self.dependant)
+
+        async def strict(request: Request) -> Response:
+            unknown: Problems = [
+                {
+                    "type": "unknown_parameter",
+                    "loc": ("query", name),
+                    "msg": "",
+                    "input": request.query_params[name],
+                    "ctx": {"expected": ", ".join(sorted(known)) or "–"},
+                }
+                for name in dict.fromkeys(request.query_params)
+                if name not in known
+            ]
+            if unknown:
+                raise RequestValidationError(unknown[:20])
+            try:
+                with asking(request):
+                    return await handle(StrictRequest(request.scope, request.receive))
+            except KnownAnswerError as before:
+                return before.response
+            except HTTPException as error:
+                # FastAPI makes a bare 400 of whatever the reading of a body raises.
+                if isinstance(error.__cause__, RequestValidationError):
+                    raise error.__cause__ from None
+                raise
+
+        return strict
+
+
+def strict_router(**options: Any) -> APIRouter:
+    """A router of strict routes."""
+    return APIRouter(route_class=StrictRoute, **options)

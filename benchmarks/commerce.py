@@ -1,0 +1,347 @@
+"""What the doors cost: requests a second over HTTP, against the same statements behind an empty FastAPI route.
+
+One SQLite database of the example station is filled and copied. The statements of a booking, its cancelling and of
+reads are recorded once; the reference runs them, and nothing else, in a server of its own on the copy. Both servers are
+asked in turns by 1, 8 and 64 clients; ratios are of the medians of the rounds. The statements alone, in the database's
+own driver without HTTP, are printed as a second reference. `agree`: bookings ≥ 0.5 and reads ≥ 0.6 of the reference.
+The months' end is measured by `month_end`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from statistics import median
+from time import perf_counter, sleep
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import event
+
+from api.app import create_app
+from api.settings import Settings
+from swap.config.loading import load_station
+from swap.config.seed import sync_station
+from swap.identity.accounts import create_user
+from swap.identity.sign_in import tokens_for
+from swap.store import Store
+
+STATION = Path(__file__).parents[1] / "examples" / "yangquan_mine" / "station.toml"
+NOW_AT = datetime(2026, 9, 1, tzinfo=UTC)
+CLIENTS = (1, 8, 64)
+PAIRS, QUICK_PAIRS = 384, 64
+ROUNDS, QUICK_ROUNDS = 5, 1
+LEAST_BOOKINGS, LEAST_READS = 0.5, 0.6
+STARTS_S = 60.0
+API = "/api/v1"
+READS = (f"{API}/bookings?limit=20", f"{API}/stations/{{station_id}}", f"{API}/packs")
+Statements = list[tuple[str, tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The statements of each request."""
+
+    booking_id: str
+    book: Statements
+    cancel: Statements
+    reads: list[Statements]
+
+
+class Stopped:
+    """Station time that stands still."""
+
+    speed = 1.0
+
+    def now(self) -> datetime:
+        """Always the same instant."""
+        return NOW_AT
+
+
+def run(quick: bool = False) -> Mapping[str, object]:
+    """Requests a second and ratios, by number of clients."""
+    config = load_station(STATION)
+    pairs, rounds = (QUICK_PAIRS, QUICK_ROUNDS) if quick else (PAIRS, ROUNDS)
+    found: dict[str, object] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        headers = _fill(folder / "ours.db")
+        recorded = asyncio.run(_record(folder / "ours.db", headers))
+        (folder / "recorded").write_bytes(pickle.dumps(recorded))
+        shutil.copy(folder / "ours.db", folder / "bare.db")
+        driver_s = _driver(folder / "bare.db", recorded, pairs)
+        with _server("ours", folder) as ours, _server("bare", folder) as bare:
+            for clients in CLIENTS:
+                rates: dict[tuple[str, str], list[float]] = {}
+                for _ in range(rounds):
+                    for who, port in (("ours", ours), ("bare", bare)):
+                        told = asyncio.run(_ask(who, port, headers, clients, pairs, config.station.id))
+                        for what, rate in told.items():
+                            rates.setdefault((who, what), []).append(rate)
+                for what in ("bookings", "reads"):
+                    mine, least = median(rates["ours", what]), median(rates["bare", what])
+                    found[f"{what}_{clients}_clients_a_second"] = mine
+                    found[f"{what}_{clients}_clients_ratio"] = mine / least
+    found["bookings_of_the_driver_alone_a_second"] = pairs / driver_s
+    bookings = min(float(str(found[f"bookings_{clients}_clients_ratio"])) for clients in CLIENTS)
+    reads = min(float(str(found[f"reads_{clients}_clients_ratio"])) for clients in CLIENTS)
+    return found | {"least": [bookings, reads], "agree": bookings >= LEAST_BOOKINGS and reads >= LEAST_READS}
+
+
+def _fill(path: Path) -> dict[str, str]:
+    """The station with charged packs and a person; the headers that the person sends."""
+    config = load_station(STATION)
+    store = Store(f"sqlite:///{path}")
+    try:
+        store.upgrade()
+        sync_station(store, config, NOW_AT)
+        with store.station(config.station.id) as db:
+            bays = {bay.id: bay for bay in db.bays()}
+            for bay_id, pack in db.packs_in_bays().items():
+                pack.soc_pct, pack.state = 95.0, "ready"
+                pack.energy_kwh = pack.rated_kwh * pack.soh_pct * 0.95 / 100
+                pack.temp_max_c = 25.0
+                pack.reading_at, bays[bay_id].reading_fresh = NOW_AT, True
+        with store.identity() as identity:
+            user = create_user(
+                identity,
+                login="bench",
+                name="Bench",
+                organisation_id=config.station.operator,
+                roles=["administrator"],
+                password_hash="-",
+                actor="command_line",
+                at=NOW_AT,
+            )
+            tokens = tokens_for(identity, user.user_id, datetime.now(UTC))
+        return {"Authorization": f"Bearer {tokens.access_token}"}
+    finally:
+        store.close()
+
+
+def _app(store: Store) -> FastAPI:
+    settings = Settings(station_file=STATION, database_url=store.url, hosts=("station",))
+    return create_app(store, load_station(STATION), Stopped(), settings=settings)
+
+
+def _body(number: int) -> dict[str, Any]:
+    """The booking of a client: a truck and a window of its own."""
+    config = load_station(STATION)
+    start_at = NOW_AT + timedelta(minutes=60 + 30 * number)
+    return {
+        "station_id": config.station.id,
+        "vehicle_id": config.vehicles[number % len(config.vehicles)].id,
+        "window_start_at": start_at.isoformat(),
+        "window_end_at": (start_at + timedelta(minutes=30)).isoformat(),
+    }
+
+
+async def _record(path: Path, headers: dict[str, str]) -> Recorded:
+    """Ask once and keep what the database was asked."""
+    store = Store(f"sqlite:///{path}")
+    said: Statements = []
+
+    def keep(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if not statement.startswith(("BEGIN", "PRAGMA")):
+            said.append((statement, tuple(parameters)))
+
+    def taken() -> Statements:
+        known = list(said)
+        said.clear()
+        return known
+
+    for engine in (store.engine, store._read_engine):  # noqa: SLF001 - what is measured is what they run
+        event.listen(engine, "before_cursor_execute", keep)
+    try:
+        transport = httpx.ASGITransport(_app(store))
+        async with httpx.AsyncClient(transport=transport, base_url="http://station", headers=headers) as client:
+            await client.get(f"{API}/packs")  # what only the first request reads
+            taken()
+            answer = await client.post(f"{API}/bookings", json=_body(0))
+            assert answer.status_code == 201, answer.text
+            booking_id, book = answer.json()["booking_id"], taken()
+            answer = await client.delete(f"{API}/bookings/{booking_id}")
+            assert answer.status_code == 200, answer.text
+            cancel = taken()
+            reads = []
+            for path_of in READS:
+                answer = await client.get(path_of.format(station_id=load_station(STATION).station.id))
+                assert answer.status_code == 200, answer.text
+                reads.append(taken())
+        return Recorded(booking_id, book, cancel, reads)
+    finally:
+        store.close()
+
+
+class _Replay:
+    """Runs recorded statements as a request of its own."""
+
+    def __init__(self, recorded: Recorded) -> None:
+        self.recorded = recorded
+        self.seq, self.number = count(1_000_000_000), count()
+
+    def statements(self, said: Statements, booking_id: str) -> Iterator[tuple[str, list[Any]]]:
+        """The same, of another booking and with numbers of its own."""
+        old = self.recorded.booking_id
+        for statement, parameters in said:
+            given = [value.replace(old, booking_id) if isinstance(value, str) else value for value in parameters]
+            if statement.startswith("INSERT INTO station_event"):
+                columns = statement.partition("(")[2].partition(")")[0].replace(" ", "").split(",")
+                given[columns.index("seq")] = next(self.seq)
+            yield statement, given
+
+    def run(self, connection: sqlite3.Connection, said: Statements, booking_id: str, *, write: bool) -> None:
+        """In one transaction."""
+        connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        for statement, given in self.statements(said, booking_id):
+            connection.execute(statement, given).fetchall()
+        connection.execute("COMMIT")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _driver(path: Path, recorded: Recorded, pairs: int) -> float:
+    """Seconds of the statements alone, in a copy."""
+    copy = path.with_suffix(".driver")
+    shutil.copy(path, copy)
+    connection, replay = _connect(copy), _Replay(recorded)
+    began_s = perf_counter()
+    for number in range(pairs):
+        booking_id = f"bk-driver{number}"
+        replay.run(connection, recorded.book, booking_id, write=True)
+        replay.run(connection, recorded.cancel, booking_id, write=True)
+    taken_s = perf_counter() - began_s
+    connection.close()
+    return taken_s
+
+
+def _bare_app(folder: Path) -> FastAPI:
+    """Empty routes over the recorded statements."""
+    import threading
+
+    replay = _Replay(pickle.loads((folder / "recorded").read_bytes()))
+    own = threading.local()
+    writes = threading.Lock()
+    app = FastAPI()
+
+    def connection() -> sqlite3.Connection:
+        if not hasattr(own, "connection"):
+            own.connection = _connect(folder / "bare.db")
+        known: sqlite3.Connection = own.connection
+        return known
+
+    @app.post(f"{API}/bookings", status_code=201)
+    def book() -> dict[str, str]:
+        booking_id = f"bk-bare{next(replay.number)}"
+        with writes:
+            replay.run(connection(), replay.recorded.book, booking_id, write=True)
+        return {"booking_id": booking_id}
+
+    @app.delete(f"{API}/bookings/{{booking_id}}")
+    def cancel(booking_id: str) -> dict[str, str]:
+        with writes:
+            replay.run(connection(), replay.recorded.cancel, booking_id, write=True)
+        return {"booking_id": booking_id}
+
+    def read(number: int) -> dict[str, int]:
+        replay.run(connection(), replay.recorded.reads[number], "-", write=False)
+        return {"number": number}
+
+    @app.get(f"{API}/bookings")
+    def bookings() -> dict[str, int]:
+        return read(0)
+
+    @app.get(f"{API}/stations/{{station_id}}")
+    def station(station_id: str) -> dict[str, int]:
+        return read(1)
+
+    @app.get(f"{API}/packs")
+    def packs() -> dict[str, int]:
+        return read(2)
+
+    return app
+
+
+@contextmanager
+def _server(who: str, folder: Path) -> Iterator[int]:
+    """A server in a process of its own; its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "benchmarks.commerce", who, str(folder), str(port)]
+    process = subprocess.Popen(command, env=os.environ)
+    try:
+        until_s = perf_counter() + STARTS_S
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/health", timeout=5)
+                break
+            except httpx.TransportError:
+                if process.poll() is not None or perf_counter() > until_s:
+                    raise
+                sleep(0.1)
+        yield port
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+async def _ask(
+    who: str, port: int, headers: dict[str, str], clients: int, pairs: int, station_id: str
+) -> dict[str, float]:
+    """Bookings with their cancelling, and reads, a second."""
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    base_url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=base_url, headers=headers, limits=limits, timeout=120) as http:
+
+        async def books(number: int) -> None:
+            for _ in range(pairs // clients):
+                answer = await http.post(f"{API}/bookings", json=bodies[number])
+                assert answer.status_code == 201, f"{who}: {answer.text}"
+                answer = await http.delete(f"{API}/bookings/{answer.json()['booking_id']}")
+                assert answer.status_code == 200, f"{who}: {answer.text}"
+
+        async def reads(number: int) -> None:
+            for turn in range(pairs // clients):
+                path = READS[(number + turn) % len(READS)].format(station_id=station_id)
+                answer = await http.get(path)
+                assert answer.status_code == 200, f"{who}: {answer.text}"
+
+        bodies = [_body(number) for number in range(clients)]
+        found = {}
+        for what, task in (("bookings", books), ("reads", reads)):
+            began_s = perf_counter()
+            await asyncio.gather(*(task(number) for number in range(clients)))
+            found[what] = pairs // clients * clients / (perf_counter() - began_s)
+        return found
+
+
+def _serve(who: str, folder: Path, port: int) -> None:
+    import uvicorn
+
+    app = _bare_app(folder) if who == "bare" else _app(Store(f"sqlite:///{folder}/ours.db"))
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

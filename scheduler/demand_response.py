@@ -1,0 +1,38 @@
+"""Which demand-response limit holds at an instant, and until when. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta, tzinfo
+
+from scheduler.site import DrEventSection
+
+_DAY = timedelta(days=1)
+
+
+def limit_at(events: Sequence[DrEventSection], at: datetime, zone: tzinfo) -> tuple[float | None, datetime]:
+    """The lowest limit of the events that run, kW, and when the next of them begins or ends: a day on at the latest.
+
+    Args:
+        at: aware.
+        zone: local time of the site, in which the events are written.
+    """
+    local, limits_kw, change_at = at.astimezone(zone), [], at.astimezone(UTC) + _DAY
+    for event in events:
+        # An event of yesterday may still run, one of tomorrow may be the next to begin.
+        for days in (-1, 0, 1):
+            day = local + days * _DAY
+            begin_at, end_at = event_on(event, day)
+            if day.month not in event.months or end_at <= at:
+                continue
+            if begin_at <= at:
+                limits_kw.append(event.limit_kw)
+            change_at = min(change_at, end_at if begin_at <= at else begin_at)
+    return min(limits_kw, default=None), change_at
+
+
+def event_on(event: DrEventSection, day: datetime) -> tuple[datetime, datetime]:
+    """Begin and end, in UTC, of a demand-response event on a local day."""
+    begin = datetime.combine(day.date(), time(), day.tzinfo) + timedelta(minutes=round(event.from_hour * 60))
+    begin_at = begin.astimezone(UTC)
+    return begin_at, begin_at + timedelta(minutes=max(round(event.hours * 60), 1))

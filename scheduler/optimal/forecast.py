@@ -1,0 +1,69 @@
+"""When trucks are expected, and how much stock stands between what is expected and what may come.
+
+The mean says when the next packs come back and go; the stock that must be ready beside it is the newsvendor's: as many
+packs as the promised share of draws asks for beyond the mean, over the time in which more can be made ready. Counts of
+trucks are taken as Poisson; the quantile is that of the service level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, inf, lgamma, log
+
+import numpy as np
+
+from scheduler.optimal.problem import Floats
+
+
+def poisson_quantile(mean: float, level: float) -> int:
+    """Least count that at least `level` of all draws do not exceed.
+
+    Raises:
+        ValueError: a mean below 0 or a level outside 0 … 1.
+    """
+    if not (0 <= mean < inf and 0 < level < 1):
+        raise ValueError(f"mean is {mean} (0 or more), level {level} (between 0 and 1)")
+    if mean == 0:
+        return 0
+    count, below = 0, 0.0
+    while True:
+        below += exp(count * log(mean) - mean - lgamma(count + 1))
+        if below >= level or count > mean + 40 * (1 + mean) ** 0.5:
+            return count
+        count += 1
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Expected trucks by hours from the plan's begin: rate i holds over [i, i + 1) × `step_h`; after the last none."""
+
+    per_h: Sequence[float]
+    step_h: float = 1.0
+
+    def counts(self) -> tuple[Floats, Floats]:
+        """Expected trucks until each instant, and the instants."""
+        per = np.asarray(self.per_h, dtype=np.float64) * self.step_h
+        return np.concatenate([[0.0], np.cumsum(per)]), np.asarray(
+            np.arange(len(per) + 1) * self.step_h, dtype=np.float64
+        )
+
+    def between(self, from_h: float, until_h: float) -> float:
+        """Expected trucks in a span."""
+        counts, at_h = self.counts()
+        upper, lower = np.interp([until_h, from_h], at_h, counts)
+        return float(upper - lower)
+
+
+def expected_at_h(rates: Rates, horizon_h: float) -> list[float]:
+    """Mean instants of the trucks of the horizon: where half a truck more than the ones before has come."""
+    counts, at_h = rates.counts()
+    total = float(np.interp(horizon_h, at_h, counts))
+    wanted = np.arange(int(total + 0.5)) + 0.5
+    return [float(x) for x in np.interp(wanted, counts, at_h)]
+
+
+def stock_beyond_mean(rates: Rates, at_h: float, cover_h: float, level: float) -> int:
+    """Packs ready at an instant beyond those expected to go until more can be ready, for the service level."""
+    mean = rates.between(at_h, at_h + cover_h)
+    return max(poisson_quantile(mean, level) - round(mean), 0)

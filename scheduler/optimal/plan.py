@@ -1,0 +1,173 @@
+"""A checked answer as a plan: what each store does in each slot, what is missed, and the guides that carry it out."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import inf
+
+import numpy as np
+
+from scheduler.guide import Guide
+from scheduler.optimal.check import AnswerCheck, check
+from scheduler.optimal.flows import Flows, read_flows
+from scheduler.optimal.matrix import law_groups
+from scheduler.optimal.problem import ChargeProblem, Floats, Tier
+from scheduler.optimal.solve import NotSolved, SolverAnswer, solve
+
+SHORT_KWH = 0.01
+"""Less than this is no shortfall: one unit of a bill."""
+_SAME_KW = 0.5
+_NEAR = 1e-3
+"""Share below which a power counts as all that a pack and its charger can take."""
+
+
+class NotBelieved(Exception):
+    """An answer that the check has thrown away; the message has what does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A goal that the plan does not reach; comfort is none."""
+
+    store: str
+    tier: Tier
+    at: datetime
+    kwh: float
+    minutes: float
+    """So much later it could be reached at full power of its own; inf where it cannot be reached at all."""
+
+
+@dataclass(frozen=True)
+class ChargePlan:
+    """What is to be done from `starts[0]` on."""
+
+    problem: ChargeProblem
+    starts: tuple[datetime, ...]
+    """Begin of each slot, and the end of the last."""
+    flows: Flows
+    shortfalls: tuple[Shortfall, ...]
+    money_yuan: float
+    """Import, demand and wear, less export and what is left at the end."""
+    verdict: AnswerCheck
+    guide_kw: tuple[float, ...]
+    """Most that the shared chargers give together, by slot; inf where the plan holds nothing back."""
+
+    @property
+    def until_at(self) -> datetime:
+        """End of the last slot."""
+        return self.starts[-1]
+
+    def slot_at(self, at: datetime) -> int | None:
+        """Number of the slot that holds an instant."""
+        number = bisect_right(self.starts, at) - 1
+        return number if 0 <= number < len(self.starts) - 1 else None
+
+
+def guides_of(plan: ChargePlan, need: Sequence[Mapping[str, int]]) -> tuple[Guide, ...]:
+    """The guides of a plan, one after the other from its begin; slots that wish the same are one.
+
+    Args:
+        need: by slot and kind, packs to spare below which the plan holds nothing back.
+    """
+    found: list[Guide] = []
+    for number, most_kw in enumerate(plan.guide_kw):
+        until_at = plan.starts[number + 1]
+        if found and _alike(found[-1].most_kw, most_kw) and found[-1].least_ready == dict(need[number]):
+            found[-1] = Guide(until_at, found[-1].most_kw, need[number])
+        else:
+            found.append(Guide(until_at, most_kw, need[number]))
+    return tuple(found)
+
+
+def _alike(one_kw: float, other_kw: float) -> bool:
+    return one_kw == other_kw or abs(one_kw - other_kw) < _SAME_KW
+
+
+def make_plan(problem: ChargeProblem, *, most_s: float = 10.0) -> ChargePlan:
+    """Solve, check, read. A second attempt goes another way through the same arrays.
+
+    Raises:
+        NoSolver: the extra is not installed.
+        NotSolved: no optimum twice.
+        NotBelieved: the check has found both answers wanting.
+    """
+    try:
+        answer = solve(problem, most_s=most_s)
+        return plan_of(problem, answer, check(problem, answer))
+    except (NotSolved, NotBelieved):
+        answer = solve(problem, most_s=most_s, presolve=False)
+        return plan_of(problem, answer, check(problem, answer))
+
+
+def plan_of(problem: ChargeProblem, answer: SolverAnswer, verdict: AnswerCheck) -> ChargePlan:
+    """The plan of an answer. Raises NotBelieved."""
+    if not verdict.good:
+        raise NotBelieved("; ".join(verdict.broken))
+    flows = read_flows(problem, answer.matrix, answer.x)
+    begin_at = problem.begin_at
+    starts = (begin_at, *(begin_at + timedelta(hours=float(end)) for end in problem.ends_h))
+    return ChargePlan(
+        problem,
+        starts,
+        flows,
+        _shortfalls(problem, flows, answer),
+        float(answer.matrix.money @ answer.x),
+        verdict,
+        _guide_kw(problem, flows),
+    )
+
+
+def _shortfalls(problem: ChargeProblem, flows: Flows, answer: SolverAnswer) -> tuple[Shortfall, ...]:
+    found, place = [], 0
+    windows = answer.matrix.windows
+    for number, store in enumerate(problem.stores):
+        for goal in store.goals:
+            short = float(flows.short_kwh[place])
+            place += 1
+            if short <= SHORT_KWH or goal.tier is Tier.COMFORT:
+                continue
+            has_kwh = goal.kwh - short
+            hours = store.law.hours_to(has_kwh, goal.kwh) if store.law is not None else _hours(store.charge_kw, short)
+            last = windows.last[number]
+            at_h = min(goal.at_h, float(problem.ends_h[windows.slot[last]]))
+            found.append(Shortfall(store.name, goal.tier, problem.begin_at + timedelta(hours=at_h), short, 60 * hours))
+    return tuple(found)
+
+
+def _hours(power_kw: float, kwh: float) -> float:
+    return kwh / power_kw if power_kw > 0 else inf
+
+
+def _guide_kw(problem: ChargeProblem, flows: Flows) -> tuple[float, ...]:
+    """By slot what the shared chargers may give: a pack that the plan charges as fast as it can counts with its whole
+    charger, since the plan's straight lines lie below what it will take."""
+    windows, slots = flows.windows, len(problem.hours)
+    stores = problem.stores
+    rating = np.array([s.charge_kw if s.shared else 0.0 for s in stores])[windows.store]
+    shared = np.array([s.shared for s in stores], dtype=bool)[windows.store]
+    share = windows.connected_h / problem.hours[windows.slot]
+    most_kw = np.minimum(rating * share, _taper_kw(problem, flows))
+    whole = shared & (flows.charge_kw >= most_kw * (1 - _NEAR) - _NEAR) & (most_kw > 0)
+    given = np.where(whole, rating, np.where(shared, np.maximum(flows.charge_kw, 0.0), 0.0))
+    kw = np.bincount(windows.slot, given, minlength=slots)
+    room = np.array([s.most_kwh for s in stores])[windows.store] - flows.energy_kwh
+    held = shared & ~whole & (share > 0) & (room > SHORT_KWH)
+    free = np.bincount(windows.slot, held, minlength=slots) == 0
+    return tuple(inf if free[slot] else float(kw[slot]) for slot in range(slots))
+
+
+def _taper_kw(problem: ChargeProblem, flows: Flows) -> Floats:
+    """Mean power in each slot that the laws allow after what the plan has done before."""
+    windows, stores = flows.windows, problem.stores
+    hours = problem.hours[windows.slot]
+    efficiency = np.array([s.efficiency for s in stores])[windows.store]
+    before = flows.energy_kwh - efficiency * flows.charge_kw * hours
+    most = np.full(len(windows.store), inf)
+    for law, at in law_groups(problem, windows):
+        for offset, fall in law.gain_lines(windows.connected_h[at]):
+            gain = np.maximum(offset - fall * before[at], 0.0)
+            most[at] = np.minimum(most[at], gain / (efficiency[at] * hours[at]))
+    return most

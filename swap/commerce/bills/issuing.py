@@ -1,0 +1,438 @@
+"""Bills from completed swaps.
+
+Each `swap.completed` event ends in exactly one bill, whatever the readings were: what cannot be billed is
+billed as 0 kWh with a flag. Prices, rules and terms are those of the instant of that event, as the journal tells
+them, not those of the station file at the time of billing; so a bill made late, after an outage, is the same bill.
+
+A bill is never edited. `reverse_bill` issues a second one with negative lines; `correct_bill` also issues a
+third with the quantities that a named person confirms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlmodel import col, select
+
+from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, FEN, UNIT_PRICE
+from swap.commerce.bills.pricing import PricedLine, PricedSwap, priced_line
+from swap.commerce.bills.quantity import OF_QUANTITY, Flag
+from swap.commerce.bills.readings import fleet_of, measured, priced, to_decimal
+from swap.commerce.bills.terms import WAITS_FOR_CHARGING, BillingTerms, SaleTerms, StationTerms, SwapTerms
+from swap.commerce.bookings.store import tend_bookings
+from swap.commerce.charges import Sale, half_up, whole
+from swap.commerce.errors import BillNotReversible
+from swap.config.prices import StationPrices, prices_before
+from swap.config.station_file import StationConfig
+from swap.errors import DatabaseAway, InvalidInput, NotFound
+from swap.events import append_event
+from swap.ids import new_id
+from swap.messages.commerce import BilledLine, BillIssued, BillReversed
+from swap.messages.events import SwapCompleted
+from swap.reading.lists import get_bill
+from swap.reading.records import BillRecord
+from swap.register.persons import person_actor
+from swap.rights import EVERYBODY, SwapRights
+from swap.station_db import StationDb
+from swap.store import Store
+from swap.tables import Bill, BillLine, Pack, StationEvent, Swap
+from swap.words import N_
+
+SWAP, REVERSAL, CORRECTION = "swap", "reversal", "correction"
+
+
+class NotBilled(Exception):
+    """A completed swap for which no bill could be made; its cause is the `__cause__`."""
+
+    def __init__(self, swap_id: str, completed_at: datetime, reason: str) -> None:
+        self.swap_id = swap_id
+        super().__init__(f"swap {swap_id}, completed {completed_at.isoformat()}, is not billed: {reason}")
+
+
+@dataclass(slots=True)
+class BillingMark:
+    """How far in the journal every completed swap is known to have its bill: earlier events are not looked at again."""
+
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CommerceReport:
+    """What one run of `run_commerce` did."""
+
+    bookings_ended: tuple[str, ...]
+    bills_issued: tuple[str, ...]
+
+
+def run_commerce(
+    store: Store,
+    config: StationConfig,
+    at: datetime,
+    *,
+    terms: BillingTerms | None = None,
+    leave_out: Collection[str] = (),
+    mark: BillingMark | None = None,
+    rights: SwapRights = EVERYBODY,
+) -> CommerceReport:
+    """End bookings that are over and bill what is completed, as `bill_completed_swaps`. Called again and again."""
+    with store.station(config.station.id) as db:
+        ended = tend_bookings(db, config, at, rights=rights)
+    issued = bill_completed_swaps(store, config.station.id, at, terms=terms, leave_out=leave_out, mark=mark)
+    return CommerceReport(ended, issued)
+
+
+def bill_completed_swaps(
+    store: Store,
+    station_id: str,
+    at: datetime,
+    *,
+    terms: BillingTerms | None = None,
+    leave_out: Collection[str] = (),
+    mark: BillingMark | None = None,
+) -> tuple[str, ...]:
+    """Issue a bill for each completed swap that has none; their ids, in the order of completion.
+
+    One transaction a bill. A swap that cannot be billed stops no other. A bill waits for what its measure reads: the
+    reading of the pack given back for `billing.reading_wait_s` after the completion, its charging for
+    `billing.charging_wait_s`.
+
+    Args:
+        terms: says how each swap is billed; the station file does where none is given.
+        leave_out: swaps that are not tried this time.
+        mark: kept by the caller from one call to the next; moved on here.
+
+    Raises:
+        ExceptionGroup: a `NotBilled` for each swap without a bill, after every other has been billed.
+        DatabaseAway: the database cannot be used now.
+    """
+    issued: list[str] = []
+    errors: list[NotBilled] = []
+    mark = BillingMark() if mark is None else mark
+    terms = StationTerms() if terms is None else terms
+    with store.reading_station(station_id) as db:
+        newest = db.newest_event()
+        unbilled = _unbilled(db, station_id, mark.seq)
+        mark.seq = unbilled[0].seq - 1 if unbilled else 0 if newest is None else newest.seq
+    for one in unbilled:
+        if one.swap_id in leave_out:
+            continue
+        try:
+            # Read and reckoned before the lock is taken, and looked at again with it.
+            with store.reading_station(station_id) as db:
+                if not _due(db, one, terms, at):
+                    continue
+                by, prices = terms_of(db, one, terms)
+                lines = priced(db, one.swap_id, by, prices, one.at)
+                read = _readings(db, one.swap_id)
+            with store.station(station_id) as db:
+                if _bill_of(db, one.swap_id, SWAP) is not None:
+                    continue  # another process was faster
+                if _readings(db, one.swap_id) != read:
+                    continue  # a reading came in between: at the next look
+                priced_by = PricedBy(one.at, prices.seq, by.contract_id, by.contract_version)
+                like = [priced_by] * len(lines.lines)
+                issued.append(_write(db, one.swap_id, SWAP, lines, like, at, "commerce", one.seq, {}))
+        except DatabaseAway:
+            raise
+        except Exception as error:
+            errors.append(NotBilled(one.swap_id, one.at, str(error) or type(error).__name__))
+            errors[-1].__cause__ = error
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} completed swap(s) could not be billed", errors)
+    return tuple(issued)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A swap that is to be billed, by the event of its completion."""
+
+    swap_id: str
+    at: datetime
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class PricedBy:
+    """What a line of a bill was priced by."""
+
+    at: datetime | None
+    """Completion of the swap."""
+    prices_seq: int | None
+    contract_id: str | None
+    contract_version: int | None
+
+
+def terms_of(db: StationDb, one: Completion, source: BillingTerms) -> tuple[SwapTerms, StationPrices]:
+    """How a completed swap is billed, by the prices that the station had then."""
+    swap = db.get_one(Swap, one.swap_id)
+    prices = prices_before(db, one.seq)
+    fleet_id = fleet_of(db, swap.vehicle_id)
+    return source.terms(db, vehicle_id=swap.vehicle_id, fleet_id=fleet_id, prices=prices, at=one.at), prices
+
+
+def _due(db: StationDb, one: Completion, source: BillingTerms, at: datetime) -> bool:
+    by, prices = terms_of(db, one, source)
+    billing = prices.billing
+    wait_s = billing.charging_wait_s if by.measure in WAITS_FOR_CHARGING else billing.reading_wait_s
+    return (at - one.at).total_seconds() >= wait_s or measured(db, one.swap_id, by, prices)
+
+
+def reverse_bill(db: StationDb, bill_id: str, *, at: datetime, name: str, reason: str) -> BillRecord:
+    """Issue the reversal of a bill: the same lines, negative. Call inside `store.station()`.
+
+    Raises:
+        NotFound: no such bill.
+        BillNotReversible: it is a reversal or a corrected bill, or has its reversal.
+    """
+    bill = db.get(Bill, bill_id)
+    if bill is None:
+        raise NotFound("bill", bill_id)
+    if bill.kind != SWAP:
+        raise BillNotReversible(
+            N_("bill {bill_id} is a {kind}; only the bill of a swap is reversed"), {"bill_id": bill_id}, kind=bill.kind
+        )
+    earlier = _bill_of(db, bill.swap_id, REVERSAL)
+    if earlier is not None:
+        raise BillNotReversible(
+            N_("bill {reversed_id} was reversed by {bill_id}"), {"bill_id": earlier.id}, reversed_id=bill_id
+        )
+    swap = db.get_one(Swap, bill.swap_id)
+    reversal = Bill(
+        id=new_id("bl", at),
+        swap_id=bill.swap_id,
+        kind=REVERSAL,
+        payer_id=bill.payer_id,
+        issued_at=at,
+        total_fen=-bill.total_fen,
+        flags=bill.flags,
+    )
+    db.add(reversal)
+    db.flush()
+    lines = [
+        BillLine(
+            **line.model_dump(exclude={"bill_id", "energy_centi_kwh", "amount_fen", "tax_fen", "basis"}),
+            bill_id=reversal.id,
+            energy_centi_kwh=-line.energy_centi_kwh,
+            amount_fen=-line.amount_fen,
+            tax_fen=-line.tax_fen,
+            basis={"reverses": bill_id, "line": line.line_no},
+        )
+        for line in lines_of(db, bill_id)
+    ]
+    db.add_all(lines)
+    db.flush()
+    append_event(
+        db,
+        BillReversed(
+            bill_id=reversal.id,
+            reverses=bill_id,
+            total_fen=reversal.total_fen,
+            reason=reason,
+            payer_id=reversal.payer_id,
+            lines=_as_told(lines),
+        ),
+        station_id=swap.station_id,
+        at=at,
+        actor=person_actor(db, name, at),
+        swap_id=swap.id,
+    )
+    return get_bill(db, swap.station_id, reversal.id)
+
+
+def correct_bill(
+    db: StationDb,
+    bill_id: str,
+    energy_kwh_by_seat: Mapping[int, Decimal],
+    *,
+    at: datetime,
+    name: str,
+    reason: str,
+) -> tuple[BillRecord, BillRecord]:
+    """Reverse a bill and issue the corrected one, at the prices of the first. Call inside `store.station()`.
+
+    Args:
+        energy_kwh_by_seat: the confirmed quantity of every seat on the bill, 0…rated energy of the pack.
+
+    Raises:
+        InvalidInput: a seat is missing, or a quantity is outside what the pack can hold.
+        NotFound, BillNotReversible: as `reverse_bill`.
+    """
+    reversal = reverse_bill(db, bill_id, at=at, name=name, reason=reason)
+    swap_id = reversal.swap_id
+    bill, old_lines = db.get_one(Bill, bill_id), lines_of(db, bill_id)
+    seats = {line.seat for line in old_lines}
+    if seats != set(energy_kwh_by_seat):
+        raise InvalidInput(
+            "energy_kwh_by_seat",
+            sorted(energy_kwh_by_seat),
+            N_("a quantity for each of the seats {seats}"),
+            seats=seats,
+        )
+    by = person_actor(db, name, at)
+    confirmed = []
+    for line in old_lines:
+        quantity_kwh = energy_kwh_by_seat[line.seat or 0]
+        pack = db.get(Pack, line.pack_id) if line.pack_id else None
+        limit_kwh = (to_decimal(pack.rated_kwh) if pack is not None else None) or Decimal(0)
+        if not quantity_kwh.is_finite() or not 0 <= quantity_kwh <= limit_kwh:
+            raise InvalidInput(
+                f"energy_kwh_by_seat.{line.seat}", str(quantity_kwh), "0…{limit_kwh} kWh", limit_kwh=limit_kwh
+            )
+        confirmed.append(_confirmed(line, quantity_kwh))
+    kept = tuple(flag for flag in Flag if flag.value in bill.flags.split(",") and flag not in OF_QUANTITY)
+    total_yuan = sum((line.tax.gross_yuan for line in confirmed), Decimal("0.00"))
+    corrected_id = _write(
+        db,
+        swap_id,
+        CORRECTION,
+        PricedSwap(tuple(confirmed), total_yuan, kept),
+        [PricedBy(line.priced_at, line.prices_seq, line.contract_id, line.contract_version) for line in old_lines],
+        at,
+        by,
+        None,
+        {"corrects": bill_id, "confirmed_by": by, "reason": reason},
+    )
+    return reversal, get_bill(db, db.get_one(Swap, swap_id).station_id, corrected_id)
+
+
+def lines_of(db: StationDb, bill_id: str) -> list[BillLine]:
+    """The lines of a bill, in their order."""
+    return list(db.exec(select(BillLine).where(BillLine.bill_id == bill_id).order_by(col(BillLine.line_no))))
+
+
+def sale_of(line: BillLine) -> SaleTerms:
+    """Who sells a line to whom, and its tax."""
+    return SaleTerms(
+        line.payee_id,
+        line.buyer_id,
+        Sale(line.sale),
+        line.for_id,
+        line.tax_category,
+        Decimal(line.tax_rate_bp) * BASIS_POINT,
+        line.tax_included,
+    )
+
+
+def _readings(db: StationDb, swap_id: str) -> tuple[tuple[int, float | None], ...]:
+    """What the seats of a swap say of their return."""
+    return tuple((seat.seat, seat.returned_soe_kwh) for seat in db.seats(swap_id) if seat.exchanged)
+
+
+def _confirmed(line: BillLine, quantity_kwh: Decimal) -> PricedLine:
+    """A line again, at its price, with a quantity that a person has confirmed."""
+    quantity_kwh = half_up(quantity_kwh, CENTI_KWH)
+    return priced_line(
+        line.kind,
+        line.seat or 0,
+        line.pack_id,
+        quantity_kwh,
+        Decimal(line.unit_price_1e4_yuan) * UNIT_PRICE,
+        sale_of(line),
+        line.tariff_period or "",
+        {**line.basis, "flag": None, "confirmed_kwh": str(quantity_kwh)},
+    )
+
+
+def _unbilled(db: StationDb, station_id: str, after: int) -> list[Completion]:
+    """Each completion after an event that has no bill, in the order of the journal."""
+    query = (
+        select(StationEvent.swap_id, StationEvent.at, StationEvent.seq)
+        .join(Bill, (col(Bill.swap_id) == StationEvent.swap_id) & (col(Bill.kind) == SWAP), isouter=True)
+        .where(
+            StationEvent.station_id == station_id,
+            StationEvent.kind == SwapCompleted.kind,
+            col(StationEvent.seq) > after,
+            col(StationEvent.swap_id).is_not(None),
+            col(Bill.id).is_(None),
+        )
+        .order_by(col(StationEvent.seq))
+    )
+    return [Completion(swap_id, at, seq) for swap_id, at, seq in db.exec(query) if swap_id is not None]
+
+
+def _bill_of(db: StationDb, swap_id: str, kind: str) -> Bill | None:
+    return db.exec(select(Bill).where(Bill.swap_id == swap_id, Bill.kind == kind)).first()
+
+
+def _as_told(lines: Iterable[BillLine]) -> tuple[BilledLine, ...]:
+    """Lines as the journal tells them, in their order."""
+    return tuple(BilledLine(**line.model_dump(include=set(BilledLine.model_fields))) for line in lines)
+
+
+def _write(
+    db: StationDb,
+    swap_id: str,
+    kind: str,
+    priced_swap: PricedSwap,
+    like: Iterable[PricedBy],
+    at: datetime,
+    actor: str,
+    cause_seq: int | None,
+    basis: Mapping[str, str],
+) -> str:
+    """Write a bill, its lines and its event; its id.
+
+    Args:
+        like: by line what it was priced by.
+    """
+    swap = db.get_one(Swap, swap_id)
+    bill = Bill(
+        id=new_id("bl", at),
+        swap_id=swap_id,
+        kind=kind,
+        payer_id=priced_swap.lines[0].sale.buyer_id if priced_swap.lines else fleet_of(db, swap.vehicle_id),
+        issued_at=at,
+        total_fen=whole(priced_swap.total_yuan, FEN),
+        flags=",".join(priced_swap.flags),
+    )
+    db.add(bill)
+    db.flush()
+    lines = [
+        BillLine(
+            bill_id=bill.id,
+            line_no=number,
+            kind=line.kind,
+            seat=line.seat,
+            pack_id=line.pack_id,
+            payee_id=line.sale.seller_id,
+            buyer_id=line.sale.buyer_id,
+            sale=line.sale.sale.value,
+            for_id=line.sale.for_id,
+            energy_centi_kwh=whole(line.energy_kwh, CENTI_KWH),
+            unit_price_1e4_yuan=whole(line.unit_price_yuan, UNIT_PRICE),
+            amount_fen=whole(line.amount_yuan, FEN),
+            tax_included=line.sale.tax_included,
+            tax_category=line.sale.tax_category,
+            tax_rate_bp=whole(line.sale.tax_rate, BASIS_POINT),
+            tax_fen=whole(line.tax.tax_yuan, FEN),
+            priced_at=of.at,
+            tariff_period=line.tariff_period or None,
+            prices_seq=of.prices_seq,
+            contract_id=of.contract_id,
+            contract_version=of.contract_version,
+            basis={**line.basis, **basis},
+        )
+        for number, (line, of) in enumerate(zip(priced_swap.lines, like, strict=True), start=1)
+    ]
+    db.add_all(lines)
+    db.flush()
+    append_event(
+        db,
+        BillIssued(
+            bill_id=bill.id,
+            bill=kind,
+            total_fen=bill.total_fen,
+            flags=tuple(flag.value for flag in priced_swap.flags),
+            payer_id=bill.payer_id,
+            lines=_as_told(lines),
+        ),
+        station_id=swap.station_id,
+        at=at,
+        actor=actor,
+        swap_id=swap_id,
+        cause_seq=cause_seq,
+    )
+    return bill.id

@@ -1,0 +1,129 @@
+"""Invoices and settlements, page by page."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from sqlalchemy import ColumnElement
+from sqlmodel import and_, col, or_, select
+
+from swap.commerce.bills.money import BASIS_POINT, FEN, UNIT_PRICE
+from swap.commerce.bills.records import (
+    ClosedPeriod,
+    InvoiceHead,
+    InvoiceLineRecord,
+    InvoiceRecord,
+    SettlementRecord,
+    ShareRecord,
+)
+from swap.commerce.charges import QUANTITY, Sale
+from swap.commerce_db import CommerceDb
+from swap.errors import NotFound
+from swap.reading.lists import make_cursor, read_cursor
+from swap.reading.records import Page
+from swap.register.persons import shown_actor
+from swap.tables import BillingPeriod, Invoice, InvoiceLine, Settlement, SettlementShare
+
+
+def _head(row: Invoice) -> dict[str, object]:
+    return {
+        "invoice_id": row.id,
+        "net_yuan": row.net_fen * FEN,
+        "tax_yuan": row.tax_fen * FEN,
+        "gross_yuan": row.gross_fen * FEN,
+    }
+
+
+def list_invoices(
+    db: CommerceDb,
+    *,
+    period: str | None = None,
+    seller_id: str | None = None,
+    buyer_id: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[InvoiceHead]:
+    """Invoices, newest first."""
+    query = select(Invoice).order_by(col(Invoice.issued_at).desc(), col(Invoice.id).desc()).limit(limit + 1)
+    for column, value in ((Invoice.period, period), (Invoice.seller_id, seller_id), (Invoice.buyer_id, buyer_id)):
+        if value is not None:
+            query = query.where(col(column) == value)
+    if cursor is not None:
+        at, key = read_cursor(cursor)
+        query = query.where(or_(col(Invoice.issued_at) < at, and_(col(Invoice.issued_at) == at, col(Invoice.id) < key)))
+    rows = list(db.exec(query))
+    more, rows = len(rows) > limit, rows[:limit]
+    return Page(
+        items=tuple(InvoiceHead.of(row, **_head(row)) for row in rows),
+        next_cursor=make_cursor(rows[-1].issued_at, rows[-1].id) if more else None,
+    )
+
+
+def get_invoice(db: CommerceDb, invoice_id: str) -> InvoiceRecord:
+    """One invoice with its lines. Raises NotFound."""
+    row = db.get(Invoice, invoice_id)
+    if row is None:
+        raise NotFound("invoice", invoice_id)
+    query = select(InvoiceLine).where(InvoiceLine.invoice_id == invoice_id).order_by(col(InvoiceLine.line_no))
+    lines = tuple(
+        InvoiceLineRecord.of(
+            line,
+            sale=Sale(line.sale),
+            quantity=(line.quantity_1e6 * QUANTITY).normalize() + Decimal(0),
+            unit_price_yuan=line.unit_price_1e4_yuan * UNIT_PRICE,
+            tax_rate=line.tax_rate_bp * BASIS_POINT,
+            net_yuan=line.net_fen * FEN,
+            tax_yuan=line.tax_fen * FEN,
+            gross_yuan=line.gross_fen * FEN,
+        )
+        for line in db.exec(query)
+    )
+    return InvoiceRecord.of(row, lines=lines, **_head(row))
+
+
+def closed_period(db: CommerceDb, row: BillingPeriod) -> ClosedPeriod:
+    """The record of a closed month."""
+    return ClosedPeriod.of(row, closed_by=shown_actor(db, row.closed_by))
+
+
+def list_settlements(
+    db: CommerceDb,
+    *,
+    period: str | None = None,
+    party_id: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[SettlementRecord]:
+    """Settlement statements, newest first; those of a month, or in which a firm sells or shares."""
+    query = select(Settlement).order_by(col(Settlement.made_at).desc(), col(Settlement.id).desc()).limit(limit + 1)
+    if period is not None:
+        query = query.where(Settlement.period == period)
+    if party_id is not None:
+        shared = select(SettlementShare.settlement_id).where(SettlementShare.party_id == party_id)
+        query = query.where(or_(Settlement.seller_id == party_id, col(Settlement.id).in_(shared)))
+    if cursor is not None:
+        at, key = read_cursor(cursor)
+        conditions: ColumnElement[bool] = or_(
+            col(Settlement.made_at) < at, and_(col(Settlement.made_at) == at, col(Settlement.id) < key)
+        )
+        query = query.where(conditions)
+    rows = list(db.exec(query))
+    more, rows = len(rows) > limit, rows[:limit]
+    shares: dict[str, list[ShareRecord]] = {}
+    of_rows = select(SettlementShare).where(col(SettlementShare.settlement_id).in_([row.id for row in rows]))
+    for share in db.exec(of_rows.order_by(col(SettlementShare.settlement_id), col(SettlementShare.party_id))):
+        record = ShareRecord.of(share, share=share.share_bp * BASIS_POINT, amount_yuan=share.amount_fen * FEN)
+        shares.setdefault(share.settlement_id, []).append(record)
+    return Page(
+        items=tuple(
+            SettlementRecord.of(
+                row,
+                settlement_id=row.id,
+                prices_event_id=row.prices_seq,
+                income_yuan=row.income_fen * FEN,
+                shares=tuple(shares.get(row.id, ())),
+            )
+            for row in rows
+        ),
+        next_cursor=make_cursor(rows[-1].made_at, rows[-1].id) if more else None,
+    )

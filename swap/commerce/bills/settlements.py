@@ -1,0 +1,71 @@
+"""Settlement statements: what of a seller's income of a month goes to whom. The customer's bill knows nothing of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from swap.commerce.bills.money import BASIS_POINT
+from swap.commerce.bills.sharing import split
+from swap.commerce.charges import whole
+from swap.commerce_db import CommerceDb
+from swap.config.billing_section import ShareSection
+from swap.config.prices import read_prices
+from swap.messages.commerce import PricesSet
+from swap.tables import Settlement, SettlementShare, StationEvent
+
+
+def shares_of(shares: tuple[ShareSection, ...], kind: str) -> tuple[dict[str, int], str] | None:
+    """Shares of a kind of income in 1/10 000 by firm, and who takes the rest; None where nothing is shared."""
+    own = [share for share in shares if share.of == kind]
+    if not own:
+        return None
+    rest_to = next(share.party for share in own if share.takes_rest)
+    return {share.party: whole(share.share, BASIS_POINT) for share in own}, rest_to
+
+
+def settle(
+    db: CommerceDb, seller_id: str, period: str, incomes_fen: Mapping[tuple[str, str, int], int], at: datetime
+) -> list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
+    """Write the statements of a month; each with its shares, as rows.
+
+    Args:
+        incomes_fen: net income by station, kind of line, and event that tells the prices and shares of that time.
+    """
+    written: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]] = []
+    for (station_id, kind, prices_seq), income_fen in sorted(incomes_fen.items()):
+        told = db.get_one(StationEvent, (station_id, prices_seq))
+        shared = shares_of(read_prices(prices_seq, PricesSet.read(told.data)).billing.shares, kind)
+        if shared is None:
+            continue
+        shares_bp, rest_to = shared
+        key = f"{seller_id}:{period}:{station_id}:{kind}:{prices_seq}"
+        row = Settlement(
+            id=f"se-{hashlib.sha256(key.encode()).hexdigest()[:20]}",
+            seller_id=seller_id,
+            period=period,
+            station_id=station_id,
+            kind=kind,
+            prices_seq=prices_seq,
+            income_fen=income_fen,
+            made_at=at,
+        )
+        db.add(row)
+        db.flush()
+        parts = split(income_fen, shares_bp, rest_to)
+        lines = [
+            SettlementShare(
+                settlement_id=row.id,
+                party_id=party,
+                share_bp=shares_bp[party],
+                takes_rest=party == rest_to,
+                amount_fen=parts[party],
+            )
+            for party in sorted(parts)
+        ]
+        db.add_all(lines)
+        db.flush()
+        written.append((row.model_dump(), [line.model_dump() for line in lines]))
+    return written

@@ -1,0 +1,288 @@
+"""What may be promised from, as the database tells it: lanes, packs as they are and as they are expected, promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from math import inf, isfinite
+from typing import Any
+
+from sqlmodel import col, select
+
+from battery_bms.pack import PackSpec, energy_at_soc_kwh, soc_pct, spec_from_section
+from scheduler.charging import budget, policy_from_section
+from scheduler.types import Limit, PackState, SiteLimits, StationMode
+from swap.commerce.bookings.rules import Demand, KindOutlook, Lot, PromiseView
+from swap.commerce.bookings.slots import SlotGrid, SlotRange
+from swap.commerce.bookings.states import COMING, BookingStatus
+from swap.config.station_file import BookingSection, StationConfig, VehicleModelSection
+from swap.messages.commerce import BookingMade, BookingRefused
+from swap.reading.charge_plan import READY_HORIZON_H
+from swap.station_db import StationDb
+from swap.tables import Bay, Booking, Pack, Station, StationEvent, Swap, VehicleRow
+
+_OUT_OF_USE = frozenset(
+    {PackState.BLOCKED, PackState.QUARANTINED, PackState.EVACUATED, PackState.PICKED, PackState.ON_VEHICLE}
+)
+_NOT_CHARGED = frozenset({Limit.CHARGER_FAULT, Limit.NO_CHARGER, Limit.ALARM, Limit.UNKNOWN, Limit.STALE})
+"""Why a bay gives its pack no power, and nobody knows until when."""
+_LONG = (StationMode.CLOSED, StationMode.FIRE)
+
+
+def promise_view(db: StationDb, config: StationConfig, at: datetime) -> PromiseView:
+    """The station as promises are made from it."""
+    rules = config.bookings
+    station = db.station()
+    mode = StationMode(station.mode)
+    grid = SlotGrid.of(rules, len(config.lanes))
+    own = rules.model_copy(update={"capacity_per_slot": None})
+    modes: dict[str, SlotGrid] = {}
+    for swap_mode in {model.swap_mode for model in config.vehicle_models}:
+        serving = sum(lane.swap_mode in (None, swap_mode) for lane in config.lanes)
+        if serving:
+            modes[swap_mode] = grid if serving == len(config.lanes) else SlotGrid.of(own, serving)
+    specs = {kind.id: spec_from_section(kind) for kind in config.pack_kinds}
+    charge_kw = _charge_kw(config)
+    kinds = {name: _kind(config, spec, charge_kw) for name, spec in specs.items()}
+    latest_at = at + timedelta(hours=rules.horizon_h)
+    last_slot = int(latest_at.timestamp()) // grid.slot_s - 1
+    return PromiseView(
+        at=at,
+        grid=grid,
+        modes=modes,
+        mode=mode,
+        opens_at=at if mode is StationMode.AUTOMATIC else _opens_at(rules, mode, station.mode_since_at, at),
+        lots=_lots(db, config, station, specs, kinds, charge_kw, at),
+        kinds=kinds,
+        charge_kw=charge_kw,
+        last_slot=last_slot,
+        queue=_queue(db, config, grid, at, last_slot),
+    )
+
+
+def _opens_at(rules: BookingSection, mode: StationMode, since_at: datetime, at: datetime) -> datetime:
+    """When the mode is expected to end: after its usual time, and where that has passed, after as long again."""
+    usual_s = 60 * (rules.closed_expected_min if mode in _LONG else rules.hold_expected_min)
+    times = max(int((at - since_at).total_seconds()) // usual_s, 0) + 1
+    return since_at + timedelta(seconds=times * usual_s)
+
+
+def _charge_kw(config: StationConfig) -> float:
+    """What all chargers may take together by the station file."""
+    limits = SiteLimits(
+        grid_limit_kw=config.site.grid_limit_kw,
+        base_load_kw=config.site.base_load_kw,
+        charger_efficiency=config.site.charger_efficiency,
+    )
+    return min(budget(limits, policy_from_section(config.charging))[0], sum(bay.charger_kw for bay in config.bays))
+
+
+def _kind(config: StationConfig, spec: PackSpec, charge_kw: float) -> KindOutlook:
+    """How a new pack of a kind comes back, at the strongest charger, without the slower end of the curve."""
+    charging = config.charging
+    power_kw = min(spec.max_charge_kw, max(bay.charger_kw for bay in config.bays), charge_kw) * spec.charge_efficiency
+    spent, offer, full = (
+        energy_at_soc_kwh(level, spec, 100.0)
+        for level in (config.bookings.return_soc_pct, charging.offer_soc_pct, charging.target_soc_pct)
+    )
+    need_kwh = max(offer - spent, 0.0)
+    charge_s = need_kwh / power_kw * 3600 if power_kw > 0.0 else inf
+    top_up_s = max(full - offer, 0.0) / power_kw * 3600 if power_kw > 0.0 else inf
+    return KindOutlook(charge_s, need_kwh / spec.charge_efficiency, offer, full, top_up_s)
+
+
+def turnaround_s(view: PromiseView, kinds: Iterable[str]) -> int:
+    """Least time after which a pack of these kinds that comes back can be handed out again."""
+    found = [view.kinds[kind].charge_s for kind in kinds if kind in view.kinds]
+    return int(min([s for s in found if isfinite(s)], default=0.0))
+
+
+def _lots(
+    db: StationDb,
+    config: StationConfig,
+    station: Station,
+    specs: dict[str, PackSpec],
+    kinds: dict[str, KindOutlook],
+    charge_kw: float,
+    at: datetime,
+) -> tuple[Lot, ...]:
+    """Packs of the rack that nobody has taken. When one is charged is what the controller has published, else
+    reckoned from what it lacks; a pack that is not heard any more is none."""
+    published = station.waiting.get("ready_at")
+    moving = db.bays_in_motion()
+    packs = db.packs_in_bays()
+    now_s = at.timestamp()
+    ready: list[Lot] = []
+    lacking: list[tuple[float, Bay, Pack, PackSpec]] = []
+    for bay in db.bays():
+        pack = packs.get(bay.id)
+        if pack is None or bay.role != "rack" or bay.blocked or bay.id in moving or pack.kind not in specs:
+            continue
+        if PackState(pack.state) in _OUT_OF_USE or (pack.reading_at is not None and not bay.reading_fresh):
+            continue
+        spec = specs[pack.kind]
+        energy_kwh = pack.energy_kwh
+        if energy_kwh is None:
+            # One that nobody has heard yet counts as spent.
+            level_pct = config.bookings.return_soc_pct if pack.soc_pct is None else pack.soc_pct
+            energy_kwh = energy_at_soc_kwh(level_pct, spec, pack.soh_pct)
+        if soc_pct(energy_kwh, spec, pack.soh_pct) + 0.05 >= config.charging.offer_soc_pct:
+            ready.append(_lot(config, pack, spec, kinds[pack.kind], now_s, energy_kwh))
+        elif bay.limited_by not in _NOT_CHARGED:
+            lacking.append((energy_kwh, bay, pack, spec))
+    lacking.sort(key=lambda item: (-item[0], item[1].position))
+    busy_s = now_s
+    for energy_kwh, bay, pack, spec in lacking:
+        outlook = kinds[pack.kind]
+        offer_kwh = energy_at_soc_kwh(config.charging.offer_soc_pct, spec, pack.soh_pct)
+        need_kwh = (offer_kwh - energy_kwh) / spec.charge_efficiency
+        power_kw = min(spec.max_charge_kw, config.bay(bay.name).charger_kw, charge_kw)
+        if power_kw <= 0.0:
+            continue
+        busy_s += need_kwh / charge_kw * 3600
+        ready_s = max(now_s + need_kwh / power_kw * 3600, busy_s)
+        if isinstance(published, dict):
+            told = published.get(bay.name)
+            # One that the controller sees no end of within its forecast is there after it at the earliest.
+            ready_s = datetime.fromisoformat(told).timestamp() if told else max(ready_s, now_s + READY_HORIZON_H * 3600)
+        ready.append(_lot(config, pack, spec, outlook, ready_s, offer_kwh))
+    return tuple(ready)
+
+
+def _lot(
+    config: StationConfig, pack: Pack, spec: PackSpec, outlook: KindOutlook, ready_s: float, energy_kwh: float
+) -> Lot:
+    full_kwh = energy_at_soc_kwh(config.charging.target_soc_pct, spec, pack.soh_pct)
+    full_s = ready_s if energy_kwh >= full_kwh else ready_s + outlook.top_up_s
+    return Lot(pack.kind, ready_s, energy_kwh, full_s, max(full_kwh, energy_kwh))
+
+
+def _queue(db: StationDb, config: StationConfig, grid: SlotGrid, at: datetime, last_slot: int) -> tuple[Demand, ...]:
+    """Trucks that have checked in and are not called yet."""
+    now = grid.slot_at(at)
+    query = (
+        select(Swap, VehicleRow.model, Booking)
+        .join(VehicleRow, col(VehicleRow.id) == Swap.vehicle_id)
+        .join(Booking, col(Booking.id) == Swap.booking_id, isouter=True)
+        .where(col(Swap.ended_at).is_(None), col(Swap.dispatched_at).is_(None))
+    )
+    models = {model.id: model for model in config.vehicle_models}
+    found: list[Demand] = []
+    rows: Sequence[tuple[Swap, str, Booking | None]] = db.exec(query).all()
+    for swap, model_id, booking in rows:
+        model = models.get(model_id)
+        if model is None:
+            continue
+        last = -1 if booking is None else grid.slots_of(booking.window_start_at, booking.window_end_at).last
+        found.append(
+            Demand(
+                key=swap.id if booking is None else booking.id,
+                window=SlotRange(now, last if last >= now else last_slot),
+                kinds=frozenset((booking.kinds if booking is not None else ()) or model.pack_kinds),
+                packs=swap.pack_count,
+                swap_mode=model.swap_mode,
+                min_kwh=0.0 if booking is None else booking.min_kwh,
+                priority=swap.priority,
+                promised=last >= now,
+            )
+        )
+    return tuple(found)
+
+
+def coming_bookings(db: StationDb) -> Sequence[tuple[Booking, str]]:
+    """Promises whose truck has not come, with the model of their vehicle, in the order in which they were made."""
+    query = (
+        select(Booking, VehicleRow.model)
+        .join(VehicleRow, col(VehicleRow.id) == Booking.vehicle_id)
+        .where(col(Booking.status).in_(COMING))
+        .order_by(col(Booking.created_at), col(Booking.id))
+    )
+    return db.exec(query).all()
+
+
+def promised_demands(
+    db: StationDb, config: StationConfig, view: PromiseView, *, without: str | None = None, asker: str | None = None
+) -> list[Demand]:
+    """All that is promised or kept for somebody.
+
+    Args:
+        without: a booking that is left out, with its alternative.
+        asker: a vehicle whose own alternatives are left out: it may have them.
+    """
+    grid, now = view.grid, view.grid.slot_at(view.at)
+    models = {model.id: model for model in config.vehicle_models}
+    found = []
+    for booking, model_id in coming_bookings(db):
+        model = models.get(model_id)
+        if booking.id == without or model is None:
+            continue
+        window = grid.slots_of(booking.window_start_at, booking.window_end_at)
+        if window.last >= now:
+            found.append(demand_of(booking, model, window))
+        kept_until_at = booking.alternative_until_at
+        if (
+            booking.status == BookingStatus.DISRUPTED
+            and booking.alternative_start_at is not None
+            and booking.alternative_end_at is not None
+            and kept_until_at is not None
+            and kept_until_at > view.at
+        ):
+            other = grid.slots_of(booking.alternative_start_at, booking.alternative_end_at)
+            found.append(demand_of(booking, model, other, key=f"{booking.id}:alternative"))
+    return found + _kept_offers(db, config, view, {model.id: model.swap_mode for model in models.values()}, asker)
+
+
+def demand_of(booking: Booking, model: VehicleModelSection, window: SlotRange, key: str = "") -> Demand:
+    """A booking as a plan reads it; one without kinds, of an old release, is served by all that the vehicle takes."""
+    return Demand(
+        key=key or booking.id,
+        window=window,
+        kinds=frozenset(booking.kinds or model.pack_kinds),
+        packs=booking.packs,
+        swap_mode=model.swap_mode,
+        min_kwh=booking.min_kwh,
+        priority=booking.priority,
+    )
+
+
+def _kept_offers(
+    db: StationDb, config: StationConfig, view: PromiseView, modes: Mapping[str, str], asker: str | None
+) -> list[Demand]:
+    """Alternatives that are still kept: of each vehicle the newest, unless it has booked since."""
+    since_at = view.at - timedelta(seconds=config.bookings.alternative_keep_s)
+    kinds = (BookingRefused.kind, BookingMade.kind)
+    query = (
+        select(StationEvent)
+        .where(StationEvent.station_id == db.station_id, col(StationEvent.at) >= since_at)
+        .where(col(StationEvent.kind).in_(kinds))
+        .order_by(col(StationEvent.seq))
+    )
+    newest: dict[str, dict[str, Any]] = {}
+    for event in db.exec(query):
+        if event.kind == BookingMade.kind:
+            newest.pop(event.data["vehicle_id"], None)
+        else:
+            newest[event.data["vehicle_id"]] = event.data
+    newest.pop(asker or "", None)
+    models = dict(db.exec(select(VehicleRow.id, VehicleRow.model).where(col(VehicleRow.id).in_(list(newest)))).all())
+    found = []
+    for vehicle_id, told in newest.items():
+        mode, until = modes.get(models.get(vehicle_id, "")), told.get("kept_until_at")
+        if mode is None or until is None or datetime.fromisoformat(until) <= view.at:
+            continue
+        refused = BookingRefused.read(told)
+        start_at, end_at = refused.alternative_start_at, refused.alternative_end_at
+        assert start_at is not None
+        assert end_at is not None
+        found.append(
+            Demand(
+                key=f"{vehicle_id}:offer",
+                window=view.grid.slots_of(start_at, end_at),
+                kinds=frozenset(refused.kinds),
+                packs=refused.packs,
+                swap_mode=mode,
+                min_kwh=refused.min_kwh,
+                priority=refused.priority,
+            )
+        )
+    return found

@@ -1,0 +1,422 @@
+"""Bookings in the database: asked for, changed, cancelled, used and ended.
+
+A booking promises one swap in a time window, with any pack of its kinds: it holds a lane's time and packs, not a
+certain pack. It is `booked` until the truck checks in, then `arrived`, and ends as `fulfilled`, `failed` (the swap
+ended without an exchange), `expired` (window and grace passed without the truck) or `cancelled`. While the promise
+cannot be kept as things stand it is `disrupted`.
+
+Every function takes a session of `store.station()`. Write transactions take turns, so what is read here
+stays true until the commit; unique indexes are the last guard.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlmodel import col, select
+
+from swap.commerce.bookings.fees import charge_no_show
+from swap.commerce.bookings.outlook import promise_view, promised_demands, turnaround_s
+from swap.commerce.bookings.refusals import Alternative, BookingDenied, refused_for
+from swap.commerce.bookings.rules import Demand, Promise, PromiseView, promise
+from swap.commerce.bookings.states import BOOKING, COMING, OPEN, BookingStatus, BookingTrigger
+from swap.commerce.bookings.wanted import Wanted, check_apart, check_window, demand_for, served_model
+from swap.commerce.errors import BookingNotUsable
+from swap.config.station_file import StationConfig
+from swap.errors import NotFound
+from swap.ids import new_id
+from swap.messages.commerce import BookingChanged, BookingEnded, BookingMade, BookingRefused
+from swap.reading.lists import get_booking
+from swap.reading.records import BookingRecord
+from swap.rights import EVERYBODY, SwapRights, ask_right
+from swap.station_db import StationDb
+from swap.tables import Booking, Swap
+from swap.words import N_
+
+MACHINE = "commerce"
+"""Who acts where nobody asked."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StandingDay:
+    """The standing booking, and its local day, that a booking is made by."""
+
+    standing_id: str
+    on: str
+
+
+def make_booking(
+    db: StationDb,
+    config: StationConfig,
+    wanted: Wanted,
+    *,
+    at: datetime,
+    actor: str = "api",
+    rights: SwapRights = EVERYBODY,
+) -> BookingRecord:
+    """Book, or raise why not; nothing is kept for the asker. Otherwise as `ask_booking`."""
+    found = ask_booking(db, config, wanted, at=at, actor=actor, rights=rights)
+    if isinstance(found, BookingDenied):
+        raise found.error()
+    return found
+
+
+def ask_booking(
+    db: StationDb,
+    config: StationConfig,
+    wanted: Wanted,
+    *,
+    at: datetime,
+    actor: str = "api",
+    rights: SwapRights = EVERYBODY,
+) -> BookingRecord | BookingDenied:
+    """Book a window for a vehicle, or refuse it with an alternative that is kept for the vehicle for some time.
+
+    A refusal is written: commit it, then tell it by its `error()`.
+
+    Raises:
+        WindowNotAllowed: too short, too long, past, or beyond the horizon.
+        BookingOpen: the vehicle has a booking at that time, or too many.
+        NotFound: no such vehicle.
+        NotServed: the vehicle's model is not served here.
+        InvalidInput: kinds, packs or energy that the vehicle's model cannot have.
+        NotEntitled: its contract gives it no swap here.
+    """
+    model = served_model(db, config, wanted.vehicle_id)
+    ask_right(rights, db, wanted.vehicle_id, db.station_id, wanted.window_start_at)
+    check_window(config, wanted.window_start_at, wanted.window_end_at, at)
+    tend_bookings(db, config, at, rights=rights)
+    check_apart(db, config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
+    view = promise_view(db, config, at)
+    priority = rights.terms(db, wanted.vehicle_id, db.station_id, wanted.window_start_at).priority
+    demand = demand_for(config, view, model, wanted, priority)
+    bookings = promised_demands(db, config, view, asker=wanted.vehicle_id)
+    found = promise(view, bookings, demand)
+    if not isinstance(found, Promise):
+        refused = refused_for(config, view, wanted.window_start_at, wanted.window_end_at, demand, found)
+        _tell_refused(db, wanted, demand, refused, at, actor)
+        return refused
+    booking = add_booking(db, view, wanted, demand, at=at, actor=actor)
+    return get_booking(db, db.station_id, booking.id)
+
+
+def add_booking(
+    db: StationDb,
+    view: PromiseView,
+    wanted: Wanted,
+    demand: Demand,
+    *,
+    at: datetime,
+    actor: str,
+    standing: StandingDay | None = None,
+) -> Booking:
+    """Write a booking that can be promised, and tell it."""
+    kinds = sorted(demand.kinds)
+    booking = Booking(
+        id=new_id("bk", at),
+        station_id=db.station_id,
+        vehicle_id=wanted.vehicle_id,
+        window_start_at=wanted.window_start_at,
+        window_end_at=wanted.window_end_at,
+        kinds=kinds,
+        packs=demand.packs,
+        min_kwh=demand.min_kwh,
+        priority=demand.priority,
+        promised_in=view.mode.value,
+        standing_id=None if standing is None else standing.standing_id,
+        standing_on=None if standing is None else standing.on,
+        created_at=at,
+    )
+    db.add(booking)
+    db.append(
+        BookingMade(
+            booking_id=booking.id,
+            vehicle_id=booking.vehicle_id,
+            window_start_at=booking.window_start_at,
+            window_end_at=booking.window_end_at,
+            slot_s=view.grid.slot_s,
+            swaps_per_slot=str(view.grid.swaps_per_slot),
+            kinds=tuple(kinds),
+            packs=booking.packs,
+            min_kwh=booking.min_kwh,
+            priority=booking.priority,
+            promised_in=booking.promised_in,
+            standing_id=booking.standing_id,
+            standing_on=booking.standing_on,
+            stock_packs=_stock(view, kinds),
+            turnaround_s=turnaround_s(view, kinds),
+        ),
+        at=at,
+        actor=actor,
+    )
+    return booking
+
+
+def _stock(view: PromiseView, kinds: Collection[str]) -> int:
+    return sum(lot.kind in kinds for lot in view.lots)
+
+
+def change_booking(
+    db: StationDb,
+    config: StationConfig,
+    booking_id: str,
+    *,
+    at: datetime,
+    window_start_at: datetime | None = None,
+    window_end_at: datetime | None = None,
+    kinds: tuple[str, ...] | None = None,
+    min_kwh: float | None = None,
+    actor: str = "api",
+) -> BookingRecord | BookingDenied:
+    """Promise another window or other packs; where that cannot be, the booking stays as it was.
+
+    Raises:
+        NotFound: no such booking at this station.
+        BookingNotUsable: the truck has arrived, or the booking has ended.
+        WindowNotAllowed, BookingOpen, InvalidInput: as `ask_booking`.
+    """
+    booking = _booking(db, booking_id)
+    if booking.status not in COMING:
+        raise BookingNotUsable(
+            N_("booking {booking_id} is {status}; only one whose truck is to come can be changed"),
+            {"booking_id": booking_id, "status": booking.status},
+        )
+    wanted = Wanted(
+        vehicle_id=booking.vehicle_id,
+        window_start_at=window_start_at or booking.window_start_at,
+        window_end_at=window_end_at or booking.window_end_at,
+        kinds=tuple(booking.kinds) if kinds is None else kinds,
+        packs=booking.packs,
+        min_kwh=booking.min_kwh if min_kwh is None else min_kwh,
+    )
+    model = served_model(db, config, booking.vehicle_id)
+    if (wanted.window_start_at, wanted.window_end_at) != (booking.window_start_at, booking.window_end_at):
+        check_window(config, wanted.window_start_at, wanted.window_end_at, at)
+    check_apart(db, config, booking.vehicle_id, wanted.window_start_at, wanted.window_end_at, without=booking.id)
+    view = promise_view(db, config, at)
+    demand = demand_for(config, view, model, wanted, booking.priority, key=booking.id)
+    bookings = promised_demands(db, config, view, without=booking.id, asker=booking.vehicle_id)
+    found = promise(view, bookings, demand)
+    if not isinstance(found, Promise):
+        refused = refused_for(config, view, wanted.window_start_at, wanted.window_end_at, demand, found)
+        _tell_refused(db, wanted, demand, refused, at, actor)
+        return refused
+    if booking.status == BookingStatus.DISRUPTED:
+        restore(booking)
+    booking.window_start_at, booking.window_end_at = wanted.window_start_at, wanted.window_end_at
+    booking.kinds, booking.min_kwh = sorted(demand.kinds), demand.min_kwh
+    booking.promised_in = view.mode.value
+    db.append(
+        BookingChanged(
+            booking_id=booking.id,
+            window_start_at=booking.window_start_at,
+            window_end_at=booking.window_end_at,
+            kinds=tuple(booking.kinds),
+            min_kwh=booking.min_kwh,
+            promised_in=booking.promised_in,
+            stock_packs=_stock(view, booking.kinds),
+            turnaround_s=turnaround_s(view, booking.kinds),
+        ),
+        at=at,
+        actor=actor,
+    )
+    return get_booking(db, db.station_id, booking.id)
+
+
+def cancel_booking(
+    db: StationDb, config: StationConfig, booking_id: str, *, at: datetime, reason: str = "", actor: str = "api"
+) -> BookingRecord:
+    """Cancel a booking whose truck has not come. Cancelling again changes nothing.
+
+    Raises:
+        NotFound: no such booking at this station.
+        BookingNotUsable: the truck has arrived, or the booking has ended otherwise.
+    """
+    booking = _booking(db, booking_id)
+    status = BookingStatus(booking.status)
+    if status is BookingStatus.CANCELLED:
+        return get_booking(db, config.station.id, booking_id)
+    if not BOOKING.allows(status, BookingTrigger.CANCEL):
+        raise BookingNotUsable(
+            N_("booking {booking_id} is {status}; only a booked one can be cancelled"),
+            {"booking_id": booking_id, "status": booking.status},
+        )
+    end_booking(db, booking, BookingTrigger.CANCEL, at, reason or "cancelled", actor)
+    return get_booking(db, config.station.id, booking_id)
+
+
+def expire_bookings(
+    db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY
+) -> tuple[str, ...]:
+    """End the bookings whose window and grace have passed without the truck, and charge the fee; their ids.
+
+    One whose contract cannot be read is left for the next look: it keeps nobody else from the gate.
+    """
+    limit_at = at - timedelta(minutes=config.bookings.late_grace_min)
+    query = select(Booking).where(
+        Booking.station_id == config.station.id,
+        col(Booking.status).in_(COMING),
+        Booking.window_end_at < limit_at,
+    )
+    overdue = db.exec(query.order_by(col(Booking.window_end_at), col(Booking.id))).all()
+    ended = []
+    for booking in overdue:
+        kept = booking.status == BookingStatus.BOOKED  # of a promise that was broken nobody owes anything
+        try:
+            terms = rights.terms(db, booking.vehicle_id, db.station_id, booking.window_start_at) if kept else None
+        except ValueError:
+            log.exception("booking %s: the contract of %s cannot be read", booking.id, booking.vehicle_id)
+            continue
+        end_booking(db, booking, BookingTrigger.EXPIRE, at, "the truck did not come", MACHINE)
+        if terms is not None:
+            charge_no_show(db, config, booking, terms, at)
+        ended.append(booking.id)
+    return tuple(ended)
+
+
+def settle_arrived(db: StationDb, station_id: str, at: datetime) -> tuple[str, ...]:
+    """Follow the trucks: a booking has arrived where a swap uses it, and ends with that swap, fulfilled when it was
+    completed, else failed; the ids of those that end."""
+    query = (
+        select(Booking, Swap)
+        .join(Swap, col(Swap.booking_id) == Booking.id)
+        .where(Booking.station_id == station_id, col(Booking.status).in_(OPEN))
+        .order_by(col(Swap.arrived_at), col(Booking.id))
+    )
+    ended = []
+    for booking, swap in db.exec(query).all():
+        if booking.status in COMING:
+            arrive(booking)
+        if swap.ended_at is not None:
+            trigger = BookingTrigger.FULFIL if swap.state == "completed" else BookingTrigger.FAIL
+            end_booking(db, booking, trigger, at, swap.end_reason or swap.state, MACHINE, swap_id=swap.id)
+            ended.append(booking.id)
+    return tuple(ended)
+
+
+def tend_bookings(
+    db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY
+) -> tuple[str, ...]:
+    """End every booking that is over, by its swap or by time; their ids."""
+    return settle_arrived(db, config.station.id, at) + expire_bookings(db, config, at, rights=rights)
+
+
+def booking_at_gate(
+    db: StationDb, config: StationConfig, vehicle_id: str, booking_id: str | None, at: datetime
+) -> Booking | None:
+    """The booking that a truck uses which is at the gate now; None for a walk-in, which keeps its bookings.
+
+    Raises:
+        NotFound: no such booking.
+        BookingNotUsable: the named booking is another vehicle's, has ended, or its window is not now.
+    """
+    if booking_id is None:
+        query = select(Booking).where(Booking.vehicle_id == vehicle_id, col(Booking.status).in_(COMING))
+        for booking in db.exec(query.order_by(col(Booking.window_start_at))):
+            if _window_problem(config, booking, at) is None:
+                return booking
+        return None
+    booking = _booking(db, booking_id)
+    if booking.vehicle_id != vehicle_id:
+        raise BookingNotUsable(
+            N_("booking {booking_id} is not vehicle {vehicle_id}'s"),
+            {"booking_id": booking_id, "vehicle_id": vehicle_id},
+        )
+    if not BOOKING.allows(BookingStatus(booking.status), BookingTrigger.ARRIVE):
+        raise BookingNotUsable(
+            N_("booking {booking_id} is {status}"), {"booking_id": booking_id, "status": booking.status}
+        )
+    problem = _window_problem(config, booking, at)
+    if problem is not None:
+        message, limit_at = problem
+        detail = {"booking_id": booking_id, "status": booking.status}
+        raise BookingNotUsable(message, detail, limit_at=limit_at.isoformat())
+    return booking
+
+
+def arrive(booking: Booking) -> None:
+    """The truck of a booking has checked in, as the journal tells by `swap.queued`."""
+    _move(booking, BookingTrigger.ARRIVE)
+    _forget_trouble(booking)
+
+
+def restore(booking: Booking) -> None:
+    """The promise of a booking can be kept again."""
+    _move(booking, BookingTrigger.RESTORE)
+    _forget_trouble(booking)
+
+
+def _forget_trouble(booking: Booking) -> None:
+    booking.trouble = ""
+    booking.alternative_start_at = booking.alternative_end_at = booking.alternative_until_at = None
+
+
+def end_booking(
+    db: StationDb,
+    booking: Booking,
+    trigger: BookingTrigger,
+    at: datetime,
+    reason: str,
+    actor: str,
+    *,
+    swap_id: str | None = None,
+) -> None:
+    """It promises nothing any more."""
+    _move(booking, trigger)
+    _forget_trouble(booking)
+    db.append(
+        BookingEnded(booking_id=booking.id, status=booking.status, reason=reason), at=at, actor=actor, swap_id=swap_id
+    )
+
+
+def _window_problem(config: StationConfig, booking: Booking, at: datetime) -> tuple[str, datetime] | None:
+    """Why a booking cannot be used now, and the limit; None when it can."""
+    rules = config.bookings
+    from_at = booking.window_start_at - timedelta(minutes=rules.early_grace_min)
+    until_at = booking.window_end_at + timedelta(minutes=rules.late_grace_min)
+    if at < from_at:
+        return N_("booking {booking_id} can be used from {limit_at} on"), from_at
+    if at > until_at:
+        return N_("booking {booking_id} could be used until {limit_at}"), until_at
+    return None
+
+
+def _tell_refused(
+    db: StationDb, wanted: Wanted, demand: Demand, refused: BookingDenied, at: datetime, actor: str
+) -> None:
+    other: Alternative | None = refused.alternative
+    db.append(
+        BookingRefused(
+            vehicle_id=wanted.vehicle_id,
+            window_start_at=wanted.window_start_at,
+            window_end_at=wanted.window_end_at,
+            kinds=tuple(sorted(demand.kinds)),
+            packs=demand.packs,
+            min_kwh=demand.min_kwh,
+            priority=demand.priority,
+            reason=refused.why.value,
+            alternative_start_at=None if other is None else other.start_at,
+            alternative_end_at=None if other is None else other.end_at,
+            kept_until_at=None if other is None else other.kept_until_at,
+            none_before_at=refused.none_before_at,
+        ),
+        at=at,
+        actor=actor,
+    )
+
+
+def _booking(db: StationDb, booking_id: str) -> Booking:
+    booking = db.get(Booking, booking_id)
+    if booking is None or booking.station_id != db.station_id:
+        raise NotFound("booking", booking_id)
+    return booking
+
+
+def _move(booking: Booking, trigger: BookingTrigger) -> None:
+    """Move the status by its table. Raises IllegalTransition."""
+    booking.status = BOOKING.next(BookingStatus(booking.status), trigger).value

@@ -1,0 +1,367 @@
+"""Contracts on record: drafted, changed by versions, moved by their state table. Every change is an event, none edits.
+
+Every function takes a session of `store.commerce()` for writing; writers take turns, so what is read stays true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlmodel import col, select
+
+from swap.commerce.leases.errors import ContractsOverlap, ContractState
+from swap.commerce.leases.lease import LeaseHistory, Version
+from swap.commerce.leases.periods import DAY, Days, day_of
+from swap.commerce.leases.states import BINDING, CHARGED, LEASE, LeaseState, LeaseTrigger
+from swap.commerce.leases.terms import FIXED_FIELDS, LeaseTerms
+from swap.commerce.webhooks.kinds import WebhookKind
+from swap.commerce.webhooks.outbox import tell
+from swap.commerce_db import AnyDb, CommerceDb
+from swap.errors import InvalidInput, NotFound
+from swap.journal.canonical import canonical_json
+from swap.tables import (
+    Bay,
+    CustodyMove,
+    LeaseContract,
+    LeaseEvent,
+    LeaseVehicle,
+    LeaseVersion,
+    Pack,
+    PackKindRow,
+    Party,
+    Station,
+    VehicleRow,
+)
+from swap.words import N_
+
+
+def terms_hash(terms: Mapping[str, Any], rated_kwh: Mapping[str, Any], effective_day: str) -> str:
+    """SHA-256 of what a version says, as its event keeps it."""
+    whole = {"terms": dict(terms), "rated_kwh": dict(rated_kwh), "effective_day": effective_day}
+    return hashlib.sha256(canonical_json(whole).encode()).hexdigest()
+
+
+def draft(db: CommerceDb, terms: LeaseTerms, *, at: datetime, actor: str) -> str:
+    """Put a contract on record as a draft; its id.
+
+    Raises:
+        InvalidInput: a firm, vehicle, kind or station is unknown, or no station of the contract has the kind.
+        ContractsOverlap: a vehicle has a binding contract on one of its days.
+    """
+    rated_kwh = _check(db, terms)
+    contract_id = f"lc-{int(at.timestamp()):08x}{secrets.token_hex(5)}"
+    _no_overlap(db, contract_id, LeaseHistory(contract_id, (Version(1, terms.first_day, terms, rated_kwh),)))
+    db.add(
+        LeaseContract(
+            id=contract_id,
+            lessor_id=terms.lessor_id,
+            lessee_id=terms.lessee_id,
+            zone=terms.zone,
+            first_day=terms.first_day.isoformat(),
+            made_at=at,
+        )
+    )
+    db.flush()
+    _add_version(db, contract_id, 1, terms.first_day, terms, rated_kwh, "drafted", at, actor)
+    return contract_id
+
+
+def revise(
+    db: CommerceDb, contract_id: str, effective: date, terms: LeaseTerms, *, at: datetime, actor: str, reason: str = ""
+) -> int:
+    """Add a version that counts from a day on; its number. Days that are past are charged anew, as corrections.
+
+    Raises:
+        NotFound: no such contract.
+        ContractState: it has ended, was withdrawn, or waits for the lessee's signature.
+        InvalidInput, ContractsOverlap: as `draft`; or the version changes what no version changes.
+    """
+    row = contract_row(db, contract_id)
+    if row.state in (LeaseState.OFFERED, LeaseState.ENDED, LeaseState.SETTLED, LeaseState.WITHDRAWN):
+        raise ContractState(
+            N_("contract {contract_id} is {state}: it gets no new version"),
+            {"contract_id": contract_id, "state": row.state},
+        )
+    lease = lease_of(db, contract_id)
+    for name in FIXED_FIELDS:
+        if getattr(terms, name) != getattr(lease.terms, name):
+            raise InvalidInput(
+                name,
+                str(getattr(terms, name)),
+                N_("{kept}, which no version changes"),
+                kept=str(getattr(lease.terms, name)),
+            )
+    if effective < terms.first_day:
+        raise InvalidInput(
+            "effective_day", str(effective), N_("{first_day} or later"), first_day=terms.first_day.isoformat()
+        )
+    if terms.until_day <= effective:
+        raise InvalidInput("last_day", str(terms.last_day), N_("{effective} or later"), effective=str(effective))
+    rated_kwh = _check(db, terms)
+    number = lease.newest.number + 1
+    changed = LeaseHistory(
+        lease.id,
+        (*lease.versions, Version(number, effective, terms, rated_kwh)),
+        lease.active_from,
+        lease.suspensions,
+        lease.ended_on,
+    )
+    _no_overlap(db, contract_id, changed)
+    _add_version(db, contract_id, number, effective, terms, rated_kwh, "revised", at, actor, reason)
+    return number
+
+
+def move(
+    db: CommerceDb,
+    contract_id: str,
+    trigger: LeaseTrigger,
+    *,
+    at: datetime,
+    actor: str,
+    day: date | None = None,
+    reason: str = "",
+) -> LeaseState:
+    """PackMove a contract by its state table; the new state.
+
+    Args:
+        day: from which it counts, the day of `at` in the contract's zone where none is given: the first suspended day
+            or the first one after it, the last day of a contract that is ended. An activation counts from the first
+            day of the contract, or from a later one.
+
+    Raises:
+        NotFound: no such contract.
+        ContractState: the table does not allow it.
+        ContractsOverlap: it was signed while another contract binds a vehicle.
+        InvalidInput: the day does not fit.
+    """
+    row = contract_row(db, contract_id)
+    if not LEASE.allows(LeaseState(row.state), trigger):
+        raise ContractState(
+            N_("contract {contract_id} is {state}: {trigger} is not possible; possible: {allowed}"),
+            {"contract_id": contract_id, "state": row.state},
+            trigger=trigger.value,
+            allowed=", ".join(LEASE.triggers(LeaseState(row.state))) or "-",
+        )
+    lease = lease_of(db, contract_id)
+    if day is None:
+        day = lease.terms.first_day if trigger is LeaseTrigger.ACTIVATE else day_of(at, lease.terms.tz)
+    _check_day(lease, trigger, day)
+    if trigger in (LeaseTrigger.OFFER, LeaseTrigger.SIGN):
+        _no_overlap(db, contract_id, lease)
+    note(db, contract_id, trigger.value, day, at=at, actor=actor, data={"reason": reason} if reason else {})
+    row.state = LEASE.next(LeaseState(row.state), trigger).value
+    db.add(row)
+    db.flush()
+    return LeaseState(row.state)
+
+
+def _check_day(lease: LeaseHistory, trigger: LeaseTrigger, day: date) -> None:
+    first = lease.active_from or lease.terms.first_day
+    if trigger is LeaseTrigger.RESUME and lease.suspensions:
+        first = lease.suspensions[-1].first
+    if trigger is LeaseTrigger.SUSPEND and lease.suspensions:
+        first = max(first, lease.suspensions[-1].until)
+    last = lease.until_day - DAY
+    if trigger in (LeaseTrigger.ACTIVATE, LeaseTrigger.SUSPEND, LeaseTrigger.RESUME, LeaseTrigger.END) and not (
+        first <= day <= last
+    ):
+        raise InvalidInput(
+            "day", str(day), N_("from {first} to {last}"), first=first.isoformat(), last=last.isoformat()
+        )
+
+
+def note(
+    db: CommerceDb, contract_id: str, kind: str, day: date, *, at: datetime, actor: str, data: Mapping[str, Any]
+) -> int:
+    """Add an event to a contract; its number."""
+    newest = db.exec(
+        select(LeaseEvent.no).where(LeaseEvent.contract_id == contract_id).order_by(col(LeaseEvent.no).desc()).limit(1)
+    ).first()
+    number = (newest or 0) + 1
+    db.add(
+        LeaseEvent(
+            contract_id=contract_id,
+            no=number,
+            at=at,
+            kind=kind,
+            day=day.isoformat(),
+            actor=actor,
+            data=dict(data),
+        )
+    )
+    db.flush()
+    contract = contract_row(db, contract_id)
+    firms = (contract.lessor_id, contract.lessee_id)
+    tell(db, firms, WebhookKind.CONTRACT_CHANGED, "contract", contract_id, at, step=kind, day=day.isoformat())
+    return number
+
+
+def _add_version(
+    db: CommerceDb,
+    contract_id: str,
+    number: int,
+    effective: date,
+    terms: LeaseTerms,
+    rated_kwh: Mapping[str, Decimal],
+    kind: str,
+    at: datetime,
+    actor: str,
+    reason: str = "",
+) -> None:
+    stored, rated = terms.stored(), {name: str(value) for name, value in rated_kwh.items()}
+    day = effective.isoformat()
+    db.add(
+        LeaseVersion(
+            contract_id=contract_id,
+            version=number,
+            effective_day=day,
+            terms=stored,
+            rated_kwh=rated,
+            made_at=at,
+            made_by=actor,
+        )
+    )
+    db.add_all([LeaseVehicle(contract_id=contract_id, version=number, vehicle_id=name) for name in terms.vehicles])
+    db.flush()
+    data = {"version": number, "hash": terms_hash(stored, rated, day)}
+    note(db, contract_id, kind, effective, at=at, actor=actor, data=data | ({"reason": reason} if reason else {}))
+
+
+def _check(db: AnyDb, terms: LeaseTerms) -> dict[str, Decimal]:
+    """Rated energy by kind. Raises InvalidInput for what the register or the stations do not have."""
+    for name, firm in (("lessor_id", terms.lessor_id), ("lessee_id", terms.lessee_id)):
+        if db.get(Party, firm) is None:
+            raise InvalidInput(name, firm, N_("the id of a firm of the register"))
+    for vehicle_id in terms.vehicles:
+        vehicle = db.get(VehicleRow, vehicle_id)
+        if vehicle is None or vehicle.fleet_id != terms.lessee_id:
+            raise InvalidInput("vehicles", vehicle_id, N_("vehicles of {lessee_id}"), lessee_id=terms.lessee_id)
+    known = set(db.exec(select(Station.id).where(col(Station.id).in_(terms.stations))))
+    for station_id in terms.stations:
+        if station_id not in known:
+            raise InvalidInput("stations", station_id, N_("the id of a station"))
+    kinds = kinds_at(db, terms.stations)
+    rated: dict[str, Decimal] = {}
+    for part in terms.entitlement:
+        kind = db.get(PackKindRow, part.kind)
+        if kind is None or part.kind not in kinds:
+            raise InvalidInput(
+                "entitlement",
+                part.kind,
+                N_("a kind that a station of the contract has: {kinds}"),
+                kinds=", ".join(sorted(kinds)) or "-",
+            )
+        rated[part.kind] = Decimal(repr(float(kind.rated_kwh)))
+    return rated
+
+
+def kinds_at(db: AnyDb, stations: Iterable[str]) -> set[str]:
+    """Kinds of packs that stations have or have had."""
+    names = list(stations)
+    there = select(Pack.kind).join(Bay, col(Bay.id) == Pack.bay_id).where(col(Bay.station_id).in_(names)).distinct()
+    been = (
+        select(Pack.kind)
+        .join(CustodyMove, col(CustodyMove.pack_id) == Pack.id)
+        .where(col(CustodyMove.station_id).in_(names))
+        .distinct()
+    )
+    return set(db.exec(there)) | set(db.exec(been))
+
+
+def _no_overlap(db: AnyDb, contract_id: str, lease: LeaseHistory) -> None:
+    for vehicle_id in lease.terms.vehicles:
+        own = lease.days_of(vehicle_id, binding=True)
+        for other_id in contracts_of_vehicle(db, vehicle_id):
+            if other_id == contract_id:
+                continue
+            for days in binding_days(db, other_id, vehicle_id):
+                common = next((days.within(mine) for mine in own if days.within(mine).count), None)
+                if common is not None:
+                    raise ContractsOverlap(
+                        N_("vehicle {vehicle_id} has contract {contract_id} from {first} to {last} already"),
+                        {"contract_id": other_id, "vehicle_id": vehicle_id},
+                        first=common.first.isoformat(),
+                        last=(common.until - DAY).isoformat(),
+                    )
+
+
+def binding_days(db: AnyDb, contract_id: str, vehicle_id: str) -> tuple[Days, ...]:
+    """The days on which a signed contract counts, or will count, for a vehicle."""
+    state = contract_row(db, contract_id).state
+    if state not in (*BINDING, *CHARGED):
+        return ()
+    return lease_of(db, contract_id).days_of(vehicle_id, binding=state in BINDING)
+
+
+def contracts_of_vehicle(db: AnyDb, vehicle_id: str) -> tuple[str, ...]:
+    """Every contract that a version has named a vehicle in."""
+    query = select(LeaseVehicle.contract_id).where(LeaseVehicle.vehicle_id == vehicle_id).distinct()
+    return tuple(sorted(db.exec(query)))
+
+
+def contract_row(db: AnyDb, contract_id: str) -> LeaseContract:
+    """The row of a contract. Raises NotFound."""
+    row = db.get(LeaseContract, contract_id)
+    if row is None:
+        raise NotFound("contract", contract_id)
+    return row
+
+
+def events_of(db: AnyDb, contract_id: str) -> tuple[LeaseEvent, ...]:
+    """What happened to a contract, in order."""
+    query = select(LeaseEvent).where(LeaseEvent.contract_id == contract_id).order_by(col(LeaseEvent.no))
+    return tuple(db.exec(query))
+
+
+def lease_of(db: AnyDb, contract_id: str) -> LeaseHistory:
+    """A contract with all its versions and what happened to it. Raises NotFound."""
+    found = leases_of(db, [contract_id])
+    if not found:
+        raise NotFound("contract", contract_id)
+    return found[0]
+
+
+def leases_of(db: AnyDb, contract_ids: Iterable[str]) -> tuple[LeaseHistory, ...]:
+    """Several contracts, in the order asked for; those that are not there are left out."""
+    names = list(contract_ids)
+    versions: dict[str, list[LeaseVersion]] = defaultdict(list)
+    rows = db.exec(select(LeaseVersion).where(col(LeaseVersion.contract_id).in_(names)))
+    for row in rows:
+        versions[row.contract_id].append(row)
+    events: dict[str, list[LeaseEvent]] = defaultdict(list)
+    for event in db.exec(select(LeaseEvent).where(col(LeaseEvent.contract_id).in_(names))):
+        events[event.contract_id].append(event)
+    return tuple(lease_from(name, versions[name], events[name]) for name in names if versions[name])
+
+
+def lease_from(contract_id: str, versions: Iterable[Any], events: Iterable[Any]) -> LeaseHistory:
+    """A contract from its rows. Raises ValueError for rows that no version of this program has written."""
+    made = tuple(
+        Version(
+            row.version,
+            date.fromisoformat(row.effective_day),
+            LeaseTerms.model_validate(row.terms),
+            {kind: Decimal(value) for kind, value in row.rated_kwh.items()},
+        )
+        for row in sorted(versions, key=lambda row: row.version)
+    )
+    active: date | None = None
+    suspensions: list[Days] = []
+    ended: date | None = None
+    for event in sorted(events, key=lambda event: event.no):
+        day = date.fromisoformat(event.day)
+        if event.kind == LeaseTrigger.ACTIVATE:
+            active = day
+        elif event.kind == LeaseTrigger.SUSPEND:
+            suspensions.append(Days(day, date.max))
+        elif event.kind == LeaseTrigger.RESUME and suspensions:
+            suspensions[-1] = Days(suspensions[-1].first, day)
+        elif event.kind == LeaseTrigger.END:
+            ended = day
+    return LeaseHistory(contract_id, made, active, tuple(suspensions), ended)

@@ -1,0 +1,219 @@
+"""What the rents of a contract rest on, read from custody and readings."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import CTE, union
+from sqlalchemy.orm import aliased
+from sqlmodel import and_, col, func, select
+
+from swap.commerce.custody.readings import Series, at_installation, at_removal, readings, readings_about
+from swap.commerce.custody.spans import PackMove, in_order, vehicle_of
+from swap.commerce.leases.contracts import leases_of
+from swap.commerce.leases.lease import LeaseHistory
+from swap.commerce.leases.measured import Facts, HeldPack
+from swap.commerce.leases.periods import Days, day_of
+from swap.commerce.leases.states import BINDING, CHARGED
+from swap.commerce_db import AnyDb
+from swap.lots import lots
+from swap.tables import CustodyMove, LeaseContract, LeaseVehicle, Pack, ReadingRow
+
+ON_VEHICLE = "vehicle:"
+METERS = ("odometer_km", "engine_h", "tonnes")
+
+
+def gather(db: AnyDb, lease: LeaseHistory, from_at: datetime) -> Facts:
+    """Everything from an instant on that counts for the vehicles of a contract."""
+    vehicles = sorted({name for version in lease.versions for name in version.terms.vehicles})
+    spans = _spans(vehicles, from_at)
+    moves = _moves(db, vehicles, spans, from_at)
+    elsewhere = _elsewhere(db, lease, vehicles)
+    wanted = {vehicle: None for vehicle in vehicles}
+    energy = "counter_kwh" if lease.terms.energy == "counter" else "energy_kwh"
+    put_on, taken_off = (spans.c.pack_id, spans.c.at), (spans.c.pack_id, spans.c.ends_at)
+    counters = readings_about(db, energy, up_to=put_on, since=taken_off)
+    health = readings_about(db, "soh_pct", up_to=put_on, since=put_on)
+    prices = _prices(db, {move.swap_id for pack in moves.values() for move in pack if move.swap_id})
+    rated = _rated(db, moves)
+    held: list[HeldPack] = []
+    for pack_id, ordered in moves.items():
+        for place, move in enumerate(ordered):
+            vehicle_id = vehicle_of(move.target)
+            if vehicle_id not in wanted or vehicle_id is None:
+                continue
+            following = ordered[place + 1] if place + 1 < len(ordered) else None
+            again = next((later.at for later in ordered[place + 2 :] if vehicle_of(later.target) is not None), None)
+            until_at = None if following is None else following.at
+            series = counters.get(pack_id, [])
+            used = None
+            if until_at is not None:
+                used = (
+                    _counted(series, move.at, until_at, again)
+                    if energy == "counter_kwh"
+                    else _given_up(series, move.energy_kwh, until_at, again)
+                )
+            price = None if following is None or following.swap_id is None else prices.get(following.swap_id)
+            ended = None if until_at is None else day_of(until_at, lease.terms.tz)
+            covered = (
+                any(days.first <= ended < days.until for days in elsewhere.get(vehicle_id, ())) if ended else False
+            )
+            held.append(
+                HeldPack(
+                    pack_id,
+                    vehicle_id,
+                    rated[pack_id],
+                    move.at,
+                    until_at,
+                    used,
+                    _latest(health.get(pack_id, []), move.at),
+                    price,
+                    free_end=ended is not None and not covered,
+                )
+            )
+    meters: dict[tuple[str, str], Series] = {}
+    for quantity in METERS:
+        for vehicle_id, series in readings(db, quantity, vehicles, from_at).items():
+            meters[vehicle_id, quantity] = series
+    return Facts(tuple(held), _swaps(moves, wanted), meters, elsewhere)
+
+
+def _spans(vehicles: Sequence[str], from_at: datetime) -> CTE:
+    """When packs were put on these vehicles since an instant, and the last time before it: `pack_id`, `at`, when it
+    moved next to or from any vehicle, `ends_at`, and when it was put on one after that, `again_at`.
+
+    Looked up move by move: what a pack did elsewhere in between, which is most of what it does in a large pool, is
+    not read.
+    """
+    row, after, again = CustodyMove, aliased(CustodyMove), aliased(CustodyMove)
+    put_on = and_(col(row.vehicle_id).in_(vehicles), col(row.target).startswith(ON_VEHICLE))
+    before = (
+        select(row.pack_id, func.max(col(row.at)).label("at"))
+        .where(col(row.vehicle_id).in_(vehicles), col(row.at) < from_at)
+        .group_by(col(row.pack_id))
+        .subquery()
+    )
+    newest = select(row.pack_id, row.at).join(
+        before, and_(col(row.pack_id) == before.c.pack_id, col(row.at) == before.c.at)
+    )
+    own = union(select(row.pack_id, row.at).where(put_on, col(row.at) >= from_at), newest.where(put_on)).subquery()
+    ends_at = (
+        select(func.min(col(after.at)))
+        .where(after.pack_id == own.c.pack_id, col(after.vehicle_id).is_not(None), col(after.at) > own.c.at)
+        .where(col(after.at) >= from_at)
+        .scalar_subquery()
+    )
+    ended = select(own.c.pack_id, own.c.at, ends_at.label("ends_at")).cte("ended")
+    again_at = (
+        select(func.min(col(again.at)))
+        .where(again.pack_id == ended.c.pack_id, col(again.at) > ended.c.ends_at)
+        .where(col(again.target).startswith(ON_VEHICLE))
+        .scalar_subquery()
+    )
+    return select(ended.c.pack_id, ended.c.at, ended.c.ends_at, again_at.label("again_at")).cte("spans")
+
+
+def _moves(db: AnyDb, vehicles: Sequence[str], spans: CTE, from_at: datetime) -> dict[str, list[PackMove]]:
+    """Moves to and from these vehicles since an instant, and those that begin and end the spans; by pack, in order."""
+    row = CustodyMove
+    columns = select(  # type: ignore[call-overload]
+        row.pack_id, row.at, row.station_id, row.seq, row.source, row.target, row.holder_id, row.swap_id,
+        row.energy_centi_kwh,
+    ).where(col(row.vehicle_id).is_not(None))  # fmt: skip
+    of_spans = (
+        columns.join(spans, and_(col(row.pack_id) == spans.c.pack_id, col(row.at) == at))
+        for at in (spans.c.at, spans.c.ends_at, spans.c.again_at)
+    )
+    own = columns.where(col(row.vehicle_id).in_(vehicles), col(row.at) >= from_at)
+    by_pack: dict[str, list[PackMove]] = defaultdict(list)
+    for told in db.execute(union(own, *of_spans)):
+        energy = None if told.energy_centi_kwh is None else Decimal(told.energy_centi_kwh).scaleb(-2)
+        by_pack[told.pack_id].append(
+            PackMove(
+                told.pack_id,
+                told.at,
+                told.station_id,
+                told.seq,
+                told.source,
+                told.target,
+                told.holder_id,
+                told.swap_id,
+                energy,
+            )
+        )
+    return {pack: in_order(moves) for pack, moves in sorted(by_pack.items())}
+
+
+def _prices(db: AnyDb, swaps: set[str]) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for some in lots(sorted(swaps)):
+        query = select(ReadingRow.subject, ReadingRow.value_1e4).where(
+            ReadingRow.quantity == "energy_price", col(ReadingRow.subject).in_(some)
+        )
+        found |= {swap: Decimal(value).scaleb(-4) for swap, value in db.exec(query.order_by(col(ReadingRow.no)))}
+    return found
+
+
+def _rated(db: AnyDb, packs: Iterable[str]) -> dict[str, Decimal]:
+    names = sorted(packs)
+    query = select(Pack.id, Pack.rated_kwh).where(col(Pack.id).in_(names))
+    known = {pack: Decimal(repr(float(kwh))) for pack, kwh in db.exec(query)}
+    return {pack: known.get(pack, Decimal(0)) for pack in names}
+
+
+def _swaps(moves: Mapping[str, Sequence[PackMove]], vehicles: Mapping[str, None]) -> tuple[tuple[str, datetime], ...]:
+    """Vehicle and instant of each swap that gave a vehicle a pack which it had not before."""
+    off = {(move.swap_id, vehicle_of(move.source), pack) for pack, all_ in moves.items() for move in all_}
+    given: dict[tuple[str, str], datetime] = {}
+    for pack, ordered in moves.items():
+        for move in ordered:
+            vehicle_id = vehicle_of(move.target)
+            if vehicle_id not in vehicles or vehicle_id is None or move.swap_id is None:
+                continue
+            if (move.swap_id, vehicle_id, pack) not in off:
+                key = (vehicle_id, move.swap_id)
+                given[key] = max(given.get(key, move.at), move.at)
+    return tuple(sorted((vehicle, at) for (vehicle, _), at in given.items()))
+
+
+def _counted(series: Series, from_at: datetime, until_at: datetime, again_at: datetime | None) -> Decimal | None:
+    """Counter at removal − at installation."""
+    before, after = at_installation(series, from_at), at_removal(series, until_at, again_at)
+    return None if before is None or after is None else max(after - before, Decimal(0))
+
+
+def _given_up(
+    series: Series, held_kwh: Decimal | None, until_at: datetime, again_at: datetime | None
+) -> Decimal | None:
+    """Energy when it was put on − when it came back; never less than 0."""
+    after = bisect_left(series, until_at, key=lambda one: one[0])
+    if held_kwh is None or after >= len(series) or (again_at is not None and series[after][0] >= again_at):
+        return None
+    return max(held_kwh - series[after][1], Decimal(0))
+
+
+def _latest(series: Series, at: datetime) -> Decimal | None:
+    """The last reading up to an instant, else the first after it."""
+    if not series:
+        return None
+    return series[max(bisect_right(series, at, key=lambda one: one[0]) - 1, 0)][1]
+
+
+def _elsewhere(db: AnyDb, lease: LeaseHistory, vehicles: Sequence[str]) -> dict[str, tuple[Days, ...]]:
+    query = (
+        select(LeaseVehicle.contract_id, LeaseVehicle.vehicle_id, LeaseContract.state)
+        .join(LeaseContract, col(LeaseContract.id) == LeaseVehicle.contract_id)
+        .where(col(LeaseVehicle.vehicle_id).in_(vehicles), LeaseVehicle.contract_id != lease.id)
+        .where(col(LeaseContract.state).in_([*BINDING, *CHARGED]))
+        .distinct()
+    )
+    named = db.exec(query).all()
+    others = {other.id: other for other in leases_of(db, sorted({contract for contract, _, _ in named}))}
+    found: dict[str, list[Days]] = defaultdict(list)
+    for contract_id, vehicle_id, state in named:
+        found[vehicle_id] += others[contract_id].days_of(vehicle_id, binding=state in BINDING)
+    return {vehicle: tuple(sorted(days)) for vehicle, days in found.items()}

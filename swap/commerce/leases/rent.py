@@ -1,0 +1,271 @@
+"""The rent run: what each contract owes for a month becomes charges, each thing once.
+
+A month is closed when its run has come to its end. What is learnt later (a reading, a version that counts from a past
+day, a pack that comes back) is charged in the month that is open then, as the difference to what was charged before;
+rows of a closed month are never touched. A run that was ended in its middle is run again: contracts that were charged
+already are found as they should be.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlmodel import col, func, select
+
+from swap.commerce.charges import FEN_YUAN, NewCharge, add_charge, charges_of
+from swap.commerce.custody.take import take_journals
+from swap.commerce.leases.contracts import lease_of
+from swap.commerce.leases.errors import MonthNotOver
+from swap.commerce.leases.facts import gather
+from swap.commerce.leases.lease import LeaseHistory
+from swap.commerce.leases.lines import KINDS, Line
+from swap.commerce.leases.periods import (
+    DAY,
+    day_of,
+    is_month,
+    month_days,
+    month_of,
+    months_between,
+    next_month,
+    start_of,
+)
+from swap.commerce.leases.rating import rate
+from swap.commerce.leases.states import CHARGED
+from swap.commerce_db import AnyDb, CommerceDb
+from swap.errors import InvalidInput
+from swap.store import Store
+from swap.tables import ChargeRow, LeaseContract, RentRun
+from swap.words import N_
+
+LOOK_BACK_MONTHS = 12
+"""So many closed months are rated again by each run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RentReport:
+    """What a rent run did."""
+
+    months: tuple[str, ...]
+    """Months that it closed."""
+    contracts: int
+    charges: tuple[str, ...]
+    """Ids of the charges that it made."""
+
+
+@dataclass(slots=True)
+class _Charged:
+    """What has been charged for one thing in one month."""
+
+    amount_fen: int = 0
+    first_id: str | None = None
+    corrections: int = 0
+    rows: list[ChargeRow] = field(default_factory=list)
+
+
+def run_rent(store: Store, month: str, at: datetime) -> RentReport:
+    """Charge the rents of a month, and of earlier ones that are not closed; nothing for one that is.
+
+    Raises:
+        InvalidInput: no month, as `2026-06`.
+        MonthNotOver: it has not ended in the zone of each contract.
+    """
+    if not is_month(month):
+        raise InvalidInput("month", month, N_("a month, such as 2026-06"))
+    take_journals(store)
+    with store.reading_commerce() as db:
+        first = _first_open(db, month)
+        zones = set(db.exec(select(LeaseContract.zone).distinct()))
+    _over(zones, month, at)
+    closed: list[str] = []
+    contracts: set[str] = set()
+    charges: list[str] = []
+    for open_month in months_between(first, month):
+        with store.reading_commerce() as db:
+            ids = list(db.exec(select(LeaseContract.id).where(col(LeaseContract.state).in_(CHARGED))))
+        for contract_id in sorted(ids):
+            with store.commerce() as writing:
+                if writing.get(RentRun, open_month) is None:  # else another process has been faster
+                    charges += charge_contract(writing, contract_id, open_month, at)
+            contracts.add(contract_id)
+        with store.commerce() as writing:
+            _close(writing, open_month, at)
+        closed.append(open_month)
+    return RentReport(tuple(closed), len(contracts), tuple(charges))
+
+
+def due_month(db: AnyDb, at: datetime) -> str | None:
+    """The newest month that has ended for every contract and is not closed; None where there is none."""
+    zones = set(db.exec(select(LeaseContract.zone).where(col(LeaseContract.state).in_(CHARGED)).distinct()))
+    if not zones:
+        return None
+    earliest = min(day_of(at, ZoneInfo(zone)) for zone in zones)
+    before = month_of(earliest.replace(day=1) - DAY)
+    last = last_closed(db)
+    first: str | None = db.exec(select(func.min(LeaseContract.first_day))).one()
+    if (last is not None and last >= before) or first is None or first[:7] > before:
+        return None
+    return before
+
+
+def last_closed(db: AnyDb) -> str | None:
+    """The last month whose rents have been charged."""
+    return db.exec(select(func.max(RentRun.month))).one()
+
+
+def open_month(db: AnyDb, lease: LeaseHistory, at: datetime) -> str:
+    """The month in which something is charged that is learnt at an instant."""
+    now, last = month_of(day_of(at, lease.terms.tz)), last_closed(db)
+    return now if last is None else max(now, next_month(last))
+
+
+def _first_open(db: AnyDb, month: str) -> str:
+    last = last_closed(db)
+    if last is not None:
+        return next_month(last)
+    first: str | None = db.exec(
+        select(func.min(LeaseContract.first_day)).where(col(LeaseContract.state).in_(CHARGED))
+    ).one()
+    return month if first is None else min(first[:7], month)
+
+
+def _over(zones: Iterable[str], month: str, at: datetime) -> None:
+    for zone in sorted(zones):
+        ends_at = start_of(month_days(month).until, ZoneInfo(zone))
+        if at < ends_at:
+            raise MonthNotOver(
+                N_("the rents of {month} can be charged from {ends_at} on, when it has ended in {zone}"),
+                {"month": month},
+                ends_at=ends_at.isoformat(),
+                zone=zone,
+            )
+
+
+def _close(db: CommerceDb, month: str, at: datetime) -> None:
+    if db.get(RentRun, month) is not None:
+        return
+    query = select(func.count(), func.coalesce(func.sum(ChargeRow.amount_fen), 0)).where(
+        ChargeRow.period == month, col(ChargeRow.source).startswith("rent:")
+    )
+    charges, amount_fen = db.exec(query).one()
+    db.add(RentRun(month=month, done_at=at, charges=charges, amount_fen=int(amount_fen)))
+
+
+def rated_months(lease: LeaseHistory, month: str) -> list[str]:
+    """The months that a run for a month rates: that one, and those before it that may still be corrected."""
+    assert lease.active_from is not None
+    year, number = divmod(int(month[:4]) * 12 + int(month[5:]) - 1 - LOOK_BACK_MONTHS, 12)
+    return list(months_between(max(f"{year:04d}-{number + 1:02d}", month_of(lease.active_from)), month))
+
+
+def charge_contract(db: CommerceDb, contract_id: str, month: str, at: datetime) -> list[str]:
+    """Charge in a month what a contract owes up to its end and has not been charged; the ids of the charges."""
+    lease = lease_of(db, contract_id)
+    if lease.active_from is None:
+        return []
+    periods = [(rated, lease.terms.calendar.ending_in(rated)) for rated in rated_months(lease, month)]
+    known = [(rated, period) for rated, period in periods if period is not None]
+    if not known:
+        return []
+    facts = gather(db, lease, start_of(known[0][1].first, lease.terms.tz))
+    charged = _charged(db, contract_id)
+    made: list[str] = []
+    for rated, period in known:
+        groups: dict[str, list[Line]] = defaultdict(list)
+        for line in rate(lease, period, facts):
+            groups[line.group].append(line)
+        for group in sorted({*groups, *(name for of, name in charged if of == rated)}):
+            before = charged.get((rated, group))
+            if before is None:
+                new = [_new(lease, line, rated, group, month) for line in groups[group]]
+            else:
+                new = _correction(lease, before, groups.get(group, []), rated, group, month)
+            made += [row.id for row, is_new in (add_charge(db, one, at) for one in new) if is_new]
+    return made
+
+
+def _charged(db: AnyDb, contract_id: str) -> dict[tuple[str, str], _Charged]:
+    found: dict[tuple[str, str], _Charged] = defaultdict(_Charged)
+    for row in charges_of(db, contract_id=contract_id):
+        if not row.source.startswith("rent:"):
+            continue
+        known = found[str(row.basis["rated"]), str(row.basis["group"])]
+        known.amount_fen += row.amount_fen
+        known.rows.append(row)
+        if row.corrects_id is None:
+            known.first_id = known.first_id or row.id
+        else:
+            known.corrections += 1
+    return dict(found)
+
+
+def _new(lease: LeaseHistory, line: Line, rated: str, group: str, month: str) -> NewCharge:
+    basis: dict[str, Any] = dict(line.basis)
+    basis |= {"rated": rated, "group": group, "days": str(line.days.count), "first_day": line.days.first.isoformat()}
+    basis["factors"] = {name: f"{value.numerator}/{value.denominator}" for name, value in line.factors.items()}
+    return NewCharge(
+        source=f"rent:{lease.id}:{rated}:{group}:{line.run}",
+        quantity=line.quantity,
+        unit=line.unit,
+        unit_price_yuan=line.unit_price_yuan,
+        amount_yuan=Decimal(line.amount_fen) * FEN_YUAN,
+        vehicle_id=line.vehicle_id,
+        pack_id=line.pack_id,
+        from_at=None if line.span is None else line.span[0],
+        until_at=None if line.span is None else line.span[1],
+        basis=basis,
+        **of_contract(lease, line.kind, month, line.version),
+    )
+
+
+def of_contract(lease: LeaseHistory, kind: str, month: str, version: int) -> dict[str, Any]:
+    """What every charge of a contract says."""
+    terms = next(known.terms for known in lease.versions if known.number == version)
+    category = KINDS[kind]
+    rate_of = {"rent": terms.tax.rent, "electricity": terms.tax.electricity, "service": terms.tax.service}
+    return {
+        "seller_id": terms.lessor_id,
+        "buyer_id": terms.lessee_id,
+        "kind": kind,
+        "period": month,
+        "tax_category": category,
+        "tax_rate": rate_of.get(category, Decimal(0)),
+        "tax_included": terms.tax.included,
+        "contract_id": lease.id,
+        "contract_version": version,
+    }
+
+
+def _correction(
+    lease: LeaseHistory, before: _Charged, lines: list[Line], rated: str, group: str, month: str
+) -> list[NewCharge]:
+    """The difference to what was charged, as one charge; none where there is none."""
+    is_fen = sum(line.amount_fen for line in lines)
+    change_fen = is_fen - before.amount_fen
+    if not change_fen:
+        return []
+    first = before.rows[0]
+    version = lines[-1].version if lines else first.contract_version or 1
+    basis: dict[str, Any] = dict(lines[-1].basis) if lines else {}
+    basis |= {"rated": rated, "group": group, "was_fen": before.amount_fen, "is_fen": is_fen}
+    return [
+        NewCharge(
+            source=f"rent:{lease.id}:{rated}:{group}:c{before.corrections + 1}",
+            quantity=Decimal(1 if change_fen > 0 else -1),
+            unit="item",
+            unit_price_yuan=Decimal(abs(change_fen)) * FEN_YUAN,
+            amount_yuan=Decimal(change_fen) * FEN_YUAN,
+            vehicle_id=first.vehicle_id,
+            pack_id=first.pack_id,
+            from_at=first.from_at,
+            until_at=first.until_at,
+            corrects_id=before.first_id,
+            basis=basis,
+            **of_contract(lease, first.kind, month, version),
+        )
+    ]

@@ -1,0 +1,114 @@
+"""The optimiser in a process of its own: asked by a pickle on standard input, answered by one on standard output.
+
+A new one for each plan: what crashes, hangs or grows ends with it, and nothing is kept from one plan to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+
+from scheduler.guide import Guide
+from scheduler.optimal.plan import NotBelieved, guides_of, make_plan
+from scheduler.optimal.problem import ChargeProblem
+from scheduler.optimal.solve import NoSolver, NotSolved
+
+SOLVER_S = 20.0
+"""Real seconds that the solver has, well inside those of its process."""
+PROCESS_S = 45.0
+"""Real seconds after which the process is ended."""
+
+
+NICENESS = 10
+"""It steps back where the processor is short."""
+
+
+class PlanFailed(Exception):
+    """There is no plan that may be carried out; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTask:
+    """What is asked."""
+
+    problem: ChargeProblem
+    need: tuple[dict[str, int], ...]
+    """By slot and kind, packs to spare below which nothing is held back."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGuides:
+    """The guides of a checked plan."""
+
+    from_at: datetime
+    guides: tuple[Guide, ...]
+    primal_residual: float
+    gap: float
+    short_kwh: float
+    """Energy that promised and expected packs will lack."""
+
+
+def plan_here(task: PlanTask) -> PlannedGuides:
+    """Make the plan in this process. Raises PlanFailed."""
+    try:
+        plan = make_plan(task.problem, most_s=SOLVER_S)
+    except (NoSolver, NotSolved, NotBelieved) as error:
+        raise PlanFailed(str(error)) from error
+    short_kwh = sum(short.kwh for short in plan.shortfalls)
+    verdict = plan.verdict
+    return PlannedGuides(
+        task.problem.begin_at, guides_of(plan, task.need), verdict.primal_residual, verdict.gap, short_kwh
+    )
+
+
+async def plan_apart(task: PlanTask, most_s: float = PROCESS_S) -> PlannedGuides:
+    """Make the plan in a process of its own, and end that process in any case.
+
+    Raises:
+        PlanFailed: no plan, no answer in time, or the process has died.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "swap.station.power.plan_process",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(most_s):
+            out, _ = await process.communicate(pickle.dumps(task))
+    except TimeoutError:
+        raise PlanFailed(f"the optimiser gave no answer within {most_s:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise PlanFailed(f"the optimiser's process ended with {process.returncode}")
+    found = pickle.loads(out)
+    if not isinstance(found, PlannedGuides):
+        raise PlanFailed(str(found))
+    return found
+
+
+def main() -> None:
+    """Answer one task; why there is no plan is an answer too."""
+    os.nice(NICENESS)
+    task = pickle.load(sys.stdin.buffer)
+    try:
+        answer: object = plan_here(task)
+    except PlanFailed as error:
+        answer = str(error)
+    sys.stdout.buffer.write(pickle.dumps(answer))
+
+
+if __name__ == "__main__":
+    # Under its own name, so that the asker knows the classes of the answer.
+    from swap.station.power.plan_process import main as answer_one
+
+    answer_one()

@@ -1,0 +1,216 @@
+"""What the rules of `scheduler` read, from the database and the newest readings. Unknown is None, as they take it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from sqlmodel import col, select
+
+from battery_bms.port import StorageReading
+from scheduler.choice import pick_quarantine_bay
+from scheduler.demand_response import limit_at
+from scheduler.storage import support_kw
+from scheduler.types import (
+    BayRole,
+    BayView,
+    LaneView,
+    PackState,
+    PackView,
+    QueueEntry,
+    SiteLimits,
+    StationView,
+)
+from scheduler.view_rows import rows_of
+from swap.station.context import StationContext
+from swap.station.records import qualified
+from swap.station.sequence.incoming import QuarantineBay
+from swap.station.sequence.recipe import QUEUED, load_recipe
+from swap.station_db import StationDb as Db
+from swap.tables import Bay, Booking, Pack, Swap, SwapSeat, VehicleRow
+
+OVERFULL = 1.05
+"""Share of its energy up to which what a storage tells is believed."""
+OVER_PEAK = 1.3
+"""Share of their peak power up to which what photovoltaics tell is believed: light at the edges of clouds exceeds that
+of the peak by less; assumed."""
+
+
+def station_view(context: StationContext, db: Db) -> StationView:
+    """The frozen view that decisions take, from the database and the newest readings."""
+    packs = {p.bay_id: p for p in db.exec(select(Pack).where(col(Pack.bay_id).is_not(None))).all()}
+    open_swaps = db.exec(select(Swap).where(Swap.station_id == context.station_id, col(Swap.ended_at).is_(None))).all()
+    reserved: dict[str, str] = {}
+    for seat in db.exec(
+        select(SwapSeat).where(col(SwapSeat.swap_id).in_([s.id for s in open_swaps if s.open_lane_id]))
+    ):
+        for bay_id in (seat.old_bay_id, seat.new_bay_id):
+            if bay_id is not None:
+                reserved[bay_id] = seat.swap_id
+    rows = {b.id: b for b in db.exec(select(Bay).where(Bay.station_id == context.station_id)).all()}
+    return StationView(
+        at=context.clock.now(),
+        mode=context.mode,
+        bays=tuple(_bay(context, section.id, rows, packs, reserved) for section in context.config.bays),
+        lanes=tuple(_lane(context, lane.id, open_swaps) for lane in context.config.lanes),
+        queue=tuple(_entry(context, db, s) for s in open_swaps if s.state == QUEUED),
+        limits=site_limits(context),
+        promised=_promised(context, db),
+    )
+
+
+def quarantine_bay(context: StationContext, db: Db, lane_id: str, pack_id: str | None) -> QuarantineBay | None:
+    """A free bay for packs in doubt that a lane's robot reaches and this pack fits; None when there is none."""
+    pack = db.get(Pack, pack_id) if pack_id else None
+    chosen = pick_quarantine_bay(rows_of(station_view(context, db), {}).bays, pack.kind, lane_id) if pack else None
+    return None if chosen is None else QuarantineBay(context.bay_key(chosen.bay_id), chosen.position)
+
+
+def site_limits(context: StationContext) -> SiteLimits:
+    """The site's limits: what the file says, what meter, sun and storage say now, and the demand response of now.
+
+    A meter that is silent measures nothing, silent photovoltaics give nothing, a silent storage is not counted on.
+    """
+    site, now = context.config.site, context.clock.now()
+    meter, storage = context.meter, fresh_storage(context)
+    measured_kw, support, storage_now_kw = None, 0.0, None
+    if meter is not None and site.meter is not None and context.is_young(meter.at, site.meter.max_age_s):
+        measured_kw = meter.import_kw
+    if storage is not None and site.storage is not None:
+        support = support_kw(storage.energy_kwh, site.storage.rating_kw)
+        storage_now_kw = -storage.power_kw
+    return SiteLimits(
+        grid_limit_kw=site.grid_limit_kw,
+        base_load_kw=site.base_load_kw,
+        pv_kw=fresh_pv_kw(context) or 0.0,
+        storage_kw=support,
+        storage_now_kw=storage_now_kw,
+        dr_limit_kw=limit_at(site.demand_response, now, context.config.station.zone)[0],
+        charger_efficiency=site.charger_efficiency,
+        measured_import_kw=measured_kw,
+        charging_kw=context.charge_kw(),
+    )
+
+
+def fresh_pv_kw(context: StationContext) -> float | None:
+    """What the photovoltaics give, AC; None where there are none, or what they say is old or no power."""
+    reading, section = context.pv, context.config.site.pv
+    if reading is None or section is None or not context.is_young(reading.at, section.max_age_s):
+        return None
+    return reading.power_kw if 0.0 <= reading.power_kw <= OVER_PEAK * section.peak_kw else None
+
+
+def fresh_storage(context: StationContext) -> StorageReading | None:
+    """The storage as far as it can be acted on: read lately, and with an energy that it can have."""
+    reading, section = context.storage, context.config.site.storage
+    if reading is None or section is None or not context.is_young(reading.at, section.max_age_s):
+        return None
+    return reading if 0.0 <= reading.energy_kwh <= OVERFULL * section.energy_kwh else None
+
+
+def _bay(
+    context: StationContext,
+    name: str,
+    rows: Mapping[str, Bay],
+    packs: Mapping[str | None, Pack],
+    reserved: Mapping[str, str],
+) -> BayView:
+    section = context.config.bay(name)
+    key = context.bay_key(name)
+    row = rows[key]
+    pack = packs.get(key)
+    reading = context.readings.get(name)
+    charger_ok = reading is None or reading.charger_fault == 0
+    kept_off = any(name in bays for bays in context.kept_off.values())
+    return BayView(
+        bay_id=name,
+        position=section.position,
+        role=BayRole(section.role),
+        pack=_pack(context, name, pack, kept_off) if pack is not None else None,
+        kinds=frozenset(section.kinds),
+        max_charge_kw=section.charger_kw,
+        charger_ok=charger_ok,
+        blocked=row.blocked,
+        occupied=context.occupied(section.position),
+        reserved_by=reserved.get(key),
+        lanes=frozenset(section.lanes),
+    )
+
+
+def _pack(context: StationContext, name: str, pack: Pack, kept_off: bool) -> PackView:
+    reading = context.readings.get(name)
+    known = reading is not None and reading.pack_id == pack.id
+    return PackView(
+        pack_id=pack.id,
+        kind=pack.kind,
+        state=PackState.RESERVED if kept_off else PackState(pack.state),
+        rated_kwh=pack.rated_kwh,
+        soh_pct=pack.soh_pct,
+        energy_kwh=reading.energy_kwh if known and reading else None,
+        soc_pct=reading.soc_pct if known and reading else None,
+        temp_max_c=reading.temp_max_c if known and reading else None,
+        temp_min_c=reading.temp_min_c if known and reading else None,
+        max_charge_kw=reading.max_charge_kw if known and reading else None,
+        alarm_level=reading.alarm_level if known and reading else 0,
+        reading_age_s=context.reading_age_s(name) if known else None,
+    )
+
+
+def _lane(context: StationContext, lane_id: str, open_swaps: Sequence[Swap]) -> LaneView:
+    section = next(lane for lane in context.config.lanes if lane.id == lane_id)
+    key = qualified(context.station_id, lane_id)
+    open_swap = next((s.id for s in open_swaps if s.open_lane_id == key), None)
+    return LaneView(
+        lane_id=lane_id,
+        ready=context.cell_ready(lane_id) and open_swap is None,
+        swap_modes=frozenset({load_recipe(section.recipe, context.config.folder).swap_mode}),
+        open_swap_id=open_swap,
+        swap_order=section.swap_order,
+    )
+
+
+def _entry(context: StationContext, db: Db, swap: Swap) -> QueueEntry:
+    vehicle = db.get_one(VehicleRow, swap.vehicle_id)
+    model = context.config.vehicle_model(vehicle.model)
+    booking = db.get(Booking, swap.booking_id) if swap.booking_id else None
+    seats = db.exec(select(SwapSeat).where(SwapSeat.swap_id == swap.id)).all()
+    kinds = [p.kind for seat in seats if seat.old_pack_id and (p := db.get(Pack, seat.old_pack_id)) is not None]
+    return QueueEntry(
+        swap_id=swap.id,
+        vehicle_id=swap.vehicle_id,
+        arrived_at=swap.arrived_at,
+        accepts=frozenset((booking and booking.kinds) or model.pack_kinds),
+        packs_needed=model.packs_per_vehicle,
+        swap_mode=model.swap_mode,
+        priority=swap.priority,
+        min_energy_kwh=booking.min_kwh if booking else 0.0,
+        booked_from_at=booking.window_start_at if booking else None,
+        booked_until_at=booking.window_end_at if booking else None,
+        installed_kinds=tuple(kinds) if len(kinds) == model.packs_per_vehicle else None,
+    )
+
+
+def _promised(context: StationContext, db: Db) -> tuple[QueueEntry, ...]:
+    """Those who have booked and are to come, from `hold_before_min` before their window until it closes."""
+    now = context.clock.now()
+    until_at = now + timedelta(minutes=context.config.bookings.hold_before_min)
+    query = (
+        select(Booking)
+        .where(col(Booking.status).in_(("booked", "disrupted")))
+        .where(Booking.window_start_at <= until_at, Booking.window_end_at > now)
+        .order_by(col(Booking.window_start_at), col(Booking.id))
+    )
+    return tuple(
+        QueueEntry(
+            swap_id=booking.id,
+            vehicle_id=booking.vehicle_id,
+            arrived_at=booking.window_start_at,
+            accepts=frozenset(booking.kinds),
+            packs_needed=booking.packs,
+            priority=booking.priority,
+            booked_from_at=booking.window_start_at,
+            booked_until_at=booking.window_end_at,
+            min_energy_kwh=booking.min_kwh,
+        )
+        for booking in db.exec(query)
+    )

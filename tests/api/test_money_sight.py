@@ -1,0 +1,130 @@
+"""Each firm sees its own accounts, payments and statements, and of other firms' people no names."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlmodel import select
+
+from api.app import create_app
+from api.settings import Settings
+from swap.commerce.bills.issuing import bill_completed_swaps, reverse_bill
+from swap.events import append_event
+from swap.identity import secrets
+from swap.identity.rights import RIGHTS, Factor
+from swap.messages.commerce import BillIssued
+from swap.messages.events import SwapPacksTold
+from swap.register.persons import person_actor
+from swap.store import Store
+from swap.tables import UserAccount
+from tests.support.api.people import account, signed_in
+from tests.support.swap.commerce import AT, STATION, arrive, exchange, filled_store, station
+from tests.support.swap.paid import pay_everything
+
+LATER = AT + timedelta(hours=4)
+FIRMS = ("op", "fleet", "own")
+
+
+class StoppedClock:
+    speed = 1.0
+
+    def now(self) -> datetime:
+        return LATER
+
+
+@pytest.fixture
+def store(sqlite_url: str) -> Iterator[Store]:
+    """A swap that was billed, and money between three firms moved in every way there is."""
+    with filled_store(sqlite_url, station()) as store:
+        exchange(store, arrive(store, station(), "V0").swap_id)
+        bill_completed_swaps(store, STATION, AT + timedelta(hours=1))
+        pay_everything(store, STATION, AT + timedelta(hours=1), operator="op", fleet="fleet", owner="own")
+        yield store
+
+
+@asynccontextmanager
+async def client(store: Store, folder: Path, role: str, firm: str) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(store, station(), StoppedClock(), settings=Settings(station_file=folder / "station.toml"))
+    headers = signed_in(store, account(store, role, firm, name=f"{role} of {firm}"))
+    transport, url = httpx.ASGITransport(app=app), "http://127.0.0.1:8000/api/v1"
+    async with httpx.AsyncClient(transport=transport, base_url=url, headers=headers) as found:
+        yield found
+
+
+async def items(client: httpx.AsyncClient, path: str, **params: Any) -> list[dict[str, Any]]:
+    answer = await client.get(path, params={"limit": 200, **params})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["items"]
+    return found
+
+
+async def test_a_firm_sees_its_own_books_with_the_balances_that_everybody_sees(store: Store, tmp_path: Path) -> None:
+    async with client(store, tmp_path, "administrator", "op") as whole:
+        everything = {row["account_id"]: row for row in await items(whole, "/accounts")}
+        payments = await items(whole, "/payments")
+    for firm in FIRMS:
+        async with client(store, tmp_path, "accountant", firm) as own:
+            mine = {row["account_id"]: row for row in await items(own, "/accounts")}
+            assert mine == {key: row for key, row in everything.items() if row["firm_id"] == firm} != {}
+            for account_id in everything:
+                entries = await own.get(f"/accounts/{account_id}/entries")
+                assert entries.status_code == (200 if account_id in mine else 404), (firm, account_id)
+            parties = [{row["payer_id"], row["payee_id"]} for row in payments]
+            expected = [row for row, of in zip(payments, parties, strict=True) if firm in of]
+            assert await items(own, "/payments") == expected != []
+            foreign = [row["payment_id"] for row in payments if row not in expected]
+            assert [(await own.get(f"/payments/{one}")).status_code for one in foreign] == [404] * len(foreign)
+            assert {row["firm_id"] for row in await items(own, "/bank-lines")} == ({"own"} if firm == "own" else set())
+            answer = await own.get("/net-statements", params={"firm_id": "op"})
+            assert len(answer.json()["items"]) == (0 if firm == "fleet" else 1)
+
+
+async def test_a_fleet_reads_station_staff_and_the_names_of_its_own_people(store: Store, tmp_path: Path) -> None:
+    account(store, "accountant", "op", name="Li")
+    account(store, "fleet_operator", "fleet", name="Wang")
+    with store.station(STATION) as db:
+        issued = db.events(BillIssued)[0]
+        reverse_bill(db, issued.data["bill_id"], at=LATER, name="Li", reason="read again")
+        actor = person_actor(db, "Wang", LATER)
+        append_event(db, SwapPacksTold(packs={}), station_id=STATION, at=LATER, actor=actor, swap_id=issued.swap_id)
+    told = {}
+    for role, firm in (("fleet_operator", "fleet"), ("station_operator", "op"), ("battery_owner", "own")):
+        async with client(store, tmp_path, role, firm) as own:
+            rows = await items(own, "/events")
+            told[firm] = {row["kind"]: row["actor"] for row in rows if row["actor_kind"] == "person"}
+    assert told == {
+        "fleet": {"bill.reversed": "station staff", "swap.packs_told": "Wang"},
+        "op": {"bill.reversed": "Li", "swap.packs_told": "Wang"},
+        "own": {},
+    }
+
+
+def test_a_second_factor_is_asked_where_money_moves() -> None:
+    asked = {operation for operation, right in RIGHTS.items() if right.factor is Factor.TOTP}
+    assert {"reverse", "correct", "close_month", "take_step", "charge_item", "pay", "refund_payment"} <= asked
+
+
+async def test_a_fleet_pays_for_itself_with_a_code_and_for_nobody_else(store: Store, tmp_path: Path) -> None:
+    async with client(store, tmp_path, "fleet_operator", "fleet") as own:
+        with store.identity() as db:
+            row = db.exec(select(UserAccount).where(UserAccount.organisation_id == "fleet")).one()
+            row.totp_salt, row.totp_confirmed = "ts-of-the-test", True
+        device = secrets.totp(Settings().identity.secret, "ts-of-the-test")
+        now = int(datetime.now(UTC).timestamp())
+        order = {"payer_id": "fleet", "payee_id": "op", "method": "channel_a", "amount_yuan": "1.00"}
+        unproved = await own.post("/payments", json=order)
+        assert (unproved.status_code, unproved.json()["code"]) == (403, "second_factor_needed")
+        for payer_id, code_at, status in (("own", now - 30, 404), ("fleet", now, 201)):
+            headers = {"Swap-Totp": device.at(code_at)}
+            answer = await own.post("/payments", json=order | {"payer_id": payer_id}, headers=headers)
+            assert answer.status_code == status, answer.text
+        assert answer.json()["order"]["payer_id"] == "fleet"
+        money = {"holder_id": "op", "channel": "channel_a", "amount_yuan": "20.00"}
+        statuses = [(await own.post(f"/wallets/{firm}/top-ups", json=money)).status_code for firm in ("own", "fleet")]
+        assert statuses == [404, 201]

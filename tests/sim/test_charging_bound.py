@@ -1,0 +1,77 @@
+"""The bound that charging is measured against: exact where it can be known, and never above what was paid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from battery_bms.pack import PackSpec, curve_of
+from benchmarks.bound import Grid, Visit, least_yuan
+from benchmarks.charging import month
+from benchmarks.evcc import compare
+from sim.study.optimal.planned import Habits
+from tests.support.sim.study import scenario
+
+CURVE = curve_of(PackSpec(282.0, 240.0), 100.0)
+
+
+def grid(price: list[float], limit_kw: float = 1000.0, base_kw: float = 0.0) -> Grid:
+    slots = len(price)
+    return Grid(np.array(price), np.full(slots, base_kw), np.full(slots, limit_kw), 0.95, 2000.0)
+
+
+def test_the_cheapest_quarters_are_taken_as_far_as_the_charger_goes() -> None:
+    visit = Visit(0.0, 1.0, 60.0, 60.0 + 1.5 * 0.25 * 240.0 * 0.96, CURVE, 240.0)
+    a_quarter_kwh = 0.25 * 240.0 / 0.95
+    expected = 0.2 * a_quarter_kwh + 0.4 * a_quarter_kwh / 2
+    assert least_yuan([visit], grid([0.9, 0.2, 0.4, 0.9])) == pytest.approx(expected)
+
+
+def test_windows_limits_and_base_load_count() -> None:
+    late = Visit(0.5, 1.0, 60.0, 60.0 + 100.0, CURVE, 240.0)
+    drawn_kwh = 100.0 / 0.96 / 0.95
+    assert least_yuan([late], grid([0.1, 0.1, 0.5, 0.5])) == pytest.approx(0.5 * drawn_kwh)
+    assert least_yuan([late], grid([0.1, 0.1, 0.5, 0.5], base_kw=8.0)) == pytest.approx(0.5 * drawn_kwh + 2.4)
+    with pytest.raises(ArithmeticError, match="Infeasible"):
+        least_yuan([late], grid([0.5] * 4, limit_kw=100.0))
+
+
+@pytest.mark.parametrize("habits", [None, Habits("own", every_min=120)], ids=["rule", "foreseen"])
+def test_nothing_was_ever_cheaper(habits: Habits | None) -> None:
+    made = scenario(demand={"trucks_per_hour_by_hour": [3.0] * 24}, equipment={"packs": {"lfp-282": 10}})
+    found = month(made, 2, 0.5, habits, warmup_days=0.25)
+    assert found.swaps > 10
+    assert 0.0 <= found.gap < (0.03 if habits else 0.3)
+
+
+def test_a_case_of_evcc_is_read_and_a_worse_plan_is_seen(tmp_path: Path) -> None:
+    """Two hours, one battery, worth more than its energy costs in the second."""
+    battery = {"s_min": 0, "s_max": 2000, "s_initial": 0, "c_min": 0, "c_max": 1000, "d_max": 0, "p_a": 0.0003}
+    request = {
+        "batteries": [battery],
+        "time_series": {
+            "dt": [3600, 3600],
+            "gt": [100, 100],
+            "ft": [0, 0],
+            "p_N": [0.0004, 0.0001],
+            "p_E": [0.0, 0.0],
+        },
+        "eta_c": 1.0,
+        "eta_d": 1.0,
+    }
+    response = {
+        "batteries": [{"charging_power": [0, 1000], "state_of_charge": [0, 1000]}],
+        "grid_import": [100, 1100],
+        "grid_export": [0, 0],
+    }
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps({"request": request, "expected_response": response}))
+    found = compare(tmp_path)
+    assert found["agree"] is True
+    assert "money 0.15000 (0.15000)" in str(found["case"])
+    response["grid_import"] = [100, 900]  # a plan that nobody can have: 200 Wh for nothing
+    path.write_text(json.dumps({"request": request, "expected_response": response}))
+    assert compare(tmp_path)["agree"] is False

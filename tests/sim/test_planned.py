@@ -1,0 +1,79 @@
+"""The study under the optimiser."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from scheduler.optimal.check import flaws
+from scheduler.optimal.problem import Tier
+from sim.study.optimal import planned
+from sim.study.optimal.planned import CannotPlan, Habits, StudyPlanner, check_plannable
+from sim.study.station import Station
+from sim.study.study import RunTask, run_task
+from tests.support.sim.study import scenario
+
+DAY_S = 86_400.0
+
+
+def run(habits: Habits | None, seed: int = 3) -> tuple[Station, StudyPlanner | None]:
+    """A day of a quiet station whose trucks come at any hour."""
+    made = scenario(
+        demand={"mode": "profile", "trucks_per_hour_by_hour": [3.0] * 24},
+        equipment={"packs": {"lfp-282": 10}, "transformer_kva": 2000},
+    )
+    station = Station(made, seed)
+    planner = None if habits is None else StudyPlanner(made, seed, 0, habits)
+    if planner is not None:
+        planner.attach(station)
+    station.build()
+    station.run_until(1.2 * DAY_S)
+    station.close()
+    return station, planner
+
+
+def yuan_per_kwh(station: Station) -> float:
+    """What importing cost, less what the rack holds more than at the start, for each kWh handed out."""
+    yuan = sum(hour.import_kwh * hour.price_yuan_per_kwh for hour in station.hours)
+    kept_kwh = station.stock_kwh() - station.first_kwh
+    return yuan / (station.handed_kwh - station.taken_kwh + kept_kwh)
+
+
+def test_who_knows_the_trucks_buys_cheaper_and_lets_none_wait_longer() -> None:
+    by_rule, _ = run(None)
+    planned_station, planner = run(Habits("own", every_min=120))
+    assert planner is not None
+    assert planner.plans >= 14
+    assert planner.newest is not None
+    assert flaws(planner.newest.problem, planner.newest.flows) == []
+    assert yuan_per_kwh(planned_station) < 0.97 * yuan_per_kwh(by_rule)
+    assert len(planned_station.waits) == len(by_rule.waits)
+    assert max(planned_station.waits) <= max(by_rule.waits) + 60.0
+
+
+def test_expected_trucks_are_a_forecast_and_those_that_wait_a_promise() -> None:
+    station, planner = run(Habits("expected", every_min=240))
+    assert planner is not None
+    now_s = station.time.now
+    problem, need = planner.ask(station.start_at + timedelta(seconds=now_s), now_s)
+    tiers = {goal.tier for store in problem.stores for goal in store.goals}
+    assert Tier.FORECAST in tiers
+    assert len(need) == len(problem.hours)
+    assert all(count >= 0 for by_kind in need for count in by_kind.values())
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    made = scenario(demand={"mode": "profile", "trucks_per_hour_by_hour": [3.0] * 24})
+    one, again = (run_task(RunTask(made, 1, 0, 0.1, 0.0, "optimal")).means for _ in range(2))
+    assert one == again
+
+
+def test_what_cannot_be_planned_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = scenario()
+    made = made.model_copy(update={"demand": made.demand.model_copy(update={"mode": "fleet"})})
+    with pytest.raises(CannotPlan, match="fleet"):
+        check_plannable(made)
+    monkeypatch.setattr(planned, "has_solver", lambda: False)
+    with pytest.raises(CannotPlan, match="highspy is not installed"):
+        check_plannable(scenario())

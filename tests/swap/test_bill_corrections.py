@@ -1,0 +1,97 @@
+"""Bills that were wrong: the reversal, and the correction with what a person confirms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlmodel import col, select
+
+from swap.commerce.bills.issuing import bill_completed_swaps, correct_bill, reverse_bill
+from swap.commerce.errors import BillNotReversible
+from swap.config.station_file import StationConfig
+from swap.errors import InvalidInput, NotFound
+from swap.reading.lists import list_bills
+from swap.reading.records import BillRecord
+from swap.register.persons import shown_actor
+from swap.store import Store
+from swap.tables import Bill, BillLine, StationEvent
+from tests.support.swap.commerce import AT, STATION, arrive, exchange, filled_store, station
+
+LATER = AT + timedelta(hours=1)
+
+
+@pytest.fixture
+def config() -> StationConfig:
+    return station()
+
+
+@pytest.fixture
+def store(sqlite_url: str, config: StationConfig) -> Iterator[Store]:
+    with filled_store(sqlite_url, config) as store:
+        yield store
+
+
+def bills(store: Store) -> list[BillRecord]:
+    with store.reading_station(STATION) as db:
+        return list(list_bills(db).items)
+
+
+def one_bill(store: Store, config: StationConfig, **energies: Any) -> BillRecord:
+    exchange(store, arrive(store, config, "V0").swap_id, **energies)
+    bill_completed_swaps(store, STATION, LATER)
+    return bills(store)[0]
+
+
+def test_reversal(database_url: str, config: StationConfig) -> None:
+    with filled_store(database_url, config) as store:
+        bill = one_bill(store, config)
+        with store.station(STATION) as db:
+            reversal = reverse_bill(db, bill.bill_id, at=LATER, name="Li", reason="wrong fleet")
+        assert reversal.total_yuan == -bill.total_yuan
+        assert [line.amount_yuan for line in reversal.lines] == [-line.amount_yuan for line in bill.lines]
+        for bill_id, message in ((bill.bill_id, "was reversed"), (reversal.bill_id, "is a reversal")):
+            with store.station(STATION) as db, pytest.raises(BillNotReversible, match=message):
+                reverse_bill(db, bill_id, at=LATER, name="Li", reason="again")
+        with store.station(STATION) as db, pytest.raises(NotFound):
+            reverse_bill(db, "none", at=LATER, name="Li", reason="")
+        assert bill_completed_swaps(store, STATION, LATER) == ()
+        with store.reading() as db:
+            event = db.exec(select(StationEvent).where(StationEvent.kind == "bill.reversed")).one()
+            assert (shown_actor(db, event.actor), event.data["reverses"]) == ("Li", bill.bill_id)
+            assert sum(db.exec(select(Bill.total_fen))) == 0
+
+
+def test_correction_with_a_confirmed_quantity(store: Store, config: StationConfig) -> None:
+    bill = one_bill(store, config, settled_soe_kwh=910.0, returned_soe_kwh=0.0)
+    with store.station(STATION) as db:
+        reversal, corrected = correct_bill(
+            db, bill.bill_id, {1: Decimal("183.31")}, at=LATER, name="Li", reason="read at the pack"
+        )
+    assert reversal.total_yuan == 0
+    assert str(corrected.total_yuan) == "174.14"
+    assert (corrected.kind, corrected.flags) == ("correction", ("first_swap",))
+    assert corrected.lines[0].basis["confirmed_by"] == "Li"
+    assert corrected.lines[0].basis["lsoe_kwh"] == "910.0"
+
+
+@pytest.mark.parametrize(
+    "quantities", [{}, {2: Decimal(1)}, {1: Decimal(-1)}, {1: Decimal("282.01")}, {1: Decimal("NaN")}]
+)
+def test_a_correction_outside_what_is_possible_leaves_the_bill(
+    store: Store, config: StationConfig, quantities: dict[int, Decimal]
+) -> None:
+    bill = one_bill(store, config)
+
+    def correct() -> None:
+        with store.station(STATION) as db:
+            correct_bill(db, bill.bill_id, quantities, at=LATER, name="Li", reason="")
+
+    with pytest.raises(InvalidInput, match="energy_kwh_by_seat"):
+        correct()
+    assert len(bills(store)) == 1
+    with store.reading() as db:
+        assert db.exec(select(BillLine.line_no).order_by(col(BillLine.line_no))).all() == [1, 2]
