@@ -325,7 +325,7 @@ async def s14(folder: Path) -> None:
         place = folder / wrong.replace(" ", "_")
         await asyncio.to_thread(place.mkdir)
         async with cell(place) as peer, ready(place, peer) as station:
-            await peer.panel("motion_s 1.0")
+            await peer.panel("motion_s 60.0")
             station.arrive()
             await begun(station, "ADMIT")
             await peer.panel(wrong)

@@ -19,12 +19,13 @@ WELL = "https://fleet.example/told"
 
 
 def listen(store: Store) -> None:
-    """Before anything happens: the fleet is told of bookings and swaps, the others of more."""
+    """Before anything happens: the fleet is told of contracts, bookings and swaps, the others of more."""
     with store.commerce() as db:
-        swaps, money = (WebhookKind.BOOKING_PROMISED, WebhookKind.SWAP_ENDED), (WebhookKind.PAYMENT_TAKEN,)
+        swaps = (WebhookKind.CONTRACT_CHANGED, WebhookKind.BOOKING_PROMISED, WebhookKind.SWAP_ENDED)
+        money = (WebhookKind.PAYMENT_TAKEN,)
         first, second, third = (REAL_AT + timedelta(seconds=number) for number in range(3))  # so they are in this order
-        make_endpoint(db, "op", "https://op.example/told", (), first, HOSTS)
-        make_endpoint(db, "fleet", WELL, swaps, second, HOSTS)
+        make_endpoint(db, "fleet", WELL, swaps, first, HOSTS)
+        make_endpoint(db, "op", "https://op.example/told", (), second, HOSTS)
         owner = make_endpoint(db, "owner", "https://owner.example/told", money, third, HOSTS)
         end_endpoint(db, owner.webhook_id, third)
 
