@@ -79,7 +79,7 @@ NOTHING_OF = {
     "debt_not_overpaid", "payment_rows_sealed", "payment_told_alike",
     "access_in_its_changes", "sign_ins_bounded",
 }  # fmt: skip
-"""Nothing of the kind happens on an ordinary day; `test_audit_columns` and `test_audit_accounts` have some on which it does."""
+"""Nothing of the kind happens on an ordinary day; `test_audit_columns` and `test_audit_accounts` have days of it."""
 FIRST_SWAP = "(SELECT id FROM swap WHERE state = 'completed' ORDER BY arrived_at LIMIT 1)"
 SECOND_SWAP = "(SELECT id FROM swap WHERE state = 'completed' ORDER BY arrived_at DESC LIMIT 1)"
 OPEN_SWAP = "(SELECT id FROM swap WHERE ended_at IS NULL)"

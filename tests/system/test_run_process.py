@@ -115,8 +115,8 @@ def test_a_station_runs_stops_resumes_dies_and_waits_for_a_person(start: Starter
     print(f"audit: {sum(examined.values())} items; nothing to look at in {empty}")
     assert examined["pack_in_one_place"] == 57
     assert sum(examined.values()) > 400
-    of_each_station = {"rows_well_formed", "values_in_range", "journal_understood", "swap_steps_legal", "pack_in_one_place"}
-    assert of_each_station <= examined.keys() - set(empty)  # of leases, payments and invoices there is nothing here
+    at_all = {"rows_well_formed", "values_in_range", "journal_understood", "swap_steps_legal", "pack_in_one_place"}
+    assert at_all <= examined.keys() - set(empty)  # of leases, payments and invoices there is nothing here
     taken = [place for place in places(third).values() if place != "off_site"]
     assert len(taken) == len(set(taken))
 
