@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, exists, select
+from sqlalchemy import Column, Select, exists, select
 from sqlmodel import Session
 
 from swap.audit.findings import Finding
@@ -40,17 +41,25 @@ def _all() -> Iterator[tuple[Column[Any], Column[Any]]]:
         yield tables[name].columns[column_name], key_column
 
 
-def check_references(db: Session, found: Finding) -> None:
-    """Ask for every value that stands in such a column, once, whether its row is there."""
+@cache
+def _questions() -> tuple[tuple[str, str, Select[Any], Select[Any]], ...]:
+    """Of each such column its name, the table it points at, whether that table has a row, and each value with whether
+    its row is there. Made once: the tables do not change, and making them takes longer than a small answer."""
+    made = []
     for column, key in _all():
-        if key.table.name in _LATER and not db.execute(select(exists(select(key)))).scalar_one():
-            continue
         used = select(column.label("value")).where(column.is_not(None)).distinct().subquery()
         # An alias: a table may point at itself.
         target = key.table.alias("target")
         there = exists(select(target.columns[key.name]).where(target.columns[key.name] == used.columns.value))
-        for value, is_there in db.execute(select(used.columns.value, there).execution_options(yield_per=1000)):
-            found.look(
-                is_there,
-                f"{column.table.name}.{column.name} names {key.table.name} {value}, which does not exist",
-            )
+        asked = select(used.columns.value, there).execution_options(yield_per=1000)
+        made.append((f"{column.table.name}.{column.name}", key.table.name, select(exists(select(key))), asked))
+    return tuple(made)
+
+
+def check_references(db: Session, found: Finding) -> None:
+    """Ask for every value that stands in such a column, once, whether its row is there."""
+    for name, target, any_row, values in _questions():
+        if target in _LATER and not db.execute(any_row).scalar_one():
+            continue
+        for value, is_there in db.execute(values):
+            found.look(is_there, f"{name} names {target} {value}, which does not exist")

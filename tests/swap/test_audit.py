@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from swap.journal.heads import NotedHead
 from swap.store import Store
 from tests.support.swap.commerce import filled_store
 from tests.support.swap.commerce import station as fresh_station
-from tests.support.swap.damage import bare
+from tests.support.swap.damage import Examined, bare
 from tests.support.swap.days import ordinary, shared_station
 from tests.support.swap.lease_day import LEASE_DAMAGE
 from tests.support.swap.station import START_AT, Bench
@@ -444,14 +444,12 @@ DAMAGE: dict[str, tuple[str, ...]] = {
 }
 
 
-def damaged(written: Path, folder: Path, script: str) -> str:
-    """A copy whose tables have neither triggers nor constraints, after a script; its URL."""
-    path = bare(written, folder)
-    with closing(sqlite3.connect(path)) as connection:
-        before = connection.total_changes
-        connection.executescript(script)
-        assert connection.total_changes > before, "the damage met no row"
-    return f"sqlite:///{path}"
+@pytest.fixture(scope="module")
+def unguarded(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examined]:
+    """The day in tables that have neither triggers nor constraints."""
+    examined = Examined(bare(written, tmp_path_factory.mktemp("bare")))
+    yield examined
+    examined.close()
 
 
 @pytest.mark.parametrize(
@@ -462,15 +460,15 @@ def damaged(written: Path, folder: Path, script: str) -> str:
         for number, script in enumerate(scripts, start=1)
     ],
 )
-def test_damage_is_found(written: Path, tmp_path: Path, invariant: str, script: str) -> None:
-    report = examine(damaged(written, tmp_path, script), written_heads(written))
+def test_damage_is_found(written: Path, unguarded: Examined, invariant: str, script: str) -> None:
+    report = unguarded.after(script, written_heads(written))
     violations = {i.name: i.violations for i in report.invariants}
     assert violations[invariant], f"not found; others found: {[name for name, v in violations.items() if v]}"
     assert not report.ok
 
 
-def test_taking_the_constraints_away_is_no_damage(written: Path, tmp_path: Path) -> None:
-    assert examine(damaged(written, tmp_path, "UPDATE station SET version = version + 1")).ok
+def test_taking_the_constraints_away_is_no_damage(unguarded: Examined) -> None:
+    assert unguarded.after("UPDATE station SET version = version + 1").ok
 
 
 def test_every_invariant_has_its_damage() -> None:
@@ -478,11 +476,9 @@ def test_every_invariant_has_its_damage() -> None:
     assert known == set(INVARIANTS)
 
 
-def test_a_swap_that_was_completed_just_now_may_wait_for_its_bill(written: Path, tmp_path: Path) -> None:
-    url = damaged(
-        written, tmp_path, f"DELETE FROM bill WHERE id = {BILL}; DELETE FROM bill_line WHERE bill_id = {BILL}"
-    )
-    (invariant,) = [i for i in examine(url).invariants if i.name == "completed_swap_billed_once"]
+def test_a_swap_that_was_completed_just_now_may_wait_for_its_bill(unguarded: Examined) -> None:
+    report = unguarded.after(f"DELETE FROM bill_line WHERE bill_id = {BILL}; DELETE FROM bill WHERE id = {BILL}")
+    (invariant,) = [i for i in report.invariants if i.name == "completed_swap_billed_once"]
     assert (invariant.violations, invariant.pending) == ((), 1)
 
 
@@ -495,8 +491,8 @@ def test_a_fresh_station_on_both_engines(database_url: str) -> None:
     assert not {name for name in examined if name.startswith(("swap", "bill", "booking", "charge_"))}
 
 
-def test_events_without_their_keys_are_violations_not_crashes(written: Path, tmp_path: Path) -> None:
-    report = examine(damaged(written, tmp_path, "UPDATE station_event SET data = '{}'"))
+def test_events_without_their_keys_are_violations_not_crashes(unguarded: Examined) -> None:
+    report = unguarded.after("UPDATE station_event SET data = '{}'")
     assert sum(bool(i.violations) for i in report.invariants) >= 5
 
 

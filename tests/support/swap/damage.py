@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, Column
+from sqlalchemy import JSON, Column, create_engine
 from sqlalchemy.types import TypeDecorator
+from sqlmodel import Session
 
+from swap.audit import AuditReport, audit
+from swap.journal.heads import NotedHead
 from swap.tables import Base
 
 IDENTITY = {"user_account", "token_family", "access_token", "api_key", "attempt_count", "access_change", "kept_answer"}
@@ -35,6 +38,43 @@ def bare(written: Path, folder: Path) -> Path:
                 f"CREATE TABLE bare AS SELECT * FROM {table}; DROP TABLE {table}; ALTER TABLE bare RENAME TO {table};"
             )
     return path
+
+
+class Examined:
+    """A database file, looked at after one damage and another: each is taken back when it has been looked at."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = create_engine(f"sqlite:///{path}")
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[Session, sqlite3.Connection]]:
+        """A session, and the connection under it to do damage by."""
+        with Session(self._engine) as db:
+            connection = db.connection().connection.driver_connection
+            assert isinstance(connection, sqlite3.Connection)
+            yield db, connection
+            db.rollback()
+
+    def after(self, script: str, heads: Sequence[NotedHead] = ()) -> AuditReport:
+        """The audit after a script's statements, each of which changes something."""
+        with self.opened() as (db, connection):
+            for statement in statements(script):
+                assert connection.execute(statement).rowcount != 0, "the damage met no row"
+            return audit(db, heads=heads)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of an SQL script, one after the other."""
+    said = ""
+    for part in script.split(";"):
+        said += part + ";"
+        if said.strip(" ;\n") and sqlite3.complete_statement(said):
+            yield said
+            said = ""
+    assert not said.strip(" ;\n"), said
 
 
 def columns() -> Iterator[tuple[str, str]]:
@@ -69,7 +109,7 @@ def corrupt(connection: sqlite3.Connection, table: str, column: str) -> Damage:
     kind = Base.metadata.tables[table].columns[column]
     keys = [c.name for c in Base.metadata.tables[table].primary_key.columns]
     order = ", ".join(keys)
-    some = f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL AND {column} NOT IN ('', '{{}}', '[]')"
+    some = f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL AND {column} NOT IN ('', '{{}}', '[]', 0)"
     row = connection.execute(f"{some} ORDER BY {order} LIMIT 1").fetchone()
     if row is None:
         row = connection.execute(f"SELECT rowid, {column} FROM {table} ORDER BY {order} LIMIT 1").fetchone()
