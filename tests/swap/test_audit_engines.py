@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlmodel import Session
 
 from swap.audit import AuditReport, audit
@@ -135,6 +135,13 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield made
 
 
+@pytest.fixture(scope="module")
+def engine(url: str) -> Iterator[Engine]:
+    made = create_engine(url)
+    yield made
+    made.dispose()
+
+
 def _write(folder: Path, database: str | None) -> None:
     bench = Bench(folder, shared_station(), url=database, speed=20.0)
     try:
@@ -143,33 +150,29 @@ def _write(folder: Path, database: str | None) -> None:
         bench.close()
 
 
-def examine(url: str, statement: str, *, anew: bool) -> AuditReport:
+def examine(engine: Engine, statement: str, *, anew: bool) -> AuditReport:
     """The audit of a database after a statement, which is taken back."""
-    engine = create_engine(url)
-    try:
-        with Session(engine) as db:
-            for part in filter(None, statement.split(";")):
-                changed = db.execute(text(part))
-                assert changed.rowcount > 0, "the damage met no row"  # type: ignore[attr-defined]
-            if anew:
-                hash_anew(db)
-            report = audit(db)
-            db.rollback()
-            return report
-    finally:
-        engine.dispose()
+    with Session(engine) as db:
+        for part in filter(None, statement.split(";")):
+            changed = db.execute(text(part))
+            assert changed.rowcount > 0, "the damage met no row"  # type: ignore[attr-defined]
+        if anew:
+            hash_anew(db)
+        report = audit(db)
+        db.rollback()
+        return report
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-def test_what_a_tester_did_is_found_by_name(url: str, what: str) -> None:
+def test_what_a_tester_did_is_found_by_name(engine: Engine, what: str) -> None:
     statement, invariant, anew = DAMAGE[what]
-    found = {i.name: i.violations for i in examine(url, statement, anew=anew).invariants if i.violations}
+    found = {i.name: i.violations for i in examine(engine, statement, anew=anew).invariants if i.violations}
     assert invariant in found, f"others found: {list(found)}"
     assert not (anew and "journal_chained" in found), "the chain was not made whole again"
 
 
-def test_nothing_is_found_where_nothing_was_done(url: str) -> None:
-    report = examine(url, "", anew=True)
+def test_nothing_is_found_where_nothing_was_done(engine: Engine) -> None:
+    report = examine(engine, "", anew=True)
     assert {i.name: i.violations for i in report.invariants if i.violations} == {}
 
 
@@ -238,18 +241,14 @@ def _made_of(line: dict[str, Any]) -> None:
     ],
 )
 def test_a_bill_edited_with_its_total_and_its_event_is_found(
-    url: str, change: Callable[[dict[str, Any]], None], invariant: str
+    engine: Engine, change: Callable[[dict[str, Any]], None], invariant: str
 ) -> None:
     """The row, the event and the chain all say the same wrong thing: only working it out again contradicts it."""
-    engine = create_engine(url)
-    try:
-        with Session(engine) as db:
-            _edit(db, change)
-            hash_anew(db)
-            found = {i.name: i.violations for i in audit(db).invariants if i.violations}
-            db.rollback()
-    finally:
-        engine.dispose()
+    with Session(engine) as db:
+        _edit(db, change)
+        hash_anew(db)
+        found = {i.name: i.violations for i in audit(db).invariants if i.violations}
+        db.rollback()
     assert invariant in found, f"others found: {list(found)}"
     hidden = {"bill_in_journal", "bill_adds_up", "journal_chained", "journal_understood"}
     assert hidden & found.keys() == set(), "the edit was not hidden well"

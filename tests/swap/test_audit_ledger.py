@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +11,7 @@ from swap.audit import AuditReport, audit
 from swap.commerce.bills.issuing import bill_completed_swaps
 from swap.store import Store
 from tests.support.swap import commerce as day
-from tests.support.swap.damage import bare
+from tests.support.swap.damage import Examined, bare
 from tests.support.swap.paid import pay_everything
 
 MINE = (
@@ -44,15 +41,6 @@ DAMAGE = {
 }
 
 
-def examine(path: Path) -> AuditReport:
-    store = Store(f"sqlite:///{path}")
-    try:
-        with store.reading() as db:
-            return audit(db)
-    finally:
-        store.close()
-
-
 def written(url: str) -> None:
     config = day.station()
     with day.filled_store(url, config) as store:
@@ -68,11 +56,13 @@ def mine(report: AuditReport) -> dict[str, tuple[str, ...]]:
 
 
 @pytest.fixture(scope="module")
-def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unguarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examined]:
     """A database with everything in it, whose tables refuse nothing."""
     folder = tmp_path_factory.mktemp("paid")
     written(f"sqlite:///{folder / 'swap.db'}")
-    return bare(folder / "swap.db", folder)
+    examined = Examined(bare(folder / "swap.db", folder))
+    yield examined
+    examined.close()
 
 
 def test_on_both_engines_all_is_well_and_every_invariant_has_looked(database_url: str) -> None:
@@ -86,10 +76,5 @@ def test_on_both_engines_all_is_well_and_every_invariant_has_looked(database_url
 
 
 @pytest.mark.parametrize("name", MINE)
-def test_each_invariant_barks_at_its_own_damage(damaged: Path, tmp_path: Path, name: str) -> None:
-    path = tmp_path / "one.db"
-    shutil.copy(damaged, path)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(DAMAGE[name])
-        connection.commit()
-    assert name in mine(examine(path))
+def test_each_invariant_barks_at_its_own_damage(unguarded: Examined, name: str) -> None:
+    assert name in mine(unguarded.after(DAMAGE[name]))
