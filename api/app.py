@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import problems
@@ -86,7 +86,6 @@ def create_app(
     app.state.keys_in_work = KeysInWork()
     app.state.streams = EventStreams(doors)
     app.include_router(health.router, dependencies=[Depends(authorise)])
-    v1 = APIRouter(prefix="/api/v1", dependencies=[Depends(authorise)])
     parts = (
         auth,
         stations,
@@ -104,8 +103,8 @@ def create_app(
         problem_kinds,
     )
     for part in parts:
-        v1.include_router(part.router)
-    app.include_router(v1)
+        # Each by itself: a router of routers would have every route worked out twice.
+        app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(authorise)])
     install_console(app)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(
