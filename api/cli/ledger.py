@@ -40,13 +40,14 @@ def export(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Print the ledger so that another program can check it: `bean-check FILE`."""
-    from zoneinfo import ZoneInfo, available_timezones
+    from zoneinfo import ZoneInfo
 
     from swap.commerce.ledger.beancount import export as lines
+    from swap.zones import zone_names
 
     if not beancount:
         fail(text("name the form: --beancount"))
-    if zone not in available_timezones():
+    if zone not in zone_names():
         fail(text("{zone} is no time zone; allowed: a name such as Asia/Shanghai", zone=zone))
     if from_ is not None and to is not None and to <= from_:
         fail(text("--to {to} is not after --from {from_}", to=to.date(), from_=from_.date()))

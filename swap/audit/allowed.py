@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import Enum
 from typing import get_args
-from zoneinfo import available_timezones
 
 from battery_bms.config import BaySection
 from robotics.faults import load_faults
@@ -25,6 +24,7 @@ from swap.config.station_file import PartySection, VehicleModelSection
 from swap.messages.requests import REQUESTS
 from swap.station.sequence.session import HoldReason, Phase
 from swap.station.states.thermal_stages import Stage
+from swap.zones import zone_names
 
 Span = tuple[float, float, str]
 """Least, most, unit."""
@@ -103,7 +103,7 @@ def _literals(section: type, field: str) -> frozenset[str]:
 
 CODES: dict[tuple[str, str], frozenset[object]] = {
     ("station", "mode"): _values(StationMode),
-    ("station", "timezone"): frozenset(available_timezones()),
+    ("station", "timezone"): zone_names(),
     ("bay", "role"): _literals(BaySection, "role"),
     ("bay", "limited_by"): _values(Limit) | {""},
     ("pack", "state"): _values(PackState),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
 
@@ -26,10 +26,11 @@ from scheduler.config import ChargingSection, TariffSection
 from scheduler.sections import Identifier, Section
 from scheduler.site import DrEventSection, StorageSection
 from swap.config.billing_section import BillingSection
+from swap.zones import zone_names
 
 
 def _known_zone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in zone_names():
         raise ValueError(f"{value!r} is no IANA time zone; use a name such as Asia/Shanghai")
     return value
 

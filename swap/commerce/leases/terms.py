@@ -10,13 +10,14 @@ from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from swap.commerce.bills.terms import EnergyPrice, Measure
 from swap.commerce.leases.periods import Calendar
+from swap.zones import zone_names
 
 
 def _decimal_text(value: object) -> object:
@@ -26,7 +27,7 @@ def _decimal_text(value: object) -> object:
 
 
 def _known_zone(zone: str) -> str:
-    if zone not in available_timezones():
+    if zone not in zone_names():
         raise PydanticCustomError("zone", "must be a time zone of the IANA list, such as Asia/Shanghai")
     return zone
 
