@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from scheduler.optimal.check import flaws
+from scheduler.optimal.outlook import task_of
 from scheduler.optimal.problem import Tier
 from sim.study.optimal import planned
 from sim.study.optimal.planned import CannotPlan, Habits, StudyPlanner, check_plannable
@@ -56,11 +57,12 @@ def test_expected_trucks_are_a_forecast_and_those_that_wait_a_promise() -> None:
     station, planner = run(Habits("expected", every_min=240))
     assert planner is not None
     now_s = station.time.now
-    problem, need = planner.ask(station.start_at + timedelta(seconds=now_s), now_s)
+    task = task_of(planner.outlook(station.start_at + timedelta(seconds=now_s), now_s))
+    problem, need = task.problem, task.need
     tiers = {goal.tier for store in problem.stores for goal in store.goals}
     assert Tier.FORECAST in tiers
     assert len(need) == len(problem.hours)
-    assert all(count >= 0 for by_kind in need for count in by_kind.values())
+    assert {count >= station.policy.reserve_ready for by_kind in need for count in by_kind.values()} == {True}
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
