@@ -10,9 +10,9 @@ from scheduler.optimal.check import flaws
 from scheduler.optimal.outlook import task_of
 from scheduler.optimal.problem import Tier
 from sim.study.optimal import planned
-from sim.study.optimal.planned import CannotPlan, Habits, StudyPlanner, check_plannable
+from sim.study.optimal.planned import CannotPlan, Habits, StudyPlanner, check_plannable, under_plan, under_rule
 from sim.study.station import Station
-from sim.study.study import RunTask, run_task
+from sim.study.study import RunTask, run_task, simulate_once
 from tests.support.sim.study import scenario
 
 DAY_S = 86_400.0
@@ -66,16 +66,42 @@ def test_expected_trucks_are_a_forecast_and_those_that_wait_a_promise() -> None:
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
-    made = scenario(demand={"mode": "profile", "trucks_per_hour_by_hour": [3.0] * 24})
-    one, again = (run_task(RunTask(made, 1, 0, 0.1, 0.0, "optimal")).means for _ in range(2))
+    made = under_plan(scenario(demand={"mode": "profile", "trucks_per_hour_by_hour": [3.0] * 24}), "optimal")
+    one, again = (run_task(RunTask(made, 1, 0, 0.1, 0.0)).means for _ in range(2))
     assert one == again
+
+
+def test_every_run_of_the_scenario_is_planned_as_its_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also pilots of the warm-up and designs of a search: they are all runs of the scenario."""
+    made = scenario(demand={"mode": "profile", "trucks_per_hour_by_hour": [3.0] * 24})
+    attached: list[str] = []
+
+    class Counted(StudyPlanner):
+        def attach(self, station: Station) -> None:
+            attached.append(self.scenario.id)
+            super().attach(station)
+
+    monkeypatch.setattr("sim.study.study.StudyPlanner", Counted)
+    simulate_once(made, 1, days=0.05, warmup_days=0.0)
+    assert attached == []
+    simulate_once(under_plan(made, "optimal"), 1, days=0.05, warmup_days=0.0)
+    assert attached == [made.id]
+
+
+def test_a_study_that_cannot_plan_says_so_and_its_report_names_who_charges() -> None:
+    made = scenario(demand={"mode": "profile", "trucks_per_hour_by_hour": [3.0] * 24})
+    assert under_rule(made) == (made, ())
+    ruled, (note,) = under_rule(under_plan(made, "optimal"))
+    assert ruled.charging.plan == "rule"
+    assert "price rule" in str(note)
 
 
 def test_what_cannot_be_planned_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     made = scenario()
-    made = made.model_copy(update={"demand": made.demand.model_copy(update={"mode": "fleet"})})
+    made = under_plan(made.model_copy(update={"demand": made.demand.model_copy(update={"mode": "fleet"})}), "optimal")
     with pytest.raises(CannotPlan, match="fleet"):
         check_plannable(made)
     monkeypatch.setattr(planned, "has_solver", lambda: False)
     with pytest.raises(CannotPlan, match="highspy is not installed"):
-        check_plannable(scenario())
+        check_plannable(under_plan(scenario(), "optimal"))
+    check_plannable(scenario())  # the price rule needs no solver

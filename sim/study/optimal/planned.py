@@ -32,18 +32,16 @@ from scheduler.optimal.planner import GuideKeeper
 from scheduler.optimal.problem import Tier
 from scheduler.optimal.solve import NotSolved, has_solver
 from scheduler.rows import BayRow
-from scheduler.types import SiteLimits, TariffSlice
+from scheduler.types import Plan, SiteLimits, TariffSlice
 from sim.scenario.demand import Arrival, HourlyRates, arrivals
 from sim.scenario.file import Scenario
+from sim.scenario.notes import Note
 from sim.study.layout import Model
 from sim.study.rows import StudyTruck
 from sim.study.station import Station
+from swap.words import N_
 
 Foresight = Literal["expected", "own"]
-Plan = Literal["rule", "optimal"]
-"""Who guides the charging: the price rule, or the optimiser."""
-
-
 _PATIENCE_S = 600.0
 """A study waits: how busy the machine is must not show in its results."""
 
@@ -53,13 +51,30 @@ class CannotPlan(Exception):
 
 
 def check_plannable(scenario: Scenario) -> None:
-    """Whether the study can plan for a scenario. Raises CannotPlan."""
+    """Whether the study can charge as a scenario says. Raises CannotPlan."""
+    if scenario.charging.plan == "rule":
+        return
     if not has_solver():
         raise CannotPlan("the package highspy is not installed: pip install 'swapstation[optimal]'")
     if scenario.demand.mode != "profile":
         raise CannotPlan(f'demand.mode is "{scenario.demand.mode}"; plans need trucks by hour: "profile"')
     if scenario.equipment.swap_truck is not None:
         raise CannotPlan("equipment.swap_truck is set; plans are made for a rack that trucks come to")
+
+
+def under_plan(scenario: Scenario, plan: Plan) -> Scenario:
+    """The scenario with another planner."""
+    if scenario.charging.plan == plan:
+        return scenario
+    return scenario.model_copy(update={"charging": scenario.charging.model_copy(update={"plan": plan})})
+
+
+def under_rule(scenario: Scenario) -> tuple[Scenario, tuple[Note, ...]]:
+    """The scenario for a study that cannot plan: under the price rule, and what is to be said of that."""
+    if scenario.charging.plan == "rule":
+        return scenario, ()
+    text = N_('the price rule charges here: [charging] plan = "optimal" is left out')
+    return under_plan(scenario, "rule"), (Note(text),)
 
 
 @dataclass(frozen=True, slots=True)
