@@ -18,7 +18,7 @@ from scheduler.optimal.check import check, flaws
 from scheduler.optimal.flows import read_flows
 from scheduler.optimal.matrix import Matrix, build
 from scheduler.optimal.plan import NotBelieved, guides_of, make_plan, plan_of
-from scheduler.optimal.problem import ChargeProblem, EnergyStore, Goal, Tier
+from scheduler.optimal.problem import ChargeProblem, EnergyStore, Goal, Site, Tier
 from scheduler.optimal.solve import NotSolved, SolverAnswer, solve
 from tests.support.scheduler.optimal import BEGIN_AT, LAW, pack, problem, site, storage
 
@@ -288,6 +288,60 @@ def test_the_flows_are_judged_without_the_program() -> None:
     assert any("sun used" in line for line in found)
 
 
+@pytest.mark.parametrize(
+    ("asked", "stricter", "told"),
+    [
+        (
+            problem([0.5, 0.9], pack(until_h=1.0, goals=(Goal(1.0, 70.0),))),
+            {"min_charge_kw": 60.0},
+            "less than its charger can give",
+        ),
+        (problem([0.1, 0.9], storage(), base_kw=50.0), {"from_grid": False}, "stores without the grid take"),
+        (
+            problem([0.5, 0.5], storage(80.0), export_yuan_per_kwh=np.array([0.9, 0.9])),
+            {"to_grid": False},
+            "sun and what may be exported",
+        ),
+    ],
+    ids=["least power", "from the grid", "to the grid"],
+)
+def test_what_a_store_may_not_do_is_seen_outside_the_program(
+    asked: ChargeProblem, stricter: dict[str, Any], told: str
+) -> None:
+    answer = solve(asked)
+    flows = read_flows(asked, answer.matrix, answer.x)
+    assert flaws(asked, flows) == []
+    strict = replace(asked, stores=(replace(asked.stores[0], **stricter),))
+    assert any(told in line for line in flaws(strict, flows))
+    kept = solve(strict)
+    assert flaws(strict, read_flows(strict, kept.matrix, kept.x)) == []
+
+
+def test_the_second_attempt_goes_another_way_also_with_binaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = problem([-0.5, -0.5, 0.5], storage(40.0), limit_kw=70.0, base_kw=10.0)
+    ways: list[tuple[object, object]] = []
+
+    def run(solver: highspy.Highs, stage: str) -> None:
+        ways.append((solver.getOptionValue("presolve")[1], solver.getOptionValue("random_seed")[1]))
+        if len(ways) == 1:
+            raise NotSolved("the first way leads nowhere")
+        solver.run()
+
+    monkeypatch.setattr("scheduler.optimal.solve._run", run)
+    plan = make_plan(asked)
+    assert plan.verdict.good
+    assert ways[0] == ("on", 0)
+    assert set(ways[1:]) == {("off", 1)}
+    assert len(ways) > 3, "binaries were needed"
+
+
+def test_a_first_slot_of_seconds_does_not_make_what_is_short_dearer() -> None:
+    more: dict[str, Any] = {"demand_yuan_per_kw": 40.0}
+    seconds = problem([0.8, 0.8], pack(), hours=[17 / 3600, 1.0], **more)
+    minutes = problem([0.8, 0.8], pack(), hours=[5 / 60, 1.0], **more)
+    assert seconds.price_scale == pytest.approx(minutes.price_scale)
+
+
 def test_a_hundred_plans_after_a_failure_are_those_of_cold_solves() -> None:
     """EMHASS#1048: one rescue made all later solves wrong."""
     asked = [
@@ -312,7 +366,26 @@ def test_a_hundred_plans_after_a_failure_are_those_of_cold_solves() -> None:
         (lambda: problem([0.5], pack(from_h=2.0, until_h=1.0)), "until_h"),
         (lambda: problem([0.5], pack(wear_yuan_per_kwh=-1.0)), "wear"),
         (lambda: problem([0.5], pack(from_h=1.0, goals=(Goal(0.5, 1.0),))), "goal"),
-        (lambda: problem([0.5, 0.5], pack(), hours=[1.0]), "2 values for 1 slots"),
+        (lambda: problem([0.5, 0.5], pack(), hours=[1.0]), r"\(2,\) values for 1 slots"),
+        (lambda: ChargeProblem(BEGIN_AT, np.ones((2, 2)), site([0.5, 0.5]), ()), "2 dimensions"),
+        (
+            lambda: ChargeProblem(BEGIN_AT, np.ones(2), Site(np.ones((2, 1)), np.ones(2), np.ones(2), np.ones(2)), ()),
+            r"\(2, 1\) values",
+        ),
+        (lambda: ChargeProblem(BEGIN_AT.replace(tzinfo=None), np.ones(1), site([0.5]), ()), "needs a time zone"),
+        (lambda: problem([0.5], pack(), steady_h=nan), "steady_h is nan"),
+        (lambda: problem([0.5], pack(), chargers_kw=nan), "chargers_kw is nan"),
+        (lambda: problem([0.5], pack(), demand_yuan_per_kw=inf), "demand_yuan_per_kw is inf"),
+        (lambda: replace(problem([0.5]), tier_weights=(1.0, 100.0, 3.0)), "none above the one before"),
+        (lambda: problem([0.5], pack(high_kwh=nan)), "high_kwh is nan"),
+        (lambda: problem([0.5], pack(least_kwh=300.0)), "least_kwh is 300.0, above most_kwh"),
+        (lambda: problem([0.5], pack(asked_kw=np.array([nan]))), "asked_kw"),
+        (lambda: problem([0.5], pack(asked_kw=np.array([-1.0]))), "asked_kw"),
+        (lambda: problem([0.5, 0.5], pack(asked_kw=np.array([1.0]))), "asked_kw"),
+        (lambda: problem([0.5], pack(goals=(Goal(inf, 1.0),))), "goal"),
+        (lambda: problem([0.5], pack(goals=(Goal(nan, 1.0),))), "goal"),
+        (lambda: problem([0.5], pack(discharge_kw=-1.0)), "discharge_kw is -1"),
+        (lambda: problem([0.5], pack(min_charge_kw=inf)), "min_charge_kw is inf"),
     ],
 )
 def test_nonsense_is_refused_and_every_piece_of_it_named(wrong: Callable[[], ChargeProblem], told: str) -> None:
