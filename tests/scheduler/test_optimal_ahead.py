@@ -181,6 +181,11 @@ class TestKeeper:
         assert keeper.guide_at(BEGIN_AT + timedelta(hours=1), ()) is None
 
 
-def test_slots_never_overlap() -> None:
-    starts = slot_starts(BEGIN_AT + timedelta(seconds=17), 30.0, [BEGIN_AT + timedelta(hours=5, seconds=3)])
-    assert all(a < b for a, b in pairwise(starts))
+def test_slots_of_any_begin_cover_the_horizon_and_are_no_longer_than_their_steps() -> None:
+    begin_at, change_at = BEGIN_AT + timedelta(seconds=17), BEGIN_AT + timedelta(hours=5, seconds=3)
+    starts = slot_starts(begin_at, 30.0, [change_at])
+    assert (starts[0], starts[-1]) == (begin_at, begin_at + timedelta(hours=30))
+    assert change_at in starts
+    for at, after in pairwise(starts):
+        into_h = (at - begin_at) / timedelta(hours=1)
+        assert timedelta(0) < after - at <= timedelta(minutes=5 if into_h < 1 else 15 if into_h < 6 else 60)
