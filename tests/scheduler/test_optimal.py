@@ -478,12 +478,9 @@ def by_hand(asked: ChargeProblem, plan: ChargePlan) -> None:
             into_kw, out_kw = float(flows.charge_kw[at]), float(flows.discharge_kw[at])
             assert min(into_kw, out_kw) < near
             assert -near < into_kw < store.charge_kw + near
-            assert (
-                into_kw < near
-                or into_kw > store.min_charge_kw - near
-                or flows.windows.connected_h[at] < 1e-6 + (float(asked.hours[slot])) - 2e-6
-            ), "least power, in slots of which it has the whole"
             hours = float(asked.hours[slot])
+            part = flows.windows.connected_h[at] < hours - 1e-9
+            assert part or into_kw < near or into_kw > store.min_charge_kw - near
             energy_kwh += hours * (store.efficiency * into_kw - out_kw / store.efficiency_out)
             assert -near < energy_kwh < max(store.most_kwh, store.energy_kwh) + near
             bus_kw[slot] += into_kw / store.ac_efficiency - out_kw * store.ac_efficiency
