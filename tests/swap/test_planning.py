@@ -17,6 +17,7 @@ from scheduler.guide import Guide
 from scheduler.optimal.outlook import EVERY, PlanTask, task_of
 from scheduler.optimal.planner import GOOD_FOR, GuideKeeper
 from scheduler.optimal.problem import ChargeProblem, Goal, Site, Tier
+from scheduler.optimal.stock import Delay
 from scheduler.types import TariffSlice
 from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
@@ -81,12 +82,14 @@ async def in_this_process(task: PlanTask) -> PlannedGuides:
     return plan_here(task)
 
 
-async def test_a_plan_is_asked_from_what_the_station_holds_and_carried_out(bench: Bench) -> None:
+async def test_a_plan_is_asked_from_what_the_station_holds_and_carried_out(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     tasks: list[PlanTask] = []
 
     async def solve(task: PlanTask) -> PlannedGuides:
         tasks.append(task)
-        return plan_here(task)
+        return replace(plan_here(task), delays=(Delay("B1", Tier.PROMISED, 2.0, 31.5, 24.6),))
 
     context = bench.controller.context
     runner = PlanRunner(context, solve)
@@ -97,6 +100,7 @@ async def test_a_plan_is_asked_from_what_the_station_holds_and_carried_out(bench
     assert {store.name for store in task.problem.stores} >= {"A1", "A2", "A3"}
     assert task.problem.site.import_limit_kw[0] == pytest.approx(context.config.site.grid_limit_kw)
     assert all(count >= context.policy.reserve_ready for count in task.need[0].values())
+    assert "truck B1, promised in 2.0 h: its packs will be 25 min late, 31.5 kWh lack then" in caplog.text
     await runner.step()
     assert len(tasks) == 1, "the next is due in a quarter of an hour"
 
