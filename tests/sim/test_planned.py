@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from scheduler.optimal.outlook import task_of
+from scheduler.optimal.outlook import COOL_H, task_of
 from scheduler.optimal.problem import Tier
+from scheduler.types import PackState
 from sim.study.optimal import planned
 from sim.study.optimal.planned import CannotPlan, Habits, StudyPlanner, check_plannable, under_plan, under_rule
+from sim.study.rows import StudyTruck
 from sim.study.station import Station
 from sim.study.study import RunTask, run_task, simulate_once
 from tests.support.sim.study import scenario
@@ -61,6 +63,40 @@ def test_expected_trucks_are_a_forecast_and_those_that_wait_a_promise() -> None:
     assert Tier.FORECAST in tiers
     assert len(need) == len(problem.hours)
     assert {count >= station.policy.reserve_ready for by_kind in need for count in by_kind.values()} == {True}
+
+
+def test_the_study_tells_of_packs_on_their_way_of_kept_ones_of_bookings_and_of_changes_of_the_limit() -> None:
+    made = scenario(
+        demand={"mode": "profile", "trucks_per_hour_by_hour": [6.0] * 24},
+        bookings={"share": 0.5, "hold_before_min": 60},
+        dr_events=[{"from_hour": 18.25, "hours": 1.5, "limit_kw": 600}],
+    )
+    station = Station(made, 3)
+    planner = StudyPlanner(made, 3, 0, Habits(every_min=240))
+    planner.attach(station)
+    station.build()
+    under_way: list[StudyTruck] = []
+    station.listeners.append(lambda at_s, event, truck: under_way.append(truck) if event == "dispatched" else None)
+    now_s = 6 * 3600.0
+    while not (under_way and under_way[-1].stored == 0 and under_way[-1].lane is not None and station.promised):
+        under_way.clear()
+        now_s += 60.0
+        station.run_until(now_s)
+    bay = next(bay for bay in station.rack.bays if bay.content is not None and bay.content.state is PackState.READY)
+    assert bay.content is not None
+    bay.content.state = PackState.COOLING
+    seen = planner.outlook(station.start_at + timedelta(seconds=now_s), now_s)
+    (coming,) = seen.incoming
+    spent = under_way[-1].spent[0]
+    assert (coming.soc_pct, coming.charger_kw) == (spent.soc_pct, station.rack.charger_kw)
+    assert 0.0 < coming.at_h < 0.2
+    event_at = datetime(made.start_at.year, made.start_at.month, made.start_at.day, 18, 15, tzinfo=made.zone)
+    assert {event_at, event_at + timedelta(hours=1.5)} <= set(seen.changes)
+    assert {truck.name for truck in seen.trucks if truck.replaces} == {truck.swap_id for truck in station.promised}
+    task = task_of(seen)
+    from_h = {store.name: store.from_h for store in task.problem.stores}
+    assert from_h[bay.bay_id] == COOL_H
+    assert from_h["incoming 1"] == coming.at_h
 
 
 def test_the_same_seed_gives_the_same_run() -> None:

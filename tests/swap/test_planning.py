@@ -18,6 +18,7 @@ from scheduler.optimal.outlook import EVERY, PlanTask, task_of
 from scheduler.optimal.planner import GOOD_FOR, GuideKeeper
 from scheduler.optimal.problem import ChargeProblem, Goal, Site, Tier
 from scheduler.optimal.stock import Delay
+from scheduler.site import DrEventSection
 from scheduler.types import TariffSlice
 from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
@@ -136,6 +137,31 @@ async def test_expected_booked_and_waiting_trucks_are_goals_and_their_packs_come
     assert 0.0 < coming.from_h <= SWAP_H
     await bench.run_until("swap.completed", step_s=5.0)
     assert "incoming 1" not in {store.name for store in asked(bench).problem.stores}, "it stands in its bay"
+
+
+async def test_events_of_demand_response_and_vehicle_models_are_told(bench: Bench) -> None:
+    context = bench.controller.context
+    now = bench.clock.now()
+    with bench.store.reading_station(bench.config.station.id) as db:
+        seen = look(context, db, now)
+    local = now.astimezone(bench.config.station.zone)
+    event = DrEventSection(from_hour=(local.hour + 3) % 24 + 0.25, hours=0.75, limit_kw=150.0)
+    pairs = bench.config.vehicle_models[0].model_copy(update={"id": "pairs", "packs_per_vehicle": 2})
+    update = {
+        "site": bench.config.site.model_copy(update={"demand_response": (event,)}),
+        "vehicle_models": (*bench.config.vehicle_models, pairs),
+    }
+    told = outlook_of(
+        replace(context, config=bench.config.model_copy(update=update)),
+        replace(seen, record=ArrivalRecord(RATES, {"pairs": 3, "tractor": 1, "gone": 5})),
+        prices(seen.view.at),
+    )
+    begin_at = now.replace(minute=15, second=0, microsecond=0) + timedelta(hours=3)
+    assert list(told.changes) == [begin_at, begin_at + timedelta(minutes=45)]
+    assert told.limits_at(begin_at).import_limit_kw == 150.0
+    assert told.limits_at(begin_at - timedelta(seconds=1)).import_limit_kw == bench.config.site.grid_limit_kw
+    assert told.forecast is not None
+    assert [(share.weight, len(share.leaves)) for share in told.forecast.shares] == [(3, 2), (1, 1)]
 
 
 async def test_nobody_waits_for_a_plan_that_does_not_come(bench: Bench) -> None:
