@@ -252,7 +252,7 @@ async def test_what_came_in_the_last_weeks_is_expected(bench: Bench) -> None:
 class TestApart:
     """The optimiser's own process."""
 
-    async def test_it_plans_as_here(self, bench: Bench) -> None:
+    async def test_it_plans_as_here(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         task = asked(bench)
         here, apart = plan_here(task), await plan_apart(task)
 
@@ -261,6 +261,7 @@ class TestApart:
 
         assert said(apart) == said(here)
         assert apart.gap <= 1e-6
+        assert "said" not in caplog.text, "it has nothing to say when all is well"
 
     async def test_one_that_does_not_answer_in_time_is_ended(self, bench: Bench) -> None:
         with pytest.raises(PlanFailed, match="no answer within 0"):
