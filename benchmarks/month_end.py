@@ -212,9 +212,7 @@ def _measure(url: str) -> dict[str, object]:
         with store.commerce() as db:
             close_period(db, MONTH, at=END_AT, zone=ZoneInfo("Asia/Shanghai"), name="bench")
         invoices_s += process_time()
-        with store.reading_commerce() as db:
-            invoices = db.exec(select(func.count()).select_from(Invoice)).one()
-            lines = db.exec(select(func.count()).select_from(InvoiceLine)).one()
+        invoices, lines = _invoiced(store)
         return {
             "contracts": report.contracts,
             "charges": len(report.charges),
@@ -230,14 +228,24 @@ def _measure(url: str) -> dict[str, object]:
         store.close()
 
 
+def _invoiced(store: Store) -> tuple[int, int]:
+    """Invoices and their lines."""
+    with store.reading_commerce() as db:
+        invoices = db.exec(select(func.count()).select_from(Invoice)).one()
+        return invoices, db.exec(select(func.count()).select_from(InvoiceLine)).one()
+
+
 def _check(url: str) -> dict[str, object]:
     """Run both once more: nothing may be charged or invoiced twice."""
     store = Store(url)
     try:
+        before = _invoiced(store)
         again = run_rent(store, MONTH, END_AT)
         with store.commerce() as db:
             close_period(db, MONTH, at=END_AT, zone=ZoneInfo("Asia/Shanghai"), name="bench")
         assert again.charges == (), again
+        after = _invoiced(store)
+        assert after == before != (0, 0), f"a second run leaves {after} invoices and lines, the first {before}"
         return {"charges_of_a_second_run": len(again.charges)}
     finally:
         store.close()

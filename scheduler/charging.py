@@ -246,6 +246,15 @@ def share_power(
     return _share_in_order(in_line(line), budget_kw, cause, policy.min_setpoint_kw)
 
 
+def limit_of(bay: BayRow, policy: ChargingPolicy) -> Limit:
+    """What `claim` would say limits the bay; the row stays as it is."""
+    before = bay.setpoint_kw, bay.limited_by, bay.at_offer, bay.missing
+    claim(bay, policy)
+    found = bay.limited_by
+    bay.setpoint_kw, bay.limited_by, bay.at_offer, bay.missing = before
+    return found
+
+
 def claim_alone(bay: BayRow, policy: ChargingPolicy, guide: Guide | None) -> None:
     """What `share_power` gives a bay where neither the budget nor a guide between nothing and all divides anything."""
     claim(bay, policy)

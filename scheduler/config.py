@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from scheduler.sections import Section
+from scheduler.types import Plan
 
 Soc = Annotated[float, Field(ge=0, le=100)]
 
@@ -64,7 +65,7 @@ class ChargingSection(Section):
     """Hold back in dear hours while enough packs are ready."""
     reserve_ready: int = Field(default=3, ge=0, le=99)
     """Packs of each kind that stay ready before dear hours hold back."""
-    plan: Literal["rule", "optimal"] = "rule"
+    plan: Plan = "rule"
     """Who guides charging through the hours of a day: the price rule, or the optimiser (extra `optimal`)."""
     cycle_s: float = Field(default=5.0, gt=0, le=300)
     """How often the plan is made anew (station seconds)."""

@@ -31,6 +31,19 @@ def limit_at(events: Sequence[DrEventSection], at: datetime, zone: tzinfo) -> tu
     return min(limits_kw, default=None), change_at
 
 
+def changes_between(
+    events: Sequence[DrEventSection], from_at: datetime, until_at: datetime, zone: tzinfo
+) -> list[datetime]:
+    """Instants after `from_at` and before `until_at` at which an event begins or ends."""
+    found: list[datetime] = []
+    at = from_at.astimezone(UTC)
+    while events and at < until_at:
+        # Where nothing changes within a day the search only goes on from there.
+        at = limit_at(events, at, zone)[1]
+        found.append(at)
+    return [at for at in found if at < until_at]
+
+
 def event_on(event: DrEventSection, day: datetime) -> tuple[datetime, datetime]:
     """Begin and end, in UTC, of a demand-response event on a local day."""
     begin = datetime.combine(day.date(), time(), day.tzinfo) + timedelta(minutes=round(event.from_hour * 60))

@@ -12,7 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
+
+Plan = Literal["rule", "optimal"]
+"""Who guides charging: the price rule, or the optimiser."""
 
 
 class PackState(StrEnum):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli.common import fail, print_table
-from api.terminal import lang
+from api.terminal import lang, text
+from scheduler.types import Plan
 
 if TYPE_CHECKING:
     from sim.report.tables import Table
@@ -31,6 +32,10 @@ ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (scenario.toml
 Quick = Annotated[bool, typer.Option("--quick", help="Shorter runs, wider intervals.")]
 Days = Annotated[float | None, typer.Option("--days", min=0.5, help="Length of a replication.")]
 Replications = Annotated[int | None, typer.Option("--replications", "-n", min=2)]
+PlanOption = Annotated[
+    Plan | None,
+    typer.Option("--plan", help="Who guides charging: the price rule, or the optimiser; else as the file says."),
+]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The scenario's when not given.")]
 
 Progress = Callable[[int, int], None]
@@ -45,6 +50,18 @@ def read_scenario(path: Path) -> Scenario:
         return load_scenario(path)
     except ConfigError as error:
         fail(str(error))
+
+
+def planned(scenario: Scenario, plan: Plan | None) -> Scenario:
+    """The scenario under the planner that is asked for; ends the command where that cannot plan for it."""
+    from sim.study.optimal.planned import CannotPlan, check_plannable, under_plan
+
+    asked = under_plan(scenario, plan or scenario.charging.plan)
+    try:
+        check_plannable(asked)
+    except CannotPlan as error:
+        fail(text("--plan optimal: {reason}. With --plan rule the price rule charges.", reason=error))
+    return asked
 
 
 def words() -> Words:

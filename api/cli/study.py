@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from api.cli.common import FOUND, OK, Json, fail, print_json, print_table
 from api.cli.planner import (
     Cluster,
     Days,
+    PlanOption,
     Processes,
     Quick,
     Replications,
@@ -19,6 +20,7 @@ from api.cli.planner import (
     Seed,
     finite,
     number,
+    planned,
     print_report_table,
     progress,
     read_scenario,
@@ -116,10 +118,7 @@ def simulate(
         float | None,
         typer.Option("--half-width", help="Add replications until the share within the promise is known to this."),
     ] = None,
-    plan: Annotated[
-        Literal["rule", "optimal"] | None,
-        typer.Option("--plan", help="Who guides charging: the price rule, or the optimiser; else as the file says."),
-    ] = None,
+    plan: PlanOption = None,
     seed: Seed = None,
     quick: Quick = False,
     processes: Processes = None,
@@ -132,16 +131,9 @@ def simulate(
     """Simulate a station under a scenario's demand: waits, service, utilisation, energy and cost, with intervals."""
     from sim.report.report import study_report
     from sim.report.results import study_values
-    from sim.study.optimal.planned import CannotPlan, check_plannable
     from sim.study.study import run_study
 
-    read = read_scenario(scenario)
-    plan = plan or read.charging.plan
-    if plan == "optimal":
-        try:
-            check_plannable(read)
-        except CannotPlan as error:
-            fail(text("--plan optimal: {reason}. With --plan rule the price rule charges.", reason=error))
+    read = planned(read_scenario(scenario), plan)
     wanted = ReportWanted(report, tables, lang)
     if quick:
         days, replications = days or 7.0, replications or 4
@@ -154,7 +146,6 @@ def simulate(
             seed=seed,
             warmup_days=1.0 if quick else None,
             half_width=half_width,
-            plan=plan,
             on_done=on_done,
         )
     if as_json:
@@ -192,6 +183,7 @@ def size(
     packs_only: Annotated[
         bool, typer.Option("--packs-only", help="Only the number of packs, everything else as it is.")
     ] = False,
+    plan: PlanOption = None,
     seed: Seed = None,
     quick: Quick = False,
     processes: Processes = None,
@@ -206,7 +198,7 @@ def size(
     from sim.report.results import size_values
     from sim.sizing.search import Effort, find_size, pack_table
 
-    read = read_scenario(scenario)
+    read = planned(read_scenario(scenario), plan)
     wanted = ReportWanted(report, tables, lang)
     length = days or (3.0 if quick else float(read.study.days))
     effort = Effort(length, first=4, step=4, most=8 if quick else 24)

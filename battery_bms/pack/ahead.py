@@ -7,25 +7,37 @@ within these lines can be carried out; in times of more than `_ONE_CHORD_H` ther
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-from battery_bms.pack.charge import SECONDS_PER_HOUR, Charge, Curve
+from battery_bms.pack.charge import SECONDS_PER_HOUR, Charge, Curve, curve_of
+from battery_bms.pack.spec import PackSpec
 
 _ONE_CHORD_H = 0.3
 
 
 class ChargeAhead:
-    """A pack of a curve on a charger of `power_kw`; satisfies `scheduler.optimal.problem.ChargeLaw`."""
+    """A pack of a curve on a charger of `power_kw`; satisfies `scheduler.optimal.outlook.PackLaw`."""
 
     __slots__ = ("curve", "power_kw")
 
     def __init__(self, curve: Curve, power_kw: float) -> None:
         self.curve = curve
         self.power_kw = min(power_kw, curve.max_kw)
+
+    @property
+    def capacity_kwh(self) -> float:
+        """Energy of the full pack."""
+        return self.curve.capacity_kwh
+
+    @property
+    def efficiency(self) -> float:
+        """Energy stored ÷ energy at the charger's output."""
+        return self.curve.efficiency
 
     def gain_lines(self, hours: NDArray[np.float64]) -> Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Offset and fall of the chords and of the taper, for each time; nothing where there is no taper."""
@@ -62,3 +74,14 @@ class ChargeAhead:
     def energy_after(self, from_kwh: float, hours: float) -> float:
         """Energy after some time at full power."""
         return Charge(self.curve, 0.0, from_kwh, self.power_kw).energy_kwh(hours * SECONDS_PER_HOUR)
+
+
+@lru_cache(maxsize=1024)
+def _law(spec: PackSpec, soh_pct: float, charger_kw: float) -> ChargeAhead:
+    """One for all packs that follow it: the program is built law by law."""
+    return ChargeAhead(curve_of(spec, soh_pct), charger_kw)
+
+
+def laws_of(specs: Mapping[str, PackSpec]) -> Callable[[str, float, float], ChargeAhead]:
+    """The law of a kind by name, a state of health in %, and a charger's kW."""
+    return lambda kind, soh_pct, charger_kw: _law(specs[kind], soh_pct, charger_kw)

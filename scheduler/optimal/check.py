@@ -1,9 +1,10 @@
 """Whether an answer may be believed: reckoned here from the problem, with nothing of the solver's own accounts.
 
-Four questions. Do the program's rows and bounds hold (primal residual)? Is it the cheapest: do the row prices prove a
+Five questions. Do the program's rows and bounds hold (primal residual)? Is it the cheapest: do the row prices prove a
 bound so near that no plan can be cheaper by more than the gap? Do the *flows* keep every hard limit and conserve
 energy, reckoned anew from what was asked, without the program? Is anything charged and discharged, or imported and
-exported, at once? One no, and the plan is thrown away.
+exported, at once? Does any charger give less than it can, or a store take from the grid or give to it that may not?
+One no, and the plan is thrown away.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scheduler.optimal.flows import Flows, read_flows
-from scheduler.optimal.matrix import Matrix, law_groups
+from scheduler.optimal.matrix import Matrix, Windows, law_groups
 from scheduler.optimal.problem import ChargeProblem, Floats
 from scheduler.optimal.solve import MONEY_SLACK, RULE_TOLERANCE_KW, SolverAnswer
 
@@ -135,7 +137,27 @@ def flaws(problem: ChargeProblem, flows: Flows) -> list[str]:
         found.append("import and export at once")
     if np.any((flows.charge_kw > 2 * RULE_TOLERANCE_KW) & (flows.discharge_kw > 2 * RULE_TOLERANCE_KW)):
         found.append("a store charges and discharges at once")
+    return found + _source_flaws(problem, flows)
+
+
+def _source_flaws(problem: ChargeProblem, flows: Flows) -> list[str]:
+    """Who may not take from the grid takes no more than the sun gives; who may not give to it is not exported."""
+    stores, windows, slots = problem.stores, flows.windows, len(problem.hours)
+    if not stores:
+        return []
+    ac = np.array([s.ac_efficiency for s in stores])[windows.store]
+    from_sun = np.array([not s.from_grid for s in stores], dtype=bool)[windows.store]
+    may_export = np.array([s.to_grid for s in stores], dtype=bool)[windows.store]
+    taken_kw = _by_slot(windows, np.where(from_sun, flows.charge_kw / ac, 0.0), slots)
+    found = _over("what stores without the grid take", taken_kw, flows.sun_kw, "the sun used")
+    if not may_export.all():
+        given_kw = _by_slot(windows, np.where(may_export, flows.discharge_kw * ac, 0.0), slots)
+        found += _over("export", flows.export_kw, flows.sun_kw + given_kw, "sun and what may be exported")
     return found
+
+
+def _by_slot(windows: Windows, kw: Floats, slots: int) -> Floats:
+    return np.asarray(np.bincount(windows.slot, kw, minlength=slots), dtype=np.float64)
 
 
 def _over(name: str, kw: Floats, most_kw: Floats, what: str) -> list[str]:
@@ -170,6 +192,7 @@ def _store_flaws(problem: ChargeProblem, flows: Flows) -> list[str]:
         "charges with more than its charger gives": flows.charge_kw * slot_h
         > each("charge_kw")[of] * connected + slack,
         "gives more than it can": flows.discharge_kw * slot_h > each("discharge_kw")[of] * connected + slack,
+        "charges with less than its charger can give": _too_little(problem, flows, each("min_charge_kw")[of]),
         "a power below 0 kW": (flows.charge_kw < -TOLERANCE) | (flows.discharge_kw < -TOLERANCE),
     }
     taper = np.zeros(len(of), dtype=bool)
@@ -179,3 +202,12 @@ def _store_flaws(problem: ChargeProblem, flows: Flows) -> list[str]:
             taper[at] |= gained[at] > np.maximum(offset - fall * before[at], 0.0) + slack[at]
     broken["gains more than its taper allows"] = taper
     return [f"{stores[of[np.argmax(where)]].name}: {what}" for what, where in broken.items() if where.any()]
+
+
+def _too_little(problem: ChargeProblem, flows: Flows, least_kw: Floats) -> NDArray[np.bool_]:
+    """Where a slot that becomes a set-point has less than a charger can run at, and not nothing."""
+    windows = flows.windows
+    slot_h = problem.hours[windows.slot]
+    set_point = (problem.ends_h[windows.slot] <= problem.steady_h + 1e-9) & (windows.connected_h >= slot_h - 1e-9)
+    low = (flows.charge_kw > 2 * RULE_TOLERANCE_KW) & (flows.charge_kw < least_kw - 2 * RULE_TOLERANCE_KW)
+    return np.asarray(set_point & low)

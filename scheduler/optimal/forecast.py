@@ -63,7 +63,11 @@ def expected_at_h(rates: Rates, horizon_h: float) -> list[float]:
     return [float(x) for x in np.interp(wanted, counts, at_h)]
 
 
-def stock_beyond_mean(rates: Rates, at_h: float, cover_h: float, level: float) -> int:
-    """Packs ready at an instant beyond those expected to go until more can be ready, for the service level."""
-    mean = rates.between(at_h, at_h + cover_h)
+def stock_beyond_mean(rates: Rates, at_h: float, cover_h: float, level: float, part: float = 1.0) -> int:
+    """Trucks that may come beyond those expected until more packs can be ready, for the service level.
+
+    Args:
+        part: share of the trucks that is asked about.
+    """
+    mean = part * rates.between(at_h, at_h + cover_h)
     return max(poisson_quantile(mean, level) - round(mean), 0)

@@ -20,6 +20,7 @@ from scheduler.optimal.solve import NotSolved, SolverAnswer, solve
 SHORT_KWH = 0.01
 """Less than this is no shortfall: one unit of a bill."""
 _SAME_KW = 0.5
+_LATE_H = 1e-6
 _NEAR = 1e-3
 """Share below which a power counts as all that a pack and its charger can take."""
 
@@ -127,7 +128,8 @@ def _shortfalls(problem: ChargeProblem, flows: Flows, answer: SolverAnswer) -> t
         for goal in store.goals:
             short = float(flows.short_kwh[place])
             place += 1
-            if short <= SHORT_KWH or goal.tier is Tier.COMFORT:
+            # What is to be reached after the last slot only pulls: nobody knows yet what will lack then.
+            if short <= SHORT_KWH or goal.tier is Tier.COMFORT or goal.at_h > problem.ends_h[-1] + _LATE_H:
                 continue
             has_kwh = goal.kwh - short
             hours = store.law.hours_to(has_kwh, goal.kwh) if store.law is not None else _hours(store.charge_kw, short)

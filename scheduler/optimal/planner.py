@@ -34,10 +34,6 @@ class GuideKeeper:
         self._from_at, self._until_at = from_at, from_at + self._good_for
         self._guides, self._ends = tuple(guides), [guide.until_at for guide in guides]
 
-    def drop(self) -> None:
-        """The rule takes over."""
-        self._from_at = self._until_at = None
-
     def has_plan(self, at: datetime) -> bool:
         """Whether a plan is carried out at an instant, not the rule."""
         return (

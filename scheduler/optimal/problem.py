@@ -166,18 +166,25 @@ class ChargeProblem:
             highest = max(highest, float(np.abs(self.site.export_yuan_per_kwh).max()))
         worst = min((s.ac_efficiency * s.efficiency for s in self.stores), default=1.0)
         end = max((abs(s.end_yuan_per_kwh) for s in self.stores), default=0.0)
-        demand = self.site.demand_yuan_per_kw / float(self.hours.min())
+        # A first slot may last seconds; nobody buys his energy in it alone, at the price of a peak for seconds.
+        demand = self.site.demand_yuan_per_kw / max(float(self.hours.min()), LEAST_PEAK_H)
         return max(highest + demand, end, LEAST_PRICE) / worst
 
 
 LEAST_PRICE = 0.01
 """Yuan per kWh: penalties are scaled from here where every price is 0."""
+LEAST_PEAK_H = 5 / 60
+"""So long at least energy is bought at a peak of power that a demand charge is paid for."""
 
 
 def check_problem(problem: ChargeProblem) -> None:
     """All that is wrong with a problem, in one ValueError. Capacity 0 is a limit, not a missing number."""
     wrong = []
     hours, site = problem.hours, problem.site
+    if problem.begin_at.utcoffset() is None:
+        wrong.append(f"begin_at is {problem.begin_at.isoformat()}; it needs a time zone")
+    if np.ndim(hours) != 1:
+        raise ValueError(f"hours of the slots have {np.ndim(hours)} dimensions; they are one line")
     count = len(hours)
     if count == 0 or not (np.all(np.isfinite(hours)) and np.all(hours > 0)):
         wrong.append(f"hours of the slots are {hours!r}; each must be above 0, and there must be one")
@@ -190,29 +197,37 @@ def check_problem(problem: ChargeProblem) -> None:
     if site.export_yuan_per_kwh is not None:
         series["export_yuan_per_kwh"] = site.export_yuan_per_kwh
     for name, values in series.items():
-        if len(values) != count:
-            wrong.append(f"{name} has {len(values)} values for {count} slots")
+        if np.shape(values) != (count,):
+            wrong.append(f"{name} has {np.shape(values)} values for {count} slots; it is one line")
         elif np.any(np.isnan(values)) or (name != "import_limit_kw" and not np.all(np.isfinite(values))):
             wrong.append(f"{name} holds a value that is not a number")
         elif name not in ("import_yuan_per_kwh", "export_yuan_per_kwh") and np.any(values < 0):
             wrong.append(f"{name} is {float(values.min()):g} kW; it must be 0 or more")
-    for name, value in (
-        ("export_limit_kw", site.export_limit_kw),
-        ("chargers_kw", site.chargers_kw),
-        ("demand_yuan_per_kw", site.demand_yuan_per_kw),
-        ("demand_floor_kw", site.demand_floor_kw),
+    for name, value, most in (
+        ("export_limit_kw", site.export_limit_kw, inf),
+        ("chargers_kw", site.chargers_kw, inf),
+        ("demand_yuan_per_kw", site.demand_yuan_per_kw, MOST),
+        ("demand_floor_kw", site.demand_floor_kw, MOST),
+        ("steady_h", problem.steady_h, inf),
     ):
-        if not value >= 0:
-            wrong.append(f"{name} is {value}; it must be 0 or more")
+        if not 0 <= value <= most:
+            wrong.append(f"{name} is {value}; it must be 0 or more{'' if most == inf else ' and finite'}")
+    weights = problem.tier_weights
+    if not (all(0 < weight <= MOST for weight in weights) and list(weights) == sorted(weights, reverse=True)):
+        wrong.append(f"tier_weights are {weights}; each must be above 0, none above the one before")
     if not 0 <= site.transformer_loss_share < 0.5:
         wrong.append(f"transformer_loss_share is {site.transformer_loss_share}; it must be 0 … 0.5")
     for store in problem.stores:
-        wrong += [f"store {store.name}: {line}" for line in _wrong_in(store)]
+        wrong += [f"store {store.name}: {line}" for line in _wrong_in(store, count)]
     if wrong:
         raise ValueError("; ".join(wrong))
 
 
-def _wrong_in(store: EnergyStore) -> list[str]:
+MOST = 1e12
+"""No price, power, energy or weight is above."""
+
+
+def _wrong_in(store: EnergyStore, slots: int) -> list[str]:
     wrong = []
     finite = {
         "energy_kwh": store.energy_kwh,
@@ -223,7 +238,11 @@ def _wrong_in(store: EnergyStore) -> list[str]:
         "min_charge_kw": store.min_charge_kw,
         "from_h": store.from_h,
     }
-    wrong += [f"{name} is {value}; it must be 0 or more" for name, value in finite.items() if not 0 <= value < inf]
+    wrong += [
+        f"{name} is {value}; it must be 0 or more and finite"
+        for name, value in finite.items()
+        if not 0 <= value <= MOST
+    ]
     shares = {
         "efficiency": store.efficiency,
         "efficiency_out": store.efficiency_out,
@@ -232,6 +251,13 @@ def _wrong_in(store: EnergyStore) -> list[str]:
     wrong += [
         f"{name} is {value}; it must be above 0, at most 1" for name, value in shares.items() if not 0 < value <= 1
     ]
+    if not store.high_kwh >= 0:
+        wrong.append(f"high_kwh is {store.high_kwh}; it must be 0 or more")
+    if store.least_kwh > store.most_kwh:
+        wrong.append(f"least_kwh is {store.least_kwh}, above most_kwh {store.most_kwh}")
+    asked = store.asked_kw
+    if asked is not None and not (np.shape(asked) == (slots,) and np.all((asked >= 0) & (asked <= MOST))):
+        wrong.append(f"asked_kw is {asked!r}; it must be 0 or more in each of {slots} slots")
     if not store.until_h >= store.from_h:
         wrong.append(f"until_h is {store.until_h}, before from_h {store.from_h}")
     if not all(isfinite(x) for x in (store.end_yuan_per_kwh, store.wear_yuan_per_kwh)):
@@ -239,6 +265,6 @@ def _wrong_in(store: EnergyStore) -> list[str]:
     if store.wear_yuan_per_kwh < 0:
         wrong.append(f"wear_yuan_per_kwh is {store.wear_yuan_per_kwh}; it must be 0 or more")
     for goal in store.goals:
-        if not (0 <= goal.kwh < inf and store.from_h <= goal.at_h):
-            wrong.append(f"goal of {goal.kwh} kWh at {goal.at_h} h; energy 0 or more, not before {store.from_h} h")
+        if not (0 <= goal.kwh < inf and store.from_h <= goal.at_h < inf):
+            wrong.append(f"goal of {goal.kwh} kWh at {goal.at_h} h; energy 0 or more, from {store.from_h} h on")
     return wrong

@@ -81,7 +81,8 @@ def solve(problem: ChargeProblem, *, most_s: float = 10.0, wishes: bool = True, 
     Args:
         most_s: seconds after which it is given up, all rounds together.
         wishes: False leaves out the second stage.
-        presolve: False is another way through the same arrays, for a second attempt.
+        presolve: False is another way through the same arrays, for a second attempt: nothing is reduced before, and
+            the search over binaries takes other turns.
 
     Raises:
         NoSolver: the extra is not installed.
@@ -162,7 +163,8 @@ def _solver(matrix: Matrix, switches: list[Switch], most_s: float, *, presolve: 
     solver.silent()
     solver.setOptionValue("parallel", "off")
     solver.setOptionValue("time_limit", most_s)
-    solver.setOptionValue("presolve", "on" if presolve or switches else "off")
+    solver.setOptionValue("presolve", "on" if presolve else "off")
+    solver.setOptionValue("random_seed", 0 if presolve else 1)
     solver.setOptionValue("mip_rel_gap", MIP_GAP)
     solver.setOptionValue("primal_feasibility_tolerance", 1e-8)
     solver.setOptionValue("dual_feasibility_tolerance", 1e-8)

@@ -9,8 +9,9 @@ is solved, and the plan has full power for it from its first slot, for nothing l
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from math import inf
 from typing import Protocol
 
@@ -45,6 +46,21 @@ class PackAhead:
     offerable: bool = True
     """False: in quarantine, promised already or blocked; it is not handed out within the horizon."""
 
+    def later(self, hours: float) -> PackAhead:
+        """The same pack, charged from so much later on."""
+        return replace(self, from_h=self.from_h + hours) if hours > 0 else self
+
+    def ready_h(self, least_kwh: float = 0.0) -> float:
+        """When it holds what may be handed out, and at least this; inf when never."""
+        goal_kwh = self.goal_kwh(least_kwh)
+        if goal_kwh > self.target_kwh + _NOTHING_KWH and goal_kwh > self.energy_kwh:
+            return inf
+        return self.from_h + self.law.hours_to(self.energy_kwh, goal_kwh)
+
+    def goal_kwh(self, least_kwh: float) -> float:
+        """With this it may be handed out to a truck that was promised `least_kwh`."""
+        return max(self.offer_kwh, least_kwh)
+
 
 @dataclass(frozen=True, slots=True)
 class TruckAhead:
@@ -56,8 +72,15 @@ class TruckAhead:
     kinds: tuple[str, ...]
     """Those it takes."""
     leaves: tuple[PackAhead, ...]
-    """Packs that come off, one for each that it gets, charged from their `from_h` on."""
+    """Packs that come off, charged from their `from_h` on."""
     tier: Tier = Tier.FORECAST
+    _: KW_ONLY
+    min_kwh: float = 0.0
+    """Least energy that it was promised in each pack."""
+    packs: int | None = None
+    """So many it gets; None: as many as it leaves."""
+    comes_h: float | None = None
+    """When it is called, if that is not `at_h`: stock for more trucks than the mean is ready before they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +91,9 @@ class Delay:
     tier: Tier
     at_h: float
     missing_kwh: float
-    """Energy that its packs lack then, at full power from now on."""
+    """Energy that its packs lack then, at full power from now on; inf where there are not packs enough for it."""
     minutes: float
-    """So much later they can be ready."""
+    """So much later they can be ready; inf where never."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +108,22 @@ class Visits:
 class Worth:
     """What energy in packs is worth beyond the goals."""
 
-    end_yuan_per_kwh: float
-    """Of what is in the rack at the horizon's end."""
+    import_yuan_per_kwh: float
+    """What it costs to import again, after the horizon's end, what is in the rack then; losses come on top."""
     ac_efficiency: float = 1.0
     min_charge_kw: float = 0.0
 
 
+Ready = tuple[float, int, PackAhead]
+"""When a pack is ready, its number in the order in which packs came, and the pack."""
+
+
 def visits_of(packs: Sequence[PackAhead], trucks: Sequence[TruckAhead], horizon_h: float, worth: Worth) -> Visits:
-    """Give each truck its packs; what is left stays to the horizon's end."""
-    waiting: dict[str, list[tuple[float, int, PackAhead]]] = {}
+    """Give each truck its packs; what is left stays to the horizon's end.
+
+    In order of time; where trucks wait for packs, those that were promised some go before those that are expected.
+    """
+    waiting: dict[str, list[Ready]] = {}
     number = 0
     stores: list[EnergyStore] = []
     delays: list[Delay] = []
@@ -101,52 +131,80 @@ def visits_of(packs: Sequence[PackAhead], trucks: Sequence[TruckAhead], horizon_
     def put(pack: PackAhead) -> None:
         nonlocal number
         number += 1
-        ready_h = pack.from_h + pack.law.hours_to(pack.energy_kwh, pack.offer_kwh)
+        ready_h = pack.ready_h()
         if pack.offerable and ready_h < inf:
-            heapq.heappush(waiting.setdefault(pack.kind, []), (ready_h, number, pack))
+            waiting.setdefault(pack.kind, []).append((ready_h, number, pack))
         elif pack.from_h < horizon_h:
             stores.append(_store(pack, inf, None, worth))
 
     for pack in packs:
         put(pack)
-    for truck in sorted(trucks, key=lambda one: one.at_h):
-        need = len(truck.leaves)
-        offers = [
-            (heapq.nsmallest(need, line)[-1][0], kind)
-            for kind in truck.kinds
-            if len(line := waiting.get(kind, [])) >= need
-        ]
-        if not offers or truck.at_h >= horizon_h:
+    expected = deque(sorted((one for one in trucks if one.tier is not Tier.PROMISED), key=_at_h))
+    promised = deque(sorted((one for one in trucks if one.tier is Tier.PROMISED), key=_at_h))
+    while expected or promised:
+        turn = expected if expected and not (promised and promised[0].at_h <= expected[0].at_h) else promised
+        given = _given(waiting, turn[0])
+        if turn is expected and promised and given and promised[0].at_h <= given[-1][0]:
+            turn, given = promised, _given(waiting, promised[0])  # who was promised is there when the packs are
+        truck = turn.popleft()
+        if truck.at_h >= horizon_h:
             continue
-        ready_h, kind = min(offers)
-        given = [heapq.heappop(waiting[kind])[2] for _ in range(need)]
+        if not given:
+            delays.append(Delay(truck.name, truck.tier, truck.at_h, inf, inf))
+            continue
+        numbers = {number for _, number, _ in given}
+        kind = given[0][2].kind
+        waiting[kind] = [one for one in waiting[kind] if one[1] not in numbers]
+        ready_h = given[-1][0]
         at_h = max(truck.at_h, ready_h)
         if ready_h > truck.at_h + _NOTHING_H:
-            missing = sum(_missing_kwh(pack, truck.at_h) for pack in given)
+            missing = sum(_missing_kwh(pack, truck) for _, _, pack in given)
             delays.append(Delay(truck.name, truck.tier, truck.at_h, missing, 60 * (ready_h - truck.at_h)))
-        stores += [_store(pack, at_h, truck.tier, worth) for pack in given if pack.from_h < horizon_h]
+        stores += [_store(p, at_h, truck.tier, worth, truck.min_kwh) for _, _, p in given if p.from_h < horizon_h]
+        comes_h = truck.at_h if truck.comes_h is None else truck.comes_h
         for pack in truck.leaves:
-            put(_later(pack, at_h - truck.at_h))
+            put(pack.later(at_h - comes_h))
     for line in waiting.values():
         stores += [_store(pack, inf, None, worth) for _, _, pack in line if pack.from_h < horizon_h]
     return Visits(tuple(stores), tuple(delays))
 
 
 _NOTHING_H = 1e-6
+_NOTHING_KWH = 1e-6
 
 
-def _missing_kwh(pack: PackAhead, at_h: float) -> float:
-    if pack.from_h >= at_h:
-        return max(pack.offer_kwh - pack.energy_kwh, 0.0)
-    return max(pack.offer_kwh - pack.law.energy_after(pack.energy_kwh, at_h - pack.from_h), 0.0)
+def _at_h(truck: TruckAhead) -> float:
+    return truck.at_h
 
 
-def _later(pack: PackAhead, hours: float) -> PackAhead:
-    return replace(pack, from_h=pack.from_h + hours) if hours > 0 else pack
+def _given(waiting: Mapping[str, Sequence[Ready]], truck: TruckAhead) -> list[Ready]:
+    """The packs that are ready for a truck first, all of one kind, in that order; none where there are too few."""
+    offers = [offer for kind in truck.kinds if (offer := _offer(waiting.get(kind, []), truck))]
+    return min(offers, key=lambda offer: offer[-1][0], default=[])
 
 
-def _store(pack: PackAhead, until_h: float, tier: Tier | None, worth: Worth) -> EnergyStore:
-    goals = () if tier is None else (Goal(until_h, pack.offer_kwh, tier), Goal(until_h, pack.target_kwh, Tier.COMFORT))
+def _offer(line: Sequence[Ready], truck: TruckAhead) -> list[Ready]:
+    """The same of one kind."""
+    need = len(truck.leaves) if truck.packs is None else truck.packs
+    if truck.min_kwh > 0:
+        asked = ((pack.ready_h(truck.min_kwh), number, pack) for _, number, pack in line)
+        found = heapq.nsmallest(need, (one for one in asked if one[0] < inf))
+    else:
+        found = heapq.nsmallest(need, line)
+    return found if len(found) == need else []
+
+
+def _missing_kwh(pack: PackAhead, truck: TruckAhead) -> float:
+    goal_kwh, kwh = pack.goal_kwh(truck.min_kwh), pack.energy_kwh
+    if pack.from_h < truck.at_h:
+        kwh = pack.law.energy_after(kwh, truck.at_h - pack.from_h)
+    return max(goal_kwh - kwh, 0.0)
+
+
+def _store(pack: PackAhead, until_h: float, tier: Tier | None, worth: Worth, min_kwh: float = 0.0) -> EnergyStore:
+    goals: tuple[Goal, ...] = ()
+    if tier is not None:
+        goals = (Goal(until_h, pack.goal_kwh(min_kwh), tier), Goal(until_h, pack.target_kwh, Tier.COMFORT))
     return EnergyStore(
         pack.name,
         pack.energy_kwh,
@@ -159,6 +217,6 @@ def _store(pack: PackAhead, until_h: float, tier: Tier | None, worth: Worth) -> 
         ac_efficiency=worth.ac_efficiency,
         law=pack.law,
         goals=goals,
-        end_yuan_per_kwh=worth.end_yuan_per_kwh,
+        end_yuan_per_kwh=worth.import_yuan_per_kwh / (worth.ac_efficiency * pack.efficiency),
         high_kwh=pack.offer_kwh,
     )

@@ -7,7 +7,7 @@ loses on a detour, and what the carriers do.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sim.network.engine import NetworkFlow, station_seed
 from sim.network.file import Network
 from sim.scenario.notes import Note, warmup_note
+from sim.study.optimal.planned import under_rule
 from sim.study.parallel import Workers
 from sim.study.stats import Estimate, estimate, quantile_estimate, ratio_estimate
 from sim.study.study import DAY_S, RunResult, StudyResult, longest_warmup_days, read_run
@@ -171,7 +172,9 @@ def run_network(
     used_seed = study.seed if seed is None else seed
     length = float(study.days if days is None else days)
     warmup = study.warmup_days if warmup_days is None else warmup_days
-    notes: list[Note] = []
+    ruled = [under_rule(scenario) for scenario in network.scenarios]
+    network = replace(network, scenarios=tuple(scenario for scenario, _ in ruled))
+    notes: list[Note] = list({note.text: note for _, said in ruled for note in said}.values())
     if warmup is None:
         warmup = find_network_warmup_days(network, used_seed, pool)
         notes.append(warmup_note(warmup))

@@ -26,6 +26,7 @@ from sim.study.design import (
     capital_yuan_per_year,
     running_yuan_per_year,
 )
+from sim.study.optimal.planned import check_plannable
 from sim.study.parallel import Workers
 from sim.study.stats import Estimate, difference, estimate
 from sim.study.study import RunResult, RunTask, StudyResult, run_task
@@ -350,7 +351,12 @@ def find_size(
     on_trial: Callable[[Trial], None] | None = None,
     sensitivity: bool = True,
 ) -> Sizing:
-    """Search the scenario's grid for the least yearly cost that keeps its promise."""
+    """Search the scenario's grid for the least yearly cost that keeps its promise.
+
+    Raises:
+        CannotPlan: the optimiser cannot plan for this scenario.
+    """
+    check_plannable(scenario)
     used_seed = scenario.study.seed if seed is None else seed
     designs = grid_of(scenario)
     screen = Screen(scenario, used_seed, min(effort.days, 28.0))
@@ -466,7 +472,12 @@ def pack_table(
     seed: int | None = None,
     on_done: Callable[[int, int], None] | None = None,
 ) -> list[Trial]:
-    """The station as it stands with each number of packs of `[sizing]`: the same replications for each."""
+    """The station as it stands with each number of packs of `[sizing]`: the same replications for each.
+
+    Raises:
+        CannotPlan: the optimiser cannot plan for this scenario.
+    """
+    check_plannable(scenario)
     used_seed = scenario.study.seed if seed is None else seed
     search = Search(scenario, pool, effort, used_seed)
     equipment = scenario.equipment

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scheduler.tariff import PERIODS
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note, warmup_note
-from sim.study.optimal.planned import Plan, StudyPlanner, check_plannable
+from sim.study.optimal.planned import StudyPlanner, check_plannable
 from sim.study.parallel import Workers
 from sim.study.station import Station
 from sim.study.stats import Estimate, estimate, mser5, quantile_estimate, ratio_estimate, replications_needed
@@ -64,11 +64,10 @@ def simulate_once(
     *,
     days: float | None = None,
     warmup_days: float = 1.0,
-    plan: Plan = "rule",
 ) -> RunResult:
     """One replication of `days` (the scenario's when not given) after `warmup_days`."""
     length = float(scenario.study.days if days is None else days)
-    prepare = StudyPlanner(scenario, seed, replication).attach if plan == "optimal" else None
+    prepare = StudyPlanner(scenario, seed, replication).attach if scenario.charging.plan == "optimal" else None
     station = scenario_station(scenario, seed, replication, prepare)
     if warmup_days > 0:
         station.run_until(warmup_days * DAY_S)
@@ -242,14 +241,11 @@ class RunTask:
     replication: int
     days: float
     warmup_days: float
-    plan: Plan = "rule"
 
 
 def run_task(task: RunTask) -> RunResult:
     """Run one task."""
-    return simulate_once(
-        task.scenario, task.seed, task.replication, days=task.days, warmup_days=task.warmup_days, plan=task.plan
-    )
+    return simulate_once(task.scenario, task.seed, task.replication, days=task.days, warmup_days=task.warmup_days)
 
 
 def find_warmup_days(scenario: Scenario, seed: int, pool: Workers) -> float:
@@ -275,20 +271,17 @@ def run_study(
     seed: int | None = None,
     half_width: float | None = None,
     max_replications: int = 400,
-    plan: Plan = "rule",
     on_done: Callable[[int, int], None] | None = None,
 ) -> StudyResult:
     """Run independent replications; what is not given is the scenario's.
 
     Args:
         half_width: adds replications until the share within the promise is known to this half-width.
-        plan: who guides the charging.
 
     Raises:
         CannotPlan: the optimiser cannot plan for this scenario.
     """
-    if plan == "optimal":
-        check_plannable(scenario)
+    check_plannable(scenario)
     study = scenario.study
     used_seed = study.seed if seed is None else seed
     length = float(study.days if days is None else days)
@@ -300,7 +293,7 @@ def run_study(
     count = study.replications if replications is None else replications
 
     def run(first: int, until: int, total: int) -> list[RunResult]:
-        tasks = [RunTask(scenario, used_seed, n, length, warmup, plan) for n in range(first, until)]
+        tasks = [RunTask(scenario, used_seed, n, length, warmup) for n in range(first, until)]
         return pool.map(run_task, tasks, None if on_done is None else lambda done: on_done(first + done, total))
 
     runs = run(0, count, count)

@@ -20,6 +20,7 @@ from sim.scenario.file import FailureSection, PatienceSection, Scenario
 from sim.scenario.notes import Note
 from sim.scenario.site import StaffSection
 from sim.study.given import Given, GivenStation, LaneOutage, Stock, check_pair
+from sim.study.optimal.planned import under_rule
 from sim.study.station import Station
 from swap.config.station_file import StationConfig
 from swap.reading.recording import RecordedSwap, Recording
@@ -110,7 +111,8 @@ def replay(
         NothingToReplay: the record holds no swap.
     """
     check_pair(scenario, config)
-    notes: list[Note] = []
+    scenario, ruled = under_rule(scenario)
+    notes: list[Note] = list(ruled)
     swaps = _usable(recording, notes)
     lane_s = {swap.swap_id: took_s for swap in swaps if (took_s := _lane_s(recording, swap)) is not None}
     equipment = {"swap_cv": 0.0}

@@ -27,6 +27,7 @@ from sim.scenario.file import FailureSection, PatienceSection, Scenario
 from sim.scenario.notes import Note
 from sim.scenario.site import PvSection
 from sim.study.given import Given, GivenStation, check_pair
+from sim.study.optimal.planned import under_rule
 from sim.study.rows import StudyTruck
 from sim.twin.live_side import (
     COMPLETED,
@@ -196,6 +197,9 @@ def run_twin(
     """
     check_pair(scenario, config)
     bare, notes = set_aside(scenario, config.site)
+    if planner is None:
+        bare, ruled = under_rule(bare)
+        notes += ruled
     # Both sides keep packs for those who have booked as the station does.
     hold_before_min = float(config.bookings.hold_before_min)
     bare = bare.model_copy(update={"bookings": bare.bookings.model_copy(update={"hold_before_min": hold_before_min})})

@@ -32,6 +32,7 @@ from swap.station.life.coming_back import Cause, Ending, Return, person_needed
 from swap.station.life.database import DatabaseLost
 from swap.station.life.guard import Outage
 from swap.station.life.status import StopReport
+from swap.station.power.planning import clear_plan_fault
 from swap.station.records import change_mode, past_admitting
 from swap.station.states.modes import ModeTrigger
 from swap.station_db import StationDb as Db
@@ -75,6 +76,8 @@ def begin_control(db: Db, config: StationConfig, holder: str, now: datetime) -> 
     else:
         until_at = None
     append_event(db, event, station_id=station_id, at=now)
+    if config.charging.plan == "rule":
+        clear_plan_fault(db, station_id=station_id, at=now)
     if cause is not None:
         _hold_for_person(db, station_id, now, _RESTARTED, cause.value, {"swaps": sorted(under_way)})
     return Beginning(cause, until_at if cause is None else None)

@@ -140,6 +140,14 @@ class TestVisits:
         plan = make_plan(asked)
         assert plan.flows.charge_kw[0] == pytest.approx(240.0), "full power, though it is dear"
 
+    def test_who_was_promised_packs_does_not_wait_behind_those_that_are_expected(self) -> None:
+        expected = [truck(f"E{n}", 0.1 * n) for n in range(8)]
+        visits = visits_of([pack_ahead("A1", 260.0)], [*expected, truck("B1", 0.5, Tier.PROMISED)], 24.0, WORTH)
+        late = {delay.truck: delay.minutes for delay in visits.delays}
+        charge_h = 0.1 + LAW.hours_to(60.0, 253.8)
+        assert late["B1"] <= 60 * charge_h, "one charge at most, not eight"
+        assert late["E7"] > 5 * 60 * charge_h
+
     def test_two_packs_of_one_kind_or_none(self) -> None:
         packs = [pack_ahead("A1", 260.0), pack_ahead("B1", 260.0, kind="nmc"), pack_ahead("B2", 250.0, kind="nmc")]
         visits = visits_of(packs, [truck("T1", 1.0, kinds=("lfp", "nmc"), seats=2)], 24.0, WORTH)
@@ -165,8 +173,6 @@ class TestKeeper:
         minutes = (0, 59, 60, 119, 120, 300)
         found = [keeper.guide_at(BEGIN_AT + timedelta(minutes=m), ()) for m in minutes]
         assert [None if g is None else g.most_kw for g in found] == [0.0, 0.0, 100.0, 100.0, None, None]
-        keeper.drop()
-        assert keeper.guide_at(BEGIN_AT, ()) is None
 
     def test_before_its_begin_a_plan_says_nothing(self) -> None:
         keeper = GuideKeeper(self.Rule())
@@ -175,6 +181,11 @@ class TestKeeper:
         assert keeper.guide_at(BEGIN_AT + timedelta(hours=1), ()) is None
 
 
-def test_slots_never_overlap() -> None:
-    starts = slot_starts(BEGIN_AT + timedelta(seconds=17), 30.0, [BEGIN_AT + timedelta(hours=5, seconds=3)])
-    assert all(a < b for a, b in pairwise(starts))
+def test_slots_of_any_begin_cover_the_horizon_and_are_no_longer_than_their_steps() -> None:
+    begin_at, change_at = BEGIN_AT + timedelta(seconds=17), BEGIN_AT + timedelta(hours=5, seconds=3)
+    starts = slot_starts(begin_at, 30.0, [change_at])
+    assert (starts[0], starts[-1]) == (begin_at, begin_at + timedelta(hours=30))
+    assert change_at in starts
+    for at, after in pairwise(starts):
+        into_h = (at - begin_at) / timedelta(hours=1)
+        assert timedelta(0) < after - at <= timedelta(minutes=5 if into_h < 1 else 15 if into_h < 6 else 60)

@@ -10,7 +10,7 @@ import pytest
 
 from battery_bms.pack import PackSpec, curve_of
 from benchmarks.bound import Grid, Visit, least_yuan
-from benchmarks.charging import month
+from benchmarks.charging import Month, broken, month
 from benchmarks.evcc import compare
 from sim.study.optimal.planned import Habits
 from tests.support.sim.study import scenario
@@ -45,6 +45,31 @@ def test_nothing_was_ever_cheaper(habits: Habits | None) -> None:
     found = month(made, 2, 0.5, habits, warmup_days=0.25)
     assert found.swaps > 10
     assert 0.0 <= found.gap < (0.03 if habits else 0.3)
+
+
+def a_month(gap: float, within: float = 0.9, failed: int = 0) -> Month:
+    return Month(100.0 * (1 + gap), 100.0, 1000.0, 100, within, 1.0, 10, failed)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected", "foreseen", "told"),
+    [
+        (a_month(0.02), a_month(0.015), a_month(0.005), []),
+        (a_month(0.06), a_month(0.029), a_month(0.009), []),
+        (a_month(0.06), a_month(0.04), a_month(0.009), ["expected: 4.00% above the bound, asked 3.00%"]),
+        (a_month(0.02), a_month(0.025), a_month(0.005), ["expected: 2.50% above"]),
+        (a_month(0.02), a_month(0.015), a_month(0.015), ["foreseen: 1.50% above"]),
+        (a_month(0.02), a_month(0.015, 0.8), a_month(0.005), ["expected: 80.0% within the promise"]),
+        (a_month(0.02), a_month(0.015), a_month(0.005, failed=2), ["foreseen: 2 plans failed"]),
+        (a_month(-0.01), a_month(-0.02), a_month(0.005), ["rule: below the bound", "expected: below the bound"]),
+    ],
+)
+def test_what_is_asked_of_a_month_and_does_not_hold_is_said(
+    rule: Month, expected: Month, foreseen: Month, told: list[str]
+) -> None:
+    found = broken({"rule": rule, "expected": expected, "foreseen": foreseen})
+    assert len(found) == len(told), found
+    assert all(line.startswith(start) for line, start in zip(found, told, strict=True))
 
 
 def test_a_case_of_evcc_is_read_and_a_worse_plan_is_seen(tmp_path: Path) -> None:

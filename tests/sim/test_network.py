@@ -17,6 +17,7 @@ from sim.scenario.demand import Arrival, arrivals
 from sim.scenario.file import Scenario
 from sim.scenario.load import parse_scenario
 from sim.study.agenda import Call
+from sim.study.optimal.planned import under_plan, under_rule
 from sim.study.parallel import workers
 from sim.study.rows import StudyTruck
 from sim.study.stats import difference
@@ -131,6 +132,13 @@ def test_a_truck_knows_when_a_station_has_nobody() -> None:
     truck = next(arrivals(busy(), busy().start_at, 1))
     waits_s = [station.expected_wait_s(truck, 600.0) for station in flow.stations]
     assert waits_s == pytest.approx([5 * 3600 - 600, 0.0])
+
+
+def test_in_a_network_the_price_rule_charges_and_the_result_says_so() -> None:
+    with workers(1) as pool:
+        found = run_network(network(under_plan(busy(), "optimal")), pool, days=0.1, replications=2, warmup_days=0.0)
+    assert found.network.scenarios[0].charging.plan == "rule"
+    assert [str(note) for note in found.notes] == [str(note) for note in under_rule(under_plan(busy(), "optimal"))[1]]
 
 
 def test_the_same_seed_gives_the_same_numbers_on_any_number_of_processes() -> None:

@@ -20,6 +20,7 @@ from sim.plant.plant import Plant
 from sim.scenario.demand import arrivals
 from sim.scenario.file import Scenario
 from sim.study.given import StationMismatch
+from sim.study.optimal.planned import under_plan
 from sim.twin.replay import NothingToReplay, ReplayReport, replay
 from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
@@ -133,7 +134,10 @@ def test_the_study_gives_the_recorded_waits_and_energy(recorded: Recorded) -> No
 
 
 def test_the_measured_swap_time_leaves_little_error(recorded: Recorded) -> None:
-    report = replay(recorded.record(), recorded.scenario, recorded.config, DAY, measured_swap_time=True)
+    scenario = under_plan(recorded.scenario, "optimal")
+    config = recorded.config.model_copy(update={"charging": scenario.charging})
+    report = replay(recorded.record(), scenario, config, DAY, measured_swap_time=True)
+    assert any("the price rule charges here" in str(note) for note in report.notes)
     values = {value.name: value for value in report.values}
     assert abs(values["swap_mean"].error) < 0.01
     assert abs(values["wait_mean"].error) < 0.3

@@ -12,6 +12,7 @@ from sim.scenario.site import StaffSection
 from sim.sizing.screening import Screen, fifo_starts
 from sim.sizing.search import Effort, Search, Trial, find_size, grid_of, pack_table
 from sim.study.design import Design, applied, capital_yuan_per_year
+from sim.study.optimal.planned import CannotPlan, under_plan
 from sim.study.parallel import workers
 from sim.study.stats import Estimate
 from tests.support.sim.study import scenario
@@ -177,6 +178,17 @@ def test_the_pack_table_names_the_smallest_stock() -> None:
     assert verdicts[-1] is True
     shares = [trial.share.mean for trial in trials]
     assert shares == sorted(shares)
+
+
+def test_designs_are_planned_as_the_scenario_says_and_one_that_cannot_be_is_refused() -> None:
+    fleet = shift_peaks()
+    fleet = under_plan(
+        fleet.model_copy(update={"demand": fleet.demand.model_copy(update={"mode": "fleet"})}), "optimal"
+    )
+    with workers(1) as pool:
+        for search in (find_size, pack_table):
+            with pytest.raises(CannotPlan, match="fleet"):
+                search(fleet, pool, Effort(1, 0.5, first=2))
 
 
 def test_capital_is_an_annuity() -> None:

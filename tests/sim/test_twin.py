@@ -26,6 +26,7 @@ from sim.plant.plant import Plant
 from sim.scenario.load import load_scenario
 from sim.study import station as study_station
 from sim.study.given import StationMismatch
+from sim.study.optimal.planned import under_plan
 from sim.study.rows import StudyTruck
 from sim.study.station import Station
 from sim.study.swap_truck import scenario_station
@@ -67,9 +68,11 @@ def assert_same(report: TwinReport, swaps: int) -> None:
 
 
 def test_the_example_does_live_what_the_study_says() -> None:
-    scenario, config = load_scenario(EXAMPLE / "scenario.toml"), _example_station()
+    scenario, config = under_plan(load_scenario(EXAMPLE / "scenario.toml"), "optimal"), _example_station()
+    config = config.model_copy(update={"charging": scenario.charging})
     report = run_twin(scenario, config, 1.0, seed=1)
     assert_same(report, 2)
+    assert any("the price rule charges here" in str(note) for note in report.notes)
     assert report.largest_time_error_s < 0.2
     assert "failures of robots, chargers and packs are left out" in map(str, report.notes)
 

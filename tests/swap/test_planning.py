@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlmodel import select
 
 from scheduler.guide import Guide
-from scheduler.optimal.planner import GuideKeeper
-from scheduler.optimal.problem import Tier
+from scheduler.optimal.outlook import EVERY, PlanTask, task_of
+from scheduler.optimal.planner import GOOD_FOR, GuideKeeper
+from scheduler.optimal.problem import ChargeProblem, Goal, Site, Tier
+from scheduler.optimal.stock import Delay
+from scheduler.site import DrEventSection
 from scheduler.types import TariffSlice
-from swap.station.power.plan_process import PlanFailed, PlannedGuides, PlanTask, plan_apart, plan_here
-from swap.station.power.planning import EVERY, FAULT, PlanRunner, arrivals_per_h, ask
+from swap.commerce.bookings.store import make_booking
+from swap.commerce.bookings.wanted import Wanted
+from swap.station.power.outlook import SWAP_H, ArrivalRecord, arrival_record, look, outlook_of
+from swap.station.power.plan_process import PROCESS_S, SOLVER_S, PlanFailed, PlannedGuides, plan_apart, plan_here
+from swap.station.power.planning import FAULT, PlanRunner
 from swap.station.power.view import station_view
 from swap.tables import FaultRow
 from tests.support.sim.plant import station
-from tests.support.swap.station import Bench
+from tests.support.swap.station import START_AT, Bench
 
 RATES = (2.0,) * 24
 
@@ -65,20 +74,23 @@ def asked(bench: Bench) -> PlanTask:
     """The plan that the bench's station would ask for now."""
     context = bench.controller.context
     with bench.store.reading_station(bench.config.station.id) as db:
-        view = station_view(context, db)
-    return ask(context, view, RATES, prices(view.at))
+        seen = look(context, db, bench.clock.now())
+    seen = replace(seen, record=ArrivalRecord(RATES, seen.record.models))
+    return task_of(outlook_of(context, seen, prices(seen.view.at)))
 
 
 async def in_this_process(task: PlanTask) -> PlannedGuides:
     return plan_here(task)
 
 
-async def test_a_plan_is_asked_from_what_the_station_holds_and_carried_out(bench: Bench) -> None:
+async def test_a_plan_is_asked_from_what_the_station_holds_and_carried_out(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     tasks: list[PlanTask] = []
 
     async def solve(task: PlanTask) -> PlannedGuides:
         tasks.append(task)
-        return plan_here(task)
+        return replace(plan_here(task), delays=(Delay("B1", Tier.PROMISED, 2.0, 31.5, 24.6),))
 
     context = bench.controller.context
     runner = PlanRunner(context, solve)
@@ -89,18 +101,67 @@ async def test_a_plan_is_asked_from_what_the_station_holds_and_carried_out(bench
     assert {store.name for store in task.problem.stores} >= {"A1", "A2", "A3"}
     assert task.problem.site.import_limit_kw[0] == pytest.approx(context.config.site.grid_limit_kw)
     assert all(count >= context.policy.reserve_ready for count in task.need[0].values())
+    assert "truck B1, promised in 2.0 h: its packs will be 25 min late, 31.5 kWh lack then" in caplog.text
     await runner.step()
     assert len(tasks) == 1, "the next is due in a quarter of an hour"
 
 
-async def test_expected_and_booked_trucks_are_goals(bench: Bench) -> None:
+def goals(task: PlanTask, tier: Tier) -> list[Goal]:
+    return [goal for store in task.problem.stores for goal in store.goals if goal.tier is tier]
+
+
+async def test_expected_booked_and_waiting_trucks_are_goals_and_their_packs_come(bench: Bench) -> None:
+    task, now = asked(bench), bench.clock.now()
+    expected = len(goals(task, Tier.FORECAST))
+    assert expected > 10
+    assert goals(task, Tier.PROMISED) == []
+
+    wanted = Wanted(bench.config.vehicles[1].id, now + timedelta(hours=6), now + timedelta(hours=7), min_kwh=260.0)
+    with bench.store.station(bench.config.station.id) as db:
+        make_booking(db, bench.config, wanted, at=now)
+    with bench.store.reading_station(bench.config.station.id) as db:
+        assert station_view(bench.controller.context, db).promised == (), "packs are not kept for it yet"
     task = asked(bench)
-    tiers = [goal.tier for store in task.problem.stores for goal in store.goals]
-    assert Tier.FORECAST in tiers
-    assert Tier.PROMISED not in tiers
-    bench.arrive(bench.config.vehicles[0].id)
-    tiers = [goal.tier for store in asked(bench).problem.stores for goal in store.goals]
-    assert Tier.PROMISED in tiers
+    (goal,) = goals(task, Tier.PROMISED)
+    assert 6.0 - 0.01 <= goal.at_h < 6.5
+    assert goal.kwh == 260.0
+    assert len(goals(task, Tier.FORECAST)) == expected - 1, "it is one of those expected"
+
+    swap_id = bench.arrive(bench.config.vehicles[0].id)
+    assert len(goals(asked(bench), Tier.PROMISED)) == 2
+    assert "incoming 1" not in {store.name for store in asked(bench).problem.stores}
+    while bench.swap(swap_id).dispatched_at is None:
+        await bench.tick(1.0)
+    task = asked(bench)
+    (coming,) = (store for store in task.problem.stores if store.name == "incoming 1")
+    assert 0.0 < coming.from_h <= SWAP_H
+    await bench.run_until("swap.completed", step_s=5.0)
+    assert "incoming 1" not in {store.name for store in asked(bench).problem.stores}, "it stands in its bay"
+
+
+async def test_events_of_demand_response_and_vehicle_models_are_told(bench: Bench) -> None:
+    context = bench.controller.context
+    now = bench.clock.now()
+    with bench.store.reading_station(bench.config.station.id) as db:
+        seen = look(context, db, now)
+    local = now.astimezone(bench.config.station.zone)
+    event = DrEventSection(from_hour=(local.hour + 3) % 24 + 0.25, hours=0.75, limit_kw=150.0)
+    pairs = bench.config.vehicle_models[0].model_copy(update={"id": "pairs", "packs_per_vehicle": 2})
+    update = {
+        "site": bench.config.site.model_copy(update={"demand_response": (event,)}),
+        "vehicle_models": (*bench.config.vehicle_models, pairs),
+    }
+    told = outlook_of(
+        replace(context, config=bench.config.model_copy(update=update)),
+        replace(seen, record=ArrivalRecord(RATES, {"pairs": 3, "tractor": 1, "gone": 5})),
+        prices(seen.view.at),
+    )
+    begin_at = now.replace(minute=15, second=0, microsecond=0) + timedelta(hours=3)
+    assert list(told.changes) == [begin_at, begin_at + timedelta(minutes=45)]
+    assert told.limits_at(begin_at).import_limit_kw == 150.0
+    assert told.limits_at(begin_at - timedelta(seconds=1)).import_limit_kw == bench.config.site.grid_limit_kw
+    assert told.forecast is not None
+    assert [(share.weight, len(share.leaves)) for share in told.forecast.shares] == [(3, 2), (1, 1)]
 
 
 async def test_nobody_waits_for_a_plan_that_does_not_come(bench: Bench) -> None:
@@ -111,11 +172,12 @@ async def test_nobody_waits_for_a_plan_that_does_not_come(bench: Bench) -> None:
         raise AssertionError("nobody sets it")
 
     runner = PlanRunner(bench.controller.context, hangs)
+    seen = []
     for _ in range(5):
         await runner.step()
         await bench.tick(5.0)
-    assert bench.controller.context.planner is not None
-    assert bench.controller.context.plan, "the loops went on"
+        seen.append(bench.controller.context.plan)
+    assert all(one is not after for one, after in pairwise(seen)), "the loops went on"
     task = runner._running
     assert task is not None
     runner.close()
@@ -131,26 +193,30 @@ async def test_nobody_waits_for_a_plan_that_does_not_come(bench: Bench) -> None:
 async def test_a_failure_is_one_alarm_and_the_next_good_plan_clears_it(
     bench: Bench, error: Exception, told: str
 ) -> None:
-    failing = [error, error]
+    failing: list[Exception] = []
 
     async def solve(task: PlanTask) -> PlannedGuides:
         if failing:
-            raise failing.pop()
+            raise failing[0]
         return plan_here(task)
 
     context = bench.controller.context
     runner = PlanRunner(context, solve)
-    for _ in range(2):
+    await ended(runner)
+    failing.append(error)
+    for quarter in range(1, 10):
+        bench.seconds += EVERY.total_seconds()
         await ended(runner)
         assert bench.open_faults()[FAULT] == "planner"
         assert isinstance(context.planner, GuideKeeper)
-        assert not context.planner.has_plan(bench.clock.now()), "the price rule charges"
-        bench.seconds += EVERY.total_seconds()
+        assert context.planner.has_plan(bench.clock.now()) is (quarter * EVERY < GOOD_FOR), "while it is good"
     with bench.store.reading_station(bench.config.station.id) as db:
         reasons = [row.data["reason"] for row in db.exec(select(FaultRow)).all() if "reason" in row.data]
     assert len(reasons) == 1
     assert told in reasons[0]
-    await ended(runner)
+    failing.clear()
+    again = PlanRunner(context, solve)  # as after a restart, which remembers nothing
+    await ended(again)
     assert FAULT not in bench.open_faults()
     assert isinstance(context.planner, GuideKeeper)
     assert context.planner.has_plan(bench.clock.now())
@@ -165,22 +231,28 @@ async def test_without_prices_for_tomorrow_the_rule_charges(bench: Bench) -> Non
     bench.controller.context.prices = None
     await ended(runner)
     assert FAULT in bench.open_faults()
+    assert bench.config.charging.plan == "rule"
+    bench.build()
+    await bench.start()
+    assert FAULT not in bench.open_faults(), "nobody asks for a plan any more"
 
 
 async def test_what_came_in_the_last_weeks_is_expected(bench: Bench) -> None:
     bench.arrive(bench.config.vehicles[0].id)
     context, now = bench.controller.context, bench.clock.now()
     with bench.store.reading_station(bench.config.station.id) as db:
-        per_h = arrivals_per_h(context, db, now)
+        record = arrival_record(context, db, now)
+    per_h = record.per_h
     hour = now.astimezone(context.config.station.zone).hour
     assert per_h[hour] == pytest.approx(1.0)
     assert sum(per_h) == pytest.approx(1.0)
+    assert record.models == {bench.config.vehicles[0].model: 1}
 
 
 class TestApart:
     """The optimiser's own process."""
 
-    async def test_it_plans_as_here(self, bench: Bench) -> None:
+    async def test_it_plans_as_here(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         task = asked(bench)
         here, apart = plan_here(task), await plan_apart(task)
 
@@ -189,15 +261,29 @@ class TestApart:
 
         assert said(apart) == said(here)
         assert apart.gap <= 1e-6
+        assert "said" not in caplog.text, "it has nothing to say when all is well"
 
     async def test_one_that_does_not_answer_in_time_is_ended(self, bench: Bench) -> None:
         with pytest.raises(PlanFailed, match="no answer within 0"):
             await plan_apart(asked(bench), most_s=0.0)
+        assert 2 * SOLVER_S < PROCESS_S, "both attempts of the solver and the start fit in"
 
-    async def test_why_there_is_no_plan_comes_back(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("sys.executable", "/bin/false")
-        with pytest.raises(PlanFailed, match="process ended with 1"):
+    async def test_how_it_died_comes_back_and_what_it_said_is_logged(
+        self, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        dies = tmp_path / "dies"
+        dies.write_text("#!/bin/sh\ncat > /dev/null\necho Segmentation fault >&2\nexit 3\n", encoding="utf-8")
+        dies.chmod(0o700)
+        monkeypatch.setattr("sys.executable", str(dies))
+        with pytest.raises(PlanFailed, match="process ended with 3"):
             await plan_apart(asked(bench))
+        assert "said: Segmentation fault" in caplog.text
+
+    def test_why_there_is_no_plan_is_its_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("scheduler.optimal.solve.has_solver", lambda: False)
+        plain = ChargeProblem(START_AT, np.ones(2), Site(np.ones(2), np.ones(2), np.ones(2), np.ones(2)), ())
+        with pytest.raises(PlanFailed, match="highspy is not installed"):
+            plan_here(PlanTask(plain, ({}, {})))
 
 
 def _said(guide: Guide) -> tuple[object, ...]:
@@ -208,7 +294,7 @@ async def test_what_cannot_even_be_asked_ends_nothing(bench: Bench, monkeypatch:
     def unforeseen(*_: object) -> PlanTask:
         raise ZeroDivisionError("a world that nobody thought of")
 
-    monkeypatch.setattr("swap.station.power.planning.ask", unforeseen)
+    monkeypatch.setattr("swap.station.power.planning.task_of", unforeseen)
     runner = PlanRunner(bench.controller.context, in_this_process)
     await runner.step()
     with bench.store.reading() as db:

@@ -12,30 +12,36 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Literal
 
-import numpy as np
-
-from battery_bms.pack.ahead import ChargeAhead
-from battery_bms.pack.charge import Curve
+from battery_bms.pack.ahead import laws_of
 from scheduler.guide import Guide, PriceRule
-from scheduler.optimal.forecast import Rates, expected_at_h, stock_beyond_mean
+from scheduler.optimal.forecast import Rates
+from scheduler.optimal.outlook import (
+    COVER_H,
+    EVERY,
+    HORIZON,
+    Forecast,
+    KnownTruck,
+    Modules,
+    Outlook,
+    SpentPack,
+    TruckShare,
+    task_of,
+)
 from scheduler.optimal.plan import ChargePlan, NotBelieved, guides_of, make_plan
 from scheduler.optimal.planner import GuideKeeper
-from scheduler.optimal.problem import ChargeProblem, Site, Tier
-from scheduler.optimal.slots import lengths_h, prices_of, slot_starts
+from scheduler.optimal.problem import Tier
 from scheduler.optimal.solve import NotSolved, has_solver
-from scheduler.optimal.stock import PackAhead, TruckAhead, Worth, visits_of
-from scheduler.types import TariffSlice
+from scheduler.rows import BayRow
+from scheduler.types import Plan, SiteLimits, TariffSlice
 from sim.scenario.demand import Arrival, HourlyRates, arrivals
 from sim.scenario.file import Scenario
-from sim.study.bays import is_active
-from sim.study.rows import StudyPack, StudyTruck
+from sim.scenario.notes import Note
+from sim.study.layout import Model
+from sim.study.rows import StudyTruck
 from sim.study.station import Station
+from swap.words import N_
 
 Foresight = Literal["expected", "own"]
-Plan = Literal["rule", "optimal"]
-"""Who guides the charging: the price rule, or the optimiser."""
-
-
 _PATIENCE_S = 600.0
 """A study waits: how busy the machine is must not show in its results."""
 
@@ -45,7 +51,9 @@ class CannotPlan(Exception):
 
 
 def check_plannable(scenario: Scenario) -> None:
-    """Whether the study can plan for a scenario. Raises CannotPlan."""
+    """Whether the study can charge as a scenario says. Raises CannotPlan."""
+    if scenario.charging.plan == "rule":
+        return
     if not has_solver():
         raise CannotPlan("the package highspy is not installed: pip install 'swapstation[optimal]'")
     if scenario.demand.mode != "profile":
@@ -54,15 +62,30 @@ def check_plannable(scenario: Scenario) -> None:
         raise CannotPlan("equipment.swap_truck is set; plans are made for a rack that trucks come to")
 
 
+def under_plan(scenario: Scenario, plan: Plan) -> Scenario:
+    """The scenario with another planner."""
+    if scenario.charging.plan == plan:
+        return scenario
+    return scenario.model_copy(update={"charging": scenario.charging.model_copy(update={"plan": plan})})
+
+
+def under_rule(scenario: Scenario) -> tuple[Scenario, tuple[Note, ...]]:
+    """The scenario for a study that cannot plan: under the price rule, and what is to be said of that."""
+    if scenario.charging.plan == "rule":
+        return scenario, ()
+    text = N_('the price rule charges here: [charging] plan = "optimal" is left out')
+    return under_plan(scenario, "rule"), (Note(text),)
+
+
 @dataclass(frozen=True, slots=True)
 class Habits:
     """How the study plans."""
 
     foresight: Foresight = "expected"
-    every_min: float = 15.0
+    every_min: float = EVERY.total_seconds() / 60
     """Between two plans."""
-    horizon_h: float = 24.0
-    cover_h: float = 0.5
+    horizon_h: float = HORIZON.total_seconds() / 3600
+    cover_h: float = COVER_H
     """Time in which more packs can be made ready: so long the stock must last."""
 
 
@@ -80,12 +103,12 @@ class StudyPlanner:
         self._seen: list[Arrival] = []
         self._rates = HourlyRates(scenario, scenario.start_at)
         self._next_s = -1.0
-        self._laws: dict[int, tuple[Curve, ChargeAhead]] = {}
         self._swapping: list[StudyTruck] = []
 
     def attach(self, station: Station) -> None:
         """Plan for this station from now on."""
         self.station = station
+        self._laws = laws_of(station.specs)
         self._keeper = GuideKeeper(PriceRule(station.policy, tuple(station.specs)))
         station.planner = self
         station.listeners.append(self._on_truck)
@@ -109,120 +132,87 @@ class StudyPlanner:
         return guide
 
     def _plan(self, at: datetime, now_s: float) -> None:
-        problem, need = self.ask(at, now_s)
+        task = task_of(self.outlook(at, now_s))
         self.plans += 1
         try:
-            plan = self.newest = make_plan(problem, most_s=_PATIENCE_S)
+            plan = self.newest = make_plan(task.problem, most_s=_PATIENCE_S)
         except (NotSolved, NotBelieved):
             self.failed += 1
-            self._keeper.drop()
         else:
-            self._keeper.adopt(at, guides_of(plan, need))
+            self._keeper.adopt(at, guides_of(plan, task.need))
 
-    # -- what is asked
+    # -- what is known
 
-    def ask(self, at: datetime, now_s: float) -> tuple[ChargeProblem, list[dict[str, int]]]:
-        """The problem of an instant, and by slot the packs to spare below which nothing is held back."""
-        station, habits = self.station, self.habits
-        slices = station.world.tariff_from(now_s)
-        horizon_h = min(habits.horizon_h, (slices[-1].until_at - at).total_seconds() / 3600)
-        starts = slot_starts(at, horizon_h, [part.until_at for part in slices])
-        price = prices_of(starts, slices)
-        hours = lengths_h(starts)
-        now = [station.world.at((start - station.start_at).total_seconds()).limits for start in starts[:-1]]
-        first = now[0]
-        chargers_kw = station.rack.modules * station.rack.charger_kw
-        if station.policy.max_power_kw is not None:
-            chargers_kw = min(chargers_kw, station.policy.max_power_kw)
-        site = Site(
-            price,
-            np.array([limits.base_load_kw for limits in now]),
-            np.array([max(limits.pv_kw, 0.0) for limits in now]),
-            np.array([limits.import_limit_kw for limits in now]),
-            chargers_kw=chargers_kw,
-        )
-        trucks, need = self._trucks(now_s, horizon_h, starts)
-        spec = next(iter(station.specs.values()))
-        mean_yuan = float(np.average(price, weights=hours))
-        worth = Worth(
-            mean_yuan / (first.charger_efficiency * spec.charge_efficiency),
-            first.charger_efficiency,
-            station.policy.min_setpoint_kw,
-        )
-        visits = visits_of(self._packs(now_s), trucks, horizon_h, worth)
-        return ChargeProblem(at, hours, site, visits.stores), need
-
-    def _law(self, curve: Curve) -> ChargeAhead:
-        found = self._laws.get(id(curve))
-        if found is None:
-            found = self._laws[id(curve)] = (curve, ChargeAhead(curve, self.station.rack.charger_kw))
-        return found[1]
-
-    def _ahead(self, name: str, pack: StudyPack, from_h: float) -> PackAhead:
-        policy, law = self.station.policy, self._law(pack.curve)
-        return PackAhead(
-            name,
-            pack.kind.name,
-            pack.energy_kwh,
-            policy.offer_soc_pct / 100 * pack.capacity_kwh,
-            policy.target_soc_pct / 100 * pack.capacity_kwh,
-            law.power_kw,
-            pack.curve.efficiency,
-            law,
-            from_h,
-        )
-
-    def _packs(self, now_s: float) -> list[PackAhead]:
-        """Packs on their chargers, and those on their way from a truck into their bays."""
-        rack = self.station.rack
+    def outlook(self, at: datetime, now_s: float) -> Outlook:
+        """What the station holds and expects at an instant."""
+        station, rack = self.station, self.station.rack
         rack.settle_all()
-        found = [
-            self._ahead(bay.bay_id, bay.content, 0.0)
-            for bay in rack.bays
-            if bay.content is not None and is_active(bay.content)
-        ]
+        until_s = now_s + self.habits.horizon_h * 3600
+
+        def limits_at(instant: datetime) -> SiteLimits:
+            return station.world.at((instant - station.start_at).total_seconds()).limits
+
+        changes, change_s = [], now_s
+        while (change_s := station.world.at(change_s).until_s) < until_s:
+            changes.append(station.start_at + timedelta(seconds=change_s))
+        own = self.habits.foresight == "own"
+        known = [self._known(truck.swap_id, truck, 0.0) for truck in station.queue]
+        if own:
+            known += self._foreseen(now_s, until_s, len(known))
+        else:
+            for truck in station.promised:
+                assert isinstance(truck, StudyTruck)
+                at_h = max((truck.booked_from_s - now_s) / 3600, 0.0)
+                known.append(self._known(truck.swap_id, truck, at_h, replaces=True))
+        return Outlook(
+            at,
+            station.world.tariff_from(now_s),
+            limits_at,
+            changes,
+            station.policy,
+            self._laws,
+            tuple(station.specs),
+            list[BayRow](rack.bays),
+            self._incoming(now_s),
+            tuple(known),
+            None if own else self._forecast(now_s),
+            Modules(rack.modules, rack.charger_kw) if rack.switched else None,
+            timedelta(hours=self.habits.horizon_h),
+        )
+
+    def _incoming(self, now_s: float) -> list[SpentPack]:
+        """Packs on their way from a truck into their bays."""
+        found = []
         for truck in self._swapping:
             for share, seat in truck.stores[truck.stored :]:
                 at_s = truck.start_s + truck.late_s + share * truck.swap_s
-                spent = truck.spent[seat - 1]
-                found.append(self._ahead(f"{truck.swap_id}.{seat}", spent, max(at_s - now_s, 0.0) / 3600))
+                pack, home = truck.spent[seat - 1], truck.homes[seat - 1]
+                charger_kw = self.station.rack.charger_kw if home.charger_ok else 0.0
+                at_h = max(at_s - now_s, 0.0) / 3600
+                found.append(SpentPack(pack.kind.name, at_h, pack.soc_pct, pack.soh_pct, charger_kw))
         return found
 
-    def _leaves(self, name: str, arrival: Arrival, at_h: float) -> tuple[PackAhead, ...]:
-        """The packs of a truck that is called at `at_h`."""
-        station = self.station
-        model = station.models[arrival.model]
+    def _leaves(self, model: Model, kinds: Sequence[str], soc_pct: Sequence[float]) -> tuple[SpentPack, ...]:
+        """The packs of a truck, from its call on."""
+        share_of = {seat: share for share, seat in model.stores}
+        swap_h, soh_pct = model.plan.nominal_s / 3600, self.station.kinds.soh_pct
+        return tuple(
+            SpentPack(kind, share_of[seat] * swap_h, soc_pct[seat - 1], soh_pct)
+            for seat, kind in enumerate(kinds, start=1)
+        )
+
+    def _known(self, name: str, truck: StudyTruck, at_h: float, *, replaces: bool = False) -> KnownTruck:
+        leaves = self._arrival_leaves(truck.details)
+        kinds = tuple(sorted(truck.accepts))
+        return KnownTruck(name, at_h, kinds, leaves, min_kwh=truck.min_energy_kwh, replaces=replaces)
+
+    def _arrival_leaves(self, arrival: Arrival) -> tuple[SpentPack, ...]:
+        station, model = self.station, self.station.models[arrival.model]
         kinds = station.trucks.packs_of(arrival.vehicle_id or "") or model.kinds
-        found = []
-        for seat, kind in enumerate(kinds):
-            pack = station.kinds.pack(f"{name}.{seat}", kind, arrival.soc_pct[seat], 20.0)
-            share = next(share for share, which in model.stores if which == seat + 1)
-            found.append(self._ahead(pack.pack_id, pack, at_h + share * model.plan.nominal_s / 3600))
-        return tuple(found)
+        return self._leaves(model, kinds, arrival.soc_pct)
 
-    def _trucks(
-        self, now_s: float, horizon_h: float, starts: Sequence[datetime]
-    ) -> tuple[list[TruckAhead], list[dict[str, int]]]:
-        """Those that wait, and those that are foreseen or expected."""
-        station = self.station
-        waiting = [
-            TruckAhead(
-                truck.swap_id,
-                0.0,
-                tuple(sorted(truck.accepts)),
-                self._leaves(truck.swap_id, truck.details, 0.0),
-                Tier.PROMISED,
-            )
-            for truck in station.queue
-        ]
-        if self.habits.foresight == "own":
-            none = dict.fromkeys(station.specs, 0)
-            return waiting + self._foreseen(now_s, horizon_h, len(waiting)), [none] * (len(starts) - 1)
-        return self._expected(now_s, horizon_h, starts, waiting)
-
-    def _foreseen(self, now_s: float, horizon_h: float, waiting: int) -> list[TruckAhead]:
+    def _foreseen(self, now_s: float, until_s: float, waiting: int) -> list[KnownTruck]:
         """The trucks of this replication, one after the other through the lanes."""
-        until_s = now_s + horizon_h * 3600
         while not self._seen or self._seen[-1].at_s < until_s:
             self._seen.extend(islice(self._coming, 64))
         self._seen = [arrival for arrival in self._seen if arrival.at_s > now_s]
@@ -240,42 +230,32 @@ class StudyPlanner:
                 continue
             at_h = max((arrival.at_s - now_s) / 3600, free_h[0])
             free_h = sorted([at_h + swap_h[arrival.model], *free_h[1:]])
-            name = f"T{number}"
             accepts = tuple(sorted(station.models[arrival.model].accepts))
-            found.append(TruckAhead(name, at_h, accepts, self._leaves(name, arrival, at_h)))
+            found.append(KnownTruck(f"T{number}", at_h, accepts, self._arrival_leaves(arrival), Tier.FORECAST))
         return found
 
-    def _expected(
-        self, now_s: float, horizon_h: float, starts: Sequence[datetime], waiting: list[TruckAhead]
-    ) -> tuple[list[TruckAhead], list[dict[str, int]]]:
-        """Trucks at the scenario's rates, each fleet in its share, with the usual packs; and the stock beyond them."""
-        station, habits, scenario = self.station, self.habits, self.scenario
+    def _forecast(self, now_s: float) -> Forecast:
+        """Trucks at the scenario's rates, each fleet in its share, with the usual packs."""
+        scenario, models = self.scenario, self.station.models
         hour = int((now_s + self._rates.offset_s) // 3600)
         into_h = (now_s + self._rates.offset_s) / 3600 - hour
-        per_h = [self._rates[hour + n] for n in range(int(horizon_h) + 3)]
-        rates = _shifted(per_h, into_h)
-        level = scenario.promise.target_share
-        weights = np.array([float(f.vehicles) if f.weight is None else f.weight for f in scenario.fleets])
-        share = np.cumsum(weights / weights.sum())
-        found = []
-        mean_h = expected_at_h(rates, horizon_h)
-        for number, at_h in enumerate(mean_h):
-            fleet = scenario.fleets[int(np.searchsorted(share, (number * 0.618034) % 1.0, side="right"))]
-            model = station.models[fleet.model]
-            soc = (fleet.arrive_soc.mean_pct,) * model.packs
-            arrival = Arrival(now_s + at_h * 3600, fleet.id, fleet.model, None, soc)
-            beyond = stock_beyond_mean(rates, at_h, habits.cover_h, level)
-            needed_h = mean_h[number - beyond] if number >= beyond else 0.0
-            name = f"E{number}"
-            found.append(TruckAhead(name, needed_h, tuple(sorted(model.accepts)), self._leaves(name, arrival, at_h)))
-        begin = starts[0]
-        least = habits.every_min / 60
-        need = []
-        for start in starts[:-1]:
-            at_h = (start - begin).total_seconds() / 3600
-            count = stock_beyond_mean(rates, at_h, least, level)
-            need.append(dict.fromkeys(station.specs, count))
-        return waiting + found, need
+        per_h = [self._rates[hour + n] for n in range(int(self.habits.horizon_h) + 3)]
+        shares = tuple(
+            TruckShare(
+                float(fleet.vehicles) if fleet.weight is None else fleet.weight,
+                tuple(sorted(models[fleet.model].accepts)),
+                self._leaves(
+                    models[fleet.model],
+                    models[fleet.model].kinds,
+                    (fleet.arrive_soc.mean_pct,) * models[fleet.model].packs,
+                ),
+            )
+            for fleet in scenario.fleets
+        )
+        habits = self.habits
+        return Forecast(
+            _shifted(per_h, into_h), shares, scenario.promise.target_share, habits.cover_h, habits.every_min / 60
+        )
 
 
 def _shifted(per_h: Sequence[float], into_h: float) -> Rates:

@@ -6,6 +6,7 @@ A new one for each plan: what crashes, hangs or grows ends with it, and nothing 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pickle
 import sys
@@ -13,31 +14,25 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scheduler.guide import Guide
+from scheduler.optimal.outlook import PlanTask
 from scheduler.optimal.plan import NotBelieved, guides_of, make_plan
-from scheduler.optimal.problem import ChargeProblem
 from scheduler.optimal.solve import NoSolver, NotSolved
+from scheduler.optimal.stock import Delay
 
-SOLVER_S = 20.0
-"""Real seconds that the solver has, well inside those of its process."""
+log = logging.getLogger(__name__)
+
 PROCESS_S = 45.0
 """Real seconds after which the process is ended."""
-
-
+SOLVER_S = 15.0
+"""Real seconds that each of the solver's two attempts has: both and the start fit into those of the process."""
 NICENESS = 10
 """It steps back where the processor is short."""
+MOST_SAID = 4000
+"""Characters of its standard error that are logged, from the end."""
 
 
 class PlanFailed(Exception):
     """There is no plan that may be carried out; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlanTask:
-    """What is asked."""
-
-    problem: ChargeProblem
-    need: tuple[dict[str, int], ...]
-    """By slot and kind, packs to spare below which nothing is held back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +45,8 @@ class PlannedGuides:
     gap: float
     short_kwh: float
     """Energy that promised and expected packs will lack."""
+    delays: tuple[Delay, ...]
+    """Promised trucks whose packs come late whatever is planned."""
 
 
 def plan_here(task: PlanTask) -> PlannedGuides:
@@ -60,9 +57,8 @@ def plan_here(task: PlanTask) -> PlannedGuides:
         raise PlanFailed(str(error)) from error
     short_kwh = sum(short.kwh for short in plan.shortfalls)
     verdict = plan.verdict
-    return PlannedGuides(
-        task.problem.begin_at, guides_of(plan, task.need), verdict.primal_residual, verdict.gap, short_kwh
-    )
+    guides = guides_of(plan, task.need)
+    return PlannedGuides(task.problem.begin_at, guides, verdict.primal_residual, verdict.gap, short_kwh, task.delays)
 
 
 async def plan_apart(task: PlanTask, most_s: float = PROCESS_S) -> PlannedGuides:
@@ -77,17 +73,19 @@ async def plan_apart(task: PlanTask, most_s: float = PROCESS_S) -> PlannedGuides
         "swap.station.power.plan_process",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(most_s):
-            out, _ = await process.communicate(pickle.dumps(task))
+            out, said = await process.communicate(pickle.dumps(task))
     except TimeoutError:
         raise PlanFailed(f"the optimiser gave no answer within {most_s:g} s") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    if said:
+        log.warning("the optimiser's process said: %s", said.decode(errors="replace").strip()[-MOST_SAID:])
     if process.returncode != 0:
         raise PlanFailed(f"the optimiser's process ended with {process.returncode}")
     found = pickle.loads(out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
@@ -55,7 +55,9 @@ def station_view(context: StationContext, db: Db) -> StationView:
         lanes=tuple(_lane(context, lane.id, open_swaps) for lane in context.config.lanes),
         queue=tuple(_entry(context, db, s) for s in open_swaps if s.state == QUEUED),
         limits=site_limits(context),
-        promised=_promised(context, db),
+        promised=promised_until(
+            context, db, context.clock.now() + timedelta(minutes=context.config.bookings.hold_before_min)
+        ),
     )
 
 
@@ -190,10 +192,9 @@ def _entry(context: StationContext, db: Db, swap: Swap) -> QueueEntry:
     )
 
 
-def _promised(context: StationContext, db: Db) -> tuple[QueueEntry, ...]:
-    """Those who have booked and are to come, from `hold_before_min` before their window until it closes."""
+def promised_until(context: StationContext, db: Db, until_at: datetime) -> tuple[QueueEntry, ...]:
+    """Those who have booked and are to come, and whose window is open or opens until an instant."""
     now = context.clock.now()
-    until_at = now + timedelta(minutes=context.config.bookings.hold_before_min)
     query = (
         select(Booking)
         .where(col(Booking.status).in_(("booked", "disrupted")))

@@ -1,0 +1,331 @@
+"""What a station holds and expects, as the problem of its charging plan: one place for the live station and the study.
+
+Whoever asks hands over rows of the rack, trucks, prices and limits. Nothing here knows a database or a simulation, and
+the physics of packs come in as laws. What the two ask can so differ only in what they know, never in what they make of
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import numpy as np
+
+from scheduler.charging import limit_of
+from scheduler.optimal.forecast import Rates, expected_at_h, stock_beyond_mean
+from scheduler.optimal.problem import ChargeProblem, Site, Tier
+from scheduler.optimal.slots import lengths_h, prices_of, slot_starts
+from scheduler.optimal.stock import Delay, Law, PackAhead, TruckAhead, Worth, visits_of
+from scheduler.rows import BayRow
+from scheduler.types import BayRole, ChargingPolicy, Limit, PackState, SiteLimits, TariffSlice
+
+EVERY = timedelta(minutes=15)
+"""Between two plans."""
+HORIZON = timedelta(hours=24)
+LEAST_HORIZON = timedelta(hours=2)
+"""Prices must be known for so long."""
+COVER_H = 0.5
+"""Time in which more packs can be made ready: so long the stock must last."""
+SPENT_SOC_PCT = 25.0
+"""Of a pack that a truck leaves, until it is read (assumed: trucks come between 15 and 45 %)."""
+COOL_H = 1.0
+"""A pack too warm or cold for charging is planned from then on (assumed)."""
+
+_CHARGEABLE = frozenset({Limit.CHARGER, Limit.PACK, Limit.BMS, Limit.PACK_TEMP, Limit.TARGET, Limit.MIN_SETPOINT})
+_NO_POWER = frozenset({Limit.NO_CHARGER, Limit.CHARGER_FAULT})
+"""The pack may be handed out as it is."""
+_KEPT = frozenset({PackState.COOLING, PackState.WARMING})
+_NEW = frozenset({PackState.RECEIVED, PackState.IDENTIFIED})
+
+
+class PackLaw(Law, Protocol):
+    """How a pack charges at a charger."""
+
+    @property
+    def power_kw(self) -> float:
+        """Most that pack and charger take together."""
+        ...
+
+    @property
+    def capacity_kwh(self) -> float:
+        """Energy of the full pack."""
+        ...
+
+    @property
+    def efficiency(self) -> float:
+        """Energy stored ÷ energy at the charger's output."""
+        ...
+
+
+PackLaws = Callable[[str, float, float], PackLaw]
+"""The law of a kind, a state of health in %, and a charger's kW; the same law for the same three."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpentPack:
+    """A pack that comes off a truck."""
+
+    kind: str
+    at_h: float
+    """When it is on its charger: hours from now, or from the call of its truck."""
+    soc_pct: float | None = None
+    """None: not known yet."""
+    soh_pct: float = 100.0
+    charger_kw: float | None = None
+    """Of the bay that it goes to; None: not known yet, the mean of the rack."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTruck:
+    """A truck that waits, has booked, or is foreseen."""
+
+    name: str
+    at_h: float
+    """When it is called."""
+    kinds: tuple[str, ...]
+    leaves: tuple[SpentPack, ...]
+    tier: Tier = Tier.PROMISED
+    min_kwh: float = 0.0
+    """Least energy that it was promised in each pack."""
+    replaces: bool = False
+    """It is one of those expected, not one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class TruckShare:
+    """One sort among the trucks that are expected."""
+
+    weight: float
+    """Part of all trucks, by any measure."""
+    kinds: tuple[str, ...]
+    leaves: tuple[SpentPack, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Trucks by their rates."""
+
+    rates: Rates
+    shares: tuple[TruckShare, ...]
+    """At least one."""
+    level: float
+    """Share of draws for which the stock must last."""
+    cover_h: float = COVER_H
+    every_h: float = EVERY.total_seconds() / 3600
+    """Until the next plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Modules:
+    """Chargers that are switched to the packs of a rack with more bays."""
+
+    number: int
+    kw: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """All that a plan is made from."""
+
+    at: datetime
+    prices: Sequence[TariffSlice]
+    limits_at: Callable[[datetime], SiteLimits]
+    """What is expected of the site at an instant."""
+    changes: Sequence[datetime]
+    """Instants at which that changes."""
+    policy: ChargingPolicy
+    laws: PackLaws
+    kinds: Collection[str]
+    """Those that have laws."""
+    bays: Sequence[BayRow]
+    incoming: Sequence[SpentPack]
+    """Packs of running swaps that are not in their bays yet."""
+    trucks: Sequence[KnownTruck]
+    forecast: Forecast | None
+    """None: nobody but `trucks` will come, and nothing is kept for more."""
+    modules: Modules | None = None
+    """None: each bay has its own charger."""
+    horizon: timedelta = HORIZON
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTask:
+    """What the optimiser is asked, and what was seen before."""
+
+    problem: ChargeProblem
+    need: tuple[dict[str, int], ...]
+    """By slot and kind, packs to spare below which nothing is held back."""
+    delays: tuple[Delay, ...] = ()
+    """Promised trucks whose packs cannot be ready in time, whatever is planned."""
+
+
+def task_of(outlook: Outlook) -> PlanTask:
+    """The plan that an outlook asks for.
+
+    Raises:
+        ValueError: prices are not known for long enough, or a number is none.
+    """
+    at, prices, policy = outlook.at, outlook.prices, outlook.policy
+    until_at = min(prices[-1].until_at if prices else at, at + outlook.horizon)
+    if until_at - at < LEAST_HORIZON:
+        known = until_at.isoformat(timespec="minutes")
+        raise ValueError(f"prices are known until {known}, {LEAST_HORIZON} ahead are needed")
+    horizon_h = (until_at - at).total_seconds() / 3600
+    starts = slot_starts(at, horizon_h, [*(part.until_at for part in prices), *outlook.changes])
+    price, hours = prices_of(starts, prices), lengths_h(starts)
+    limits = [outlook.limits_at(start) for start in starts[:-1]]
+    site = Site(
+        price,
+        np.array([one.base_load_kw for one in limits]),
+        np.array([max(one.pv_kw, 0.0) for one in limits]),
+        np.array([max(one.import_limit_kw, 0.0) for one in limits]),
+        chargers_kw=_chargers_kw(outlook),
+    )
+    worth = Worth(float(np.average(price, weights=hours)), limits[0].charger_efficiency, policy.min_setpoint_kw)
+    packs, trucks = packs_ahead(outlook), trucks_ahead(outlook, horizon_h)
+    problem = ChargeProblem(at, hours, site, visits_of(packs, trucks, horizon_h, worth).stores)
+    need = tuple(need_at(outlook, float(start_h)) for start_h in problem.starts_h)
+    # Packs are kept for promised trucks, so those that are only expected make none of them late.
+    promised = [truck for truck in trucks if truck.tier is Tier.PROMISED]
+    return PlanTask(problem, need, visits_of(packs, promised, horizon_h, worth).delays)
+
+
+def _own_kw(bay: BayRow) -> float:
+    return bay.max_charge_kw if bay.charger_ok and bay.role is BayRole.RACK else 0.0
+
+
+def _chargers_kw(outlook: Outlook) -> float:
+    modules = outlook.modules
+    all_kw = sum(map(_own_kw, outlook.bays)) if modules is None else modules.number * modules.kw
+    return all_kw if outlook.policy.max_power_kw is None else min(all_kw, outlook.policy.max_power_kw)
+
+
+def _usual_kw(outlook: Outlook) -> float:
+    """Of a pack whose bay is not known yet."""
+    if outlook.modules is not None:
+        return outlook.modules.kw
+    own_kw = [kw for kw in map(_own_kw, outlook.bays) if kw > 0]
+    return sum(own_kw) / len(own_kw) if own_kw else 0.0
+
+
+def _ahead(outlook: Outlook, name: str, kind: str, soh_pct: float, kwh: float, charger_kw: float) -> PackAhead:
+    policy, law = outlook.policy, outlook.laws(kind, soh_pct, charger_kw)
+    return PackAhead(
+        name,
+        kind,
+        kwh,
+        policy.offer_soc_pct / 100 * law.capacity_kwh,
+        policy.target_soc_pct / 100 * law.capacity_kwh,
+        law.power_kw,
+        law.efficiency,
+        law,
+    )
+
+
+def _spent(outlook: Outlook, name: str, spent: SpentPack, called_h: float = 0.0) -> PackAhead:
+    charger_kw = _usual_kw(outlook) if spent.charger_kw is None else spent.charger_kw
+    capacity_kwh = outlook.laws(spent.kind, spent.soh_pct, charger_kw).capacity_kwh
+    kwh = (SPENT_SOC_PCT if spent.soc_pct is None else spent.soc_pct) / 100 * capacity_kwh
+    return _ahead(outlook, name, spent.kind, spent.soh_pct, kwh, charger_kw).later(called_h + spent.at_h)
+
+
+def packs_ahead(outlook: Outlook) -> list[PackAhead]:
+    """Packs in bays that are or will be charged or handed out, and those on their way into bays."""
+    found = []
+    for bay in outlook.bays:
+        pack = bay.pack
+        from_h = None if pack is None or pack.kind.name not in outlook.kinds else _chargeable_h(outlook, bay)
+        if pack is None or from_h is None:
+            continue
+        kind, soh_pct, kwh = pack.kind.name, pack.soh_pct, pack.energy_kwh
+        charger_kw = _own_kw(bay) if outlook.modules is None else outlook.modules.kw
+        if not kwh >= 0:
+            share = (pack.soc_pct if pack.soc_pct >= 0 else SPENT_SOC_PCT) / 100
+            kwh = share * outlook.laws(kind, soh_pct, charger_kw).capacity_kwh
+        found.append(_ahead(outlook, bay.bay_id, kind, soh_pct, kwh, charger_kw).later(from_h))
+    for number, spent in enumerate(outlook.incoming):
+        if spent.kind in outlook.kinds:
+            found.append(_spent(outlook, f"incoming {number + 1}", spent))
+    return found
+
+
+def _chargeable_h(outlook: Outlook, bay: BayRow) -> float | None:
+    """From when on a bay's pack may be charged; None: it is neither charged nor handed out."""
+    limit, pack = limit_of(bay, outlook.policy), bay.pack
+    if limit in _CHARGEABLE or limit in _NO_POWER:
+        return 0.0
+    if limit in (Limit.TOO_HOT, Limit.TOO_COLD):
+        return COOL_H
+    if limit is Limit.PACK_STATE and pack is not None:
+        return COOL_H if pack.state in _KEPT else 0.0 if pack.state in _NEW else None
+    return None
+
+
+def trucks_ahead(outlook: Outlook, horizon_h: float) -> list[TruckAhead]:
+    """Trucks that are known, and those expected beside them."""
+    found, replacing = [], []
+    for truck in outlook.trucks:
+        kinds = tuple(kind for kind in truck.kinds if kind in outlook.kinds)
+        leaves = tuple(
+            _spent(outlook, f"{truck.name}.{seat}", spent, truck.at_h)
+            for seat, spent in enumerate(truck.leaves)
+            if spent.kind in outlook.kinds
+        )
+        number = len(truck.leaves)
+        ahead = TruckAhead(truck.name, truck.at_h, kinds, leaves, truck.tier, min_kwh=truck.min_kwh, packs=number)
+        found.append(ahead)
+        if truck.replaces:
+            replacing.append(truck)
+    return found + (_expected(outlook, outlook.forecast, horizon_h, replacing) if outlook.forecast else [])
+
+
+_TURN = 0.618034
+"""Steps of the golden section deal sorts out in their shares, whatever number of trucks there is."""
+
+
+def _expected(
+    outlook: Outlook, forecast: Forecast, horizon_h: float, replacing: Sequence[KnownTruck]
+) -> list[TruckAhead]:
+    weights = np.array([share.weight for share in forecast.shares])
+    until = np.cumsum(weights / weights.sum())
+    mean_h = expected_at_h(forecast.rates, horizon_h)
+    sorts = [
+        forecast.shares[min(int(np.searchsorted(until, (n * _TURN) % 1.0, side="right")), len(until) - 1)]
+        for n in range(len(mean_h))
+    ]
+    left = list(range(len(mean_h)))
+    for truck in sorted(replacing, key=lambda one: one.at_h):
+        same = [n for n in left if set(sorts[n].kinds) & set(truck.kinds)]
+        if same:
+            left.remove(min(same, key=lambda n: abs(mean_h[n] - truck.at_h)))
+    found = []
+    for number in left:
+        at_h, sort = mean_h[number], sorts[number]
+        beyond = stock_beyond_mean(forecast.rates, at_h, forecast.cover_h, forecast.level)
+        needed_h = mean_h[number - beyond] if number >= beyond else 0.0
+        leaves = tuple(_spent(outlook, f"E{number}.{seat}", one, at_h) for seat, one in enumerate(sort.leaves))
+        found.append(TruckAhead(f"E{number}", needed_h, sort.kinds, leaves, comes_h=at_h))
+    return found
+
+
+def need_at(outlook: Outlook, at_h: float) -> dict[str, int]:
+    """Packs of each kind below which nothing is held back, until the next plan.
+
+    For the trucks that may come beyond those expected, as many packs as the largest of them takes; never fewer than
+    the price rule keeps.
+    """
+    forecast = outlook.forecast
+    if forecast is None:
+        return dict.fromkeys(outlook.kinds, 0)
+    whole = sum(share.weight for share in forecast.shares)
+    found = {}
+    for kind in outlook.kinds:
+        takers = [share for share in forecast.shares if kind in share.kinds]
+        part = sum(share.weight for share in takers) / whole
+        trucks = stock_beyond_mean(forecast.rates, at_h, forecast.every_h, forecast.level, part)
+        packs = trucks * max((len(share.leaves) for share in takers), default=0)
+        found[kind] = max(packs, outlook.policy.reserve_ready)
+    return found

@@ -1,0 +1,147 @@
+"""What the live station knows for its charging plan: rows, readings, bookings, and the record of the last weeks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
+
+from sqlmodel import col, select
+
+from battery_bms.pack.ahead import laws_of
+from scheduler.demand_response import changes_between, limit_at
+from scheduler.optimal.forecast import Rates
+from scheduler.optimal.outlook import HORIZON, Forecast, KnownTruck, Outlook, SpentPack, TruckShare
+from scheduler.types import BayRole, QueueEntry, SiteLimits, StationView, TariffSlice
+from scheduler.view_rows import rows_of
+from swap.station.context import StationContext
+from swap.station.power.view import promised_until, station_view
+from swap.station_db import StationDb as Db
+from swap.tables import Pack, Swap, SwapSeat, VehicleRow
+
+RECORD = timedelta(days=28)
+"""Arrivals of so long make the expected ones."""
+SERVICE_LEVEL = 0.95
+SWAP_H = 0.1
+"""From a truck's call to its pack on the charger (assumed: the recipes take 5 to 6 minutes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalRecord:
+    """Who came in the last weeks."""
+
+    per_h: tuple[float, ...]
+    """Mean arrivals in each local hour of the day; 0 where there is no record yet."""
+    models: Mapping[str, int]
+    """Arrivals by vehicle model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one transaction has read for a plan."""
+
+    view: StationView
+    booked: tuple[QueueEntry, ...]
+    """All who have booked and are to come within the horizon."""
+    incoming: tuple[SpentPack, ...]
+    record: ArrivalRecord
+
+
+def look(context: StationContext, db: Db, now: datetime) -> Seen:
+    """Read all that a plan is made from."""
+    view = station_view(context, db)
+    booked = promised_until(context, db, now + HORIZON)
+    return Seen(view, booked, incoming_packs(context, db, now), arrival_record(context, db, now))
+
+
+def arrival_record(context: StationContext, db: Db, now: datetime) -> ArrivalRecord:
+    """Arrivals of the last weeks, by local hour and by vehicle model."""
+    query = (
+        select(Swap.arrived_at, VehicleRow.model)
+        .join(VehicleRow, col(VehicleRow.id) == col(Swap.vehicle_id))
+        .where(Swap.station_id == context.station_id, col(Swap.arrived_at) >= now - RECORD)
+    )
+    came = db.exec(query).all()
+    counts = Counter(at.astimezone(context.config.station.zone).hour for at, _ in came)
+    days = max((now - min((at for at, _ in came), default=now)) / timedelta(days=1), 1.0)
+    return ArrivalRecord(tuple(counts[hour] / days for hour in range(24)), Counter(model for _, model in came))
+
+
+def incoming_packs(context: StationContext, db: Db, now: datetime) -> tuple[SpentPack, ...]:
+    """Packs of the trucks in the lanes that do not stand in their bays yet."""
+    query = (
+        select(SwapSeat, Swap)
+        .join(Swap, col(Swap.id) == col(SwapSeat.swap_id))
+        .where(Swap.station_id == context.station_id, col(Swap.ended_at).is_(None))
+        .where(col(Swap.open_lane_id).is_not(None), col(SwapSeat.old_bay_id).is_not(None))
+    )
+    bays = {context.bay_key(bay.id): bay for bay in context.config.bays}
+    found = []
+    for seat, swap in db.exec(query).all():
+        bay = bays.get(seat.old_bay_id or "")
+        pack = db.get(Pack, seat.old_pack_id) if seat.old_pack_id else None
+        if bay is None or BayRole(bay.role) is not BayRole.RACK or (pack and pack.bay_id == seat.old_bay_id):
+            continue
+        model = context.config.vehicle_model(db.get_one(VehicleRow, swap.vehicle_id).model)
+        since_h = (now - (swap.dispatched_at or now)) / timedelta(hours=1)
+        kind, soh_pct = (pack.kind, pack.soh_pct) if pack else (model.pack_kinds[0], 100.0)
+        found.append(SpentPack(kind, max(SWAP_H - since_h, 0.0), seat.returned_soc_pct, soh_pct, bay.charger_kw))
+    return tuple(found)
+
+
+def outlook_of(context: StationContext, seen: Seen, prices: Sequence[TariffSlice]) -> Outlook:
+    """What the station holds and expects, for its plan."""
+    view, config = seen.view, context.config
+    zone, events = config.station.zone, config.site.demand_response
+
+    def limits_at(at: datetime) -> SiteLimits:
+        # The sun of tomorrow is not known: what it gives is more than planned.
+        return replace(view.limits, pv_kw=0.0, dr_limit_kw=limit_at(events, at, zone)[0])
+
+    trucks = [_known(context, entry, 0.0) for entry in view.queue]
+    for entry in seen.booked:
+        begins_at = entry.booked_from_at or view.at
+        at_h = max((begins_at - view.at) / timedelta(hours=1), 0.0)
+        trucks.append(_known(context, entry, at_h, replaces=True))
+    return Outlook(
+        view.at,
+        prices,
+        limits_at,
+        changes_between(events, view.at, view.at + HORIZON, zone),
+        context.policy,
+        laws_of(context.specs),
+        tuple(context.specs),
+        rows_of(view, context.specs).bays,
+        seen.incoming,
+        tuple(trucks),
+        Forecast(_rates(seen.record.per_h, view.at, zone), _shares(context, seen.record.models), SERVICE_LEVEL),
+    )
+
+
+def _rates(per_h: Sequence[float], at: datetime, zone: tzinfo) -> Rates:
+    quarters = [at + timedelta(minutes=15 * n + 7.5) for n in range(int(4 * (HORIZON / timedelta(hours=1))) + 4)]
+    return Rates([per_h[quarter.astimezone(zone).hour] for quarter in quarters], 0.25)
+
+
+def _known(context: StationContext, entry: QueueEntry, at_h: float, *, replaces: bool = False) -> KnownTruck:
+    kinds = tuple(sorted(entry.accepts))
+    usual = next((kind for kind in kinds if kind in context.specs), "")
+    leaves = (usual,) * entry.packs_needed if entry.installed_kinds is None else entry.installed_kinds
+    spent = tuple(SpentPack(kind, SWAP_H) for kind in leaves)
+    return KnownTruck(entry.swap_id, at_h, kinds, spent, min_kwh=entry.min_energy_kwh, replaces=replaces)
+
+
+def _shares(context: StationContext, came: Mapping[str, int]) -> tuple[TruckShare, ...]:
+    """Vehicle models as they came; before any came as the station file lists its vehicles."""
+    models = {model.id: model for model in context.config.vehicle_models}
+    weights = {name: count for name, count in came.items() if name in models}
+    weights = weights or Counter(vehicle.model for vehicle in context.config.vehicles) or dict.fromkeys(models, 1)
+    return tuple(
+        TruckShare(
+            weight,
+            tuple(models[name].pack_kinds),
+            (SpentPack(models[name].pack_kinds[0], SWAP_H),) * models[name].packs_per_vehicle,
+        )
+        for name, weight in sorted(weights.items())
+    )
