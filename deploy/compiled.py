@@ -82,7 +82,7 @@ def _sources() -> Iterator[Path]:
     yield from (ROOT / name for name in ("setup.py", "pyproject.toml", "constraints.txt"))
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*")):
-            if path.is_file() and path.suffix != ".pyc":
+            if path.is_file() and "__pycache__" not in path.parts:  # where files come and go
                 yield path
 
 

@@ -26,7 +26,7 @@ TESTED = (
 )
 STUDIES = {
     **{
-        f"{path.parent.name}/{path.stem}": ("simulate", str(path), "--days", "4", "-n", "2")
+        f"{path.parent.name}/{path.stem}": ("simulate", str(path), "--days", "2", "-n", "2")
         for path in sorted((ROOT / "examples").glob("*/*.toml"))
         if path.name in ("scenario.toml", "storage.toml")
     },
