@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import pickle
@@ -77,6 +78,12 @@ class Begin:
 
 class PortTakenError(Exception):
     """Nothing can be served at the address; the message says why."""
+
+
+def keep_loaded() -> None:
+    """What this process has loaded stays to its end: no collection of memory stops it to look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -238,6 +245,7 @@ async def _serve(begin: Begin, listening: socket.socket) -> None:
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
     await server.startup(sockets=[listening])
+    keep_loaded()
     os.nice(NICENESS)  # from now on: what starts, as after a crash, is to be there soon on a busy machine too
     os.write(sys.stdout.fileno(), _READY)
     await server.main_loop()

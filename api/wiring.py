@@ -23,7 +23,7 @@ from api import terminal
 from api.announce import Announcer, stop_lines
 from api.control import run_apart
 from api.problems import said
-from api.serving import DoorsProcess, PortTakenError, bind
+from api.serving import DoorsProcess, PortTakenError, bind, keep_loaded
 from api.settings import Settings
 from battery_bms.modbus_meter import ModbusMeter
 from battery_bms.modbus_rack import ModbusRack
@@ -329,6 +329,7 @@ async def _serve(station: Station, listening: socket.socket, echo: Callable[[str
         loop.add_signal_handler(number, stop.set)
     settings = station.settings
     sys.setswitchinterval(SWITCH_S)
+    keep_loaded()
     port = listening.getsockname()[1]
     doors = DoorsProcess(settings, station.config, listening, station.clock, station.board)
 

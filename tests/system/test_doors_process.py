@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -95,3 +97,19 @@ def test_doors_say_that_a_station_has_come_to_a_stand(station: StationProcess) -
 def health(station: StationProcess) -> Any:
     answer = station.http.get(f"http://127.0.0.1:{station.port}/health")
     return answer.json() if answer.status_code == 200 else None
+
+
+LOADED = """
+import gc
+import api.wiring
+from api.serving import keep_loaded
+before = len(gc.get_objects())
+keep_loaded()
+print(before, len(gc.get_objects()))
+"""
+
+
+def test_what_a_process_has_loaded_is_not_looked_through_again() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert after < before / 100
