@@ -32,7 +32,7 @@ from swap.places import bay_place
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
-from swap.station.lanes import LaneRunner
+from swap.station.lane.runner import LaneRunner
 from swap.station.lease import Lease
 from swap.station.life.database import DirectDatabase
 from swap.station.sequence.session import Phase, Session

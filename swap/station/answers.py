@@ -36,7 +36,7 @@ from swap.messages.requests import (
 from swap.station.context import StationContext
 from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
-from swap.station.lanes import LaneRunner
+from swap.station.lane.runner import LaneRunner
 from swap.station.reconcile import Mismatch
 from swap.station.records import stock_unconfirmed
 from swap.station.sequence.permissives import tripped

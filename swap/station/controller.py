@@ -26,13 +26,13 @@ from swap.messages.requests import DecisionKind
 from swap.station.answers import Answerer
 from swap.station.clock import SLEW_LIMIT_S, Correction, asleep_s
 from swap.station.context import StationContext
-from swap.station.lanes import LaneRunner
+from swap.station.lane.runner import LaneRunner
 from swap.station.lease import Lease
 from swap.station.life.coming_back import Return, person_needed
 from swap.station.life.database import DatabaseLost
 from swap.station.life.guard import DatabaseGuard, Outage
 from swap.station.life.loops import paced, wanted
-from swap.station.life.ownership import CellOwned, OwnedChargers
+from swap.station.life.ownership import OwnedChargers, unclaimed
 from swap.station.life.status import ControlBoard, ControlStatus, StopReport
 from swap.station.life.stopping import close_links, stop_devices
 from swap.station.life.watchdog import WATCH_S, Gap, Watchdog
@@ -175,29 +175,6 @@ class StationController:
             self.site.connect(),
         )
 
-    async def claim(self, wait_s: float = CLAIM_WAIT_S) -> None:
-        """Wait until no cell names another owner; a cell that does not answer is not waited for.
-
-        Raises:
-            CellOwned: another controller keeps a cell.
-        """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait_s
-        while True:
-            owned = []
-            for lane_id, robot in self.robots.items():
-                cell = await robot.status()
-                if cell.fast_at is not None and cell.owner not in (0, self.lease.token):
-                    owned.append(f"the cell of lane {lane_id} belongs to controller {cell.owner}")
-            if not owned:
-                return
-            if loop.time() >= until:
-                raise CellOwned(
-                    f"{'; '.join(owned)}; this one is {self.lease.token}. Stop the other controller first: "
-                    "a PLC takes commands from one"
-                )
-            await asyncio.sleep(0.25)
-
     async def start(self, claim_wait_s: float = CLAIM_WAIT_S) -> Beginning:
         """Take the stored state up, connect, own the cells.
 
@@ -208,7 +185,7 @@ class StationController:
         beginning = await self.recover()
         await self.connect()
         try:
-            await self.claim(claim_wait_s)
+            await unclaimed(self.robots, self.lease.token, claim_wait_s)
             await self._know_the_cells()
         except BaseException:
             await close_links(self.robots.values(), self.rack.monitor, self.site)

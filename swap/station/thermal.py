@@ -45,7 +45,7 @@ from swap.station_db import StationDb as Db
 from swap.tables import HotPack, Pack, Station
 
 if TYPE_CHECKING:
-    from swap.station.lanes import LaneRunner
+    from swap.station.lane.runner import LaneRunner
 
 log = logging.getLogger(__name__)
 

@@ -47,13 +47,13 @@ def test_a_line_says_when_where_and_what_about() -> None:
     stream = io.StringIO()
     configure_logging("info", stream)
     with bound_contextvars(station="yangquan-mine", lane="L1", swap="S-1"):
-        logging.getLogger("swap.station.lanes").warning("仓位 %s: %.1f s", "A1", 2.0)
+        logging.getLogger("swap.station.lane.runner").warning("仓位 %s: %.1f s", "A1", 2.0)
     (line,) = lines(stream)
     assert abs((datetime.now(UTC) - datetime.fromisoformat(line.pop("at"))).total_seconds()) < 60
     assert line == {
         "event": "仓位 A1: 2.0 s",
         "level": "warning",
-        "logger": "swap.station.lanes",
+        "logger": "swap.station.lane.runner",
         "station": "yangquan-mine",
         "lane": "L1",
         "swap": "S-1",

@@ -19,11 +19,11 @@ from robotics.port import CellStatus, CommandCode, ResultCode, RobotCommand, Swa
 from scheduler.types import PackState, StationMode
 from swap.config.station_file import StationConfig
 from swap.places import TANK
-from swap.station.cell_watch import ANSWER_S, CellWatch
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
-from swap.station.lanes import LaneRunner
+from swap.station.lane.runner import LaneRunner
+from swap.station.lane.watch import ANSWER_S, CellWatch
 from swap.station.lease import Lease
 from swap.station.life.database import DirectDatabase
 from swap.station.life.guard import Outage

@@ -21,8 +21,8 @@ from typing import Any, NoReturn
 
 import api.wiring as wiring
 import swap.station.controller as controller
-import swap.station.lane_journal as lane_journal
-import swap.station.lanes as lanes
+import swap.station.lane.journal as lane_journal
+import swap.station.lane.runner as lanes
 import swap.station.records as records
 import swap.station.resume as resume
 import swap.station.sequence.sequencer as sequencer
@@ -31,7 +31,7 @@ from robotics.plc_robot import PlcRobot
 from robotics.port import CellStatus, RobotCommand
 from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
-from swap.station.lanes import LaneRunner
+from swap.station.lane.runner import LaneRunner
 from swap.station.lease import ControllerRunning
 from swap.station.life.coming_back import Ending
 from swap.station.life.ownership import CellOwned

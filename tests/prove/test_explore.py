@@ -218,7 +218,7 @@ def test_finds_a_restart_that_waits_for_nobody() -> None:
 
 def test_finds_a_trip_that_nobody_holds_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swap.station.sequence.sequencer.tripped", lambda facts: None)
-    monkeypatch.setattr("swap.station.lanes.tripped", lambda facts: None)
+    monkeypatch.setattr("swap.station.lane.runner.tripped", lambda facts: None)
     assert "the swap is not held although estop was seen" in _broken(_table(lambda row: row), "estop")
 
 
@@ -279,7 +279,7 @@ def _never_waits(progress: Progress, *_: Any, **__: Any) -> bool:
     [
         ("swap.station.sequence.sequencer", ("command_lost",)),
         ("swap.station.sequence.evacuation", ("new_pack_hot", "command_lost")),
-        ("swap.station.cell_watch", ("power_cut", "command_lost")),
+        ("swap.station.lane.watch", ("power_cut", "command_lost")),
     ],
 )
 def test_finds_a_number_that_is_sent_again_at_every_look(
@@ -306,7 +306,7 @@ def test_finds_an_evacuation_that_begins_anew_after_a_restart(monkeypatch: pytes
 
 def test_finds_an_evacuation_over_a_command_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """The link is lost as the swap's command leaves; nothing of it is seen, and the cell takes it."""
-    monkeypatch.setattr("swap.station.lanes.LaneRunner.in_flight", lambda *_: False)
+    monkeypatch.setattr("swap.station.lane.runner.LaneRunner.in_flight", lambda *_: False)
     monkeypatch.setattr("swap.station.sequence.sequencer.believed", lambda *_: True)
     text = _broken(_table(lambda row: row), "new_pack_hot", "link_down", mishaps_most=2, deaths=False)
     assert "is recorded in" in text

@@ -247,7 +247,7 @@ async def test_a_bay_that_is_taken_meanwhile_is_not_promised_twice(tmp_path: Pat
         return bay
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("swap.station.lanes.quarantine_bay", chosen_then_filled)
+        patch.setattr("swap.station.lane.facts.quarantine_bay", chosen_then_filled)
         refused = await bench.run_until(SwapRefused.kind, step_s=None, state="unlocking")
     assert "quarantine_bay" in [m["name"] for m in refused.data["missing"]]
     assert SwapDiverted.kind not in [e.kind for e in bench.events()]

@@ -32,7 +32,7 @@ async def test_a_line_of_a_lane_names_its_swap(bench: Bench, monkeypatch: pytest
 
     monkeypatch.setattr(robot, "send", lost)
     kept = Bound()
-    logger = logging.getLogger("swap.station.lanes")
+    logger = logging.getLogger("swap.station.lane.runner")
     logger.addHandler(kept)
     try:
         await bench.run_until(SwapStepStarted.kind, step_s=None)
@@ -41,6 +41,6 @@ async def test_a_line_of_a_lane_names_its_swap(bench: Bench, monkeypatch: pytest
         logger.removeHandler(kept)
     assert kept.lines
     name, message, bound = kept.lines[0]
-    assert (name, message) == ("swap.station.lanes", "lane L1: the request was lost")
+    assert (name, message) == ("swap.station.lane.runner", "lane L1: the request was lost")
     assert bound == {"lane": "L1", "swap": swap_id}
     assert get_contextvars() == {}

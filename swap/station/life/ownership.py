@@ -11,13 +11,42 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from battery_bms.port import ChargerBank
-from robotics.port import CellStatus, Signal
+from robotics.port import CellStatus, Signal, SwapRobot
 from swap.station.sequence.evacuation import NEED_PERSON
 from swap.station.sequence.permissives import CellFacts
 
 
 class CellOwned(Exception):
     """Another controller owns a cell; this one must not run."""
+
+
+async def unclaimed(robots: Mapping[str, SwapRobot], token: int, wait_s: float) -> None:
+    """Wait until no cell names another owner; a cell that does not answer is not waited for.
+
+    Args:
+        robots: by lane.
+        token: of the controller that waits.
+        wait_s: real seconds after which it waits no longer.
+
+    Raises:
+        CellOwned: another controller keeps a cell.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait_s
+    while True:
+        owned = []
+        for lane_id, robot in robots.items():
+            cell = await robot.status()
+            if cell.fast_at is not None and cell.owner not in (0, token):
+                owned.append(f"the cell of lane {lane_id} belongs to controller {cell.owner}")
+        if not owned:
+            return
+        if loop.time() >= until:
+            raise CellOwned(
+                f"{'; '.join(owned)}; this one is {token}. Stop the other controller first: "
+                "a PLC takes commands from one"
+            )
+        await asyncio.sleep(0.25)
 
 
 class Ownership:

@@ -8,7 +8,7 @@ from robotics.port import CommandCode, ResultCode
 from scheduler.types import StationMode
 from scheduler.waiting import BY_MODE, Wait, Waiting
 from swap.station.context import StationContext
-from swap.station.lanes import LaneRunner
+from swap.station.lane.runner import LaneRunner
 from swap.station.sequence.handshake import Progress, watch
 from swap.station.sequence.permissives import CellFacts, missing
 from swap.station.sequence.recipe import StepRow

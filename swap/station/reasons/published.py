@@ -17,7 +17,7 @@ from scheduler.types import StationMode, StationView, TariffSlice
 from scheduler.waiting import Wait, Waiting
 from swap.reading.charge_plan import dr_limits, estimated_starts, expected_packs, ready_times
 from swap.station.context import StationContext
-from swap.station.lanes import LaneRunner
+from swap.station.lane.runner import LaneRunner
 from swap.station.power.view import station_view
 from swap.station.reasons.lane import lane_waiting, station_waiting
 from swap.station_db import StationDb as Db
