@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
@@ -33,10 +33,9 @@ async def keep(store: Store, config: StationConfig, now: Callable[[], datetime],
         now: station time.
         real: real time.
     """
-    kept = timedelta(hours=config.retention.answers_hours)
     while True:
         samples = await _once("old samples", lambda: thin_samples(store, config.station.id, config.retention, now()))
-        answers = await _once("old answers", lambda: forget_answers(store, kept, real()))
+        answers = await _once("old answers", lambda: forget_answers(store, real()))
         await wait(PAUSE_S if samples or answers else PERIOD_S)
 
 
