@@ -22,10 +22,11 @@ from swap.commerce.ledger.postings import CHANNELS, DEBT, TOP_UP
 from swap.commerce.ledger.records import yuan
 from swap.commerce.payments.allocation import meant_by
 from swap.commerce.payments.records import OrderRecord
-from swap.commerce.payments.taking import NewPayment, check_amount, check_firms, payment_key, take
+from swap.commerce.payments.taking import NewPayment, check_amount, check_firms, take
 from swap.commerce.seals import sealed
 from swap.commerce_db import CommerceDb
 from swap.errors import InvalidInput, KeyReused, NotFound
+from swap.ids import new_id
 from swap.tables import AcquirerCall, AcquirerOrder
 from swap.words import N_
 
@@ -110,7 +111,7 @@ def make_order(
     if target is not None:
         meant_by(db, target, payee_id, payer_id)
     row = AcquirerOrder(
-        id=payment_key("ao", at),
+        id=new_id("ao", at),
         channel=channel,
         key=key,
         payer_id=payer_id,
@@ -156,7 +157,7 @@ def take_call(db: CommerceDb, call: PaidCall, at: datetime) -> OrderRecord:
     )  # fmt: skip
     payment, _ = take(db, new, at)
     row = AcquirerCall(
-        id=payment_key("ac", at),
+        id=new_id("ac", at),
         channel=call.channel,
         number=call.number,
         order_id=order.id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +20,7 @@ from swap.commerce.webhooks.kinds import WebhookKind
 from swap.commerce.webhooks.outbox import tell
 from swap.commerce_db import CommerceDb
 from swap.errors import InvalidInput, KeyReused, NotFound
+from swap.ids import new_id
 from swap.reading.lists import make_cursor, read_cursor
 from swap.reading.records import Page
 from swap.tables import Party, Payment
@@ -72,7 +72,7 @@ def take(
             )
         return known, False
     payment = Payment(
-        id=payment_key("pm", at),
+        id=new_id("pm", at),
         method=new.method,
         reference=new.reference,
         payer_id=new.payer_id,
@@ -91,11 +91,6 @@ def take(
     firms = (payment.payer_id, payment.payee_id)
     tell(db, firms, WebhookKind.PAYMENT_TAKEN, "payment", payment.id, at, purpose=payment.purpose)
     return payment, True
-
-
-def payment_key(prefix: str, at: datetime) -> str:
-    """A new id that sorts by time."""
-    return f"{prefix}-{int(at.timestamp()):08x}{secrets.token_hex(5)}"
 
 
 def as_paid(payment: Any) -> Paid:
