@@ -15,7 +15,7 @@ from swap.commerce.ledger.records import yuan
 from swap.commerce.ledger.transfers import MOST_FEN
 from swap.commerce.payments.allocation import INVOICE, allocations_of, free_fen, pay_debts, refunds_of
 from swap.commerce.payments.records import AllocationRecord, PaymentRecord, RefundRecord
-from swap.commerce.seals import sealed
+from swap.commerce.seals import digest_of_all, sealed
 from swap.commerce.webhooks.kinds import WebhookKind
 from swap.commerce.webhooks.outbox import tell
 from swap.commerce_db import CommerceDb
@@ -25,6 +25,9 @@ from swap.reading.lists import make_cursor, read_cursor
 from swap.reading.records import Page
 from swap.tables import Party, Payment
 from swap.words import N_
+
+REFERENCE_MOST = 96
+"""Characters of a reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,12 @@ def take(
     firms = (payment.payer_id, payment.payee_id)
     tell(db, firms, WebhookKind.PAYMENT_TAKEN, "payment", payment.id, at, purpose=payment.purpose)
     return payment, True
+
+
+def own_reference(payer_id: str, key: str) -> str:
+    """What a key of a payer's own choice is kept as: the same key of another payer is another one."""
+    reference = f"{payer_id}:{key}"
+    return reference if len(reference) <= REFERENCE_MOST else digest_of_all(reference)
 
 
 def as_paid(payment: Any) -> Paid:

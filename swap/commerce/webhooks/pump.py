@@ -164,8 +164,8 @@ class WebhookPump:
         return found
 
     async def _tell(self, endpoint_id: str) -> None:
-        """Events in their order until one is not taken. What fails is told; the claim runs out, and it is tried again.
-        """
+        """Events in their order until one is not taken. What fails is logged; its claim runs out, and it is tried
+        again."""
         try:
             message = await asyncio.to_thread(self._claim, endpoint_id)
             while message is not None:
