@@ -375,6 +375,10 @@ def test_one_that_is_gone_or_ended_is_told_nothing(small: Site) -> None:
         ("file:/etc/passwd", False, False),
         ("https://fleet.example:99999/", False, False),
         ("https://fleet.example/\r\nHost: other", False, False),
+        ("https://fleet.example/\x7f", False, False),
+        ("https://fleet.example/ü", False, False),
+        ("https://xn--/", False, False),
+        ("https://fleet.example:443\\@evil.example/", False, False),
     ],
 )
 def test_hosts_that_may_be_sent_to(url: str, production: bool, development: bool) -> None:
@@ -386,6 +390,9 @@ def test_bad_input_makes_no_endpoint(small: Site) -> None:
     with small.store.commerce() as db:
         with pytest.raises(InvalidInput, match=r"SWAP_WEBHOOK_HOSTS: fleet\.example, op\.example:8443"):
             make_endpoint(db, "fleet", "https://elsewhere.example", (), AT, HERE)
+        for url in (FLEET + "\x7f", FLEET + " ", FLEET + "\t"):
+            with pytest.raises(InvalidInput, match="visible ASCII characters"):
+                make_endpoint(db, "fleet", url, (), AT, HERE)
         with pytest.raises(NotFound, match="firm"):
             make_endpoint(db, "nobody", FLEET, (), AT, HERE)
         for _ in range(MOST):

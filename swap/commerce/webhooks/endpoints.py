@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete
 from sqlmodel import and_, col, select
 
-from swap.commerce.webhooks.hosts import AllowedHosts
+from swap.commerce.webhooks.hosts import AllowedHosts, is_visible
 from swap.commerce.webhooks.kinds import DeliveryOutcome, WebhookKind
 from swap.commerce.webhooks.outbox import newest_seq
 from swap.commerce.webhooks.signing import endpoint_key, shown_secret
@@ -81,6 +81,8 @@ def make_endpoint(
         NotFound: no such firm.
         Conflict: the firm has as many as it may have.
     """
+    if not is_visible(url):
+        raise InvalidInput("url", url, N_("an address in visible ASCII characters, such as https://fleet.example/told"))
     if not allowed.allow(url):
         hosts = ", ".join(sorted(allowed.names)) or "–"
         raise InvalidInput(
