@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import select
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import delete, select
 
 from swap.audit import audit
 from swap.commerce.bills.invoices import close_period
@@ -33,6 +34,7 @@ from swap.commerce.webhooks.endpoints import (
 from swap.commerce.webhooks.hosts import AllowedHosts
 from swap.commerce.webhooks.kinds import WebhookKind
 from swap.commerce.webhooks.pump import CLAIM_S, DELAYS_S, WebhookPump
+from swap.commerce.webhooks.retention import KEPT, forget_events
 from swap.config.station_file import StationConfig
 from swap.errors import Conflict, InvalidInput, NotFound
 from swap.store import Store
@@ -146,11 +148,7 @@ def test_a_firm_is_told_its_own_in_order_and_signed(site: Site) -> None:
     assert fleet.came == list(fleet.messages)
     site.look()
     assert len(fleet.came) == 9, "nothing is told twice"
-    with site.store.reading() as whole:
-        report = audit(whole)
-    named = {one.name: (one.examined, one.violations) for one in report.invariants if one.name.startswith("webhook")}
-    assert {name: violations for name, (_, violations) in named.items()} == dict.fromkeys(named, ())
-    assert all(examined for examined, _ in named.values())
+    assert _audited(site) == {}
 
 
 def test_a_receiver_that_is_away_for_an_hour_gets_everything_in_order(site: Site) -> None:
@@ -298,9 +296,9 @@ def test_it_is_told_with_the_fact_or_not_at_all(small: Site) -> None:
     assert fleet.kinds == ["payment.taken"]
 
 
-def _taken(site: Site, then: Callable[[], object] = bool) -> None:
+def _taken(site: Site, then: Callable[[], object] = bool, at: datetime = AT) -> None:
     with site.store.commerce() as db:
-        take(db, NewPayment("bank", "N1", "fleet", "op", 5000), AT)
+        take(db, NewPayment("bank", "N1", "fleet", "op", 5000), at)
         then()
 
 
@@ -313,6 +311,44 @@ def test_what_an_event_did_is_told_whatever_became_of_its_swap_since(small: Site
     small.look()
     (message,) = fleet.messages.values()
     assert message["data"]["state"] == "completed"
+
+
+def test_old_events_leave_and_the_numbers_go_on(site: Site) -> None:
+    webhook_id, fleet = site.listen()
+    waiting_id, operator = site.listen("op", OPERATOR, WebhookKind.BOOKING_ENDED)
+    operator.status = 500
+    site.book()
+    site.look()
+    _taken(site, at=AT + timedelta(days=1))
+    site.look()
+    old = next(iter(fleet.messages))
+    assert forget_events(site.store, AT + KEPT - timedelta(seconds=1)) == 0
+    with pytest.raises(DBAPIError, match="never changed"), site.store.commerce() as db:
+        db.execute(delete(WebhookEvent))
+    assert forget_events(site.store, AT + KEPT) == 4
+    assert forget_events(site.store, AT + 2 * KEPT) == 1, "the newest stays"
+    assert forget_events(site.store, AT + 2 * KEPT) == 0
+    with site.store.reading_commerce() as db:
+        (left,) = db.exec(select(WebhookEvent.seq)).all()
+        assert get_webhook(db, waiting_id).failures == 0, "what it waited for is gone"
+    assert left == 6
+    with site.store.commerce() as db, pytest.raises(NotFound):
+        replay(db, webhook_id, old)
+    operator.status = 200
+    site.book("V1")
+    site.look()
+    assert fleet.kinds[-2:] == ["booking.promised", "booking.ended"]
+    assert operator.kinds == ["booking.ended"]
+    assert site.outcomes(webhook_id)[-1] == ("delivered", 1)
+    assert _audited(site) == {}
+
+
+def _audited(site: Site) -> dict[str, tuple[str, ...]]:
+    """What the audit finds in webhooks; each of its invariants has looked at something."""
+    with site.store.reading() as whole:
+        found = [one for one in audit(whole).invariants if one.name.startswith("webhook")]
+    assert all(one.examined for one in found)
+    return {one.name: one.violations for one in found if one.violations}
 
 
 def test_only_the_kinds_that_are_asked_for(small: Site) -> None:
