@@ -257,6 +257,18 @@ async def test_a_slow_receiver_delays_nobody_else(small: Site) -> None:
     assert len(slow.came) == 4
 
 
+async def test_it_ends_while_somebody_is_waited_for(small: Site) -> None:
+    _, fleet = small.listen()
+    slow = Waiting(fleet.secret)
+    small.receivers[FLEET] = slow
+    small.book()
+    task = asyncio.create_task(small.pump.run())
+    await slow.asked.wait()
+    task.cancel()
+    await asyncio.wait([task], timeout=30)
+    assert task.cancelled()
+
+
 async def test_two_processes_send_everything_once(site: Site) -> None:
     """While one of them sends to an endpoint the other one does not, and it goes on where that one has ended."""
     webhook_id, fleet = site.listen()
