@@ -53,8 +53,9 @@ def client_of(app: Any, store: Store, headers: dict[str, str] | None = None) -> 
 
 
 @pytest.fixture
-async def http(stored: Store) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(make_app(stored), stored) as client:
+async def http(store: Store) -> AsyncIterator[httpx.AsyncClient]:
+    """On one engine: for what the database has no part in."""
+    async with client_of(make_app(store), store) as client:
         yield client
 
 
@@ -63,14 +64,13 @@ def count(store: Store, table: type[Any] = Booking) -> int:
         return db.exec(select(func.count()).select_from(table)).one()
 
 
-async def test_the_same_request_is_answered_the_same_also_after_a_restart(
-    http: httpx.AsyncClient, stored: Store
-) -> None:
+async def test_the_same_request_is_answered_the_same_also_after_a_restart(stored: Store) -> None:
     gate = {"vehicle_id": "YQ-001"}
     asked: list[tuple[str, dict[str, Any]]] = [("/api/v1/bookings", booking("YQ-002")), ("/api/v1/swaps", gate)]
     for number, (path, body) in enumerate(asked):
         key = {"Idempotency-Key": f"k{number}"}
-        first = await http.post(path, json=body, headers=key)
+        async with client_of(make_app(stored), stored) as http:
+            first = await http.post(path, json=body, headers=key)
         assert first.is_success, first.text
         assert keys.REPLAYED not in first.headers
         again = Store(stored.url)
@@ -84,9 +84,9 @@ async def test_the_same_request_is_answered_the_same_also_after_a_restart(
     assert count(stored) == 1
 
 
-async def test_a_key_of_another_request_is_told_and_changes_nothing(http: httpx.AsyncClient, stored: Store) -> None:
+async def test_a_key_of_another_request_is_told_and_changes_nothing(http: httpx.AsyncClient, store: Store) -> None:
     assert (await http.post("/api/v1/bookings", json=booking(), headers=KEY)).status_code == 201
-    colleague = signed_in(stored, account(stored, name="Operator B"))
+    colleague = signed_in(store, account(store, name="Operator B"))
     others: list[tuple[str, str, dict[str, Any], dict[str, str]]] = [
         ("POST", "/api/v1/bookings", booking("YQ-002"), {}),
         ("POST", "/api/v1/swaps", booking(), {}),
@@ -95,21 +95,21 @@ async def test_a_key_of_another_request_is_told_and_changes_nothing(http: httpx.
     for method, path, body, headers in others:
         answer = await http.request(method, path, json=body, headers=KEY | headers)
         assert (answer.status_code, answer.json()["code"]) == (422, "key_of_other_request"), answer.text
-    assert count(stored) == 1
+    assert count(store) == 1
 
 
-async def test_another_organisation_has_keys_of_its_own(http: httpx.AsyncClient, stored: Store) -> None:
+async def test_another_organisation_has_keys_of_its_own(http: httpx.AsyncClient, store: Store) -> None:
     ours = await http.post("/api/v1/bookings", json=booking("YQ-002"), headers=KEY)
-    fleet = signed_in(stored, account(stored, "fleet_operator", "fleet-a", "Fleet A"))
+    fleet = signed_in(store, account(store, "fleet_operator", "fleet-a", "Fleet A"))
     theirs = await http.post("/api/v1/bookings", json=booking("YQ-001"), headers=KEY | fleet)
     assert (ours.status_code, theirs.status_code) == (201, 201), theirs.text
     assert ours.json()["booking_id"] != theirs.json()["booking_id"]
 
 
-async def test_a_refusal_is_the_answer_and_what_is_misshapen_is_none(http: httpx.AsyncClient, stored: Store) -> None:
+async def test_a_refusal_is_the_answer_and_what_is_misshapen_is_none(http: httpx.AsyncClient, store: Store) -> None:
     assert (await http.post("/api/v1/bookings", json={"vehicle_id": 1}, headers=KEY)).status_code == 422
     assert (await http.post("/api/v1/bookings", json=booking(), headers=KEY | {"Authorization": ""})).status_code == 401
-    assert count(stored, KeptAnswer) == 0
+    assert count(store, KeptAnswer) == 0
     made = (await http.post("/api/v1/bookings", json=booking())).json()
     refused = await http.post("/api/v1/bookings", json=booking(), headers=KEY)
     assert (refused.status_code, refused.json()["code"]) == (409, "booking_open")
@@ -124,7 +124,7 @@ async def test_a_refusal_is_the_answer_and_what_is_misshapen_is_none(http: httpx
 
 
 async def test_a_mistake_of_the_program_is_no_answer(
-    http: httpx.AsyncClient, stored: Store, monkeypatch: pytest.MonkeyPatch
+    http: httpx.AsyncClient, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
@@ -132,19 +132,19 @@ async def test_a_mistake_of_the_program_is_no_answer(
     with monkeypatch.context() as patched:
         patched.setattr("api.routes.bookings._told", broken)
         assert (await http.post("/api/v1/bookings", json=booking(), headers=KEY)).status_code == 500
-    assert count(stored) == 0
+    assert count(store) == 0
     assert (await http.post("/api/v1/bookings", json=booking(), headers=KEY)).status_code == 201
 
 
-async def test_a_secret_is_shown_once_and_not_kept(http: httpx.AsyncClient, stored: Store) -> None:
+async def test_a_secret_is_shown_once_and_not_kept(http: httpx.AsyncClient, store: Store) -> None:
     wanted = {"login": "new", "name": "New One", "organisation_id": "station-operator", "roles": ["planner"]}
     made = await http.post("/api/v1/users", json=wanted, headers=KEY)
     assert made.status_code == 201, made.text
-    accounts = count(stored, UserAccount)
+    accounts = count(store, UserAccount)
     again = await http.post("/api/v1/users", json=wanted, headers=KEY)
     assert (again.status_code, again.json()["code"]) == (409, "answer_not_kept")
-    assert count(stored, UserAccount) == accounts
-    with stored.reading() as db:
+    assert count(store, UserAccount) == accounts
+    with store.reading() as db:
         assert db.exec(select(KeptAnswer.status, KeptAnswer.body)).all() == [(201, None)]
 
 
