@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import delete, select
 
@@ -369,6 +370,25 @@ def test_only_the_kinds_that_are_asked_for(small: Site) -> None:
     small.look()
     assert fleet.kinds == ["booking.ended"]
     assert small.outcomes(webhook_id) == [("delivered", 1)]
+
+
+def test_what_waits_is_found_by_its_kind(small: Site) -> None:
+    """Not among all that the firm was told since."""
+    small.listen("fleet", FLEET, WebhookKind.BOOKING_ENDED, WebhookKind.SWAP_ENDED)
+    asked: list[tuple[str, Any]] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if "FROM webhook_event" in statement:
+            asked.append((statement, values))
+
+    listened = small.store._read_engine, "before_cursor_execute", note
+    event.listen(*listened)
+    small.look()
+    event.remove(*listened)
+    with small.store._read_engine.connect() as connection:
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", values).all() for one, values in asked]
+    assert plans
+    assert all("INDEX ix_webhook_event_by_kind (organisation_id=? AND kind=?" in str(plan) for plan in plans)
 
 
 def test_a_renewed_secret_signs_with_the_old_one_for_a_day(small: Site) -> None:

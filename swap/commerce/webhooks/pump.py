@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential
 
 from swap.commerce.webhooks.endpoints import end_endpoint, get_endpoint, wanted_events
@@ -159,9 +159,10 @@ class WebhookPump:
 
     @staticmethod
     def _head(db: CommerceDb, row: WebhookEndpoint) -> WebhookEvent | None:
-        query = wanted_events(row).where(col(WebhookEvent.seq) > row.after_seq).limit(1)
-        found: WebhookEvent | None = db.exec(query).first()
-        return found
+        waiting = wanted_events(row, row.after_seq).order_by(None)
+        # Not the first of an order: for several kinds it would be looked for among all events of the firm.
+        seq = db.execute(waiting.with_only_columns(func.min(WebhookEvent.seq))).scalar()
+        return None if seq is None else db.get(WebhookEvent, seq)
 
     async def _tell(self, endpoint_id: str) -> None:
         """Events in their order until one is not taken. What fails is logged; its claim runs out, and it is tried

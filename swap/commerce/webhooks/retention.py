@@ -39,8 +39,8 @@ def forget_events(store: Store, now: datetime) -> int:
     last = old[-1]
     with store.commerce() as db:
         for row in db.exec(select(WebhookEndpoint).where(col(WebhookEndpoint.from_seq) < last)):
-            between = col(WebhookEvent.seq) > row.after_seq, col(WebhookEvent.seq) <= last
-            if db.exec(wanted_events(row).where(*between).limit(1)).first() is not None:
+            waiting = wanted_events(row, row.after_seq).where(col(WebhookEvent.seq) <= last)
+            if db.exec(waiting.limit(1)).first() is not None:
                 row.failures, row.next_try_at = 0, None  # they were those of an event that leaves
             row.from_seq, row.after_seq = last, max(row.after_seq, last)
             db.add(row)
