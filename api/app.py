@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import problems
@@ -85,7 +86,22 @@ def create_app(
     app.state.sign_in_turns = SignInTurns()
     app.state.keys_in_work = KeysInWork()
     app.state.streams = EventStreams(doors)
-    app.include_router(health.router, dependencies=[Depends(authorise)])
+    app.router.routes.extend(_routes().routes)
+    install_console(app)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(
+        Gate, hosts=KnownHosts(settings.host, settings.hosts), limits=BodyLimits(), answered=metrics.answered
+    )
+    _describe_problems(app)
+    return app
+
+
+@cache
+def _routes() -> APIRouter:
+    """Health and the interface. They know no application, so those of one process share them: most of the work of
+    building one is here."""
+    whole = APIRouter(generate_unique_id_function=operation_of)
+    whole.include_router(health.router, dependencies=[Depends(authorise)])
     parts = (
         auth,
         stations,
@@ -104,14 +120,8 @@ def create_app(
     )
     for part in parts:
         # Each by itself: a router of routers would have every route worked out twice.
-        app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(authorise)])
-    install_console(app)
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
-    app.add_middleware(
-        Gate, hosts=KnownHosts(settings.host, settings.hosts), limits=BodyLimits(), answered=metrics.answered
-    )
-    _describe_problems(app)
-    return app
+        whole.include_router(part.router, prefix="/api/v1", dependencies=[Depends(authorise)])
+    return whole
 
 
 def _version() -> str:

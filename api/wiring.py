@@ -36,7 +36,7 @@ from scheduler.tariff_files import load_tariff
 from swap.commerce.leases.billing import ContractTerms
 from swap.commerce.leases.rights import ContractRights, swap_right
 from swap.commerce.runner import Commerce
-from swap.commerce.webhooks.pump import WebhookPump
+from swap.commerce.webhooks.pump import WebhookPump, over_http
 from swap.config.seed import SyncError, sync_station
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway, DatabaseUnfit
@@ -124,13 +124,18 @@ class Station:
             rights=ContractRights(contract_required=self.config.commerce.contract_required),
         )
 
-        self.webhooks = WebhookPump(
-            self.store,
-            self.config.station.id,
-            self.settings.secret.get_secret_value(),
-            self.settings.webhook_targets,
-            lambda: datetime.now(UTC),
-        )
+    async def tell_firms(self) -> None:
+        """Send webhooks until cancelled."""
+        async with over_http() as post:
+            pump = WebhookPump(
+                self.store,
+                self.config.station.id,
+                self.settings.secret.get_secret_value(),
+                self.settings.webhook_targets,
+                lambda: datetime.now(UTC),
+                post,
+            )
+            await pump.run()
 
     def _demo(self, now: datetime) -> tuple[DemoLogin, ...]:
         """Accounts for trying out: with simulated devices in development only."""
@@ -355,7 +360,7 @@ async def _serve(station: Station, listening: socket.socket, echo: Callable[[str
         tasks = [asyncio.create_task(run_apart(station.controller), name="controller")]
         beside = [
             asyncio.create_task(station.commerce.run(), name="commerce"),
-            asyncio.create_task(station.webhooks.run(), name="webhooks"),
+            asyncio.create_task(station.tell_firms(), name="webhooks"),
             asyncio.create_task(
                 keep_heads(station.store, settings.heads_path, lambda: datetime.now(UTC)), name="heads"
             ),

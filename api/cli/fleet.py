@@ -52,7 +52,12 @@ def server(url: str) -> Iterator[SwapClient]:
         if token is None and (kept := file.tokens(url)) is not None:
             token, renewed = kept.access_token, kept.refresh_token
         with SwapClient(
-            url, token, renewed, language=spoken, keep=lambda tokens: file.keep(url, tokens) if renewed else None
+            url,
+            token,
+            renewed,
+            language=spoken,
+            keep=lambda tokens: file.keep(url, tokens) if renewed else None,
+            renewing=lambda: file.renewing(url),
         ) as client:
             yield client
     except ProblemError as error:

@@ -3,7 +3,7 @@
 A changing call carries an `Idempotency-Key`, and is sent again with the same one where no answer came, where the server
 is away for the moment, and where it still works on the first; so it is done once. Between two tries it waits as long as
 the server says, else longer each time. An access token that has run out is renewed by the refresh token, which is sent
-once: twice would end the sign-in.
+once: twice would end the sign-in. Where several processes share a sign-in, one of them renews it at a time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import secrets
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel, TypeAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from api.client.errors import ClientError, ProblemError, UnreachableError, problem_of
+from api.client.tokens import KeptTokens
 from api.routes.auth import LoginIn, MeOut, RefreshIn, TokensOut
 from swap.reading.records import Page
 
@@ -48,6 +50,8 @@ class ServerSession:
         language: language of problems and reasons.
         timeout_s: real seconds until an answer is given up.
         keep: called with each new pair of tokens.
+        renewing: entered around a renewal, by one process at a time; gives the pair that is kept then, which another
+            one may have renewed meanwhile. None: the sign-in is this session's alone.
         transport: how it is sent; None: over the network.
         pause: lets real seconds pass between two tries or looks; None: waits.
     """
@@ -61,6 +65,7 @@ class ServerSession:
         language: str = "en",
         timeout_s: float = TIMEOUT_S,
         keep: Callable[[TokensOut], object] | None = None,
+        renewing: Callable[[], AbstractContextManager[KeptTokens | None]] | None = None,
         transport: httpx.BaseTransport | None = None,
         pause: Callable[[float], object] | None = None,
     ) -> None:
@@ -68,6 +73,7 @@ class ServerSession:
         self._token = token
         self._refresh_token = refresh_token
         self._keep = keep
+        self._renewing = renewing if renewing is not None else lambda: nullcontext(None)
         self._wait = threading.Event().wait if pause is None else pause
         self._http = httpx.Client(
             base_url=self.url + API,
@@ -172,13 +178,17 @@ class ServerSession:
 
     def _renew(self, refresh_token: str) -> None:
         """The next pair of tokens. A refresh token that may have been taken is not sent again."""
-        self._refresh_token = None
-        try:
-            self._take(self._once("POST", "/auth/refresh", body=RefreshIn(refresh_token=refresh_token)))
-        except ClientError as error:
-            if _not_taken(error):
-                self._refresh_token = refresh_token
-            raise
+        with self._renewing() as kept:
+            if kept is not None and kept.refresh_token != refresh_token:
+                self._token, self._refresh_token = kept.access_token, kept.refresh_token
+                return
+            self._refresh_token = None
+            try:
+                self._take(self._once("POST", "/auth/refresh", body=RefreshIn(refresh_token=refresh_token)))
+            except ClientError as error:
+                if _not_taken(error):
+                    self._refresh_token = refresh_token
+                raise
 
     def _take(self, answer: bytes) -> TokensOut:
         tokens = _read(TokensOut, answer)

@@ -42,9 +42,10 @@ from swap.commerce.payments.records import (
     RefundRecord,
 )
 from swap.commerce.payments.refunds import refund
-from swap.commerce.payments.taking import get_payment, list_payments, payment_key
+from swap.commerce.payments.taking import get_payment, list_payments, own_reference
 from swap.commerce.payments.wallets import grant_credit, hold_in_wallet, pay_from_wallet, release_hold
 from swap.identity.view import require_firm
+from swap.ids import new_id
 from swap.reading.records import Page
 from swap.words import N_
 
@@ -57,7 +58,7 @@ def _fen(yuan: str) -> int:
 
 def _key(doors: Doors, given: str | None) -> str:
     """The caller's key, or one that nobody has."""
-    return given if given is not None else payment_key("key", doors.clock.now())
+    return given if given is not None else new_id("key", doors.clock.now())
 
 
 def _month(doors: Doors) -> str:
@@ -78,7 +79,7 @@ def pay(body: PaymentIn, doors: AnyDoors, who: Who, idempotency_key: Idempotency
                 payer_id=body.payer_id,
                 payee_id=body.payee_id,
                 amount_fen=fen,
-                reference=f"{body.payer_id}:{key}",
+                reference=own_reference(body.payer_id, key),
                 at=at,
                 target=body.target,
                 hold_id=body.hold_id,

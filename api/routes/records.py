@@ -81,22 +81,26 @@ async def event_stream(
     """Events as they are journalled, each with its number as `id` and its kind as `event`. Each 15 s without any a
     comment says that the stream lives, and its `id` how far it has come."""
     streams: EventStreams = request.app.state.streams
-    streams.check_room()
     head = await streams.head()
     known = after if last_event_id is None else last_event_id
     if known is not None and known > head:
         raise InvalidInput("Last-Event-ID", known, N_("0 to {head}, the newest event"), head=head)
 
+    access = who
+
     def read(number: int) -> Page[EventRecord]:
-        with doors.reading(who.view) as db:
+        with doors.reading(access.view) as db:
             return list_events(
                 db, doors.station_id, after=number, limit=LOT, kind=kind, swap_id=swap_id, pack_id=pack_id
             )
 
     def may() -> None:
-        permit(doors, caller(doors, request), "event_stream")
+        nonlocal access
+        access = permit(doors, caller(doors, request), "event_stream")
 
-    events = streams.events(head if known is None else known, read, may)
+    caller_id = who.principal.id
+    streams.check_room(caller_id)
+    events = streams.events(caller_id, head if known is None else known, read, may)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, media_type=STREAM, headers=headers)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import Any
 from sqlmodel import col, select
 
 from swap.commerce_db import AnyDb
+from swap.ids import new_id
 from swap.tables import ChargeRow
 
 QUANTITY = Decimal("0.000001")
@@ -72,7 +72,7 @@ def add_charge(db: AnyDb, new: NewCharge, at: datetime) -> tuple[ChargeRow, bool
     if known is not None:
         return known, False
     row = ChargeRow(
-        id=f"ch-{int(at.timestamp()):08x}{secrets.token_hex(5)}",
+        id=new_id("ch", at),
         source=new.source,
         seller_id=new.seller_id,
         buyer_id=new.buyer_id,

@@ -39,11 +39,11 @@ class KeyedRequest:
     """Of the caller."""
     key: str
     fingerprint: str
-    """Digest of caller, method, address and body, in hexadecimal."""
+    """Keyed digest of station, caller, method, address and body, in hexadecimal: bodies may hold passwords."""
     at: datetime
     """Real time."""
     kept: timedelta
-    """How long answers are kept; an older one is none."""
+    """How long its answer is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def known_answer(db: Session, asked: KeyedRequest) -> Reply | None:
         KeyOfOtherRequest: the key was sent with another request.
         AnswerNotKept: it showed a secret.
     """
-    row = db.execute(sql_select(_ANSWERS).where(*_its(asked), _C.at > asked.at - asked.kept)).first()
+    row = db.execute(sql_select(_ANSWERS).where(*_its(asked), _C.until_at > asked.at)).first()
     if row is None or row.status is None:
         return None
     if row.fingerprint != asked.fingerprint:
@@ -112,11 +112,17 @@ def claim(db: Session, asked: KeyedRequest) -> None:
         KeyOfOtherRequest: the key was sent with another request.
         AnswerNotKept: it was done, and its answer showed a secret.
     """
-    db.execute(sql_delete(_ANSWERS).where(*_its(asked), _C.at <= asked.at - asked.kept))
-    values = {"organisation_id": asked.organisation_id, "key": asked.key, "fingerprint": asked.fingerprint}
+    db.execute(sql_delete(_ANSWERS).where(*_its(asked), _C.until_at <= asked.at))
+    values = {
+        "organisation_id": asked.organisation_id,
+        "key": asked.key,
+        "fingerprint": asked.fingerprint,
+        "at": asked.at,
+        "until_at": asked.at + asked.kept,
+    }
     try:
         with db.begin_nested():
-            db.execute(sql_insert(_ANSWERS).values(**values, at=asked.at, headers={}))
+            db.execute(sql_insert(_ANSWERS).values(**values, headers={}))
     except IntegrityError:
         found = known_answer(db, asked)
         if found is None:
@@ -130,8 +136,8 @@ def keep(db: Session, asked: KeyedRequest, answer: Reply) -> None:
     db.execute(sql_update(_ANSWERS).where(*_its(asked)).values(**values))
 
 
-def forget_answers(store: Store, kept: timedelta, now: datetime) -> int:
-    """Take away answers that are older, one lot; how many there were.
+def forget_answers(store: Store, now: datetime) -> int:
+    """Take away answers whose time is over, one lot; how many there were.
 
     Args:
         now: real time.
@@ -140,12 +146,12 @@ def forget_answers(store: Store, kept: timedelta, now: datetime) -> int:
         DatabaseAway: the database cannot be used now.
     """
     with store.reading_identity() as db:
-        due = sql_select(_C.organisation_id, _C.key).where(_C.at <= now - kept).order_by(_C.at).limit(LOT)
+        due = sql_select(_C.organisation_id, _C.key).where(_C.until_at <= now).order_by(_C.until_at).limit(LOT)
         found = db.execute(due).all()
     if found:
         with store.identity() as db:
             for organisation_id, key in found:
-                its = (_C.organisation_id == organisation_id, _C.key == key, _C.at <= now - kept)
+                its = (_C.organisation_id == organisation_id, _C.key == key, _C.until_at <= now)
                 db.execute(sql_delete(_ANSWERS).where(*its))
     return len(found)
 

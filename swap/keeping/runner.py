@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from swap.commerce.webhooks.retention import forget_events
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
 from swap.identity.answers import forget_answers
@@ -27,17 +28,18 @@ async def wait(real_s: float) -> None:
 
 
 async def keep(store: Store, config: StationConfig, now: Callable[[], datetime], real: Callable[[], datetime]) -> None:
-    """Make means of old samples, and forget old answers, again and again until cancelled.
+    """Make means of old samples, and forget old answers and webhook events, again and again until cancelled.
 
     Args:
         now: station time.
         real: real time.
     """
-    kept = timedelta(hours=config.retention.answers_hours)
     while True:
         samples = await _once("old samples", lambda: thin_samples(store, config.station.id, config.retention, now()))
-        answers = await _once("old answers", lambda: forget_answers(store, kept, real()))
-        await wait(PAUSE_S if samples or answers else PERIOD_S)
+        answers = await _once("old answers", lambda: forget_answers(store, real()))
+        # Events have the time of their station, which may be another than the real one where it is simulated.
+        events = await _once("old webhook events", lambda: forget_events(store, min(now(), real())))
+        await wait(PAUSE_S if samples or answers or events else PERIOD_S)
 
 
 async def _once(what: str, work: Callable[[], int]) -> int:

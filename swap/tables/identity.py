@@ -122,9 +122,11 @@ class KeptAnswer(Base, table=True):
     """Of the caller: keys of two organisations are two keys."""
     key: str = Field(primary_key=True, max_length=64)
     fingerprint: str = Field(max_length=64)
-    """SHA-256 of caller, method, address and body, in hexadecimal."""
-    at: datetime = Field(index=True)
+    """HMAC-SHA-256 of station, caller, method, address and body under the secret of the server, in hexadecimal."""
+    at: datetime
     """Real time at which it was claimed."""
+    until_at: datetime = Field(index=True)
+    """Real time until which it is kept, by the retention of the station that has answered."""
     status: int | None = None
     """HTTP status; None in the transaction that is still at it, which nobody else sees."""
     headers: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))

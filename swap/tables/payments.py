@@ -140,7 +140,7 @@ class AcquirerOrder(Base, table=True):
     id: str = Field(primary_key=True, max_length=32)
     channel: str = Field(max_length=16)
     key: str = Field(max_length=96)
-    """Chosen by the caller: the same order is made once."""
+    """The payer, and what the caller has chosen: the same order is made once."""
     payer_id: str = Field(foreign_key="party.id", max_length=32)
     payee_id: str = Field(foreign_key="party.id", max_length=32)
     purpose: str = Field(max_length=16)

@@ -30,13 +30,15 @@ class WebhookEndpoint(Base, table=True):
     previous_until_at: datetime | None = None
     """Until when the secret before signs too; real time."""
     from_seq: int = Field(sa_type=BigInteger)
-    """The newest event when it was made: it is told of later ones."""
+    """The newest event when it was made, or the last that was taken away for its age: it is told of later ones."""
     after_seq: int = Field(sa_type=BigInteger)
     """The last event that it was told, or that was given up."""
     failures: int = 0
     """Tries in a row of the event after that."""
     next_try_at: datetime | None = None
     """When it is tried again, in real time; None: at once."""
+    claimed_until_at: datetime | None = None
+    """Until when a process sends to it, in real time; no other one does meanwhile. None: nobody does."""
     made_at: datetime
     """Real time."""
     ended_at: datetime | None = None
@@ -45,14 +47,18 @@ class WebhookEndpoint(Base, table=True):
 
 
 class WebhookEvent(Base, table=True):
-    """Something that a firm with an endpoint is told of: the outbox. Never changed.
+    """Something that a firm with an endpoint is told of: the outbox. Never changed; taken away when it is old, once no
+    endpoint is told of it any more.
 
     What commerce does is written here in the same transaction; what a station's journal tells is taken from there once,
     together with the mark of how far it was read.
     """
 
     __tablename__ = "webhook_event"
-    __table_args__ = (Index("ix_webhook_event_of_organisation", "organisation_id", "seq"),)
+    __table_args__ = (
+        Index("ix_webhook_event_of_organisation", "organisation_id", "seq"),
+        Index("ix_webhook_event_by_kind", "organisation_id", "kind", "seq"),
+    )
     seq: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     """From 1 without gaps, in the order of commits."""
     id: str = Field(max_length=32, unique=True)

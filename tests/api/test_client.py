@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import fcntl
 import inspect
 import json
 import types
@@ -21,7 +22,9 @@ from api.app import create_app
 from api.client.client import SwapClient
 from api.client.errors import ProblemError, UnreachableError
 from api.client.session import API, LONGEST_WAIT_S, STILL_RUNNING, TRIES
+from api.client.tokens import TokenFile
 from api.money_schemas import PaymentIn
+from api.routes.auth import TokensOut
 from api.schemas import BookingIn, TruckAtGate
 from api.settings import Settings
 from swap.commerce.bills.issuing import bill_completed_swaps
@@ -45,7 +48,7 @@ def refused(status: int, code: str, **headers: str) -> httpx.Response:
 class Line:
     """A server that answers in turn; it keeps what it was sent and how long was waited."""
 
-    def __init__(self, *answers: httpx.Response | Exception) -> None:
+    def __init__(self, *answers: httpx.Response | Exception | Answer) -> None:
         self.answers = list(answers)
         self.sent: list[httpx.Request] = []
         self.waited_s: list[float] = []
@@ -55,7 +58,7 @@ class Line:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return answer if isinstance(answer, httpx.Response) else answer(request)
 
     def client(self, **more: Any) -> SwapClient:
         return SwapClient(
@@ -133,6 +136,35 @@ def test_a_refresh_token_is_sent_once() -> None:
         ACCEPTED,
     )
     assert away.client(refresh_token="first").arrive(TRUCK).state == "queued"
+
+
+def test_of_two_commands_at_once_one_renews_the_sign_in(tmp_path: Path) -> None:
+    """The other one waits, and goes on with what was renewed."""
+    path = tmp_path / "new" / "tokens.json"
+    first = TokensOut.model_validate(TOKENS | {"access_token": "key", "refresh_token": "first"})
+    TokenFile(path).keep("http://station", first)
+
+    def command(*answers: httpx.Response | Answer) -> tuple[Line, SwapClient]:
+        line, file = Line(*answers), TokenFile(path)
+        return line, line.client(
+            refresh_token="first",
+            keep=lambda tokens: file.keep("http://station", tokens),
+            renewing=lambda: file.renewing("http://station"),
+        )
+
+    def refresh(_: httpx.Request) -> httpx.Response:
+        with path.with_name("tokens.json.lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return httpx.Response(200, json=TOKENS)
+
+    line, client = command(refused(401, "token_not_valid"), refresh, ACCEPTED)
+    assert client.arrive(TRUCK).state == "queued"
+    line, client = command(refused(401, "token_not_valid"), ACCEPTED)
+    assert client.arrive(TRUCK).state == "queued"
+    assert [request.headers["Authorization"] for request in line.sent] == ["Bearer key", "Bearer second"]
+    kept = TokenFile(path).tokens("http://station")
+    assert kept is not None
+    assert kept.refresh_token == "next"
 
 
 def test_what_a_newer_server_tells_more_is_left_out() -> None:

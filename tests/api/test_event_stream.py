@@ -9,11 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException, Request
 from uvicorn import Config, Server
 
+from api.access import caller
 from api.edge import stream
 from api.edge.stream import EventStreams
+from api.routes import records
 from swap.errors import DatabaseAway
 from swap.events import append_event
 from swap.identity.errors import NotSignedIn
@@ -59,7 +61,7 @@ async def test_what_was_missed_comes_first_then_what_happens(app: FastAPI, store
     streams: EventStreams = app.state.streams
     head = await streams.head()
     queue(store, None, 3)
-    events = streams.events(head + 1, read_from(store), lambda: None)
+    events = streams.events("me", head + 1, read_from(store), lambda: None)
     first, *missed = await pulled(events, 3)
     assert first == "retry: 3000\n\n"
     queue(store, None)
@@ -77,7 +79,7 @@ async def test_a_lot_is_read_when_the_one_before_was_sent(app: FastAPI, store: S
     head = await streams.head()
     queue(store, None, 2 * stream.LOT + 1)
     lots: list[int] = []
-    events = streams.events(head, read_from(store, lots), lambda: None)
+    events = streams.events("me", head, read_from(store, lots), lambda: None)
     await pulled(events, 1 + stream.LOT)
     assert lots == [head], "a client that does not read on makes nobody read on"
     await pulled(events, stream.LOT + 1)
@@ -96,10 +98,68 @@ async def test_a_sign_of_life_looks_whether_the_client_may_still_read(
         if error is not None:
             raise error
 
-    events = streams.events(head, read_from(store), may)
+    events = streams.events("me", head, read_from(store), may)
     _, *beats = await pulled(events, 3)
     assert beats == [f": alive\nid: {head}\n\n"] * 2
     assert [text async for text in events] == []
+
+
+async def test_a_busy_journal_keeps_nobody_reading(app: FastAPI, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked before each lot, also where nothing of it is the client's; then there are signs of life too."""
+    monkeypatch.setattr(stream, "BEAT_S", 0.0)
+    streams: EventStreams = app.state.streams
+    head, asked = await streams.head(), iter((None, None, NotSignedIn()))
+
+    def may() -> None:
+        error = next(asked)
+        if error is not None:
+            raise error
+
+    def read(after: int) -> Page[EventRecord]:
+        found = read_from(store)(after)
+        queue(store, None)
+        return found if after == head else Page(items=(), next_cursor=None)
+
+    queue(store, None)
+    events = streams.events("me", head, read, may)
+    sent = [text.decode().split("\n")[0] async for text in events]
+    assert sent == ["retry: 3000", f"id: {head + 1}", ": alive", ": alive"]
+
+
+async def test_an_event_that_came_while_it_was_read_is_sent_once(app: FastAPI, store: Store) -> None:
+    """The head is known from before: what was read is newer."""
+    streams: EventStreams = app.state.streams
+    head = await streams.head()
+    queue(store, None, 2)
+    first = await streams.head()
+
+    def read(after: int) -> Page[EventRecord]:
+        if after == head:
+            queue(store, None)
+        return read_from(store)(after)
+
+    events = streams.events("me", head, read, lambda: None)
+    await pulled(events, 4)
+    queue(store, None)
+    (newest,) = await pulled(events, 1)
+    assert newest.startswith(f"id: {first + 2}\n")
+
+
+async def test_one_caller_does_not_take_every_stream(app: FastAPI, store: Store) -> None:
+    streams: EventStreams = app.state.streams
+    head = await streams.head()
+    open_ones = [streams.events("me", head, read_from(store), lambda: None) for _ in range(stream.MOST_OF_ONE)]
+    for one in open_ones:
+        await anext(one)
+    streams.check_room("somebody else")
+    with pytest.raises(HTTPException) as full:
+        streams.check_room("me")
+    assert full.value.headers == {"Retry-After": "30"}
+    streams.close()
+    assert [text async for text in open_ones[0]] == []
+    streams.check_room("me")
+    for one in open_ones:
+        assert [text async for text in one] == []
 
 
 async def test_a_database_that_is_away_ends_no_stream(
@@ -108,7 +168,7 @@ async def test_a_database_that_is_away_ends_no_stream(
     monkeypatch.setattr(stream, "BEAT_S", 0.0)
     streams: EventStreams = app.state.streams
     head = await streams.head()
-    events = streams.events(head, read_from(store), lambda: None)
+    events = streams.events("me", head, read_from(store), lambda: None)
     with monkeypatch.context() as away:
 
         def gone(*_: Any) -> int:
@@ -130,6 +190,27 @@ async def test_a_number_that_there_is_not_yet_is_told(
     monkeypatch.setattr(stream, "MOST", 0)
     full = await client.get("/api/v1/events/stream")
     assert (full.status_code, full.headers["Retry-After"]) == (503, "30")
+
+
+async def test_who_sees_less_from_now_on_is_sent_less(
+    app: FastAPI, busy_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Any] = []
+
+    async def events(_: EventStreams, *given: Any) -> AsyncIterator[bytes]:
+        taken.extend(given)
+        yield b""
+
+    monkeypatch.setattr(EventStreams, "events", events)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://station") as http:
+        assert (await http.get("/api/v1/events/stream", headers=administrator(busy_store))).is_success
+    _, _, read, may = taken
+    everything = read(0).items
+    fleet = signed_in(busy_store, account(busy_store, "fleet_operator", "fleet-a", "Fleet A"))["Authorization"]
+    changed = {"headers": [(b"authorization", fleet.encode())]}
+    monkeypatch.setattr(records, "caller", lambda doors, asked: caller(doors, Request(asked.scope | changed)))
+    may()
+    assert 0 < len(read(0).items) < len(everything)
 
 
 async def test_over_the_wire_each_sees_its_own_until_the_server_ends(app: FastAPI, busy_store: Store) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from swap.commerce.payments.taking import NewPayment, take
 from swap.commerce.webhooks.hosts import AllowedHosts
-from swap.commerce.webhooks.pump import WebhookPump, post_over_http
+from swap.commerce.webhooks.pump import WebhookPump, over_http
 from swap.identity.sign_in import tokens_for
 from swap.store import Store
 from tests.support.api.doors import NOW
@@ -103,17 +103,23 @@ async def test_a_message_goes_over_a_real_connection_and_no_redirection_is_follo
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append(await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(4))
-        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n")
+        head = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n"
+        writer.write(head)
         await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server:
-        status = await post_over_http(f"http://127.0.0.1:{port}/told", b'{"a"', {"webhook-id": "ev-1"})
-    assert (status, len(heads)) == (302, 1)
+    async with server, over_http() as post:
+        url = f"http://127.0.0.1:{port}/told"
+        status = await post(url, b'{"a"', {"webhook-id": "ev-1"})
+        await post(url, b'{"b"', {})
+        server.close()
+        for wrong in (url, "http://127.0.0.1:9/\n"):
+            with pytest.raises(OSError, match=r".+"):
+                await post(wrong, b"{}", {})
+    assert (status, len(heads)) == (302, 2)
+    assert b"cookie" not in heads[1].lower(), "what a receiver says is not carried to the next message"
     assert heads[0].startswith(b"POST /told HTTP/1.1")
     assert b"webhook-id: ev-1" in heads[0]
     assert heads[0].endswith(b'{"a"')
-    with pytest.raises(OSError, match=r".+"):
-        await post_over_http(f"http://127.0.0.1:{port}/told", b"{}", {})

@@ -27,7 +27,7 @@ from swap.commerce.payments.deposits import hold_deposit, release_deposit
 from swap.commerce.payments.netting import list_net, net
 from swap.commerce.payments.records import OrderRecord, PaymentRecord
 from swap.commerce.payments.refunds import refund
-from swap.commerce.payments.taking import NewPayment, get_payment, list_payments, take
+from swap.commerce.payments.taking import REFERENCE_MOST, NewPayment, get_payment, list_payments, own_reference, take
 from swap.commerce.payments.wallets import grant_credit, hold_in_wallet, pay_from_wallet, release_hold
 from swap.errors import InvalidInput, KeyReused, NotFound
 from swap.store import Store
@@ -379,6 +379,23 @@ def test_a_call_that_does_not_fit_its_order_is_refused(store: Store) -> None:
         ordered(store, key="k3", channel="cash")
     with pytest.raises(InvalidInput, match="what fleet owes op"):
         ordered(store, key="k3", target="bill:1")
+
+
+def test_two_payers_may_use_one_key(store: Store) -> None:
+    """For an order, a hold and a deposit."""
+    firms = ("fleet", "other")
+    orders = {ordered(store, payer_id=firm).order_id for firm in firms}
+    holds, deposits = set(), set()
+    ends = {"at": AT, "expires_at": AT + HOUR}
+    with store.commerce() as db:
+        for firm in firms:
+            take(db, NewPayment("bank", firm, firm, "op", 1000, TOP_UP), AT)
+            one = {"amount_fen": 1000, "reference": "k"}
+            holds.add(hold_in_wallet(db, holder_id="op", payer_id=firm, payee_id="own", **one, **ends))  # type: ignore[arg-type]
+            deposits.add(hold_deposit(db, holder_id="own", owner_id=firm, period="2026-06", at=AT, **one).id)  # type: ignore[arg-type]
+    assert [len(found) for found in (orders, holds, deposits)] == [2, 2, 2]
+    assert len({own_reference(firm * 6, "k" * 64) for firm in firms}) == 2
+    assert max(len(own_reference("f" * 32, "k" * count)) for count in (1, 63, 64)) == REFERENCE_MOST
 
 
 def test_a_call_is_taken_with_its_own_signature_and_now() -> None:

@@ -131,6 +131,7 @@ def test_a_process_that_was_slower_changes_nothing(store: Store, monkeypatch: py
 
 def test_the_task_goes_on_after_a_failure(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
+    forgotten_at = set[datetime]()
     failures: list[Exception] = [DatabaseAway("locked"), ValueError("no such thing")]
 
     def failing(*arguments: object) -> int:
@@ -146,10 +147,16 @@ def test_the_task_goes_on_after_a_failure(store: Store, monkeypatch: pytest.Monk
 
         monkeypatch.setattr(runner, "wait", passed)
         with pytest.raises(asyncio.CancelledError):
-            await runner.keep(store, station(), lambda: END, lambda: END)
+            await runner.keep(store, station(), lambda: END, lambda: END + timedelta(days=1))
+
+    def forget_events(_: Store, at: datetime) -> int:
+        forgotten_at.add(at)
+        return 0
 
     monkeypatch.setattr(runner, "thin_samples", failing)
+    monkeypatch.setattr(runner, "forget_events", forget_events)
     asyncio.run(run())
+    assert forgotten_at == {END}, "by the clock that is behind"
     assert waited[:2] == [runner.PERIOD_S] * 2
     assert waited[2] == runner.PAUSE_S
     with store.reading_station(STATION) as db:

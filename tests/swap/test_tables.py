@@ -24,6 +24,7 @@ from swap.tables import (
     Bill,
     BillLine,
     Booking,
+    KeptAnswer,
     Pack,
     Party,
     Station,
@@ -103,6 +104,18 @@ def test_upgrade_again_changes_nothing_and_downgrade_leaves_nothing(empty_databa
     store.upgrade()
     store.upgrade()
     assert set(Base.metadata.tables) <= set(inspect(store.engine).get_table_names())
+    command.downgrade(store.alembic_config(), "0019")
+    with store.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO kept_answer (organisation_id, key, fingerprint, at, headers) "
+                "VALUES ('p', 'k', '', :at, '{}')"
+            ),
+            {"at": AT.strftime("%Y-%m-%d %H:%M:%S.%f") if store.is_sqlite else AT},
+        )
+    store.upgrade()
+    with store.reading() as db:
+        assert db.exec(select(KeptAnswer.at, KeptAnswer.until_at)).all() == [(AT, AT + timedelta(days=1))]
     command.downgrade(store.alembic_config(), "base")
     assert set(inspect(store.engine).get_table_names()) == {"alembic_version"}
     store.upgrade()

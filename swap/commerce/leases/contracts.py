@@ -6,7 +6,6 @@ Every function takes a session of `store.commerce()` for writing; writers take t
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
@@ -24,6 +23,7 @@ from swap.commerce.webhooks.kinds import WebhookKind
 from swap.commerce.webhooks.outbox import tell
 from swap.commerce_db import AnyDb, CommerceDb
 from swap.errors import InvalidInput, NotFound
+from swap.ids import new_id
 from swap.journal.canonical import canonical_json
 from swap.tables import (
     Bay,
@@ -55,7 +55,7 @@ def draft(db: CommerceDb, terms: LeaseTerms, *, at: datetime, actor: str) -> str
         ContractsOverlap: a vehicle has a binding contract on one of its days.
     """
     rated_kwh = _check(db, terms)
-    contract_id = f"lc-{int(at.timestamp()):08x}{secrets.token_hex(5)}"
+    contract_id = new_id("lc", at)
     _no_overlap(db, contract_id, LeaseHistory(contract_id, (Version(1, terms.first_day, terms, rated_kwh),)))
     db.add(
         LeaseContract(

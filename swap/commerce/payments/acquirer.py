@@ -22,10 +22,11 @@ from swap.commerce.ledger.postings import CHANNELS, DEBT, TOP_UP
 from swap.commerce.ledger.records import yuan
 from swap.commerce.payments.allocation import meant_by
 from swap.commerce.payments.records import OrderRecord
-from swap.commerce.payments.taking import NewPayment, check_amount, check_firms, payment_key, take
+from swap.commerce.payments.taking import NewPayment, check_amount, check_firms, own_reference, take
 from swap.commerce.seals import sealed
 from swap.commerce_db import CommerceDb
 from swap.errors import InvalidInput, KeyReused, NotFound
+from swap.ids import new_id
 from swap.tables import AcquirerCall, AcquirerOrder
 from swap.words import N_
 
@@ -87,11 +88,11 @@ def make_order(
     purpose: str = DEBT,
     target: str | None = None,
 ) -> OrderRecord:
-    """Ask the acquirer to collect a sum; the known order where its key was used before.
+    """Ask the acquirer to collect a sum; the known order where the payer has used its key before.
 
     Raises:
         NotFound, InvalidInput: no such firm, channel or amount, or a target that the payer does not owe the payee.
-        KeyReused: the key belongs to another order of the payee.
+        KeyReused: the key belongs to another order of the payer.
     """
     check_firms(db, payer_id=payer_id, payee_id=payee_id)
     check_amount(amount_fen)
@@ -99,7 +100,9 @@ def make_order(
         raise InvalidInput("channel", channel, "{channels}", channels=", ".join(CHANNELS))
     if purpose not in (DEBT, TOP_UP):
         raise InvalidInput("purpose", purpose, f"{DEBT}, {TOP_UP}")
-    known = db.exec(select(AcquirerOrder).where(AcquirerOrder.payee_id == payee_id, AcquirerOrder.key == key)).first()
+    own_key = own_reference(payer_id, key)
+    its = AcquirerOrder.payee_id == payee_id, AcquirerOrder.key == own_key
+    known = db.exec(select(AcquirerOrder).where(*its)).first()
     if known is not None:
         same = (known.channel, known.payer_id, known.amount_fen, known.purpose, known.target)
         if same != (channel, payer_id, amount_fen, purpose, target):
@@ -110,9 +113,9 @@ def make_order(
     if target is not None:
         meant_by(db, target, payee_id, payer_id)
     row = AcquirerOrder(
-        id=payment_key("ao", at),
+        id=new_id("ao", at),
         channel=channel,
-        key=key,
+        key=own_key,
         payer_id=payer_id,
         payee_id=payee_id,
         purpose=purpose,
@@ -156,7 +159,7 @@ def take_call(db: CommerceDb, call: PaidCall, at: datetime) -> OrderRecord:
     )  # fmt: skip
     payment, _ = take(db, new, at)
     row = AcquirerCall(
-        id=payment_key("ac", at),
+        id=new_id("ac", at),
         channel=call.channel,
         number=call.number,
         order_id=order.id,

@@ -17,10 +17,11 @@ from swap.commerce.ledger.postings import BANK, CHANNELS, DEBT, TOP_UP, BankMove
 from swap.commerce.ledger.records import yuan
 from swap.commerce.payments.bank_file import read_statement, references
 from swap.commerce.payments.records import BankFileRecord, BankLineRecord
-from swap.commerce.payments.taking import NewPayment, check_firms, payment_key, take
+from swap.commerce.payments.taking import NewPayment, check_firms, take
 from swap.commerce.seals import sealed
 from swap.commerce_db import CommerceDb
 from swap.errors import Conflict, InvalidInput, NotFound
+from swap.ids import new_id
 from swap.reading.lists import make_cursor, read_cursor
 from swap.reading.records import Page
 from swap.tables import BankLine, BankLineEnd, LedgerLeg, LedgerTransfer, Party, Refund
@@ -56,7 +57,7 @@ def take_bank_file(db: CommerceDb, firm_id: str, data: bytes, at: datetime) -> B
     rows = []
     for line in statement.lines:
         row = BankLine(
-            id=payment_key("bk", at),
+            id=new_id("bk", at),
             firm_id=firm_id,
             reference=line.reference,
             booked_on=line.booked_on.isoformat(),

@@ -32,7 +32,7 @@ def hold_deposit(
     at: datetime,
     contract_id: str | None = None,
 ) -> ChargeRow:
-    """Charge a deposit, once for a reference.
+    """Charge a deposit, once for a reference of the two firms.
 
     Raises:
         NotFound, InvalidInput: no such firm, or no amount above 0.
@@ -40,7 +40,8 @@ def hold_deposit(
     """
     check_firms(db, owner_id=owner_id, holder_id=holder_id)
     check_amount(amount_fen)
-    new = _charge(f"deposit:{reference}", holder_id, owner_id, DEPOSIT, amount_fen, period, contract_id)
+    source = f"deposit:{holder_id}:{owner_id}:{reference}"
+    new = _charge(source, holder_id, owner_id, DEPOSIT, amount_fen, period, contract_id)
     return _made(db, new, at)
 
 

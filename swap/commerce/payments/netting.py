@@ -15,10 +15,11 @@ from swap.commerce.ledger.balances import positions
 from swap.commerce.ledger.chart import Account
 from swap.commerce.ledger.postings import NET
 from swap.commerce.ledger.records import yuan
-from swap.commerce.payments.taking import NewPayment, check_firms, payment_key, take
+from swap.commerce.payments.taking import NewPayment, check_firms, take
 from swap.commerce.seals import sealed
 from swap.commerce_db import CommerceDb
 from swap.errors import InvalidInput
+from swap.ids import new_id
 from swap.reading.records import Record
 from swap.tables import NetStatement
 from swap.words import N_
@@ -65,7 +66,7 @@ def net(db: CommerceDb, one_id: str, other_id: str, until_at: datetime, at: date
     # What was paid since cannot be set off any more.
     now_fen = _owed_fen(db, first_id, second_id), _owed_fen(db, second_id, first_id)
     row = NetStatement(
-        id=payment_key("ns", at),
+        id=new_id("ns", at),
         first_id=first_id,
         second_id=second_id,
         until_at=until_at,

@@ -12,12 +12,13 @@ from swap.commerce.ledger.postings import DEBT, NET, GivenBack, postings_of
 from swap.commerce.ledger.records import yuan
 from swap.commerce.payments.allocation import free_fen, pay_debts
 from swap.commerce.payments.records import RefundRecord
-from swap.commerce.payments.taking import as_paid, check_amount, payment_key
+from swap.commerce.payments.taking import as_paid, check_amount
 from swap.commerce.seals import sealed
 from swap.commerce.webhooks.kinds import WebhookKind
 from swap.commerce.webhooks.outbox import tell
 from swap.commerce_db import CommerceDb
 from swap.errors import KeyReused, NotFound
+from swap.ids import new_id
 from swap.tables import Payment, Refund
 from swap.words import N_
 
@@ -64,7 +65,7 @@ def refund(
             left_yuan=yuan(left_fen),
         )
     row = Refund(
-        id=payment_key("rf", at),
+        id=new_id("rf", at),
         payment_id=payment_id,
         reference=reference,
         amount_fen=amount_fen,

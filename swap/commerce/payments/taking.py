@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,15 +15,19 @@ from swap.commerce.ledger.records import yuan
 from swap.commerce.ledger.transfers import MOST_FEN
 from swap.commerce.payments.allocation import INVOICE, allocations_of, free_fen, pay_debts, refunds_of
 from swap.commerce.payments.records import AllocationRecord, PaymentRecord, RefundRecord
-from swap.commerce.seals import sealed
+from swap.commerce.seals import digest_of_all, sealed
 from swap.commerce.webhooks.kinds import WebhookKind
 from swap.commerce.webhooks.outbox import tell
 from swap.commerce_db import CommerceDb
 from swap.errors import InvalidInput, KeyReused, NotFound
+from swap.ids import new_id
 from swap.reading.lists import make_cursor, read_cursor
 from swap.reading.records import Page
 from swap.tables import Party, Payment
 from swap.words import N_
+
+REFERENCE_MOST = 96
+"""Characters of a reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def take(
             )
         return known, False
     payment = Payment(
-        id=payment_key("pm", at),
+        id=new_id("pm", at),
         method=new.method,
         reference=new.reference,
         payer_id=new.payer_id,
@@ -93,9 +96,10 @@ def take(
     return payment, True
 
 
-def payment_key(prefix: str, at: datetime) -> str:
-    """A new id that sorts by time."""
-    return f"{prefix}-{int(at.timestamp()):08x}{secrets.token_hex(5)}"
+def own_reference(payer_id: str, key: str) -> str:
+    """What a key of a payer's own choice is kept as: the same key of another payer is another one."""
+    reference = f"{payer_id}:{key}"
+    return reference if len(reference) <= REFERENCE_MOST else digest_of_all(reference)
 
 
 def as_paid(payment: Any) -> Paid:

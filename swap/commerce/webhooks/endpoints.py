@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete
 from sqlmodel import and_, col, select
 
-from swap.commerce.webhooks.hosts import AllowedHosts
+from swap.commerce.webhooks.hosts import AllowedHosts, is_visible
 from swap.commerce.webhooks.kinds import DeliveryOutcome, WebhookKind
 from swap.commerce.webhooks.outbox import newest_seq
 from swap.commerce.webhooks.signing import endpoint_key, shown_secret
@@ -81,6 +81,8 @@ def make_endpoint(
         NotFound: no such firm.
         Conflict: the firm has as many as it may have.
     """
+    if not is_visible(url):
+        raise InvalidInput("url", url, N_("an address in visible ASCII characters, such as https://fleet.example/told"))
     if not allowed.allow(url):
         hosts = ", ".join(sorted(allowed.names)) or "–"
         raise InvalidInput(
@@ -189,10 +191,14 @@ def replay(db: CommerceDb, webhook_id: str, event_id: str) -> WebhookRecord:
     return _shown(row)
 
 
-def wanted_events(row: WebhookEndpoint) -> Any:
-    """The events that an endpoint is told of, in their order, as a query."""
+def wanted_events(row: WebhookEndpoint, after_seq: int) -> Any:
+    """The events after a number that an endpoint is told of, in their order, as a query.
+
+    Args:
+        after_seq: of the endpoint: `from_seq`, or `after_seq` for those that wait.
+    """
     query = select(WebhookEvent).where(
-        WebhookEvent.organisation_id == row.organisation_id, col(WebhookEvent.seq) > row.from_seq
+        WebhookEvent.organisation_id == row.organisation_id, col(WebhookEvent.seq) > after_seq
     )
     if row.kinds:
         query = query.where(col(WebhookEvent.kind).in_(row.kinds))
@@ -204,7 +210,7 @@ def list_deliveries(
 ) -> tuple[tuple[DeliveryRecord, ...], int | None]:
     """What an endpoint was told and is to be told, newest first, and where the next page starts."""
     row = get_endpoint(db, webhook_id)
-    query = wanted_events(row).order_by(None).order_by(col(WebhookEvent.seq).desc()).limit(limit)
+    query = wanted_events(row, row.from_seq).order_by(None).order_by(col(WebhookEvent.seq).desc()).limit(limit)
     if before_seq is not None:
         query = query.where(col(WebhookEvent.seq) < before_seq)
     events: Sequence[WebhookEvent] = db.exec(query).all()

@@ -23,14 +23,21 @@ class AllowedHosts:
 
     def allow(self, url: str) -> bool:
         """Whether an address may be sent to."""
+        if not is_visible(url):
+            return False
         try:
             parts = urlsplit(url)
             host, port = (parts.hostname or "").lower(), parts.port
         except ValueError:
             return False
-        if not url.isascii() or any(char <= " " for char in url) or parts.username is not None or parts.fragment:
+        if parts.username is not None or parts.fragment:
             return False
         if self.development and host in LOOPBACK and parts.scheme in ("http", "https"):
             return True
         named = host if port in (None, 443) else f"{host}:{port}"
         return parts.scheme == "https" and named in self.names
+
+
+def is_visible(url: str) -> bool:
+    """Whether an address has visible ASCII characters only: none that whoever sends refuses, or that ends a line."""
+    return all("!" <= char <= "~" for char in url)

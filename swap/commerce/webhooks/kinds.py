@@ -45,6 +45,8 @@ class FromJournal:
     """What it is about: booking, swap or bill."""
     fields: tuple[str, ...] = ()
     """Of the event, as they stand there."""
+    state: str | None = None
+    """What the event has made of the swap; None: nothing."""
 
 
 _WINDOW = ("window_start_at", "window_end_at")
@@ -55,9 +57,9 @@ FROM_JOURNAL = {
     BookingDisrupted.kind: FromJournal(WebhookKind.BOOKING_DISRUPTED, "booking", _OTHER),
     BookingRestored.kind: FromJournal(WebhookKind.BOOKING_RESTORED, "booking"),
     BookingEnded.kind: FromJournal(WebhookKind.BOOKING_ENDED, "booking", ("status", "reason")),
-    SwapCompleted.kind: FromJournal(WebhookKind.SWAP_ENDED, "swap"),
-    SwapReturned.kind: FromJournal(WebhookKind.SWAP_ENDED, "swap"),
-    SwapCancelled.kind: FromJournal(WebhookKind.SWAP_ENDED, "swap"),
+    SwapCompleted.kind: FromJournal(WebhookKind.SWAP_ENDED, "swap", state="completed"),
+    SwapReturned.kind: FromJournal(WebhookKind.SWAP_ENDED, "swap", state="returned"),
+    SwapCancelled.kind: FromJournal(WebhookKind.SWAP_ENDED, "swap", state="cancelled"),
     BillIssued.kind: FromJournal(WebhookKind.BILL_ISSUED, "bill"),
     BillReversed.kind: FromJournal(WebhookKind.BILL_REVERSED, "bill", ("reverses",)),
 }

@@ -3,7 +3,6 @@ are without gaps and in the order of commits."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from sqlmodel import col, func, select
 from swap.commerce.seals import sealed
 from swap.commerce.webhooks.kinds import FROM_JOURNAL, FromJournal, WebhookKind
 from swap.commerce_db import CommerceDb
+from swap.ids import new_id
 from swap.station_db import StationDb
 from swap.store import Store
 from swap.tables import (
@@ -66,7 +66,7 @@ def tell(
                 sealed(
                     WebhookEvent(
                         seq=number,
-                        id=f"ev-{int(at.timestamp()):08x}{secrets.token_hex(8)}",
+                        id=new_id("ev", at),
                         organisation_id=organisation_id,
                         kind=kind.value,
                         at=at,
@@ -142,9 +142,9 @@ def _told(db: StationDb, event: StationEvent) -> _Fact:
     else:
         swap = db.get_one(Swap, event.swap_id)
         key, data["vehicle_id"] = swap.id, swap.vehicle_id
-        if how.about == "swap":
-            data["state"] = swap.state
-        else:
+        if how.state is not None:
+            data["state"] = how.state
+        if how.about == "bill":
             key, data["swap_id"] = str(event.data["bill_id"]), swap.id
             lines = db.exec(select(BillLine.payee_id, BillLine.buyer_id).where(BillLine.bill_id == key))
             organisations |= {firm for line in lines for firm in line if firm}

@@ -1,10 +1,12 @@
 """Sends what the outbox has: to each endpoint one event after the other, each until it is taken.
 
 An event that is not taken is tried again after each of `DELAYS_S`, a little over a day in all, then given up; those
-after it wait meanwhile, so that a receiver that was away gets everything in order. A process that ends between a
-message and its record sends it again with the same id: the receiver takes each id once.
+after it wait meanwhile, so that a receiver that was away gets everything in order.
 
-A task of its own: a receiver that is slow, away or hostile delays neither commerce nor the controller nor another one.
+Each endpoint is told by a task of its own: a receiver that is slow, away or hostile delays neither commerce nor the
+controller nor another one. Every process of a database sends to every endpoint, so one claims an endpoint before it
+sends to it, for `CLAIM_S`. A process that ends between a message and its record leaves its claim to run out; then the
+message is sent again with the same id: the receiver takes each id once.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential
 
 from swap.commerce.webhooks.endpoints import end_endpoint, get_endpoint, wanted_events
@@ -31,14 +35,14 @@ from swap.journal.canonical import canonical_instant
 from swap.store import Store
 from swap.tables import WebhookDelivery, WebhookEndpoint, WebhookEvent
 
-DELAYS_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800)
+DELAYS_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 32_400)
 """Real seconds until an event is tried again, after each failed try; after one more failure it is given up."""
 PERIOD_S = 1.0
 """Real seconds between two looks at the outbox."""
 ANSWER_S = 10.0
 """Real seconds that a receiver has to answer in."""
-AT_ONCE = 50
-"""Events that an endpoint is told in one look."""
+CLAIM_S = 60.0
+"""Real seconds for which an endpoint is one process's: more than a try and its record take."""
 LONGEST_WAIT_S = 60.0
 GONE = 410
 
@@ -48,17 +52,25 @@ Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
 """Sends a body to an address; the HTTP status. Raises OSError, TimeoutError where no answer comes."""
 
 
-async def post_over_http(url: str, body: bytes, headers: Mapping[str, str]) -> int:
-    """Send a message. No redirection is followed, and of the answer nothing is read but its status."""
-    try:
-        async with (
-            asyncio.timeout(ANSWER_S),
-            httpx.AsyncClient(timeout=ANSWER_S) as client,
-            client.stream("POST", url, content=body, headers=dict(headers)) as answer,
-        ):
-            return answer.status_code
-    except httpx.HTTPError as error:
-        raise OSError(str(error) or type(error).__name__) from error
+@asynccontextmanager
+async def over_http() -> AsyncIterator[Post]:
+    """Sends by HTTP, until it is left. No redirection is followed, no cookie kept, and of the answer nothing is read
+    but its status. No receiver waits for the connection of another one."""
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(timeout=ANSWER_S, cookies=no_cookies, limits=limits) as client:
+
+        async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+            try:
+                async with (
+                    asyncio.timeout(ANSWER_S),
+                    client.stream("POST", url, content=body, headers=dict(headers)) as answer,
+                ):
+                    return answer.status_code
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise OSError(str(error) or type(error).__name__) from error
+
+        yield post
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,8 @@ class _Message:
     url: str
     secret_no: int
     previous_until_at: datetime | None
+    claimed_until_at: datetime
+    """It tells the claim from a later one."""
     seq: int
     event_id: str
     body: bytes
@@ -91,7 +105,7 @@ class WebhookPump:
         server_secret: str,
         allowed: AllowedHosts,
         real_now: Callable[[], datetime],
-        post: Post = post_over_http,
+        post: Post,
     ) -> None:
         self._store = store
         self._station_id = station_id
@@ -99,18 +113,21 @@ class WebhookPump:
         self._allowed = allowed
         self._now = real_now
         self._post = post
+        self._telling = set[str]()
+        """Endpoints that a task is at."""
         self._failing = False
 
     async def run(self) -> None:
         """Work until cancelled; never ends by a failure."""
-        while True:
-            async for attempt in AsyncRetrying(
-                wait=wait_exponential(multiplier=1.0, max=LONGEST_WAIT_S), before_sleep=self._failed
-            ):
-                with attempt:
-                    await self.cycle()
-            self._failing = False
-            await asyncio.sleep(PERIOD_S)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                async for attempt in AsyncRetrying(
+                    wait=wait_exponential(multiplier=1.0, max=LONGEST_WAIT_S), before_sleep=self._failed
+                ):
+                    with attempt:
+                        await self.look(tasks)
+                self._failing = False
+                await asyncio.sleep(PERIOD_S)
 
     def _failed(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
@@ -121,45 +138,68 @@ class WebhookPump:
         self._failing = True
 
     async def cycle(self) -> None:
-        """One look at the journal and the outbox: every endpoint whose turn it is is told what waits for it."""
+        """One look, and everything told that was due then."""
+        async with asyncio.TaskGroup() as tasks:
+            await self.look(tasks)
+
+    async def look(self, tasks: asyncio.TaskGroup) -> None:
+        """One look at the journal and the outbox: every endpoint whose turn it is gets a task that tells it what waits
+        for it, unless it has one already."""
         await asyncio.to_thread(collect, self._store, self._station_id)
-        due = await asyncio.to_thread(self._due)
-        await asyncio.gather(*(self._tell(endpoint_id) for endpoint_id in due))
+        for endpoint_id in await asyncio.to_thread(self._due):
+            if endpoint_id not in self._telling:
+                self._telling.add(endpoint_id)
+                tasks.create_task(self._tell(endpoint_id))
 
     def _due(self) -> list[str]:
         with self._store.reading_commerce() as db:
             rows = db.exec(select(WebhookEndpoint).where(col(WebhookEndpoint.ended_at).is_(None))).all()
             now = self._now()
-            return [
-                row.id
-                for row in rows
-                if (row.next_try_at is None or row.next_try_at <= now) and self._head(db, row) is not None
-            ]
+            return [row.id for row in rows if _is_free(row, now) and self._head(db, row) is not None]
 
     @staticmethod
     def _head(db: CommerceDb, row: WebhookEndpoint) -> WebhookEvent | None:
-        query = wanted_events(row).where(col(WebhookEvent.seq) > row.after_seq).limit(1)
-        found: WebhookEvent | None = db.exec(query).first()
-        return found
+        waiting = wanted_events(row, row.after_seq).order_by(None)
+        # Not the first of an order: for several kinds it would be looked for among all events of the firm.
+        seq = db.execute(waiting.with_only_columns(func.min(WebhookEvent.seq))).scalar()
+        return None if seq is None else db.get(WebhookEvent, seq)
 
     async def _tell(self, endpoint_id: str) -> None:
-        """Events in their order until one is not taken."""
-        for _ in range(AT_ONCE):
-            message = await asyncio.to_thread(self._next, endpoint_id)
-            if message is None:
-                return
-            status = await self._try(message)
-            if not await asyncio.to_thread(self._record, message, status):
-                return
+        """Events in their order until one is not taken. What fails is logged; its claim runs out, and it is tried
+        again."""
+        try:
+            message = await asyncio.to_thread(self._claim, endpoint_id)
+            while message is not None:
+                status = await self._try(message)
+                message = await asyncio.to_thread(self._record, message, status)
+        except DatabaseAway as error:
+            log.warning("webhook %s waits: %s", endpoint_id, error)
+        except Exception:
+            log.exception("webhook %s fails and is tried again", endpoint_id)
+        finally:
+            self._telling.discard(endpoint_id)
 
-    def _next(self, endpoint_id: str) -> _Message | None:
-        with self._store.reading_commerce() as db:
-            row = get_endpoint(db, endpoint_id)
-            event = None if row.ended_at is not None else self._head(db, row)
-            if event is None:
-                return None
-            body = message_body(event)
-            return _Message(row.id, row.url, row.secret_no, row.previous_until_at, event.seq, event.id, body)
+    def _claim(self, endpoint_id: str) -> _Message | None:
+        """The next message to an endpoint, which nobody else sends to meanwhile; None where somebody does."""
+        with self._store.commerce() as db:
+            return self._next(db, get_endpoint(db, endpoint_id), self._now())
+
+    def _next(self, db: CommerceDb, row: WebhookEndpoint, now: datetime) -> _Message | None:
+        event = self._head(db, row) if row.ended_at is None and _is_free(row, now) else None
+        if event is None:
+            return None
+        row.claimed_until_at = now + timedelta(seconds=CLAIM_S)
+        db.add(row)
+        return _Message(
+            row.id,
+            row.url,
+            row.secret_no,
+            row.previous_until_at,
+            row.claimed_until_at,
+            event.seq,
+            event.id,
+            message_body(event),
+        )
 
     async def _try(self, message: _Message) -> int:
         """The status; 0 where no answer came."""
@@ -178,41 +218,47 @@ class WebhookPump:
             log.debug("webhook %s: %s", message.endpoint_id, error)
             return 0
 
-    def _record(self, message: _Message, status: int) -> bool:
-        """Keep how a try went; whether the next event may follow."""
+    def _record(self, message: _Message, status: int) -> _Message | None:
+        """Keep how a try went and end the claim, or go on with the next message."""
         now = self._now()
         with self._store.commerce() as db:
             row = get_endpoint(db, message.endpoint_id)
-            if row.ended_at is not None or message.seq <= row.after_seq or self._moved(db, row, message.seq):
-                return row.ended_at is None  # ended or replayed meanwhile
+            if row.claimed_until_at != message.claimed_until_at:
+                return None  # it took so long that another process has gone on
+            row.claimed_until_at = None
+            db.add(row)
+            if row.ended_at is not None:
+                return None
+            head = self._head(db, row)
+            if head is None or head.seq != message.seq:
+                return self._next(db, row, now)  # replayed meanwhile
             if status == GONE:
                 end_endpoint(db, row.id, now, "gone")
-                return False
+                return None
             tries = row.failures + 1
             taken = 200 <= status < 300
-            if taken or tries > len(DELAYS_S):
-                db.add(
-                    WebhookDelivery(
-                        endpoint_id=row.id,
-                        event_seq=message.seq,
-                        outcome=(DeliveryOutcome.DELIVERED if taken else DeliveryOutcome.DEAD).value,
-                        tries=tries,
-                        status=status,
-                        ended_at=now,
-                    )
-                )
-                row.after_seq, row.failures, row.next_try_at = message.seq, 0, None
-            else:
-                row.failures, row.next_try_at = tries, now + timedelta(seconds=DELAYS_S[tries - 1])
-            db.add(row)
             if not taken and tries == 1:
                 log.warning("webhook %s of %s is not taken: status %d", row.id, row.organisation_id, status)
-            return taken
+            if not taken and tries <= len(DELAYS_S):
+                row.failures, row.next_try_at = tries, now + timedelta(seconds=DELAYS_S[tries - 1])
+                return None
+            db.add(
+                WebhookDelivery(
+                    endpoint_id=row.id,
+                    event_seq=message.seq,
+                    outcome=(DeliveryOutcome.DELIVERED if taken else DeliveryOutcome.DEAD).value,
+                    tries=tries,
+                    status=status,
+                    ended_at=now,
+                )
+            )
+            row.after_seq, row.failures, row.next_try_at = message.seq, 0, None
+            return self._next(db, row, now) if taken else None
 
-    def _moved(self, db: CommerceDb, row: WebhookEndpoint, seq: int) -> bool:
-        """Whether another event than the one that was sent is next."""
-        head = self._head(db, row)
-        return head is None or head.seq != seq
+
+def _is_free(row: WebhookEndpoint, now: datetime) -> bool:
+    """Whether an endpoint may be sent to: nobody does, and it waits for no later try."""
+    return all(at is None or at <= now for at in (row.claimed_until_at, row.next_try_at))
 
 
 def message_body(event: WebhookEvent) -> bytes:

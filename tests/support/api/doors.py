@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import SecretStr
+from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
 from api.app import create_app
@@ -50,6 +53,12 @@ class StoppedClock:
         return self.at
 
 
+@cache
+def station_config() -> StationConfig:
+    """The station file, read once."""
+    return load_station(STATION_FILE)
+
+
 def make_app(store: Store, clock: StoppedClock | None = None, control: ControlBoard | None = None) -> FastAPI:
     """An app on a filled database, with the board of a controller in its process where one is given."""
     settings = Settings(
@@ -58,13 +67,28 @@ def make_app(store: Store, clock: StoppedClock | None = None, control: ControlBo
         hosts=("station", "testserver"),
         acquirer_secret=SecretStr(ACQUIRER_SECRET),
     )
-    return create_app(store, load_station(STATION_FILE), clock or StoppedClock(), settings=settings, control=control)
+    return create_app(store, station_config(), clock or StoppedClock(), settings=settings, control=control)
 
 
 def filled_store(url: str) -> Store:
     """A database that holds what the station file says."""
-    fill(url, load_station(STATION_FILE), NOW)
+    fill(url, station_config(), NOW)
     return Store(url)
+
+
+def _sample(station_id: str, minute: int) -> dict[str, Any]:
+    """The site's power in one of the last three hours' minutes."""
+    charge_kw = 420 + 260 * ((minute * 7) % 23) / 23
+    return {
+        "station_id": station_id,
+        "at": NOW - timedelta(minutes=180 - minute),
+        "import_kw": None if 60 < minute < 64 else charge_kw + 30,
+        "charge_kw": charge_kw,
+        "limit_kw": 1900 if minute < 120 else 1500,
+        "ready_packs": 4,
+        "queue_length": minute % 4,
+        "mean_s": 0,
+    }
 
 
 def take_lease(store: Store, config: StationConfig) -> None:
@@ -76,7 +100,7 @@ def take_lease(store: Store, config: StationConfig) -> None:
 
 def busy_day(store: Store) -> None:
     """A swap in the lane, a queue, packs in all states, swaps that have ended with bills, faults, power samples."""
-    config = load_station(STATION_FILE)
+    config = station_config()
     station_id = config.station.id
     take_lease(store, config)
     with store.transaction() as db:
@@ -97,19 +121,7 @@ def busy_day(store: Store) -> None:
                     raised_at=NOW - timedelta(minutes=3),
                 )
             )
-        for minute in range(180):
-            charge_kw = 420 + 260 * ((minute * 7) % 23) / 23
-            db.add(
-                SiteSample(
-                    station_id=station_id,
-                    at=NOW - timedelta(minutes=180 - minute),
-                    import_kw=None if 60 < minute < 64 else charge_kw + 30,
-                    charge_kw=charge_kw,
-                    limit_kw=1900 if minute < 120 else 1500,
-                    ready_packs=4,
-                    queue_length=minute % 4,
-                )
-            )
+        db.execute(insert(SiteSample), [_sample(station_id, minute) for minute in range(180)])
         db.get_one(Station, station_id).version += 1
 
 
