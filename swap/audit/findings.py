@@ -41,7 +41,9 @@ INVARIANTS: dict[str, str] = {
         "The station's mode and its reason are those of its newest change, and each change is legal."
     ),
     "bay_in_journal": N_("A bay is blocked exactly when the journal says so, for its reason, and is named as it is."),
-    "last_numbers_kept": N_("The last command number of each lane is that of its newest command."),
+    "last_numbers_kept": N_(
+        "The last number of each lane is that of its newest command, or of a result that was taken over since."
+    ),
     "fault_in_journal": N_("Each fault was raised, acknowledged and cleared as its events say, and only as they say."),
     "fault_open_once": N_(
         "A fault is open at most once for a station and source, and marked open until it is cleared."

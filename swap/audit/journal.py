@@ -30,6 +30,7 @@ from swap.messages.events import (
     RecordBegun,
     RequestAnswered,
     RestartPermitted,
+    ResultTaken,
     StationModeChanged,
     SwapResumed,
     SwapStepDone,
@@ -123,6 +124,8 @@ class JournalTold:
     """Faults raised by events that do not have their number yet: station, source, code, instant."""
     set_back: dict[str, timedelta] = field(default_factory=dict)
     """By station: how far its clock has been set back in all, by corrections that the journal tells of."""
+    taken: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
+    """By station and lane: number of the newest result that was taken over, and when."""
     prices: dict[str, list[tuple[datetime, StationPrices]]] = field(default_factory=dict)
     """By station: every set of prices in order, with the instant of its event."""
 
@@ -146,6 +149,7 @@ class JournalWalk:
             StationModeChanged: self._mode,
             BayBlocked: self._blocked,
             BayReleased: self._blocked,
+            ResultTaken: self._result,
             RequestAnswered: self._answered,
             FaultRaised: self._raised,
             FaultAcknowledged: self._acknowledged,
@@ -270,6 +274,9 @@ class JournalWalk:
                 f"{named(row)}: {said.trigger} does not lead from {before[0].after} to {said.after}",
             )
         self.told.modes[row.station_id] = (said, row.at, named(row))
+
+    def _result(self, row: Any, said: ResultTaken) -> None:
+        self.told.taken[row.station_id, row.lane_id] = (said.seq, row.at)
 
     def _blocked(self, row: Any, said: BayBlocked | BayReleased) -> None:
         if row.bay_id is not None:

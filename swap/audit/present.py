@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from swap.audit.rows import Reader
 from swap.config.seed import RETIRED_REASON
 from swap.messages.answers import STORED, say
 from swap.register.persons import PREFIX
+from swap.station.records import newest_seq
 from swap.station.states.modes import STATION_MODE
 from swap.tables import (
     Bay,
@@ -160,10 +162,23 @@ def _lanes(reader: Reader, findings: Findings, told: JournalTold) -> None:
         by_lane = {
             lane.removeprefix(f"{station.id}:"): row.seq for lane, row in newest.items() if row.station_id == station.id
         }
+        taken = {lane: seq for (of, lane), seq in _taken_since(newest, told).items() if of == station.id}
+        used = by_lane | {lane: newest_seq(by_lane.get(lane, 0), seq) for lane, seq in taken.items()}
         kept.look(
-            station.last_seq_by_lane == by_lane,
-            f"station {station.id}: last_seq_by_lane is {station.last_seq_by_lane}, its newest commands are {by_lane}",
+            station.last_seq_by_lane in (used, by_lane),  # those of before it was kept are right too
+            f"station {station.id}: last_seq_by_lane is {station.last_seq_by_lane}, its newest commands are {by_lane}"
+            + (f", and {taken} were taken over since" if taken else ""),
         )
+
+
+def _taken_since(newest: Mapping[str, Any], told: JournalTold) -> dict[tuple[str, str], int]:
+    """By station and lane: the number of a result that was taken over after the lane's newest command."""
+    found = {}
+    for (station_id, lane_id), (seq, at) in told.taken.items():
+        row = newest.get(f"{station_id}:{lane_id}")
+        if row is None or at >= row.issued_at:
+            found[station_id, lane_id] = seq
+    return found
 
 
 def _hot_packs(reader: Reader, findings: Findings, told: JournalTold) -> None:

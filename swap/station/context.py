@@ -26,7 +26,7 @@ from scheduler.waiting import Wait, Waiting
 from swap.config.station_file import StationConfig
 from swap.station.clock import Clock
 from swap.station.life.database import DirectDatabase
-from swap.station.records import qualified
+from swap.station.records import newest_seq, qualified
 from swap.station.sequence.permissives import BayFact
 from swap.station.sequence.sequencer import MOVING_MODES
 from swap.station_db import StationDb as Db
@@ -69,7 +69,7 @@ class StationContext:
     holding: int = 0
     """Holds of the station that are on their way into the database: nothing begins to move meanwhile."""
     last_seq: dict[str, int] = field(default_factory=dict)
-    """Newest stored command number by lane."""
+    """Newest number on record by lane, of a command or of a result that was taken over."""
     cells: dict[str, CellStatus] = field(default_factory=dict)
     readings: dict[str, PackReading] = field(default_factory=dict)
     """By bay name of the station file."""
@@ -185,6 +185,10 @@ class StationContext:
             if position <= len(cell.bays_occupied) and cell.bays_occupied[position - 1] is not None:
                 return cell.bays_occupied[position - 1]
         return None
+
+    def number_used(self, lane_id: str, seq: int) -> None:
+        """A number is on record: the lane's next one comes after it, also where the cell has forgotten it."""
+        self.last_seq[lane_id] = newest_seq(self.last_seq.get(lane_id, 0), seq)
 
     def bay_fact(self, name: str, position: int, pack_id: str | None, cell: CellStatus) -> BayFact:
         """What is known of a bay by the newest reading and the cell's look, for a swap that expects a pack in it."""

@@ -179,7 +179,11 @@ def ended_on_record(db: Db, lane_key: str, seq: int) -> bool:
 
 
 def take_result(db: Db, *, station_id: str, lane_id: str, cell: CellStatus, at: datetime, actor: str) -> None:
-    """Put the result that a cell shows on record, so that it may be acknowledged; nothing where it is there already."""
+    """Put the result that a cell shows on record, so that it may be acknowledged; nothing where it is there already.
+
+    Its number is used from then on: a cell that forgets its numbers must not hear it again, or the result of another
+    command would pass for this one.
+    """
     lane_key, seq, result = qualified(station_id, lane_id), cell.done_seq, cell.result.name.lower()
     if ended_on_record(db, lane_key, seq):
         return
@@ -190,19 +194,28 @@ def take_result(db: Db, *, station_id: str, lane_id: str, cell: CellStatus, at: 
         )
     event = ResultTaken(seq=seq, result=result, command=open_rows[-1].state if open_rows else None)
     append_event(db, event, station_id=station_id, at=at, actor=actor, lane_id=lane_id)
+    station = db.get_one(Station, station_id)
+    numbers = station.last_seq_by_lane
+    station.last_seq_by_lane = {**numbers, lane_id: newest_seq(numbers.get(lane_id, 0), seq)}
+    db.add(station)
 
 
-def next_seq(stored: int, *seen: int) -> int:
-    """The next command number: one after the furthest of what is stored and what the cell shows.
+def newest_seq(stored: int, *seen: int) -> int:
+    """The furthest command number of what is stored and what a cell shows, 0 where there is none.
 
-    "Furthest" is judged around the circle 1…65535, so a database restored from an older backup never reuses
-    a number the cell has seen, and a wrapped number counts as newer.
+    "Furthest" is judged around the circle 1…65535, so a wrapped number counts as newer.
     """
     newest = stored
     for value in seen:
         if value and (newest == 0 or 0 < (value - newest) % SEQ_MAX < SEQ_MAX // 2):
             newest = value
-    return newest % SEQ_MAX + 1
+    return newest
+
+
+def next_seq(stored: int, *seen: int) -> int:
+    """The next command number: one after the furthest, so that a database restored from an older backup never reuses
+    one that the cell has seen."""
+    return newest_seq(stored, *seen) % SEQ_MAX + 1
 
 
 def change_mode(db: Db, *, station_id: str, trigger: ModeTrigger, reason: str, actor: str, at: datetime) -> StationMode:

@@ -241,7 +241,9 @@ class ThermalRunner:
         await self.context.write(store)
         for effect in effects:
             if isinstance(effect, Send) and not effect.repeated and after.lane_id is not None:
-                self.context.last_seq[after.lane_id] = effect.command.seq
+                self.context.number_used(after.lane_id, effect.command.seq)
+            elif isinstance(effect, Acknowledge) and cell is not None and cell.done_seq == effect.seq:
+                self.context.number_used(cell.lane_id, cell.done_seq)
 
     def _keep(self, db: Db, procedure: Procedure, causes: Sequence[str] | None = None) -> None:
         """Write a procedure to the row of its bay; a new one, with its causes, takes the place of the last."""

@@ -115,6 +115,14 @@ def test_each_part_left_out_breaks_its_property(
     proved(f"model swap_cell_v2 with {left_out}: {broken.name} breaks after {walked.states:,} states")
 
 
+def test_a_number_that_was_taken_over_and_not_kept_breaks_it(tmp_path: Path, proved: Callable[[str], None]) -> None:
+    """Three faults: two commits lost, and between them the power of a cell that keeps nothing."""
+    only = f"ONLY={Property.RESULT_WAITS.value}"
+    walked = walk(tmp_path, "NUMBER_NOT_KEPT", "NOT_RETENTIVE", only, faults=3, ends=False)
+    assert f"assertion violated (bad!={Property.RESULT_WAITS.value})" in walked.said
+    proved(f"model swap_cell_v2 with NUMBER_NOT_KEPT: RESULT_WAITS breaks after {walked.states:,} states")
+
+
 def test_the_model_reaches_its_end(tmp_path: Path) -> None:
     walked = walk(tmp_path, "REACHED", "COMMANDS=3", faults=0)
     assert walked.errors == 1

@@ -211,6 +211,25 @@ async def test_a_result_of_another_database_is_taken_by_a_named_person(bench: Be
     bench.audited()
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_the_number_of_a_result_taken_over_is_never_given_again(bench: Bench, restarted: bool) -> None:
+    """Also to a cell that has forgotten its numbers: its result would pass for the one that was taken over."""
+    cell = bench.plant.cell("L1")
+    cell.done_seq, cell.result = 3, ResultCode.ABORTED
+    await bench.run_while_still(30)
+    await confirmed(bench)
+    bench.audited()
+    cell.done_seq = cell.ack_seq = cell.last_seq = 0  # a PLC that keeps nothing lost its power
+    if restarted:
+        bench.build()
+        await bench.start()
+        await confirmed(bench)
+    bench.arrive("V1", 30)
+    await bench.run_until(SwapCompleted.kind, step_s=None)
+    assert min(seq for what, seq, _ in bench.motions if what == "accepted") > 3
+    bench.audited()
+
+
 async def test_a_power_loss_while_homing_is_no_dead_end(bench: Bench) -> None:
     """S3: the PLC keeps result 3 of the homing, and its acknowledgement gets lost."""
     cell = bench.plant.cell("L1")

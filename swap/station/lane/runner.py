@@ -372,7 +372,9 @@ class LaneRunner(LaneFacts):
         self.session = None if after.state in TERMINAL else after
         for effect in effects:
             if isinstance(effect, Send) and not effect.repeated:
-                self.context.last_seq[self.lane.id] = effect.command.seq
+                self.context.number_used(self.lane.id, effect.command.seq)
+            elif isinstance(effect, Acknowledge) and not facts.result_known:
+                self.context.number_used(self.lane.id, facts.cell.cell.done_seq)
         self._keep_off()
         for effect in effects:
             await self._carry_out(effect, facts)

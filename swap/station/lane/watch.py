@@ -204,6 +204,7 @@ class CellWatch:
             clear_fault(db, station_id=context.station_id, name=UNKNOWN_RESULT, source=self._source, at=at, actor=name)
 
         await context.write(store)
+        context.number_used(self.lane.id, cell.done_seq)
         self._untaken = None
         await self.robot.acknowledge(cell.done_seq, cell.epoch)
 
@@ -256,7 +257,7 @@ class CellWatch:
             return command
 
         command = await context.write(store)
-        context.last_seq[self.lane.id] = command.seq
+        context.number_used(self.lane.id, command.seq)
         await self._first(command, cell.epoch)
 
     async def _first(self, command: RobotCommand, epoch: int) -> None:

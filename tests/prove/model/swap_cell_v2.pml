@@ -15,6 +15,7 @@ Each addition of v2 has a switch that leaves it out, and so has each rule of the
     NO_TRIP_EPOCH   trips and pauses begin no epoch
     ACK_LEVEL       the acknowledgement acts as long as it stands in its register
     TOKEN_REUSE     a new life takes the token of the dead one over
+    NUMBER_NOT_KEPT the number of a result that a person takes over is not used by that
     STALE_CONFIRM   a confirmation outlives a gap, and is written with the epoch of the writing
 
 NOT_RETENTIVE: the cell forgets everything but its epoch with the power. ONLY=n checks property n alone. REACHED fails
@@ -346,9 +347,12 @@ inline controller(p)
     :: sees(p) && pressed[p] != 0 -> asks_hold(p, 0, pressed[p], pressed_gen[p]);
 #endif
         pressed[p] = 0; pressed_gen[p] = 0
-    /* A result that no record knows: a named person takes it over. */
+    /* A result that no record knows: a named person takes it over, and its number is used. */
     :: sees(p) && held[p] && unknown_result ->
-        commit(); recorded = recorded | bit_of(done_of); number = done; decision = done_of; phase = STORED
+        commit(); recorded = recorded | bit_of(done_of); number = done; decision = done_of; phase = STORED;
+#ifndef NUMBER_NOT_KEPT
+        used_last = (ahead(done, used_last) -> done : used_last)
+#endif
     :: may_go(p) && running == 0 && result == 0 && phase != SENT && made < COMMANDS -> new_command(); asks_command(p)
     /* Unheard: the same number again within its epoch; in a later one it is given up, and its copies are dead. */
     :: may_go(p) && phase == SENT && unheard && epoch == sent_in -> asks_command(p)
