@@ -175,6 +175,10 @@ class StationController:
             self.site.connect(),
         )
 
+    async def claim(self, wait_s: float = CLAIM_WAIT_S) -> None:
+        """Wait until no cell names another owner. Raises CellOwned: another controller keeps a cell."""
+        await unclaimed(self.robots, self.lease.token, wait_s)
+
     async def start(self, claim_wait_s: float = CLAIM_WAIT_S) -> Beginning:
         """Take the stored state up, connect, own the cells.
 
@@ -185,7 +189,7 @@ class StationController:
         beginning = await self.recover()
         await self.connect()
         try:
-            await unclaimed(self.robots, self.lease.token, claim_wait_s)
+            await self.claim(claim_wait_s)
             await self._know_the_cells()
         except BaseException:
             await close_links(self.robots.values(), self.rack.monitor, self.site)
