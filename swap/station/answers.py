@@ -66,6 +66,13 @@ class Denied(Exception):
         super().__init__(say((self.answer,)))
 
 
+class WaitsForPerson(Protocol):
+    """What moves by itself until a person stops it."""
+
+    def wait_for_person(self) -> None:
+        """Begin nothing more before a named person has confirmed."""
+
+
 class StationActions(Protocol):
     """What a request may have done: the part of the controller that answers need."""
 
@@ -80,6 +87,10 @@ class StationActions(Protocol):
     @property
     def lanes(self) -> Mapping[str, LaneRunner]:
         """By lane."""
+
+    @property
+    def thermal(self) -> WaitsForPerson:
+        """Procedures of hot packs."""
 
     async def change_mode(self, trigger: ModeTrigger, reason: str, actor: str) -> StationMode:
         """Store a change of mode. Raises IllegalMode."""
@@ -201,6 +212,7 @@ class Answerer:
         return await self.handlers[type(request)](request, name)
 
     async def _hold(self, request: Hold, name: str) -> tuple[Answer, ...]:
+        self._controller.thermal.wait_for_person()  # in thermal mode, which stays, no evacuation begins any more
         for robot in self._controller.robots.values():
             await robot.hold(f"asked by {name}")
         try:

@@ -170,7 +170,11 @@ class ThermalRunner:
 
     def _look(self) -> None:
         cells = {k: self.lanes[k].cell_facts(cell) for k, cell in self.context.cells.items()}
-        self._persons_needed = persons_needed(self._persons_needed, self.context.mode, cells)
+        self._persons_needed = persons_needed(self._persons_needed, self.context.mode, self.lanes, cells)
+
+    def wait_for_person(self) -> None:
+        """A person has held the robots while the station is thermal: nothing more begins to move by itself."""
+        self._persons_needed = frozenset(self.lanes)
 
     def _facts(self, procedure: Procedure) -> EvacuationFacts:
         context = self.context

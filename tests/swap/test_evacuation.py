@@ -124,6 +124,8 @@ def test_a_charger_that_runs_on_is_waited_for_and_then_the_pack_is_isolated() ->
 
 # When a person is needed first
 
+LANES = ("L1", "L2")
+
 
 def sound(**signals: bool | None) -> CellFacts:
     shown: dict[Signal, bool | None] = {**GOOD, **{Signal(name): value for name, value in signals.items()}}
@@ -133,25 +135,25 @@ def sound(**signals: bool | None) -> CellFacts:
 
 @pytest.mark.parametrize("mode", [StationMode.HELD, StationMode.MANUAL, StationMode.FIRE])
 def test_a_station_that_waits_for_a_person_does_so_when_it_becomes_thermal(mode: StationMode) -> None:
-    cells = {"L1": sound(), "L2": sound()}
-    waits = persons_needed(frozenset(), mode, cells)
+    cells = {"L1": sound()}  # the other one has not been heard yet
+    waits = persons_needed(frozenset(), mode, LANES, cells)
     assert waits == {"L1", "L2"}
-    assert persons_needed(waits, StationMode.THERMAL, cells) == waits
+    assert persons_needed(waits, StationMode.THERMAL, LANES, {**cells, "L2": sound()}) == waits
 
 
 @pytest.mark.parametrize("mode", [StationMode.AUTOMATIC, StationMode.CLOSED])
 def test_a_confirmation_ends_it(mode: StationMode) -> None:
-    assert persons_needed(frozenset({"L1"}), mode, {"L1": sound()}) == frozenset()
+    assert persons_needed(frozenset({"L1"}), mode, LANES, {"L1": sound()}) == frozenset()
 
 
 @pytest.mark.parametrize("name", ["estop_ok", "power_ok", "fire_ok", "curtain_clear", "doors_closed"])
 def test_a_trip_or_somebody_in_the_zone_makes_its_lane_wait(name: str) -> None:
     lost: dict[str, bool | None] = {name: False}
-    waits = persons_needed(frozenset(), StationMode.THERMAL, {"L1": sound(**lost), "L2": sound()})
+    waits = persons_needed(frozenset(), StationMode.THERMAL, LANES, {"L1": sound(**lost), "L2": sound()})
     assert waits == {"L1"}
-    assert persons_needed(waits, StationMode.THERMAL, {"L1": sound(), "L2": sound()}) == {"L1"}
+    assert persons_needed(waits, StationMode.THERMAL, LANES, {"L1": sound(), "L2": sound()}) == {"L1"}
     unknown: dict[str, bool | None] = {name: None}
-    assert persons_needed(frozenset(), StationMode.THERMAL, {"L1": sound(**unknown)}) == frozenset()
+    assert persons_needed(frozenset(), StationMode.THERMAL, LANES, {"L1": sound(**unknown)}) == frozenset()
 
 
 # When a cell is asked

@@ -7,7 +7,7 @@ carry the pack to the tank. Where that is not allowed, or fails, the pack stays 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -142,7 +142,9 @@ def _left(procedure: Procedure, facts: EvacuationFacts) -> Procedure:
     return replace(procedure, left=False) if procedure.left and gone else procedure
 
 
-def persons_needed(before: frozenset[str], mode: StationMode, cells: Mapping[str, CellFacts]) -> frozenset[str]:
+def persons_needed(
+    before: frozenset[str], mode: StationMode, lanes: Iterable[str], cells: Mapping[str, CellFacts]
+) -> frozenset[str]:
     """Lanes in which nothing begins to move, whatever is hot, before a named person has looked.
 
     A station that is held, taken over or on fire waits for a person in every lane, also when it becomes thermal
@@ -150,12 +152,13 @@ def persons_needed(before: frozenset[str], mode: StationMode, cells: Mapping[str
 
     Args:
         before: what this gave last; every lane when the controller has just begun.
+        lanes: every lane, whether its cell has been heard or not.
         cells: newest look at each lane's cell.
     """
     if mode in MOVING_MODES:
         return frozenset()
     if mode is not StationMode.THERMAL:
-        return frozenset(cells)
+        return frozenset(lanes)
     return before | {lane for lane, cell in cells.items() if _somebody_there(cell)}
 
 
