@@ -60,9 +60,9 @@ class LeaseCalls(ServerSession):
 
     def custody(
         self, pack_id: str, *, from_at: datetime | None = None, to_at: datetime | None = None
-    ) -> tuple[CustodyRecord, ...]:
+    ) -> Iterator[CustodyRecord]:
         """Who held a pack, where, at each instant."""
-        return self.get(tuple[CustodyRecord, ...], f"/packs/{pack_id}/custody", {"from": from_at, "to": to_at})
+        return self.all(CustodyRecord, f"/packs/{pack_id}/custody", {"from": from_at, "to": to_at})
 
     def pack_uses(self, period: str, *, owner_id: str | None = None) -> Iterator[PackUse]:
         """What each own pack did in a month such as 2026-06, and what it earned."""

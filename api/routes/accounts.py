@@ -9,10 +9,10 @@ from fastapi import Query, Response
 from pydantic import Field
 
 from api.access import Who
-from api.deps import AnyDoors
+from api.deps import AnyDoors, InTime, Paged
 from api.edge.route import strict_router
 from api.problems import declared
-from api.schemas import Input, Instant, Output, RecordId, RowId
+from api.schemas import Input, Instant, Output, RecordId
 from swap.identity import secrets
 from swap.identity.accounts import (
     ApiKeyRecord,
@@ -44,7 +44,6 @@ router = strict_router(tags=["accounts"])
 
 FirmId = Annotated[str, Field(min_length=1, max_length=32, examples=["fleet-a"])]
 FirmQuery = Annotated[str | None, Query(max_length=32, description="Only those of a firm.")]
-After = Annotated[str, Query(max_length=64, description="`next_cursor` of the page before.")]
 Roles = Annotated[tuple[Role, ...], Field(min_length=1, max_length=len(Role))]
 
 
@@ -109,25 +108,26 @@ class ApiKeyOut(Output):
     """For `Authorization: Bearer …`."""
 
 
-@router.get("/organisations", responses=declared())
-def organisations(doors: AnyDoors, who: Who) -> Page[OrganisationRecord]:
-    """Firms and authorities that accounts may belong to."""
+@router.get("/organisations", responses=declared(422))
+def organisations(doors: AnyDoors, who: Who, paging: Paged) -> Page[OrganisationRecord]:
+    """Firms and authorities that accounts may belong to, by their ids."""
     with doors.store.reading_identity() as db:
-        return Page(items=list_organisations(db))
+        items, following = list_organisations(db, **paging)
+    return Page(items=items, next_cursor=following)
 
 
-@router.get("/users", responses=declared())
+@router.get("/users", responses=declared(422))
 def users(
     doors: AnyDoors,
     who: Who,
+    span: InTime,
+    paging: Paged,
     organisation_id: FirmQuery = None,
-    cursor: After = "",
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Page[UserRecord]:
     """Accounts by login, disabled ones too."""
     with doors.store.reading_identity() as db:
-        items = list_users(db, organisation_id=organisation_id, after=cursor, limit=limit)
-    return Page(items=items, next_cursor=items[-1].login if len(items) == limit else None)
+        items, following = list_users(db, organisation_id=organisation_id, **span, **paging)
+    return Page(items=items, next_cursor=following)
 
 
 @router.post("/users", status_code=201, responses=declared(400, 409))
@@ -185,18 +185,18 @@ def reset_password(user_id: RecordId, doors: AnyDoors, who: Who, response: Respo
     return UserOut(user=user, password=made)
 
 
-@router.get("/api-keys", responses=declared())
+@router.get("/api-keys", responses=declared(422))
 def api_keys(
     doors: AnyDoors,
     who: Who,
+    span: InTime,
+    paging: Paged,
     organisation_id: FirmQuery = None,
-    cursor: After = "",
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Page[ApiKeyRecord]:
     """Keys of machines, revoked ones too; none is shown again."""
     with doors.store.reading_identity() as db:
-        items = list_api_keys(db, organisation_id=organisation_id, after=cursor, limit=limit)
-    return Page(items=items, next_cursor=items[-1].key_id if len(items) == limit else None)
+        items, following = list_api_keys(db, organisation_id=organisation_id, **span, **paging)
+    return Page(items=items, next_cursor=following)
 
 
 @router.post("/api-keys", status_code=201, responses=declared(400))
@@ -225,15 +225,15 @@ def revoke_api_key(key_id: RecordId, doors: AnyDoors, who: Who) -> ApiKeyRecord:
         return revoked(db, key_id, actor=who.principal.actor, at=doors.real_now())
 
 
-@router.get("/access-changes", responses=declared())
+@router.get("/access-changes", responses=declared(422))
 def access_changes(
     doors: AnyDoors,
     who: Who,
+    span: InTime,
+    paging: Paged,
     subject: Annotated[str | None, Query(max_length=64, description="Only those of an account or key.")] = None,
-    cursor: Annotated[RowId | None, Query(description="`next_cursor` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Page[AccessChangeRecord]:
     """What was changed of accounts and keys, by whom, and what stood there before; newest first."""
     with doors.store.reading_identity() as db:
-        items = list_changes(db, subject=subject, before_id=cursor, limit=limit)
-    return Page(items=items, next_cursor=str(items[-1].change_id) if len(items) == limit else None)
+        items, following = list_changes(db, subject=subject, **span, **paging)
+    return Page(items=items, next_cursor=following)

@@ -20,6 +20,7 @@ from swap.identity.principal import ROLES_OF
 from swap.identity.rights import SCOPES, Role
 from swap.identity_db import IdentityDb
 from swap.messages.values import unfit_character
+from swap.paging import Order, between, cut
 from swap.register.persons import ERASED, PREFIX, person_actor
 from swap.tables import ApiKey, Party, Person, Station, TokenFamily, UserAccount
 from swap.words import N_
@@ -221,21 +222,34 @@ def user_of_login(db: IdentityDb, login: str) -> UserRecord:
 
 
 def list_users(
-    db: IdentityDb, *, organisation_id: str | None = None, after: str = "", limit: int = 100
-) -> tuple[UserRecord, ...]:
-    """Accounts by login, from the one after a login on."""
-    query = select(UserAccount).where(col(UserAccount.login) > after).order_by(col(UserAccount.login)).limit(limit)
+    db: IdentityDb,
+    *,
+    organisation_id: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> tuple[tuple[UserRecord, ...], str | None]:
+    """Accounts by login, made from an instant and before another, and the cursor of the next page."""
+    query = select(UserAccount).where(*between(col(UserAccount.created_at), from_at, to_at))
     if organisation_id is not None:
         query = query.where(UserAccount.organisation_id == organisation_id)
-    return tuple(user_record(db, row) for row in db.exec(query))
+    query = Order(col(UserAccount.login), newest_first=False).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.login)
+    return tuple(user_record(db, row) for row in rows), following
 
 
-def list_organisations(db: IdentityDb) -> tuple[OrganisationRecord, ...]:
-    """Firms by id."""
-    return tuple(
+def list_organisations(
+    db: IdentityDb, *, limit: int = 50, cursor: str | None = None
+) -> tuple[tuple[OrganisationRecord, ...], str | None]:
+    """Firms by id, and the cursor of the next page."""
+    query = Order(col(Party.id), newest_first=False).page(select(Party), limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id)
+    records = (
         OrganisationRecord(organisation_id=row.id, kind=row.kind, name_zh=row.name_zh, name_en=row.name_en)
-        for row in db.exec(select(Party).order_by(Party.id))
+        for row in rows
     )
+    return tuple(records), following
 
 
 def change_user(
@@ -388,13 +402,21 @@ def key_record(row: ApiKey) -> ApiKeyRecord:
 
 
 def list_api_keys(
-    db: IdentityDb, *, organisation_id: str | None = None, after: str = "", limit: int = 100
-) -> tuple[ApiKeyRecord, ...]:
-    """Keys by id, revoked ones too, from the one after an id on."""
-    query = select(ApiKey).where(col(ApiKey.id) > after).order_by(col(ApiKey.id)).limit(limit)
+    db: IdentityDb,
+    *,
+    organisation_id: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> tuple[tuple[ApiKeyRecord, ...], str | None]:
+    """Keys by id, revoked ones too, made from an instant and before another, and the cursor of the next page."""
+    query = select(ApiKey).where(*between(col(ApiKey.created_at), from_at, to_at))
     if organisation_id is not None:
         query = query.where(ApiKey.organisation_id == organisation_id)
-    return tuple(key_record(row) for row in db.exec(query))
+    query = Order(col(ApiKey.id), newest_first=False).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id)
+    return tuple(key_record(row) for row in rows), following
 
 
 def revoke_api_key(db: IdentityDb, key_id: str, *, actor: str, at: datetime) -> ApiKeyRecord:

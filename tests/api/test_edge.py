@@ -18,7 +18,7 @@ from api.edge.hosts import KnownHosts, split_host
 from api.problems import KINDS
 from api.settings import Settings
 from swap.config.loading import load_station
-from swap.reading.lists import make_cursor
+from swap.paging import make_cursor
 from swap.register.persons import UNNAMED
 from swap.store import Store
 from tests.support.api.doors import NOW, STATION_FILE, StoppedClock, busy_day

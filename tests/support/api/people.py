@@ -61,7 +61,7 @@ def session(store: Store, user: UserRecord) -> dict[str, str]:
 def the_administrator(store: Store, name: str = OPERATOR, organisation_id: str = "station-operator") -> UserRecord:
     """An administrator's account, made the first time."""
     with store.reading_identity() as db:
-        known = [user for user in list_users(db) if user.name == name]
+        known = [user for user in list_users(db, limit=500)[0] if user.name == name]
     return known[0] if known else account(store, organisation_id=organisation_id, name=name)
 
 
