@@ -216,6 +216,8 @@ async def test_the_table_is_what_happens(desk: Desk, kind: str, role: Role, part
             wanted = expected(kind, role, party, operation)
             if (said := judged(operation, answer)) not in wanted_as(wanted, operation):
                 wrong.append((operation, wanted, said, answer.text[:200]))
+            if wanted != "no" and right_of(operation).factor is Factor.TOTP:  # these people have no device
+                assert answer.json().get("code") == "second_factor_not_set", (operation, answer.text)
         for name in REQUESTS:
             body = {"kind": name, "arguments": ARGUMENTS.get(name, {})}
             answer = await client.post("/api/v1/requests", json=body)
@@ -274,6 +276,28 @@ async def test_a_key_does_what_its_role_and_its_scope_both_allow(desk: Desk) -> 
                 body = {"kind": kind, "arguments": ARGUMENTS.get(kind, {})}
                 answer = await client.post("/api/v1/requests", json=body)
                 assert answer.status_code == (202 if kind == "hold" else 403), "machines move nothing"
+
+
+async def test_a_key_has_no_device_and_is_asked_for_no_code(desk: Desk) -> None:
+    with desk.store.identity() as db:
+        _, key = create_api_key(
+            db,
+            name="books",
+            organisation_id="station-operator",
+            roles=[Role.ADMINISTRATOR],
+            scopes=["payments:write"],
+            actor="command_line",
+            at=datetime.now(UTC),
+        )
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(desk.app), base_url="http://station", headers=headers
+    ) as client:
+        refund = {"payment_id": "none", "amount_yuan": "1.00", "reason": "paid twice"}
+        answer = await client.post("/api/v1/refunds", json=refund)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        credit = {"holder_id": "station-operator", "limit_yuan": "1.00"}
+        assert (await client.put("/api/v1/wallets/fleet-a/credit", json=credit)).status_code == 403, "no scope"
 
 
 def test_foreign_and_own_are_both_of_every_kind() -> None:
