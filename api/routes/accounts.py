@@ -12,7 +12,7 @@ from api.access import Who
 from api.deps import AnyDoors, InTime, Paged
 from api.edge.route import strict_router
 from api.problems import declared
-from api.schemas import Input, Instant, Output, RecordId
+from api.schemas import Input, Instant, Output, RecordId, VehicleId
 from swap.identity import secrets
 from swap.identity.accounts import (
     ApiKeyRecord,
@@ -44,6 +44,7 @@ router = strict_router(tags=["accounts"])
 
 FirmId = Annotated[str, Field(min_length=1, max_length=32, examples=["fleet-a"])]
 FirmQuery = Annotated[str | None, Query(max_length=32, description="Only those of a firm.")]
+Vehicles = Annotated[tuple[VehicleId, ...], Field(max_length=100, examples=[["YQ-001"]])]
 Roles = Annotated[tuple[Role, ...], Field(min_length=1, max_length=len(Role))]
 
 
@@ -60,6 +61,8 @@ class UserIn(Input):
     """The one station of the firm that the person works at; none: all of them."""
     roles: Roles
     """What the person is there for; each kind of firm has its own."""
+    vehicle_ids: Vehicles = ()
+    """Of a driver: vehicles of the firm that the person sees and books for; empty: all of them."""
     password: Annotated[str | None, Field(max_length=secrets.PASSWORD_MOST)] = None
     """At least 10 characters; none: one is made and shown once."""
 
@@ -78,6 +81,8 @@ class UserChangeIn(Input):
 
     roles: Roles | None = None
     """What the person is there for."""
+    vehicle_ids: Vehicles | None = None
+    """Of a driver: vehicles of the firm that the person sees and books for; empty: all of them."""
     disabled: bool | None = None
     """True: signs in no more, and every token is revoked. False: may sign in again."""
 
@@ -143,6 +148,7 @@ def create_user(body: UserIn, doors: AnyDoors, who: Who, response: Response) -> 
             organisation_id=body.organisation_id,
             station_id=body.station_id,
             roles=body.roles,
+            vehicle_ids=body.vehicle_ids,
             password_hash=hashed,
             actor=who.principal.actor,
             at=doors.real_now(),
@@ -161,12 +167,13 @@ def user(user_id: RecordId, doors: AnyDoors, who: Who) -> UserRecord:
 
 @router.patch("/users/{user_id}", responses=declared(400, 404))
 def change_user(user_id: RecordId, body: UserChangeIn, doors: AnyDoors, who: Who) -> UserRecord:
-    """Give other roles, disable an account, or let it be used again. One administrator stays in use."""
+    """Give other roles or vehicles, disable an account, or let it be used again. One administrator stays in use."""
     with doors.store.identity() as db:
         return changed(
             db,
             user_id,
             roles=body.roles,
+            vehicle_ids=body.vehicle_ids,
             disabled=body.disabled,
             actor=who.principal.actor,
             at=doors.real_now(),

@@ -133,7 +133,9 @@ RIGHTS: dict[str, Right] = {
     "end_standing_booking": right(
         "bookings:write", every="administrator", station="station_operator shift_worker", own="fleet_operator driver"
     ),
-    "offered": right("bookings:read", every="*"),
+    "offered": right(
+        "bookings:read", every=_SEE, station=_STAFF, own="fleet_operator driver planner battery_owner accountant"
+    ),
     "arrive": right(
         "swaps:write", every="administrator", station="station_operator shift_worker", own="fleet_operator driver"
     ),

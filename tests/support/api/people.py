@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +27,11 @@ EARLY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def account(
-    store: Store, role: str = "administrator", organisation_id: str = "station-operator", name: str = OPERATOR
+    store: Store,
+    role: str = "administrator",
+    organisation_id: str = "station-operator",
+    name: str = OPERATOR,
+    vehicle_ids: Iterable[str] = (),
 ) -> UserRecord:
     """An account with a password and a PIN, hashed cheaply."""
     with store.identity() as db:
@@ -37,6 +41,7 @@ def account(
             name=name,
             organisation_id=organisation_id,
             roles=[role],
+            vehicle_ids=vehicle_ids,
             password_hash=TEST_HASHER.hash(PASSWORD),
             pin_hash=TEST_HASHER.hash(PIN),
             actor="command_line",
