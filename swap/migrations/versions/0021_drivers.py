@@ -15,7 +15,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("user_account", sa.Column("vehicle_ids", sa.JSON(), nullable=False, server_default="[]"))
+    with op.batch_alter_table("user_account") as table:
+        table.add_column(sa.Column("vehicle_ids", sa.JSON(), nullable=False, server_default="[]"))
+    with op.batch_alter_table("user_account") as table:
+        table.alter_column("vehicle_ids", server_default=None)
     op.create_index("ix_site_sample_by_time", "site_sample", ["station_id", "at", "id"])
     op.drop_index("ix_site_sample_at", table_name="site_sample")
 
