@@ -25,6 +25,7 @@ from swap.config.prices import prices_before
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.messages.events import SwapCompleted
+from swap.paging import make_cursor
 from swap.reading import lists, now
 from swap.station.requests import latest_requests
 from swap.station_db import StationDb
@@ -48,7 +49,7 @@ Read = Callable[[StationDb, StationConfig, datetime], object]
 
 
 def _cursor(at: datetime) -> str:
-    return lists.make_cursor(at, "x")
+    return make_cursor(at, "x")
 
 
 READS: dict[str, Read] = {

@@ -55,7 +55,7 @@ CONSOLE = Domain(
         ("swap/messages/answers.py", code),
         ("swap/audit/findings.py", code),
         ("swap/messages/requests.py", code),
-        ("swap/reading/lists.py", code),
+        ("swap/paging.py", code),
         ("swap/keeping/archive.py", code),
         ("swap/register/persons.py", code),
         ("swap/identity/*.py", code),

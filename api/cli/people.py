@@ -108,7 +108,7 @@ def list_(database_url: DatabaseUrl = None, as_json: Json = False) -> None:
     store = existing_store(database_url)
     try:
         with store.reading_identity() as db:
-            found = list_users(db, limit=100_000)
+            found, _ = list_users(db, limit=100_000)
     finally:
         store.close()
     if as_json:

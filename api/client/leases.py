@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from api.client.session import ServerSession
+from pydantic import BaseModel
+
+from api.client.session import ServerSession, code_header
 from api.routes.contracts import (
     ArrearsIn,
     ContractIn,
@@ -22,7 +24,7 @@ from swap.commerce.leases.states import LeaseState
 
 
 class LeaseCalls(ServerSession):
-    """Contracts, custody, readings."""
+    """Contracts, custody, readings. `totp`: a code of the person's device, where money moves."""
 
     def draft_contract(self, contract: ContractIn, *, key: str | None = None) -> ContractRecord:
         """Draft a contract; it binds nobody before it is signed."""
@@ -38,31 +40,47 @@ class LeaseCalls(ServerSession):
         """One contract with its versions and everything that happened to it."""
         return self.get(ContractRecord, f"/contracts/{contract_id}")
 
-    def add_version(self, contract_id: str, version: VersionIn, *, key: str | None = None) -> ContractRecord:
+    def add_version(
+        self, contract_id: str, version: VersionIn, *, totp: str | None = None, key: str | None = None
+    ) -> ContractRecord:
         """Change a contract from a day on."""
-        return self.change(ContractRecord, "POST", f"/contracts/{contract_id}/versions", version, key=key)
+        return self._change_contract(contract_id, "versions", version, totp, key)
 
-    def take_step(self, contract_id: str, step: StepIn, *, key: str | None = None) -> ContractRecord:
+    def take_step(
+        self, contract_id: str, step: StepIn, *, totp: str | None = None, key: str | None = None
+    ) -> ContractRecord:
         """Offer, sign, activate, suspend, resume, end, settle or withdraw a contract."""
-        return self.change(ContractRecord, "POST", f"/contracts/{contract_id}/steps", step, key=key)
+        return self._change_contract(contract_id, "steps", step, totp, key)
 
-    def arrears(self, contract_id: str, arrears: ArrearsIn, *, key: str | None = None) -> ContractRecord:
+    def arrears(
+        self, contract_id: str, arrears: ArrearsIn, *, totp: str | None = None, key: str | None = None
+    ) -> ContractRecord:
         """Announce arrears, or say that they are paid."""
-        return self.change(ContractRecord, "POST", f"/contracts/{contract_id}/arrears", arrears, key=key)
+        return self._change_contract(contract_id, "arrears", arrears, totp, key)
 
-    def override(self, contract_id: str, override: OverrideIn, *, key: str | None = None) -> ContractRecord:
+    def override(
+        self, contract_id: str, override: OverrideIn, *, totp: str | None = None, key: str | None = None
+    ) -> ContractRecord:
         """Serve a contract in spite of arrears, until an instant."""
-        return self.change(ContractRecord, "POST", f"/contracts/{contract_id}/overrides", override, key=key)
+        return self._change_contract(contract_id, "overrides", override, totp, key)
 
-    def charge_item(self, contract_id: str, item: ItemIn, *, key: str | None = None) -> ContractRecord:
+    def charge_item(
+        self, contract_id: str, item: ItemIn, *, totp: str | None = None, key: str | None = None
+    ) -> ContractRecord:
         """Charge a damage by the contract's list, or the purchase of a pack."""
-        return self.change(ContractRecord, "POST", f"/contracts/{contract_id}/items", item, key=key)
+        return self._change_contract(contract_id, "items", item, totp, key)
+
+    def _change_contract(
+        self, contract_id: str, part: str, body: BaseModel, totp: str | None, key: str | None
+    ) -> ContractRecord:
+        path = f"/contracts/{contract_id}/{part}"
+        return self.change(ContractRecord, "POST", path, body, key=key, headers=code_header(totp))
 
     def custody(
         self, pack_id: str, *, from_at: datetime | None = None, to_at: datetime | None = None
-    ) -> tuple[CustodyRecord, ...]:
+    ) -> Iterator[CustodyRecord]:
         """Who held a pack, where, at each instant."""
-        return self.get(tuple[CustodyRecord, ...], f"/packs/{pack_id}/custody", {"from": from_at, "to": to_at})
+        return self.all(CustodyRecord, f"/packs/{pack_id}/custody", {"from": from_at, "to": to_at})
 
     def pack_uses(self, period: str, *, owner_id: str | None = None) -> Iterator[PackUse]:
         """What each own pack did in a month such as 2026-06, and what it earned."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from api.access import FACTOR_HEADERS
-from api.client.session import ServerSession
+from api.client.session import ServerSession, code_header
 from api.documents import DocumentKind
 from api.money_schemas import PaymentIn, TopUpIn
 from api.schemas import ClosePeriodIn
@@ -15,7 +14,6 @@ from swap.commerce.bills.records import BillWhy, ClosedPeriod, InvoiceHead, Invo
 from swap.commerce.leases.show import ChargeRecord
 from swap.commerce.ledger.records import AccountRecord, EntryRecord
 from swap.commerce.payments.records import OrderRecord, PaidOrOrdered, PaymentRecord
-from swap.identity.rights import Factor
 from swap.reading.records import BillRecord
 
 
@@ -56,9 +54,12 @@ class MoneyCalls(ServerSession):
         query = {"format": kind.value, "lang": language}
         return self.get(bytes, f"/invoices/{invoice_id}/document", query)
 
-    def close_month(self, month: ClosePeriodIn, *, key: str | None = None) -> tuple[ClosedPeriod, ...]:
+    def close_month(
+        self, month: ClosePeriodIn, *, totp: str | None = None, key: str | None = None
+    ) -> tuple[ClosedPeriod, ...]:
         """Close a month that is over: one invoice for each seller and buyer."""
-        return self.change(tuple[ClosedPeriod, ...], "POST", "/invoices/close-period", month, key=key)
+        kind = tuple[ClosedPeriod, ...]
+        return self.change(kind, "POST", "/invoices/close-period", month, key=key, headers=code_header(totp))
 
     def settlements(self, *, period: str | None = None) -> Iterator[SettlementRecord]:
         """What of sellers' income goes to whom, by month."""
@@ -95,8 +96,7 @@ class MoneyCalls(ServerSession):
 
     def pay(self, payment: PaymentIn, *, totp: str | None = None, key: str | None = None) -> PaidOrOrdered:
         """Pay what is owed; with a code of the person's device, where it is a person."""
-        headers = {} if totp is None else {FACTOR_HEADERS[Factor.TOTP]: totp}
-        return self.change(PaidOrOrdered, "POST", "/payments", payment, key=key, headers=headers)
+        return self.change(PaidOrOrdered, "POST", "/payments", payment, key=key, headers=code_header(totp))
 
     def top_up(self, firm_id: str, top_up: TopUpIn, *, key: str | None = None) -> OrderRecord:
         """Order money into a firm's wallet."""

@@ -20,9 +20,11 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from api.access import FACTOR_HEADERS
 from api.client.errors import ClientError, ProblemError, UnreachableError, problem_of
 from api.client.tokens import KeptTokens
 from api.routes.auth import LoginIn, MeOut, RefreshIn, TokensOut
+from swap.identity.rights import Factor
 from swap.reading.records import Page
 
 T = TypeVar("T")
@@ -38,6 +40,11 @@ AWAY = frozenset({429, 502, 503, 504})
 STILL_RUNNING = "key_in_use"
 """Code of a problem: the first call with this key is still worked on."""
 API = "/api/v1"
+
+
+def code_header(totp: str | None) -> Mapping[str, str]:
+    """The header with a code of the person's device; none for a machine."""
+    return {} if totp is None else {FACTOR_HEADERS[Factor.TOTP]: totp}
 
 
 class ServerSession:

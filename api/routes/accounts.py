@@ -9,10 +9,10 @@ from fastapi import Query, Response
 from pydantic import Field
 
 from api.access import Who
-from api.deps import AnyDoors
+from api.deps import AnyDoors, InTime, Paged
 from api.edge.route import strict_router
 from api.problems import declared
-from api.schemas import Input, Instant, Output, RecordId, RowId
+from api.schemas import Input, Instant, Output, RecordId, VehicleId
 from swap.identity import secrets
 from swap.identity.accounts import (
     ApiKeyRecord,
@@ -44,7 +44,7 @@ router = strict_router(tags=["accounts"])
 
 FirmId = Annotated[str, Field(min_length=1, max_length=32, examples=["fleet-a"])]
 FirmQuery = Annotated[str | None, Query(max_length=32, description="Only those of a firm.")]
-After = Annotated[str, Query(max_length=64, description="`next_cursor` of the page before.")]
+Vehicles = Annotated[tuple[VehicleId, ...], Field(max_length=100, examples=[["YQ-001"]])]
 Roles = Annotated[tuple[Role, ...], Field(min_length=1, max_length=len(Role))]
 
 
@@ -61,6 +61,8 @@ class UserIn(Input):
     """The one station of the firm that the person works at; none: all of them."""
     roles: Roles
     """What the person is there for; each kind of firm has its own."""
+    vehicle_ids: Vehicles = ()
+    """Of a driver: vehicles of the firm that the person sees and books for; empty: all of them."""
     password: Annotated[str | None, Field(max_length=secrets.PASSWORD_MOST)] = None
     """At least 10 characters; none: one is made and shown once."""
 
@@ -79,6 +81,8 @@ class UserChangeIn(Input):
 
     roles: Roles | None = None
     """What the person is there for."""
+    vehicle_ids: Vehicles | None = None
+    """Of a driver: vehicles of the firm that the person sees and books for; empty: all of them."""
     disabled: bool | None = None
     """True: signs in no more, and every token is revoked. False: may sign in again."""
 
@@ -109,25 +113,26 @@ class ApiKeyOut(Output):
     """For `Authorization: Bearer …`."""
 
 
-@router.get("/organisations", responses=declared())
-def organisations(doors: AnyDoors, who: Who) -> Page[OrganisationRecord]:
-    """Firms and authorities that accounts may belong to."""
+@router.get("/organisations", responses=declared(422))
+def organisations(doors: AnyDoors, who: Who, paging: Paged) -> Page[OrganisationRecord]:
+    """Firms and authorities that accounts may belong to, by their ids."""
     with doors.store.reading_identity() as db:
-        return Page(items=list_organisations(db))
+        items, following = list_organisations(db, **paging)
+    return Page(items=items, next_cursor=following)
 
 
-@router.get("/users", responses=declared())
+@router.get("/users", responses=declared(422))
 def users(
     doors: AnyDoors,
     who: Who,
+    span: InTime,
+    paging: Paged,
     organisation_id: FirmQuery = None,
-    cursor: After = "",
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Page[UserRecord]:
     """Accounts by login, disabled ones too."""
     with doors.store.reading_identity() as db:
-        items = list_users(db, organisation_id=organisation_id, after=cursor, limit=limit)
-    return Page(items=items, next_cursor=items[-1].login if len(items) == limit else None)
+        items, following = list_users(db, organisation_id=organisation_id, **span, **paging)
+    return Page(items=items, next_cursor=following)
 
 
 @router.post("/users", status_code=201, responses=declared(400, 409))
@@ -143,6 +148,7 @@ def create_user(body: UserIn, doors: AnyDoors, who: Who, response: Response) -> 
             organisation_id=body.organisation_id,
             station_id=body.station_id,
             roles=body.roles,
+            vehicle_ids=body.vehicle_ids,
             password_hash=hashed,
             actor=who.principal.actor,
             at=doors.real_now(),
@@ -161,12 +167,13 @@ def user(user_id: RecordId, doors: AnyDoors, who: Who) -> UserRecord:
 
 @router.patch("/users/{user_id}", responses=declared(400, 404))
 def change_user(user_id: RecordId, body: UserChangeIn, doors: AnyDoors, who: Who) -> UserRecord:
-    """Give other roles, disable an account, or let it be used again. One administrator stays in use."""
+    """Give other roles or vehicles, disable an account, or let it be used again. One administrator stays in use."""
     with doors.store.identity() as db:
         return changed(
             db,
             user_id,
             roles=body.roles,
+            vehicle_ids=body.vehicle_ids,
             disabled=body.disabled,
             actor=who.principal.actor,
             at=doors.real_now(),
@@ -185,18 +192,18 @@ def reset_password(user_id: RecordId, doors: AnyDoors, who: Who, response: Respo
     return UserOut(user=user, password=made)
 
 
-@router.get("/api-keys", responses=declared())
+@router.get("/api-keys", responses=declared(422))
 def api_keys(
     doors: AnyDoors,
     who: Who,
+    span: InTime,
+    paging: Paged,
     organisation_id: FirmQuery = None,
-    cursor: After = "",
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Page[ApiKeyRecord]:
     """Keys of machines, revoked ones too; none is shown again."""
     with doors.store.reading_identity() as db:
-        items = list_api_keys(db, organisation_id=organisation_id, after=cursor, limit=limit)
-    return Page(items=items, next_cursor=items[-1].key_id if len(items) == limit else None)
+        items, following = list_api_keys(db, organisation_id=organisation_id, **span, **paging)
+    return Page(items=items, next_cursor=following)
 
 
 @router.post("/api-keys", status_code=201, responses=declared(400))
@@ -225,15 +232,15 @@ def revoke_api_key(key_id: RecordId, doors: AnyDoors, who: Who) -> ApiKeyRecord:
         return revoked(db, key_id, actor=who.principal.actor, at=doors.real_now())
 
 
-@router.get("/access-changes", responses=declared())
+@router.get("/access-changes", responses=declared(422))
 def access_changes(
     doors: AnyDoors,
     who: Who,
+    span: InTime,
+    paging: Paged,
     subject: Annotated[str | None, Query(max_length=64, description="Only those of an account or key.")] = None,
-    cursor: Annotated[RowId | None, Query(description="`next_cursor` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Page[AccessChangeRecord]:
     """What was changed of accounts and keys, by whom, and what stood there before; newest first."""
     with doors.store.reading_identity() as db:
-        items = list_changes(db, subject=subject, before_id=cursor, limit=limit)
-    return Page(items=items, next_cursor=str(items[-1].change_id) if len(items) == limit else None)
+        items, following = list_changes(db, subject=subject, **span, **paging)
+    return Page(items=items, next_cursor=following)

@@ -79,6 +79,8 @@ class MeOut(Output):
     """What the firm does."""
     roles: tuple[Role, ...]
     """What it is there for."""
+    vehicle_ids: tuple[str, ...]
+    """Of a driver: vehicles of the firm that are seen; empty: all of them."""
     scopes: tuple[str, ...]
     """What a key holds; a person needs none."""
     operations: tuple[str, ...]
@@ -180,6 +182,7 @@ def me(who: Who) -> MeOut:
         organisation_id=one.organisation_id,
         organisation_kind=one.organisation_kind,
         roles=tuple(sorted(one.roles)),
+        vehicle_ids=tuple(sorted(one.vehicle_ids)),
         scopes=tuple(sorted(one.scopes)),
         operations=tuple(sorted(name for name in RIGHTS if may(name))),
     )

@@ -128,6 +128,7 @@ def correct(bill_id: RecordId, body: CorrectIn, doors: AnyDoors, who: Who) -> tu
 def invoices(
     doors: AnyDoors,
     who: Who,
+    span: InTime,
     paging: Paged,
     period: Period = None,
     seller_id: Party = None,
@@ -135,7 +136,7 @@ def invoices(
 ) -> Page[InvoiceHead]:
     """Invoices and red letters, newest first."""
     with doors.reading_commerce(who.view) as db:
-        return list_invoices(db, period=period, seller_id=seller_id, buyer_id=buyer_id, **paging)
+        return list_invoices(db, period=period, seller_id=seller_id, buyer_id=buyer_id, **span, **paging)
 
 
 @router.post("/invoices/close-period", tags=["bills"], responses=declared(400, 409, 422))
@@ -191,10 +192,11 @@ def invoice_document(
 def settlements(
     doors: AnyDoors,
     who: Who,
+    span: InTime,
     paging: Paged,
     period: Period = None,
     party_id: Party = None,
 ) -> Page[SettlementRecord]:
     """What of sellers' income goes to whom, by month. No customer's bill has these lines."""
     with doors.reading_commerce(who.view) as db:
-        return list_settlements(db, period=period, party_id=party_id, **paging)
+        return list_settlements(db, period=period, party_id=party_id, **span, **paging)

@@ -13,7 +13,7 @@ from api.access import Access, Who
 from api.deps import AnyDoors, Doors, InTime, Paged
 from api.edge.route import strict_router
 from api.problems import declared, language_for
-from api.schemas import FromAt, Input, Instant, Output, PersonName, RecordId, StationId, ToAt, VehicleId
+from api.schemas import Input, Instant, Output, PersonName, RecordId, StationId, VehicleId
 from swap.commerce.custody.show import CustodyRecord, PackUse, custody_records
 from swap.commerce.custody.show import pack_uses as uses_of
 from swap.commerce.leases.contracts import draft, move, revise
@@ -35,6 +35,7 @@ from swap.commerce.leases.terms import LeaseTerms, Price
 from swap.commerce_db import CommerceDb
 from swap.identity.principal import EVERYTHING
 from swap.identity.view import require_contract, require_firm, require_vehicle
+from swap.paging import cut_after
 from swap.reading.records import Page
 from swap.register.persons import person_actor
 
@@ -309,18 +310,17 @@ def charges(
 
 
 @router.get("/packs/{pack_id}/custody", responses=declared(404, 422))
-def custody(
-    pack_id: RecordId, doors: AnyDoors, who: Who, from_at: FromAt = None, to_at: ToAt = None
-) -> tuple[CustodyRecord, ...]:
-    """Who held a pack, where, at each instant; one span follows the other without a gap."""
+def custody(pack_id: RecordId, doors: AnyDoors, who: Who, span: InTime, paging: Paged) -> Page[CustodyRecord]:
+    """Who held a pack, where, at each instant, the oldest span first; one follows the other without a gap."""
     with doors.reading_commerce(who.view) as db:
-        return custody_records(db, pack_id, from_at=from_at, until_at=to_at)
+        return custody_records(db, pack_id, **span, **paging)
 
 
 @router.get("/pack-uses", responses=declared(404, 422))
 def pack_uses(
     doors: AnyDoors,
     who: Who,
+    paging: Paged,
     period: Annotated[str, Query(pattern=MONTH, description="Month, such as 2026-06; its days are the station's.")],
     owner_id: Annotated[str | None, Query(max_length=32, description="Firm that owns them; none: the own.")] = None,
 ) -> Page[PackUse]:
@@ -329,7 +329,9 @@ def pack_uses(
     require_firm(who.view, owner_id)
     from_at, until_at = month_days(period).bounds(doors.config.station.zone)
     with doors.reading_commerce(who.view) as db:
-        return Page(items=uses_of(db, owner_id, from_at, until_at, period))
+        uses = uses_of(db, owner_id, from_at, until_at, period)  # all of them: shared income is spread over all
+    items, following = cut_after(uses, paging["limit"], paging["cursor"], lambda use: use.pack_id)
+    return Page(items=tuple(items), next_cursor=following)
 
 
 @router.get("/rights/{vehicle_id}", responses=declared(404, 422))

@@ -241,13 +241,14 @@ def bank_file(raw: RawBody, doors: AnyDoors, firm_id: Annotated[str, Query(max_l
 def bank_lines(
     doors: AnyDoors,
     who: Who,
+    span: InTime,
     paging: Paged,
     firm_id: FirmQuery = None,
     open: bool = False,
 ) -> Page[BankLineRecord]:
     """Lines of bank statements, newest first; with `open=true` the work list: those that nobody has explained yet."""
     with doors.reading_commerce(who.view) as db:
-        return list_bank_lines(db, firm_id=firm_id, only_open=open, **paging)
+        return list_bank_lines(db, firm_id=firm_id, only_open=open, **span, **paging)
 
 
 @router.post("/bank-lines/{line_id}/end", responses=declared(404, 409))
@@ -304,7 +305,9 @@ def make_net_statement(body: NetIn, doors: AnyDoors) -> NetRecord:
 
 
 @router.get("/net-statements", responses=declared(422))
-def net_statements(doors: AnyDoors, who: Who, firm_id: Annotated[str, Query(max_length=32)]) -> Page[NetRecord]:
+def net_statements(
+    doors: AnyDoors, who: Who, span: InTime, paging: Paged, firm_id: Annotated[str, Query(max_length=32)]
+) -> Page[NetRecord]:
     """Net statements of a firm, newest first."""
     with doors.reading_commerce(who.view) as db:
-        return Page(items=list_net(db, firm_id))
+        return list_net(db, firm_id, **span, **paging)

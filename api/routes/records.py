@@ -8,7 +8,7 @@ from fastapi import Header, Query, Request
 from starlette.responses import StreamingResponse
 
 from api.access import Who, caller, permit
-from api.deps import AnyDoors, InTime
+from api.deps import AnyDoors, InTime, Paged
 from api.edge.gate import STREAM
 from api.edge.route import strict_router
 from api.edge.stream import LOT, EventStreams
@@ -31,23 +31,23 @@ def events(
     doors: AnyDoors,
     who: Who,
     span: InTime,
+    paging: Paged,
     after: AfterId = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     kind: Annotated[str | None, Query(max_length=48)] = None,
     swap_id: Annotated[str | None, Query(max_length=32)] = None,
     pack_id: Annotated[str | None, Query(max_length=24)] = None,
 ) -> Page[EventRecord]:
-    """Events in their order, from the one after id `after`. `next_cursor` is the next `after`."""
+    """Events in their order, from the one after number `after` on."""
     with doors.reading(who.view) as db:
         return list_events(
             db,
             doors.station_id,
             after=after,
-            limit=limit,
             kind=kind,
             swap_id=swap_id,
             pack_id=pack_id,
             **span,
+            **paging,
         )
 
 
@@ -109,12 +109,13 @@ async def event_stream(
 def packs(
     doors: AnyDoors,
     who: Who,
+    paging: Paged,
     state: Annotated[str | None, Query(max_length=16)] = None,
     kind: Annotated[str | None, Query(max_length=32)] = None,
 ) -> Page[PackRecord]:
-    """Every pack, or those of a state or kind."""
+    """Packs by their ids, all or those of a state or kind."""
     with doors.reading(who.view) as db:
-        return Page(items=list_packs(db, doors.station_id, state=state, kind=kind))
+        return list_packs(db, doors.station_id, state=state, kind=kind, **paging)
 
 
 @router.get("/packs/{pack_id}", tags=["packs"], responses=declared(404))
@@ -129,12 +130,12 @@ def faults(
     doors: AnyDoors,
     who: Who,
     span: InTime,
+    paging: Paged,
     open: bool = False,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[FaultRecord]:
     """Faults, newest first; with `open=true` only those not cleared."""
     with doors.reading(who.view) as db:
-        return Page(items=list_faults(db, only_open=open, **span, limit=limit))
+        return list_faults(db, only_open=open, **span, **paging)
 
 
 @router.post("/faults/{fault_id}/acknowledge", tags=["faults"], responses=declared(400, 404, 422))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Query
 
 from api.access import Who
-from api.deps import AnyDoors, Paged
+from api.deps import AnyDoors, InTime, Paged
 from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import RecordId, StandingChange, StandingIn
@@ -46,13 +46,14 @@ def stand(body: StandingIn, doors: AnyDoors, who: Who) -> StandingRecord:
 def standing_bookings(
     doors: AnyDoors,
     who: Who,
+    span: InTime,
     paging: Paged,
     status: Annotated[Literal["active", "ended"] | None, Query()] = None,
     vehicle_id: Annotated[str | None, Query(max_length=20)] = None,
 ) -> Page[StandingRecord]:
     """Standing bookings, the newest first."""
     with doors.reading(who.view) as db:
-        return list_standing(db, vehicle_id=vehicle_id, status=status, **paging)
+        return list_standing(db, vehicle_id=vehicle_id, status=status, **span, **paging)
 
 
 @router.get("/{standing_id}", responses=declared(404))

@@ -8,19 +8,19 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from api.access import Who
-from api.deps import AnyDoors
+from api.deps import AnyDoors, InTime, Paged
 from api.edge.route import strict_router
 from api.problems import declared
-from api.schemas import FromAt, RecordId, ToAt
+from api.schemas import RecordId
 from swap.commerce.bookings.offers import Ask, offers
 from swap.identity.principal import EVERYTHING
 from swap.identity.view import require_vehicle
 from swap.messages.values import LARGEST_SEQ
+from swap.reading.lists import list_power
 from swap.reading.now import (
     get_station,
     list_stations,
     live_mark,
-    site_history,
     station_availability,
     station_state,
 )
@@ -81,13 +81,11 @@ def state(
 
 
 @router.get("/{station_id}/power", responses=declared(404, 422))
-def power(
-    station_id: RecordId, doors: AnyDoors, who: Who, limit: Annotated[int, Query(ge=1, le=5000)] = 240
-) -> Page[SiteRecord]:
-    """The newest power samples, oldest first."""
+def power(station_id: RecordId, doors: AnyDoors, who: Who, span: InTime, paging: Paged) -> Page[SiteRecord]:
+    """Power samples, newest first."""
     doors.own_station(station_id)
     with doors.reading(who.view) as db:
-        return Page(items=site_history(db, station_id, limit))
+        return list_power(db, **span, **paging)
 
 
 @router.get("/{station_id}/offers", responses=declared(404, 409, 422))
@@ -95,8 +93,8 @@ def offered(
     station_id: RecordId,
     doors: AnyDoors,
     who: Who,
-    from_at: FromAt = None,
-    to_at: ToAt = None,
+    span: InTime,
+    paging: Paged,
     vehicle_id: Annotated[str | None, Query(max_length=20, description="Whose model counts; none: the first.")] = None,
     kind: Annotated[list[str], Query(max_length=20, description="Pack kinds that will do; none: all.")] = [],  # noqa: B006
     window_min: Annotated[int | None, Query(ge=5, le=1440, description="Length of the windows, minutes.")] = None,
@@ -106,10 +104,10 @@ def offered(
     `from` and `to` those of the next 24 hours. Nothing is kept for the reader."""
     doors.own_station(station_id)
     now = doors.clock.now()
-    begin_at = now if from_at is None else from_at
+    begin_at, end_at = span["from_at"] or now, span["to_at"]
     ask = Ask(
         from_at=begin_at,
-        until_at=begin_at + timedelta(hours=24) if to_at is None else to_at,
+        until_at=begin_at + timedelta(hours=24) if end_at is None else end_at,
         window_min=window_min,
         vehicle_id=vehicle_id,
         kinds=tuple(kind),
@@ -119,4 +117,4 @@ def offered(
         with doors.reading(who.view) as own:
             require_vehicle(own, who.view, vehicle_id)
     with doors.reading(EVERYTHING) as db:
-        return Page(items=offers(db, doors.config, ask, now))
+        return offers(db, doors.config, ask, now, **paging)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Response
 from pydantic import Field
 
 from api.access import Who
-from api.deps import AnyDoors
+from api.deps import AnyDoors, InTime, Paged
 from api.edge.route import strict_router
 from api.problems import declared
-from api.schemas import FirmId, Input, Output, RecordId, RowId
+from api.schemas import FirmId, Input, Output, RecordId
 from swap.commerce.webhooks.endpoints import (
     DeliveryRecord,
     WebhookRecord,
@@ -73,11 +73,11 @@ def make_webhook(body: WebhookIn, doors: AnyDoors, who: Who, response: Response)
     return WebhookOut(webhook=made, secret=secret)
 
 
-@router.get("", responses=declared())
-def webhooks(doors: AnyDoors, who: Who) -> Page[WebhookRecord]:
-    """Addresses, ended ones too, the oldest first."""
+@router.get("", responses=declared(422))
+def webhooks(doors: AnyDoors, who: Who, span: InTime, paging: Paged) -> Page[WebhookRecord]:
+    """Addresses, ended ones too, newest first."""
     with doors.reading_commerce(who.view) as db:
-        return Page(items=list_endpoints(db))
+        return list_endpoints(db, **span, **paging)
 
 
 @router.get("/{webhook_id}", responses=declared(404))
@@ -114,15 +114,10 @@ def replay_webhook(webhook_id: RecordId, body: ReplayIn, doors: AnyDoors, who: W
         return replay(db, webhook_id, body.event_id)
 
 
-@router.get("/{webhook_id}/deliveries", responses=declared(404))
+@router.get("/{webhook_id}/deliveries", responses=declared(404, 422))
 def webhook_deliveries(
-    webhook_id: RecordId,
-    doors: AnyDoors,
-    who: Who,
-    cursor: Annotated[RowId | None, Query(description="`next_cursor` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    webhook_id: RecordId, doors: AnyDoors, who: Who, span: InTime, paging: Paged
 ) -> Page[DeliveryRecord]:
     """What it was told and is to be told, newest first."""
     with doors.reading_commerce(who.view) as db:
-        items, following = list_deliveries(db, webhook_id, before_seq=cursor, limit=limit)
-    return Page(items=items, next_cursor=None if following is None else str(following))
+        return list_deliveries(db, webhook_id, **span, **paging)

@@ -16,6 +16,10 @@ MADE = {"user_created", "key_created"}
 """Kinds of the first change of an account or key: it says what it was made with."""
 
 
+CHANGES = {"roles": "roles", "vehicles": "vehicle_ids"}
+"""Kinds of changes that name what stood there before and stands there then, and the field."""
+
+
 def check_accounts(reader: Reader, findings: Findings) -> None:
     """Every check of accounts, keys and tokens."""
     found = findings["access_in_its_changes"]
@@ -41,6 +45,8 @@ def _roles(found: Any, name: str, row: Any, kinds: dict[str, str], operators: di
     allowed = {role.value for role in ROLES_OF.get(kinds.get(row.organisation_id, ""), ())}
     wrong = sorted(set(row.roles) - allowed)
     found.look(not wrong and row.roles, f"{name}: roles {', '.join(wrong) or 'none'} are none of {row.organisation_id}")
+    drives = not getattr(row, "vehicle_ids", ()) or row.roles == ["driver"]
+    found.look(drives, f"{name}: vehicle_ids are those of a driver, its roles are {', '.join(row.roles)}")
     if row.station_id is not None:
         own = operators.get(row.station_id) == row.organisation_id
         found.look(own, f"{name}: station_id {row.station_id} is run by another firm than {row.organisation_id}")
@@ -54,14 +60,16 @@ def _changed(found: Any, name: str, row: Any, told: list[Any]) -> None:
     found.look(row.created_at == told[0].at, f"{name}: created_at is {row.created_at}, made at {told[0].at}")
     ended, ends = None, "disabled_at" if hasattr(row, "disabled_at") else "revoked_at"
     totp = False
+    if hasattr(row, "vehicle_ids"):
+        stands.setdefault("vehicle_ids", [])
     for change in told[1:]:
-        if change.kind == "roles":
-            before = change.before.get("roles")
+        if (field := CHANGES.get(change.kind)) is not None:
+            before = change.before.get(field)
             found.look(
-                before == stands.get("roles"),
-                f"access_change {change.id}: roles were {stands.get('roles')}, not {before}",
+                before == stands.get(field),
+                f"access_change {change.id}: {field} were {stands.get(field)}, not {before}",
             )
-            stands["roles"] = change.after.get("roles")
+            stands[field] = change.after.get(field)
         elif change.kind in ("disabled", "key_revoked"):
             ended = change.at
         elif change.kind == "erased":

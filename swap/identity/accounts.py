@@ -20,8 +20,9 @@ from swap.identity.principal import ROLES_OF
 from swap.identity.rights import SCOPES, Role
 from swap.identity_db import IdentityDb
 from swap.messages.values import unfit_character
+from swap.paging import Order, between, cut
 from swap.register.persons import ERASED, PREFIX, person_actor
-from swap.tables import ApiKey, Party, Person, Station, TokenFamily, UserAccount
+from swap.tables import ApiKey, Party, Person, Station, TokenFamily, UserAccount, VehicleRow
 from swap.words import N_
 
 LOGIN_MOST = 64
@@ -59,6 +60,8 @@ class UserRecord(_Record):
     """The one station of the firm that the person works at; null: all of them."""
     roles: tuple[Role, ...]
     """What the person is there for."""
+    vehicle_ids: tuple[str, ...]
+    """Of a driver: vehicles of the firm that the person sees; empty: all of them."""
     pin_set: bool
     """A PIN is set, which is asked for where a robot may move."""
     totp_set: bool
@@ -132,6 +135,16 @@ def _station(db: IdentityDb, party: Party, station_id: str | None) -> str | None
     return station_id
 
 
+def _vehicles(db: IdentityDb, party: Party, roles: list[str], vehicle_ids: Iterable[str]) -> list[str]:
+    wanted = sorted(set(vehicle_ids))
+    if wanted and roles != [Role.DRIVER]:
+        raise InvalidInput("vehicle_ids", ", ".join(wanted), N_("none, where the roles are others than driver alone"))
+    known = set(db.exec(select(VehicleRow.id).where(col(VehicleRow.id).in_(wanted), VehicleRow.fleet_id == party.id)))
+    if foreign := [one for one in wanted if one not in known]:
+        raise InvalidInput("vehicle_ids", ", ".join(foreign), N_("vehicles of {firm}"), firm=party.id)
+    return wanted
+
+
 def create_user(
     db: IdentityDb,
     *,
@@ -142,6 +155,7 @@ def create_user(
     password_hash: str,
     pin_hash: str | None = None,
     station_id: str | None = None,
+    vehicle_ids: Iterable[str] = (),
     actor: str,
     at: datetime,
     demo: bool = False,
@@ -150,12 +164,14 @@ def create_user(
     """A new account for a person, who is known from now on.
 
     Raises:
-        InvalidInput: no login, no name, an unknown firm, roles that its kind does not have, a station it does not run.
+        InvalidInput: no login, no name, an unknown firm, roles that its kind does not have, a station it does not run,
+            vehicles that are not its own, or with other roles than driver.
         LoginTaken: the login is another account's, or the person of this name has an account.
     """
     login = login_name(login)
     party = organisation(db, organisation_id)
     wanted, place = _roles(party, roles), _station(db, party, station_id)
+    vehicles = _vehicles(db, party, wanted, vehicle_ids)
     taken = db.exec(select(UserAccount).where(UserAccount.login == login)).first()
     if taken is not None:
         raise LoginTaken(N_("the login {login!r} is in use"), {"user_id": taken.id}, login=login)
@@ -170,6 +186,7 @@ def create_user(
         organisation_id=party.id,
         station_id=place,
         roles=wanted,
+        vehicle_ids=vehicles,
         password_hash=password_hash,
         pin_hash=pin_hash,
         demo=demo,
@@ -177,7 +194,7 @@ def create_user(
     )
     db.add(row)
     db.flush()
-    after = {"organisation_id": party.id, "station_id": place, "roles": wanted}
+    after = {"organisation_id": party.id, "station_id": place, "roles": wanted, "vehicle_ids": vehicles}
     note(db, "user_created", row.id, actor=actor, at=at, after=after)
     return user_record(db, row)
 
@@ -192,6 +209,7 @@ def user_record(db: IdentityDb, row: UserAccount) -> UserRecord:
         organisation_id=row.organisation_id,
         station_id=row.station_id,
         roles=tuple(Role(role) for role in row.roles),
+        vehicle_ids=tuple(row.vehicle_ids),
         pin_set=row.pin_hash is not None,
         totp_set=row.totp_confirmed,
         demo=row.demo,
@@ -221,21 +239,34 @@ def user_of_login(db: IdentityDb, login: str) -> UserRecord:
 
 
 def list_users(
-    db: IdentityDb, *, organisation_id: str | None = None, after: str = "", limit: int = 100
-) -> tuple[UserRecord, ...]:
-    """Accounts by login, from the one after a login on."""
-    query = select(UserAccount).where(col(UserAccount.login) > after).order_by(col(UserAccount.login)).limit(limit)
+    db: IdentityDb,
+    *,
+    organisation_id: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> tuple[tuple[UserRecord, ...], str | None]:
+    """Accounts by login, made from an instant and before another, and the cursor of the next page."""
+    query = select(UserAccount).where(*between(col(UserAccount.created_at), from_at, to_at))
     if organisation_id is not None:
         query = query.where(UserAccount.organisation_id == organisation_id)
-    return tuple(user_record(db, row) for row in db.exec(query))
+    query = Order(col(UserAccount.login), newest_first=False).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.login)
+    return tuple(user_record(db, row) for row in rows), following
 
 
-def list_organisations(db: IdentityDb) -> tuple[OrganisationRecord, ...]:
-    """Firms by id."""
-    return tuple(
+def list_organisations(
+    db: IdentityDb, *, limit: int = 50, cursor: str | None = None
+) -> tuple[tuple[OrganisationRecord, ...], str | None]:
+    """Firms by id, and the cursor of the next page."""
+    query = Order(col(Party.id), newest_first=False).page(select(Party), limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id)
+    records = (
         OrganisationRecord(organisation_id=row.id, kind=row.kind, name_zh=row.name_zh, name_en=row.name_en)
-        for row in db.exec(select(Party).order_by(Party.id))
+        for row in rows
     )
+    return tuple(records), following
 
 
 def change_user(
@@ -243,25 +274,33 @@ def change_user(
     user_id: str,
     *,
     roles: Iterable[str] | None = None,
+    vehicle_ids: Iterable[str] | None = None,
     disabled: bool | None = None,
     actor: str,
     at: datetime,
 ) -> UserRecord:
-    """Other roles, disable, or enable again; what is None stays. The tokens of a disabled account are revoked.
+    """Other roles or vehicles, disable, or enable again; what is None stays. Tokens of a disabled account are revoked.
 
     Raises:
         NotFound: no such account.
-        InvalidInput: roles that the firm's kind does not have, or the last administrator would be gone.
+        InvalidInput: roles that the firm's kind does not have, vehicles that are not the firm's or with other roles
+            than driver, or the last administrator would be gone.
     """
     row = _account(db, user_id)
-    if roles is not None:
-        wanted = _roles(organisation(db, row.organisation_id), roles)
-        if wanted != row.roles:
-            note(db, "roles", row.id, actor=actor, at=at, before={"roles": row.roles}, after={"roles": wanted})
-            row.roles = wanted
+    party = organisation(db, row.organisation_id)
+    wanted = row.roles if roles is None else _roles(party, roles)
+    if wanted != row.roles:
+        note(db, "roles", row.id, actor=actor, at=at, before={"roles": row.roles}, after={"roles": wanted})
+        row.roles = wanted
+    if vehicle_ids is not None or roles is not None:
+        vehicles = _vehicles(db, party, wanted, row.vehicle_ids if vehicle_ids is None else vehicle_ids)
+        if vehicles != row.vehicle_ids:
+            before, after = {"vehicle_ids": row.vehicle_ids}, {"vehicle_ids": vehicles}
+            note(db, "vehicles", row.id, actor=actor, at=at, before=before, after=after)
+            row.vehicle_ids = vehicles
     if disabled is not None and disabled != (row.disabled_at is not None):
-        before, row.disabled_at = row.disabled_at, at if disabled else None
-        values = {"disabled_at": before.isoformat() if before else None}
+        since, row.disabled_at = row.disabled_at, at if disabled else None
+        values = {"disabled_at": since.isoformat() if since else None}
         note(db, "disabled" if disabled else "enabled", row.id, actor=actor, at=at, before=values)
         if disabled:
             revoke_tokens(db, row.id, why="disabled", at=at)
@@ -388,13 +427,21 @@ def key_record(row: ApiKey) -> ApiKeyRecord:
 
 
 def list_api_keys(
-    db: IdentityDb, *, organisation_id: str | None = None, after: str = "", limit: int = 100
-) -> tuple[ApiKeyRecord, ...]:
-    """Keys by id, revoked ones too, from the one after an id on."""
-    query = select(ApiKey).where(col(ApiKey.id) > after).order_by(col(ApiKey.id)).limit(limit)
+    db: IdentityDb,
+    *,
+    organisation_id: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> tuple[tuple[ApiKeyRecord, ...], str | None]:
+    """Keys by id, revoked ones too, made from an instant and before another, and the cursor of the next page."""
+    query = select(ApiKey).where(*between(col(ApiKey.created_at), from_at, to_at))
     if organisation_id is not None:
         query = query.where(ApiKey.organisation_id == organisation_id)
-    return tuple(key_record(row) for row in db.exec(query))
+    query = Order(col(ApiKey.id), newest_first=False).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id)
+    return tuple(key_record(row) for row in rows), following
 
 
 def revoke_api_key(db: IdentityDb, key_id: str, *, actor: str, at: datetime) -> ApiKeyRecord:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlmodel import col, select
 
 from swap.identity_db import IdentityDb
+from swap.paging import Order, between, cut
 from swap.register.persons import shown_actor
 from swap.tables import AccessChange
 
@@ -50,15 +51,21 @@ def note(
 
 
 def list_changes(
-    db: IdentityDb, *, subject: str | None = None, before_id: int | None = None, limit: int = 100
-) -> tuple[AccessChangeRecord, ...]:
-    """Changes, newest first: all or those of one account or key, before a number where it is given."""
-    query = select(AccessChange).order_by(col(AccessChange.id).desc()).limit(limit)
+    db: IdentityDb,
+    *,
+    subject: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> tuple[tuple[AccessChangeRecord, ...], str | None]:
+    """Changes, newest first, and the cursor of the next page: all or those of one account or key, or of a time."""
+    query = select(AccessChange).where(*between(col(AccessChange.at), from_at, to_at))
     if subject is not None:
         query = query.where(AccessChange.subject == subject)
-    if before_id is not None:
-        query = query.where(col(AccessChange.id) < before_id)
-    return tuple(
+    query = Order(col(AccessChange.id)).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id)
+    records = (
         AccessChangeRecord(
             change_id=row.id or 0,
             at=row.at,
@@ -69,5 +76,6 @@ def list_changes(
             before=row.before,
             after=row.after,
         )
-        for row in db.exec(query)
+        for row in rows
     )
+    return tuple(records), following

@@ -30,6 +30,8 @@ class View:
     sight: Sight
     organisation_id: str = ""
     station_ids: frozenset[str] = frozenset()
+    vehicle_ids: frozenset[str] = frozenset()
+    """Of a fleet's vehicles these only; empty: all of them."""
 
 
 EVERYTHING = View(Sight.EVERYTHING)
@@ -82,6 +84,8 @@ class Principal:
     organisation_kind: str = ""
     station_ids: frozenset[str] = frozenset()
     """Stations of the organisation that it is let into."""
+    vehicle_ids: frozenset[str] = frozenset()
+    """Vehicles of the organisation that it sees; empty: all of them."""
     roles: frozenset[Role] = frozenset()
     scopes: frozenset[str] = frozenset()
     """Of a key; a person needs none."""
@@ -112,8 +116,9 @@ class Principal:
     def _own(self) -> View:
         if self.organisation_kind == STATION_OPERATOR:
             return View(Sight.STATIONS, self.organisation_id, self.station_ids)
-        sight = Sight.FLEET if self.organisation_kind == FLEET else Sight.PAYEE
-        return View(sight, self.organisation_id)
+        if self.organisation_kind == FLEET:
+            return View(Sight.FLEET, self.organisation_id, vehicle_ids=self.vehicle_ids)
+        return View(Sight.PAYEE, self.organisation_id)
 
 
 NOBODY = Principal(PrincipalKind.NOBODY)

@@ -31,7 +31,8 @@ class Factor(StrEnum):
     PIN = "pin"
     """Where a robot may move."""
     TOTP = "totp"
-    """Where money moves."""
+    """Where money moves, in the books or by what a contract charges, or somebody is let owe more. A person is asked for
+    it; a machine has no device, and does what its scope names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,9 @@ RIGHTS: dict[str, Right] = {
     "end_standing_booking": right(
         "bookings:write", every="administrator", station="station_operator shift_worker", own="fleet_operator driver"
     ),
-    "offered": right("bookings:read", every="*"),
+    "offered": right(
+        "bookings:read", every=_SEE, station=_STAFF, own="fleet_operator driver planner battery_owner accountant"
+    ),
     "arrive": right(
         "swaps:write", every="administrator", station="station_operator shift_worker", own="fleet_operator driver"
     ),
@@ -154,10 +157,10 @@ RIGHTS: dict[str, Right] = {
     "wallet_credit": right(None, every="administrator", factor="totp"),
     "hold_money": right("payments:write", every="administrator"),
     "release_money": right("payments:write", every="administrator"),
-    "bank_file": right("payments:write", every="administrator"),
+    "bank_file": right("payments:write", every="administrator", factor="totp"),
     "bank_lines": right("payments:read", every=_SEE, own=_FIRM),
     "end_line": right("payments:write", every="administrator", factor="totp"),
-    "charge_deposit": right("payments:write", every="administrator"),
+    "charge_deposit": right("payments:write", every="administrator", factor="totp"),
     "release": right("payments:write", every="administrator", factor="totp"),
     "make_net_statement": right("payments:write", every="administrator", factor="totp"),
     "net_statements": right("payments:read", every=_SEE, own=_FIRM),
@@ -174,10 +177,12 @@ RIGHTS: dict[str, Right] = {
     "contracts": right("contracts:read", every=_SEE, own=f"{_FIRM} planner"),
     "contract": right("contracts:read", every=_SEE, own=f"{_FIRM} planner"),
     "draft_contract": right(None, every="administrator", own="station_operator battery_owner"),
-    "add_version": right(None, every="administrator", own="station_operator battery_owner"),
+    "add_version": right(None, every="administrator", own="station_operator battery_owner", factor="totp"),
     "take_step": right(None, every="administrator", own="station_operator battery_owner", factor="totp"),
-    "arrears": right(None, every="administrator", own="station_operator battery_owner accountant"),
-    "override_contract": right(None, every="administrator", own="station_operator battery_owner safety_officer"),
+    "arrears": right(None, every="administrator", own="station_operator battery_owner accountant", factor="totp"),
+    "override_contract": right(
+        None, every="administrator", own="station_operator battery_owner safety_officer", factor="totp"
+    ),
     "charge_item": right(None, every="administrator", own="station_operator battery_owner", factor="totp"),
     "charges_of_contract": right("contracts:read", every=_SEE, own=_FIRM),
     "charges": right("contracts:read", every=_SEE, own=_FIRM),

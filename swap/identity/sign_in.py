@@ -258,6 +258,7 @@ def principal_of(store: Store, settings: IdentitySettings, token: str, at: datet
             organisation_id=party.id,
             organisation_kind=party.kind,
             station_ids=_stations(db, party, account.station_id),
+            vehicle_ids=frozenset(account.vehicle_ids),
             roles=frozenset(Role(role) for role in account.roles),
             family_id=family.id,
         )

@@ -13,7 +13,21 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, Select, Table, TableClause, Update, event, exists, false, inspect, or_
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Select,
+    Table,
+    TableClause,
+    Update,
+    and_,
+    event,
+    exists,
+    false,
+    inspect,
+    or_,
+    true,
+)
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 from sqlalchemy.sql.visitors import iterate
@@ -147,6 +161,27 @@ SEEN: dict[Sight, dict[type[Any], Condition]] = {
 """Which rows of which table an organisation sees."""
 
 
+def _swap_with(vehicle_ids: frozenset[str], swap_id: Any) -> ColumnElement[bool]:
+    return exists().where(_SWAP.c.id == swap_id, _SWAP.c.vehicle_id.in_(vehicle_ids))
+
+
+WITH_VEHICLES: dict[type[Any], Callable[[frozenset[str]], ColumnElement[bool]]] = {
+    Person: lambda vehicles: true(),
+    VehicleRow: lambda vehicles: col(VehicleRow.id).in_(vehicles),
+    Pack: lambda vehicles: col(Pack.vehicle_id).in_(vehicles),
+    Booking: lambda vehicles: col(Booking.vehicle_id).in_(vehicles),
+    StandingBooking: lambda vehicles: col(StandingBooking.vehicle_id).in_(vehicles),
+    Swap: lambda vehicles: col(Swap.vehicle_id).in_(vehicles),
+    SwapSeat: lambda vehicles: _swap_with(vehicles, col(SwapSeat.swap_id)),
+    StationEvent: lambda vehicles: _swap_with(vehicles, col(StationEvent.swap_id)),
+    Bill: lambda vehicles: _swap_with(vehicles, col(Bill.swap_id)),
+    BillLine: lambda vehicles: exists().where(
+        _BILL.c.id == col(BillLine.bill_id), _SWAP.c.id == _BILL.c.swap_id, _SWAP.c.vehicle_id.in_(vehicles)
+    ),
+}
+"""Which of the fleet's rows a driver sees who has vehicles of his own; of a table that is not here, none."""
+
+
 def _own_contract(organisation_id: str, contract_id: Any) -> ColumnElement[bool]:
     party = or_(_CONTRACT.c.lessor_id == organisation_id, _CONTRACT.c.lessee_id == organisation_id)
     return exists().where(_CONTRACT.c.id == contract_id, party)
@@ -234,7 +269,8 @@ def narrow(db: Session, view: View) -> None:
     ):
         db.info[HIDES_STRANGERS] = OTHER_STAFF if isinstance(db, CommerceDb) else STATION_STAFF
     if isinstance(db, CommerceDb) and view.sight is not Sight.EVERYTHING:
-        db.info[_KEY] = View(Sight.FIRM, view.organisation_id)
+        # What a firm has with others is none of a driver's who has vehicles of his own.
+        db.info[_KEY] = _NOTHING if view.vehicle_ids else View(Sight.FIRM, view.organisation_id)
     elif view.sight is Sight.STATIONS:
         # A session on one station has no other rows; of another station nothing is seen.
         own = isinstance(db, StationDb) and db.station_id in view.station_ids
@@ -256,7 +292,12 @@ def condition(view: View | str, table: type[Any]) -> ColumnElement[bool] | None:
     if isinstance(view, View) and view.sight is Sight.EVERYTHING:
         return None
     seen = SEEN.get(view.sight, {}).get(table) if isinstance(view, View) else None
-    return false() if seen is None or not isinstance(view, View) else seen(view.organisation_id)
+    if seen is None or not isinstance(view, View):
+        return false()
+    if not view.vehicle_ids:
+        return seen(view.organisation_id)
+    further = WITH_VEHICLES.get(table)
+    return false() if further is None else and_(seen(view.organisation_id), further(view.vehicle_ids))
 
 
 def require_vehicle(db: StationDb, view: View, vehicle_id: str) -> None:

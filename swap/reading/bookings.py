@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlmodel import col, select
 
 from swap.errors import NotFound
-from swap.reading.lists import make_cursor, read_cursor
+from swap.paging import Order, between, cut
 from swap.reading.records import Page, StandingRecord
 from swap.station_db import StationDb
 from swap.tables import StandingBooking
@@ -24,29 +26,23 @@ def list_standing(
     *,
     vehicle_id: str | None = None,
     status: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[StandingRecord]:
-    """Standing bookings, the newest first."""
-    query = (
-        select(StandingBooking)
-        .where(StandingBooking.station_id == db.station_id)
-        .order_by(col(StandingBooking.id).desc())
-        .limit(limit + 1)
+    """Standing bookings, the newest first; made from an instant and before another."""
+    made_at = col(StandingBooking.created_at)
+    query = select(StandingBooking).where(
+        StandingBooking.station_id == db.station_id, *between(made_at, from_at, to_at)
     )
     if vehicle_id is not None:
         query = query.where(StandingBooking.vehicle_id == vehicle_id)
     if status is not None:
         query = query.where(StandingBooking.status == status)
-    if cursor is not None:
-        query = query.where(col(StandingBooking.id) < read_cursor(cursor)[1])
-    rows = list(db.exec(query))
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Page(
-        items=tuple(_record(row) for row in rows),
-        next_cursor=make_cursor(rows[-1].created_at, rows[-1].id) if more else None,
-    )
+    query = Order(col(StandingBooking.id), made_at).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.created_at)
+    return Page(items=tuple(_record(row) for row in rows), next_cursor=following)
 
 
 def _record(row: StandingBooking) -> StandingRecord:

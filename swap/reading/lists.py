@@ -1,19 +1,18 @@
-"""Lists over time, page by page: swaps, events, bookings, bills, faults. Rows do not leave this room."""
+"""Lists over time, page by page: swaps, events, bookings, bills, faults, power. Rows do not leave this room."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, literal
-from sqlalchemy.orm import Mapped, aliased
+from sqlalchemy import literal
+from sqlalchemy.orm import aliased
 from sqlmodel import col, func, or_, select
 
-from swap.errors import InvalidInput, NotFound
+from swap.errors import NotFound
 from swap.identity.view import sees_part
+from swap.paging import Order, between, cut, number_in
 from swap.places import local_name
 from swap.reading.now import fault_record, get_station, published, swap_waits_for
 from swap.reading.records import (
@@ -24,6 +23,7 @@ from swap.reading.records import (
     FaultRecord,
     Page,
     SeatRecord,
+    SiteRecord,
     SwapStory,
 )
 from swap.register.persons import actor_kind, shown_actor, shown_text
@@ -34,53 +34,12 @@ from swap.tables import (
     BillLine,
     Booking,
     FaultRow,
+    SiteSample,
     StationEvent,
     Swap,
     SwapSeat,
     VehicleRow,
 )
-from swap.words import N_
-
-LONGEST_KEY = 96
-"""Characters of the longest id."""
-
-
-def make_cursor(at: datetime, key: str) -> str:
-    """An opaque position in a list ordered by time and id."""
-    return base64.urlsafe_b64encode(f"{at.isoformat()}|{key}".encode()).decode().rstrip("=")
-
-
-def read_cursor(cursor: str) -> tuple[datetime, str]:
-    """The time and id of a cursor. Raises InvalidInput for one that this program did not make."""
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        at, _, key = text.partition("|")
-        moment = datetime.fromisoformat(at)
-        made = moment.utcoffset() == timedelta(0)
-    except (binascii.Error, ValueError):
-        made = False
-    if not made or not key.isprintable() or len(key) > LONGEST_KEY:
-        raise InvalidInput("cursor", cursor, N_("the next_cursor of an earlier answer"))
-    return moment, key
-
-
-def _between(column: Mapped[datetime], from_at: datetime | None, to_at: datetime | None) -> list[ColumnElement[bool]]:
-    """Conditions of a time filter: from an instant, before another."""
-    found: list[ColumnElement[bool]] = []
-    if from_at is not None:
-        found.append(column >= from_at)
-    if to_at is not None:
-        found.append(column < to_at)
-    return found
-
-
-def _after(column: Mapped[datetime], key_column: Mapped[str], cursor: str) -> list[ColumnElement[bool]]:
-    """Conditions of what follows a cursor in a list that is newest first.
-
-    The first of them is implied by the second, which alone no index answers: the pages before would be read again.
-    """
-    at, key = read_cursor(cursor)
-    return [column <= at, or_(column < at, key_column < key)]
 
 
 def list_swaps(
@@ -106,9 +65,7 @@ def list_swaps(
     query = (
         select(Swap, VehicleRow.fleet_id)
         .join(VehicleRow, col(VehicleRow.id) == col(Swap.vehicle_id))
-        .where(Swap.station_id == station_id)
-        .order_by(col(Swap.arrived_at).desc(), col(Swap.id).desc())
-        .limit(limit + 1)
+        .where(Swap.station_id == station_id, *between(col(Swap.arrived_at), from_at, to_at))
     )
     if state == "open":
         query = query.where(col(Swap.ended_at).is_(None))
@@ -118,17 +75,10 @@ def list_swaps(
         query = query.where(Swap.state == state)
     if vehicle_id is not None:
         query = query.where(Swap.vehicle_id == vehicle_id)
-    query = query.where(*_between(col(Swap.arrived_at), from_at, to_at))
-    if cursor is not None:
-        query = query.where(*_after(col(Swap.arrived_at), col(Swap.id), cursor))
-    rows = db.exec(query).all()
-    more = len(rows) > limit
-    rows = rows[:limit]
-    last = rows[-1][0] if rows else None
-    return Page(
-        items=_stories(db, station_id, [(swap, fleet) for swap, fleet in rows], timelines=timelines),
-        next_cursor=make_cursor(last.arrived_at, last.id) if more and last is not None else None,
-    )
+    query = Order(col(Swap.id), col(Swap.arrived_at)).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row[0].id, lambda row: row[0].arrived_at)
+    items = _stories(db, station_id, [(swap, fleet) for swap, fleet in rows], timelines=timelines)
+    return Page(items=items, next_cursor=following)
 
 
 def latest_ended(db: StationDb, station_id: str, limit: int = 8) -> tuple[SwapStory, ...]:
@@ -268,7 +218,7 @@ def list_bills(
         only_open: only bills of swaps that nobody has reversed or corrected.
     """
     # The session narrows bills to the station's: a join would have the day's swaps read and sorted.
-    query = select(Bill).order_by(col(Bill.issued_at).desc(), col(Bill.id).desc()).limit(limit + 1)
+    query = select(Bill).where(*between(col(Bill.issued_at), from_at, to_at))
     if payer_id is not None:
         query = query.where(Bill.payer_id == payer_id)
     if flags is not None:
@@ -278,17 +228,10 @@ def list_bills(
         reversal = aliased(Bill)
         answered = select(reversal.id).where(reversal.swap_id == Bill.swap_id, reversal.kind == "reversal")
         query = query.where(Bill.kind == "swap", ~answered.exists())
-    query = query.where(*_between(col(Bill.issued_at), from_at, to_at))
-    if cursor is not None:
-        query = query.where(*_after(col(Bill.issued_at), col(Bill.id), cursor))
-    rows = list(db.exec(query))
-    more = len(rows) > limit
-    rows = rows[:limit]
+    query = Order(col(Bill.id), col(Bill.issued_at)).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.issued_at)
     lines = _lines(db, [row.id for row in rows])
-    return Page(
-        items=tuple(_bill(db, row, lines.get(row.id, ())) for row in rows),
-        next_cursor=make_cursor(rows[-1].issued_at, rows[-1].id) if more else None,
-    )
+    return Page(items=tuple(_bill(db, row, lines.get(row.id, ())) for row in rows), next_cursor=following)
 
 
 def get_bill(db: StationDb, station_id: str, bill_id: str) -> BillRecord:
@@ -341,9 +284,12 @@ def list_events(
     pack_id: str | None = None,
     from_at: datetime | None = None,
     to_at: datetime | None = None,
+    cursor: str | None = None,
 ) -> Page[EventRecord]:
-    """Events in their order, from the one after id `after`; the cursor is the last id given."""
-    query = select(StationEvent).order_by(col(StationEvent.seq)).limit(limit + 1)
+    """Events in their order, from the one after id `after`."""
+    query = select(StationEvent)
+    if cursor is not None:
+        after = max(after, number_in(cursor))
     if from_at is not None:
         first = _seq_at(db, from_at, newest=False)
         if first is None:
@@ -362,11 +308,10 @@ def list_events(
     ):
         if value is not None:
             query = query.where(col(column) == value)
-    query = query.where(*_between(col(StationEvent.at), from_at, to_at))
-    rows = list(db.exec(query))
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Page(items=tuple(_event(db, row) for row in rows), next_cursor=str(rows[-1].seq) if more else None)
+    query = query.where(*between(col(StationEvent.at), from_at, to_at))
+    query = Order(col(StationEvent.seq), newest_first=False).page(query, limit, None)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.seq)
+    return Page(items=tuple(_event(db, row) for row in rows), next_cursor=following)
 
 
 APART = timedelta(hours=1)
@@ -405,26 +350,15 @@ def list_bookings(
     cursor: str | None = None,
 ) -> Page[BookingRecord]:
     """Bookings by the start of their window, latest first; windows that start from an instant and before another."""
-    query = (
-        select(Booking)
-        .where(Booking.station_id == station_id)
-        .order_by(col(Booking.window_start_at).desc(), col(Booking.id).desc())
-        .limit(limit + 1)
-    )
+    opens_at = col(Booking.window_start_at)
+    query = select(Booking).where(Booking.station_id == station_id, *between(opens_at, from_at, to_at))
     if status is not None:
         query = query.where(Booking.status == status)
     if vehicle_id is not None:
         query = query.where(Booking.vehicle_id == vehicle_id)
-    query = query.where(*_between(col(Booking.window_start_at), from_at, to_at))
-    if cursor is not None:
-        query = query.where(*_after(col(Booking.window_start_at), col(Booking.id), cursor))
-    rows = list(db.exec(query))
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Page(
-        items=tuple(_booking(row) for row in rows),
-        next_cursor=make_cursor(rows[-1].window_start_at, rows[-1].id) if more else None,
-    )
+    query = Order(col(Booking.id), opens_at).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.window_start_at)
+    return Page(items=tuple(_booking(row) for row in rows), next_cursor=following)
 
 
 def get_booking(db: StationDb, station_id: str, booking_id: str) -> BookingRecord:
@@ -441,14 +375,28 @@ def list_faults(
     only_open: bool = False,
     from_at: datetime | None = None,
     to_at: datetime | None = None,
-    limit: int = 100,
-) -> tuple[FaultRecord, ...]:
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[FaultRecord]:
     """Faults, newest first; all or those not cleared, raised from an instant and before another."""
-    query = select(FaultRow).where(*_between(col(FaultRow.raised_at), from_at, to_at))
+    query = select(FaultRow).where(*between(col(FaultRow.raised_at), from_at, to_at))
     if only_open:
-        # Few, and not ordered by the database, which might then walk all faults by time.
-        rows = db.exec(query.where(col(FaultRow.cleared_at).is_(None))).all()
-        newest: Iterable[FaultRow] = sorted(rows, key=lambda row: (row.raised_at, row.id), reverse=True)[:limit]
-    else:
-        newest = db.exec(query.order_by(col(FaultRow.raised_at).desc(), col(FaultRow.id).desc()).limit(limit))
-    return tuple(fault_record(db, row) for row in newest)
+        query = query.where(col(FaultRow.cleared_at).is_(None))
+    query = Order(col(FaultRow.id), col(FaultRow.raised_at)).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.raised_at)
+    return Page(items=tuple(fault_record(db, row) for row in rows), next_cursor=following)
+
+
+def list_power(
+    db: StationDb,
+    *,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[SiteRecord]:
+    """Power samples, newest first, taken from an instant and before another."""
+    query = select(SiteSample).where(*between(col(SiteSample.at), from_at, to_at))
+    query = Order(col(SiteSample.id), col(SiteSample.at)).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.at)
+    return Page(items=tuple(SiteRecord.of(row) for row in rows), next_cursor=following)

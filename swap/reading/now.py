@@ -16,6 +16,7 @@ from scheduler.types import PackState
 from swap.config.station_file import StationConfig
 from swap.errors import NotFound
 from swap.messages.events import SwapRefused
+from swap.paging import Order, cut
 from swap.places import local_name, place_of, place_within
 from swap.reading.records import (
     AvailabilityRecord,
@@ -23,6 +24,7 @@ from swap.reading.records import (
     FaultRecord,
     LaneRecord,
     PackRecord,
+    Page,
     QueueRecord,
     SiteRecord,
     StationRecord,
@@ -263,15 +265,23 @@ def site_history(db: StationDb, station_id: str, limit: int = 240) -> tuple[Site
 
 
 def list_packs(
-    db: StationDb, station_id: str, *, state: str | None = None, kind: str | None = None
-) -> tuple[PackRecord, ...]:
+    db: StationDb,
+    station_id: str,
+    *,
+    state: str | None = None,
+    kind: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[PackRecord]:
     """Packs by id, all or those of a state or kind: what is here, and what has been here and is on a truck or away."""
-    query = select(Pack).where(_known_here(db)).order_by(Pack.id)
+    query = select(Pack).where(_known_here(db))
     if state is not None:
         query = query.where(Pack.state == state)
     if kind is not None:
         query = query.where(Pack.kind == kind)
-    return tuple(pack_record(station_id, row) for row in db.exec(query))
+    query = Order(col(Pack.id), newest_first=False).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id)
+    return Page(items=tuple(pack_record(station_id, row) for row in rows), next_cursor=following)
 
 
 def _known_here(db: StationDb) -> ColumnElement[bool]:

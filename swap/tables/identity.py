@@ -26,6 +26,8 @@ class UserAccount(Base, table=True):
     station_id: str | None = Field(default=None, foreign_key="station.id", max_length=32)
     """The one station of its organisation that it works at; None: every one."""
     roles: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    vehicle_ids: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """Of a driver: the vehicles of its organisation that it sees; empty: all of them."""
     password_hash: str = Field(max_length=200)
     pin_hash: str | None = Field(default=None, max_length=200)
     totp_salt: str | None = Field(default=None, max_length=64)

@@ -82,11 +82,12 @@ class SiteSample(Base, table=True):
     __tablename__ = "site_sample"
     __table_args__ = (
         Index("ix_site_sample_by_station", "station_id", "id"),
+        Index("ix_site_sample_by_time", "station_id", "at", "id"),
         Index("ix_site_sample_by_mean", "station_id", "mean_s", "id"),
     )
     id: int | None = Field(default=None, primary_key=True)
     station_id: str = Field(foreign_key="station.id", max_length=32)
-    at: datetime = Field(index=True)
+    at: datetime
     import_kw: float | None = None
     charge_kw: float | None = None
     limit_kw: float

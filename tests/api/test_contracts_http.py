@@ -144,7 +144,7 @@ async def test_custody_and_readings(client: httpx.AsyncClient, store: Store, giv
     assert given["vehicles"] == ["YQ-001"]
     with store.reading_station("yangquan-mine") as db:
         pack_id = _pack(db).id
-    (span,) = (await client.get(f"/api/v1/packs/{pack_id}/custody")).json()
+    (span,) = (await client.get(f"/api/v1/packs/{pack_id}/custody")).json()["items"]
     assert (span["vehicle_id"], span["holder_id"], span["until_at"]) == ("YQ-001", given["lessee_id"], None)
     assert (await client.get("/api/v1/packs/none/custody")).status_code == 404
     at = (NOW - timedelta(hours=3)).isoformat()

@@ -18,7 +18,7 @@ from api.edge.hosts import KnownHosts, split_host
 from api.problems import KINDS
 from api.settings import Settings
 from swap.config.loading import load_station
-from swap.reading.lists import make_cursor
+from swap.paging import make_cursor
 from swap.register.persons import UNNAMED
 from swap.store import Store
 from tests.support.api.doors import NOW, STATION_FILE, StoppedClock, busy_day
@@ -299,7 +299,7 @@ async def test_the_journal_tells_people_machines_and_the_controller_apart(
     fault = (await client.get("/api/v1/faults")).json()["items"][0]["fault_id"]
     await client.post(f"/api/v1/faults/{fault}/acknowledge", headers=administrator(store, "Controller A"))
     await client.post("/api/v1/swaps", json={"vehicle_id": "YQ-030"})
-    events = (await client.get("/api/v1/events", params={"limit": 1000})).json()["items"]
+    events = (await client.get("/api/v1/events", params={"limit": 500})).json()["items"]
     kinds = {event["actor"]: event["actor_kind"] for event in events}
     machines = {"api": "machine", "station_file": "machine"}
     assert kinds == machines | {"controller": "controller", "Controller A": "person"}

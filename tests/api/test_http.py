@@ -10,9 +10,10 @@ from fastapi import FastAPI
 
 from api.schemas import Problem
 from swap.config.loading import load_station
+from swap.paging import make_cursor
 from swap.store import Store
 from swap.tables import ControllerLease
-from tests.support.api.doors import STATION_FILE, busy_day, take_lease
+from tests.support.api.doors import NOW, STATION_FILE, busy_day, take_lease
 from tests.support.api.people import administrator
 
 STATE = "/api/v1/stations/yangquan-mine/state"
@@ -63,32 +64,54 @@ async def test_swaps_by_state_with_bill_and_timeline(client: httpx.AsyncClient) 
     assert detail["timeline"][-1]["kind"] == "swap.completed"
 
 
+PAGED = {
+    "swaps": 7, "bills": 2, "events": 20, "faults": 2, "packs": 57, "organisations": 4, "access-changes": 1,
+    "stations/yangquan-mine/power": 180, "stations/yangquan-mine/offers": 20,
+}  # fmt: skip
+"""Lists, and how many records there are at least."""
+
+
 async def test_pages_join_without_gap_or_repeat(client: httpx.AsyncClient) -> None:
-    whole = [swap["swap_id"] for swap in await items(client, "swaps")]
-    paged, cursor = [], None
-    while True:
-        params: dict[str, Any] = {"limit": 2} | ({"cursor": cursor} if cursor else {})
-        page = (await client.get("/api/v1/swaps", params=params)).json()
-        paged += [swap["swap_id"] for swap in page["items"]]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
-    assert paged == whole
-    assert len(whole) == 7
-    bad = await client.get("/api/v1/swaps", params={"cursor": "nonsense"})
-    assert (bad.status_code, bad.json()["problems"][0]["field"]) == (422, "cursor")
+    for path, least in PAGED.items():
+        whole = await items(client, path, limit=500)
+        assert len(whole) >= least, path
+        paged: list[Any] = []
+        asked: dict[str, Any] = {"limit": max(1, len(whole) // 3)}
+        while True:
+            page = (await client.get(f"/api/v1/{path}", params=asked)).json()
+            assert len(page["items"]) <= asked["limit"], path
+            paged += page["items"]
+            if page["next_cursor"] is None:
+                break
+            asked["cursor"] = page["next_cursor"]
+        assert paged == whole, path
+        for made_up in ("nonsense", make_cursor(NOW, "\x07")):
+            bad = await client.get(f"/api/v1/{path}", params={"cursor": made_up})
+            assert (bad.status_code, bad.json()["problems"][0]["field"]) == (422, "cursor"), path
+
+
+async def test_a_time_filter_is_from_an_instant_and_before_another(client: httpx.AsyncClient) -> None:
+    for path, field in (("faults", "raised_at"), ("stations/yangquan-mine/power", "at"), ("users", "created_at")):
+        whole = await items(client, path, limit=500)
+        middle = sorted(one[field] for one in whole)[len(whole) // 2]
+        later, before = await items(client, path, limit=500, **{"from": middle}), await items(client, path, to=middle)
+        assert later == [one for one in whole if one[field] >= middle], path
+        assert before == [one for one in whole if one[field] < middle][:50], path
+        assert later, path
 
 
 async def test_events_follow_their_ids(client: httpx.AsyncClient) -> None:
     first = (await client.get("/api/v1/events", params={"limit": 3})).json()
-    rest = await items(client, "events", after=first["next_cursor"], limit=1000)
+    known = first["items"][-1]["event_id"]
+    rest = await items(client, "events", after=known, limit=500)
+    assert await items(client, "events", cursor=first["next_cursor"], limit=500) == rest
     ids = [event["event_id"] for event in [*first["items"], *rest]]
     assert ids == list(range(1, len(ids) + 1))
     assert {e["kind"] for e in await items(client, "events", kind="swap.completed")} == {"swap.completed"}
 
 
 async def test_packs_and_bills(client: httpx.AsyncClient) -> None:
-    assert len(await items(client, "packs")) == 57
+    assert len(await items(client, "packs", limit=500)) == 57
     (waiting,) = await items(client, "packs", state="waiting")
     assert waiting["place"] == "bay:A5"
     assert (await client.get(f"/api/v1/packs/{waiting['pack_id']}")).json() == waiting

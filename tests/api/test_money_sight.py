@@ -108,6 +108,7 @@ async def test_a_fleet_reads_station_staff_and_the_names_of_its_own_people(store
 def test_a_second_factor_is_asked_where_money_moves() -> None:
     asked = {operation for operation, right in RIGHTS.items() if right.factor is Factor.TOTP}
     assert {"reverse", "correct", "close_month", "take_step", "charge_item", "pay", "refund_payment"} <= asked
+    assert {"arrears", "override_contract", "add_version", "wallet_credit", "charge_deposit", "bank_file"} <= asked
 
 
 async def test_a_fleet_pays_for_itself_with_a_code_and_for_nobody_else(store: Store, tmp_path: Path) -> None:

@@ -216,6 +216,8 @@ async def test_the_table_is_what_happens(desk: Desk, kind: str, role: Role, part
             wanted = expected(kind, role, party, operation)
             if (said := judged(operation, answer)) not in wanted_as(wanted, operation):
                 wrong.append((operation, wanted, said, answer.text[:200]))
+            if wanted != "no" and right_of(operation).factor is Factor.TOTP:  # these people have no device
+                assert answer.json().get("code") == "second_factor_not_set", (operation, answer.text)
         for name in REQUESTS:
             body = {"kind": name, "arguments": ARGUMENTS.get(name, {})}
             answer = await client.post("/api/v1/requests", json=body)
@@ -274,6 +276,91 @@ async def test_a_key_does_what_its_role_and_its_scope_both_allow(desk: Desk) -> 
                 body = {"kind": kind, "arguments": ARGUMENTS.get(kind, {})}
                 answer = await client.post("/api/v1/requests", json=body)
                 assert answer.status_code == (202 if kind == "hold" else 403), "machines move nothing"
+
+
+DRIVES = ["bookings", "booking", "standing_bookings", "standing_booking", "swaps", "swap", "offered", "quotes", "right"]
+"""What a driver reads, by operation."""
+
+
+async def test_a_driver_with_vehicles_sees_and_books_for_those_only(desk: Desk) -> None:
+    found: dict[str, dict[str, tuple[int, list[Any]]]] = {}
+    known = operations(desk.app)
+    for vehicles in ("YQ-003", "YQ-004", "YQ-003 YQ-004", ""):
+        person = account(desk.store, Role.DRIVER, "fleet-a", f"driver of {vehicles or 'all'}", vehicles.split())
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(desk.app), base_url="http://station", headers=signed_in(desk.store, person)
+        ) as client:
+            assert (await client.get("/api/v1/auth/me")).json()["vehicle_ids"] == vehicles.split()
+            seen = found[vehicles] = {}
+            for operation in DRIVES:
+                params = {"vehicle_id": "YQ-004"} if operation in ("quotes", "offered") else {}
+                answer = await client.get(known[operation][1].format_map(desk.ids), params=params)
+                items = answer.json().get("items", []) if answer.is_success else []
+                seen[operation] = answer.status_code, [one.get("vehicle_id") for one in items]
+            for method, path, body in (
+                ("PATCH", f"/api/v1/bookings/{desk.ids['booking_id']}", {"min_kwh": 1.0}),
+                ("PATCH", f"/api/v1/standing-bookings/{desk.ids['standing_id']}", {"exceptions": ["2026-03-11"]}),
+                ("POST", "/api/v1/swaps", {"vehicle_id": "YQ-004", "booking_id": desk.ids["booking_id"]}),
+            ):
+                answer = await client.request(method, path, json=body)
+                assert (answer.status_code == 404) == (vehicles == "YQ-003"), (vehicles, path, answer.text)
+            assert (await client.get("/api/v1/events/stream")).status_code == 403
+            assert (await client.get("/api/v1/webhooks")).status_code == 403
+    own_swap = next(iter(found["YQ-004"]["swaps"][1]), None)
+    assert own_swap == "YQ-004"
+    for operation in DRIVES:
+        whole, other, his = (found[one][operation] for one in ("", "YQ-003", "YQ-004"))
+        assert found["YQ-003 YQ-004"][operation][0] == his[0] == whole[0] == 200, operation
+        assert other[0] == (200 if operation.endswith("s") and operation != "quotes" else 404), operation
+        if operation != "offered":
+            assert set(his[1]) <= {"YQ-004"}, operation
+            assert set(other[1]) <= {"YQ-003"}, operation
+            assert his[1] == [one for one in whole[1] if one == "YQ-004"], operation
+    assert len(set(found[""]["swaps"][1])) > 1
+
+
+async def test_the_vehicles_of_a_driver_are_changed_and_are_the_firms(desk: Desk) -> None:
+    headers = signed_in(desk.store, account(desk.store, "administrator", "station-operator", "changes vehicles"))
+    person = account(desk.store, Role.DRIVER, "fleet-a", "is changed", ["YQ-003"])
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(desk.app), base_url="http://station", headers=headers
+    ) as client:
+        place = f"/api/v1/users/{person.user_id}"
+        for wrong in ({"vehicle_ids": ["YQ-NONE"]}, {"roles": ["fleet_operator"]}):
+            refused = await client.patch(place, json=wrong)
+            assert (refused.status_code, refused.json()["problems"][0]["field"]) == (422, "vehicle_ids"), refused.text
+        changed = await client.patch(place, json={"vehicle_ids": ["YQ-004"]})
+        assert changed.json()["vehicle_ids"] == ["YQ-004"]
+        (change,) = [
+            one
+            for one in (await client.get("/api/v1/access-changes", params={"subject": person.user_id})).json()["items"]
+            if one["kind"] == "vehicles"
+        ]
+        assert (change["before"], change["after"]) == ({"vehicle_ids": ["YQ-003"]}, {"vehicle_ids": ["YQ-004"]})
+        promoted = await client.patch(place, json={"roles": ["fleet_operator"], "vehicle_ids": []})
+        assert (promoted.status_code, promoted.json()["vehicle_ids"]) == (200, [])
+
+
+async def test_a_key_has_no_device_and_is_asked_for_no_code(desk: Desk) -> None:
+    with desk.store.identity() as db:
+        _, key = create_api_key(
+            db,
+            name="books",
+            organisation_id="station-operator",
+            roles=[Role.ADMINISTRATOR],
+            scopes=["payments:write"],
+            actor="command_line",
+            at=datetime.now(UTC),
+        )
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(desk.app), base_url="http://station", headers=headers
+    ) as client:
+        refund = {"payment_id": "none", "amount_yuan": "1.00", "reason": "paid twice"}
+        answer = await client.post("/api/v1/refunds", json=refund)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        credit = {"holder_id": "station-operator", "limit_yuan": "1.00"}
+        assert (await client.put("/api/v1/wallets/fleet-a/credit", json=credit)).status_code == 403, "no scope"
 
 
 def test_foreign_and_own_are_both_of_every_kind() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -19,6 +22,9 @@ WITHOUT_PROBLEMS = {"health"}
 """Answers what it knows, whoever asks."""
 STATES = {"state", "status", "mode", "phase", "outcome", "promised_in", "hold_reason", "word"}
 """Fields that hold one of some codes."""
+LIST_PAGES = [Path(__file__).parents[2] / "docs" / name for name in ("http.md", "http.zh-CN.md")]
+LIST_ROW = r"^\| `(\w+)` \| ((?:`(?:cursor|limit|from|to)`(?:, |、)?)+) \| (.+) \|$"
+"""A list that is without some of the style, and the reason."""
 FREE = {
     ("EventRecord", "data"),
     ("SwapAccepted", "state"),
@@ -106,6 +112,54 @@ def test_every_operation_names_its_problems(document: dict[str, Any]) -> None:
             assert 404 in told, name
         if method in METHODS and name not in KEYLESS:
             assert 409 in told, f"{name}: the first request with its key may be at it"
+
+
+def told_lists() -> dict[str, set[str]]:
+    """What of the style each list of the page is without, which must be the same in both languages."""
+    english, chinese = (
+        {name: set(re.findall(r"`(\w+)`", without)) for name, without, _ in re.findall(LIST_ROW, page, re.MULTILINE)}
+        for page in (path.read_text(encoding="utf-8") for path in LIST_PAGES)
+    )
+    assert english == chinese
+    return english
+
+
+def lists(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name of each operation that answers with a list, and its parameters by their names."""
+    for method, _, operation in operations(document):
+        for content in operation["responses"].get("200", {}).get("content", {}).values():
+            schema = content.get("schema", {})
+            name = schema.get("$ref", "").rpartition("/")[2]
+            whole = document["components"]["schemas"][name] if name else schema
+            if method == "GET" and (whole.get("type") == "array" or "items" in whole.get("properties", {})):
+                assert "next_cursor" in whole.get("properties", {}), f"{operation['operationId']} is no page"
+                yield (
+                    operation["operationId"],
+                    {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query"},
+                )
+
+
+def without_style(document: dict[str, Any]) -> dict[str, set[str]]:
+    """Lists that have not all of the style, and what they are without."""
+    found = dict(lists(document))
+    assert len(found) > 25
+    style = {name: found["bookings"][name] for name in ("cursor", "limit", "from", "to")}
+    without = {
+        name: {one for one, schema in style.items() if given.get(one) != schema} for name, given in found.items()
+    }
+    return {name: parts for name, parts in without.items() if parts}
+
+
+def test_every_list_has_the_one_style_or_is_told_with_its_reason(document: dict[str, Any]) -> None:
+    assert without_style(document) == told_lists()
+
+
+def test_a_list_of_another_style_is_found(document: dict[str, Any]) -> None:
+    other = deepcopy(document)
+    for one in other["paths"]["/api/v1/faults"]["get"]["parameters"]:
+        if one["name"] == "limit":
+            one["schema"] = one["schema"] | {"maximum": 1000}
+    assert without_style(other) == told_lists() | {"faults": {"limit"}}
 
 
 def test_every_state_is_one_of_some(document: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ CHECKED = ("access_in_its_changes", "sign_ins_bounded")
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two accounts, one of them changed and disabled, sign-ins of both, and a key."""
+    """Three accounts, two of them changed, one disabled, sign-ins of two, and a key."""
     path = tmp_path_factory.mktemp("accounts") / "swap.db"
     with filled_store(f"sqlite:///{path}", station()) as store, store.identity() as db:
         made = [
@@ -36,6 +36,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # fmt: skip
         for user_id in made:
             tokens_for(db, user_id, AT)
+        zhao = create_user(
+            db, login="zhao", name="zhao", organisation_id="fleet", roles=["driver"], vehicle_ids=["V0"],
+            password_hash="-", actor="command_line", at=AT,
+        )  # fmt: skip
+        change_user(db, zhao.user_id, vehicle_ids=["V1"], actor="command_line", at=AT)
         change_user(db, made[1], roles=["fleet_operator"], actor="command_line", at=AT + timedelta(hours=1))
         change_user(db, made[1], disabled=True, actor="command_line", at=AT + timedelta(hours=2))
     return path
@@ -59,13 +64,17 @@ def test_what_the_program_wrote_is_right(written: Path, unguarded: Examined) -> 
     guarded.close()
 
 
-WANG, LI = "login = 'wang'", "login = 'li'"
+WANG, LI, ZHAO = "login = 'wang'", "login = 'li'", "login = 'zhao'"
 ACCESS_DAMAGE = {
     "access_in_its_changes": (
         f"UPDATE user_account SET roles = '[\"administrator\"]' WHERE {WANG}",
         f"UPDATE user_account SET roles = '[\"driver\"]' WHERE {WANG}",
         f"UPDATE user_account SET organisation_id = 'own' WHERE {LI}",
         f"UPDATE user_account SET station_id = 'S' WHERE {WANG}",
+        f"UPDATE user_account SET vehicle_ids = '[]' WHERE {ZHAO}",
+        f"UPDATE user_account SET vehicle_ids = '[\"V0\"]' WHERE {ZHAO}",
+        f"UPDATE user_account SET vehicle_ids = '[\"V0\"]' WHERE {WANG}",
+        "DELETE FROM access_change WHERE kind = 'vehicles'",
         f"UPDATE user_account SET disabled_at = NULL WHERE {WANG}",
         f"UPDATE user_account SET totp_confirmed = 1 WHERE {LI}",
         f"UPDATE user_account SET created_at = '2026-01-01 00:00:00.000000' WHERE {LI}",

@@ -251,7 +251,7 @@ def test_a_full_window_names_the_next_free_one(sqlite_url: str) -> None:
         offered = datetime.fromisoformat(caught.value.detail["next_start_at"])
         assert book(store, config, "V5", offered, 30 * MINUTE).status == "booked"
         with store.reading_station(STATION) as db:
-            free = offers(db, config, Ask(start_at, start_at + HOUR), AT)
+            free = offers(db, config, Ask(start_at, start_at + HOUR), AT).items
         assert min(offer.window_start_at for offer in free) >= start_at + 30 * MINUTE
         assert {offer.kind for offer in free} == {"lfp"}
 
@@ -492,7 +492,7 @@ def test_offers_can_be_booked_and_end_with_the_packs(sqlite_url: str) -> None:
         for n in range(2):
             book(store, config, f"V{n}", AT, 30 * MINUTE)
         with store.reading_station(STATION) as db:
-            free = offers(db, config, Ask(AT, AT + 6 * HOUR, 30, "V2"), AT)
+            free = offers(db, config, Ask(AT, AT + 6 * HOUR, 30, "V2"), AT).items
         assert free
         first = free[0]
         assert first.window_start_at > AT

@@ -94,7 +94,7 @@ def test_journals_of_two_stations_come_late_and_interleaved(tmp_path: Path) -> N
             with store.commerce() as db:
                 take_events(db, part)
         with store.reading_commerce() as db:
-            records = custody_records(db, code(1), from_at=BEGIN)
+            records = custody_records(db, code(1), from_at=BEGIN).items
             places = [(record.place, record.holder_id, record.until_at) for record in records]
             marks = {row.station_id: row.seq for row in db.exec(select(CustodyMark))}
             moved = db.exec(select(CustodyMove).where(CustodyMove.seq >= 10, CustodyMove.pack_id == code(1))).all()

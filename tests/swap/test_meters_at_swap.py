@@ -62,8 +62,8 @@ async def test_what_the_vehicle_and_the_bms_count_is_charged(tmp_path: Path) -> 
         )
         assert moved is not None
         narrow(db, View(Sight.FIRM, owner))  # the owner sees what its packs counted
-        (ride,) = (span for span in custody_records(db, moved) if span.vehicle_id == "V1")
-        before = custody_records(db, moved, until_at=ride.until_at)[-1]
+        (ride,) = (span for span in custody_records(db, moved).items if span.vehicle_id == "V1")
+        before = custody_records(db, moved, to_at=ride.until_at).items[-1]
     bench.close()
     assert charged["distance"] == (15_030, Decimal("250.5"))
     assert before == ride

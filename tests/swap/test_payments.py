@@ -441,7 +441,7 @@ def test_two_platforms_set_off_what_they_owe_each_other_once(store: Store) -> No
     with store.commerce() as db:
         following = net(db, "op", "own", at + HOUR, at + HOUR)
         assert (following.offset_yuan, following.rest_yuan) == (Decimal(7), Decimal(53))
-        assert [one.statement_id for one in list_net(db, "op")] == [following.statement_id, found.statement_id]
+        assert [one.statement_id for one in list_net(db, "op").items] == [following.statement_id, found.statement_id]
         assert [debt.open_fen for debt in debts(db, "own", "op")] == [0, 0]
         payment = list_payments(db, payer_id="op").items[0]
         with pytest.raises(NotRefundable, match="set off"):

@@ -11,6 +11,7 @@ from swap.config.loading import load_station
 from swap.config.seed import sync_station
 from swap.errors import InvalidInput, NotFound
 from swap.messages.requests import Hold
+from swap.paging import cut, make_cursor, number_in, read_cursor
 from swap.reading.lists import (
     get_bill,
     get_swap,
@@ -19,7 +20,6 @@ from swap.reading.lists import (
     list_bills,
     list_events,
     list_swaps,
-    read_cursor,
 )
 from swap.reading.now import get_station, list_packs, live_mark, site_history, station_state
 from swap.station.requests import get_request, latest_requests, make_request
@@ -93,7 +93,7 @@ def test_timeline_and_events_are_in_order(store: Store) -> None:
 
 def test_places_and_samples(store: Store) -> None:
     with store.reading_station(STATION) as db:
-        places = {pack.place.split(":")[0] for pack in list_packs(db, STATION)}
+        places = {pack.place.split(":")[0] for pack in list_packs(db, STATION, limit=500).items}
         samples = site_history(db, STATION, 3)
     assert places <= {"bay", "vehicle", "gripper", "tank", "off_site"}
     assert [s.at for s in samples] == sorted(s.at for s in samples)
@@ -103,6 +103,15 @@ def test_places_and_samples(store: Store) -> None:
 def test_a_made_up_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidInput, match="cursor"):
         read_cursor(cursor)
+
+
+def test_a_number_is_looked_for_in_the_cursor_of_a_list_by_number() -> None:
+    rows, cursor = cut([7, 8, 9], 2, key=int)
+    assert (list(rows), number_in(cursor or "")) == ([7, 8], 8)
+    assert cut([7, 8], 2, key=int) == ([7, 8], None)
+    for key in ("", "x", "-1", "²", str(2**63)):
+        with pytest.raises(InvalidInput, match="cursor"):
+            number_in(make_cursor(NOW, key))
 
 
 def test_an_unknown_station_is_not_found(store: Store) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import event, text
 
 from swap.commerce.bills.issuing import _unbilled
 from swap.config.loading import load_station
+from swap.paging import make_cursor
 from swap.reading import lists, now
 from swap.station.requests import latest_requests
 from swap.station_db import StationDb
@@ -31,7 +32,7 @@ GROWING = (
     "site_sample",
 )
 """Tables that grow with each day."""
-CURSOR = lists.make_cursor(NOW, "x")
+CURSOR, CURSOR_NO = make_cursor(NOW, "x"), make_cursor(NOW, "3")
 YESTERDAY = NOW - timedelta(days=1)
 Read = Callable[[StationDb], object]
 
@@ -56,10 +57,15 @@ LISTS: dict[str, Read] = {
     "bills": lambda db: lists.list_bills(db, limit=20),
     "bills of a payer": lambda db: lists.list_bills(db, payer_id="fleet-a"),
     "faults": lists.list_faults,
+    "faults from a cursor": lambda db: lists.list_faults(db, limit=20, cursor=CURSOR_NO),
+    "faults of a time": lambda db: lists.list_faults(db, from_at=YESTERDAY, to_at=NOW),
     "open faults": lambda db: lists.list_faults(db, only_open=True),
     "the live state": lambda db: now.station_state(db, load_station(STATION_FILE)),
     "the live mark": lambda db: now.live_mark(db, STATION),
-    "power": lambda db: now.site_history(db, STATION),
+    "the newest power": lambda db: now.site_history(db, STATION),
+    "power": lists.list_power,
+    "power from a cursor": lambda db: lists.list_power(db, cursor=CURSOR_NO),
+    "power of a time": lambda db: lists.list_power(db, from_at=YESTERDAY, to_at=NOW),
     "packs": lambda db: now.list_packs(db, STATION),
     "requests": lambda db: latest_requests(db, STATION),
     "open requests": lambda db: db.open_requests(),

@@ -90,7 +90,7 @@ class Site:
     def outcomes(self, webhook_id: str) -> list[tuple[str | None, int]]:
         """Outcome and tries of each event, the oldest first."""
         with self.store.reading_commerce() as db:
-            records, _ = list_deliveries(db, webhook_id, before_seq=None, limit=500)
+            records = list_deliveries(db, webhook_id, limit=500).items
         return [(one.outcome, one.tries) for one in reversed(records)]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement
-from sqlmodel import and_, col, or_, select
+from sqlmodel import col, or_, select
 
 from swap.commerce.bills.money import BASIS_POINT, FEN, UNIT_PRICE
 from swap.commerce.bills.records import (
@@ -19,7 +19,7 @@ from swap.commerce.bills.records import (
 from swap.commerce.charges import QUANTITY, Sale
 from swap.commerce_db import CommerceDb
 from swap.errors import NotFound
-from swap.reading.lists import make_cursor, read_cursor
+from swap.paging import Order, between, cut
 from swap.reading.records import Page
 from swap.register.persons import shown_actor
 from swap.tables import BillingPeriod, Invoice, InvoiceLine, Settlement, SettlementShare
@@ -40,23 +40,19 @@ def list_invoices(
     period: str | None = None,
     seller_id: str | None = None,
     buyer_id: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[InvoiceHead]:
-    """Invoices, newest first."""
-    query = select(Invoice).order_by(col(Invoice.issued_at).desc(), col(Invoice.id).desc()).limit(limit + 1)
+    """Invoices, newest first, issued from an instant and before another."""
+    query = select(Invoice).where(*between(col(Invoice.issued_at), from_at, to_at))
     for column, value in ((Invoice.period, period), (Invoice.seller_id, seller_id), (Invoice.buyer_id, buyer_id)):
         if value is not None:
             query = query.where(col(column) == value)
-    if cursor is not None:
-        at, key = read_cursor(cursor)
-        query = query.where(or_(col(Invoice.issued_at) < at, and_(col(Invoice.issued_at) == at, col(Invoice.id) < key)))
-    rows = list(db.exec(query))
-    more, rows = len(rows) > limit, rows[:limit]
-    return Page(
-        items=tuple(InvoiceHead.of(row, **_head(row)) for row in rows),
-        next_cursor=make_cursor(rows[-1].issued_at, rows[-1].id) if more else None,
-    )
+    query = Order(col(Invoice.id), col(Invoice.issued_at)).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.issued_at)
+    return Page(items=tuple(InvoiceHead.of(row, **_head(row)) for row in rows), next_cursor=following)
 
 
 def get_invoice(db: CommerceDb, invoice_id: str) -> InvoiceRecord:
@@ -91,24 +87,20 @@ def list_settlements(
     *,
     period: str | None = None,
     party_id: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[SettlementRecord]:
-    """Settlement statements, newest first; those of a month, or in which a firm sells or shares."""
-    query = select(Settlement).order_by(col(Settlement.made_at).desc(), col(Settlement.id).desc()).limit(limit + 1)
+    """Settlement statements, newest first; those of a month, a time, or in which a firm sells or shares."""
+    query = select(Settlement).where(*between(col(Settlement.made_at), from_at, to_at))
     if period is not None:
         query = query.where(Settlement.period == period)
     if party_id is not None:
         shared = select(SettlementShare.settlement_id).where(SettlementShare.party_id == party_id)
         query = query.where(or_(Settlement.seller_id == party_id, col(Settlement.id).in_(shared)))
-    if cursor is not None:
-        at, key = read_cursor(cursor)
-        conditions: ColumnElement[bool] = or_(
-            col(Settlement.made_at) < at, and_(col(Settlement.made_at) == at, col(Settlement.id) < key)
-        )
-        query = query.where(conditions)
-    rows = list(db.exec(query))
-    more, rows = len(rows) > limit, rows[:limit]
+    query = Order(col(Settlement.id), col(Settlement.made_at)).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.made_at)
     shares: dict[str, list[ShareRecord]] = {}
     of_rows = select(SettlementShare).where(col(SettlementShare.settlement_id).in_([row.id for row in rows]))
     for share in db.exec(of_rows.order_by(col(SettlementShare.settlement_id), col(SettlementShare.party_id))):
@@ -125,5 +117,5 @@ def list_settlements(
             )
             for row in rows
         ),
-        next_cursor=make_cursor(rows[-1].made_at, rows[-1].id) if more else None,
+        next_cursor=following,
     )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from swap.commerce.bookings.outlook import promise_view, promised_demands
 from swap.commerce.bookings.rules import PromiseView, free_windows
 from swap.commerce.bookings.wanted import Wanted, demand_for, served_model
 from swap.config.station_file import StationConfig, VehicleModelSection
 from swap.errors import InvalidInput
-from swap.reading.records import OfferedPacks, OfferRecord
+from swap.paging import cut, read_cursor
+from swap.reading.records import OfferedPacks, OfferRecord, Page
 from swap.station_db import StationDb
 from swap.words import N_
-
-MOST_WINDOWS = 200
-"""Windows in one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,9 @@ class Ask:
     min_kwh: float = 0.0
 
 
-def offers(db: StationDb, config: StationConfig, ask: Ask, at: datetime) -> tuple[OfferRecord, ...]:
+def offers(
+    db: StationDb, config: StationConfig, ask: Ask, at: datetime, *, limit: int = 50, cursor: str | None = None
+) -> Page[OfferRecord]:
     """Free windows from an instant until another, on the grid of slots; each by itself. Reads only.
 
     Raises:
@@ -51,12 +51,16 @@ def offers(db: StationDb, config: StationConfig, ask: Ask, at: datetime) -> tupl
         )
     model = _model(db, config, ask.vehicle_id)
     view = promise_view(db, config, at)
-    wanted = Wanted(ask.vehicle_id or "", max(ask.from_at, at), ask.until_at, ask.kinds, None, ask.min_kwh)
+    # Windows come in the order of their slots, so the page after a window is asked for from the next slot on.
+    from_at = max(ask.from_at, at)
+    if cursor is not None:
+        from_at = max(from_at, read_cursor(cursor)[0] + timedelta(seconds=view.grid.slot_s))
+    wanted = Wanted(ask.vehicle_id or "", from_at, ask.until_at, ask.kinds, None, ask.min_kwh)
     demand = demand_for(config, view, model, wanted, 0)
     bookings = promised_demands(db, config, view, asker=ask.vehicle_id)
     length = -(-length_min // rules.slot_min)
     found = []
-    for window, promise in free_windows(view, bookings, demand, length, MOST_WINDOWS):
+    for window, promise in free_windows(view, bookings, demand, length, limit + 1):
         begin_s = window.first * view.grid.slot_s
         found.append(
             OfferRecord(
@@ -67,7 +71,8 @@ def offers(db: StationDb, config: StationConfig, ask: Ask, at: datetime) -> tupl
                 promised_in=view.mode.value,
             )
         )
-    return tuple(found)
+    windows, following = cut(found, limit, lambda one: "", lambda one: one.window_start_at)
+    return Page(items=tuple(windows), next_cursor=following)
 
 
 def _model(db: StationDb, config: StationConfig, vehicle_id: str | None) -> VehicleModelSection:

@@ -17,6 +17,8 @@ from swap.commerce.custody.readings import at_installation, at_removal, readings
 from swap.commerce.custody.spans import CustodySpan, LifeEvent, PackMove, life_events, spans_of
 from swap.commerce_db import AnyDb
 from swap.errors import NotFound
+from swap.paging import cut, read_cursor
+from swap.reading.records import Page
 from swap.tables import ChargeRow, CustodyMove, LeaseVehicle, Pack
 
 
@@ -101,17 +103,31 @@ def _touches(span: CustodySpan, from_at: datetime | None, until_at: datetime | N
 
 
 def custody_records(
-    db: AnyDb, pack_id: str, *, from_at: datetime | None = None, until_at: datetime | None = None
-) -> tuple[CustodyRecord, ...]:
-    """The spans of one pack. Raises NotFound for a pack of which nothing is known."""
+    db: AnyDb,
+    pack_id: str,
+    *,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[CustodyRecord]:
+    """The spans of one pack that touch a time, the oldest first. Raises NotFound for a pack of which nothing is known.
+
+    Spans are made of all the pack's moves whatever the page: a late journal may tell of earlier ones.
+    """
     if db.exec(select(CustodyMove.seq).where(CustodyMove.pack_id == pack_id).limit(1)).first() is None:
         raise NotFound("pack", pack_id)
     spans = custody_spans(db, pack_id=pack_id)  # all of them: what comes next says until when a counter was read
     counters = readings(db, "counter_kwh", [pack_id], spans[0].from_at).get(pack_id, []) if spans else []
+    known_at = None if cursor is None else read_cursor(cursor)[0]
+    wanted = [
+        (place, span)
+        for place, span in enumerate(spans)
+        if _touches(span, from_at, to_at) and (known_at is None or span.from_at > known_at)
+    ]
+    shown, following = cut(wanted, limit, lambda one: "", lambda one: one[1].from_at)  # one span begins at an instant
     records = []
-    for place, span in enumerate(spans):
-        if not _touches(span, from_at, until_at):
-            continue
+    for place, span in shown:
         on_vehicle = span.vehicle_id is not None
         again = next((later.from_at for later in spans[place + 1 :] if later.vehicle_id is not None), None)
         records.append(
@@ -129,7 +145,7 @@ def custody_records(
                 ),
             )
         )
-    return tuple(records)
+    return Page(items=tuple(records), next_cursor=following)
 
 
 def life_events_of(db: AnyDb, pack_id: str) -> tuple[LifeEvent, ...]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlmodel import and_, col, or_, select
+from sqlmodel import col, or_, select
 
 from swap.commerce.charges import FEN_YUAN, QUANTITY, UNIT_PRICE_YUAN
 from swap.commerce.custody.readings import COUNTERS, never_backwards
@@ -17,7 +17,7 @@ from swap.commerce.leases.contracts import contract_row, events_of, lease_of
 from swap.commerce.leases.terms import LeaseTerms
 from swap.commerce_db import AnyDb, CommerceDb
 from swap.errors import InvalidInput, NotFound
-from swap.reading.lists import make_cursor, read_cursor
+from swap.paging import Order, between, cut
 from swap.reading.records import Page
 from swap.register.persons import shown_actor
 from swap.tables import ChargeRow, LeaseContract, LeaseVehicle, LeaseVersion, VehicleRow
@@ -216,7 +216,7 @@ def list_contracts(
 ) -> Page[ContractSummary]:
     """Contracts by when they were put on record, newest first; of a state, a firm on either side, a vehicle."""
     row = LeaseContract
-    query = select(row).order_by(col(row.made_at).desc(), col(row.id).desc()).limit(limit + 1)
+    query = select(row).where(*between(col(row.made_at), from_at, to_at))
     if state is not None:
         query = query.where(row.state == state)
     if party_id is not None:
@@ -224,19 +224,9 @@ def list_contracts(
     if vehicle_id is not None:
         named = select(LeaseVehicle.contract_id).where(LeaseVehicle.vehicle_id == vehicle_id)
         query = query.where(col(row.id).in_(named))
-    if from_at is not None:
-        query = query.where(row.made_at >= from_at)
-    if to_at is not None:
-        query = query.where(row.made_at < to_at)
-    if cursor is not None:
-        at, key = read_cursor(cursor)
-        query = query.where(or_(col(row.made_at) < at, and_(col(row.made_at) == at, col(row.id) < key)))
-    rows = db.exec(query).all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(
-        items=tuple(ContractSummary(**_summary(one)) for one in rows[:limit]),
-        next_cursor=None if last is None else make_cursor(last.made_at, last.id),
-    )
+    query = Order(col(row.id), col(row.made_at)).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda one: one.id, lambda one: one.made_at)
+    return Page(items=tuple(ContractSummary(**_summary(one)) for one in rows), next_cursor=following)
 
 
 def list_charges(
@@ -259,25 +249,15 @@ def list_charges(
     if contract_id is not None:
         contract_row(db, contract_id)
     row = ChargeRow
-    query = select(row).order_by(col(row.made_at).desc(), col(row.id).desc()).limit(limit + 1)
+    query = select(row).where(*between(col(row.made_at), from_at, to_at))
     for column, wanted in ((row.contract_id, contract_id), (row.period, period), (row.kind, kind)):
         if wanted is not None:
             query = query.where(column == wanted)
     if party_id is not None:
         query = query.where(or_(col(row.seller_id) == party_id, col(row.buyer_id) == party_id))
-    if from_at is not None:
-        query = query.where(row.made_at >= from_at)
-    if to_at is not None:
-        query = query.where(row.made_at < to_at)
-    if cursor is not None:
-        at, key = read_cursor(cursor)
-        query = query.where(or_(col(row.made_at) < at, and_(col(row.made_at) == at, col(row.id) < key)))
-    rows = db.exec(query).all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(
-        items=tuple(charge_record(one) for one in rows[:limit]),
-        next_cursor=None if last is None else make_cursor(last.made_at, last.id),
-    )
+    query = Order(col(row.id), col(row.made_at)).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda one: one.id, lambda one: one.made_at)
+    return Page(items=tuple(charge_record(one) for one in rows), next_cursor=following)
 
 
 def give_readings(

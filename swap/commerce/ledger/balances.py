@@ -16,7 +16,7 @@ from swap.commerce.ledger.records import AccountRecord, EntryRecord, yuan
 from swap.commerce.ledger.transfers import TransferKind
 from swap.commerce_db import AnyDb
 from swap.errors import NotFound
-from swap.reading.lists import make_cursor, read_cursor
+from swap.paging import Order, between, cut, make_cursor, read_cursor
 from swap.reading.records import Page
 from swap.tables import LedgerAccount, LedgerLeg, LedgerTransfer
 
@@ -100,7 +100,7 @@ def positions(
     db: AnyDb, *, firm_id: str | None = None, from_at: datetime | None = None, to_at: datetime | None = None
 ) -> dict[Account, Position]:
     """What was posted in a time, account by account, of one firm or all; accounts without any stand with 0."""
-    within = _within(from_at, to_at)
+    within = between(col(_LEG.at), from_at, to_at)
     sums: dict[str, list[int]] = {}
     for place, side in enumerate((_LEG.debit_id, _LEG.credit_id)):
         query = (
@@ -116,33 +116,20 @@ def positions(
     return {account_of(row): Position(account_of(row), *sums.get(row.id, (0, 0))) for row in db.exec(accounts)}
 
 
-def _within(from_at: datetime | None, to_at: datetime | None) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if from_at is not None:
-        found.append(col(_LEG.at) >= from_at)
-    if to_at is not None:
-        found.append(col(_LEG.at) < to_at)
-    return found
-
-
 def list_accounts(
     db: AnyDb, *, at: datetime, firm_id: str | None = None, kind: str | None = None, limit: int = 50,
     cursor: str | None = None,
 ) -> Page[AccountRecord]:  # fmt: skip
     """Accounts by their ids, each with its balance and what is held of it at an instant."""
-    query = select(LedgerAccount).order_by(col(LedgerAccount.id)).limit(limit + 1)
+    query = select(LedgerAccount)
     if firm_id is not None:
         query = query.where(LedgerAccount.firm_id == firm_id)
     if kind is not None:
         query = query.where(LedgerAccount.kind == kind)
-    if cursor is not None:
-        query = query.where(col(LedgerAccount.id) > read_cursor(cursor)[1])
-    rows = db.exec(query).all()
-    shown = rows[:limit]
-    more = make_cursor(shown[-1].opened_at, shown[-1].id) if len(rows) > limit else None
-    return Page(
-        items=tuple(AccountRecord.at(row, position(db, account_of(row), at)) for row in shown), next_cursor=more
-    )
+    query = Order(col(LedgerAccount.id), newest_first=False).page(query, limit, cursor)
+    shown, following = cut(db.exec(query).all(), limit, lambda row: row.id)
+    items = tuple(AccountRecord.at(row, position(db, account_of(row), at)) for row in shown)
+    return Page(items=items, next_cursor=following)
 
 
 def list_entries(
@@ -169,11 +156,12 @@ def list_entries(
             and_(col(_LEG.at) == at, col(_LEG.transfer_id) < transfer_id),
             and_(same, col(_LEG.leg_no) < int(number) if number.isdecimal() else false()),
         )
+    within = between(col(_LEG.at), from_at, to_at)
     sides: list[Any] = [
         sql_select(
             col(_LEG.at), col(_LEG.transfer_id), col(_LEG.leg_no), col(other).label("other"), col(_LEG.amount_fen),
             literal(1 if is_debit == grows_by_debit else -1).label("sign"),
-        ).where(col(own) == account_id, col(_LEG.kind) == TransferKind.POSTED.value, before, *_within(from_at, to_at))
+        ).where(col(own) == account_id, col(_LEG.kind) == TransferKind.POSTED.value, before, *within)
         for own, other, is_debit in ((_LEG.debit_id, _LEG.credit_id, True), (_LEG.credit_id, _LEG.debit_id, False))
     ]  # fmt: skip
     legs = union_all(*sides).subquery()

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlmodel import and_, col, or_, select
+from sqlmodel import col, or_, select
 
 from swap.commerce.errors import BankLineKnown
 from swap.commerce.ledger.book import post
@@ -22,7 +22,7 @@ from swap.commerce.seals import sealed
 from swap.commerce_db import CommerceDb
 from swap.errors import Conflict, InvalidInput, NotFound
 from swap.ids import new_id
-from swap.reading.lists import make_cursor, read_cursor
+from swap.paging import Order, between, cut
 from swap.reading.records import Page
 from swap.tables import BankLine, BankLineEnd, LedgerLeg, LedgerTransfer, Party, Refund
 from swap.words import N_
@@ -131,29 +131,28 @@ def end_bank_line(
 
 
 def list_bank_lines(
-    db: CommerceDb, *, firm_id: str | None = None, only_open: bool = False, limit: int = 50, cursor: str | None = None
+    db: CommerceDb,
+    *,
+    firm_id: str | None = None,
+    only_open: bool = False,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
 ) -> Page[BankLineRecord]:
-    """Lines in the order in which they were taken, latest first; or those that nobody has explained yet."""
-    query = select(BankLine).order_by(col(BankLine.imported_at).desc(), col(BankLine.id).desc()).limit(limit + 1)
+    """Lines in the order in which they were taken, latest first, taken from an instant and before another;
+    or those that nobody has explained yet."""
+    query = select(BankLine).where(*between(col(BankLine.imported_at), from_at, to_at))
     if only_open:
         query = query.join(BankLineEnd, col(BankLineEnd.line_id) == BankLine.id, isouter=True).where(
             col(BankLineEnd.line_id).is_(None)
         )
     if firm_id is not None:
         query = query.where(BankLine.firm_id == firm_id)
-    if cursor is not None:
-        at, key = read_cursor(cursor)
-        query = query.where(
-            or_(col(BankLine.imported_at) < at, and_(col(BankLine.imported_at) == at, col(BankLine.id) < key))
-        )
-    rows = db.exec(query).all()
-    shown = rows[:limit]
-    ends = _ends(db, shown)
-    last = shown[-1] if len(rows) > limit else None
-    return Page(
-        items=tuple(_record(row, ends.get(row.id)) for row in shown),
-        next_cursor=None if last is None else make_cursor(last.imported_at, last.id),
-    )
+    query = Order(col(BankLine.id), col(BankLine.imported_at)).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.imported_at)
+    ends = _ends(db, rows)
+    return Page(items=tuple(_record(row, ends.get(row.id)) for row in rows), next_cursor=following)
 
 
 def _match(db: CommerceDb, row: BankLine, at: datetime) -> None:

@@ -20,7 +20,8 @@ from swap.commerce.seals import sealed
 from swap.commerce_db import CommerceDb
 from swap.errors import InvalidInput
 from swap.ids import new_id
-from swap.reading.records import Record
+from swap.paging import Order, between, cut
+from swap.reading.records import Page, Record
 from swap.tables import NetStatement
 from swap.words import N_
 
@@ -83,11 +84,21 @@ def net(db: CommerceDb, one_id: str, other_id: str, until_at: datetime, at: date
     return _record(row)
 
 
-def list_net(db: CommerceDb, firm_id: str) -> tuple[NetRecord, ...]:
-    """Net statements of a firm, newest first."""
+def list_net(
+    db: CommerceDb,
+    firm_id: str,
+    *,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[NetRecord]:
+    """Net statements of a firm, newest first: until an instant in a time."""
+    until_at = col(NetStatement.until_at)
     query = select(NetStatement).where(or_(NetStatement.first_id == firm_id, NetStatement.second_id == firm_id))
-    rows = db.exec(query.order_by(col(NetStatement.until_at).desc(), col(NetStatement.id).desc()))
-    return tuple(_record(row) for row in rows)
+    query = Order(col(NetStatement.id), until_at).page(query.where(*between(until_at, from_at, to_at)), limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.until_at)
+    return Page(items=tuple(_record(row) for row in rows), next_cursor=following)
 
 
 def _owed_fen(db: CommerceDb, debtor_id: str, creditor_id: str, until_at: datetime | None = None) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import and_, col, or_, select
+from sqlmodel import col, or_, select
 
 from swap.commerce.ledger.book import NO_CREDIT, post
 from swap.commerce.ledger.postings import DEBT, METHODS, Paid, postings_of
@@ -21,7 +21,7 @@ from swap.commerce.webhooks.outbox import tell
 from swap.commerce_db import CommerceDb
 from swap.errors import InvalidInput, KeyReused, NotFound
 from swap.ids import new_id
-from swap.reading.lists import make_cursor, read_cursor
+from swap.paging import Order, between, cut
 from swap.reading.records import Page
 from swap.tables import Party, Payment
 from swap.words import N_
@@ -150,7 +150,7 @@ def list_payments(
     Args:
         firm_ids: only those that one of these firms pays or gets; None: all.
     """
-    query = select(Payment).order_by(col(Payment.paid_at).desc(), col(Payment.id).desc()).limit(limit + 1)
+    query = select(Payment).where(*between(col(Payment.paid_at), from_at, to_at))
     if firm_ids is not None:
         firms = tuple(firm_ids)
         query = query.where(or_(col(Payment.payer_id).in_(firms), col(Payment.payee_id).in_(firms)))
@@ -158,20 +158,9 @@ def list_payments(
         query = query.where(Payment.payer_id == payer_id)
     if payee_id is not None:
         query = query.where(Payment.payee_id == payee_id)
-    if from_at is not None:
-        query = query.where(col(Payment.paid_at) >= from_at)
-    if to_at is not None:
-        query = query.where(col(Payment.paid_at) < to_at)
-    if cursor is not None:
-        at, key = read_cursor(cursor)
-        query = query.where(or_(col(Payment.paid_at) < at, and_(col(Payment.paid_at) == at, col(Payment.id) < key)))
-    rows = db.exec(query).all()
-    shown = rows[:limit]
-    last = shown[-1] if len(rows) > limit else None
-    return Page(
-        items=tuple(_record(db, row) for row in shown),
-        next_cursor=None if last is None else make_cursor(last.paid_at, last.id),
-    )
+    query = Order(col(Payment.id), col(Payment.paid_at)).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.paid_at)
+    return Page(items=tuple(_record(db, row) for row in rows), next_cursor=following)
 
 
 def _record(db: CommerceDb, row: Payment) -> PaymentRecord:

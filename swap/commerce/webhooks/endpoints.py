@@ -17,7 +17,8 @@ from swap.commerce_db import CommerceDb
 from swap.errors import Conflict, InvalidInput, NotFound
 from swap.events import newest_heads
 from swap.ids import new_id
-from swap.reading.records import Record
+from swap.paging import Order, between, cut
+from swap.reading.records import Page, Record
 from swap.tables import Party, WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookMark
 from swap.words import N_
 
@@ -132,9 +133,20 @@ def get_endpoint(db: CommerceDb, webhook_id: str) -> WebhookEndpoint:
     return row
 
 
-def list_endpoints(db: CommerceDb) -> tuple[WebhookRecord, ...]:
-    """Endpoints, ended ones too, the oldest first."""
-    return tuple(_shown(row) for row in db.exec(select(WebhookEndpoint).order_by(col(WebhookEndpoint.id))))
+def list_endpoints(
+    db: CommerceDb,
+    *,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[WebhookRecord]:
+    """Endpoints, ended ones too, newest first, made from an instant and before another."""
+    made_at = col(WebhookEndpoint.made_at)
+    query = select(WebhookEndpoint).where(*between(made_at, from_at, to_at))
+    query = Order(col(WebhookEndpoint.id), made_at).page(query, limit, cursor)
+    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.made_at)
+    return Page(items=tuple(_shown(row) for row in rows), next_cursor=following)
 
 
 def _shown(row: WebhookEndpoint) -> WebhookRecord:
@@ -206,14 +218,19 @@ def wanted_events(row: WebhookEndpoint, after_seq: int) -> Any:
 
 
 def list_deliveries(
-    db: CommerceDb, webhook_id: str, *, before_seq: int | None, limit: int
-) -> tuple[tuple[DeliveryRecord, ...], int | None]:
-    """What an endpoint was told and is to be told, newest first, and where the next page starts."""
+    db: CommerceDb,
+    webhook_id: str,
+    *,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[DeliveryRecord]:
+    """What an endpoint was told and is to be told of what happened in a time, newest first. Raises NotFound."""
     row = get_endpoint(db, webhook_id)
-    query = wanted_events(row, row.from_seq).order_by(None).order_by(col(WebhookEvent.seq).desc()).limit(limit)
-    if before_seq is not None:
-        query = query.where(col(WebhookEvent.seq) < before_seq)
-    events: Sequence[WebhookEvent] = db.exec(query).all()
+    query = wanted_events(row, row.from_seq).order_by(None).where(*between(col(WebhookEvent.at), from_at, to_at))
+    found: Sequence[WebhookEvent] = db.exec(Order(col(WebhookEvent.seq)).page(query, limit, cursor)).all()
+    events, following = cut(found, limit, lambda event: event.seq)
     asked = col(WebhookDelivery.event_seq).in_([event.seq for event in events])
     rows = db.exec(select(WebhookDelivery).where(WebhookDelivery.endpoint_id == webhook_id, asked))
     ended = {one.event_seq: one for one in rows}
@@ -232,4 +249,4 @@ def list_deliveries(
                 status=None if done is None else done.status,
             )
         )
-    return tuple(records), events[-1].seq if len(events) == limit else None
+    return Page(items=tuple(records), next_cursor=following)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +27,11 @@ EARLY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def account(
-    store: Store, role: str = "administrator", organisation_id: str = "station-operator", name: str = OPERATOR
+    store: Store,
+    role: str = "administrator",
+    organisation_id: str = "station-operator",
+    name: str = OPERATOR,
+    vehicle_ids: Iterable[str] = (),
 ) -> UserRecord:
     """An account with a password and a PIN, hashed cheaply."""
     with store.identity() as db:
@@ -37,6 +41,7 @@ def account(
             name=name,
             organisation_id=organisation_id,
             roles=[role],
+            vehicle_ids=vehicle_ids,
             password_hash=TEST_HASHER.hash(PASSWORD),
             pin_hash=TEST_HASHER.hash(PIN),
             actor="command_line",
@@ -61,7 +66,7 @@ def session(store: Store, user: UserRecord) -> dict[str, str]:
 def the_administrator(store: Store, name: str = OPERATOR, organisation_id: str = "station-operator") -> UserRecord:
     """An administrator's account, made the first time."""
     with store.reading_identity() as db:
-        known = [user for user in list_users(db) if user.name == name]
+        known = [user for user in list_users(db, limit=500)[0] if user.name == name]
     return known[0] if known else account(store, organisation_id=organisation_id, name=name)
 
 
