@@ -56,10 +56,11 @@ OWN_STATION = (
     FaultRow,
     ControlRequest,
     SiteSample,
+    Bill,
 )
 """Tables whose rows name their station."""
-STATION_TABLES = (*OWN_STATION, Station, Pack, SwapSeat, Bill, BillLine)
-"""Tables that are read and written through a `StationDb` only; of a pack, a seat and a bill the station follows."""
+STATION_TABLES = (*OWN_STATION, Station, Pack, SwapSeat, BillLine)
+"""Tables that are read and written through a `StationDb` only; of a pack, a seat and a line the station follows."""
 
 
 SHOWN = (Bay, Pack, HotPack, Swap, SwapSeat, Booking, FaultRow, ControlRequest)
@@ -104,14 +105,11 @@ def _scope(station_id: str) -> dict[str, ExecutableOption]:
     def of_own_swap(swap_id: Any) -> ColumnElement[bool]:
         return exists().where(swap.c.id == swap_id, swap.c.station_id == station_id)
 
-    of_own_bill = exists().where(
-        bill.c.id == col(BillLine.bill_id), swap.c.id == bill.c.swap_id, swap.c.station_id == station_id
-    )
+    of_own_bill = exists().where(bill.c.id == col(BillLine.bill_id), bill.c.station_id == station_id)
     conditions: list[tuple[type[Any], ColumnElement[bool]]] = [
         (Station, col(Station.id) == station_id),
         (Pack, _pack_here(station_id)),
         (SwapSeat, of_own_swap(col(SwapSeat.swap_id))),
-        (Bill, of_own_swap(col(Bill.swap_id))),
         (BillLine, of_own_bill),
     ]
     conditions += [(table, col(table.station_id) == station_id) for table in OWN_STATION]

@@ -25,9 +25,9 @@ from swap.commerce.bills.issuing import (
     reverse_bill,
     run_commerce,
 )
+from swap.commerce.bills.money import to_decimal
 from swap.commerce.bills.pricing import PricedSwap, UnitPrice, price_swap
 from swap.commerce.bills.quantity import Flag, SeatEnergy
-from swap.commerce.bills.readings import to_decimal
 from swap.commerce.bills.terms import EnergyPrice, Measure, SaleTerms, StationTerms, SwapTerms
 from swap.commerce.bills.why import explain
 from swap.commerce.charges import Sale
