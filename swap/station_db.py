@@ -22,7 +22,7 @@ from sqlalchemy.sql.visitors import iterate
 from sqlmodel import Session, col, select
 
 from swap.events import append_event
-from swap.messages.events import AnyEvent
+from swap.messages.events import AnyEvent, FileTaken
 from swap.tables import (
     Bay,
     Bill,
@@ -284,6 +284,15 @@ class StationDb(Session):
             bookings.window_end_at > from_at,
         )
         return self.execute(query.limit(1)).scalar()
+
+    def files_taken(self, until_at: datetime) -> list[dict[str, Any]]:
+        """What station files have brought into the register up to an instant, at whichever station, newest first.
+
+        Like `put_on_by_swap` it crosses stations, so it asks the tables.
+        """
+        events = StationEvent.__table__.c  # type: ignore[attr-defined]
+        query = sql_select(events.data).where(events.kind == FileTaken.kind, events.at <= until_at)
+        return list(self.execute(query.order_by(events.at.desc(), events.station_id, events.seq.desc())).scalars())
 
     # people
 
