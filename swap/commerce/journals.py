@@ -148,7 +148,7 @@ def _take(store: Store, station_id: str, lines: Sequence[Line]) -> int:
         new = [line for line in lines if line.entry.seq > after]
         if new and newest is not None and new[0].entry.prev_hash != newest.hash:
             raise Conflict(
-                N_("the journal of station {station_id} was taken in by another import"), station_id=station_id
+                N_("the journal of station {station_id} was taken in by another import; import again"), station_id=station_id
             )
         for lot in lots(new):
             db.execute(insert(StationEvent), [event_values(line.entry, line.hash) for line in lot])
