@@ -33,7 +33,7 @@ KEPT_ELSEWHERE = "kept elsewhere"
 
 
 @dataclass(slots=True)
-class Taken:
+class JournalsTaken:
     """What an import has done."""
 
     events: dict[str, int] = field(default_factory=dict)
@@ -55,7 +55,7 @@ def import_journals(
     stations: Collection[str] | None = None,
     terms: BillingTerms | None = None,
     issue: bool = False,
-) -> Taken:
+) -> JournalsTaken:
     """Take lines in, make the bills that the journals tell of, and post them.
 
     Args:
@@ -68,7 +68,7 @@ def import_journals(
     Raises:
         DatabaseAway: the database cannot be used now; what was taken stays, and the import may be done again.
     """
-    report = Taken()
+    report = JournalsTaken()
     by_station: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         if isinstance(line, str):
@@ -93,7 +93,7 @@ def import_journals(
     return report
 
 
-def _continuing(store: Store, station_id: str, lines: Sequence[Line], report: Taken) -> tuple[Line, ...]:
+def _continuing(store: Store, station_id: str, lines: Sequence[Line], report: JournalsTaken) -> tuple[Line, ...]:
     """The lines that continue the journal of a station as it is here."""
     with store.reading_station(station_id) as db:
         station = db.get(Station, station_id)
@@ -113,7 +113,7 @@ def _continuing(store: Store, station_id: str, lines: Sequence[Line], report: Ta
     return found.lines
 
 
-def _take_register(store: Store, followed: dict[str, tuple[Line, ...]], report: Taken) -> None:
+def _take_register(store: Store, followed: dict[str, tuple[Line, ...]], report: JournalsTaken) -> None:
     """Bring firms, vehicles and stations to what all journals tell of them, those here and those to be taken."""
     new = [line for own in followed.values() for line in own if line.entry.kind == FileTaken.kind]
     with store.commerce() as db:
@@ -148,7 +148,8 @@ def _take(store: Store, station_id: str, lines: Sequence[Line]) -> int:
         new = [line for line in lines if line.entry.seq > after]
         if new and newest is not None and new[0].entry.prev_hash != newest.hash:
             raise Conflict(
-                N_("the journal of station {station_id} was taken in by another import; import again"), station_id=station_id
+                N_("the journal of station {station_id} was taken in by another import; import again"),
+                station_id=station_id,
             )
         for lot in lots(new):
             db.execute(insert(StationEvent), [event_values(line.entry, line.hash) for line in lot])
@@ -162,7 +163,7 @@ def _kept_elsewhere(store: Store) -> tuple[str, ...]:
 
 
 def _bill(
-    store: Store, station_id: str, at: datetime, terms: BillingTerms | None, report: Taken, *, issue: bool
+    store: Store, station_id: str, at: datetime, terms: BillingTerms | None, report: JournalsTaken, *, issue: bool
 ) -> None:
     made = bill_from_journal(store, station_id, terms=terms, issue_at=at if issue else None)
     report.bills += made.bills

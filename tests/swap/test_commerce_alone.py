@@ -21,7 +21,9 @@ from sqlmodel import col, select
 
 from swap.commerce.bills.invoices import close_period
 from swap.commerce.bills.issuing import correct_bill
+from swap.commerce.bills.journal_record import StationJournal
 from swap.commerce.bills.money import CENTI_KWH
+from swap.commerce.bills.record import StationRows
 from swap.commerce.journals import import_journals
 from swap.config.loading import parse_station
 from swap.config.seed import sync_station
@@ -35,7 +37,7 @@ from swap.messages.events import SwapCompleted
 from swap.messages.packs import ChargeEnded
 from swap.reading.lists import list_bills
 from swap.store import Store
-from swap.tables import Bill, BillLine, LedgerTransfer, Settlement, SettlementShare
+from swap.tables import Bill, BillLine, LedgerTransfer, Pack, Settlement, SettlementShare
 from tests.support.sim.plant import station_data
 from tests.support.swap.databases import fill, migrate
 from tests.support.swap.station import Bench
@@ -71,6 +73,7 @@ def config(station_id: str, number: int, **billing: Any) -> StationConfig:
 class Day:
     """A day of two stations: their journals, and what their database has."""
 
+    store: Store
     lines: dict[str, list[Line]]
     rows: dict[str, list[str]]
     ended_at: datetime
@@ -141,7 +144,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
         with store.reading_station(station_id) as db:
             lines[station_id] = [read_line(line, f"{station_id}") for line in exported(db)]
     close_month(store, at)
-    yield Day(lines, billed(store), at)
+    yield Day(store, lines, billed(store), at)
     store.close()
 
 
@@ -184,6 +187,29 @@ def test_the_day_has_bills_of_every_kind(day: Day) -> None:
     assert all(word in whole for word in ("charged_energy", "soe_difference", "moving_average", "confirmed_kwh"))
     assert day.rows["Settlement"]
     assert min(json.loads(row)["total_fen"] for row in day.rows["Bill"] if '"kind":"swap"' in row) > 0
+
+
+def test_journal_and_rows_tell_the_same_of_every_swap_and_pack(day: Day) -> None:
+    used_again = 0
+    for station_id in (A, B):
+        with day.store.reading_station(station_id) as db:
+            newest = db.newest_event()
+            assert newest is not None
+            rows, journal = StationRows(db), StationJournal(db, newest.seq + 1, day.ended_at)
+            packs = [pack.id for pack in db.exec(select(Pack).order_by(Pack.id))]
+            for pack_id in packs:
+                assert journal.charges(pack_id) == rows.charges(pack_id)
+                assert journal.counters(pack_id) == rows.counters(pack_id)
+                assert journal.is_charged(pack_id) == rows.is_charged(pack_id)
+            for event in db.events(SwapCompleted):
+                swap = journal.swap(event.swap_id or "")
+                assert swap == rows.swap(event.swap_id or "")
+                assert journal.fleet_of(swap.vehicle_id) == rows.fleet_of(swap.vehicle_id)
+                for pack_id in packs:
+                    at = journal.used_again_at(swap, pack_id)
+                    assert at == rows.used_again_at(swap, pack_id)
+                    used_again += at is not None
+    assert used_again
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])

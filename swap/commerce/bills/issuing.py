@@ -39,7 +39,7 @@ from swap.register.persons import person_actor
 from swap.rights import EVERYBODY, SwapRights
 from swap.station_db import StationDb
 from swap.store import Store
-from swap.tables import Bill, BillLine, Pack, StationEvent
+from swap.tables import Bill, BillLine, ChargeSession, Pack, StationEvent
 from swap.words import N_
 
 SWAP, REVERSAL, CORRECTION = "swap", "reversal", "correction"
@@ -51,6 +51,9 @@ class NotBilled(Exception):
     def __init__(self, swap_id: str, completed_at: datetime, reason: str) -> None:
         self.swap_id = swap_id
         super().__init__(f"swap {swap_id}, completed {completed_at.isoformat()}, is not billed: {reason}")
+
+
+_ended = select(ChargeSession.id).where(col(ChargeSession.ended_at).is_not(None))
 
 
 @dataclass(slots=True)
@@ -349,9 +352,13 @@ def sale_of(line: BillLine) -> SaleTerms:
     )
 
 
-def _readings(db: StationDb, swap_id: str) -> tuple[tuple[int, float | None], ...]:
-    """What the seats of a swap say of their return."""
-    return tuple((seat.seat, seat.returned_soe_kwh) for seat in db.seats(swap_id) if seat.exchanged)
+def _readings(db: StationDb, swap_id: str) -> tuple[tuple[int, float | None, int], ...]:
+    """What the seats of a swap say of their return, and how many chargings of their packs have ended."""
+    return tuple(
+        (seat.seat, seat.returned_soe_kwh, len(db.exec(_ended.where(ChargeSession.pack_id == seat.old_pack_id)).all()))
+        for seat in db.seats(swap_id)
+        if seat.exchanged
+    )
 
 
 def _confirmed(line: BillLine, quantity_kwh: Decimal) -> PricedLine:
