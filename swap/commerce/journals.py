@@ -21,7 +21,7 @@ from swap.commerce.posting import post_unposted
 from swap.config.register_rows import take_told
 from swap.errors import Conflict
 from swap.journal.chain import BEGINNING, event_values
-from swap.journal.lines import Known, Line, follow
+from swap.journal.lines import JournalLine, KnownHead, follow
 from swap.lots import lots
 from swap.messages.events import FileTaken
 from swap.store import Store
@@ -49,7 +49,7 @@ class JournalsTaken:
 
 def import_journals(
     store: Store,
-    lines: Iterable[Line | str],
+    lines: Iterable[JournalLine | str],
     at: datetime,
     *,
     stations: Collection[str] | None = None,
@@ -69,7 +69,7 @@ def import_journals(
         DatabaseAway: the database cannot be used now; what was taken stays, and the import may be done again.
     """
     report = JournalsTaken()
-    by_station: dict[str, list[Line]] = defaultdict(list)
+    by_station: dict[str, list[JournalLine]] = defaultdict(list)
     for line in lines:
         if isinstance(line, str):
             report.problems.append(line)
@@ -80,7 +80,7 @@ def import_journals(
             )
         else:
             by_station[line.entry.station_id].append(line)
-    followed: dict[str, tuple[Line, ...]] = {}
+    followed: dict[str, tuple[JournalLine, ...]] = {}
     for station_id in sorted(by_station):
         own = _continuing(store, station_id, by_station[station_id], report)
         if own:
@@ -93,7 +93,9 @@ def import_journals(
     return report
 
 
-def _continuing(store: Store, station_id: str, lines: Sequence[Line], report: JournalsTaken) -> tuple[Line, ...]:
+def _continuing(
+    store: Store, station_id: str, lines: Sequence[JournalLine], report: JournalsTaken
+) -> tuple[JournalLine, ...]:
     """The lines that continue the journal of a station as it is here."""
     with store.reading_station(station_id) as db:
         station = db.get(Station, station_id)
@@ -101,7 +103,7 @@ def _continuing(store: Store, station_id: str, lines: Sequence[Line], report: Jo
             report.problems.append(f"station {station_id} lives in this database: its journal is taken from no file")
             return ()
         newest = db.newest_event()
-        known = Known(*BEGINNING) if newest is None else Known(newest.seq, newest.hash, newest.epoch)
+        known = KnownHead(*BEGINNING) if newest is None else KnownHead(newest.seq, newest.hash, newest.epoch)
         earlier: dict[int, str] = {}
         for lot in lots(sorted({line.entry.seq for line in lines if line.entry.seq <= known.seq})):
             query = select(StationEvent.seq, StationEvent.hash).where(col(StationEvent.seq).in_(lot))
@@ -113,7 +115,7 @@ def _continuing(store: Store, station_id: str, lines: Sequence[Line], report: Jo
     return found.lines
 
 
-def _take_register(store: Store, followed: dict[str, tuple[Line, ...]], report: JournalsTaken) -> None:
+def _take_register(store: Store, followed: dict[str, tuple[JournalLine, ...]], report: JournalsTaken) -> None:
     """Bring firms, vehicles and stations to what all journals tell of them, those here and those to be taken."""
     new = [line for own in followed.values() for line in own if line.entry.kind == FileTaken.kind]
     with store.commerce() as db:
@@ -140,7 +142,7 @@ def _take_register(store: Store, followed: dict[str, tuple[Line, ...]], report: 
                     )
 
 
-def _take(store: Store, station_id: str, lines: Sequence[Line]) -> int:
+def _take(store: Store, station_id: str, lines: Sequence[JournalLine]) -> int:
     """Append to the journal of a station what continues it; how many events. Another import may have been faster."""
     with store.station(station_id) as db:
         newest = db.newest_event()

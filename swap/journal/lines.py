@@ -25,7 +25,7 @@ class LineDamaged(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class JournalLine:
     """An event as it was read."""
 
     entry: Entry
@@ -35,7 +35,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownHead:
     """Up to which event a journal is known."""
 
     seq: int
@@ -47,7 +47,7 @@ class Known:
 class Followed:
     """What of some lines of one station continues its journal."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[JournalLine, ...]
     """In order, without a gap, each chained to the one before."""
     repeated: int
     """Lines that said again what is known, or what another line says."""
@@ -63,7 +63,7 @@ def export_line(entry: Entry, stored: str) -> bytes:
     return _HEAD + entry_bytes(entry) + _MIDDLE + stored.encode() + _END
 
 
-def read_line(line: bytes, where: str) -> Line:
+def read_line(line: bytes, where: str) -> JournalLine:
     """The event of a line. Raises LineDamaged."""
     cut = len(line) - len(_END) - _HASH_CHARACTERS
     if not (line.startswith(_HEAD) and line.endswith(_END) and line[:cut].endswith(_MIDDLE)):
@@ -75,10 +75,10 @@ def read_line(line: bytes, where: str) -> Line:
     stored = line[cut : -len(_END)].decode("ascii", "replace")
     if entry_hash(entry) != stored:
         raise LineDamaged(f"{where}: event {entry.seq} of {entry.station_id} is not what its hash was made from")
-    return Line(entry, stored, where)
+    return JournalLine(entry, stored, where)
 
 
-def read_files(paths: Iterable[Path]) -> Iterator[Line | str]:
+def read_files(paths: Iterable[Path]) -> Iterator[JournalLine | str]:
     """The lines of exported journals, and of files of `swap db archive`; what is wrong with one as a text instead.
 
     Raises:
@@ -99,29 +99,29 @@ def read_files(paths: Iterable[Path]) -> Iterator[Line | str]:
                     yield _read(line[:-1], where)
 
 
-def _read(line: bytes, where: str) -> Line | str:
+def _read(line: bytes, where: str) -> JournalLine | str:
     try:
         return read_line(line, where)
     except LineDamaged as error:
         return str(error)
 
 
-def _archived(path: Path) -> Iterator[Line | str]:
+def _archived(path: Path) -> Iterator[JournalLine | str]:
     try:
         for entry, stored in read_part(path):
-            yield Line(entry, stored, f"{path.name}, event {entry.seq}")
+            yield JournalLine(entry, stored, f"{path.name}, event {entry.seq}")
     except (ArchiveDamaged, gzip.BadGzipFile, EOFError, zlib.error) as error:
         yield str(error)
 
 
-def follow(known: Known, lines: Iterable[Line], earlier: dict[int, str]) -> Followed:
+def follow(known: KnownHead, lines: Iterable[JournalLine], earlier: dict[int, str]) -> Followed:
     """Which of some lines of one station continue its journal, in whatever order they come.
 
     Args:
         known: where the journal stands.
         earlier: hash by number of what is known already, of the numbers that the lines have.
     """
-    by_seq: dict[int, dict[str, Line]] = defaultdict(dict)
+    by_seq: dict[int, dict[str, JournalLine]] = defaultdict(dict)
     repeated, problems = 0, list[str]()
     for one in lines:
         seq = one.entry.seq
@@ -134,7 +134,7 @@ def follow(known: Known, lines: Iterable[Line], earlier: dict[int, str]) -> Foll
             repeated += 1
         else:
             by_seq[seq][one.hash] = one
-    taken: list[Line] = []
+    taken: list[JournalLine] = []
     at = known
     while found := by_seq.pop(at.seq + 1, None):
         line, against = _next(at, list(found.values()))
@@ -143,7 +143,7 @@ def follow(known: Known, lines: Iterable[Line], earlier: dict[int, str]) -> Foll
             by_seq[at.seq + 1] = found
             break
         taken.append(line)
-        at = Known(line.entry.seq, line.hash, line.entry.epoch)
+        at = KnownHead(line.entry.seq, line.hash, line.entry.epoch)
     waiting = sum(len(found) for found in by_seq.values())
     first = min(by_seq, default=at.seq)
     if first > at.seq + 1:
@@ -153,7 +153,7 @@ def follow(known: Known, lines: Iterable[Line], earlier: dict[int, str]) -> Foll
     return Followed(tuple(taken), repeated, waiting, tuple(problems))
 
 
-def _next(known: Known, found: Sequence[Line]) -> tuple[Line | None, list[str]]:
+def _next(known: KnownHead, found: Sequence[JournalLine]) -> tuple[JournalLine | None, list[str]]:
     """The line that continues a journal, None where none or several do; and what speaks against the others."""
     fits, problems = [], []
     for line in found:

@@ -21,16 +21,16 @@ from sqlmodel import col, select
 
 from swap.commerce.bills.invoices import close_period
 from swap.commerce.bills.issuing import correct_bill
-from swap.commerce.bills.journal_record import StationJournal
+from swap.commerce.bills.journal_record import JournalRecord
 from swap.commerce.bills.money import CENTI_KWH
-from swap.commerce.bills.record import StationRows
+from swap.commerce.bills.record import RowRecord
 from swap.commerce.journals import import_journals
 from swap.config.loading import parse_station
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.journal.canonical import canonical_json
 from swap.journal.chain import FIRST, Entry, entry_hash
-from swap.journal.lines import Line, export_line, read_files, read_line
+from swap.journal.lines import JournalLine, export_line, read_files, read_line
 from swap.keeping.archive import exported
 from swap.messages.commerce import BillIssued, BillReversed
 from swap.messages.events import SwapCompleted
@@ -74,12 +74,12 @@ class Day:
     """A day of two stations: their journals, and what their database has."""
 
     store: Store
-    lines: dict[str, list[Line]]
+    lines: dict[str, list[JournalLine]]
     rows: dict[str, list[str]]
     ended_at: datetime
 
     @property
-    def all_lines(self) -> list[Line]:
+    def all_lines(self) -> list[JournalLine]:
         return [*self.lines[A], *self.lines[B]]
 
 
@@ -164,19 +164,19 @@ def alone() -> Iterator[Store]:
             store.close()
 
 
-def rehashed(lines: Sequence[Line], change: Callable[[Entry], Entry | None]) -> list[Line]:
+def rehashed(lines: Sequence[JournalLine], change: Callable[[Entry], Entry | None]) -> list[JournalLine]:
     """A journal hashed anew after a change of its events; one that becomes None is left out."""
-    found: list[Line] = []
+    found: list[JournalLine] = []
     for line in lines:
         entry = change(line.entry)
         if entry is not None:
             prev_hash = found[-1].hash if found else FIRST
             entry = replace(entry, seq=len(found) + 1, prev_hash=prev_hash)
-            found.append(Line(entry, entry_hash(entry), line.where))
+            found.append(JournalLine(entry, entry_hash(entry), line.where))
     return found
 
 
-def bills_told(lines: Sequence[Line]) -> list[str]:
+def bills_told(lines: Sequence[JournalLine]) -> list[str]:
     """Every bill that lines tell of, in order."""
     return [json.loads(line.entry.data)["bill_id"] for line in lines if line.entry.kind in BILL_KINDS]
 
@@ -195,7 +195,7 @@ def test_journal_and_rows_tell_the_same_of_every_swap_and_pack(day: Day) -> None
         with day.store.reading_station(station_id) as db:
             newest = db.newest_event()
             assert newest is not None
-            rows, journal = StationRows(db), StationJournal(db, newest.seq + 1, day.ended_at)
+            rows, journal = RowRecord(db), JournalRecord(db, newest.seq + 1, day.ended_at)
             packs = [pack.id for pack in db.exec(select(Pack).order_by(Pack.id))]
             for pack_id in packs:
                 assert journal.charges(pack_id) == rows.charges(pack_id)

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 
 from swap.journal.archive import Part, write_part
 from swap.journal.chain import BEGINNING, FIRST, Entry, entry_hash
-from swap.journal.lines import Known, Line, LineDamaged, export_line, follow, read_files, read_line
+from swap.journal.lines import JournalLine, KnownHead, LineDamaged, export_line, follow, read_files, read_line
 
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
-BEGUN = Known(*BEGINNING)
+BEGUN = KnownHead(*BEGINNING)
 
 
-def journal(count: int, station_id: str = "S", prev_hash: str = FIRST, first: int = 1, actor: str = "c") -> list[Line]:
+def journal(
+    count: int, station_id: str = "S", prev_hash: str = FIRST, first: int = 1, actor: str = "c"
+) -> list[JournalLine]:
     """Some events of a station, chained."""
-    lines: list[Line] = []
+    lines: list[JournalLine] = []
     for seq in range(first, first + count):
         entry = Entry(
             station_id=station_id,
@@ -37,7 +39,7 @@ def journal(count: int, station_id: str = "S", prev_hash: str = FIRST, first: in
             data='{"energy_kwh":262.26,"reason":"手动"}',
             prev_hash=lines[-1].hash if lines else prev_hash,
         )
-        lines.append(Line(entry, entry_hash(entry), f"{station_id}, line {seq}"))
+        lines.append(JournalLine(entry, entry_hash(entry), f"{station_id}, line {seq}"))
     return lines
 
 
@@ -46,7 +48,7 @@ LINES = journal(12)
 
 @given(order=st.lists(st.integers(0, 11), max_size=40), known=st.integers(0, 6))
 def test_the_longest_run_without_a_gap_is_taken(order: list[int], known: int) -> None:
-    stands = Known(known, LINES[known - 1].hash, 1) if known else BEGUN
+    stands = KnownHead(known, LINES[known - 1].hash, 1) if known else BEGUN
     found = follow(stands, [LINES[n] for n in order], {line.entry.seq: line.hash for line in LINES[:known]})
     there = {n + 1 for n in order}
     last = known
@@ -84,9 +86,9 @@ def test_two_events_of_one_number_stop_the_journal_and_one_that_does_not_fit_is_
 
 def test_an_epoch_that_nobody_began_and_another_hash_of_a_known_event_are_told() -> None:
     later = replace(LINES[1].entry, epoch=2)
-    found = follow(BEGUN, [LINES[0], Line(later, entry_hash(later), "here")], {})
+    found = follow(BEGUN, [LINES[0], JournalLine(later, entry_hash(later), "here")], {})
     assert found.problems == ("here: station S: event 2 is of epoch 2, the one before of 1, and nobody began it",)
-    found = follow(Known(2, LINES[1].hash, 1), [Line(later, entry_hash(later), "here")], {2: LINES[1].hash})
+    found = follow(KnownHead(2, LINES[1].hash, 1), [JournalLine(later, entry_hash(later), "here")], {2: LINES[1].hash})
     assert found.problems == ("here: event 2 of S is known with another hash",)
 
 
@@ -96,7 +98,7 @@ def test_files_are_read_with_what_is_wrong_in_them(tmp_path: Path) -> None:
     path.write_bytes(good + b"\n\nno line\n" + good[:-1])
     write_part(archive, Part("S", 1, 5, FIRST, LINES[4].hash), [(line.entry, line.hash) for line in LINES[:5]])
     found = list(read_files([path, archive]))
-    lines = [one for one in found if isinstance(one, Line)]
+    lines = [one for one in found if isinstance(one, JournalLine)]
     assert follow(BEGUN, lines, {}).lines == tuple(lines[1:] + lines[:1])
     assert [one for one in found if isinstance(one, str)] == [
         "s.jsonl, line 3: is no line of an exported journal",

@@ -18,8 +18,8 @@ from swap.commerce.bills.issuing import (
     CORRECTION,
     REVERSAL,
     SWAP,
+    BillDraft,
     Completion,
-    Draft,
     NotBilled,
     add_bill,
     add_reversal,
@@ -28,7 +28,7 @@ from swap.commerce.bills.issuing import (
     due_bill,
     lines_of,
 )
-from swap.commerce.bills.journal_record import NotTold, StationJournal
+from swap.commerce.bills.journal_record import JournalRecord, NotTold
 from swap.commerce.bills.terms import BillingTerms, StationTerms
 from swap.errors import DatabaseAway
 from swap.ids import new_id
@@ -113,7 +113,7 @@ def _issue(db: StationDb, event: StationEvent, terms: BillingTerms, issue_at: da
     assert issue_at is not None
     newest = db.newest_event()
     assert newest is not None
-    record = StationJournal(db, newest.seq + 1, issue_at)
+    record = JournalRecord(db, newest.seq + 1, issue_at)
     draft = due_bill(record, Completion(event.swap_id or "", event.at, event.seq), terms, issue_at)
     return None if draft is None else _add(db, draft, new_id("bl", issue_at), issue_at).bill_id
 
@@ -129,13 +129,13 @@ def _bill(db: StationDb, event: StationEvent, terms: BillingTerms) -> BillIssued
     done = db.exec(query).first()
     if done is None:
         raise NotTold(f"bill {event.data['bill_id']} was issued, and its swap was not completed before")
-    record = StationJournal(db, event.seq, event.at)
+    record = JournalRecord(db, event.seq, event.at)
     draft = due_bill(record, Completion(swap_id, done.at, done.seq), terms, None)
     assert draft is not None
     return _add(db, draft, str(event.data["bill_id"]), event.at)
 
 
-def _add(db: StationDb, draft: Draft, bill_id: str, at: datetime) -> BillIssued:
+def _add(db: StationDb, draft: BillDraft, bill_id: str, at: datetime) -> BillIssued:
     firms = {draft.payer_id, *(line.sale.seller_id for line in draft.priced.lines)}
     firms |= {line.sale.for_id for line in draft.priced.lines if line.sale.for_id is not None}
     unknown = sorted(firm for firm in firms if db.get(Party, firm) is None)

@@ -21,7 +21,7 @@ from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, FEN, UNIT_PRICE, t
 from swap.commerce.bills.pricing import PricedLine, PricedSwap, priced_line
 from swap.commerce.bills.quantity import OF_QUANTITY, Flag
 from swap.commerce.bills.readings import measured, priced
-from swap.commerce.bills.record import BillingRecord, StationRows, SwapOnRecord
+from swap.commerce.bills.record import BillingRecord, RowRecord, SwapOnRecord
 from swap.commerce.bills.terms import WAITS_FOR_CHARGING, BillingTerms, SaleTerms, StationTerms, SwapTerms
 from swap.commerce.bookings.store import tend_bookings
 from swap.commerce.charges import Sale, half_up, whole
@@ -126,7 +126,7 @@ def bill_completed_swaps(
         try:
             # Read and reckoned before the lock is taken, and looked at again with it.
             with store.reading_station(station_id) as db:
-                draft = due_bill(StationRows(db), one, terms, at)
+                draft = due_bill(RowRecord(db), one, terms, at)
                 read = _readings(db, one.swap_id)
             if draft is None:
                 continue
@@ -167,7 +167,7 @@ class PricedBy:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class BillDraft:
     """A bill that is to be written."""
 
     kind: str
@@ -189,7 +189,7 @@ def terms_of(
     return source.terms(record.db, vehicle_id=swap.vehicle_id, fleet_id=fleet_id, prices=prices, at=one.at), prices
 
 
-def due_bill(record: BillingRecord, one: Completion, source: BillingTerms, at: datetime | None) -> Draft | None:
+def due_bill(record: BillingRecord, one: Completion, source: BillingTerms, at: datetime | None) -> BillDraft | None:
     """The bill of a completed swap; None while it waits at an instant for what its measure reads.
 
     Args:
@@ -204,7 +204,7 @@ def due_bill(record: BillingRecord, one: Completion, source: BillingTerms, at: d
     found = priced(record, swap, by, prices, one.at)
     payer_id = found.lines[0].sale.buyer_id if found.lines else record.fleet_of(swap.vehicle_id)
     priced_by = PricedBy(one.at, prices.seq, by.contract_id, by.contract_version)
-    return Draft(SWAP, one.swap_id, payer_id, found, (priced_by,) * len(found.lines), {})
+    return BillDraft(SWAP, one.swap_id, payer_id, found, (priced_by,) * len(found.lines), {})
 
 
 def reverse_bill(db: StationDb, bill_id: str, *, at: datetime, name: str, reason: str) -> BillRecord:
@@ -318,13 +318,13 @@ def correct_bill(
 
 def corrected(
     bill: Bill, old_lines: Iterable[BillLine], energy_kwh_by_seat: Mapping[int, Decimal], by: str, reason: str
-) -> Draft:
+) -> BillDraft:
     """A bill again, at its prices, with the quantities that a person has confirmed."""
     old_lines = list(old_lines)
     confirmed = tuple(_confirmed(line, energy_kwh_by_seat[line.seat or 0]) for line in old_lines)
     kept = tuple(flag for flag in Flag if flag.value in bill.flags.split(",") and flag not in OF_QUANTITY)
     total_yuan = sum((line.tax.gross_yuan for line in confirmed), Decimal("0.00"))
-    return Draft(
+    return BillDraft(
         CORRECTION,
         bill.swap_id,
         confirmed[0].sale.buyer_id if confirmed else bill.payer_id,
@@ -402,7 +402,7 @@ def _as_told(lines: Iterable[BillLine]) -> tuple[BilledLine, ...]:
     return tuple(BilledLine(**line.model_dump(include=set(BilledLine.model_fields))) for line in lines)
 
 
-def _issue(db: StationDb, draft: Draft, bill_id: str, at: datetime, actor: str, cause_seq: int | None) -> str:
+def _issue(db: StationDb, draft: BillDraft, bill_id: str, at: datetime, actor: str, cause_seq: int | None) -> str:
     """Write a bill and its event; its id."""
     append_event(
         db,
@@ -416,7 +416,7 @@ def _issue(db: StationDb, draft: Draft, bill_id: str, at: datetime, actor: str, 
     return bill_id
 
 
-def add_bill(db: StationDb, draft: Draft, bill_id: str, at: datetime) -> BillIssued:
+def add_bill(db: StationDb, draft: BillDraft, bill_id: str, at: datetime) -> BillIssued:
     """Write the rows of a bill; what the journal tells of it."""
     bill = Bill(
         id=bill_id,

@@ -25,7 +25,7 @@ class NotTold(LookupError):
     """A journal does not tell what a bill rests on."""
 
 
-class StationJournal:
+class JournalRecord:
     """What a journal tells before an event of it, so that what came later changes no bill of earlier.
 
     Args:

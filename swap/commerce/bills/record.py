@@ -82,7 +82,7 @@ class BillingRecord(Protocol):
         """Whether a pack at the station is charged."""
 
 
-class StationRows:
+class RowRecord:
     """The record of a station in its own database."""
 
     def __init__(self, db: StationDb) -> None:
