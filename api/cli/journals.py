@@ -16,15 +16,16 @@ commerce = typer.Typer(no_args_is_help=True, help="Bills from exported journals,
 commands.add_typer(commerce, name="commerce")
 
 
-@commerce.command(epilog="Example: `swap commerce export --station yangquan-mine > yangquan-mine.jsonl`")
+@commerce.command(epilog="Example: `swap commerce export --station yangquan-mine --to yangquan-mine.jsonl`")
 def export(
     station: Annotated[str, typer.Option("--station", help="Id of the station.", show_default=False)],
+    to: Annotated[Path, typer.Option("--to", help="File to write; one that is there is replaced.", show_default=False)],
     after: Annotated[int, typer.Option("--after", min=0, help="Number of the last event that is there already.")] = 0,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Print the journal of a station as JSON lines, each with its hash; what was archived is in the archive's files."""
+    """Write the journal of a station as JSON lines, each with its hash; what was archived is in the archive's files."""
     from swap.commerce.custody.take import station_ids
-    from swap.journal.lines import LineDamaged
+    from swap.journal.lines import LineDamaged, write_lines
     from swap.keeping.archive import archived, exported
 
     store = existing_store(database_url)
@@ -41,12 +42,14 @@ def export(
                     ),
                     err=True,
                 )
-            for line in exported(db, after):
-                echo(line.decode())
+            count = write_lines(to, exported(db, after))
     except LineDamaged as error:
         fail(str(error), FOUND)
+    except OSError as error:
+        fail(text("{file} cannot be written: {reason}", file=to, reason=error))
     finally:
         store.close()
+    echo(text("{file}: {count} event(s)", file=to, count=count))
     raise typer.Exit(OK)
 
 

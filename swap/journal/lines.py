@@ -63,6 +63,20 @@ def export_line(entry: Entry, stored: str) -> bytes:
     return _HEAD + entry_bytes(entry) + _MIDDLE + stored.encode() + _END
 
 
+def write_lines(path: Path, lines: Iterable[bytes]) -> int:
+    """Write lines to a file, which is there whole or not at all; how many. Raises OSError."""
+    unfinished, count = path.with_name(f"{path.name}.part"), 0
+    try:
+        with unfinished.open("wb") as file:
+            for line in lines:
+                file.write(line + b"\n")
+                count += 1
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return count
+
+
 def read_line(line: bytes, where: str) -> JournalLine:
     """The event of a line. Raises LineDamaged."""
     cut = len(line) - len(_END) - _HASH_CHARACTERS

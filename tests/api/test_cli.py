@@ -236,10 +236,11 @@ def test_a_journal_is_archived_audited_with_its_files_and_put_back(tmp_path: Pat
 def _taken_elsewhere(folder: Path, url: str, archived: Path) -> None:
     """The rest of an archived journal is exported, and taken in elsewhere together with the archive's file."""
     rest, other = folder / "rest.jsonl", ("--database-url", f"sqlite:///{folder / 'commerce.db'}")
-    code, out, err = swap("commerce", "export", "--station", "yangquan-mine", "--database-url", url)
-    assert (code, "are in files of `swap db archive`" in err) == (0, True)
-    rest.write_text(out, encoding="utf-8")
-    assert swap("commerce", "export", "--station", "nowhere", "--database-url", url)[0] == 2
+    export = ("commerce", "export", "--to", str(rest), "--database-url", url)
+    code, out, err = swap(*export, "--station", "yangquan-mine")
+    assert (code, "are in files of `swap db archive`" in err, "event(s)" in out) == (0, True, True)
+    assert swap(*export, "--station", "nowhere")[0] == 2
+    assert swap(*export[:3], str(folder / "none" / "x"), *export[4:], "--station", "yangquan-mine")[0] == 2
     assert swap("db", "upgrade", *other)[0] == 0
     code, out, _ = swap("commerce", "import", str(rest), *other)
     assert (code, "is missing" in out) == (1, True)

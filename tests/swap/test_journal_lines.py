@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from swap.journal.archive import Part, write_part
 from swap.journal.chain import BEGINNING, FIRST, Entry, entry_hash
-from swap.journal.lines import JournalLine, KnownHead, LineDamaged, export_line, follow, read_files, read_line
+from swap.journal.lines import (
+    JournalLine,
+    KnownHead,
+    LineDamaged,
+    export_line,
+    follow,
+    read_files,
+    read_line,
+    write_lines,
+)
 
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 BEGUN = KnownHead(*BEGINNING)
@@ -36,7 +45,7 @@ def journal(
             bay_id=None,
             lane_id=None,
             cause_seq=None,
-            data='{"energy_kwh":262.26,"reason":"手动"}',
+            data='{"energy_kwh":262.26,"reason":"手动\u2028\u0085"}',
             prev_hash=lines[-1].hash if lines else prev_hash,
         )
         lines.append(JournalLine(entry, entry_hash(entry), f"{station_id}, line {seq}"))
@@ -95,7 +104,8 @@ def test_an_epoch_that_nobody_began_and_another_hash_of_a_known_event_are_told()
 def test_files_are_read_with_what_is_wrong_in_them(tmp_path: Path) -> None:
     path, archive = tmp_path / "s.jsonl", tmp_path / "s.jsonl.gz"
     good = export_line(LINES[5].entry, LINES[5].hash)
-    path.write_bytes(good + b"\n\nno line\n" + good[:-1])
+    assert write_lines(path, [good]) == 1
+    path.write_bytes(path.read_bytes() + b"\nno line\n" + good[:-1])
     write_part(archive, Part("S", 1, 5, FIRST, LINES[4].hash), [(line.entry, line.hash) for line in LINES[:5]])
     found = list(read_files([path, archive]))
     lines = [one for one in found if isinstance(one, JournalLine)]

@@ -100,9 +100,11 @@ def _unbilled(db: StationDb) -> Iterator[StationEvent]:
 
 
 def _make(db: StationDb, event: StationEvent, terms: BillingTerms, issue_at: datetime | None) -> str | None:
-    """Make what an event tells of, or the bill of a completion; its id, None where it waits."""
+    """Make what an event tells of, or the bill of a completion; its id, None where it waits, or is here meanwhile."""
     if event.kind == SwapCompleted.kind:
-        return _issue(db, event, terms, issue_at)
+        return None if bill_of(db, event.swap_id or "", SWAP) else _issue(db, event, terms, issue_at)
+    if db.get(Bill, event.data["bill_id"]) is not None:
+        return None
     if event.kind == BillReversed.kind:
         return _again(event, _reversal(db, event))
     said = BillIssued.read(event.data)
