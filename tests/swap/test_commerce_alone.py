@@ -149,11 +149,12 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
 
 
 @contextmanager
-def alone() -> Iterator[Store]:
+def alone(url: str | None = None) -> Iterator[Store]:
     """An empty database without the tables of a station."""
     with TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/commerce.db"
-        migrate(url)
+        if url is None:
+            url = f"sqlite:///{folder}/commerce.db"
+            migrate(url)
         store = Store(url)
         with store.transaction() as db:
             for table in STATION_ROWS:
@@ -230,6 +231,13 @@ def test_two_journals_make_the_same_bills_in_whatever_order_their_lines_come(day
         with store.reading_commerce() as db:
             posted = db.exec(select(LedgerTransfer.id).where(col(LedgerTransfer.id).startswith("bill:"))).all()
         assert len(posted) == len(day.rows["Bill"])
+
+
+def test_postgresql_makes_the_same_bills(day: Day, postgres_url: str) -> None:
+    with alone(postgres_url) as store:
+        assert not import_journals(store, reversed(day.all_lines), day.ended_at).problems
+        close_month(store, day.ended_at)
+        assert billed(store) == day.rows
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])
