@@ -18,7 +18,7 @@ from sqlmodel import col, select
 from swap.commerce.bills.elsewhere import bill_from_journal
 from swap.commerce.bills.terms import BillingTerms
 from swap.commerce.posting import post_unposted
-from swap.config.register_rows import take_told
+from swap.config.register_rows import KEPT_ELSEWHERE, take_told
 from swap.errors import Conflict
 from swap.journal.chain import BEGINNING, event_values
 from swap.journal.lines import JournalLine, KnownHead, follow
@@ -27,9 +27,6 @@ from swap.messages.events import FileTaken
 from swap.store import Store
 from swap.tables import Station, StationEvent
 from swap.words import N_
-
-KEPT_ELSEWHERE = "kept elsewhere"
-"""Reason of the mode of a station of which this database has the journal only."""
 
 
 @dataclass(slots=True)
@@ -85,7 +82,7 @@ def import_journals(
         own = _continuing(store, station_id, by_station[station_id], report)
         if own:
             followed[station_id] = own
-    _take_register(store, followed, report)
+    _take_register(store, followed, at, report)
     for station_id, own in followed.items():
         report.events[station_id] = _take(store, station_id, own)
     for station_id in _kept_elsewhere(store):
@@ -115,7 +112,9 @@ def _continuing(
     return found.lines
 
 
-def _take_register(store: Store, followed: dict[str, tuple[JournalLine, ...]], report: JournalsTaken) -> None:
+def _take_register(
+    store: Store, followed: dict[str, tuple[JournalLine, ...]], at: datetime, report: JournalsTaken
+) -> None:
     """Bring firms, vehicles and stations to what all journals tell of them, those here and those to be taken."""
     new = [line for own in followed.values() for line in own if line.entry.kind == FileTaken.kind]
     with store.commerce() as db:
@@ -124,9 +123,7 @@ def _take_register(store: Store, followed: dict[str, tuple[JournalLine, ...]], r
         files += [
             ((one.entry.at, one.entry.station_id, one.entry.seq), FileTaken.read_text(one.entry.data)) for one in new
         ]
-        first_at = min((own[0].entry.at for own in followed.values()), default=None)
-        elsewhere = {"mode": "held", "mode_reason": KEPT_ELSEWHERE, "mode_since_at": first_at}
-        missing = take_told(db, [file for _, file in sorted(files, key=lambda one: one[0])], {"station": elsewhere})
+        missing = take_told(db, [file for _, file in sorted(files, key=lambda one: one[0])], at)
         for (table, key), firm in sorted(missing.items()):
             report.problems.append(
                 f"{table} {key}: its firm {firm} is told by the journal of another station; import that one too, or "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session, SQLModel, select
@@ -32,9 +33,11 @@ _REGISTER: dict[str, type[SQLModel]] = {
 _FIRM_OF = {"vehicle": "fleet_id", "station": "operator_id"}
 
 
-def take_told(
-    db: Session, files: Iterable[FileTaken], defaults: Mapping[str, Mapping[str, Any]]
-) -> dict[tuple[str, str], str]:
+KEPT_ELSEWHERE = "kept elsewhere"
+"""Reason of the mode of a station of which a database has the journal only."""
+
+
+def take_told(db: Session, files: Iterable[FileTaken], at: datetime) -> dict[tuple[str, str], str]:
     """Bring the register to what journals tell of station files; the last word counts.
 
     Stations of one database tell a firm once, in the journal of whichever knew it first. So a row may name a firm that
@@ -42,7 +45,7 @@ def take_told(
 
     Args:
         files: oldest first.
-        defaults: values of columns that no file tells, by table, where a row is new.
+        at: now; a station that is new is kept elsewhere from then on.
 
     Returns:
         The firm that is missing, by table and id of each row that was left out.
@@ -66,7 +69,8 @@ def take_told(
                 continue
             known = db.get(table, key)
             if known is None:
-                db.add(table(id=key, **{**defaults.get(name, {}), **values}))
+                held = {"mode": "held", "mode_reason": KEPT_ELSEWHERE, "mode_since_at": at}
+                db.add(table(id=key, **values, **(held if table is Station else {})))
             else:
                 for column, value in values.items():
                     if getattr(known, column) != value:

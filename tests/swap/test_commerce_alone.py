@@ -26,7 +26,7 @@ from swap.commerce.bills.money import CENTI_KWH
 from swap.commerce.bills.record import RowRecord
 from swap.commerce.journals import import_journals
 from swap.config.loading import parse_station
-from swap.config.seed import sync_station
+from swap.config.seed import SyncError, sync_station
 from swap.config.station_file import StationConfig
 from swap.journal.canonical import canonical_json
 from swap.journal.chain import FIRST, Entry, entry_hash
@@ -342,3 +342,11 @@ def test_a_station_that_lives_in_the_database_takes_no_journal_from_a_file(day: 
     store.close()
     assert taken.problems == [f"station {A} lives in this database: its journal is taken from no file"]
     assert (taken.events, taken.bills) == ({}, [])
+
+
+def test_a_station_whose_journal_came_from_a_file_is_not_run_on_that_database(day: Day, sqlite_url: str) -> None:
+    store = Store(sqlite_url)
+    import_journals(store, day.lines[A], day.ended_at)
+    with pytest.raises(SyncError, match=f"station {A} lives in another database"):
+        sync_station(store, config(A, 1), day.ended_at)
+    store.close()

@@ -53,7 +53,7 @@ class NotBilled(Exception):
         super().__init__(f"swap {swap_id}, completed {completed_at.isoformat()}, is not billed: {reason}")
 
 
-_ended = select(ChargeSession.id).where(col(ChargeSession.ended_at).is_not(None))
+_ENDED = select(ChargeSession.id).where(col(ChargeSession.ended_at).is_not(None))
 
 
 @dataclass(slots=True)
@@ -355,7 +355,7 @@ def sale_of(line: BillLine) -> SaleTerms:
 def _readings(db: StationDb, swap_id: str) -> tuple[tuple[int, float | None, int], ...]:
     """What the seats of a swap say of their return, and how many chargings of their packs have ended."""
     return tuple(
-        (seat.seat, seat.returned_soe_kwh, len(db.exec(_ended.where(ChargeSession.pack_id == seat.old_pack_id)).all()))
+        (seat.seat, seat.returned_soe_kwh, len(db.exec(_ENDED.where(ChargeSession.pack_id == seat.old_pack_id)).all()))
         for seat in db.seats(swap_id)
         if seat.exchanged
     )
