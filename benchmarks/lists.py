@@ -235,7 +235,7 @@ def _rows(
             },
         )
     bill = {"id": bill_id, "swap_id": swap_id, "kind": "swap", "payer_id": vehicle.fleet, "issued_at": at + EVERY}
-    yield "bill", bill | {"total_fen": 17030, "flags": ""}
+    yield "bill", bill | {"station_id": station_id, "total_fen": 17030, "flags": ""}
     yield (
         "bill_line",
         {
