@@ -283,6 +283,7 @@ class Writer:
         self.put(
             "bill",
             id=bill_id,
+            station_id=self.station,
             swap_id=swap_id,
             kind="swap",
             payer_id=payer,

@@ -18,6 +18,7 @@ from typing import Any
 
 from swap.commerce.bills.issuing import BillingMark, bill_completed_swaps
 from swap.commerce.bills.readings import seat_energies
+from swap.commerce.bills.record import RowRecord
 from swap.commerce.bills.terms import station_terms
 from swap.commerce.bookings import tend_bookings
 from swap.config.loading import load_station
@@ -93,7 +94,8 @@ READS: dict[str, Read] = {
 def _seats_of(db: StationDb, config: StationConfig) -> object:
     """What the bill of a swap reads."""
     prices = prices_before(db)
-    return seat_energies(db, "sw-0000021", station_terms(prices, config.station.operator), prices)
+    record = RowRecord(db)
+    return seat_energies(record, record.swap("sw-0000021"), station_terms(prices, config.station.operator), prices)
 
 
 def run(quick: bool = False) -> Mapping[str, object]:
@@ -234,7 +236,7 @@ def _rows(
             },
         )
     bill = {"id": bill_id, "swap_id": swap_id, "kind": "swap", "payer_id": vehicle.fleet, "issued_at": at + EVERY}
-    yield "bill", bill | {"total_fen": 17030, "flags": ""}
+    yield "bill", bill | {"station_id": station_id, "total_fen": 17030, "flags": ""}
     yield (
         "bill_line",
         {

@@ -175,7 +175,7 @@ class _Traffic:
         yield "swap", completed_swap(config, swap_id, vehicle.id, at, at)
         bill_id = f"bl-{number:07d}"
         bill = {"id": bill_id, "swap_id": swap_id, "kind": "swap", "payer_id": vehicle.fleet, "issued_at": at}
-        yield "bill", bill | {"total_fen": 13440, "flags": ""}
+        yield "bill", bill | {"station_id": station_id, "total_fen": 13440, "flags": ""}
         line = {"bill_id": bill_id, "seat": 1, "buyer_id": vehicle.fleet, "payee_id": config.station.operator}
         line |= {"sale": "own", "tax_included": True, "energy_centi_kwh": 17927, "priced_at": at, "basis": {}}
         electricity = {"tax_category": "electricity", "tax_rate_bp": 1300, "tax_fen": 1134}

@@ -22,7 +22,7 @@ from sqlalchemy.sql.visitors import iterate
 from sqlmodel import Session, col, select
 
 from swap.events import append_event
-from swap.messages.events import AnyEvent
+from swap.messages.events import AnyEvent, FileTaken
 from swap.tables import (
     Bay,
     Bill,
@@ -56,10 +56,11 @@ OWN_STATION = (
     FaultRow,
     ControlRequest,
     SiteSample,
+    Bill,
 )
 """Tables whose rows name their station."""
-STATION_TABLES = (*OWN_STATION, Station, Pack, SwapSeat, Bill, BillLine)
-"""Tables that are read and written through a `StationDb` only; of a pack, a seat and a bill the station follows."""
+STATION_TABLES = (*OWN_STATION, Station, Pack, SwapSeat, BillLine)
+"""Tables that are read and written through a `StationDb` only; of a pack, a seat and a line the station follows."""
 
 
 SHOWN = (Bay, Pack, HotPack, Swap, SwapSeat, Booking, FaultRow, ControlRequest)
@@ -104,14 +105,11 @@ def _scope(station_id: str) -> dict[str, ExecutableOption]:
     def of_own_swap(swap_id: Any) -> ColumnElement[bool]:
         return exists().where(swap.c.id == swap_id, swap.c.station_id == station_id)
 
-    of_own_bill = exists().where(
-        bill.c.id == col(BillLine.bill_id), swap.c.id == bill.c.swap_id, swap.c.station_id == station_id
-    )
+    of_own_bill = exists().where(bill.c.id == col(BillLine.bill_id), bill.c.station_id == station_id)
     conditions: list[tuple[type[Any], ColumnElement[bool]]] = [
         (Station, col(Station.id) == station_id),
         (Pack, _pack_here(station_id)),
         (SwapSeat, of_own_swap(col(SwapSeat.swap_id))),
-        (Bill, of_own_swap(col(Bill.swap_id))),
         (BillLine, of_own_bill),
     ]
     conditions += [(table, col(table.station_id) == station_id) for table in OWN_STATION]
@@ -286,6 +284,15 @@ class StationDb(Session):
             bookings.window_end_at > from_at,
         )
         return self.execute(query.limit(1)).scalar()
+
+    def files_taken(self, until_at: datetime) -> list[dict[str, Any]]:
+        """What station files have brought into the register up to an instant, at whichever station, newest first.
+
+        Like `put_on_by_swap` it crosses stations, so it asks the tables.
+        """
+        events = StationEvent.__table__.c  # type: ignore[attr-defined]
+        query = sql_select(events.data).where(events.kind == FileTaken.kind, events.at <= until_at)
+        return list(self.execute(query.order_by(events.at.desc(), events.station_id, events.seq.desc())).scalars())
 
     # people
 

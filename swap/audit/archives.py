@@ -20,8 +20,7 @@ from sqlmodel import Session
 from swap.audit.findings import Findings
 from swap.audit.journal import parsed
 from swap.journal.archive import ArchiveDamaged, file_hash, read_head, read_part
-from swap.journal.chain import Entry
-from swap.keeping.archive import event_values
+from swap.journal.chain import Entry, event_values
 from swap.messages.journal import JournalArchived
 from swap.tables import Station, StationEvent
 

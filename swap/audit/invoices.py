@@ -26,7 +26,6 @@ from swap.tables import (
     InvoiceLine,
     Settlement,
     SettlementShare,
-    Swap,
 )
 
 _Part = tuple[Mapping[str, Any], list[Mapping[str, Any]]]
@@ -224,8 +223,8 @@ class InvoiceChecks:
 
     def _incomes(self) -> dict[tuple[Any, ...], int]:
         invoices, lines = Invoice.__table__.c, InvoiceLine.__table__.c  # type: ignore[attr-defined]
-        billed, bills, swaps = BillLine.__table__.c, Bill.__table__.c, Swap.__table__.c  # type: ignore[attr-defined]
-        key = (invoices.seller_id, invoices.period, swaps.station_id, lines.kind, billed.prices_seq)
+        billed, bills = BillLine.__table__.c, Bill.__table__.c  # type: ignore[attr-defined]
+        key = (invoices.seller_id, invoices.period, bills.station_id, lines.kind, billed.prices_seq)
         query = (
             select(*key, func.sum(lines.net_fen))
             .select_from(InvoiceLine.__table__)  # type: ignore[attr-defined]
@@ -235,7 +234,6 @@ class InvoiceChecks:
                 (billed.bill_id == lines.bill_id) & (billed.line_no == lines.bill_line_no),
             )
             .join(Bill.__table__, bills.id == billed.bill_id)  # type: ignore[attr-defined]
-            .join(Swap.__table__, swaps.id == bills.swap_id)  # type: ignore[attr-defined]
             .where(billed.prices_seq.is_not(None))
             .group_by(*key)
         )

@@ -20,10 +20,11 @@ from swap.audit.findings import Findings, listed
 from swap.audit.journal import JournalTold, named, parsed
 from swap.audit.rows import Reader, instant
 from swap.audit.swap_files import KnownContracts, SwapFile
-from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, FEN, UNIT_PRICE, taxed
+from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, FEN, UNIT_PRICE, taxed, to_decimal
 from swap.commerce.bills.pricing import PricedLine, PricedSwap, energy_price, price_swap
 from swap.commerce.bills.quantity import ChargeReading, SeatEnergy
-from swap.commerce.bills.readings import charge_reading, meters_of, prices_of_time, to_decimal
+from swap.commerce.bills.readings import meters_of, prices_of_time
+from swap.commerce.bills.record import charge_reading
 from swap.commerce.bills.terms import WAITS_FOR_CHARGING, EnergyPrice, Measure, SwapTerms, station_terms
 from swap.commerce.charges import half_up, whole
 from swap.commerce.leases.billing import by_contract
@@ -31,7 +32,6 @@ from swap.config.prices import StationPrices
 from swap.messages.commerce import BilledLine, BillIssued, BillReversed
 from swap.messages.events import SwapCompleted
 from swap.messages.packs import PackRead
-from swap.places import local_name
 from swap.tables import ChargeSession, StationEvent, Swap, SwapSeat
 
 BILL_WITHIN = timedelta(hours=1)
@@ -92,7 +92,11 @@ class MoneyChecks:
             bill = bills.get(said.bill_id)
             if bill is None:
                 continue
-            values: dict[str, Any] = {"issued_at": event.at, "total_fen": said.total_fen}
+            values: dict[str, Any] = {
+                "station_id": event.station_id,
+                "issued_at": event.at,
+                "total_fen": said.total_fen,
+            }
             if isinstance(said, BillIssued):
                 values |= {"kind": said.bill, "flags": ",".join(said.flags)}
             else:
@@ -237,7 +241,7 @@ class MoneyChecks:
             order=(col(ChargeSession.started_at), col(ChargeSession.id)),
             judged=False,
         )
-        return [charge_reading(row, local_name(row.station_id, row.bay_id)) for row in rows if row.ended_at is not None]
+        return [charge_reading(row) for row in rows if row.ended_at is not None]
 
     def _charged_after(self, file: SwapFile, pack_id: str | None, issued_at: datetime) -> list[ChargeReading]:
         seats, swaps = SwapSeat.__table__.c, Swap.__table__.c  # type: ignore[attr-defined]

@@ -20,6 +20,7 @@ _PLAIN = (
     ("swap_seat", "new_pack_id", "pack"),
     ("charge_session", "open_pack_id", "pack"),
     ("hot_pack", "pack_id", "pack"),
+    ("bill", "swap_id", "swap"),
     ("bill_line", "pack_id", "pack"),
     ("station_event", "swap_id", "swap"),
     ("station_event", "pack_id", "pack"),

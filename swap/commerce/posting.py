@@ -20,6 +20,7 @@ from swap.commerce.ledger.postings import Owed, postings_of
 from swap.commerce.ledger.sources import bill_owed, charge_owed
 from swap.commerce.payments.allocation import has_payments, pay_debts
 from swap.errors import Conflict
+from swap.lots import lots
 from swap.messages.commerce import BillIssued, BillReversed
 from swap.station_db import StationDb
 from swap.store import Store
@@ -79,6 +80,43 @@ def post_due(store: Store, station_id: str, at: datetime, mark: PostingMark) -> 
     return posted
 
 
+def post_unposted(store: Store, station_id: str, at: datetime) -> int:
+    """Post every bill of a station that has no transfer, whatever its journal tells of bills; how many were posted.
+
+    Raises:
+        NotPosted: some could not be posted, after all others were.
+        DatabaseAway: the database cannot be used now.
+    """
+    failed = list[str]()
+    with store.reading_station(station_id) as db:
+        query = (
+            select(Bill)
+            .join(LedgerTransfer, col(LedgerTransfer.id) == literal("bill:") + Bill.id, isouter=True)
+            .where(col(LedgerTransfer.id).is_(None))
+            .order_by(col(Bill.issued_at), col(Bill.id))
+        )
+        bills = db.exec(query).all()
+        lines = _lines_of(db, [bill.id for bill in bills])
+        owed = []
+        for bill in bills:
+            reverses = lines[bill.id][0].basis.get("reverses") if lines.get(bill.id) else None
+            owed.append(bill_owed(bill, lines.get(bill.id, ()), None if reverses is None else str(reverses)))
+    posted = _post(store, owed, at, failed)
+    if failed:
+        raise NotPosted(failed)
+    return posted
+
+
+def _lines_of(db: StationDb, bill_ids: Sequence[str]) -> dict[str, list[BillLine]]:
+    """Lines by bill, in their order."""
+    lines: dict[str, list[BillLine]] = {}
+    for lot in lots(bill_ids):
+        query = select(BillLine).where(col(BillLine.bill_id).in_(lot))
+        for line in db.exec(query.order_by(col(BillLine.bill_id), col(BillLine.line_no))):
+            lines.setdefault(line.bill_id, []).append(line)
+    return lines
+
+
 def _unposted_bills(db: StationDb, after: int) -> tuple[int | None, list[Owed]]:
     """The last event of the next ones that tell of bills, None where there is none, and their bills that are due."""
     query = (
@@ -98,11 +136,7 @@ def _unposted_bills(db: StationDb, after: int) -> tuple[int | None, list[Owed]]:
     )
     due = [bill_id for bill_id in ids if f"bill:{bill_id}" not in posted]
     bills = {bill.id: bill for bill in db.exec(select(Bill).where(col(Bill.id).in_(due)))}
-    lines: dict[str, list[BillLine]] = {}
-    for line in db.exec(
-        select(BillLine).where(col(BillLine.bill_id).in_(due)).order_by(col(BillLine.bill_id), col(BillLine.line_no))
-    ):
-        lines.setdefault(line.bill_id, []).append(line)
+    lines = _lines_of(db, due)
     reversed_by = {
         str(event.data["bill_id"]): str(event.data["reverses"]) for event in events if event.kind == BillReversed.kind
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session, SQLModel, select
 
 from swap.config.station_file import StationConfig
 from swap.messages.events import FileTaken, TakenRow
-from swap.tables import Pack, PackKindRow, Party, VehicleModelRow, VehicleRow
+from swap.tables import Pack, PackKindRow, Party, Station, VehicleModelRow, VehicleRow
 
 _TOLD: dict[str, tuple[str, ...]] = {
     "party": ("kind", "name_zh", "name_en"),
@@ -22,6 +23,60 @@ _TOLD: dict[str, tuple[str, ...]] = {
     "pack": ("kind", "owner_id", "rated_kwh"),
 }
 """Columns that are the station file's word, by table."""
+
+_REGISTER: dict[str, type[SQLModel]] = {
+    str(table.__tablename__): table for table in (Party, PackKindRow, VehicleModelRow, VehicleRow, Station)
+}
+"""What journals tell of the register and of whose a station is, in the order in which rows point at each other."""
+
+
+_FIRM_OF = {"vehicle": "fleet_id", "station": "operator_id"}
+
+
+KEPT_ELSEWHERE = "kept elsewhere"
+"""Reason of the mode of a station of which a database has the journal only."""
+
+
+def take_told(db: Session, files: Iterable[FileTaken], at: datetime) -> dict[tuple[str, str], str]:
+    """Bring the register to what journals tell of station files; the last word counts.
+
+    Stations of one database tell a firm once, in the journal of whichever knew it first. So a row may name a firm that
+    only another journal tells: it is left out until that one is here.
+
+    Args:
+        files: oldest first.
+        at: now; a station that is new is kept elsewhere from then on.
+
+    Returns:
+        The firm that is missing, by table and id of each row that was left out.
+    """
+    missing: dict[tuple[str, str], str] = {}
+    told: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in _REGISTER}
+    for file in files:
+        for row in file.rows:
+            if row.table in told:
+                told[row.table].setdefault(row.id, {}).update(row.values)
+    tags = {values["tag"] for values in told["vehicle"].values() if "tag" in values}
+    for number, vehicle in enumerate(db.exec(select(VehicleRow)), start=1):
+        if vehicle.tag in tags and told["vehicle"].get(vehicle.id, {}).get("tag", vehicle.tag) != vehicle.tag:
+            vehicle.tag = -number  # vehicles may exchange their tags
+    db.flush()
+    for name, table in _REGISTER.items():
+        for key, values in told[name].items():
+            firm = values.get(_FIRM_OF.get(name, ""))
+            if firm is not None and db.get(Party, firm) is None:
+                missing[name, key] = firm
+                continue
+            known = db.get(table, key)
+            if known is None:
+                held = {"mode": "held", "mode_reason": KEPT_ELSEWHERE, "mode_since_at": at}
+                db.add(table(id=key, **values, **(held if table is Station else {})))
+            else:
+                for column, value in values.items():
+                    if getattr(known, column) != value:
+                        setattr(known, column, value)
+        db.flush()
+    return missing
 
 
 class RegisterImport:

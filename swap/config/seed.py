@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 
 from scheduler.types import PackState, StationMode
 from swap.config.prices import told_prices
-from swap.config.register_rows import RegisterImport
+from swap.config.register_rows import KEPT_ELSEWHERE, RegisterImport
 from swap.config.station_file import PackSection, StationConfig
 from swap.errors import SwapError
 from swap.events import append_event
@@ -178,6 +178,11 @@ class _Sync:
         }
         row = self.db.get(Station, section.id)
         if row is not None:
+            if row.mode_reason == KEPT_ELSEWHERE:
+                self.problems.append(
+                    f"station {section.id} lives in another database: this one has its journal from files only "
+                    "(`swap commerce import`); run it with its own"
+                )
             self.update(row, **values)
             self.db.flush()
             return

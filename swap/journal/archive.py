@@ -116,7 +116,7 @@ def read_part(path: Path) -> Iterator[tuple[Entry, str]]:
     chain = _Chain(_part(path, next(lines, b"")))
     try:
         for line in lines:
-            entry = _entry(line)
+            entry = read_entry(line)
             yield entry, chain.add(entry, line)
         chain.close()
     except ArchiveDamaged as error:
@@ -173,7 +173,8 @@ def _part(path: Path, line: bytes) -> Part:
     return part
 
 
-def _entry(line: bytes) -> Entry:
+def read_entry(line: bytes) -> Entry:
+    """The event of its canonical JSON. Raises ArchiveDamaged where it is no event, or not in its one spelling."""
     try:
         found = json.loads(line)
         at = datetime.fromisoformat(found["at"])

@@ -6,10 +6,12 @@ A cut tail, or a journal hashed anew from somewhere on, keeps the chain whole: t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
 from swap.journal.canonical import canonical_instant, canonical_text
 
@@ -58,6 +60,12 @@ def entry_bytes(entry: Entry) -> bytes:
         f'"pack_id":{text(entry.pack_id)},"prev_hash":{text(entry.prev_hash)},"seq":{entry.seq},'
         f'"station_id":{text(entry.station_id)},"swap_id":{text(entry.swap_id)}}}'
     ).encode()
+
+
+def event_values(entry: Entry, stored: str) -> dict[str, Any]:
+    """An event and its hash as the columns of its row."""
+    values = {name: getattr(entry, name) for name in Entry.__slots__}
+    return values | {"data": json.loads(entry.data), "hash": stored}
 
 
 def entry_hash(entry: Entry) -> str:

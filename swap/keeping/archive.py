@@ -8,12 +8,11 @@ for each pack, bay and lane, and every event of the few kinds of `STAYING`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Text, insert, type_coerce
@@ -22,7 +21,8 @@ from sqlmodel import col, delete, func, or_, select
 
 from swap.errors import InvalidInput
 from swap.journal.archive import ArchiveDamaged, Part, file_hash, read_head, read_part, write_part
-from swap.journal.chain import FIRST, Entry
+from swap.journal.chain import FIRST, Entry, event_values
+from swap.journal.lines import export_line
 from swap.messages.commerce import PricesSet
 from swap.messages.events import (
     ControllerStarted,
@@ -33,6 +33,7 @@ from swap.messages.events import (
     StationModeChanged,
 )
 from swap.messages.journal import JournalArchived, JournalEpoch
+from swap.messages.values import LARGEST_SEQ
 from swap.register.persons import person_actor, person_name
 from swap.station_db import StationDb
 from swap.store import Store
@@ -95,7 +96,7 @@ def archive_journal(
         part, epoch, until_at = found
         path = folder / part.file_name
         try:
-            digest = write_part(path, part, _entries(db, part))
+            digest = write_part(path, part, _entries(db, part.first_seq, part.last_seq))
         except ArchiveDamaged as error:
             raise NotArchived(f"station {station_id}: {error}; swap audit tells more") from error
     event = JournalArchived(
@@ -192,12 +193,6 @@ def restore_archive(store: Store, path: Path, pause: Pause) -> JournalArchived:
     return named
 
 
-def event_values(entry: Entry, stored: str) -> dict[str, Any]:
-    """An event and its hash as the columns of its row."""
-    values = {name: getattr(entry, name) for name in Entry.__slots__}
-    return values | {"data": json.loads(entry.data), "hash": stored}
-
-
 def _part_before(db: StationDb, before_at: datetime) -> tuple[Part, int, datetime] | None:
     """What can be archived, its last epoch and its newest instant."""
     before = archived(db)
@@ -218,8 +213,19 @@ def _part_before(db: StationDb, before_at: datetime) -> tuple[Part, int, datetim
     return Part(db.station_id, first_seq, last_seq, prev_hash, row.hash), row.epoch, until_at
 
 
-def _entries(db: StationDb, part: Part) -> Iterator[tuple[Entry, str]]:
-    """The events of a part as they are hashed, each with the hash that is stored."""
+def exported(db: StationDb, after_seq: int = 0) -> Iterator[bytes]:
+    """The journal of a station after an event as JSON lines; what is in archives begins with their files.
+
+    Raises:
+        LineDamaged: an event is not what its hash was made from.
+    """
+    before = archived(db)
+    for entry, stored in _entries(db, max(after_seq, 0 if before is None else before.last_seq) + 1):
+        yield export_line(entry, stored)
+
+
+def _entries(db: StationDb, first_seq: int, last_seq: int = LARGEST_SEQ) -> Iterator[tuple[Entry, str]]:
+    """Events as they are hashed, each with the hash that is stored."""
     names = Entry.__slots__
     columns = [
         type_coerce(getattr(StationEvent, name), Text).label(name) if name == "data" else getattr(StationEvent, name)
@@ -227,7 +233,7 @@ def _entries(db: StationDb, part: Part) -> Iterator[tuple[Entry, str]]:
     ]
     query = (
         sql_select(*columns, col(StationEvent.hash))
-        .where(col(StationEvent.seq) >= part.first_seq, col(StationEvent.seq) <= part.last_seq)
+        .where(col(StationEvent.seq) >= first_seq, col(StationEvent.seq) <= last_seq)
         .order_by(col(StationEvent.seq))
     )
     for row in db.execute(query.execution_options(yield_per=LOT)):

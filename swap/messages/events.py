@@ -373,10 +373,25 @@ class SwapEnded(Event):
     exchanged: tuple[int, ...] = ()
 
 
+class PackGivenBack(Message):
+    """What the record knows of a pack that a swap has taken off a vehicle: with its reading, its bill rests on it."""
+
+    seat: int
+    pack_id: str | None
+    """None where nobody knew which one it was."""
+    rated_kwh: float | None
+    last_settled_soe_kwh: float | None
+    """Energy when it was put on the vehicle, at whichever station."""
+    put_on_by_swap: bool
+    """A swap had put it on this vehicle, at whichever station."""
+
+
 class SwapCompleted(SwapEnded):
     """Every seat has its new pack, or each of `exchanged`; a bill is made from this event."""
 
     kind: ClassVar = "swap.completed"
+    given_back: tuple[PackGivenBack, ...] = ()
+    """By seat; events of earlier releases tell none."""
 
 
 class SwapReturned(SwapEnded):

@@ -74,6 +74,8 @@ class ChargeStarted(Event):
     """In the pack at the beginning."""
     meter_kwh: float | None
     """Reading of the charger's own meter."""
+    session_id: int | None = None
+    """The charging, as bills name it; events of earlier releases do not."""
 
 
 class ChargeEnded(Event):
@@ -81,7 +83,14 @@ class ChargeEnded(Event):
 
     kind: ClassVar = "charge.ended"
     gained_kwh: float
+    """Rounded."""
     meter_kwh: float | None
+    session_id: int | None = None
+    """As in `ChargeStarted`."""
+    start_kwh: float | None = None
+    """In the pack at the beginning, as it was read."""
+    end_kwh: float | None = None
+    """The same at the end; None where it was not read."""
 
 
 class HotPackReading(Message):

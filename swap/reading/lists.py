@@ -236,11 +236,7 @@ def list_bills(
 
 def get_bill(db: StationDb, station_id: str, bill_id: str) -> BillRecord:
     """One bill. Raises NotFound."""
-    row = db.exec(
-        select(Bill)
-        .join(Swap, col(Swap.id) == col(Bill.swap_id))
-        .where(Swap.station_id == station_id, Bill.id == bill_id)
-    ).first()
+    row = db.exec(select(Bill).where(Bill.station_id == station_id, Bill.id == bill_id)).first()
     if row is None:
         raise NotFound("bill", bill_id)
     return _bill(db, row, _lines(db, [bill_id]).get(bill_id, ()))

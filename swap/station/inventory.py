@@ -13,6 +13,7 @@ from sqlmodel import col, select
 
 from scheduler.types import PackState
 from swap.events import append_event
+from swap.messages.events import PackGivenBack
 from swap.messages.packs import BayBlocked, BayReleased, ChargeEnded, ChargeStarted, PackMoved, PackStateChanged
 from swap.places import place_of
 from swap.station.records import qualified
@@ -164,6 +165,26 @@ def _taken_off_again(db: Db, swap: Swap, plan: SeatPlan) -> None:
     db.add(seat)
 
 
+def given_back(db: Db, swap_id: str) -> tuple[PackGivenBack, ...]:
+    """What the record knows of the packs that a swap has taken off, for the journal: a bill is made of it, also where
+    the record is not."""
+    swap = db.get_one(Swap, swap_id)
+    found = []
+    for seat in db.seats(swap_id):
+        if seat.exchanged:
+            pack = db.get(Pack, seat.old_pack_id) if seat.old_pack_id else None
+            found.append(
+                PackGivenBack(
+                    seat=seat.seat,
+                    pack_id=seat.old_pack_id,
+                    rated_kwh=None if pack is None else pack.rated_kwh,
+                    last_settled_soe_kwh=seat.last_settled_soe_kwh,
+                    put_on_by_swap=db.put_on_by_swap(swap, seat.old_pack_id),
+                )
+            )
+    return tuple(found)
+
+
 def close_charge(db: Db, pack: Pack, at: datetime) -> None:
     """Close the charging session of a pack that is picked or taken out of use; nothing where it has none."""
     row = db.exec(select(ChargeSession).where(ChargeSession.open_pack_id == pack.id)).first()
@@ -181,7 +202,13 @@ def end_charge(db: Db, row: ChargeSession, pack: Pack, *, at: datetime, meter_kw
     db.add(pack)
     append_event(
         db,
-        ChargeEnded(gained_kwh=round(gained_kwh, 3), meter_kwh=meter_kwh),
+        ChargeEnded(
+            gained_kwh=round(gained_kwh, 3),
+            meter_kwh=meter_kwh,
+            session_id=row.id,
+            start_kwh=row.start_energy_kwh,
+            end_kwh=row.end_energy_kwh,
+        ),
         station_id=row.station_id,
         at=at,
         pack_id=pack.id,
@@ -210,9 +237,10 @@ def start_charge(
         start_meter_kwh=meter_kwh,
     )
     db.add(row)
+    db.flush()
     append_event(
         db,
-        ChargeStarted(energy_kwh=round(energy_kwh, 3), meter_kwh=meter_kwh),
+        ChargeStarted(energy_kwh=round(energy_kwh, 3), meter_kwh=meter_kwh, session_id=row.id),
         station_id=station_id,
         at=at,
         pack_id=pack.id,

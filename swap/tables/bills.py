@@ -24,7 +24,9 @@ class Bill(Base, table=True):
         Index("ix_bill_by_payer", "payer_id", "issued_at", "id"),
     )
     id: str = Field(primary_key=True, max_length=32)
-    swap_id: str = Field(foreign_key="swap.id", max_length=32)
+    station_id: str = Field(foreign_key="station.id", max_length=32)
+    swap_id: str = Field(max_length=32)
+    """A swap of the station; its row may be in another database, from whose journal the bill was made."""
     kind: str = Field(default="swap", max_length=16)
     """swap, reversal, correction."""
     payer_id: str = Field(foreign_key="party.id", max_length=32)

@@ -224,12 +224,32 @@ def test_a_journal_is_archived_audited_with_its_files_and_put_back(tmp_path: Pat
     assert (code, f"{file.name}" in out) == (0, True)
     code, out, _ = swap("audit", "--json", "--archive", str(folder), "--database-url", url)
     assert (code, json.loads(out)["archives_left_out"]) == (0, [])
+    _taken_elsewhere(tmp_path, url, file)
     code, out, _ = swap("db", "unarchive", str(file), "--database-url", url)
     assert (code, "are back" in out) == (0, True)
     assert json.loads(swap("audit", "--json", "--database-url", url)[1])["archives_left_out"] == []
     file.write_bytes(b"another")
     assert swap("db", "unarchive", str(file), "--database-url", url)[0] == 1
     assert swap("audit", "--archive", str(tmp_path / "nowhere"), "--database-url", url)[0] == 2
+
+
+def _taken_elsewhere(folder: Path, url: str, archived: Path) -> None:
+    """The rest of an archived journal is exported, and taken in elsewhere together with the archive's file."""
+    rest, other = folder / "rest.jsonl", ("--database-url", f"sqlite:///{folder / 'commerce.db'}")
+    export = ("commerce", "export", "--to", str(rest), "--database-url", url)
+    code, out, err = swap(*export, "--station", "yangquan-mine")
+    assert (code, "are in files of `swap db archive`" in err, "event(s)" in out) == (0, True, True)
+    assert swap(*export, "--station", "nowhere")[0] == 2
+    assert swap(*export[:3], str(folder / "none" / "x"), *export[4:], "--station", "yangquan-mine")[0] == 2
+    assert swap("db", "upgrade", *other)[0] == 0
+    code, out, _ = swap("commerce", "import", str(rest), *other)
+    assert (code, "is missing" in out) == (1, True)
+    code, out, err = swap("commerce", "import", str(rest), str(archived), "--json", *other)
+    assert (code, json.loads(out)["problems"]) == (0, []), err
+    assert json.loads(out)["events"]["yangquan-mine"] > rest.read_text(encoding="utf-8").count("\n")
+    code, out, _ = swap("commerce", "import", str(rest), "--station", "another", *other)
+    assert (code, "taken are another" in out) == (1, True)
+    assert swap("commerce", "import", str(folder / "none.jsonl"), *other)[0] == 2
 
 
 def test_the_register_is_shown_and_takes_the_files_word(tmp_path: Path) -> None:

@@ -347,7 +347,8 @@ DAMAGE: dict[str, tuple[str, ...]] = {
         f"DELETE FROM bill WHERE swap_id = {SECOND_SWAP};"
         "UPDATE station_event SET at = '2030-01-01 00:00:00' WHERE seq = (SELECT max(seq) FROM station_event)",
         f"UPDATE bill SET swap_id = {CANCELLED_SWAP} WHERE id = {BILL}",
-        f"INSERT INTO bill SELECT id || 'x', swap_id, kind, payer_id, issued_at, total_fen, flags FROM bill "
+        "INSERT INTO bill (id, station_id, swap_id, kind, payer_id, issued_at, total_fen, flags) "
+        f"SELECT id || 'x', station_id, swap_id, kind, payer_id, issued_at, total_fen, flags FROM bill "
         f"WHERE id = {BILL}",
     ),
     "bill_in_journal": (

@@ -25,9 +25,9 @@ from swap.commerce.bills.issuing import (
     reverse_bill,
     run_commerce,
 )
+from swap.commerce.bills.money import to_decimal
 from swap.commerce.bills.pricing import PricedSwap, UnitPrice, price_swap
 from swap.commerce.bills.quantity import Flag, SeatEnergy
-from swap.commerce.bills.readings import to_decimal
 from swap.commerce.bills.terms import EnergyPrice, Measure, SaleTerms, StationTerms, SwapTerms
 from swap.commerce.bills.why import explain
 from swap.commerce.charges import Sale
@@ -464,6 +464,25 @@ def test_a_charging_that_never_comes_is_not_waited_for_for_ever(sqlite_url: str)
         assert bill_completed_swaps(store, STATION, AT + timedelta(hours=2)) == ()
         assert len(bill_completed_swaps(store, STATION, AT + timedelta(hours=3))) == 1
         assert bills(store)[0].flags == ("first_swap", "unmeasured")
+
+
+def test_a_charging_that_ends_while_a_bill_is_reckoned_is_not_left_out(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal tells the end before the bill: who makes the bill from it would find another one."""
+    config = station({"basis": "charged_energy", "charging_wait_s": 7200})
+    with filled_store(sqlite_url, config) as store:
+        exchange(store, arrive(store, config, "V0").swap_id)
+
+        def late(*arguments: Any) -> Any:
+            charge(store, code(101), "A1", AT + timedelta(minutes=10), (78.95, 262.4), (None, None))
+            return price_swap(*arguments)
+
+        monkeypatch.setattr("swap.commerce.bills.readings.price_swap", late)
+        assert bill_completed_swaps(store, STATION, AT + timedelta(hours=3)) == ()
+        monkeypatch.undo()
+        assert len(bill_completed_swaps(store, STATION, AT + timedelta(hours=3))) == 1
+        assert str(bills(store)[0].lines[0].energy_kwh) == "183.45"
 
 
 def test_a_bill_by_the_counter_of_the_bms(sqlite_url: str) -> None:

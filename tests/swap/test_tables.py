@@ -212,7 +212,7 @@ def test_journal_and_bills_are_never_changed(store: Store, table: str, statement
         append_event(db, Reconciled(examined=0, mismatches=()), station_id="S", at=AT)
         db.add(swap(1))
         db.flush()
-        db.add(Bill(id="I1", swap_id="W1", payer_id="p", issued_at=AT, total_fen=95))
+        db.add(Bill(id="I1", station_id="S", swap_id="W1", payer_id="p", issued_at=AT, total_fen=95))
         db.flush()
         line: dict[str, Any] = {"energy_centi_kwh": 100, "unit_price_1e4_yuan": 9500, "amount_fen": 95}
         line |= {"tax_category": "electricity", "tax_rate_bp": 1300, "tax_fen": 11}

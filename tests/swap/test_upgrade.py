@@ -100,6 +100,9 @@ def test_every_row_is_still_there(old: Old) -> None:
     for row in now["site_sample"]:
         assert [row.pop(name) for name in ("pv_kw", "storage_kw", "storage_kwh", "covered_s")] == [None] * 4
         assert row.pop("mean_s") == 0  # as it was taken
+    at_station = {row["id"]: row["station_id"] for row in now["swap"]}
+    for row in now["bill"]:
+        assert row.pop("station_id") == at_station[row["swap_id"]]
     assert {table: now[table] for table in SAME} == {table: before[table] for table in SAME}
     assert all(before[table] for table in SAME)
     for row in now["booking"]:

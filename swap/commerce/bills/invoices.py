@@ -31,7 +31,7 @@ from swap.commerce.webhooks.outbox import tell
 from swap.commerce_db import CommerceDb
 from swap.lots import lots
 from swap.register.persons import person_actor
-from swap.tables import Bill, BillingPeriod, BillLine, ChargeRow, Invoice, InvoiceLine, Station, Swap
+from swap.tables import Bill, BillingPeriod, BillLine, ChargeRow, Invoice, InvoiceLine, Station
 from swap.words import N_
 
 DEPOSIT = "deposit"
@@ -184,8 +184,7 @@ def _bill_items(db: CommerceDb, period: str, seller_id: str | None) -> Iterable[
     query = (
         select(BillLine, Bill, Station)
         .join(Bill, col(Bill.id) == BillLine.bill_id)
-        .join(Swap, col(Swap.id) == Bill.swap_id)
-        .join(Station, col(Station.id) == Swap.station_id)
+        .join(Station, col(Station.id) == Bill.station_id)
         .join(
             InvoiceLine,
             and_(col(InvoiceLine.bill_id) == BillLine.bill_id, col(InvoiceLine.bill_line_no) == BillLine.line_no),

@@ -17,10 +17,11 @@ from decimal import Decimal
 
 from sqlmodel import col, select
 
-from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, FEN, UNIT_PRICE
+from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, FEN, UNIT_PRICE, to_decimal
 from swap.commerce.bills.pricing import PricedLine, PricedSwap, priced_line
 from swap.commerce.bills.quantity import OF_QUANTITY, Flag
-from swap.commerce.bills.readings import fleet_of, measured, priced, to_decimal
+from swap.commerce.bills.readings import measured, priced
+from swap.commerce.bills.record import BillingRecord, RowRecord, SwapOnRecord
 from swap.commerce.bills.terms import WAITS_FOR_CHARGING, BillingTerms, SaleTerms, StationTerms, SwapTerms
 from swap.commerce.bookings.store import tend_bookings
 from swap.commerce.charges import Sale, half_up, whole
@@ -38,7 +39,7 @@ from swap.register.persons import person_actor
 from swap.rights import EVERYBODY, SwapRights
 from swap.station_db import StationDb
 from swap.store import Store
-from swap.tables import Bill, BillLine, Pack, StationEvent, Swap
+from swap.tables import Bill, BillLine, ChargeSession, Pack, StationEvent
 from swap.words import N_
 
 SWAP, REVERSAL, CORRECTION = "swap", "reversal", "correction"
@@ -50,6 +51,9 @@ class NotBilled(Exception):
     def __init__(self, swap_id: str, completed_at: datetime, reason: str) -> None:
         self.swap_id = swap_id
         super().__init__(f"swap {swap_id}, completed {completed_at.isoformat()}, is not billed: {reason}")
+
+
+_ENDED = select(ChargeSession.id).where(col(ChargeSession.ended_at).is_not(None))
 
 
 @dataclass(slots=True)
@@ -122,19 +126,16 @@ def bill_completed_swaps(
         try:
             # Read and reckoned before the lock is taken, and looked at again with it.
             with store.reading_station(station_id) as db:
-                if not _due(db, one, terms, at):
-                    continue
-                by, prices = terms_of(db, one, terms)
-                lines = priced(db, one.swap_id, by, prices, one.at)
+                draft = due_bill(RowRecord(db), one, terms, at)
                 read = _readings(db, one.swap_id)
+            if draft is None:
+                continue
             with store.station(station_id) as db:
-                if _bill_of(db, one.swap_id, SWAP) is not None:
+                if bill_of(db, one.swap_id, SWAP) is not None:
                     continue  # another process was faster
                 if _readings(db, one.swap_id) != read:
                     continue  # a reading came in between: at the next look
-                priced_by = PricedBy(one.at, prices.seq, by.contract_id, by.contract_version)
-                like = [priced_by] * len(lines.lines)
-                issued.append(_write(db, one.swap_id, SWAP, lines, like, at, "commerce", one.seq, {}))
+                issued.append(_issue(db, draft, new_id("bl", at), at, "commerce", one.seq))
         except DatabaseAway:
             raise
         except Exception as error:
@@ -165,19 +166,45 @@ class PricedBy:
     contract_version: int | None
 
 
-def terms_of(db: StationDb, one: Completion, source: BillingTerms) -> tuple[SwapTerms, StationPrices]:
+@dataclass(frozen=True, slots=True)
+class BillDraft:
+    """A bill that is to be written."""
+
+    kind: str
+    swap_id: str
+    payer_id: str
+    priced: PricedSwap
+    like: tuple[PricedBy, ...]
+    """By line what it was priced by."""
+    basis: Mapping[str, str]
+    """What the basis of each line says beside its readings."""
+
+
+def terms_of(
+    record: BillingRecord, swap: SwapOnRecord, one: Completion, source: BillingTerms
+) -> tuple[SwapTerms, StationPrices]:
     """How a completed swap is billed, by the prices that the station had then."""
-    swap = db.get_one(Swap, one.swap_id)
-    prices = prices_before(db, one.seq)
-    fleet_id = fleet_of(db, swap.vehicle_id)
-    return source.terms(db, vehicle_id=swap.vehicle_id, fleet_id=fleet_id, prices=prices, at=one.at), prices
+    prices = prices_before(record.db, one.seq)
+    fleet_id = record.fleet_of(swap.vehicle_id)
+    return source.terms(record.db, vehicle_id=swap.vehicle_id, fleet_id=fleet_id, prices=prices, at=one.at), prices
 
 
-def _due(db: StationDb, one: Completion, source: BillingTerms, at: datetime) -> bool:
-    by, prices = terms_of(db, one, source)
+def due_bill(record: BillingRecord, one: Completion, source: BillingTerms, at: datetime | None) -> BillDraft | None:
+    """The bill of a completed swap; None while it waits at an instant for what its measure reads.
+
+    Args:
+        at: None where it is known to be due.
+    """
+    swap = record.swap(one.swap_id)
+    by, prices = terms_of(record, swap, one, source)
     billing = prices.billing
     wait_s = billing.charging_wait_s if by.measure in WAITS_FOR_CHARGING else billing.reading_wait_s
-    return (at - one.at).total_seconds() >= wait_s or measured(db, one.swap_id, by, prices)
+    if at is not None and (at - one.at).total_seconds() < wait_s and not measured(record, swap, by):
+        return None
+    found = priced(record, swap, by, prices, one.at)
+    payer_id = found.lines[0].sale.buyer_id if found.lines else record.fleet_of(swap.vehicle_id)
+    priced_by = PricedBy(one.at, prices.seq, by.contract_id, by.contract_version)
+    return BillDraft(SWAP, one.swap_id, payer_id, found, (priced_by,) * len(found.lines), {})
 
 
 def reverse_bill(db: StationDb, bill_id: str, *, at: datetime, name: str, reason: str) -> BillRecord:
@@ -194,14 +221,28 @@ def reverse_bill(db: StationDb, bill_id: str, *, at: datetime, name: str, reason
         raise BillNotReversible(
             N_("bill {bill_id} is a {kind}; only the bill of a swap is reversed"), {"bill_id": bill_id}, kind=bill.kind
         )
-    earlier = _bill_of(db, bill.swap_id, REVERSAL)
+    earlier = bill_of(db, bill.swap_id, REVERSAL)
     if earlier is not None:
         raise BillNotReversible(
             N_("bill {reversed_id} was reversed by {bill_id}"), {"bill_id": earlier.id}, reversed_id=bill_id
         )
-    swap = db.get_one(Swap, bill.swap_id)
+    told = add_reversal(db, bill, new_id("bl", at), at, reason)
+    append_event(
+        db,
+        told,
+        station_id=bill.station_id,
+        at=at,
+        actor=person_actor(db, name, at),
+        swap_id=bill.swap_id,
+    )
+    return get_bill(db, bill.station_id, told.bill_id)
+
+
+def add_reversal(db: StationDb, bill: Bill, bill_id: str, at: datetime, reason: str) -> BillReversed:
+    """Write the rows of a bill's reversal; what the journal tells of it."""
     reversal = Bill(
-        id=new_id("bl", at),
+        id=bill_id,
+        station_id=bill.station_id,
         swap_id=bill.swap_id,
         kind=REVERSAL,
         payer_id=bill.payer_id,
@@ -218,28 +259,20 @@ def reverse_bill(db: StationDb, bill_id: str, *, at: datetime, name: str, reason
             energy_centi_kwh=-line.energy_centi_kwh,
             amount_fen=-line.amount_fen,
             tax_fen=-line.tax_fen,
-            basis={"reverses": bill_id, "line": line.line_no},
+            basis={"reverses": bill.id, "line": line.line_no},
         )
-        for line in lines_of(db, bill_id)
+        for line in lines_of(db, bill.id)
     ]
     db.add_all(lines)
     db.flush()
-    append_event(
-        db,
-        BillReversed(
-            bill_id=reversal.id,
-            reverses=bill_id,
-            total_fen=reversal.total_fen,
-            reason=reason,
-            payer_id=reversal.payer_id,
-            lines=_as_told(lines),
-        ),
-        station_id=swap.station_id,
-        at=at,
-        actor=person_actor(db, name, at),
-        swap_id=swap.id,
+    return BillReversed(
+        bill_id=reversal.id,
+        reverses=bill.id,
+        total_fen=reversal.total_fen,
+        reason=reason,
+        payer_id=reversal.payer_id,
+        lines=_as_told(lines),
     )
-    return get_bill(db, swap.station_id, reversal.id)
 
 
 def correct_bill(
@@ -261,7 +294,6 @@ def correct_bill(
         NotFound, BillNotReversible: as `reverse_bill`.
     """
     reversal = reverse_bill(db, bill_id, at=at, name=name, reason=reason)
-    swap_id = reversal.swap_id
     bill, old_lines = db.get_one(Bill, bill_id), lines_of(db, bill_id)
     seats = {line.seat for line in old_lines}
     if seats != set(energy_kwh_by_seat):
@@ -271,8 +303,6 @@ def correct_bill(
             N_("a quantity for each of the seats {seats}"),
             seats=seats,
         )
-    by = person_actor(db, name, at)
-    confirmed = []
     for line in old_lines:
         quantity_kwh = energy_kwh_by_seat[line.seat or 0]
         pack = db.get(Pack, line.pack_id) if line.pack_id else None
@@ -281,21 +311,27 @@ def correct_bill(
             raise InvalidInput(
                 f"energy_kwh_by_seat.{line.seat}", str(quantity_kwh), "0…{limit_kwh} kWh", limit_kwh=limit_kwh
             )
-        confirmed.append(_confirmed(line, quantity_kwh))
+    by = person_actor(db, name, at)
+    draft = corrected(bill, old_lines, energy_kwh_by_seat, by, reason)
+    return reversal, get_bill(db, bill.station_id, _issue(db, draft, new_id("bl", at), at, by, None))
+
+
+def corrected(
+    bill: Bill, old_lines: Iterable[BillLine], energy_kwh_by_seat: Mapping[int, Decimal], by: str, reason: str
+) -> BillDraft:
+    """A bill again, at its prices, with the quantities that a person has confirmed."""
+    old_lines = list(old_lines)
+    confirmed = tuple(_confirmed(line, energy_kwh_by_seat[line.seat or 0]) for line in old_lines)
     kept = tuple(flag for flag in Flag if flag.value in bill.flags.split(",") and flag not in OF_QUANTITY)
     total_yuan = sum((line.tax.gross_yuan for line in confirmed), Decimal("0.00"))
-    corrected_id = _write(
-        db,
-        swap_id,
+    return BillDraft(
         CORRECTION,
-        PricedSwap(tuple(confirmed), total_yuan, kept),
-        [PricedBy(line.priced_at, line.prices_seq, line.contract_id, line.contract_version) for line in old_lines],
-        at,
-        by,
-        None,
-        {"corrects": bill_id, "confirmed_by": by, "reason": reason},
+        bill.swap_id,
+        confirmed[0].sale.buyer_id if confirmed else bill.payer_id,
+        PricedSwap(confirmed, total_yuan, kept),
+        tuple(PricedBy(line.priced_at, line.prices_seq, line.contract_id, line.contract_version) for line in old_lines),
+        {"corrects": bill.id, "confirmed_by": by, "reason": reason},
     )
-    return reversal, get_bill(db, db.get_one(Swap, swap_id).station_id, corrected_id)
 
 
 def lines_of(db: StationDb, bill_id: str) -> list[BillLine]:
@@ -316,9 +352,13 @@ def sale_of(line: BillLine) -> SaleTerms:
     )
 
 
-def _readings(db: StationDb, swap_id: str) -> tuple[tuple[int, float | None], ...]:
-    """What the seats of a swap say of their return."""
-    return tuple((seat.seat, seat.returned_soe_kwh) for seat in db.seats(swap_id) if seat.exchanged)
+def _readings(db: StationDb, swap_id: str) -> tuple[tuple[int, float | None, int], ...]:
+    """What the seats of a swap say of their return, and how many chargings of their packs have ended."""
+    return tuple(
+        (seat.seat, seat.returned_soe_kwh, len(db.exec(_ENDED.where(ChargeSession.pack_id == seat.old_pack_id)).all()))
+        for seat in db.seats(swap_id)
+        if seat.exchanged
+    )
 
 
 def _confirmed(line: BillLine, quantity_kwh: Decimal) -> PricedLine:
@@ -353,7 +393,7 @@ def _unbilled(db: StationDb, station_id: str, after: int) -> list[Completion]:
     return [Completion(swap_id, at, seq) for swap_id, at, seq in db.exec(query) if swap_id is not None]
 
 
-def _bill_of(db: StationDb, swap_id: str, kind: str) -> Bill | None:
+def bill_of(db: StationDb, swap_id: str, kind: str) -> Bill | None:
     return db.exec(select(Bill).where(Bill.swap_id == swap_id, Bill.kind == kind)).first()
 
 
@@ -362,31 +402,31 @@ def _as_told(lines: Iterable[BillLine]) -> tuple[BilledLine, ...]:
     return tuple(BilledLine(**line.model_dump(include=set(BilledLine.model_fields))) for line in lines)
 
 
-def _write(
-    db: StationDb,
-    swap_id: str,
-    kind: str,
-    priced_swap: PricedSwap,
-    like: Iterable[PricedBy],
-    at: datetime,
-    actor: str,
-    cause_seq: int | None,
-    basis: Mapping[str, str],
-) -> str:
-    """Write a bill, its lines and its event; its id.
+def _issue(db: StationDb, draft: BillDraft, bill_id: str, at: datetime, actor: str, cause_seq: int | None) -> str:
+    """Write a bill and its event; its id."""
+    append_event(
+        db,
+        add_bill(db, draft, bill_id, at),
+        station_id=db.station_id,
+        at=at,
+        actor=actor,
+        swap_id=draft.swap_id,
+        cause_seq=cause_seq,
+    )
+    return bill_id
 
-    Args:
-        like: by line what it was priced by.
-    """
-    swap = db.get_one(Swap, swap_id)
+
+def add_bill(db: StationDb, draft: BillDraft, bill_id: str, at: datetime) -> BillIssued:
+    """Write the rows of a bill; what the journal tells of it."""
     bill = Bill(
-        id=new_id("bl", at),
-        swap_id=swap_id,
-        kind=kind,
-        payer_id=priced_swap.lines[0].sale.buyer_id if priced_swap.lines else fleet_of(db, swap.vehicle_id),
+        id=bill_id,
+        station_id=db.station_id,
+        swap_id=draft.swap_id,
+        kind=draft.kind,
+        payer_id=draft.payer_id,
         issued_at=at,
-        total_fen=whole(priced_swap.total_yuan, FEN),
-        flags=",".join(priced_swap.flags),
+        total_fen=whole(draft.priced.total_yuan, FEN),
+        flags=",".join(draft.priced.flags),
     )
     db.add(bill)
     db.flush()
@@ -413,26 +453,17 @@ def _write(
             prices_seq=of.prices_seq,
             contract_id=of.contract_id,
             contract_version=of.contract_version,
-            basis={**line.basis, **basis},
+            basis={**line.basis, **draft.basis},
         )
-        for number, (line, of) in enumerate(zip(priced_swap.lines, like, strict=True), start=1)
+        for number, (line, of) in enumerate(zip(draft.priced.lines, draft.like, strict=True), start=1)
     ]
     db.add_all(lines)
     db.flush()
-    append_event(
-        db,
-        BillIssued(
-            bill_id=bill.id,
-            bill=kind,
-            total_fen=bill.total_fen,
-            flags=tuple(flag.value for flag in priced_swap.flags),
-            payer_id=bill.payer_id,
-            lines=_as_told(lines),
-        ),
-        station_id=swap.station_id,
-        at=at,
-        actor=actor,
-        swap_id=swap_id,
-        cause_seq=cause_seq,
+    return BillIssued(
+        bill_id=bill.id,
+        bill=draft.kind,
+        total_fen=bill.total_fen,
+        flags=tuple(flag.value for flag in draft.priced.flags),
+        payer_id=bill.payer_id,
+        lines=_as_told(lines),
     )
-    return bill.id

@@ -18,6 +18,11 @@ FEN = Decimal("0.01")
 BASIS_POINT = Decimal("0.0001")
 
 
+def to_decimal(value: float | None) -> Decimal | None:
+    """The decimal that a stored number was written as: 262.26, not 262.2599999…"""
+    return None if value is None else Decimal(repr(float(value)))
+
+
 @dataclass(frozen=True, slots=True)
 class Taxed:
     """An amount with its tax, yuan: net + tax = gross."""

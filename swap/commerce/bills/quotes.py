@@ -9,10 +9,11 @@ from decimal import Decimal
 
 from sqlmodel import col, select
 
-from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH
+from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, to_decimal
 from swap.commerce.bills.pricing import PricedLine, price_swap
 from swap.commerce.bills.quantity import SeatEnergy
-from swap.commerce.bills.readings import energy_prices, prices_by_time, prices_of_time, to_decimal
+from swap.commerce.bills.readings import energy_prices, prices_by_time, prices_of_time
+from swap.commerce.bills.record import RowRecord
 from swap.commerce.bills.records import Quote, QuoteLine
 from swap.commerce.bills.terms import BillingTerms, Measure
 from swap.commerce.charges import half_up
@@ -71,7 +72,7 @@ def quote(
             lsoe, usoe = half_up(energy_kwh[n], CENTI_KWH), Decimal(0)
         seats.append(SeatEnergy(pack.seat or n + 1, pack.id, rated, lsoe, usoe))
     by_difference = replace(terms, measure=Measure.SOE_DIFFERENCE)
-    costs = energy_prices(db, seats, terms, prices, at, at)
+    costs = energy_prices(RowRecord(db), seats, terms, prices, at, at)
     priced = price_swap(seats, costs, by_difference, prices, at)
     exact = bool(energy_kwh) or (terms.measure is Measure.SOE_DIFFERENCE and bool(returned_soe_kwh))
     return Quote(

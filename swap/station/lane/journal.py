@@ -33,7 +33,7 @@ from swap.messages.events import (
 )
 from swap.station.context import StationContext
 from swap.station.faults import raise_fault
-from swap.station.inventory import apply_move, reserve_packs, unreserve_packs
+from swap.station.inventory import apply_move, given_back, reserve_packs, unreserve_packs
 from swap.station.records import end_command, store_command, store_session, table_for
 from swap.station.sequence.permissives import SeatPlan
 from swap.station.sequence.recipe import Place, StepTable
@@ -184,7 +184,10 @@ class LaneJournal:
             unreserve_packs(db, db.get_one(Swap, before.swap_id), at=facts.now)
             ended = _END_EVENT[effect.state]
             exchanged = tuple(sorted(effect.exchanged))
-            self.event(db, ended(seats=len(exchanged), exchanged=exchanged), before.swap_id, facts.now)
+            told: dict[str, Any] = {"seats": len(exchanged), "exchanged": exchanged}
+            if ended is SwapCompleted:
+                told["given_back"] = given_back(db, before.swap_id)
+            self.event(db, ended(**told), before.swap_id, facts.now)
 
     def told(self, db: Db, swap_id: str, packs: Mapping[int, str]) -> None:
         """The vehicle has been told which packs it is to accept; nothing where the journal has that already."""

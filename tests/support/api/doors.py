@@ -186,7 +186,11 @@ def _ended(db: Session, station_id: str, number: int, state: str, vehicle_id: st
     if state != "completed":
         return
     bill_id = f"bl-{number:04d}"
-    db.add(Bill(id=bill_id, swap_id=swap.id, payer_id="fleet-a", issued_at=ended_at, total_fen=17_030))
+    db.add(
+        Bill(
+            id=bill_id, station_id=station_id, swap_id=swap.id, payer_id="fleet-a", issued_at=ended_at, total_fen=17_030
+        )
+    )
     db.flush()
     for line_no, line_kind, payee, price, fen, category, rate_bp, tax_fen in (
         (1, "energy", "battery-owner", 5500, 9_860, "electricity", 1300, 1_134),
