@@ -277,6 +277,8 @@ class World:
             if hot.seq is not None and hot.seq not in numbers:
                 after(dict(sent_hot).get(bay), RESEND_S)
         if session.phase is Phase.HELD:
+            if session.seq is not None and session.seq not in numbers:
+                after(sent_at)  # the look after this one tells what became of what was sent just now
             return limits
         after(session.deadline_at)
         if session.checked_at is not None:
