@@ -353,6 +353,7 @@ class World:
         and ends. Nothing of it may be seen: not at the cell, not at the chargers, not in the record."""
         rival = self.env.rival
         assert rival is not None
+        self.plant.advance(0.0)  # what the cell does by itself is nobody's doing
         kept = self.snapshot()
         readings, before = dict(self.controller.context.readings), self._untouched()
         controller, context = self.controller, self.controller.context
