@@ -49,7 +49,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("handbrake", ("handbrake",)),
     Kind("gear", ("gear",)),
     Kind("key", ("key",)),
-    Kind("high voltage", ("hv_on",)),
+    # A cell without power asks nothing of the driver; he switches on, and off again last of all.
+    Kind("high voltage", ("hv_on",), kin=("power cut, memory kept", "power cut, memory lost")),
     Kind("accepts late or never", ("pack_refused",)),
     Kind("done against the sensors", ("says_done",), needs=SENSED),
     Kind("lost right", ("right_withdrawn", "contract_unreadable")),
