@@ -131,5 +131,5 @@ def test_nothing_that_comes_in_breaks_anything(app: Any) -> None:
 
         ask()
         runner.run(client.aclose())
-    # Which requests are drawn depends on what else is loaded; of each kind of answer there is at least one in a hundred.
+    # Which requests are drawn depends on what else is loaded; each kind of answer comes at least once in a hundred.
     assert min(answered.get(status, 0) for status in (200, 404, 422)) >= 4, answered
