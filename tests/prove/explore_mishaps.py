@@ -281,7 +281,8 @@ def happen(world: World, item: Mishap) -> None:
     if item.name in TRIPS and running is not None and world.cell.active is not running:
         # The motion is withdrawn, and that stays to be seen when the trip is over before anybody looked.
         world.env = replace(world.env, person_needed=world.env.person_needed or item.name)
-    if item.name in ("held_result", "says_done"):
+    on_record = item.name == "held_result" and world.cell.done_seq == world.controller.stored.ended_seq
+    if item.name in ("held_result", "says_done") and not on_record:
         world.env = replace(world.env, person_needed=world.env.person_needed or item.name)
     if item.name in ("person_holds", "manual", "manual_finishes", "manual_undoes"):
         world.env = replace(world.env, person_needed=world.env.person_needed or item.name)

@@ -39,6 +39,7 @@ from swap.station.sequence.permissives import CellFacts, SeatPlan
 from swap.station.sequence.recipe import TERMINAL, Check, Move, Place
 from swap.station.sequence.sequencer import interrupted, step
 from swap.station.sequence.session import (
+    Acknowledge,
     Effect,
     Ended,
     Held,
@@ -196,14 +197,14 @@ class MemoryLane(LaneRunner):
         after, effects = step(self.table, before, facts)
         if after is before and not effects:
             return False
-        await self.context.write(lambda _: self._store(before, after, effects))
+        await self.context.write(lambda _: self._store(before, after, effects, taken=not facts.result_known))
         self.session = None if after.state in TERMINAL else after
         self._keep_off()
         for effect in effects:
             await self._carry_out(effect, facts)
         return True
 
-    def _store(self, before: Session, after: Session, effects: Sequence[Effect]) -> None:
+    def _store(self, before: Session, after: Session, effects: Sequence[Effect], *, taken: bool) -> None:
         stored = replace(self.owner.stored, session=after)
         if self.owner.journal is not None:
             self.owner.journal += [entry for effect in effects if (entry := journal_entry(before, effect))]
@@ -216,6 +217,8 @@ class MemoryLane(LaneRunner):
                     stored = moved(stored, effect.plan, effect.move)
             elif isinstance(effect, Resumed) and before.seq is not None and after.seq is None:
                 stored = replace(stored, ended_seq=before.seq)
+            elif isinstance(effect, Acknowledge) and taken:
+                stored = replace(stored, ended_seq=effect.seq)
             elif isinstance(effect, Ended):
                 stored = unreserved(stored)
         self.owner.stored = stored

@@ -141,6 +141,19 @@ def test_a_truck_that_drives_out_is_asked_nothing_more() -> None:
     assert "HoldRobot" not in kinds(swap.step(1))
 
 
+@pytest.mark.parametrize(("seen", "lacks"), [({}, ["key_off"]), ({"vehicle_present": False}, None)])
+def test_a_truck_whose_release_was_broken_off_with_an_open_lock_is_to_stand(
+    seen: dict[str, bool], lacks: list[str] | None
+) -> None:
+    swap = Cycle("releasing")
+    swap.sent()
+    swap.ended(ResultCode.FAILED).step(1)
+    swap.step(1, decide="continue")
+    swap.acknowledged()
+    swap.see(key_off=False, locks_closed=False, **seen).step(1)
+    assert (held_by(swap) if lacks else swap.session.hold_reason) == lacks
+
+
 def test_a_truck_that_was_never_opened_may_be_anything_on_its_way_out() -> None:
     swap = Cycle("homing_back", opened=False).see(handbrake_on=False, vehicle_link=False)
     assert kinds(swap.step()) == ["Send"]

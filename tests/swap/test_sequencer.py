@@ -345,8 +345,20 @@ def test_a_result_that_no_record_knows_is_acknowledged_only_after_a_person() -> 
     assert (swap.session.phase, swap.session.hold_reason) == (Phase.HELD, HoldReason.UNKNOWN_RESULT)
     assert swap.session.hold_detail == {"seq": 17, "result": "aborted"}
     assert swap.step(5) == ()
-    swap.step(decide="continue")
-    assert swap.step() == (Acknowledge(17),)
+    assert swap.step(decide="continue")[-1] == Acknowledge(17)
+
+
+@pytest.mark.parametrize("decision", ["continue", "unwind"])
+def test_a_decision_takes_over_the_result_that_it_was_made_on_and_none_that_comes_later(decision: str) -> None:
+    swap = Cycle("unlocking").see(done_seq=17, result=ResultCode.ABORTED)
+    swap.result_known = False
+    swap.step()
+    assert swap.session.hold_reason is HoldReason.UNKNOWN_RESULT
+    assert swap.step(decide=decision)[-1] == Acknowledge(17)
+    assert swap.session.phase is Phase.PENDING
+    swap.see(done_seq=18, result=ResultCode.DONE)
+    assert not any("Acknowledge" in kinds(swap.step()) for _ in range(3))
+    assert swap.session.hold_reason is HoldReason.UNKNOWN_RESULT
 
 
 def test_a_result_on_record_is_acknowledged_again() -> None:

@@ -138,7 +138,10 @@ class LaneFacts:
 
     async def _result_known(self, cell: CellStatus) -> bool:
         """The end of the command whose result the cell shows is on record; True where it shows none."""
-        waits = self.session is not None and self.session.phase is Phase.PENDING
+        session = self.session
+        waits = session is not None and (
+            session.phase is Phase.PENDING or (session.phase is Phase.HELD and session.seq != cell.done_seq)
+        )
         if not waits or cell.result is ResultCode.NONE or cell.active_seq != 0:
             return True
         return await self._on_record(cell)

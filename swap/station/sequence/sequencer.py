@@ -149,8 +149,12 @@ def _missing(
 
 
 def _unsecured(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> list[Missing]:
-    """What lacks of a secured vehicle, at any look from the first UNLOCK until robot home and locks closed."""
-    return unsecured(table, row, facts.needs, facts.cell, opened=session.opened, released=session.released)
+    """What lacks of a secured vehicle, at any look from the first UNLOCK until robot home and locks closed, or until
+    it may drive out. One that was broken off while it was let go, and shows an open lock, is to stand again."""
+    signal = facts.cell.signal
+    open_still = signal(Signal.VEHICLE_PRESENT) is not False and signal(Signal.LOCKS_CLOSED) is False
+    released = session.released and not (session.phase is Phase.PENDING and open_still)
+    return unsecured(table, row, facts.needs, facts.cell, opened=session.opened, released=released)
 
 
 def _not_permitted(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> list[Missing]:
@@ -357,7 +361,7 @@ def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) ->
     if not moving:
         reason = session.hold_reason if session.hold_reason in STATION_REASONS else HoldReason.MODE
         entered = replace(entered, phase=Phase.HELD, hold_reason=reason, hold_detail={"decided": decision.kind.value})
-    return entered, (*done, Resumed(decision, before.state, back), *ended)
+    return entered, (*done, Resumed(decision, before.state, back), *ended, *(_shown(facts) if moving else ()))
 
 
 def _tow_out(table: StepTable, session: Session, facts: StepFacts, decision: Decision) -> Result:
@@ -390,16 +394,21 @@ def _continue(table: StepTable, session: Session, row: StepRow, facts: StepFacts
     )
     decided = Resumed(decision, session.state, session.state)
     if seq is None:
-        return resumed, (decided,)
+        return resumed, (decided, *_shown(facts))
     echo = watch(cell, seq)
     if echo is Progress.UNHEARD:
         # The cell knows nothing of the number: it never came, or the cell lost it. The row begins anew.
-        return _again(resumed, row, facts.now), (decided,)
+        return _again(resumed, row, facts.now), (decided, *_shown(facts))
     if echo not in _BROKEN_OFF or _confirmed(table, session, row, facts):
         return resumed, (decided,)
     fault = cell_fault(row, cell, _BROKEN_OFF[echo])
     failed = StepFailed(row, fault, FaultAction.RETRY, seq, row.state)
     return _again(resumed, row, facts.now), (decided, failed, Acknowledge(seq))
+
+
+def _shown(facts: StepFacts) -> tuple[Effect, ...]:
+    """The result, on no record, that the cell shows whoever decides: taken over with his decision, and no later one."""
+    return () if facts.result_known else (Acknowledge(facts.cell.cell.done_seq),)
 
 
 def _sent(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
@@ -455,8 +464,8 @@ def _pending(table: StepTable, session: Session, row: StepRow, facts: StepFacts)
         return _fail(table, session, row, facts, StepFault("not_confirmed")) if late else (session, ())
     if cell.result is not ResultCode.NONE and cell.active_seq == 0:
         # A result that nobody waits for any more; the cell takes no command, not even homing, while it shows one.
-        # One that is not on record is taken over by a named person only.
-        if not facts.result_known and not session.resumed:
+        # One that is not on record is taken over by a named person only, with the decision that is made on it.
+        if not facts.result_known:
             return _hold(session, HoldReason.UNKNOWN_RESULT, {"seq": cell.done_seq, "result": cell.result.name.lower()})
         return session, (Acknowledge(cell.done_seq),)
     diverted = _diverted(session, row, facts)
