@@ -133,6 +133,8 @@ def test_a_truck_that_drives_out_is_asked_nothing_more() -> None:
     assert swap.session.released
     swap.see(handbrake_on=False, gear_neutral=False, key_off=False, vehicle_in_position=False, locks_closed=None)
     assert swap.step(5) == ()
+    assert swap.see(locks_closed=False).step(1) == ()
+    swap.see(locks_closed=None)
     # The cell has lost its number: the row begins anew, and the truck is asked nothing that its driver has undone.
     swap.ended(ResultCode.FAILED).step(1)
     assert swap.session.hold_reason is HoldReason.FAULT
