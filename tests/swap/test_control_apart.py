@@ -71,13 +71,13 @@ async def test_a_lost_database_holds_without_it_and_waits_for_a_person(running: 
     swap_id = await under_way(running)
     running.lose_database(lost_after_s=0.3)
     await running.until(lambda: running.plant.cell("L1").hold, "the robot is on hold")
-    assert running.store.away.is_set()
-    assert all(bay.setpoint_kw == 0.0 for bay in running.plant.rack.bays.values())
+    bays = running.plant.rack.bays
+    await running.until(lambda: all(bay.setpoint_kw == 0.0 for bay in bays.values()), "the chargers stand")
     await running.until(lambda: running.controller.board.word() is ControlWord.DATABASE_LOST, "the board tells it")
     looks, sent = running.robot.looks, len(running.robot.sent)
-    await asyncio.sleep(0.3)
-    assert running.robot.looks > looks
+    await running.until(lambda: running.robot.looks > looks + 3, "it looks on")
     assert len(running.robot.sent) == sent
+    assert running.store.away.is_set()
     running.bring_database_back()
 
     await running.until(lambda: running.mode() == ("held", "database_lost"), "held on return")
