@@ -60,7 +60,7 @@ compiled: tools ## build/compiled/bin/swap: the study as machine code, same resu
 run: setup ## run a simulated station with its console; STATION=file.toml ARGS='...'
 	@exec $(VENV)/bin/swap run $(STATION) $(ARGS)
 
-# Four at a time on two processors: a third of the tests' time is waiting for processes, links and time limits.
+# One for each of two processors: more at a time is a little sooner over, and what needs real seconds then fails by load.
 test: tools ## all tests; TESTS='tests/sim -k name' for some
 	$(PY) -m pytest -n 2 --dist worksteal $(TESTS)
 
