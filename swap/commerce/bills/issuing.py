@@ -53,7 +53,12 @@ class NotBilled(Exception):
         super().__init__(f"swap {swap_id}, completed {completed_at.isoformat()}, is not billed: {reason}")
 
 
-_ENDED = select(ChargeSession.id).where(col(ChargeSession.ended_at).is_not(None))
+_NEWEST_ENDED = (
+    select(ChargeSession.id)
+    .where(col(ChargeSession.ended_at).is_not(None))
+    .order_by(col(ChargeSession.id).desc())
+    .limit(1)
+)
 
 
 @dataclass(slots=True)
@@ -352,10 +357,14 @@ def sale_of(line: BillLine) -> SaleTerms:
     )
 
 
-def _readings(db: StationDb, swap_id: str) -> tuple[tuple[int, float | None, int], ...]:
-    """What the seats of a swap say of their return, and how many chargings of their packs have ended."""
+def _readings(db: StationDb, swap_id: str) -> tuple[tuple[int, float | None, int | None], ...]:
+    """What the seats of a swap say of their return, and the newest charging of their packs that has ended."""
     return tuple(
-        (seat.seat, seat.returned_soe_kwh, len(db.exec(_ENDED.where(ChargeSession.pack_id == seat.old_pack_id)).all()))
+        (
+            seat.seat,
+            seat.returned_soe_kwh,
+            db.exec(_NEWEST_ENDED.where(ChargeSession.pack_id == seat.old_pack_id)).first(),
+        )
         for seat in db.seats(swap_id)
         if seat.exchanged
     )
