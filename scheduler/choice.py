@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from math import floor
 from typing import Final
 
-from scheduler.rows import BayRow, KindRow, PackRow, TruckRow, is_possible
+from scheduler.rows import INFINITE, BayRow, KindRow, PackRow, TruckRow, is_possible
 from scheduler.types import BayRole, ChargingPolicy, PackState
 from scheduler.waiting import Wait
 
@@ -132,10 +132,18 @@ def pick_packs(
         best: BayRow | None = None
         best_kwh = 0.0
         for bay in bays:
-            if is_offered_to(bay, truck, policy, lane_id, barred, kept) and bay.pack is not None:
-                ranked = ranked_kwh(bay.pack, energy_of(bay.pack))
-                if best is None or ranked > best_kwh or (ranked == best_kwh and _is_before(bay, best)):
-                    best, best_kwh = bay, ranked
+            pack = bay.pack
+            if pack is None:
+                continue
+            energy_kwh = energy_of(pack)
+            if not (0.0 <= energy_kwh < INFINITE and 0.0 < pack.rated_kwh * pack.soh_pct < INFINITE):
+                continue  # not known: `is_offered_to` would refuse it, and there is nothing to rank it by
+            ranked = ranked_kwh(pack, energy_kwh)
+            # Ranked first: in a large stock few packs are better than the best so far, and the rest need no look.
+            if (
+                best is None or ranked > best_kwh or (ranked == best_kwh and _is_before(bay, best))
+            ) and is_offered_to(bay, truck, policy, lane_id, barred, kept):
+                best, best_kwh = bay, ranked
         return None if best is None else [best]
     found = [bay for bay in bays if is_offered_to(bay, truck, policy, lane_id, barred, kept)]
     return _most_alike(found, truck.packs_needed)

@@ -249,6 +249,8 @@ class VirtualStation:
         times = [now_us + self._idle_us, max(self._planned_us + self._plan_us(), now_us + self._poll_us)]
         if changed:
             times.append(now_us + self._poll_us)
+        # What was to be looked at one poll later still is when another lane has asked for a round in between.
+        times += [at_us for at_us in (*self._not_before_us.values(), self._again_us) if at_us > now_us]
         if any(_waits(lane.session) for lane in self.controller.lanes.values()):
             times.append(now_us + round(WAIT_POLL_S * US_PER_S))
         if self._calls:

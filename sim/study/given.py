@@ -65,6 +65,8 @@ class Given:
     """Lane time by place in `arrivals`; the recipe's or the scenario's where it is None or left out."""
     soh_pct: Sequence[tuple[float, ...]] = ()
     """State of health of the packs that come off, by place in `arrivals` and seat; else the scenario's."""
+    kinds: Sequence[tuple[str, ...]] = ()
+    """Their kinds; where it is empty or left out, what the truck was given last or its model comes with."""
     row_s: RowTime = field(default=nominal_row_s)
     """Time of each row of the recipe."""
     storage_kwh: float = 0.0
@@ -104,6 +106,8 @@ class _GivenFeed(Feed):
         if not arrival.comes:
             return
         station.has_come(arrival)
+        if number < len(given.kinds) and arrival.vehicle_id is not None:
+            station.trucks.know_packs(arrival.vehicle_id, given.kinds[number])
         truck = station.trucks.truck_of(arrival)
         self.trucks[number] = truck
         if number < len(given.temp_c):

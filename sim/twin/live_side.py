@@ -162,6 +162,8 @@ class LiveSide:
         self.stock: dict[str, Stock] = {}
         self.soh_pct: dict[int, tuple[float, ...]] = {}
         """State of health of the packs that each truck came with, by place in `coming`."""
+        self.kinds: dict[int, tuple[str, ...]] = {}
+        """Their kinds."""
         self.temp_c: dict[int, tuple[float | None, ...]] = {}
         """Temperature of these packs when they were read first in the rack."""
         self.charged_kwh = 0.0
@@ -334,8 +336,9 @@ class LiveSide:
             self.plant.leave_yard(vehicle)
             swap_id = self.station.arrive(vehicle, arrival.soc_pct, temp_c=temp_c, priority=arrival.priority)
         self.number_of[swap_id] = number
-        seats = (self.plant.rack.at(vehicle_place(vehicle, seat)) for seat in range(1, len(arrival.soc_pct) + 1))
+        seats = [self.plant.rack.at(vehicle_place(vehicle, seat)) for seat in range(1, len(arrival.soc_pct) + 1)]
         self.soh_pct[number] = tuple(pack.soh_pct for pack in seats if pack is not None)
+        self.kinds[number] = tuple(pack.kind for pack in seats if pack is not None)
 
     def _truck_for(self, arrival: Arrival) -> str | None:
         """The truck that is to come if it is away, else one of the same model; None when none is away."""

@@ -282,6 +282,7 @@ def _study_side(
     planner: Planner | None = None,
 ) -> Side:
     soh_pct = [live.soh_pct.get(number, ()) for number in range(len(live.coming))]
+    kinds = [live.kinds.get(number, ()) for number in range(len(live.coming))]
     temp_c = [live.temp_c.get(number, ()) for number in range(len(live.coming))]
     begun = Given(
         config,
@@ -289,6 +290,7 @@ def _study_side(
         live.stock,
         live.begin_s,
         soh_pct=soh_pct,
+        kinds=kinds,
         temp_c=temp_c,
         row_s=times.row_s,
         storage_kwh=live.storage_kwh,

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 
 from sim.study.given import StationMismatch
 from sim.twin.live_side import DISPATCHED
 from sim.twin.twin import TwinReport, run_twin
-from tests.support.sim.twin_draws import DRAWS, HOURS, Drawn
+from tests.support.sim.twin_draws import DRAWS, FOUND, HOURS, Drawn
 from tests.support.swap.databases import migrated_sqlite
 
-FEW = 3
+FEW = 2
 MANY = int(os.environ.get("TWIN_DRAWS", "0"))
 ALLOWED = (
     "the study knows one rating for the chargers of all bays",
@@ -47,11 +47,19 @@ def binding(drawn: Drawn, report: TwinReport) -> set[str]:
     return found | {name for name, holds in facts.items() if holds}
 
 
+LOOKS_KWH = 0.02
+"""What the live station may give more or less in half an hour by acting a look (0.1 s) after the study does: three
+chargers of 240 kW in one look."""
+
+
 def assert_same(report: TwinReport) -> None:
     """Same events in the same order, each within a second; energy within 1e-4 of the run and 0.1 kWh a pack."""
     assert report.difference is None, f"{report.difference} {report.notes}"
     assert report.largest_wait_error_s < 1.0
-    assert report.energy_error <= 1e-4, f"{report.charged_kwh} {report.imported_kwh}"
+    for live_kwh, study_kwh in (report.charged_kwh, report.imported_kwh):
+        assert abs(study_kwh - live_kwh) <= max(1e-4 * live_kwh, LOOKS_KWH), (
+            f"{report.charged_kwh} {report.imported_kwh}"
+        )
     assert report.largest_handed_error_kwh < 0.1
 
 
@@ -67,10 +75,13 @@ def test_live_and_study_do_the_same_on_any_station(proved: Callable[[str], None]
         derandomize=not MANY,
         database=None,
         deadline=None,
-        phases=[Phase.generate],
+        phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     @given(DRAWS)
+    @example(FOUND[0])
+    @example(FOUND[1])
+    @example(FOUND[2])
     def same(drawn: Drawn) -> None:
         counts["drawn"] += 1
         config = drawn.station()

@@ -10,7 +10,7 @@ import pytest
 
 from robotics.port import CommandCode, Location, LocationKind
 from swap.config.station_file import StationConfig
-from swap.messages.events import SwapCompleted, SwapStepDone, SwapStepStarted
+from swap.messages.events import FaultRaised, SwapCompleted, SwapStepDone, SwapStepStarted
 from swap.messages.packs import ThermalStep
 from swap.station.life.coming_back import Cause
 from swap.station.sequence.evacuation import EVACUATE_WITHIN_S
@@ -162,6 +162,24 @@ async def test_a_hot_pack_that_only_cools_slowly_is_not_charged(bench: Bench) ->
     await bench.run(20)
     assert bench.pack(HOT).state == "blocked"  # 50 °C is the limit of standards 6.4
     assert charge_kw(bench, "A2") == 0
+
+
+async def test_a_pack_comes_away_from_the_limit_before_it_is_charged_again(bench: Bench) -> None:
+    """At the limit it is one alarm and one stop, not one at every look."""
+    await drained(bench)
+    truth = bench.plant.rack.packs[HOT]
+    bench.plant.rack.settle(truth, bench.plant.now_us)
+    truth.temp_c = 50.2
+    seen = []
+    for _ in range(90):
+        await bench.tick(20.0)
+        seen.append((bench.pack(HOT).state, charge_kw(bench, "A2") > 0))
+    states = [state for state, _ in seen]
+    cools, waits = states.index("cooling"), states.index("waiting")
+    assert set(seen[:cools]) == {("blocked", False)}
+    assert set(seen[cools:waits]) == {("cooling", False)}
+    assert "charging" in states[waits:]
+    assert [event.data["name"] for event in bench.events() if event.kind == FaultRaised.kind] == ["bms_alarm"]
 
 
 # Heat

@@ -236,9 +236,10 @@ class RackRunner:
             data=dict(data or {}),
         )
 
-    def _clear(self, db: Db, name: str, section: BaySection) -> None:
+    def _clear(self, db: Db, name: str, section: BaySection) -> bool:
         context = self.context
-        clear_fault(db, station_id=context.station_id, name=name, source=f"bay:{section.id}", at=context.clock.now())
+        source, at = f"bay:{section.id}", context.clock.now()
+        return clear_fault(db, station_id=context.station_id, name=name, source=source, at=at)
 
     def _judge_empty(
         self, db: Db, section: BaySection, reading: PackReading | None, fresh: bool, in_motion: bool
@@ -288,8 +289,10 @@ class RackRunner:
                 close_charge(db, pack, now)
                 set_pack_state(db, pack, PackTrigger.BLOCK, station_id=station_id, at=now, reason="bms_alarm")
             return
+        was_alarmed = False
         if state is PackState.BLOCKED:
-            for name in ("reading_stale", "bms_alarm", "bms_silent"):
+            was_alarmed = self._clear(db, "bms_alarm", section)
+            for name in ("reading_stale", "bms_silent"):
                 self._clear(db, name, section)
             set_pack_state(db, pack, PackTrigger.RECOVER, station_id=station_id, at=now)
             state = PackState(pack.state)
@@ -306,6 +309,7 @@ class RackRunner:
             temp_min_c=reading.temp_min_c,
             charging=(reading.charge_kw or 0.0) > 0.0,
             policy=context.policy,
+            was_alarmed=was_alarmed,
         )
         if trigger is not None and may(PackState(pack.state), trigger):
             set_pack_state(db, pack, trigger, station_id=station_id, at=now)
