@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -30,9 +31,10 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Databases of tests need no disk, and every commit of theirs would wait for it.
-    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    # Databases of tests need no disk: every commit of theirs would wait for it, and every copy of a PostgreSQL
+    # database is six hundred files. Processes that tests start are given the same folder.
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES and "TMPDIR" not in os.environ:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
     os.environ["TZ"] = MACHINE_ZONE
     time.tzset()
     # A developer's own settings must not decide whether a test passes.
