@@ -26,7 +26,7 @@ from swap.messages.requests import DecisionKind
 from swap.station.answers import Answerer
 from swap.station.clock import SLEW_LIMIT_S, Correction, asleep_s
 from swap.station.context import StationContext
-from swap.station.lane.runner import LaneRunner
+from swap.station.lane.runner import LaneRunner, NotDecided
 from swap.station.lease import Lease
 from swap.station.life.coming_back import Return, person_needed
 from swap.station.life.database import DatabaseLost
@@ -522,16 +522,18 @@ class StationController:
     async def confirm(self, name: str) -> list[Mismatch]:
         """A named person has looked and confirms: compare record and sensors, then go on.
 
-        A lane whose swap waits for a decision of its own stays held: a paused motion would go on with the
-        withdrawal of the cell's hold. Returns the differences found; places that differ are blocked, the rest
-        of the station goes on.
+        A lane whose swap waits for a decision of its own, or would be held again at the next look, stays held: a paused
+        motion would go on with the withdrawal of the cell's hold. Returns the differences found; places that differ
+        are blocked, the rest of the station goes on.
 
         Raises:
             LinkLost, Refused: a cell did not take the withdrawal of its hold; the station stays held.
         """
         shown, lost_at = dict(self.context.cells), self.context.lost_at
         mismatches = await self.reconcile_now(name)
-        going_on = [lane for lane in self.lanes.values() if not lane.waits_for_decision]
+        going_on = [
+            lane for lane in self.lanes.values() if not lane.waits_for_decision and not await lane.lacks_to_go_on(name)
+        ]
         for lane in self.lanes.values():
             await lane.watch.take_result(name)
             lane.watch.home_by = name  # a lane that waits for a decision homes after it, and holds nobody up till then
@@ -553,7 +555,8 @@ class StationController:
         await self.context.write(lambda db: clear_losses(db, station_id, at, name))
         for lane in going_on:
             if lane.session is not None and lane.session.phase is Phase.HELD:
-                await lane.decide(Decision(DecisionKind.CONTINUE, name))
+                with suppress(NotDecided):  # lost since: it stays held, and the answer says so
+                    await lane.decide(Decision(DecisionKind.CONTINUE, name))
         return mismatches
 
     async def reconcile_now(self, actor: str) -> list[Mismatch]:

@@ -404,6 +404,7 @@ class World:
             return
         finally:
             self.robot.person_acts = False
+        self.rules.decided(self)
         mode = self.controller.stored.mode
         if (kind == "decide" and mode in MOVING_MODES) or (kind == "confirm" and mode in MOVING_MODES):
             session = self.lane.session

@@ -250,6 +250,23 @@ def test_finds_a_curtain_that_resumes_by_itself(monkeypatch: pytest.MonkeyPatch)
     assert "although curtain was seen" in _broken(_table(lambda row: row), "curtain")
 
 
+def test_finds_a_decision_that_is_held_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swap.station.sequence.sequencer._held_again", lambda *_: ())
+    text = _broken(_table(lambda row: row), "curtain", deaths=False)
+    assert "a decision is taken and held again at the next look for curtain_clear" in text
+
+
+def test_finds_a_confirmation_that_forgets_the_truck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The station is confirmed: the hold of a cell is withdrawn that has paused a motion at an unsecured truck."""
+
+    async def nothing(*_: Any) -> tuple[str, ...]:
+        return ()
+
+    monkeypatch.setattr(MemoryLane, "lacks_to_go_on", nothing)
+    text = _broken(_table(lambda row: row), "curtain", "handbrake", mishaps_most=2, deaths=False)
+    assert "a paused motion is let go on at a vehicle that can move" in text
+
+
 def test_finds_a_number_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers are not stored, so a restart counts from an old one."""
     monkeypatch.setattr("tests.prove.explore_station.next_seq", lambda stored, *seen: stored)
