@@ -42,7 +42,7 @@ from swap.station.power.site import SiteDevices, SiteRunner
 from swap.station.power.view import station_view
 from swap.station.reasons.published import Reasons
 from swap.station.reconcile import Mismatch, reconcile
-from swap.station.records import change_mode
+from swap.station.records import change_mode, newest_seq
 from swap.station.resume import (
     CLOCK_WRONG,
     Beginning,
@@ -205,10 +205,14 @@ class StationController:
         context, name, at = self.context, self.new_record_by, self.context.clock.now()
         cells = {lane_id: await robot.status() for lane_id, robot in self.robots.items()}
         unknown = {
-            k: max(cell.numbers) for k, cell in cells.items() if any(cell.numbers) and not context.last_seq.get(k)
+            k: newest_seq(0, *cell.numbers)
+            for k, cell in cells.items()
+            if any(cell.numbers) and not context.last_seq.get(k)
         }
         if unknown:
             await context.write(lambda db: know_cells(db, unknown, name, at))
+        for lane_id, number in unknown.items():
+            context.number_used(lane_id, number)
 
     async def run(self) -> None:
         """Run every loop until cancelled or until one fails; then hold the robots and stop charging.

@@ -172,6 +172,23 @@ def test_finds_a_vehicle_that_is_forgotten_after_the_first_unlock(monkeypatch: p
     assert "HOME asked after the first unlock while the vehicle can move" in text
 
 
+def _new_record() -> Report:
+    """The cell has worked before; it may lose its numbers before it has had a command of this record."""
+    names = ("power_cut_forgets", "plc_forgets")
+    return Walk(_table(lambda row: row), names=names, deaths=False, new_record=True, violations_most=1).run()
+
+
+def test_no_number_of_a_lost_record_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the number that the cell shows is not used from the begin of the new one."""
+    monkeypatch.setattr("swap.station.resume.person_actor", lambda db, name, at: name)
+    report = _new_record()
+    assert report.violations == []
+    assert report.complete
+    monkeypatch.setattr("swap.station.resume.use_number", lambda *_: None)
+    monkeypatch.setattr(StationContext, "number_used", lambda *_: None)
+    assert "number 1 asked after 812" in _new_record().violations[0]
+
+
 def test_finds_lifting_with_a_lock_that_is_not_confirmed() -> None:
     assert "PICK at the vehicle asked with heads" in _broken(_without("lifting_old", "locks_open"), "head_slips")
 
