@@ -276,10 +276,10 @@ def test_finds_a_decision_that_is_held_again_at_once(monkeypatch: pytest.MonkeyP
 def test_finds_a_confirmation_that_forgets_the_truck(monkeypatch: pytest.MonkeyPatch) -> None:
     """The station is confirmed: the hold of a cell is withdrawn that has paused a motion at an unsecured truck."""
 
-    async def nothing(*_: Any) -> tuple[str, ...]:
-        return ()
+    async def whatever(*_: Any) -> bool:
+        return True
 
-    monkeypatch.setattr(MemoryLane, "lacks_to_go_on", nothing)
+    monkeypatch.setattr(MemoryLane, "may_go_on", whatever)
     text = _broken(_table(lambda row: row), "curtain", "handbrake", mishaps_most=2, deaths=False)
     assert "a paused motion is let go on at a vehicle that can move" in text
 
@@ -336,6 +336,13 @@ def test_finds_an_evacuation_that_begins_anew_after_a_restart(monkeypatch: pytes
     monkeypatch.setattr("tests.prove.explore_station.interrupted_procedure", lambda procedure: (procedure, ()))
     text = _broken(_table(lambda row: row), "new_pack_hot", mishaps_most=2, lives=("death",))
     assert "FIRE asked after restart" in text
+
+
+def test_finds_an_evacuation_that_a_gap_does_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swap.station.thermal.ThermalRunner.wait_for_person", lambda _: None)
+    lives = ("pause", "stand")
+    text = _broken(_table(lambda row: row), "new_pack_hot", mishaps_most=2, lives=lives)
+    assert "FIRE asked after a pause, and no person has decided" in text
 
 
 def test_finds_an_evacuation_over_a_command_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,22 @@ async def test_a_confirmation_dies_with_the_next_gap(bench: Bench, monkeypatch: 
     assert mode(bench) == "held"
 
 
+async def test_what_was_asked_before_a_gap_that_no_lane_has_told_of_is_void(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop that answers comes first after the gap."""
+    await bench.settled(bench.ask("hold"))
+    await bench.run(5)
+    request_id = bench.ask("confirm")
+    bench.seconds += 61
+    monkeypatch.setattr(bench.controller.watchdog, "take_gap", lambda _: Gap("commanding", 3.05))
+    await bench.controller.lanes["L1"].look()
+    await bench.controller.answer_cycle()
+    status, answer = bench.answer(request_id)
+    assert (status, answer[:12]) == ("refused", "asked before")
+    assert mode(bench) == "held"
+
+
 async def test_a_trip_inside_a_confirmation_ends_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the press and the change of mode, in a cell without an epoch that would refuse the release."""
     await bench.settled(bench.ask("hold"))

@@ -290,6 +290,27 @@ async def test_an_idle_cell_is_homed_after_a_power_loss_when_a_person_has_confir
     bench.audited()
 
 
+async def test_a_homing_is_held_when_somebody_comes_or_the_truck_is_let_go(bench: Bench) -> None:
+    """The swap is held for what the station says; the homing is in no row of it."""
+    await under_way(bench, "lifting_old", 0.8)
+    bench.plant.inject("power_cut", "L1")
+    await bench.run_until(SwapHeld.kind, 30, 1.0)
+    bench.plant.clear("power_cut", "L1")
+    bench.plant.inject("person_confirms", "L1")
+    await bench.run(30)
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    while not bench.controller.lanes["L1"].watch.busy:
+        await bench.run(0.5, 0.5)
+    await bench.controller.hold_station("asked", "Person on shift")
+    await bench.run(1, 1.0)
+    lane, cell = bench.controller.lanes["L1"], bench.plant.cell("L1")
+    assert lane.session is not None
+    assert (lane.session.phase, lane.watch.busy, cell.hold) == (Phase.HELD, True, False)
+    bench.plant.inject("handbrake_released", "L1")
+    await bench.run(1, 1.0)
+    assert cell.hold
+
+
 async def test_a_cell_that_is_not_homed_asks_for_a_person_before_it_moves(bench: Bench) -> None:
     """As after a power cut while this program was not running."""
     bench.plant.cell("L1").homed = False

@@ -307,11 +307,25 @@ class LaneRunner(LaneFacts):
         Args:
             name: the person who confirms.
         """
-        session, table, cell = self.session, self.table, self.context.cells.get(self.lane.id)
-        if session is None or table is None or cell is None:
-            return ()
+        facts, session, table = await self._once_confirmed(name), self.session, self.table
+        return (
+            () if facts is None or session is None or table is None else _names(lacks_to_decide(table, session, facts))
+        )
+
+    async def may_go_on(self, name: str) -> bool:
+        """Whether a station's confirmation lets the swap of this lane go on; so too where none is held."""
+        facts, session, table = await self._once_confirmed(name), self.session, self.table
+        if facts is None or session is None or table is None or session.phase is not Phase.HELD:
+            return True
+        return step(table, session, facts)[0] is not session
+
+    async def _once_confirmed(self, name: str) -> StepFacts | None:
+        """What the step will know that follows a station's confirmation; None where the cell has not been heard."""
+        cell = self.context.cells.get(self.lane.id)
+        if cell is None:
+            return None
         facts = await self.step_facts(self.cell_facts(cell), Decision(DecisionKind.CONTINUE, name))
-        return _names(lacks_to_decide(table, session, replace(facts, mode=StationMode.AUTOMATIC)))
+        return replace(facts, mode=StationMode.AUTOMATIC)
 
     async def decide(self, decision: Decision) -> bool:
         """Apply a person's decision to the held swap; False when it makes no sense as things stand.
