@@ -76,8 +76,8 @@ def _sequence(name: str) -> Examined:
     return Examined(f"swap.station.sequence.{name}", tuple(dict.fromkeys((*own, *files))), pure=True)
 
 
-def _bills(name: str, *files: str) -> Examined:
-    return Examined(f"swap.commerce.bills.{name}", _tests(*files), pure=True)
+def _bills(name: str, *files: str, pure: bool = True) -> Examined:
+    return Examined(f"swap.commerce.bills.{name}", _tests(*files), pure=pure)
 
 
 MODULES: dict[str, Examined] = {
@@ -89,6 +89,7 @@ MODULES: dict[str, Examined] = {
     "money": _bills("money", "bill_rules", "billing", "ledger"),
     "quantity": _bills("quantity", "bill_rules", "billing"),
     "pricing": _bills("pricing", "bill_rules", "billing"),
+    "issuing": _bills("issuing", "billing", "bill_corrections", "contract_bills", "commerce_runner", pure=False),
 }
 
 _LOADED = (

@@ -125,7 +125,7 @@ class JournalTold:
     set_back: dict[str, timedelta] = field(default_factory=dict)
     """By station: how far its clock has been set back in all, by corrections that the journal tells of."""
     taken: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
-    """By station and lane: number of the newest result that was taken over, and when."""
+    """By station and lane: the number that was taken over last, with a result or as the begin of a record, and when."""
     prices: dict[str, list[tuple[datetime, StationPrices]]] = field(default_factory=dict)
     """By station: every set of prices in order, with the instant of its event."""
 
@@ -150,6 +150,7 @@ class JournalWalk:
             BayBlocked: self._blocked,
             BayReleased: self._blocked,
             ResultTaken: self._result,
+            RecordBegun: self._record,
             RequestAnswered: self._answered,
             FaultRaised: self._raised,
             FaultAcknowledged: self._acknowledged,
@@ -277,6 +278,10 @@ class JournalWalk:
 
     def _result(self, row: Any, said: ResultTaken) -> None:
         self.told.taken[row.station_id, row.lane_id] = (said.seq, row.at)
+
+    def _record(self, row: Any, said: RecordBegun) -> None:
+        for lane_id, number in said.numbers.items():
+            self.told.taken[row.station_id, lane_id] = (number, row.at)
 
     def _blocked(self, row: Any, said: BayBlocked | BayReleased) -> None:
         if row.bay_id is not None:

@@ -137,7 +137,7 @@ class RecordBegun(Event):
 
     kind: ClassVar = "record.begun"
     numbers: dict[str, int]
-    """By lane: the furthest command number that its cell shows."""
+    """By lane: the furthest command number that its cell shows; used from then on."""
 
 
 class ResultTaken(Event):

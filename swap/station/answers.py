@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -36,13 +36,13 @@ from swap.messages.requests import (
 from swap.station.context import StationContext
 from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
-from swap.station.lane.runner import LaneRunner
+from swap.station.lane.runner import LaneRunner, NotDecided
 from swap.station.reconcile import Mismatch
 from swap.station.records import stock_unconfirmed
 from swap.station.sequence.permissives import tripped
 from swap.station.sequence.recipe import CANCELLED, QUEUED
 from swap.station.sequence.sequencer import MOVING_MODES
-from swap.station.sequence.session import Decision, Phase
+from swap.station.sequence.session import Decision, Phase, Session
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import IllegalPackStep, PackTrigger
 from swap.station_db import StationDb as Db
@@ -277,27 +277,21 @@ class Answerer:
         if mismatches:
             places = [{"where": m.where, "on_record": m.expected, "seen": m.found} for m in mismatches]
             parts.append(Answer("places_blocked", {"places": tuple(Answer("place", place) for place in places)}))
-        held = [lane for lane in controller.lanes.values() if lane.session and lane.session.phase is Phase.HELD]
-        parts += [
-            Answer(
-                "stays_held",
-                {
-                    "swap_id": lane.session.swap_id,
-                    "lane_id": lane.lane.id,
-                    "hold": "" if lane.session.hold_reason is None else lane.session.hold_reason.value,
-                },
-            )
-            for lane in held
-            if lane.session is not None
-        ]
+        for lane in controller.lanes.values():
+            if lane.session is not None and lane.session.phase is Phase.HELD:
+                parts.append(await _stays_held(lane, lane.session, name))
         return tuple(parts)
 
     async def _decide(self, request: Decide, name: str) -> tuple[Answer, ...]:
         swap_id, decision = request.swap_id, Decision(request.decision, name)
         for lane in self._controller.lanes.values():
             if lane.session is not None and lane.session.swap_id == swap_id:
-                if await lane.decide(decision):
-                    return _said("decided", decision=decision.kind.value)
+                try:
+                    if await lane.decide(decision):
+                        return _said("decided", decision=decision.kind.value)
+                except NotDecided as error:
+                    kind, lacking = decision.kind.value, _facts(error.facts)
+                    raise Denied("decision_lacks", decision=kind, swap_id=swap_id, facts=lacking) from None
                 raise Denied("not_possible", decision=decision.kind.value, swap_id=swap_id)
         raise Denied("in_no_lane", given=repr(swap_id))
 
@@ -384,6 +378,24 @@ class Answerer:
 
 def _said(code: str, **values: str) -> tuple[Answer, ...]:
     return (Answer(code, values),)
+
+
+def _facts(names: Iterable[str]) -> tuple[Answer, ...]:
+    """Facts that do not hold; `!` before a name asks for the opposite."""
+    return tuple(
+        Answer("not_fact", {"fact": name[1:]}) if name.startswith("!") else Answer("fact", {"fact": name})
+        for name in names
+    )
+
+
+async def _stays_held(lane: LaneRunner, session: Session, name: str) -> Answer:
+    """What a person who confirmed the station is told of a swap that stays held."""
+    hold = "" if session.hold_reason is None else session.hold_reason.value
+    swap_id, lane_id, lacking = session.swap_id, lane.lane.id, await lane.lacks_to_go_on(name)
+    if not lacking:
+        return Answer("stays_held", {"swap_id": swap_id, "lane_id": lane_id, "hold": hold})
+    facts = _facts(lacking)
+    return Answer("stays_held_lacking", {"swap_id": swap_id, "lane_id": lane_id, "hold": hold, "facts": facts})
 
 
 def _unheard(lane_id: str, cell: CellStatus) -> Denied:

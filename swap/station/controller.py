@@ -26,7 +26,7 @@ from swap.messages.requests import DecisionKind
 from swap.station.answers import Answerer
 from swap.station.clock import SLEW_LIMIT_S, Correction, asleep_s
 from swap.station.context import StationContext
-from swap.station.lane.runner import LaneRunner
+from swap.station.lane.runner import LaneRunner, NotDecided
 from swap.station.lease import Lease
 from swap.station.life.coming_back import Return, person_needed
 from swap.station.life.database import DatabaseLost
@@ -42,7 +42,7 @@ from swap.station.power.site import SiteDevices, SiteRunner
 from swap.station.power.view import station_view
 from swap.station.reasons.published import Reasons
 from swap.station.reconcile import Mismatch, reconcile
-from swap.station.records import change_mode
+from swap.station.records import change_mode, newest_seq
 from swap.station.resume import (
     CLOCK_WRONG,
     Beginning,
@@ -205,10 +205,14 @@ class StationController:
         context, name, at = self.context, self.new_record_by, self.context.clock.now()
         cells = {lane_id: await robot.status() for lane_id, robot in self.robots.items()}
         unknown = {
-            k: max(cell.numbers) for k, cell in cells.items() if any(cell.numbers) and not context.last_seq.get(k)
+            k: newest_seq(0, *cell.numbers)
+            for k, cell in cells.items()
+            if any(cell.numbers) and not context.last_seq.get(k)
         }
         if unknown:
             await context.write(lambda db: know_cells(db, unknown, name, at))
+        for lane_id, number in unknown.items():
+            context.number_used(lane_id, number)
 
     async def run(self) -> None:
         """Run every loop until cancelled or until one fails; then hold the robots and stop charging.
@@ -240,7 +244,7 @@ class StationController:
                 cycle_s = max(context.config.charging.cycle_s / context.clock.speed, 0.5)
                 group.create_task(self._every(cycle_s, self.rack.charge_cycle), name="charging")
                 group.create_task(self._every(0.25, self.dispatch_cycle), name="dispatch")
-                group.create_task(self._every(0.2, self.answers.cycle), name="requests")
+                group.create_task(self._every(0.2, self.answer_cycle), name="requests")
                 group.create_task(self._every(1.0, self.lease_cycle), name="lease")
                 group.create_task(self._every(1.0, self.slow_cycle), name="slow database")
                 group.create_task(self._every(1.0, self.clock_cycle), name="clock")
@@ -291,13 +295,17 @@ class StationController:
         """
         try:
             for lane in self.lanes.values():
-                gap = self.watchdog.take_gap(lane.lane.id)
-                if gap is not None:
-                    with suppress(DatabaseLost):  # then the end cannot be stored as a clean one either
-                        await self._hold_after(gap, lane)
+                with suppress(DatabaseLost):  # then the end cannot be stored as a clean one either
+                    await self._mind_gap(lane)
         except LeaseLost:
             return False
         return True
+
+    async def _mind_gap(self, lane: LaneRunner) -> None:
+        """Before a lane moves, or anything is let go: a gap that nobody has told of yet asks for a person."""
+        gap = self.watchdog.take_gap(lane.lane.id)
+        if gap is not None:
+            await self._hold_after(gap, lane)
 
     # loops
 
@@ -318,9 +326,7 @@ class StationController:
 
     def _lane_step(self, lane: LaneRunner) -> Callable[[], Awaitable[object]]:
         async def step() -> None:
-            gap = self.watchdog.take_gap(lane.lane.id)
-            if gap is not None:
-                await self._hold_after(gap, lane)
+            await self._mind_gap(lane)
             await lane.act()
             self.watchdog.worked(lane.lane.id)
 
@@ -385,6 +391,7 @@ class StationController:
 
     async def rack_step(self) -> None:
         """Store the readings; a detection of heat starts the thermal procedure at once."""
+        await self._mind_gaps()
         hot = await self.rack.judge()
         if hot:
             await self.thermal.detect(hot)
@@ -394,6 +401,16 @@ class StationController:
         if self._reconcile_by is not None and not self.unheard():
             await self.reconcile_now(self._reconcile_by)
             self._reconcile_by = None
+
+    async def _mind_gaps(self) -> None:
+        """Which loop comes first after a gap is chance: none acts on what was before."""
+        for lane in self.lanes.values():
+            await self._mind_gap(lane)
+
+    async def answer_cycle(self) -> None:
+        """Answer what people ask; what was asked before a gap is void."""
+        await self._mind_gaps()
+        await self.answers.cycle()
 
     def unheard(self) -> list[str]:
         """Lanes and bays that have not been heard."""
@@ -462,7 +479,10 @@ class StationController:
         """Nobody looked, or nothing could be commanded: held for a person, and what was confirmed before is void."""
         now = self.context.lost_at = self.context.clock.now()
         cause = person_needed(Return(now, gap_s=gap.seconds))
-        if cause is None or self.context.mode not in MOVING_MODES:
+        if cause is None:
+            return
+        self.thermal.wait_for_person()
+        if self.context.mode not in MOVING_MODES:
             return
         self.context.holding += 1
         try:
@@ -522,16 +542,16 @@ class StationController:
     async def confirm(self, name: str) -> list[Mismatch]:
         """A named person has looked and confirms: compare record and sensors, then go on.
 
-        A lane whose swap waits for a decision of its own stays held: a paused motion would go on with the
-        withdrawal of the cell's hold. Returns the differences found; places that differ are blocked, the rest
-        of the station goes on.
+        A lane whose swap waits for a decision of its own, or could not go on now, stays held: a paused motion, or a
+        command on its way, would go on with the withdrawal of the cell's hold. Returns the differences found; places
+        that differ are blocked, the rest of the station goes on.
 
         Raises:
             LinkLost, Refused: a cell did not take the withdrawal of its hold; the station stays held.
         """
         shown, lost_at = dict(self.context.cells), self.context.lost_at
         mismatches = await self.reconcile_now(name)
-        going_on = [lane for lane in self.lanes.values() if not lane.waits_for_decision]
+        going_on = [lane for lane in self.lanes.values() if not lane.waits_for_decision and await lane.may_go_on(name)]
         for lane in self.lanes.values():
             await lane.watch.take_result(name)
             lane.watch.home_by = name  # a lane that waits for a decision homes after it, and holds nobody up till then
@@ -553,7 +573,8 @@ class StationController:
         await self.context.write(lambda db: clear_losses(db, station_id, at, name))
         for lane in going_on:
             if lane.session is not None and lane.session.phase is Phase.HELD:
-                await lane.decide(Decision(DecisionKind.CONTINUE, name))
+                with suppress(NotDecided):  # lost since: it stays held, and the answer says so
+                    await lane.decide(Decision(DecisionKind.CONTINUE, name))
         return mismatches
 
     async def reconcile_now(self, actor: str) -> list[Mismatch]:

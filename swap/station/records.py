@@ -165,7 +165,14 @@ def end_command(
 
 
 def ended_on_record(db: Db, lane_key: str, seq: int) -> bool:
-    """The newest command of a number is on record with its end, or its result was taken over without one."""
+    """The newest command of a number is on record with its end, or its result was taken over without one.
+
+    A number ahead of the record is of a command that it does not know; what it has under it is of the round before.
+    """
+    station_id, lane_id = lane_key.split(":", 1)
+    stored = db.get_one(Station, station_id).last_seq_by_lane.get(lane_id, 0)
+    if newest_seq(stored, seq) != stored:
+        return False
     newest = db.exec(
         select(RobotCommandRow.result)
         .where(RobotCommandRow.lane_id == lane_key, RobotCommandRow.seq == seq)
@@ -175,7 +182,7 @@ def ended_on_record(db: Db, lane_key: str, seq: int) -> bool:
     if newest not in (None, "open"):
         return True
     taken = db.newest_event(ResultTaken)
-    return taken is not None and (taken.lane_id, taken.data["seq"]) == (lane_key.split(":", 1)[1], seq)
+    return taken is not None and (taken.lane_id, taken.data["seq"]) == (lane_id, seq)
 
 
 def take_result(db: Db, *, station_id: str, lane_id: str, cell: CellStatus, at: datetime, actor: str) -> None:
@@ -194,6 +201,11 @@ def take_result(db: Db, *, station_id: str, lane_id: str, cell: CellStatus, at: 
         )
     event = ResultTaken(seq=seq, result=result, command=open_rows[-1].state if open_rows else None)
     append_event(db, event, station_id=station_id, at=at, actor=actor, lane_id=lane_id)
+    use_number(db, station_id, lane_id, seq)
+
+
+def use_number(db: Db, station_id: str, lane_id: str, seq: int) -> None:
+    """A number that a cell shows is used: the lane's next one comes after it."""
     station = db.get_one(Station, station_id)
     numbers = station.last_seq_by_lane
     station.last_seq_by_lane = {**numbers, lane_id: newest_seq(numbers.get(lane_id, 0), seq)}

@@ -33,7 +33,7 @@ from swap.station.life.database import DatabaseLost
 from swap.station.life.guard import Outage
 from swap.station.life.status import StopReport
 from swap.station.power.planning import clear_plan_fault
-from swap.station.records import change_mode, past_admitting
+from swap.station.records import change_mode, past_admitting, use_number
 from swap.station.states.modes import ModeTrigger
 from swap.station_db import StationDb as Db
 from swap.store import LeaseLost
@@ -143,17 +143,15 @@ def clear_losses(db: Db, station_id: str, now: datetime, name: str) -> None:
 def know_cells(db: Db, unknown: Mapping[str, int], name: str | None, now: datetime) -> None:
     """Cells that have worked before, and of which this database knows no command: a named person begins their record.
 
+    Their numbers are used from then on: a cell that forgets them must not hear one again under another command.
+
     Args:
         unknown: by lane, the number that its cell shows.
         name: that person; None where nobody does.
 
     Raises:
-        CellWorkedBefore: nobody does, nor has done.
+        CellWorkedBefore: nobody does.
     """
-    begun = {lane for event in db.events(RecordBegun) for lane in event.data["numbers"]}
-    unknown = {lane_id: number for lane_id, number in unknown.items() if lane_id not in begun}
-    if not unknown:
-        return
     if name is None:
         shown = ", ".join(f"lane {lane_id} (command {number})" for lane_id, number in unknown.items())
         raise CellWorkedBefore(
@@ -161,7 +159,9 @@ def know_cells(db: Db, unknown: Mapping[str, int], name: str | None, now: dateti
             "database back (swap db restore); where its record is to begin anew, say who decides it: "
             "swap run --new-record-by NAME"
         )
-    db.append(RecordBegun(numbers=unknown), at=now, actor=person_actor(db, name, now))
+    db.append(RecordBegun(numbers=dict(unknown)), at=now, actor=person_actor(db, name, now))
+    for lane_id, number in unknown.items():
+        use_number(db, db.station_id, lane_id, number)
 
 
 def tell_clock(db: Db, station_id: str, now: datetime, *, wrong: bool) -> None:

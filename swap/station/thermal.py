@@ -32,6 +32,7 @@ from swap.station.sequence.evacuation import (
     Result,
     StageReached,
     WithdrawHold,
+    bars,
     interrupted,
     persons_needed,
     step,
@@ -319,11 +320,20 @@ class ThermalRunner:
         )
         set_pack_state(db, pack, PackTrigger.EVACUATE, station_id=station_id, at=now)
 
+    def _may_leave(self, procedure: Procedure) -> bool:
+        """After its commit a command leaves only if the newest look bars nothing. What stays is stored as sent: the
+        next step sends it, or gives it up."""
+        facts = self._facts(procedure)
+        lane = facts.lanes.get(procedure.lane_id or "")
+        return lane is not None and not bars(procedure, lane, facts)
+
     async def _carry_out(
         self, effects: Sequence[Effect], robot: SwapRobot, procedure: Procedure, epoch: int | None
     ) -> None:
         """Ask the cell. What it did not take is asked again with the number, a second later."""
         free = self.context.database.opened.is_set()
+        if any(isinstance(effect, Send) for effect in effects):
+            free = free and self._may_leave(procedure)
         for effect in effects:
             try:
                 if isinstance(effect, Acknowledge):

@@ -92,6 +92,12 @@ def rival_tasks() -> list[Task]:
     return [Task(recipe, 1, "out_in", 1, (), lives=("rival",), title=title) for recipe in shipped_recipes()]
 
 
+def gap_tasks() -> list[Task]:
+    """A hot pack and a time in which nobody looked, or could command, in either order."""
+    title = "new_pack_hot + a gap"
+    return [Task("top_lift", 1, "out_in", 2, ("new_pack_hot",), lives=("pause", "stand"), title=title)]
+
+
 def ci_tasks() -> list[Task]:
     """What every run of the tests walks: each recipe with one pack, one mishap at any moment."""
     return [Task(name, packs, order) for name, packs, order in all_tables() if packs == 1 and order == "out_in"] + [
@@ -101,7 +107,7 @@ def ci_tasks() -> list[Task]:
 
 def prove_tasks() -> list[Task]:
     """What `make prove` walks: every recipe, number of packs and order with one mishap at any moment, some with two."""
-    tasks = [Task(*table) for table in all_tables()] + rival_tasks()
+    tasks = [Task(*table) for table in all_tables()] + rival_tasks() + gap_tasks()
     tasks += [Task(recipe, 1, order, 2, pair, lives=("death",)) for recipe, order, pair in PAIRS]
     for number, names in enumerate(KIND_PAIRS):
         recipe, _, order = all_tables()[number % len(all_tables())]

@@ -45,7 +45,9 @@ class MemoryDb:
     def __init__(self, owner: Owner, lane_key: str, ends: frozenset[str]) -> None:
         stored = owner.stored
         self._owner, self._lane_key, self._ends = owner, lane_key, ends
+        self.station_id, self._lane = lane_key.split(":", 1)
         self._station: Any = None
+        self._last_seq = stored.last_seq
         self.journal: list[tuple[str, str]] = list(stored.journal)
 
     def get_one(self, table: Any, key: object) -> Any:
@@ -54,7 +56,11 @@ class MemoryDb:
         if self._station is None:
             stored = self._owner.stored
             self._station = SimpleNamespace(
-                mode=stored.mode.value, mode_reason=stored.mode_reason, mode_since_at=None, version=0
+                mode=stored.mode.value,
+                mode_reason=stored.mode_reason,
+                mode_since_at=None,
+                version=0,
+                last_seq_by_lane={self._lane: stored.last_seq},
             )
         return self._station
 
@@ -82,6 +88,9 @@ class MemoryDb:
             self.journal = [*([] if begins else self.journal), (values["kind"], values["data"]["holder"])]
         return _Rows([])
 
+    def append(self, event: object, *, at: object, actor: str) -> None:
+        """What tells of a new record goes nowhere."""
+
     def add(self, row: object) -> None:
         """Rows go nowhere."""
 
@@ -108,6 +117,8 @@ class MemoryDb:
             stored = replace(stored, journal=tuple(self.journal))
         if row is not None and (row.mode, row.mode_reason) != (stored.mode.value, stored.mode_reason):
             stored = replace(stored, mode=type(stored.mode)(row.mode), mode_reason=row.mode_reason)
+        if row is not None and row.last_seq_by_lane[self._lane] != self._last_seq:
+            stored = replace(stored, last_seq=row.last_seq_by_lane[self._lane])
         self._owner.stored = stored
 
 

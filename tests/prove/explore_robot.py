@@ -122,6 +122,7 @@ class WorldRobot(DirectRobot):
             raise Violation("the cell's hold is withdrawn and no person has decided")
         if self.world.env.link_down:
             raise LinkLost("no answer")
+        self.world.rules.let_go(self.world)
         cell = self.plant.cell(LANE)
         held = cell.hold
         self._leave("resume", epoch, lambda decided_in: self._ask_hold(False, decided_in))

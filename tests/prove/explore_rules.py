@@ -20,10 +20,10 @@ from swap.places import TANK, bay_place, vehicle_place
 from swap.station.sequence.evacuation import POWER_OFF_KW
 from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.recipe import StepRow
-from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station.sequence.sequencer import MOVING_MODES, step
 from swap.station.sequence.session import HoldReason, Phase
 from tests.prove.explore_reasons import cause_of
-from tests.prove.explore_station import LANE, VEHICLE, Violation
+from tests.prove.explore_station import LANE, VEHICLE, Violation, at_once
 
 if TYPE_CHECKING:
     from tests.prove.explore_world import World
@@ -150,6 +150,14 @@ class Rules:
         if reading.pack_id != plan.new_pack_id or reading.alarm_level >= 2 or hot or (reading.charge_kw or 0.0) > 0.5:
             raise Violation(f"a pack that is hot, alarmed, unknown or charging asked out of {bay_id}")
 
+    def let_go(self, world: World) -> None:
+        """The cell's hold is to be withdrawn: what it has paused goes on."""
+        truck, row = world.plant.yard.trucks[VEHICLE], world.row
+        drives_out = row is not None and row.command is CommandCode.RELEASE
+        worked_on = truck.opened and truck.place is TruckPlace.LANE and not drives_out
+        if world.cell.paused and worked_on and not self._secured(world):
+            raise Violation("a paused motion is let go on at a vehicle that can move")
+
     def acknowledged(self, world: World, seq: int) -> None:
         """The controller tells the cell that a result is on record."""
         cell, env = world.cell, world.env
@@ -271,6 +279,18 @@ class Rules:
     def _secured(world: World) -> bool:
         truck, yard = world.plant.yard.trucks[VEHICLE], world.plant.yard
         return not yard.may_move(truck) and yard.in_position(truck) and truck.link_ok
+
+    def decided(self, world: World) -> None:
+        """A person's request was taken, and the cell is looked at as it is now: the swap is not held again for what
+        everybody could have seen before."""
+        session, lane = world.lane.session, world.lane
+        if session is None or lane.table is None or session.phase is Phase.HELD or world.env.link_down:
+            return
+        facts = at_once(lane.step_facts(lane.cell_facts(at_once(world.robot.status())), None))
+        after, _ = step(lane.table, session, facts)
+        if after.phase is Phase.HELD and after.hold_reason in (HoldReason.UNSECURED, HoldReason.GUARD_LOST):
+            missing = [item["name"] for item in after.hold_detail["missing"]]
+            raise Violation(f"a decision is taken and held again at the next look for {', '.join(missing)}")
 
     # what must be so at any time
 

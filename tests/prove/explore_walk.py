@@ -82,13 +82,16 @@ class Walk:
         lives: Sequence[str] | None = None,
         fenced: bool = True,
         quarantine: bool = False,
+        new_record: bool = False,
         states_most: int = 5_000_000,
         violations_most: int = 5,
         lane_patch: Callable[[Any], None] | None = None,
         extra: Mapping[str, Mishap] | None = None,
     ) -> None:
         self.rules = Rules()
-        self.world = World(table, self.rules, mishaps_most, lane_patch, fenced=fenced, quarantine=quarantine)
+        self.world = World(
+            table, self.rules, mishaps_most, lane_patch, fenced=fenced, quarantine=quarantine, new_record=new_record
+        )
         self.known = {**mishaps(table.pack_count), **(extra or {})}
         self.mishaps: list[Mishap] = [self.known[name] for name in (names if names is not None else self.known)]
         self._seen: Any = None

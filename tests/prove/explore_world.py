@@ -54,6 +54,8 @@ PERSON = "Person on shift"
 HOLDERS = ("first", "second", "third")
 """Names of lives: two may be there at a time."""
 _MOMENT_S = 0.001
+WORKED_SEQ = 812
+"""Number that a cell shows whose record was begun anew."""
 GAP_S = 4.0
 """A pause that is longer than a cell waits for its controller, and than a controller takes for nothing."""
 _NEVER_OLD_AT = START_AT + timedelta(days=36500)
@@ -72,6 +74,7 @@ class World:
         *,
         fenced: bool = True,
         quarantine: bool = False,
+        new_record: bool = False,
     ):
         self.table = table
         self.fenced = fenced
@@ -105,6 +108,8 @@ class World:
         self.lane = self.controller.lane
         self.lane.table, self.lane.session = table, session
         self._readings: dict[tuple[Any, ...], tuple[PackReading, int]] = {}
+        if new_record:
+            self._begin_record()
         self.claim()
         if lane_patch is not None:
             lane_patch(self.lane)
@@ -113,6 +118,14 @@ class World:
         self.controller.claimed.begin("first", 1)
         self.controller.live_as("first", 1)
         db.journal = [(ControllerStarted.kind, "first")]
+
+    def _begin_record(self) -> None:
+        """The cell has worked under a record that is lost; a named person has begun this one."""
+        cell, controller = self.cell, self.controller
+        cell.last_seq = cell.done_seq = WORKED_SEQ
+        self.env = replace(self.env, asked_seq=WORKED_SEQ, accepted_seq=WORKED_SEQ)
+        controller.stored, controller.new_record_by = replace(controller.stored, last_seq=0), PERSON
+        at_once(controller._know_the_cells())
 
     def _has_right(self, *_: object) -> bool:
         """What the contract says. Raises LookupError where it cannot be read."""
@@ -404,6 +417,7 @@ class World:
             return
         finally:
             self.robot.person_acts = False
+        self.rules.decided(self)
         mode = self.controller.stored.mode
         if (kind == "decide" and mode in MOVING_MODES) or (kind == "confirm" and mode in MOVING_MODES):
             session = self.lane.session

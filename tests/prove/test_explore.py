@@ -172,6 +172,23 @@ def test_finds_a_vehicle_that_is_forgotten_after_the_first_unlock(monkeypatch: p
     assert "HOME asked after the first unlock while the vehicle can move" in text
 
 
+def _new_record() -> Report:
+    """The cell has worked before; it may lose its numbers before it has had a command of this record."""
+    names = ("power_cut_forgets", "plc_forgets")
+    return Walk(_table(lambda row: row), names=names, deaths=False, new_record=True, violations_most=1).run()
+
+
+def test_no_number_of_a_lost_record_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the number that the cell shows is not used from the begin of the new one."""
+    monkeypatch.setattr("swap.station.resume.person_actor", lambda db, name, at: name)
+    report = _new_record()
+    assert report.violations == []
+    assert report.complete
+    monkeypatch.setattr("swap.station.resume.use_number", lambda *_: None)
+    monkeypatch.setattr(StationContext, "number_used", lambda *_: None)
+    assert "number 1 asked after 812" in _new_record().violations[0]
+
+
 def test_finds_lifting_with_a_lock_that_is_not_confirmed() -> None:
     assert "PICK at the vehicle asked with heads" in _broken(_without("lifting_old", "locks_open"), "head_slips")
 
@@ -250,6 +267,23 @@ def test_finds_a_curtain_that_resumes_by_itself(monkeypatch: pytest.MonkeyPatch)
     assert "although curtain was seen" in _broken(_table(lambda row: row), "curtain")
 
 
+def test_finds_a_decision_that_is_held_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swap.station.sequence.sequencer._held_again", lambda *_: ())
+    text = _broken(_table(lambda row: row), "curtain", deaths=False)
+    assert "a decision is taken and held again at the next look for curtain_clear" in text
+
+
+def test_finds_a_confirmation_that_forgets_the_truck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The station is confirmed: the hold of a cell is withdrawn that has paused a motion at an unsecured truck."""
+
+    async def whatever(*_: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(MemoryLane, "may_go_on", whatever)
+    text = _broken(_table(lambda row: row), "curtain", "handbrake", mishaps_most=2, deaths=False)
+    assert "a paused motion is let go on at a vehicle that can move" in text
+
+
 def test_finds_a_number_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers are not stored, so a restart counts from an old one."""
     monkeypatch.setattr("tests.prove.explore_station.next_seq", lambda stored, *seen: stored)
@@ -302,6 +336,13 @@ def test_finds_an_evacuation_that_begins_anew_after_a_restart(monkeypatch: pytes
     monkeypatch.setattr("tests.prove.explore_station.interrupted_procedure", lambda procedure: (procedure, ()))
     text = _broken(_table(lambda row: row), "new_pack_hot", mishaps_most=2, lives=("death",))
     assert "FIRE asked after restart" in text
+
+
+def test_finds_an_evacuation_that_a_gap_does_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swap.station.thermal.ThermalRunner.wait_for_person", lambda _: None)
+    lives = ("pause", "stand")
+    text = _broken(_table(lambda row: row), "new_pack_hot", mishaps_most=2, lives=lives)
+    assert "FIRE asked after a pause, and no person has decided" in text
 
 
 def test_finds_an_evacuation_over_a_command_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,13 +94,13 @@ def walk(folder: Path, *switches: str, faults: int = 2, ends: bool = True) -> Wa
     return Walked(int(states[1]), int(errors[1]), text)
 
 
-@pytest.mark.parametrize("memory", ["RETENTIVE", "NOT_RETENTIVE"])
+@pytest.mark.parametrize("world", ["RETENTIVE", "NOT_RETENTIVE", "NOT_RETENTIVE NEW_RECORD"])
 def test_nothing_that_comes_late_breaks_a_fenced_cell(
-    tmp_path: Path, memory: str, proved: Callable[[str], None]
+    tmp_path: Path, world: str, proved: Callable[[str], None]
 ) -> None:
     faults = 3 if ALL else 2
-    walked = walk(tmp_path, memory, faults=faults)
-    proved(f"model swap_cell_v2, {memory.lower()}, {faults} faults: {walked.states:,} states, {walked.errors} errors")
+    walked = walk(tmp_path, *world.split(), faults=faults)
+    proved(f"model swap_cell_v2, {world.lower()}, {faults} faults: {walked.states:,} states, {walked.errors} errors")
     assert walked.errors == 0, walked.said
     assert walked.states > 300_000
 

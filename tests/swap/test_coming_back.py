@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from robotics.port import CommandCode, ResultCode
+from robotics.port import CellStatus, CommandCode, ResultCode
 from sim.plant.plant import Plant
 from swap.config.loading import parse_station
 from swap.config.seed import STOCK_UNCONFIRMED, sync_station
@@ -164,6 +164,22 @@ async def test_a_confirmation_dies_with_the_next_gap(bench: Bench, monkeypatch: 
     await bench.controller._lane_step(bench.controller.lanes["L1"])()
     monkeypatch.undo()
     assert (await bench.settled(request_id))[0] == "refused"
+    assert mode(bench) == "held"
+
+
+async def test_what_was_asked_before_a_gap_that_no_lane_has_told_of_is_void(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop that answers comes first after the gap."""
+    await bench.settled(bench.ask("hold"))
+    await bench.run(5)
+    request_id = bench.ask("confirm")
+    bench.seconds += 61
+    monkeypatch.setattr(bench.controller.watchdog, "take_gap", lambda _: Gap("commanding", 3.05))
+    await bench.controller.lanes["L1"].look()
+    await bench.controller.answer_cycle()
+    status, answer = bench.answer(request_id)
+    assert (status, answer[:12]) == ("refused", "asked before")
     assert mode(bench) == "held"
 
 
@@ -410,6 +426,10 @@ async def test_a_new_database_is_refused_by_a_cell_that_has_worked_before(tmp_pa
     await bench.start()
     (begun,) = [e for e in bench.events() if e.kind == RecordBegun.kind]
     assert (begun.data, bench.who(begun)) == ({"numbers": {"L1": 812}}, "Mei")
+    bench.audited()
+    # It is used from then on, also where the PLC forgets it before it has had a command of this record.
+    assert bench.controller.lanes["L1"]._next_seq(CellStatus("L1", None, None)) == 813
+    used.cell("L1").last_seq = used.cell("L1").done_seq = 0
     await restarted(bench)  # once is enough
     bench.arrive("V1", 30)
     await bench.run_until(SwapCompleted.kind, step_s=None)

@@ -72,6 +72,26 @@ async def test_an_emergency_stop_holds_everything_until_reset_and_confirmed(benc
     assert bench.who(resumed) == "Operator A"
 
 
+async def test_a_confirmation_lets_nothing_go_on_at_a_truck_that_is_not_secured(bench: Bench) -> None:
+    """The driver releases his handbrake while the station is held: what the trip has paused stays paused."""
+    swap_id = await under_way(bench, "lifting_old", 0.8)
+    bench.plant.inject("estop", "L1")
+    await bench.run_until(SwapHeld.kind, 20, 1.0)
+    bench.plant.inject("handbrake_released", "L1")
+    bench.plant.clear("estop", "L1")
+    await bench.run_while_still(5)
+    status, answer = await bench.settled(bench.ask("confirm"))
+    assert (status, answer.split("; ", 1)[0]) == ("done", "going on")
+    assert f"swap {swap_id} in lane L1 stays held: trip; not fulfilled: handbrake_on" in answer
+    assert mode(bench) == "automatic"
+    await bench.run_while_still(30)
+    assert bench.plant.cell("L1").hold
+    bench.plant.clear("handbrake_released", "L1")
+    await bench.run_while_still(30)
+    assert await bench.settled(bench.ask("confirm")) == ("done", "going on")
+    await completes(bench, swap_id)
+
+
 async def test_an_emergency_stop_without_a_swap_lets_no_truck_in(bench: Bench) -> None:
     bench.plant.inject("estop", "L1")
     await bench.run(5)
@@ -90,6 +110,9 @@ async def test_the_light_curtain_pauses_and_the_beam_alone_resumes_nothing(bench
     assert held.data["reason"] == HoldReason.GUARD_LOST
     assert mode(bench) == "automatic"  # the lane waits, the rest of the station goes on
     assert bench.plant.cell("L1").paused == "curtain"
+    asked = bench.ask("decide", swap_id=swap_id, decision="continue")
+    lacks = f"continue is not possible for swap {swap_id}; not fulfilled: curtain_clear"
+    assert await bench.settled(asked) == ("refused", lacks)
     bench.plant.clear("curtain", "L1")
     await bench.run_while_still(60)
     # Confirming the station is not the decision on this swap: the paused motion stays paused.
@@ -265,6 +288,27 @@ async def test_an_idle_cell_is_homed_after_a_power_loss_when_a_person_has_confir
     await bench.run_until(SwapCompleted.kind, step_s=None)
     await bench.run(5)
     bench.audited()
+
+
+async def test_a_homing_is_held_when_somebody_comes_or_the_truck_is_let_go(bench: Bench) -> None:
+    """The swap is held for what the station says; the homing is in no row of it."""
+    await under_way(bench, "lifting_old", 0.8)
+    bench.plant.inject("power_cut", "L1")
+    await bench.run_until(SwapHeld.kind, 30, 1.0)
+    bench.plant.clear("power_cut", "L1")
+    bench.plant.inject("person_confirms", "L1")
+    await bench.run(30)
+    assert (await bench.settled(bench.ask("confirm")))[0] == "done"
+    while not bench.controller.lanes["L1"].watch.busy:
+        await bench.run(0.5, 0.5)
+    await bench.controller.hold_station("asked", "Person on shift")
+    await bench.run(1, 1.0)
+    lane, cell = bench.controller.lanes["L1"], bench.plant.cell("L1")
+    assert lane.session is not None
+    assert (lane.session.phase, lane.watch.busy, cell.hold) == (Phase.HELD, True, False)
+    bench.plant.inject("handbrake_released", "L1")
+    await bench.run(1, 1.0)
+    assert cell.hold
 
 
 async def test_a_cell_that_is_not_homed_asks_for_a_person_before_it_moves(bench: Bench) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from robotics.port import CommandCode, Location, LocationKind
+from robotics.port import CommandCode, Location, LocationKind, RobotCommand
 from swap.config.station_file import StationConfig
 from swap.messages.events import FaultRaised, SwapCompleted, SwapStepDone, SwapStepStarted
 from swap.messages.packs import ThermalStep
 from swap.station.life.coming_back import Cause
-from swap.station.sequence.evacuation import EVACUATE_WITHIN_S
+from swap.station.life.watchdog import Gap
+from swap.station.sequence.evacuation import EVACUATE_WITHIN_S, Effect, Procedure
+from swap.station.sequence.session import Send
 from swap.station.states.thermal_stages import Stage
 from tests.support.sim.plant import code, station
 from tests.support.swap.station import Bench, blocked, mode
@@ -329,6 +331,47 @@ async def test_held_by_a_person_a_hot_pack_is_not_carried(bench: Bench) -> None:
     ended = await bench.run_until(ThermalStep.kind, 60, 1.0, stage=Stage.ISOLATED)
     assert ended.data["bars"] == {"L1": ["person_looked"]}
     await bench.run_while_still(60)
+
+
+async def test_after_a_gap_a_hot_pack_is_not_carried_without_a_person(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the loop of the rack, which may come first, while the station is thermal already."""
+    bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
+    while not stages(bench):
+        await bench.tick(0.5)
+    assert Stage.EVACUATION_STARTED not in stages(bench)
+    monkeypatch.setattr(bench.controller.watchdog, "take_gap", lambda _: Gap("commanding", 4.0))
+    await bench.controller.rack_step()
+    monkeypatch.undo()
+    await bench.run_while_still(60)
+    assert stages(bench)[Stage.ISOLATED]["bars"] == {"L1": ["person_looked"]}
+
+
+async def test_an_evacuation_that_is_stored_does_not_leave_when_somebody_has_come(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a command of a swap: the commit may have taken its time, and the looks have gone on."""
+    thermal, lane = bench.controller.thermal, bench.controller.lanes["L1"]
+    stored, sent, send = thermal._store, list[CommandCode](), lane.robot.send
+
+    async def leaves(command: RobotCommand, epoch: int | None = None) -> None:
+        sent.append(command.code)
+        await send(command, epoch)
+
+    async def store(before: Procedure, after: Procedure, effects: Sequence[Effect]) -> None:
+        await stored(before, after, effects)
+        if any(isinstance(effect, Send) for effect in effects):
+            bench.plant.inject("door", "L1")
+            await lane.look()
+
+    monkeypatch.setattr(lane.robot, "send", leaves)
+    monkeypatch.setattr(thermal, "_store", store)
+    bench.plant.inject("pack_heats", HOT, c_per_s=2.0)
+    ended = await bench.run_until(ThermalStep.kind, 60, 1.0, stage=Stage.ISOLATED)
+    assert "doors_closed" in ended.data["bars"]["L1"]
+    assert CommandCode.FIRE not in sent
+    assert bench.places()[HOT] == "bay:A2"
 
 
 async def test_a_hot_pack_left_in_the_gripper_is_no_swaps_to_set_down(bench: Bench) -> None:

@@ -108,10 +108,11 @@ def test_a_command_that_was_lost_is_not_sent_again_to_an_unsecured_truck() -> No
 
 @pytest.mark.parametrize("decide", ["continue", "unwind"])
 def test_a_person_lets_nothing_go_on_before_the_truck_is_secured_again(decide: str) -> None:
-    swap = Cycle("storing_old").see(gripper_loaded=True, handbrake_on=False)
+    swap = Cycle("storing_old").see(gripper_loaded=True, seat_1_occupied=False, locks_open=True, handbrake_on=False)
     swap.step()
     assert held_by(swap) == ["handbrake_on"]
     assert swap.step(1, decide=decide) == ()
+    assert swap.lacking(decide) == ("handbrake_on",)
     swap.see(handbrake_on=True)
     assert swap.step(5) == ()  # being secured again starts nothing by itself
     assert of(swap.step(1, decide="continue"), Resumed).following == "storing_old"
@@ -143,17 +144,28 @@ def test_a_truck_that_drives_out_is_asked_nothing_more() -> None:
     assert "HoldRobot" not in kinds(swap.step(1))
 
 
-@pytest.mark.parametrize(("seen", "lacks"), [({}, ["key_off"]), ({"vehicle_present": False}, None)])
+@pytest.mark.parametrize("epoch", ["the same", "another"])
+@pytest.mark.parametrize("lock_seen", ["before", "after"])
+@pytest.mark.parametrize(("seen", "lacks"), [({}, ("key_off",)), ({"vehicle_present": False}, ())])
 def test_a_truck_whose_release_was_broken_off_with_an_open_lock_is_to_stand(
-    seen: dict[str, bool], lacks: list[str] | None
+    seen: dict[str, bool], lacks: tuple[str, ...], lock_seen: str, epoch: str
 ) -> None:
+    """An open lock that a person could see before he decided is the reason for which he is refused."""
     swap = Cycle("releasing")
     swap.sent()
     swap.ended(ResultCode.FAILED).step(1)
+    if epoch == "another":
+        swap.see(ack_seq=0, active_seq=0, done_seq=0, result=ResultCode.NONE)  # a cell that has lost its numbers
+    if lock_seen == "before":
+        swap.see(key_off=False, locks_closed=False, **seen)
+        assert swap.lacking("continue") == lacks
+        assert bool(swap.step(1, decide="continue")) is not bool(lacks)
+        return
     swap.step(1, decide="continue")
     swap.acknowledged()
     swap.see(key_off=False, locks_closed=False, **seen).step(1)
-    assert (held_by(swap) if lacks else swap.session.hold_reason) == lacks
+    assert tuple(held_by(swap) if lacks else ()) == lacks
+    assert (swap.session.phase is Phase.HELD) is bool(lacks)
 
 
 def test_a_truck_that_was_never_opened_may_be_anything_on_its_way_out() -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
-from swap.station.records import SEQ_MAX, next_seq
+from robotics.port import CommandCode, RobotCommand
+from swap.config.seed import sync_station
+from swap.station.records import SEQ_MAX, end_command, ended_on_record, next_seq, store_command
+from swap.store import Store
+from swap.tables import Station
+from tests.support.sim.plant import START_AT, station
 
 
 @pytest.mark.parametrize(
@@ -43,3 +50,20 @@ def test_a_number_that_the_cell_saw_is_never_given_again_after_an_older_backup()
             stored = (shown - behind - 1) % SEQ_MAX + 1
             following = next_seq(stored, shown, 0, shown)
             assert 0 < (following - shown) % SEQ_MAX < SEQ_MAX // 2, (stored, shown, following)
+
+
+def test_a_result_ahead_of_the_record_is_not_the_one_of_the_round_before(database_url: str) -> None:
+    """The database was taken back to a copy: the cell shows a number that it does not know, and has an old end of."""
+    before = (40, 41, 30000)
+    with closing(Store(database_url)) as store:
+        sync_station(store, station(), START_AT)
+        with store.station("test") as db:
+            for seq in (*before, 39):
+                command = RobotCommand(seq, CommandCode.HOME)
+                store_command(
+                    db, station_id="test", lane_id="L1", command=command, swap_id=None, state="homing_axes", at=START_AT
+                )
+                end_command(db, station_id="test", lane_id="L1", seq=seq, result="done", at=START_AT)
+            assert db.get_one(Station, "test").last_seq_by_lane == {"L1": 39}
+            assert ended_on_record(db, "test:L1", 39)
+            assert [ended_on_record(db, "test:L1", seq) for seq in before] == [False, False, False]

@@ -57,6 +57,52 @@ def test_no_decision_counts_while_nobody_can_see_or_the_station_may_not_move(dec
     assert swap.session is before
 
 
+@pytest.mark.parametrize(
+    ("seen", "decide", "lacks"),
+    [
+        ({"curtain_clear": False}, "continue", ("curtain_clear",)),
+        ({"curtain_clear": False}, "unwind", ("curtain_clear",)),
+        ({"curtain_clear": None}, "continue", ()),
+        ({"estop_ok": False}, "continue", ("estop_ok",)),
+        ({"active_seq": 42}, "unwind", ("cell_idle",)),
+        ({"active_seq": 42}, "continue", ()),
+    ],
+)
+def test_a_decision_that_would_not_last_is_refused_with_what_it_lacks(
+    seen: dict[str, Any], decide: str, lacks: tuple[str, ...]
+) -> None:
+    """Held for the light curtain: to go on while it is broken would be held again at the next look."""
+    swap = _held("unlocking").see(**seen)
+    assert swap.lacking(decide) == lacks
+    assert bool(swap.step(decide=decide)) is not bool(lacks)
+    if not lacks:
+        assert "Held" not in kinds(swap.step(1))
+
+
+def test_what_forbids_every_decision_is_named() -> None:
+    stale, hot = _held("unlocking"), _held("unlocking")
+    stale.age_s, hot.hot_load = 5.0, True
+    assert (stale.lacking("unwind"), hot.lacking("unwind")) == (("fresh_status",), ("!gripper_loaded",))
+    assert Cycle("unlocking").see(estop_ok=False).lacking("continue") == ()  # not held: nobody is asked
+
+
+def test_a_running_command_goes_on_only_where_its_guards_are_known() -> None:
+    swap = _held("unlocking", seq=42).see(active_seq=42, ack_seq=42, curtain_clear=None)
+    assert swap.lacking("continue") == ("curtain_clear",)
+    assert swap.step(decide="continue") == ()
+
+
+def test_a_way_back_that_waits_for_the_station_asks_for_what_secures_the_truck_alone() -> None:
+    """What guards a motion is looked at when the station is confirmed."""
+    swap = _held("storing_old", HoldReason.TRIP).see(
+        gripper_loaded=True, seat_1_occupied=False, locks_open=True, curtain_clear=False, handbrake_on=False
+    )
+    swap.mode = StationMode.HELD
+    assert swap.lacking("unwind") == ("handbrake_on",)
+    assert kinds(swap.see(handbrake_on=True).step(decide="unwind")) == ["Resumed"]
+    assert swap.session.phase is Phase.HELD
+
+
 def test_to_continue_waits_for_the_stations_confirmation() -> None:
     swap = _held("unlocking", HoldReason.TRIP)
     swap.mode = StationMode.HELD

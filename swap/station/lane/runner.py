@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 
 from sqlmodel import select
@@ -28,6 +29,7 @@ from robotics.port import (
 )
 from scheduler.types import Dispatch, StationMode
 from swap.messages.events import SwapHeld
+from swap.messages.requests import DecisionKind
 from swap.station.context import StationContext
 from swap.station.lane.facts import LaneFacts
 from swap.station.lane.journal import BayTaken, LaneJournal
@@ -39,9 +41,9 @@ from swap.station.records import (
     table_for,
     take_result,
 )
-from swap.station.sequence.permissives import CellFacts, tripped
+from swap.station.sequence.permissives import CellFacts, Missing, tripped
 from swap.station.sequence.recipe import TERMINAL, StepTable
-from swap.station.sequence.sequencer import MOVING_MODES, in_flight, interrupted, step
+from swap.station.sequence.sequencer import MOVING_MODES, in_flight, interrupted, lacks_to_decide, step
 from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,
@@ -66,6 +68,18 @@ _RESULT_TAKEN_IN = frozenset({*MOVING_MODES, StationMode.HELD, StationMode.MANUA
 """Modes in which a lane deals with a result that no swap waits for; in the others the evacuation has the cell."""
 MEANWHILE_S = 0.3
 """Real seconds of a step after which the looks themselves hold the cell."""
+
+
+class NotDecided(Exception):
+    """A decision is not taken: `facts` forbid it, or the swap would be held again at the next look for want of them."""
+
+    def __init__(self, facts: tuple[str, ...]) -> None:
+        super().__init__(", ".join(facts))
+        self.facts = facts
+
+
+def _names(lacking: Iterable[Missing]) -> tuple[str, ...]:
+    return tuple(item.name for item in lacking)
 
 
 class LaneRunner(LaneFacts):
@@ -287,14 +301,41 @@ class LaneRunner(LaneFacts):
         assert self.table is not None
         return self.session.phase is not Phase.HELD and step(self.table, self.session, facts)[0].phase is Phase.HELD
 
+    async def lacks_to_go_on(self, name: str) -> tuple[str, ...]:
+        """Facts for want of which a station's confirmation leaves the held swap of this lane held, by the newest look.
+
+        Args:
+            name: the person who confirms.
+        """
+        facts, session, table = await self._once_confirmed(name), self.session, self.table
+        return (
+            () if facts is None or session is None or table is None else _names(lacks_to_decide(table, session, facts))
+        )
+
+    async def may_go_on(self, name: str) -> bool:
+        """Whether a station's confirmation lets the swap of this lane go on; so too where none is held."""
+        facts, session, table = await self._once_confirmed(name), self.session, self.table
+        if facts is None or session is None or table is None or session.phase is not Phase.HELD:
+            return True
+        return step(table, session, facts)[0] is not session
+
+    async def _once_confirmed(self, name: str) -> StepFacts | None:
+        """What the step will know that follows a station's confirmation; None where the cell has not been heard."""
+        cell = self.context.cells.get(self.lane.id)
+        if cell is None:
+            return None
+        facts = await self.step_facts(self.cell_facts(cell), Decision(DecisionKind.CONTINUE, name))
+        return replace(facts, mode=StationMode.AUTOMATIC)
+
     async def decide(self, decision: Decision) -> bool:
-        """Apply a person's decision to the held swap; False when it is not allowed as things stand.
+        """Apply a person's decision to the held swap; False when it makes no sense as things stand.
 
         The cell's hold is withdrawn only for a decision that is allowed, and only where the station may move: a
         paused motion goes on with it. The way back may be chosen while the station is held; it begins when a
         person confirms the station.
 
         Raises:
+            NotDecided: facts forbid it, or the swap would be held again at the next look for want of them.
             LinkLost, Refused: the cell did not take the withdrawal of its hold; the swap stays held.
         """
         async with self._turn:
@@ -304,6 +345,9 @@ class LaneRunner(LaneFacts):
             self.context.cells[self.lane.id] = cell
             facts = await self.step_facts(self.cell_facts(cell), decision)
             if step(self.table, self.session, facts)[0] is self.session:
+                lacking = lacks_to_decide(self.table, self.session, facts)
+                if lacking:
+                    raise NotDecided(_names(lacking))
                 return False
             if self.context.mode in MOVING_MODES:
                 await self.release(cell.epoch)

@@ -235,8 +235,13 @@ class CellWatch:
         """Whether the command may leave now. A reset moves nothing, and a person has asked for it."""
         if code is not CommandCode.HOME:
             return True
+        return self._guarded(code, facts, secured) and tripped(facts) is None and self.context.may_move()
+
+    @staticmethod
+    def _guarded(code: CommandCode, facts: CellFacts, secured: bool) -> bool:
+        """Nobody is in the zone, and the vehicle stands so that the robot may move; a reset moves nothing."""
         clear = facts.signal(Signal.CURTAIN_CLEAR) is True and facts.signal(Signal.DOORS_CLOSED) is True
-        return clear and secured and tripped(facts) is None and self.context.may_move()
+        return code is not CommandCode.HOME or (clear and secured)
 
     async def command(self, code: CommandCode, cell: CellStatus) -> None:
         """Store and send a reset or a homing; its end is watched by `work`. Raises LinkLost or Refused."""
@@ -288,6 +293,8 @@ class CellWatch:
         # Unheard in a later epoch: what happened to the cell ends the command, and its copies are dead.
         given_up = echo is Progress.UNHEARD and cell.epoch != self._epoch
         if echo in (Progress.UNHEARD, Progress.RUNNING) and not (given_up or overdue(self._deadline_at, now)):
+            if echo is Progress.RUNNING and not cell.hold and not self._guarded(command.code, facts, secured):
+                await self.robot.hold(f"{_STATES[command.code]}: somebody is there, or the vehicle is not secured")
             due = due_again(echo, self._sent_at, now, speed=self.context.clock.speed)
             if due and self._permitted(command.code, facts, secured):
                 self._sent_at = now

@@ -319,29 +319,80 @@ def _fail(table: StepTable, session: Session, row: StepRow, facts: StepFacts, fa
 
 
 def _held(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> Result:
-    """A person's decision. Going on needs a station that may move; the way back, or calling the swap off, may be
-    decided while the station is held and then waits for its confirmation."""
+    """A person's decision, where it does not end at the next look."""
+    return _decided(table, session, row, facts)[0]
+
+
+def lacks_to_decide(table: StepTable, session: Session, facts: StepFacts) -> tuple[Missing, ...]:
+    """Why the decision of `facts` changes nothing: what forbids it, or for want of what the next look would hold the
+    swap again. Empty where it is taken, and where it makes no sense as the swap stands."""
+    row = table.by_state.get(session.state)
+    if session.phase is not Phase.HELD or row is None:
+        return ()
+    return _decided(table, session, row, facts)[1]
+
+
+def _decided(table: StepTable, session: Session, row: StepRow, facts: StepFacts) -> tuple[Result, tuple[Missing, ...]]:
+    """What comes of a person's decision, or what it lacks. What it sets moving is judged as the next look will judge
+    it: a decision that is taken and held again at once has told nobody what the swap waits for."""
+    unchanged: Result = session, ()
     decision, cell = facts.decision, facts.cell.cell
-    if decision is None or not facts.cell.fresh or tripped(facts.cell) is not None:
-        return session, ()
-    if facts.hot_load or in_flight(session, cell, facts.last_sent_at):
-        return session, ()  # a hot pack is not to be set down by a swap; a command may still be on its way
+    if decision is None:
+        return unchanged, ()
+    lacking = _undecidable(facts)
+    if lacking or in_flight(session, cell, facts.last_sent_at):
+        return unchanged, lacking  # a command may still be on its way: the next looks tell
     if decision.kind is DecisionKind.TOW_OUT:
-        return _tow_out(table, session, facts, decision)
-    if _unsecured(table, session, row, facts):
-        return session, ()  # what the decision would set moving again would stop at the next look
+        return _tow_out(table, session, facts, decision), ()
     moving = facts.mode in MOVING_MODES and not _taken_over(cell)
     if decision.kind is DecisionKind.CONTINUE:
-        return _continue(table, session, row, facts, decision) if moving else (session, ())
-    waiting = facts.mode in (*MOVING_MODES, StationMode.HELD, StationMode.MANUAL)
-    if not waiting or cell.active_seq != 0:
-        return session, ()  # the cell still moves, for this swap or for the fire procedure
-    if decision.kind is DecisionKind.CANCEL:
-        if session.state != table.first_state or facts.cell.signal(Signal.VEHICLE_PRESENT) is not False:
-            return session, ()
-        following = session_states(table).next(session.state, Trigger.CANCEL)
-        entered, ended = _enter(table, session, following, facts.now)
-        return entered, (Resumed(decision, session.state, following), *ended)
+        result = _continue(table, session, row, facts, decision) if moving else unchanged
+    elif facts.mode not in (*MOVING_MODES, StationMode.HELD, StationMode.MANUAL):
+        result = unchanged
+    elif cell.active_seq != 0:  # the cell still moves, for this swap or for the fire procedure
+        return unchanged, (Missing("cell_idle", False, facts.cell.fast_age_s),)
+    elif decision.kind is DecisionKind.CANCEL:
+        result = _cancel(table, session, facts, decision)
+    else:
+        result = _back(table, session, row, facts, decision, moving=moving)
+    lacking = () if result[0] is session else _held_again(table, result[0], facts)
+    return (unchanged, lacking) if lacking else (result, ())
+
+
+def _undecidable(facts: StepFacts) -> tuple[Missing, ...]:
+    """What forbids every decision: no fresh look, a trip, or a hot pack in the gripper, which no swap sets down."""
+    age_s, trip = facts.cell.fast_age_s, tripped(facts.cell)
+    if not facts.cell.fresh:
+        return (Missing("fresh_status", None, age_s),)
+    if trip is not None:
+        return (Missing(trip.value, False, age_s),)
+    return (Missing("!gripper_loaded", True, age_s),) if facts.hot_load else ()
+
+
+def _held_again(table: StepTable, after: Session, facts: StepFacts) -> tuple[Missing, ...]:
+    """Facts for want of which the next look would hold a swap that a person has let go on. One that still waits for the
+    station's confirmation is judged as it will begin."""
+    row = table.by_state.get(after.state)
+    if row is None:
+        return ()
+    waits = after.phase is Phase.HELD
+    lost = _unsecured(table, replace(after, phase=Phase.PENDING) if waits else after, row, facts)
+    return tuple(lost or ([] if waits else _lost_guards(table, after, row, facts)))
+
+
+def _cancel(table: StepTable, session: Session, facts: StepFacts, decision: Decision) -> Result:
+    """Call the swap off: only before the vehicle is in the lane."""
+    if session.state != table.first_state or facts.cell.signal(Signal.VEHICLE_PRESENT) is not False:
+        return session, ()
+    following = session_states(table).next(session.state, Trigger.CANCEL)
+    entered, ended = _enter(table, session, following, facts.now)
+    return entered, (Resumed(decision, session.state, following), *ended)
+
+
+def _back(
+    table: StepTable, session: Session, row: StepRow, facts: StepFacts, decision: Decision, *, moving: bool
+) -> Result:
+    """The way back, which may be decided while the station is held, and then waits for its confirmation."""
     # What the sensors show carried out is so, whatever became of the command: the way back begins after it.
     before = session
     done: tuple[Effect, ...] = ()

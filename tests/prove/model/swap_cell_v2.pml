@@ -18,7 +18,10 @@ Each addition of v2 has a switch that leaves it out, and so has each rule of the
     NUMBER_NOT_KEPT the number of a result that a person takes over is not used by that
     STALE_CONFIRM   a confirmation outlives a gap, and is written with the epoch of the writing
 
-NOT_RETENTIVE: the cell forgets everything but its epoch with the power. ONLY=n checks property n alone. REACHED fails
+NOT_RETENTIVE: the cell forgets everything but its epoch with the power. NEW_RECORD: the record may be lost, and a named
+person begins it anew with the number that the cell shows; whatever has been acknowledged is taken over with that. That
+the number is used from then on keeps numbers apart for people and for cells without an epoch: here nothing rests on it,
+and the exploration looks at it. ONLY=n checks property n alone. REACHED fails
 when every command has ended: the model is not empty.
 
 Not in it: seconds (a silence is an event), RESET, FIRE, chargers, fault words; a person who resets, homes and confirms
@@ -312,7 +315,7 @@ inline asks_hold(p, wanted, seen_in, known)
 inline new_command()
 {
     commit();
-    used_last = next((ahead(last, used_last) -> last : used_last));
+    used_last = next((used_last == 0 || ahead(last, used_last) -> last : used_last));
     decisions++;
     number = used_last; decision = decisions; phase = SENT; sent_in = epoch
 }
@@ -320,6 +323,14 @@ inline new_command()
 inline asks_command(p)
 {
     me = p; w_kind = COMMAND; w_epoch = epoch; w_token = token[p]; w_seq = number; w_of = decision; w_gen = gen
+}
+
+inline begins_record()
+{
+    phase = IDLE; number = 0; decision = 0; sent_in = 0;
+    recorded = (result == 0 && running == 0 -> bit_of(done_of) : 0);
+    used_last = last;
+    commit()
 }
 
 inline stores(p, how)
@@ -390,13 +401,17 @@ inline controller(p)
     :: sees(p) && faults > 0 -> faults--; me = p; w_kind = BEAT; w_epoch = epoch; w_value = 0 /* a clean stop */
     :: sees(p) && faults > 0 && kind[0] == 0 -> /* a copy of its heartbeat stays in a buffer */
         faults--; w_kind = BEAT; w_epoch = epoch; w_value = token[p]; w_life = life[p]; keep(0); forget()
+#ifdef NEW_RECORD
+    /* The record is lost; a named person begins it anew for a cell that has worked before. */
+    :: place[p] == DEAD && lease == p && faults > 0 -> faults--; begins_record()
+#endif
     :: place[p] == DEAD && lease == p -> born(p)
     :: place[p] == DEAD && lease != p && place[lease] != RUNS -> lease = p; born(p)
     fi
 }
 
 #define heard_of_owner ((place[0] == RUNS && life[0] == own_life) || (place[1] == RUNS && life[1] == own_life))
-#define finished (made >= COMMANDS && phase == STORED && result == 0)
+#define finished (made >= COMMANDS && phase != SENT && result == 0)
 
 byte at;
 

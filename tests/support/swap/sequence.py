@@ -25,7 +25,7 @@ from swap.station.sequence.incoming import QuarantineBay
 from swap.station.sequence.permissives import BayFact, CellFacts, SeatPlan
 from swap.station.sequence.recipe import Check, StepTable, SwapOrder, load_recipe
 from swap.station.sequence.secured import span
-from swap.station.sequence.sequencer import begin, step
+from swap.station.sequence.sequencer import begin, lacks_to_decide, step
 from swap.station.sequence.session import Decision, Effect, Phase, Send, Session, StepFacts
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
@@ -149,6 +149,11 @@ class Cycle:
         if any(isinstance(effect, Send) for effect in effects):
             self.last_sent_at = self.now
         return effects
+
+    def lacking(self, decide: str) -> tuple[str, ...]:
+        """Names of the facts for want of which a decision is refused now."""
+        facts = self.facts(Decision(DecisionKind(decide), "Person on shift"))
+        return tuple(item.name for item in lacks_to_decide(self.table, self.session, facts))
 
     def sent(self) -> Send:
         """Step until a command is sent and let the cell run it."""
