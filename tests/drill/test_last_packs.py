@@ -27,7 +27,7 @@ async def crowd(drill: Drill, now: datetime) -> tuple[Counter[int], Counter[int]
     """Status of everybody's first wish, and of the alternatives that were taken; how many had none."""
     limits = httpx.Limits(max_connections=64)
     base_url = f"http://127.0.0.1:{drill.port}/api/v1"
-    async with httpx.AsyncClient(base_url=base_url, auth=drill.auth, limits=limits, timeout=60) as http:
+    async with httpx.AsyncClient(base_url=base_url, auth=drill.auth, limits=limits, timeout=200) as http:
 
         async def ask(number: int, start_at: str, end_at: str) -> httpx.Response:
             window = {"window_start_at": start_at, "window_end_at": end_at}
