@@ -41,6 +41,9 @@ from swap.words import N_
 MACHINE = "commerce"
 """Who acts where nobody asked."""
 
+ENDED_AT_ONCE = 20
+"""Overdue bookings that one transaction ends: the controller waits meanwhile."""
+
 log = logging.getLogger(__name__)
 
 
@@ -255,7 +258,8 @@ def cancel_booking(
 def expire_bookings(
     db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY
 ) -> tuple[str, ...]:
-    """End the bookings whose window and grace have passed without the truck, and charge the fee; their ids.
+    """End bookings whose window and grace have passed without the truck, and charge the fee; their ids. The longest
+    overdue first, `ENDED_AT_ONCE` of them.
 
     One whose contract cannot be read is left for the next look: it keeps nobody else from the gate.
     """
@@ -280,6 +284,8 @@ def expire_bookings(
         if charge is not None:
             add_charge(db, charge, at)
         ended.append(booking.id)
+        if len(ended) == ENDED_AT_ONCE:
+            break
     return tuple(ended)
 
 
@@ -311,7 +317,7 @@ def settle_arrived(db: StationDb, station_id: str, at: datetime) -> tuple[str, .
 def tend_bookings(
     db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY
 ) -> tuple[str, ...]:
-    """End every booking that is over, by its swap or by time; their ids."""
+    """End bookings that are over, by their swaps or by time, `ENDED_AT_ONCE` of these; their ids."""
     return settle_arrived(db, config.station.id, at) + expire_bookings(db, config, at, rights=rights)
 
 
