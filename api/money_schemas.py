@@ -77,6 +77,8 @@ class CallIn(Input):
     """The acquirer's number of the payment."""
     order_id: RecordId
     amount_yuan: AmountYuan
+    fee_yuan: AmountYuan = "0.00"
+    """What the acquirer keeps of it; it pays out the rest."""
     currency: Currency = "CNY"
 
 

@@ -146,6 +146,7 @@ _CODES: tuple[tuple[type[SwapError], str], ...] = (
     (leases.ContractsOverlap, "contracts_overlap"),
     (leases.ContractState, "contract_state"),
     (leases.MonthNotOver, "month_not_over"),
+    (leases.JournalBehind, "journal_behind"),
     (commerce.PeriodNotClosable, "period_not_closable"),
     (NotInstalled, "unavailable"),
     (NotFound, "not_found"),

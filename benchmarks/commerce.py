@@ -80,8 +80,8 @@ def run(quick: bool = False) -> Mapping[str, object]:
     found: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        headers = _fill(folder / "ours.db")
-        recorded = asyncio.run(_record(folder / "ours.db", headers))
+        user_id = _fill(folder / "ours.db")
+        recorded = asyncio.run(_record(folder / "ours.db", _signed_in(folder / "ours.db", user_id)))
         (folder / "recorded").write_bytes(pickle.dumps(recorded))
         shutil.copy(folder / "ours.db", folder / "bare.db")
         driver_s = _driver(folder / "bare.db", recorded, pairs)
@@ -89,6 +89,7 @@ def run(quick: bool = False) -> Mapping[str, object]:
             for clients in CLIENTS:
                 rates: dict[tuple[str, str], list[float]] = {}
                 for _ in range(rounds):
+                    headers = _signed_in(folder / "ours.db", user_id)  # a token lasts less than all rounds may
                     for who, port in (("ours", ours), ("bare", bare)):
                         told = asyncio.run(_ask(who, port, headers, clients, pairs, config.station.id))
                         for what, rate in told.items():
@@ -103,8 +104,19 @@ def run(quick: bool = False) -> Mapping[str, object]:
     return found | {"least": [bookings, reads], "agree": bookings >= LEAST_BOOKINGS and reads >= LEAST_READS}
 
 
-def _fill(path: Path) -> dict[str, str]:
-    """The station with charged packs and a person; the headers that the person sends."""
+def _signed_in(path: Path, user_id: str) -> dict[str, str]:
+    """The headers of a person who signs in now."""
+    store = Store(f"sqlite:///{path}")
+    try:
+        with store.identity() as identity:
+            tokens = tokens_for(identity, user_id, datetime.now(UTC))
+        return {"Authorization": f"Bearer {tokens.access_token}"}
+    finally:
+        store.close()
+
+
+def _fill(path: Path) -> str:
+    """The station with charged packs and a person; the person's account."""
     config = load_station(STATION)
     store = Store(f"sqlite:///{path}")
     try:
@@ -128,8 +140,7 @@ def _fill(path: Path) -> dict[str, str]:
                 actor="command_line",
                 at=NOW_AT,
             )
-            tokens = tokens_for(identity, user.user_id, datetime.now(UTC))
-        return {"Authorization": f"Bearer {tokens.access_token}"}
+            return user.user_id
     finally:
         store.close()
 

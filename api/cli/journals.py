@@ -62,23 +62,36 @@ def take(
     station: Annotated[
         list[str] | None, typer.Option("--station", help="Take lines of this station only; may be given again.")
     ] = None,
+    heads: Annotated[
+        list[Path] | None,
+        typer.Option("--heads", help="Heads written down at the stations: a journal must agree with them."),
+    ] = None,
     issue: Annotated[
         bool, typer.Option("--issue", help="Bill here what the stations have not billed themselves.")
     ] = False,
     as_json: Json = False,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Take journals in, make their bills anew, and post them.
+    """Take journals in, make their bills and no-show fees anew, and post them.
 
     Nothing behind a gap or a damaged line counts: give that file again, together with what is missing. A bill that is
-    not what its journal makes it is not made. Doing it again changes nothing.
+    not what its journal makes it is not made. Doing it again changes nothing. Rents: `swap lease rent-run`.
     """
     from datetime import UTC, datetime
 
     from swap.commerce.journals import import_journals
     from swap.commerce.leases.billing import ContractTerms
+    from swap.commerce.leases.rights import ContractRights
+    from swap.journal.heads import NotedHead, read_heads
     from swap.journal.lines import read_files
 
+    noted, damaged = list[NotedHead](), list[str]()
+    for path in heads or []:
+        if not path.is_file():
+            fail(text("there is no file {file}", file=path))
+        known, problems = read_heads(path)
+        noted += known
+        damaged += problems
     for path in files:
         if not path.is_file():
             fail(text("there is no file {file}", file=path))
@@ -90,8 +103,11 @@ def take(
             datetime.now(UTC),
             stations=set(station) if station else None,
             terms=ContractTerms(),
+            rights=ContractRights(),
+            heads=noted,
             issue=issue,
         )
+        taken.problems += damaged
     except OSError as error:
         fail(text("a file cannot be read: {reason}", reason=error))
     finally:
@@ -103,6 +119,7 @@ def take(
                 "repeated": taken.repeated,
                 "waiting": taken.waiting,
                 "bills": taken.bills,
+                "fees": taken.fees,
                 "posted": taken.posted,
                 "problems": taken.problems,
             }
@@ -111,10 +128,11 @@ def take(
         print_table((text("station"), text("new events")), sorted(taken.events.items()), right=(1,))
         echo(
             text(
-                "{repeated} line(s) were known, {waiting} wait; {bills} bill(s) made, {posted} posted",
+                "{repeated} line(s) were known, {waiting} wait; {bills} bill(s), {fees} fee(s) made, {posted} posted",
                 repeated=taken.repeated,
                 waiting=taken.waiting,
                 bills=len(taken.bills),
+                fees=len(taken.fees),
                 posted=taken.posted,
             )
         )

@@ -25,15 +25,21 @@ Pack = Annotated[str, typer.Option("--pack", help="Code of the pack.", show_defa
 @lease.command("rent-run", epilog="Example: `swap lease rent-run --month 2026-06`")
 def rent_run(
     month: Annotated[str, typer.Option("--month", help="Month that has ended, such as 2026-06.", show_default=False)],
+    as_known: Annotated[
+        bool,
+        typer.Option("--as-known", help="Though a journal that `swap commerce import` took in ends within the month."),
+    ] = False,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
     """Charge the rents of a month, and of earlier ones that are open. A second time changes nothing."""
     from swap.commerce.leases.rent import run_rent
+    from swap.commerce.posting import post_charges
 
-    store = existing_store(database_url)
+    store, at = existing_store(database_url), datetime.now(UTC)
     try:
-        report = run_rent(store, month, datetime.now(UTC))
+        report = run_rent(store, month, at, as_known=as_known)
+        post_charges(store, at)
     finally:
         store.close()
     if as_json:

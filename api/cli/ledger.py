@@ -101,7 +101,7 @@ def play_acquirer(
 
     import httpx
 
-    from sim.live.acquirer import CALLBACK, paid_call
+    from sim.live.acquirer import CALLBACK, fee_yuan, paid_call
 
     secret = read_settings().acquirer_secret
     if secret is None:
@@ -114,6 +114,7 @@ def play_acquirer(
             order_id=order,
             amount_yuan=amount,
             at=datetime.now(UTC),
+            fee_yuan=fee_yuan(amount),
         )
         try:
             answer = httpx.post(f"{server}{CALLBACK}", content=call.body, headers=dict(call.headers))

@@ -49,13 +49,19 @@ def token(
     echo(tokens.access_token)
 
 
-@user.command(epilog="Example: `swap user create li.ming --name 'Li Ming' --firm fleet-a --role driver`")
+@user.command(
+    epilog="Example: `swap user create li.ming --name 'Li Ming' --firm fleet-a --role driver --vehicle YQ-001`"
+)
 def create(
     login: Login,
     name: Annotated[str, typer.Option("--name", help="The person's name.")],
     firm: Annotated[str, typer.Option("--firm", help="Firm that the person belongs to, by its id in the register.")],
     role: Annotated[list[str], typer.Option("--role", help="What the person is there for; may be given again.")],
     station: Annotated[str | None, typer.Option("--station", help="The one station the person works at.")] = None,
+    vehicle: Annotated[
+        list[str] | None,
+        typer.Option("--vehicle", help="A driver's own vehicle; may be given again. None: all of the firm's."),
+    ] = None,
     ask_password: Annotated[bool, typer.Option("--ask-password", help="Type the password, unseen.")] = False,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -77,6 +83,7 @@ def create(
                 organisation_id=firm,
                 roles=role,
                 station_id=station,
+                vehicle_ids=vehicle or (),
                 password_hash=hashed,
                 actor=ACTOR,
                 at=datetime.now(UTC),

@@ -7,13 +7,16 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
+from api.access import FACTOR_HEADERS
 from api.client.session import ServerSession, code_header
 from api.routes.contracts import (
     ArrearsIn,
     ContractIn,
     ItemIn,
     OverrideIn,
+    OverrideOut,
     ReadingsIn,
+    SafetyOverrideIn,
     StepIn,
     Taken,
     VersionIn,
@@ -21,6 +24,7 @@ from api.routes.contracts import (
 from swap.commerce.custody.show import CustodyRecord, PackUse
 from swap.commerce.leases.show import ContractRecord, ContractSummary
 from swap.commerce.leases.states import LeaseState
+from swap.identity.rights import Factor
 
 
 class LeaseCalls(ServerSession):
@@ -60,9 +64,18 @@ class LeaseCalls(ServerSession):
 
     def override(
         self, contract_id: str, override: OverrideIn, *, totp: str | None = None, key: str | None = None
-    ) -> ContractRecord:
+    ) -> OverrideOut:
         """Serve a contract in spite of arrears, until an instant."""
-        return self._change_contract(contract_id, "overrides", override, totp, key)
+        path = f"/contracts/{contract_id}/overrides"
+        return self.change(OverrideOut, "POST", path, override, key=key, headers=code_header(totp))
+
+    def override_for_safety(
+        self, contract_id: str, override: SafetyOverrideIn, *, pin: str, key: str | None = None
+    ) -> OverrideOut:
+        """Have one vehicle served at the station, whatever its contract says, until an instant."""
+        path = f"/contracts/{contract_id}/safety-overrides"
+        headers = {FACTOR_HEADERS[Factor.PIN]: pin}
+        return self.change(OverrideOut, "POST", path, override, key=key, headers=headers)
 
     def charge_item(
         self, contract_id: str, item: ItemIn, *, totp: str | None = None, key: str | None = None

@@ -100,6 +100,8 @@ class ApiKeyIn(Input):
     """Whose rows it sees, as for a person of these roles."""
     scopes: Annotated[tuple[str, ...], Field(min_length=1, max_length=len(SCOPES), examples=[["bookings:read"]])]
     """What of that it may do, such as `bookings:read`."""
+    vehicle_ids: Vehicles = ()
+    """Of a driver's machine: vehicles of the firm that it sees; none: all of them."""
     expires_at: Instant | None = None
     """When it ends by itself, in real time; none: when it is revoked."""
 
@@ -217,6 +219,7 @@ def create_api_key(body: ApiKeyIn, doors: AnyDoors, who: Who, response: Response
             station_id=body.station_id,
             roles=body.roles,
             scopes=body.scopes,
+            vehicle_ids=body.vehicle_ids,
             expires_at=body.expires_at,
             actor=who.principal.actor,
             at=doors.real_now(),

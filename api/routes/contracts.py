@@ -34,7 +34,7 @@ from swap.commerce.leases.states import LeaseState, LeaseTrigger
 from swap.commerce.leases.terms import LeaseTerms, Price
 from swap.commerce_db import CommerceDb
 from swap.identity.principal import EVERYTHING
-from swap.identity.view import require_contract, require_firm, require_vehicle
+from swap.identity.view import require_contract, require_firm, require_served, require_vehicle
 from swap.paging import cut_after
 from swap.reading.records import Page
 from swap.register.persons import person_actor
@@ -87,16 +87,34 @@ class ArrearsIn(Input):
 
 
 class OverrideIn(Input):
-    """Served in spite of arrears, or of the contract."""
+    """Served in spite of arrears."""
 
-    kind: Literal["credit", "safety"]
-    """credit: the operator or the lessor gives credit; safety: the safety officer has the vehicle served."""
     until_at: Instant
     """End of the override, a week away at most."""
-    vehicle_id: VehicleId | None = None
     name: PersonName | None = None
     reason: str = Field(min_length=1, max_length=200)
     """Why, in the person's words."""
+
+
+class SafetyOverrideIn(OverrideIn):
+    """One vehicle served, whatever its contract says."""
+
+    vehicle_id: VehicleId
+    """A vehicle of the contract."""
+
+
+class OverrideOut(Output):
+    """An override as it counts; of the contract it shows nothing else."""
+
+    contract_id: str
+    kind: Literal["credit", "safety"]
+    """credit: in spite of arrears; safety: one vehicle, whatever the contract says."""
+    vehicle_id: str | None
+    """The vehicle that is served for safety; null for credit."""
+    station_id: str | None
+    """It counts there only; null where the lessor gave it, for every station."""
+    until_at: Instant
+    """End of the override."""
 
 
 class ItemIn(Input):
@@ -233,22 +251,47 @@ def arrears(contract_id: RecordId, body: ArrearsIn, doors: AnyDoors, who: Who) -
 
 
 @router.post("/contracts/{contract_id}/overrides", responses=declared(400, 404, 422))
-def override_contract(contract_id: RecordId, body: OverrideIn, doors: AnyDoors, who: Who) -> ContractRecord:
-    """Serve a contract in spite of arrears, or a vehicle for safety, until an instant; by name and with a reason."""
+def override_contract(contract_id: RecordId, body: OverrideIn, doors: AnyDoors, who: Who) -> OverrideOut:
+    """Serve a contract in spite of arrears until an instant, by name and with a reason: its lessor everywhere, the
+    operator of this station here."""
+    return _override(contract_id, "credit", body, None, doors, who)
+
+
+@router.post("/contracts/{contract_id}/safety-overrides", responses=declared(400, 404, 422))
+def override_for_safety(contract_id: RecordId, body: SafetyOverrideIn, doors: AnyDoors, who: Who) -> OverrideOut:
+    """Have one vehicle served at this station until an instant, whatever its contract says and whoever its lessor is;
+    by the safety officer's name and with a reason. `GET /rights/{vehicle_id}` names its contract."""
+    return _override(contract_id, "safety", body, body.vehicle_id, doors, who)
+
+
+def _override(
+    contract_id: str,
+    kind: Literal["credit", "safety"],
+    body: OverrideIn,
+    vehicle_id: str | None,
+    doors: Doors,
+    who: Access,
+) -> OverrideOut:
     at = doors.clock.now()
     with doors.store.commerce() as db:
-        require_contract(db, who.view, contract_id)
+        station_id = require_served(db, who.view, contract_id, doors.config.station.id)
+        if kind == "safety":
+            station_id = doors.config.station.id  # where the officer sees the truck
+        actor = _who(doors, who, db, body.name, at)
         override(
             db,
             contract_id,
-            body.kind,
+            kind,
             until_at=body.until_at,
             at=at,
-            actor=_who(doors, who, db, body.name, at),
+            actor=actor,
             reason=body.reason,
-            vehicle_id=body.vehicle_id,
+            vehicle_id=vehicle_id,
+            station_id=station_id,
         )
-        return get_contract(db, contract_id)
+    return OverrideOut(
+        contract_id=contract_id, kind=kind, vehicle_id=vehicle_id, station_id=station_id, until_at=body.until_at
+    )
 
 
 @router.post("/contracts/{contract_id}/items", status_code=201, responses=declared(400, 404, 409, 422))

@@ -147,7 +147,7 @@ def acquirer_callback(
     if secret is None:
         raise SignatureWrong(N_("no acquirer is set up: SWAP_ACQUIRER_SECRET"))
     check_signature(secret.get_secret_value(), body.channel, timestamp, raw, signature, doors.real_now())
-    call = PaidCall(body.channel, body.number, body.order_id, _fen(body.amount_yuan))
+    call = PaidCall(body.channel, body.number, body.order_id, _fen(body.amount_yuan), _fen(body.fee_yuan))
     with doors.store.commerce() as db:
         return take_call(db, call, doors.clock.now())
 

@@ -45,7 +45,7 @@ def _roles(found: Any, name: str, row: Any, kinds: dict[str, str], operators: di
     allowed = {role.value for role in ROLES_OF.get(kinds.get(row.organisation_id, ""), ())}
     wrong = sorted(set(row.roles) - allowed)
     found.look(not wrong and row.roles, f"{name}: roles {', '.join(wrong) or 'none'} are none of {row.organisation_id}")
-    drives = not getattr(row, "vehicle_ids", ()) or row.roles == ["driver"]
+    drives = not row.vehicle_ids or row.roles == ["driver"]
     found.look(drives, f"{name}: vehicle_ids are those of a driver, its roles are {', '.join(row.roles)}")
     if row.station_id is not None:
         own = operators.get(row.station_id) == row.organisation_id
@@ -60,8 +60,7 @@ def _changed(found: Any, name: str, row: Any, told: list[Any]) -> None:
     found.look(row.created_at == told[0].at, f"{name}: created_at is {row.created_at}, made at {told[0].at}")
     ended, ends = None, "disabled_at" if hasattr(row, "disabled_at") else "revoked_at"
     totp = False
-    if hasattr(row, "vehicle_ids"):
-        stands.setdefault("vehicle_ids", [])
+    stands.setdefault("vehicle_ids", [])
     for change in told[1:]:
         if (field := CHANGES.get(change.kind)) is not None:
             before = change.before.get(field)

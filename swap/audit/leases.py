@@ -58,6 +58,8 @@ BOUND = {
     **{trigger.value: set[str]() for trigger in LeaseTrigger},
 }
 """What an event of each kind says, besides a reason."""
+LIMITED = {"credit_override": {"station_id"}, "safety_override": {"station_id"}}
+"""What it may say too: where an override counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def _contracts(reader: Reader, findings: Findings) -> dict[str, _Contract]:
             data = _object(event.data)
             expected = BOUND.get(event.kind)
             told.look(
-                expected is not None and data.keys() - {"reason"} == expected,
+                expected is not None and data.keys() - {"reason", *LIMITED.get(event.kind, ())} == expected,
                 f"lease_event {event.contract_id}:{event.no}: data of kind {event.kind} has {sorted(data)}",
             )
             if event.kind in ("drafted", "revised"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,6 @@ from typing import Any
 from sqlmodel import col, select
 
 from swap.commerce_db import AnyDb
-from swap.ids import new_id
 from swap.tables import ChargeRow
 
 QUANTITY = Decimal("0.000001")
@@ -72,7 +72,7 @@ def add_charge(db: AnyDb, new: NewCharge, at: datetime) -> tuple[ChargeRow, bool
     if known is not None:
         return known, False
     row = ChargeRow(
-        id=new_id("ch", at),
+        id=_id_of(new.source, at),
         source=new.source,
         seller_id=new.seller_id,
         buyer_id=new.buyer_id,
@@ -101,6 +101,11 @@ def add_charge(db: AnyDb, new: NewCharge, at: datetime) -> tuple[ChargeRow, bool
     db.add(row)
     db.flush()
     return row, True
+
+
+def _id_of(source: str, at: datetime) -> str:
+    """An id that sorts by time like `new_id`; a charge made again from the same has the same."""
+    return f"ch-{int(at.timestamp()):08x}{hashlib.sha256(source.encode()).hexdigest()[:10]}"
 
 
 def charges_of(

@@ -17,13 +17,17 @@ from sqlmodel import col, select
 
 from swap.commerce.bills.elsewhere import bill_from_journal
 from swap.commerce.bills.terms import BillingTerms
-from swap.commerce.posting import post_unposted
+from swap.commerce.bookings.fees import fees_from_journal
+from swap.commerce.posting import post_charges, post_unposted
 from swap.config.register_rows import KEPT_ELSEWHERE, take_told
 from swap.errors import Conflict
 from swap.journal.chain import BEGINNING, event_values
+from swap.journal.heads import NotedHead, Outline, compare
 from swap.journal.lines import JournalLine, KnownHead, follow
 from swap.lots import lots
-from swap.messages.events import FileTaken
+from swap.messages.events import FileTaken, RecordBegun
+from swap.rights import EVERYBODY, SwapRights
+from swap.station_db import StationDb
 from swap.store import Store
 from swap.tables import Station, StationEvent
 from swap.words import N_
@@ -39,6 +43,8 @@ class JournalsTaken:
     waiting: int = 0
     """Lines that were not taken, since what is before them is missing or damaged."""
     bills: list[str] = field(default_factory=list)
+    fees: list[str] = field(default_factory=list)
+    """Bookings whose no-show fee was charged."""
     posted: int = 0
     problems: list[str] = field(default_factory=list)
     """What is wrong, for people: damaged, foreign and contradicting lines, gaps, bills that could not be made."""
@@ -51,15 +57,20 @@ def import_journals(
     *,
     stations: Collection[str] | None = None,
     terms: BillingTerms | None = None,
+    rights: SwapRights = EVERYBODY,
+    heads: Collection[NotedHead] = (),
     issue: bool = False,
 ) -> JournalsTaken:
-    """Take lines in, make the bills that the journals tell of, and post them.
+    """Take lines in, make the bills and fees that the journals tell of, and post them.
 
     Args:
         lines: of `swap.journal.lines.read_files`; a text is a line that is damaged.
         at: now.
         stations: lines of others are foreign; None where all are taken.
         terms: says how each swap is billed; the station's prices do where none is given.
+        rights: says what a truck that did not come owes; the station's rules do where none is given.
+        heads: written down at the stations; a journal that has another hash at one of their numbers is not taken in,
+            and one that ends before is told.
         issue: swaps that the station has not billed are billed here.
 
     Raises:
@@ -78,15 +89,31 @@ def import_journals(
         else:
             by_station[line.entry.station_id].append(line)
     followed: dict[str, tuple[JournalLine, ...]] = {}
+    refused = set[str]()
     for station_id in sorted(by_station):
         own = _continuing(store, station_id, by_station[station_id], report)
-        if own:
+        anew = _anew(store, station_id, own, heads)
+        if anew:  # hashed anew somewhere: which of its events are true is a person's question
+            report.problems += anew
+            report.waiting += len(own)
+            refused.add(station_id)
+        elif own:
             followed[station_id] = own
     _take_register(store, followed, at, report)
     for station_id, own in followed.items():
         report.events[station_id] = _take(store, station_id, own)
-    for station_id in _kept_elsewhere(store):
+    kept = _kept_elsewhere(store)
+    for station_id in kept:
         _bill(store, station_id, at, terms, report, issue=issue)
+        fees = fees_from_journal(store, station_id, rights)
+        report.fees += fees.bookings
+        report.problems += fees.failed
+    if kept:
+        report.posted += post_charges(store, at)
+    for station_id in sorted({head.station_id for head in heads} & set(kept) - refused):
+        with store.reading_station(station_id) as db:
+            told = _against(heads, station_id, _outline(db, heads, ()))
+        report.problems += [problem for problem in told if problem not in report.problems]
     return report
 
 
@@ -110,6 +137,32 @@ def _continuing(
     report.waiting += found.waiting
     report.problems += found.problems
     return found.lines
+
+
+def _anew(store: Store, station_id: str, new: Sequence[JournalLine], heads: Collection[NotedHead]) -> list[str]:
+    """Where a journal, with lines that continue it, has another hash than a head that was written down."""
+    with store.reading_station(station_id) as db:
+        outline = _outline(db, heads, new)
+    return _against([head for head in heads if head.seq <= outline.last_seq], station_id, outline)
+
+
+def _outline(db: StationDb, heads: Collection[NotedHead], new: Sequence[JournalLine]) -> Outline:
+    """A journal as heads are compared with it: as it is here, and with lines that continue it."""
+    newest, hashes = db.newest_event(), dict[int, tuple[int, str]]()
+    asked = sorted({head.seq for head in heads} | ({newest.seq} if newest is not None else set()))
+    for lot in lots(asked):
+        query = select(StationEvent.seq, StationEvent.epoch, StationEvent.hash).where(col(StationEvent.seq).in_(lot))
+        hashes |= {seq: (epoch, found) for seq, epoch, found in db.exec(query)}
+    hashes |= {line.entry.seq: (line.entry.epoch, line.hash) for line in new}
+    begun = [(event.epoch, event.seq) for event in db.events(RecordBegun)]
+    begun += [(line.entry.epoch, line.entry.seq) for line in new if line.entry.kind == RecordBegun.kind]
+    return Outline(hashes, begun)
+
+
+def _against(heads: Collection[NotedHead], station_id: str, outline: Outline) -> list[str]:
+    """What heads of a station say against its journal."""
+    told = (compare(head, outline) for head in heads if head.station_id == station_id)
+    return [problem for problem in told if problem is not None]
 
 
 def _take_register(

@@ -107,6 +107,17 @@ def post_unposted(store: Store, station_id: str, at: datetime) -> int:
     return posted
 
 
+def post_charges(store: Store, at: datetime) -> int:
+    """Post every charge that has no transfer; how many were posted. Raises NotPosted, DatabaseAway."""
+    failed = list[str]()
+    with store.reading_commerce() as db:
+        charges = [charge_owed(row) for row in db.exec(_without_transfer(None))]
+    posted = _post(store, charges, at, failed)
+    if failed:
+        raise NotPosted(failed)
+    return posted
+
+
 def _lines_of(db: StationDb, bill_ids: Sequence[str]) -> dict[str, list[BillLine]]:
     """Lines by bill, in their order."""
     lines: dict[str, list[BillLine]] = {}

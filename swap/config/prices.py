@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -34,6 +35,8 @@ class StationPrices:
     tariff: Tariff
     billing: BillingSection
     charger_efficiency: float
+    no_show_fee_yuan: Decimal = Decimal(0)
+    no_show_tax_rate: Decimal = Decimal("0.06")
 
     def month(self, at: datetime) -> str:
         """The local month of an instant: `2026-06`."""
@@ -57,6 +60,8 @@ def told_prices(config: StationConfig) -> PricesSet:
         profile=load_profile(config.tariff.profile, config.folder).model_dump(mode="json", by_alias=True),
         billing=config.billing.model_dump(mode="json"),
         charger_efficiency=config.site.charger_efficiency,
+        no_show_fee_yuan=str(config.bookings.no_show_fee_yuan),
+        no_show_tax_rate=str(config.bookings.no_show_tax_rate),
     )
 
 
@@ -77,7 +82,8 @@ def read_prices(seq: int, said: PricesSet) -> StationPrices:
         _known[key] = found
         if len(_known) > _KEPT:
             _known.popitem(last=False)
-    return StationPrices(seq, said.operator_id, zone, *found, said.charger_efficiency)
+    fee = Decimal(said.no_show_fee_yuan), Decimal(said.no_show_tax_rate)
+    return StationPrices(seq, said.operator_id, zone, *found, said.charger_efficiency, *fee)
 
 
 def prices_before(db: StationDb, seq: int | None = None) -> StationPrices:

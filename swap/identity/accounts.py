@@ -89,6 +89,8 @@ class ApiKeyRecord(_Record):
     """Whose rows it sees, as for a person of these roles."""
     scopes: tuple[str, ...]
     """What of that it may do."""
+    vehicle_ids: tuple[str, ...]
+    """Of a driver's machine: vehicles of the firm that it sees; empty: all of them."""
     created_at: datetime
     """When it was made, in real time."""
     expires_at: datetime | None
@@ -374,6 +376,7 @@ def create_api_key(
     roles: Iterable[str],
     scopes: Iterable[str],
     station_id: str | None = None,
+    vehicle_ids: Iterable[str] = (),
     expires_at: datetime | None = None,
     actor: str,
     at: datetime,
@@ -393,20 +396,23 @@ def create_api_key(
     if expires_at is not None and expires_at <= at:
         raise InvalidInput("expires_at", expires_at.isoformat(), N_("an instant to come"))
     key = secrets.new_token(secrets.KEY)
+    wanted = _roles(party, roles)
+    vehicles = _vehicles(db, party, wanted, vehicle_ids)
     row = ApiKey(
         id=secrets.new_id("ak"),
         name=name,
         organisation_id=party.id,
         station_id=_station(db, party, station_id),
-        roles=_roles(party, roles),
+        roles=wanted,
         scopes=held,
+        vehicle_ids=vehicles,
         key_hash=secrets.token_hash(key),
         created_at=at,
         expires_at=expires_at,
     )
     db.add(row)
     db.flush()
-    after = {"name": name, "organisation_id": party.id, "roles": row.roles, "scopes": held}
+    after = {"name": name, "organisation_id": party.id, "roles": wanted, "scopes": held, "vehicle_ids": vehicles}
     note(db, "key_created", row.id, actor=actor, at=at, after=after)
     return key_record(row), key
 
@@ -420,6 +426,7 @@ def key_record(row: ApiKey) -> ApiKeyRecord:
         station_id=row.station_id,
         roles=tuple(Role(role) for role in row.roles),
         scopes=tuple(row.scopes),
+        vehicle_ids=tuple(row.vehicle_ids),
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,

@@ -181,8 +181,9 @@ RIGHTS: dict[str, Right] = {
     "take_step": right(None, every="administrator", own="station_operator battery_owner", factor="totp"),
     "arrears": right(None, every="administrator", own="station_operator battery_owner accountant", factor="totp"),
     "override_contract": right(
-        None, every="administrator", own="station_operator battery_owner safety_officer", factor="totp"
+        None, every="administrator", station="station_operator", own="battery_owner", factor="totp"
     ),
+    "override_for_safety": right(None, every="administrator", station="safety_officer", factor="pin"),
     "charge_item": right(None, every="administrator", own="station_operator battery_owner", factor="totp"),
     "charges_of_contract": right("contracts:read", every=_SEE, own=_FIRM),
     "charges": right("contracts:read", every=_SEE, own=_FIRM),

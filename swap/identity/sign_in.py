@@ -279,6 +279,7 @@ def _machine(db: IdentityDb, key: str, at: datetime) -> Principal:
         organisation_id=party.id,
         organisation_kind=party.kind,
         station_ids=_stations(db, party, row.station_id),
+        vehicle_ids=frozenset(row.vehicle_ids),
         roles=frozenset(Role(role) for role in row.roles),
         scopes=frozenset(row.scopes),
     )

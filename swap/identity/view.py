@@ -323,6 +323,23 @@ def require_contract(db: CommerceDb, view: View, contract_id: str) -> None:
         raise NotFound("contract", contract_id)
 
 
+def require_served(db: CommerceDb, view: View, contract_id: str, station_id: str) -> str | None:
+    """Ask to have a contract's vehicles served: by its lessor at every station, by a station's own people there.
+
+    Returns:
+        The station to which it is limited; None for none.
+
+    Raises:
+        NotFound: no such contract, or its lessor is another firm and the station is not the own organisation's.
+    """
+    lessor_id = db.exec(select(LeaseContract.lessor_id).where(LeaseContract.id == contract_id)).first()
+    if lessor_id is not None and (view.sight is Sight.EVERYTHING or lessor_id == view.organisation_id):
+        return None
+    if lessor_id is None or view.sight is not Sight.STATIONS or station_id not in view.station_ids:
+        raise NotFound("contract", contract_id)
+    return station_id
+
+
 def require_webhook(db: CommerceDb, view: View, webhook_id: str) -> None:
     """Ask for a webhook of the own organisation, in a session that is not narrowed. Raises NotFound."""
     query = select(WebhookEndpoint.id).where(WebhookEndpoint.id == webhook_id)

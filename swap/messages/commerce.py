@@ -133,6 +133,8 @@ class BookingEnded(Event):
     status: str
     """fulfilled, failed, expired or cancelled."""
     reason: str
+    fee_fen: int | None = None
+    """Charged to the fleet, since the truck did not come; None in events of earlier releases."""
 
 
 BookingEvent = (
@@ -192,6 +194,9 @@ class PricesSet(Event):
     billing: dict[str, Any]
     """The section of the station file."""
     charger_efficiency: float
+    no_show_fee_yuan: str = "0"
+    """What a truck that does not come owes where its contract says nothing."""
+    no_show_tax_rate: str = "0.06"
 
 
 class BillIssued(Event):

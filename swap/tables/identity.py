@@ -82,6 +82,8 @@ class ApiKey(Base, table=True):
     station_id: str | None = Field(default=None, foreign_key="station.id", max_length=32)
     roles: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     scopes: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    vehicle_ids: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """Of a driver's machine: the vehicles of its organisation that it sees; empty: all of them."""
     key_hash: str = Field(max_length=64, unique=True)
     """SHA-256 of the key, in hexadecimal."""
     created_at: datetime

@@ -53,6 +53,15 @@ def test_the_first_administrator_gets_a_password_that_is_shown_once(store: Store
     assert signs_in(store, again) == "Li Ming"
 
 
+def test_a_driver_is_made_with_vehicles_of_the_own(store: Store) -> None:
+    words = ("user", "create", "zhao", "--name", "Zhao", "--firm", "fleet-a", "--role", "driver", "--vehicle")
+    swap(*words, "YQ-NONE", code=1)
+    create()
+    swap(*words, "YQ-001", "--vehicle", "YQ-003")
+    listed = {one["login"]: one["vehicle_ids"] for one in json.loads(swap("user", "list", "--json"))}
+    assert listed["zhao"] == ["YQ-001", "YQ-003"]
+
+
 def test_a_typed_password_is_asked_for_twice_and_not_printed(store: Store) -> None:
     out = create("--ask-password", given="a typed password\na typed password\n")
     assert "a typed password" not in out

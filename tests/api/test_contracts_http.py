@@ -93,8 +93,8 @@ async def test_arrears_override_and_right(client: httpx.AsyncClient, given: dict
     assert (await client.post(f"{url}/arrears", json={"amount_yuan": "5000"})).status_code == 200
     assert (await client.post(f"{url}/arrears", json={"amount_yuan": "5000"})).json()["code"] == "contract_state"
     until = (NOW + timedelta(days=2)).isoformat()
-    body = {"kind": "safety", "vehicle_id": "YQ-001", "until_at": until, "reason": "blocks the ramp"}
-    assert (await client.post(f"{url}/overrides", json=body)).status_code == 200
+    body = {"vehicle_id": "YQ-001", "until_at": until, "reason": "blocks the ramp"}
+    assert (await client.post(f"{url}/safety-overrides", json=body)).status_code == 200
     assert (await client.get("/api/v1/rights/YQ-001")).json()["code"] == "safety_override"
     assert (await client.post(f"{url}/arrears", json={"amount_yuan": "0"})).status_code == 200
     events = [event["kind"] for event in (await client.get(url)).json()["events"]]

@@ -22,9 +22,10 @@ from swap.messages.commerce import BillIssued
 from swap.messages.events import SwapPacksTold
 from swap.register.persons import person_actor
 from swap.store import Store
-from swap.tables import UserAccount
+from swap.tables import Party, UserAccount
 from tests.support.api.people import account, signed_in
 from tests.support.swap.commerce import AT, STATION, arrive, exchange, filled_store, station
+from tests.support.swap.leases import signed, terms
 from tests.support.swap.paid import pay_everything
 
 LATER = AT + timedelta(hours=4)
@@ -103,6 +104,48 @@ async def test_a_fleet_reads_station_staff_and_the_names_of_its_own_people(store
         "op": {"bill.reversed": "Li", "swap.packs_told": "Wang"},
         "own": {},
     }
+
+
+async def test_people_of_a_station_have_a_truck_served_there_whoever_its_lessor_is(
+    store: Store, tmp_path: Path
+) -> None:
+    """The safety officer a vehicle, the operator on credit; nobody else, not at another station, and blind to terms."""
+    contract_id = signed(store, terms(stations=[STATION], last_day="2026-08-31"), AT)
+    until_at = (AT + timedelta(days=1)).isoformat()
+    safety = f"/contracts/{contract_id}/safety-overrides", {"vehicle_id": "V0", "until_at": until_at, "reason": "ramp"}
+    credit = f"/contracts/{contract_id}/overrides", {"until_at": until_at, "reason": "pays tomorrow"}
+    with store.transaction() as db:
+        db.add(Party(id="op2", kind="station_operator", name_zh="二", name_en="Second"))
+    refused = "forbidden", "not_found"
+    for role, firm, codes in (
+        ("safety_officer", "op", ("", "forbidden")),
+        ("station_operator", "op", ("forbidden", "second_factor_not_set")),
+        ("battery_owner", "own", ("forbidden", "second_factor_not_set")),
+        ("shift_worker", "op", ("forbidden", "forbidden")),
+        ("fleet_operator", "fleet", ("forbidden", "forbidden")),
+        ("safety_officer", "op2", ("not_found", "forbidden")),
+    ):
+        async with client(store, tmp_path, role, firm) as own:
+            told = [await own.post(url, json=body) for url, body in (safety, credit)]
+            assert tuple("" if one.is_success else one.json()["code"] for one in told) == codes, (role, firm)
+            if told[0].is_success:
+                assert told[0].json()["station_id"] == STATION
+                assert "terms" not in told[0].text
+                assert (await own.get(f"/contracts/{contract_id}")).json()["code"] in refused
+                right = (await own.get("/rights/V0", params={"purpose": "walk_in"})).json()
+                assert (right["allowed"], right["code"]) == (True, "safety_override")
+
+
+@pytest.mark.usefixtures("second_factor")
+async def test_the_operator_gives_credit_at_its_own_station_and_the_lessor_everywhere(
+    store: Store, tmp_path: Path
+) -> None:
+    contract_id = signed(store, terms(stations=[STATION]), AT)
+    body = {"until_at": (AT + timedelta(days=1)).isoformat(), "reason": "pays tomorrow"}
+    for role, firm, station_id in (("station_operator", "op", STATION), ("battery_owner", "own", None)):
+        async with client(store, tmp_path, role, firm) as own:
+            told = await own.post(f"/contracts/{contract_id}/overrides", json=body)
+            assert (told.status_code, told.json()["station_id"]) == (200, station_id)
 
 
 def test_a_second_factor_is_asked_where_money_moves() -> None:

@@ -341,6 +341,28 @@ async def test_the_vehicles_of_a_driver_are_changed_and_are_the_firms(desk: Desk
         assert (promoted.status_code, promoted.json()["vehicle_ids"]) == (200, [])
 
 
+async def test_the_key_of_a_drivers_machine_sees_the_vehicles_that_it_was_made_with(desk: Desk) -> None:
+    headers = signed_in(desk.store, account(desk.store, "administrator", "station-operator", "makes keys"))
+    body = {
+        "name": "on board", "organisation_id": "fleet-a", "roles": ["driver"],
+        "scopes": ["bookings:read", "swaps:read"],
+    }  # fmt: skip
+    transport = httpx.ASGITransport(desk.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://station", headers=headers) as client:
+        for wrong in ({"vehicle_ids": ["YQ-NONE"]}, {"vehicle_ids": ["YQ-003"], "roles": ["fleet_operator"]}):
+            refused = await client.post("/api/v1/api-keys", json=body | wrong)
+            assert (refused.status_code, refused.json()["problems"][0]["field"]) == (422, "vehicle_ids")
+        seen = {}
+        for vehicles in ([], ["YQ-003"]):
+            made = (await client.post("/api/v1/api-keys", json=body | {"vehicle_ids": vehicles})).json()
+            assert made["api_key"]["vehicle_ids"] == vehicles
+            own = {"Authorization": f"Bearer {made['key']}"}
+            answers = [await client.get(f"/api/v1/{name}", headers=own) for name in ("bookings", "swaps")]
+            seen[len(vehicles)] = [{one["vehicle_id"] for one in answer.json()["items"]} for answer in answers]
+    assert all(part <= {"YQ-003"} for part in seen[1])
+    assert "YQ-004" in seen[0][0]
+
+
 async def test_a_key_has_no_device_and_is_asked_for_no_code(desk: Desk) -> None:
     with desk.store.identity() as db:
         _, key = create_api_key(

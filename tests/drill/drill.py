@@ -110,12 +110,15 @@ class Drill:
 
     Args:
         disk, copies: as `run_station`.
+        more: what the station file has beside that of `station_data`.
     """
 
-    def __init__(self, folder: Path, url: str, *, disk: Path | None = None, copies: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, url: str, *, disk: Path | None = None, copies: Path | None = None, **more: Any
+    ) -> None:
         ports = own_ports(5)
         self.url = url
-        self.data = station_data(ports=ports[:4])
+        self.data = station_data(ports=ports[:4], trucks=more.pop("trucks", 4)) | more
         self.config = parse_station(self.data)
         self.port = ports[4]
         self.file = folder / "station.json"

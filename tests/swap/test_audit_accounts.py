@@ -34,6 +34,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
             db, name="telematics", organisation_id="fleet", roles=["fleet_operator"], scopes=["swaps:read"],
             actor="command_line", at=AT,
         )  # fmt: skip
+        create_api_key(
+            db, name="on board", organisation_id="fleet", roles=["driver"], scopes=["swaps:read"], vehicle_ids=["V0"],
+            actor="command_line", at=AT,
+        )  # fmt: skip
         for user_id in made:
             tokens_for(db, user_id, AT)
         zhao = create_user(
@@ -74,6 +78,8 @@ ACCESS_DAMAGE = {
         f"UPDATE user_account SET vehicle_ids = '[]' WHERE {ZHAO}",
         f"UPDATE user_account SET vehicle_ids = '[\"V0\"]' WHERE {ZHAO}",
         f"UPDATE user_account SET vehicle_ids = '[\"V0\"]' WHERE {WANG}",
+        "UPDATE api_key SET vehicle_ids = '[]' WHERE name = 'on board'",
+        "UPDATE api_key SET vehicle_ids = '[\"V0\"]' WHERE name = 'telematics'",
         "DELETE FROM access_change WHERE kind = 'vehicles'",
         f"UPDATE user_account SET disabled_at = NULL WHERE {WANG}",
         f"UPDATE user_account SET totp_confirmed = 1 WHERE {LI}",

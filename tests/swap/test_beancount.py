@@ -61,7 +61,8 @@ def a_day(db: CommerceDb, chance: random.Random, number: int) -> None:
     if number % 3 == 0:
         payer = chance.choice(["fleet", "other"])
         method = chance.choice(["channel_a", "channel_b"])
-        take(db, NewPayment(method, f"p{number}", payer, "op", chance.randrange(1, 400_000)), at)
+        fen = chance.randrange(1, 400_000)
+        take(db, NewPayment(method, f"p{number}", payer, "op", fen, basis={"fee_fen": fen * 6 // 1000}), at)
     if number % 10 == 1:
         take(db, NewPayment("channel_a", f"t{number}", "fleet", "op", 50_000, TOP_UP), at)
         firms = {"holder_id": "op", "payer_id": "fleet", "payee_id": chance.choice(["op", "own"])}

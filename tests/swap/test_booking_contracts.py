@@ -15,6 +15,7 @@ from swap.commerce.charges import charges_of
 from swap.commerce.leases.contracts import revise
 from swap.commerce.leases.rights import ContractRights, announce_arrears
 from swap.commerce_db import AnyDb
+from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.errors import NotEntitled
 from swap.gate import check_in
@@ -71,6 +72,7 @@ def test_who_does_not_come_owes_the_fee_of_contract_or_station_once(
     store: Store, config: StationConfig, station_fee: str, contract_fee: str | None, charged: int | None
 ) -> None:
     config = config.model_copy(update={"bookings": capacity_rules(no_show_fee_yuan=station_fee)})
+    sync_station(store, config, AT)
     rights = Contract(fee=contract_fee, priority=3)
     with store.station(STATION) as db:
         booking = make_booking(db, config, Wanted("V0", AT + HOUR, AT + 2 * HOUR), at=AT, rights=rights)

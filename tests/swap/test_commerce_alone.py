@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,22 +24,48 @@ from swap.commerce.bills.issuing import correct_bill
 from swap.commerce.bills.journal_record import JournalRecord
 from swap.commerce.bills.money import CENTI_KWH
 from swap.commerce.bills.record import RowRecord
-from swap.commerce.journals import import_journals
+from swap.commerce.bookings.store import make_booking, tend_bookings
+from swap.commerce.bookings.wanted import Wanted
+from swap.commerce.custody.show import pack_uses
+from swap.commerce.journals import JournalsTaken, import_journals
+from swap.commerce.leases.billing import ContractTerms
+from swap.commerce.leases.contracts import kinds_at
+from swap.commerce.leases.errors import JournalBehind
+from swap.commerce.leases.rent import run_rent
+from swap.commerce.leases.rights import ContractRights
 from swap.config.loading import parse_station
 from swap.config.seed import SyncError, sync_station
 from swap.config.station_file import StationConfig
 from swap.journal.canonical import canonical_json
 from swap.journal.chain import FIRST, Entry, entry_hash
+from swap.journal.heads import NotedHead
 from swap.journal.lines import JournalLine, export_line, read_files, read_line
 from swap.keeping.archive import exported
 from swap.messages.commerce import BillIssued, BillReversed
-from swap.messages.events import SwapCompleted
+from swap.messages.events import FileTaken, SwapCompleted
 from swap.messages.packs import ChargeEnded
 from swap.reading.lists import list_bills
 from swap.store import Store
-from swap.tables import Bill, BillLine, LedgerTransfer, Pack, Settlement, SettlementShare
+from swap.tables import (
+    Bill,
+    BillLine,
+    ChargeRow,
+    CustodyMove,
+    LeaseContract,
+    LeaseEvent,
+    LeaseVehicle,
+    LeaseVersion,
+    LedgerTransfer,
+    Pack,
+    ReadingRow,
+    RentRun,
+    Settlement,
+    SettlementShare,
+)
+from swap.tables.base import Base
 from tests.support.sim.plant import station_data
 from tests.support.swap.databases import fill, migrate
+from tests.support.swap.leases import signed, terms
 from tests.support.swap.station import Bench
 
 A, B = "alpha", "beta"
@@ -50,6 +76,15 @@ STATION_ROWS = (
 """Tables of stations, in an order in which they can be dropped."""
 BILL_KINDS = (BillIssued.kind, BillReversed.kind)
 BILLED = (Bill, BillLine, Settlement, SettlementShare)
+LEASED = (ChargeRow, CustodyMove, ReadingRow, RentRun)
+"""Tables of what contracts and bookings charge, and what that rests on."""
+OF_CONTRACTS = (LeaseContract, LeaseVersion, LeaseVehicle, LeaseEvent)
+COMPONENTS = (
+    {"id": "rent", "kind": "capacity", "yuan_per_kwh_month": "10", "soh": {"floor": "0.8"}},
+    {"id": "energy", "kind": "usage", "per": "kwh", "yuan": "0.05", "tariff": True},
+    {"id": "swap", "kind": "usage", "per": "swap", "yuan": "3"},
+    {"id": "late", "kind": "occupancy", "yuan_per_kwh_day": "0.9"},
+)
 
 
 def config(station_id: str, number: int, **billing: Any) -> StationConfig:
@@ -66,7 +101,33 @@ def config(station_id: str, number: int, **billing: Any) -> StationConfig:
         {"of": "service", "party": "op", "share": "0.75", "takes_rest": True},
         {"of": "service", "party": "owner", "share": "0.25"},
     ]
-    return parse_station(data | {"billing": {"shares": shares, **billing}})
+    return parse_station(data | {"billing": {"shares": shares, **billing}, "bookings": {"no_show_fee_yuan": "50"}})
+
+
+def contract(store: Store, at: datetime, station_id: str, vehicles: Sequence[int], **changed: Any) -> None:
+    """A lease of trucks of a station, from the owner of the packs to the fleet, active from this day on."""
+    given = {
+        "lessor_id": "owner",
+        "lessee_id": "fleet",
+        "first_day": f"{at.astimezone(ZoneInfo('Asia/Shanghai')):%Y-%m-%d}",
+        "vehicles": [f"{station_id.upper()}-V{number}" for number in vehicles],
+        "stations": [station_id],
+        "energy": "soe",
+        "components": COMPONENTS,
+        **changed,
+    }
+    signed(store, terms(**given), at)
+
+
+def miss(store: Store, station: StationConfig, trucks: Sequence[int], at: datetime) -> None:
+    """Trucks book, none comes."""
+    rights = ContractRights()
+    with store.station(station.station.id) as db:
+        for number in trucks:
+            name = f"{station.station.id.upper()}-V{number}"
+            window = at + timedelta(minutes=20), at + timedelta(minutes=50)
+            make_booking(db, station, Wanted(name, *window), at=at, rights=rights)
+        tend_bookings(db, station, at + timedelta(hours=3), rights=rights)
 
 
 @dataclass(frozen=True)
@@ -77,19 +138,28 @@ class Day:
     lines: dict[str, list[JournalLine]]
     rows: dict[str, list[str]]
     ended_at: datetime
+    leased: dict[str, list[str]]
+    """Rows of what contracts and bookings charge, and what that rests on."""
+    contracts: list[Any]
+    """Rows of the contracts."""
 
     @property
     def all_lines(self) -> list[JournalLine]:
         return [*self.lines[A], *self.lines[B]]
 
 
-def billed(store: Store) -> dict[str, list[str]]:
-    """Every row of bills and settlements, as text."""
+def billed(store: Store, tables: Sequence[type[Base]] = BILLED) -> dict[str, list[str]]:
+    """Every row of bills and settlements, or of other tables, as text."""
     with store.reading_commerce() as db:
         return {
             table.__name__: sorted(canonical_json(row.model_dump(mode="json")) for row in db.exec(select(table)))
-            for table in BILLED
+            for table in tables
         }
+
+
+def take(store: Store, lines: Iterable[JournalLine | str], at: datetime, **options: Any) -> JournalsTaken:
+    """An import by the contracts that the database has."""
+    return import_journals(store, lines, at, terms=ContractTerms(), rights=ContractRights(), **options)
 
 
 def close_month(store: Store, at: datetime) -> None:
@@ -111,6 +181,8 @@ async def live(bench: Bench, *trucks: int, charge: bool = False) -> None:
 async def days(folder: Path, url: str) -> datetime:
     """One station bills by readings, and a bill is corrected; the other by what was charged, then at other prices."""
     first = Bench(folder, config(A, 1), url=url, speed=20.0)
+    first.terms = ContractTerms()
+    contract(first.store, first.clock.now(), A, [1], swaps={"service_yuan_per_kwh": "0.21"})
     await first.start()
     await first.run(5)
     await live(first, 1, 1)
@@ -119,9 +191,13 @@ async def days(folder: Path, url: str) -> datetime:
         bill = list_bills(db).items[-1]
         correct_bill(db, bill.bill_id, {1: bill.lines[0].energy_kwh - CENTI_KWH}, at=at, name="Li", reason="read again")
     await live(first, 2)
+    contract(first.store, first.clock.now(), A, [3], bookings={"no_show_yuan": "12.5"})
+    miss(first.store, first.config, (2, 3), first.clock.now())
     first.close()
     charged = config(B, 2, basis="charged_energy", energy_price="moving_average")
     second = Bench(folder, charged, url=url, speed=20.0)
+    second.terms = ContractTerms()
+    contract(second.store, second.clock.now(), B, [1], last_day=f"{second.clock.now():%Y-%m-%d}")
     await second.start()
     await second.run(5)
     await live(second, 1, 1, charge=True)
@@ -144,13 +220,31 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
         with store.reading_station(station_id) as db:
             lines[station_id] = [read_line(line, f"{station_id}") for line in exported(db)]
     close_month(store, at)
-    yield Day(store, lines, billed(store), at)
+    run_rent(store, f"{at:%Y-%m}", at + timedelta(days=40))
+    with store.reading_commerce() as db:
+        contracts = [(table, row.model_dump()) for table in OF_CONTRACTS for row in db.exec(select(table))]
+    yield Day(store, lines, billed(store), at, billed(store, LEASED), contracts)
     store.close()
 
 
+def known_of(day: Day, station_id: str) -> int:
+    """Events of a station that `begin` takes in."""
+    return [line.entry.kind for line in day.lines[station_id]].index(FileTaken.kind) + 1
+
+
+def begin(store: Store, day: Day) -> None:
+    """Take in the first file of each station, and put the contracts on record."""
+    for own in day.lines.values():
+        assert not take(store, own[: known_of(day, own[0].entry.station_id)], day.ended_at).problems
+    with store.commerce() as db:
+        for table, values in day.contracts:
+            db.add(table(**values))
+            db.flush()
+
+
 @contextmanager
-def alone(url: str | None = None) -> Iterator[Store]:
-    """An empty database without the tables of a station."""
+def alone(day: Day | None = None, url: str | None = None) -> Iterator[Store]:
+    """A database without the tables of a station; empty, or with the first file of each station and the contracts."""
     with TemporaryDirectory() as folder:
         if url is None:
             url = f"sqlite:///{folder}/commerce.db"
@@ -159,6 +253,8 @@ def alone(url: str | None = None) -> Iterator[Store]:
         with store.transaction() as db:
             for table in STATION_ROWS:
                 db.execute(text(f"DROP TABLE {table}"))
+        if day is not None:
+            begin(store, day)
         try:
             yield store
         finally:
@@ -219,25 +315,94 @@ def test_two_journals_make_the_same_bills_in_whatever_order_their_lines_come(day
     rnd = random.Random(parts)
     lines = [*day.all_lines, *rnd.sample(day.all_lines, 20)]
     rnd.shuffle(lines)
-    with alone() as store:
+    with alone(day) as store:
         for part in range(1, parts + 1):
-            taken = import_journals(store, lines[: len(lines) * part // parts], day.ended_at)
+            taken = take(store, lines[: len(lines) * part // parts], day.ended_at)
         assert not taken.problems
         assert taken.waiting == 0
         close_month(store, day.ended_at)
         assert billed(store) == day.rows
-        again = import_journals(store, lines, day.ended_at)
+        again = take(store, lines, day.ended_at)
         assert (again.events, again.bills, again.posted, again.repeated) == ({}, [], 0, len(lines))
         with store.reading_commerce() as db:
             posted = db.exec(select(LedgerTransfer.id).where(col(LedgerTransfer.id).startswith("bill:"))).all()
         assert len(posted) == len(day.rows["Bill"])
 
 
+def rents(store: Store, day: Day) -> None:
+    """Charge the rents of the day's month, as it was done at the stations."""
+    run_rent(store, f"{day.ended_at:%Y-%m}", day.ended_at + timedelta(days=40), as_known=True)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_rents_fees_and_custody_are_the_same_to_the_byte(day: Day, order: int) -> None:
+    kinds = {json.loads(row)["kind"] for row in day.leased["ChargeRow"]}
+    assert kinds == {"rent", "energy", "per_swap", "occupancy", "no_show"}
+    fees = {json.loads(row)["amount_fen"] for row in day.leased["ChargeRow"] if '"kind":"no_show"' in row}
+    assert fees == {5000, 1250}, "of the station, and of the contract"
+    contracted = [line for row in day.rows["BillLine"] if (line := json.loads(row))["contract_id"]]
+    assert any(line["unit_price_1e4_yuan"] == 2100 for line in contracted), "the price of the contract"
+    with alone(day) as store:
+        taken = take(store, day.all_lines[::order], day.ended_at)
+        assert (len(taken.fees), taken.problems) == (2, [])
+        with pytest.raises(JournalBehind, match="the journal of station alpha is known up to"):
+            run_rent(store, f"{day.ended_at:%Y-%m}", day.ended_at + timedelta(days=40))
+        rents(store, day)
+        assert billed(store, LEASED) == day.leased
+        assert take(store, day.all_lines, day.ended_at).fees == []
+        with store.reading_commerce() as db:
+            first = db.exec(select(CustodyMove.pack_id)).first()
+            used = pack_uses(db, "owner", day.ended_at - timedelta(days=1), day.ended_at, f"{day.ended_at:%Y-%m}")
+            assert kinds_at(db, [A]) == {"lfp"}
+        assert first in {one.pack_id for one in used}
+        assert sum(one.income_yuan for one in used) > 0
+
+
+def test_a_fee_that_is_not_what_its_journal_makes_it_is_not_charged_and_told(day: Day) -> None:
+    """A fee that was raised, in a journal hashed anew; and a contract that says another fee than the station knew."""
+
+    def raise_it(entry: Entry) -> Entry:
+        data = json.loads(entry.data)
+        return entry if data.get("fee_fen") != 5000 else replace(entry, data=canonical_json(data | {"fee_fen": 5001}))
+
+    with alone(day) as store:
+        taken = take(store, [*rehashed(day.lines[A], raise_it), *day.lines[B]], day.ended_at)
+        (problem,) = taken.problems
+        assert "the station charged 5001 fen; its journal and the contracts make it 5000" in problem
+        assert len(taken.fees) == 1
+
+
+def head(lines: Sequence[JournalLine], at: datetime) -> NotedHead:
+    """The head that a station has written down behind some lines."""
+    last = lines[-1]
+    return NotedHead(last.entry.station_id, last.entry.epoch, last.entry.seq, last.hash, at)
+
+
+def test_heads_of_the_stations_are_compared_with_what_is_taken_in(day: Day) -> None:
+    """A tail that was hashed anew is whole in itself: only a head that was written down elsewhere tells of it."""
+    own = day.lines[A]
+    anew = rehashed(own, lambda entry: replace(entry, actor="x") if entry.seq == len(own) - 3 else entry)
+    heads = [head(own[:40], day.ended_at), head(own, day.ended_at), head(day.lines[B], day.ended_at)]
+    with alone(day) as store:
+        taken = take(store, [*anew, *day.lines[B]], day.ended_at, heads=heads)
+        assert A not in taken.events
+        (problem,) = taken.problems
+        assert f"event {len(own)} with another hash: the journal was written anew" in problem
+        short = take(store, own[:-2], day.ended_at, heads=heads)
+        assert short.events == {A: len(own) - 2 - known_of(day, A)}
+        (problem,) = short.problems
+        assert f"was event {len(own)}, the journal ends at {len(own) - 2}" in problem
+        assert not take(store, own, day.ended_at, heads=heads).problems
+        assert billed(store, BILLED[:2]) == {name: day.rows[name] for name in ("Bill", "BillLine")}
+
+
 def test_postgresql_makes_the_same_bills(day: Day, postgres_url: str) -> None:
-    with alone(postgres_url) as store:
-        assert not import_journals(store, reversed(day.all_lines), day.ended_at).problems
+    with alone(day, postgres_url) as store:
+        assert not take(store, reversed(day.all_lines), day.ended_at).problems
         close_month(store, day.ended_at)
         assert billed(store) == day.rows
+        rents(store, day)
+        assert billed(store, LEASED) == day.leased
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])
@@ -257,13 +422,13 @@ def test_what_is_behind_a_missing_or_damaged_line_makes_no_bill(
     other = day.lines[A if station_id == B else B]
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b"".join(line + b"\n" for line in raw))
-    with alone() as store:
-        taken = import_journals(store, [*read_files([path]), *other], day.ended_at)
+    with alone(day) as store:
+        taken = take(store, [*read_files([path]), *other], day.ended_at)
         assert any(told in problem for problem in taken.problems), taken.problems
         assert taken.waiting == len(own) - at - 1
         assert sorted(taken.bills) == sorted([*bills_told(other), *bills_told(own[:at])])
         assert len(bills_told(own)) > 1
-        mended = import_journals(store, own, day.ended_at)
+        mended = take(store, own, day.ended_at)
         assert not mended.problems
         close_month(store, day.ended_at)
         assert billed(store) == day.rows
@@ -272,11 +437,12 @@ def test_what_is_behind_a_missing_or_damaged_line_makes_no_bill(
 def test_a_journal_waits_for_the_one_that_tells_its_firms(day: Day) -> None:
     """Stations of one database tell a firm once: the second one's journal comes first, and its firm is not known."""
     with alone() as store:
-        taken = import_journals(store, day.lines[B], day.ended_at)
+        taken = take(store, day.lines[B], day.ended_at)
         assert (taken.events, taken.bills, taken.waiting) == ({}, [], len(day.lines[B]))
         assert any(f"station {B}: its firm op is told by the journal of another station" in p for p in taken.problems)
-        import_journals(store, day.lines[A], day.ended_at)
-        assert not import_journals(store, day.lines[B], day.ended_at).problems
+        begin(store, day)
+        take(store, day.lines[A], day.ended_at)
+        assert not take(store, day.lines[B], day.ended_at).problems
         close_month(store, day.ended_at)
         assert billed(store) == day.rows
 
@@ -291,12 +457,17 @@ def test_a_bill_that_is_not_what_its_journal_makes_is_not_made_and_told(day: Day
             return entry
         return replace(entry, data=canonical_json(data | {"total_fen": data["total_fen"] + 1}))
 
-    with alone() as store:
-        taken = import_journals(store, [*rehashed(day.lines[B], raise_it), *day.lines[A]], day.ended_at)
+    with alone(day) as store:
+        taken = take(store, [*rehashed(day.lines[B], raise_it), *day.lines[A]], day.ended_at)
         assert sorted(taken.bills) == sorted([*bills_told(day.lines[B])[1:], *bills_told(day.lines[A])])
         (problem,) = taken.problems
         assert first in problem
         assert "its journal makes it" in problem
+
+
+def amounts(charges: Sequence[str]) -> dict[str, int]:
+    """Of charges, by what they are charged for."""
+    return {row["source"]: row["amount_fen"] for row in map(json.loads, charges)}
 
 
 def test_a_station_that_bills_nothing_is_billed_here(day: Day) -> None:
@@ -315,22 +486,24 @@ def test_a_station_that_bills_nothing_is_billed_here(day: Day) -> None:
         for lines in day.lines.values()
         for line in rehashed(lines, lambda entry: None if entry.kind in BILL_KINDS else entry)
     ]
-    with alone() as store:
-        assert import_journals(store, silent, day.ended_at).bills == []
-        taken = import_journals(store, [], day.ended_at, issue=True)
+    with alone(day) as store:
+        assert take(store, silent, day.ended_at).bills == []
+        taken = take(store, [], day.ended_at, issue=True)
         assert len(taken.bills) == taken.posted == 6
         assert own(billed(store)) == own(day.rows)
-        assert import_journals(store, [], day.ended_at, issue=True).bills == []
+        assert take(store, [], day.ended_at, issue=True).bills == []
+        rents(store, day)
+        assert amounts(billed(store, LEASED)["ChargeRow"]) == amounts(day.leased["ChargeRow"])
 
 
 def test_foreign_and_contradicting_lines_are_told(day: Day) -> None:
     first = day.lines[A]
     other = rehashed(first[:20], lambda entry: replace(entry, actor="x") if entry.seq == 20 else entry)
     with alone() as store:
-        taken = import_journals(store, [*first[:30], day.lines[B][0]], day.ended_at, stations=[A])
+        taken = take(store, [*first[:30], day.lines[B][0]], day.ended_at, stations=[A])
         assert taken.events == {A: 30}
         assert taken.problems == [f"{B}: event 1 is of station {B}; taken are {A}"]
-        taken = import_journals(store, other[-1:], day.ended_at)
+        taken = take(store, other[-1:], day.ended_at)
         assert taken.problems == [f"{A}: event 20 of {A} is known with another hash"]
 
 
@@ -338,7 +511,7 @@ def test_a_station_that_lives_in_the_database_takes_no_journal_from_a_file(day: 
     url = f"sqlite:///{tmp_path / 'swap.db'}"
     fill(url, config(A, 1), day.ended_at)
     store = Store(url)
-    taken = import_journals(store, day.lines[A], day.ended_at)
+    taken = take(store, day.lines[A], day.ended_at)
     store.close()
     assert taken.problems == [f"station {A} lives in this database: its journal is taken from no file"]
     assert (taken.events, taken.bills) == ({}, [])
@@ -346,7 +519,7 @@ def test_a_station_that_lives_in_the_database_takes_no_journal_from_a_file(day: 
 
 def test_a_station_whose_journal_came_from_a_file_is_not_run_on_that_database(day: Day, sqlite_url: str) -> None:
     store = Store(sqlite_url)
-    import_journals(store, day.lines[A], day.ended_at)
+    take(store, day.lines[A], day.ended_at)
     with pytest.raises(SyncError, match=f"station {A} lives in another database"):
         sync_station(store, config(A, 1), day.ended_at)
     store.close()

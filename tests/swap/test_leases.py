@@ -16,7 +16,7 @@ from sqlmodel import select
 from swap.commerce.charges import charges_of
 from swap.commerce.custody.take import JournalEvent, NewReading, add_readings, take_events, take_journals
 from swap.commerce.leases import rent
-from swap.commerce.leases.contracts import draft, lease_of, move, revise
+from swap.commerce.leases.contracts import draft, events_of, lease_of, move, revise
 from swap.commerce.leases.errors import ContractsOverlap, ContractState, MonthNotOver
 from swap.commerce.leases.rent import due_month, run_rent
 from swap.commerce.leases.rights import (
@@ -29,6 +29,7 @@ from swap.commerce.leases.rights import (
     may_swap,
     note_strandings,
     override,
+    standing_of,
     swap_right,
 )
 from swap.commerce.leases.settle import buy_out, charge_damage, end_contract, settle_contract
@@ -417,6 +418,21 @@ def test_a_safety_override_is_for_one_vehicle_and_a_time(store: Store) -> None:
         given: dict[str, Any] = {"reason": "so", "vehicle_id": "V0", **wrong}
         with pytest.raises(InvalidInput), store.commerce() as db:
             override(db, contract, "safety", at=at, actor=WHO, **given)
+
+
+def test_an_override_of_a_station_counts_there_only(store: Store) -> None:
+    contract = signed(store, terms(last_day="2024-05-31"))
+    at = datetime(2024, 6, 10, tzinfo=UTC)
+    given: dict[str, Any] = {"until_at": at + timedelta(hours=2), "at": at, "actor": WHO, "reason": "blocks the ramp"}
+    with store.commerce() as db:
+        override(db, contract, "safety", vehicle_id="V0", station_id="S", **given)
+        assert may_swap(db, "V0", "S", at).code is RightCode.SAFETY_OVERRIDE
+        assert may_swap(db, "V0", "other", at).code is RightCode.ENDED
+        override(db, contract, "credit", station_id="S", **given)
+        assert standing_of(events_of(db, contract), "S").credit_until_at == given["until_at"]
+        assert standing_of(events_of(db, contract), "other").credit_until_at is None
+        with pytest.raises(NotFound):
+            override(db, contract, "credit", station_id="other", **given)
 
 
 def test_the_right_of_an_open_swap(store: Store) -> None:

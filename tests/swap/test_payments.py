@@ -23,6 +23,7 @@ from swap.commerce.ledger.chart import Account
 from swap.commerce.ledger.postings import TOP_UP, Owed, OwedLine, postings_of
 from swap.commerce.payments.acquirer import PaidCall, check_signature, get_order, make_order, signature, take_call
 from swap.commerce.payments.allocation import debts, pay_debts
+from swap.commerce.payments.bank import end_bank_line, take_bank_file
 from swap.commerce.payments.deposits import hold_deposit, release_deposit
 from swap.commerce.payments.netting import list_net, net
 from swap.commerce.payments.records import OrderRecord, PaymentRecord
@@ -171,7 +172,7 @@ def full_story(store: Store) -> None:
     charge(store, "b", "40.00", seller_id="fleet", buyer_id="op")
     order = ordered(store)
     with store.commerce() as db:
-        take_call(db, PaidCall("channel_a", "n1", order.order_id, 10000), AT)
+        take_call(db, PaidCall("channel_a", "n1", order.order_id, 10000, fee_fen=60), AT)
         payment = list_payments(db).items[0]
         grant_credit(db, "op", "fleet", 500, AT)
     with store.commerce() as db:
@@ -346,6 +347,35 @@ def ordered(store: Store, fen: int = 10000, at: datetime = AT, **more: object) -
 def called(store: Store, order: OrderRecord, number: str = "n1", at: datetime = AT, fen: int = 10000) -> OrderRecord:
     with store.commerce() as db:
         return take_call(db, PaidCall(order.channel, number, order.order_id, fen), at)
+
+
+def test_the_fee_of_the_acquirer_is_a_cost_and_what_it_pays_out_clears_its_channel(store: Store) -> None:
+    target = charge(store, "a", "100.00")
+    order = ordered(store, target=target)
+    clearing, cost = Account("op", "clearing", "channel_a"), Account("op", "cost", "acquirer_fee")
+    for fee_fen in (-1, 10000):
+        with pytest.raises(InvalidInput, match=r"0\.00…99\.99"), store.commerce() as db:
+            take_call(db, PaidCall(order.channel, "n1", order.order_id, 10000, fee_fen), AT)
+    for _ in range(2):
+        with store.commerce() as db:
+            take_call(db, PaidCall(order.channel, "n1", order.order_id, 10000, fee_fen=60), AT)
+    assert (balance_fen(store, RECEIVABLE), balance_fen(store, clearing), balance_fen(store, cost)) == (0, 9940, 60)
+    with store.commerce() as db:
+        (payment,) = list_payments(db).items
+        assert (payment.amount_yuan, payment.fee_yuan, payment.free_yuan) == (Decimal(100), Decimal("0.60"), Decimal(0))
+        (line,) = take_bank_file(
+            db, "op", b"date,reference,amount,counterparty\n2026-06-02,R1,99.40,Acquirer Ltd\n", AT
+        ).lines
+        end_bank_line(db, line.line_id, "channel", AT, detail="channel_a")
+    assert (balance_fen(store, clearing), balance_fen(store, Account("op", "bank"))) == (0, 9940)
+    target = charge(store, "b", "20.00")
+    with store.commerce() as db:
+        again = make_order(
+            db, channel="channel_a", payer_id="fleet", payee_id="op", amount_fen=3000, key="k2", at=AT, target=target
+        )
+        taken = take_call(db, PaidCall("channel_a", "n2", again.order_id, 3000, fee_fen=18), AT)
+        refund(db, taken.payment_id or "", 1000, reference="r", reason="too much", at=AT)
+    assert (balance_fen(store, clearing), balance_fen(store, cost)) == (3000 - 18 - 1000, 78), "no fee is given back"
 
 
 def test_calls_that_come_twice_and_late_have_one_effect(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
@@ -11,6 +12,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlmodel import col, select
 
+from swap.commerce.bills import issuing
+from swap.commerce.bills.issuing import run_commerce
+from swap.commerce.bookings import keeping, standing
+from swap.commerce.bookings import store as bookings
+from swap.commerce.bookings.keeping import KeepingMark, keep_promises
 from swap.commerce.bookings.standing import (
     Rule,
     begins_at,
@@ -26,6 +32,7 @@ from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
 from swap.reading.bookings import list_standing
 from swap.reading.records import StandingRecord
+from swap.station_db import StationDb
 from swap.store import Store
 from swap.tables import Booking, StandingBooking, StationEvent
 from tests.support.swap.commerce import AT, STATION, charge_packs, filled_store, station
@@ -206,3 +213,51 @@ def test_days_of_23_and_25_hours() -> None:
     assert twice == datetime(2026, 10, 25, 0, 30, tzinfo=UTC), "the first of the two"
     assert len(days(BERLIN, date(2026, 3, 29), date(2026, 3, 29), time(2, 30))) == 1
     assert len(days(BERLIN, date(2026, 10, 25), date(2026, 10, 25), time(2, 30))) == 1
+
+
+@contextmanager
+def counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many events each write transaction of the station has appended."""
+    told: list[int] = []
+    whole = store.station
+
+    @contextmanager
+    def one(*args: Any) -> Iterator[StationDb]:
+        with whole(*args) as db:
+            newest = db.newest_event()
+            yield db
+            last = db.newest_event()
+            assert newest is not None
+            assert last is not None
+            told.append(last.seq - newest.seq)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "station", one)
+        yield told
+
+
+def test_no_transaction_of_commerce_grows_with_how_much_is_to_be_booked_broken_or_ended(
+    store: Store, config: StationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The controller waits for each of them: a week of standing bookings, a station that closes, a day that is over."""
+    for number in range(4):
+        make(store, config, rule(f"V{number}", weekdays=(1, 2, 3, 4, 5, 6, 7), local_time=time(7 + number, 10)))
+    later = AT + 7 * DAY
+    with counted(store, monkeypatch) as told:
+        booked = book_ahead(store, config, later)
+    assert len(booked) > 5
+    assert sum(told) == len(booked)
+    assert max(told) <= standing.AT_ONCE
+    with store.station(STATION) as db:
+        db.station().mode, db.station().mode_since_at = "closed", later
+    monkeypatch.setattr(keeping, "AT_ONCE", 3)
+    with counted(store, monkeypatch) as told:
+        broken = keep_promises(store, config, later, KeepingMark())
+    assert len(set(broken)) == len(broken) == sum(told) > keeping.AT_ONCE
+    assert max(told) <= keeping.AT_ONCE
+    monkeypatch.setattr(bookings, "ENDED_AT_ONCE", 3)
+    monkeypatch.setattr(issuing, "ENDED_AT_ONCE", 3)
+    with counted(store, monkeypatch) as told:
+        ended = run_commerce(store, config, later + 10 * DAY).bookings_ended
+    assert len(set(ended)) == len(ended) == sum(told) > 3
+    assert max(told) <= 3

@@ -30,6 +30,7 @@ from swap.commerce.bills.issuing import (
 )
 from swap.commerce.bills.journal_record import JournalRecord, NotTold
 from swap.commerce.bills.terms import BillingTerms, StationTerms
+from swap.commerce.custody.take import add_readings, energy_price
 from swap.errors import DatabaseAway
 from swap.ids import new_id
 from swap.journal.canonical import canonical_json, without_nan
@@ -117,7 +118,12 @@ def _issue(db: StationDb, event: StationEvent, terms: BillingTerms, issue_at: da
     assert newest is not None
     record = JournalRecord(db, newest.seq + 1, issue_at)
     draft = due_bill(record, Completion(event.swap_id or "", event.at, event.seq), terms, issue_at)
-    return None if draft is None else _add(db, draft, new_id("bl", issue_at), issue_at).bill_id
+    if draft is None:
+        return None
+    issued = _add(db, draft, new_id("bl", issue_at), issue_at)
+    swap_id = event.swap_id or ""
+    add_readings(db, energy_price(issued, swap_id, issue_at, f"{db.station_id}:{issued.bill_id}"))
+    return issued.bill_id
 
 
 def _bill(db: StationDb, event: StationEvent, terms: BillingTerms) -> BillIssued:

@@ -23,7 +23,7 @@ from swap.commerce.bills.quantity import OF_QUANTITY, Flag
 from swap.commerce.bills.readings import measured, priced
 from swap.commerce.bills.record import BillingRecord, RowRecord, SwapOnRecord
 from swap.commerce.bills.terms import WAITS_FOR_CHARGING, BillingTerms, SaleTerms, StationTerms, SwapTerms
-from swap.commerce.bookings.store import tend_bookings
+from swap.commerce.bookings.store import ENDED_AT_ONCE, tend_bookings
 from swap.commerce.charges import Sale, half_up, whole
 from swap.commerce.errors import BillNotReversible
 from swap.config.prices import StationPrices, prices_before
@@ -87,8 +87,12 @@ def run_commerce(
     rights: SwapRights = EVERYBODY,
 ) -> CommerceReport:
     """End bookings that are over and bill what is completed, as `bill_completed_swaps`. Called again and again."""
-    with store.station(config.station.id) as db:
-        ended = tend_bookings(db, config, at, rights=rights)
+    ended, going_on = tuple[str, ...](), True
+    while going_on:
+        with store.station(config.station.id) as db:
+            part = tend_bookings(db, config, at, rights=rights)
+        ended += part
+        going_on = len(part) >= ENDED_AT_ONCE
     issued = bill_completed_swaps(store, config.station.id, at, terms=terms, leave_out=leave_out, mark=mark)
     return CommerceReport(ended, issued)
 

@@ -21,6 +21,10 @@ LOOK_S = 60.0
 """Station seconds after which promises are judged though the journal is as it was: time alone can break one."""
 
 
+AT_ONCE = 5
+"""Promises that change in one transaction: each takes as long as a booking, and the controller waits meanwhile."""
+
+
 @dataclass(slots=True)
 class KeepingMark:
     """When promises were judged last."""
@@ -52,22 +56,34 @@ def keep_promises(store: Store, config: StationConfig, at: datetime, mark: Keepi
     mark.seq, mark.at = seq, at
     if not found.broken and not found.restored:
         return ()
-    with store.station(config.station.id) as db:
-        return tell(db, config, at)
+    told: dict[str, None] = {}
+    while True:
+        with store.station(config.station.id) as db:
+            part = tell(db, config, at, most=AT_ONCE)
+        again = any(booking_id in told for booking_id in part)
+        told |= dict.fromkeys(part)
+        if again or len(part) < AT_ONCE:
+            return tuple(told)
 
 
-def tell(db: StationDb, config: StationConfig, at: datetime) -> tuple[str, ...]:
-    """Judge and write: each change with its event, the broken ones with an alternative that is kept for them."""
+def tell(db: StationDb, config: StationConfig, at: datetime, *, most: int | None = None) -> tuple[str, ...]:
+    """Judge and write: each change with its event, the broken ones with an alternative that is kept for them.
+
+    Args:
+        most: so many changes at most, the restored first; None: all.
+    """
     verdict = judge(db, config, at)
     rows = {booking.id: (booking, model) for booking, model in coming_bookings(db)}
-    for booking_id in verdict.restored:
+    restored = verdict.restored[:most]
+    broken = dict(list(verdict.broken.items())[: None if most is None else most - len(restored)])
+    for booking_id in restored:
         booking = rows[booking_id][0]
         restore(booking)
         db.append(BookingRestored(booking_id=booking_id), at=at, actor=MACHINE)
-    for booking_id, why in verdict.broken.items():
+    for booking_id, why in broken.items():
         booking, model = rows[booking_id]
         disrupt(db, config, booking, config.vehicle_model(model), why, at)
-    return (*verdict.restored, *verdict.broken)
+    return (*restored, *broken)
 
 
 def judge(db: StationDb, config: StationConfig, at: datetime) -> Verdict:

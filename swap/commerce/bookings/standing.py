@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from sqlmodel import col, select
@@ -146,7 +147,7 @@ def make_standing(
         at=at,
         actor=actor,
     )
-    _book_due(db, config, row, at, rights)
+    tuple(_book_due(db, config, row, at, rights))
     return get_standing(db, row.id)
 
 
@@ -203,22 +204,29 @@ def end_standing(db: StationDb, standing_id: str, *, at: datetime, actor: str = 
     return get_standing(db, row.id)
 
 
+AT_ONCE = 5
+"""Days of standing bookings that one transaction books: the controller waits meanwhile."""
+
+
 def book_standing(
-    db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY
+    db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY, most: int | None = None
 ) -> tuple[str, ...]:
-    """Book for every rule what has come within the horizon; the ids of the bookings."""
+    """Book for every rule what has come within the horizon, so many days at most; the ids of the bookings."""
     rows = db.exec(select(StandingBooking).where(StandingBooking.status == ACTIVE).order_by(col(StandingBooking.id)))
-    return tuple(booking_id for row in rows.all() for booking_id in _book_due(db, config, row, at, rights))
+    booked = (booking_id for row in rows.all() for booking_id in _book_due(db, config, row, at, rights))
+    return tuple(booking_id for booking_id in islice(booked, most) if booking_id is not None)
 
 
 def book_ahead(store: Store, config: StationConfig, at: datetime, rights: SwapRights = EVERYBODY) -> tuple[str, ...]:
     """The same where something is due, which is looked at in a read session first."""
-    with store.reading_station(config.station.id) as db:
-        due = standing_due(db, config, at)
-    if not due:
-        return ()
-    with store.station(config.station.id) as db:
-        return book_standing(db, config, at, rights=rights)
+    made: tuple[str, ...] = ()
+    while True:
+        with store.reading_station(config.station.id) as db:
+            due = standing_due(db, config, at)
+        if not due:
+            return made
+        with store.station(config.station.id) as db:
+            made += book_standing(db, config, at, rights=rights, most=AT_ONCE)
 
 
 def standing_due(db: StationDb, config: StationConfig, at: datetime) -> bool:
@@ -251,19 +259,16 @@ def _over(config: StationConfig, row: StandingBooking, at: datetime) -> bool:
 
 def _book_due(
     db: StationDb, config: StationConfig, row: StandingBooking, at: datetime, rights: SwapRights
-) -> list[str]:
+) -> Iterator[str | None]:
+    """Book a rule's days one by one; None for one that was not booked."""
     if _over(config, row, at):
         _end(db, row, at, "its last day has passed", MACHINE)
-        return []
-    made = []
+        return
     for day, start_at, end_at in list(_due(config, row, at)):
         row.made_until = day.isoformat()
         if start_at < at:
             continue
-        booking_id = _book_day(db, config, row, day, start_at, end_at, at, rights)
-        if booking_id is not None:
-            made.append(booking_id)
-    return made
+        yield _book_day(db, config, row, day, start_at, end_at, at, rights)
 
 
 def _book_day(

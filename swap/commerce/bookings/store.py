@@ -18,13 +18,15 @@ from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
-from swap.commerce.bookings.fees import charge_no_show
+from swap.commerce.bookings.fees import Missed, fee_fen, no_show
 from swap.commerce.bookings.outlook import promise_view, promised_demands, turnaround_s
 from swap.commerce.bookings.refusals import Alternative, BookingDenied, refused_for
 from swap.commerce.bookings.rules import Demand, Promise, PromiseView, promise
 from swap.commerce.bookings.states import BOOKING, COMING, OPEN, BookingStatus, BookingTrigger
 from swap.commerce.bookings.wanted import Wanted, check_apart, check_window, demand_for, served_model
+from swap.commerce.charges import add_charge
 from swap.commerce.errors import BookingNotUsable
+from swap.config.prices import prices_before
 from swap.config.station_file import StationConfig
 from swap.errors import NotFound
 from swap.ids import new_id
@@ -33,11 +35,14 @@ from swap.reading.lists import get_booking
 from swap.reading.records import BookingRecord
 from swap.rights import EVERYBODY, SwapRights, ask_right
 from swap.station_db import StationDb
-from swap.tables import Booking, Swap
+from swap.tables import Booking, Swap, VehicleRow
 from swap.words import N_
 
 MACHINE = "commerce"
 """Who acts where nobody asked."""
+
+ENDED_AT_ONCE = 20
+"""Overdue bookings that one transaction ends: the controller waits meanwhile."""
 
 log = logging.getLogger(__name__)
 
@@ -253,7 +258,8 @@ def cancel_booking(
 def expire_bookings(
     db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY
 ) -> tuple[str, ...]:
-    """End the bookings whose window and grace have passed without the truck, and charge the fee; their ids.
+    """End bookings whose window and grace have passed without the truck, and charge the fee; their ids. The longest
+    overdue first, `ENDED_AT_ONCE` of them.
 
     One whose contract cannot be read is left for the next look: it keeps nobody else from the gate.
     """
@@ -272,11 +278,20 @@ def expire_bookings(
         except ValueError:
             log.exception("booking %s: the contract of %s cannot be read", booking.id, booking.vehicle_id)
             continue
-        end_booking(db, booking, BookingTrigger.EXPIRE, at, "the truck did not come", MACHINE)
-        if terms is not None:
-            charge_no_show(db, config, booking, terms, at)
+        charge = None if terms is None else no_show(db.station_id, prices_before(db), _missed(db, booking), terms)
+        fen = fee_fen(charge)
+        end_booking(db, booking, BookingTrigger.EXPIRE, at, "the truck did not come", MACHINE, charged_fen=fen)
+        if charge is not None:
+            add_charge(db, charge, at)
         ended.append(booking.id)
+        if len(ended) == ENDED_AT_ONCE:
+            break
     return tuple(ended)
+
+
+def _missed(db: StationDb, booking: Booking) -> Missed:
+    fleet_id = db.get_one(VehicleRow, booking.vehicle_id).fleet_id
+    return Missed(booking.id, booking.vehicle_id, fleet_id, booking.window_start_at, booking.window_end_at)
 
 
 def settle_arrived(db: StationDb, station_id: str, at: datetime) -> tuple[str, ...]:
@@ -302,7 +317,7 @@ def settle_arrived(db: StationDb, station_id: str, at: datetime) -> tuple[str, .
 def tend_bookings(
     db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY
 ) -> tuple[str, ...]:
-    """End every booking that is over, by its swap or by time; their ids."""
+    """End bookings that are over, by their swaps or by time, `ENDED_AT_ONCE` of these; their ids."""
     return settle_arrived(db, config.station.id, at) + expire_bookings(db, config, at, rights=rights)
 
 
@@ -365,13 +380,13 @@ def end_booking(
     actor: str,
     *,
     swap_id: str | None = None,
+    charged_fen: int = 0,
 ) -> None:
-    """It promises nothing any more."""
+    """It promises nothing any more; what its fleet is charged is told with it."""
     _move(booking, trigger)
     _forget_trouble(booking)
-    db.append(
-        BookingEnded(booking_id=booking.id, status=booking.status, reason=reason), at=at, actor=actor, swap_id=swap_id
-    )
+    ended = BookingEnded(booking_id=booking.id, status=booking.status, reason=reason, fee_fen=charged_fen)
+    db.append(ended, at=at, actor=actor, swap_id=swap_id)
 
 
 def _window_problem(config: StationConfig, booking: Booking, at: datetime) -> tuple[str, datetime] | None:

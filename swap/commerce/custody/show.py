@@ -15,11 +15,12 @@ from sqlmodel import col, select
 from swap.commerce.charges import FEN_YUAN
 from swap.commerce.custody.readings import at_installation, at_removal, readings
 from swap.commerce.custody.spans import CustodySpan, LifeEvent, PackMove, life_events, spans_of
+from swap.commerce.custody.told import packs_on_record
 from swap.commerce_db import AnyDb
 from swap.errors import NotFound
 from swap.paging import cut, read_cursor
 from swap.reading.records import Page
-from swap.tables import ChargeRow, CustodyMove, LeaseVehicle, Pack
+from swap.tables import ChargeRow, CustodyMove, LeaseVehicle
 
 
 class CustodyRecord(BaseModel):
@@ -174,7 +175,7 @@ class PackUse(BaseModel):
 
 def pack_uses(db: AnyDb, owner_id: str, from_at: datetime, until_at: datetime, period: str) -> tuple[PackUse, ...]:
     """Use and income of each pack of an owner between two instants, with the charges of a period. Income adds up."""
-    packs = list(db.exec(select(Pack.id).where(Pack.owner_id == owner_id).order_by(col(Pack.id))))
+    packs = sorted(packs_on_record(db, owner_id=owner_id))
     spans = {pack: spans_of(moves) for pack, moves in moves_of(db, packs).items()}
     income = _income_fen(db, owner_id, period, spans, from_at, until_at)
     found = []

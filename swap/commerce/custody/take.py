@@ -10,15 +10,15 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from swap.commerce.custody.spans import station_of, vehicle_of
-from swap.commerce_db import CommerceDb
+from swap.commerce.custody.spans import vehicle_of
+from swap.commerce.custody.told import Holders
+from swap.commerce_db import AnyDb, CommerceDb
 from swap.lots import lots
 from swap.messages.commerce import BillIssued
 from swap.messages.events import SwapQueued, read_event
 from swap.messages.packs import PackMoved, PackRead
-from swap.places import OFF_SITE
 from swap.store import Store
-from swap.tables import CustodyMark, CustodyMove, Pack, ReadingRow, Station, StationEvent, VehicleRow
+from swap.tables import CustodyMark, CustodyMove, ReadingRow, Station, StationEvent
 
 AT_ONCE = 2000
 """Events that one transaction takes at most."""
@@ -82,13 +82,13 @@ def take_events(db: CommerceDb, events: Iterable[JournalEvent]) -> None:
     """Take events over and move the marks of their stations on; those that are known already are left out."""
     marks: dict[str, int] = {}
     known = dict(db.exec(select(CustodyMark.station_id, CustodyMark.seq)).all())
-    owners: dict[str, str] = {}
+    holders = Holders(db)
     readings: list[NewReading] = []
     for event in events:
         if event.seq <= max(known.get(event.station_id, 0), marks.get(event.station_id, 0)):
             continue
         marks[event.station_id] = event.seq
-        _take(db, event, owners, readings)
+        _take(db, event, holders, readings)
     add_readings(db, readings)
     for station_id, seq in marks.items():
         mark = db.get(CustodyMark, station_id)
@@ -105,7 +105,7 @@ def _mark(db: CommerceDb, station_id: str) -> int:
     return 0 if mark is None else mark.seq
 
 
-def _take(db: CommerceDb, event: JournalEvent, owners: dict[str, str], readings: list[NewReading]) -> None:
+def _take(db: CommerceDb, event: JournalEvent, holders: Holders, readings: list[NewReading]) -> None:
     said = read_event(event.kind, event.data)
     origin = f"{event.station_id}:{event.seq}"
 
@@ -114,9 +114,6 @@ def _take(db: CommerceDb, event: JournalEvent, owners: dict[str, str], readings:
         readings.append(NewReading(subject, quantity, event.at, number, "journal", origin, event.at))
 
     if isinstance(said, PackMoved) and event.pack_id is not None:
-        key = event.pack_id if said.target == OFF_SITE else said.target
-        if key not in owners:
-            owners[key] = _holder(db, event.pack_id, said.target)
         energy = None if said.energy_kwh is None else round(Decimal(repr(said.energy_kwh)) * 100)
         db.add(
             CustodyMove(
@@ -127,7 +124,7 @@ def _take(db: CommerceDb, event: JournalEvent, owners: dict[str, str], readings:
                 source=said.source,
                 target=said.target,
                 vehicle_id=vehicle_of(said.target) or vehicle_of(said.source),
-                holder_id=owners[key],
+                holder_id=holders.holder(event.station_id, event.pack_id, said.target, event.at),
                 swap_id=event.swap_id,
                 energy_centi_kwh=energy,
             )
@@ -141,23 +138,7 @@ def _take(db: CommerceDb, event: JournalEvent, owners: dict[str, str], readings:
     elif isinstance(said, SwapQueued) and said.odometer_km is not None:
         give(said.vehicle_id, "odometer_km", said.odometer_km)
     elif isinstance(said, BillIssued) and said.bill == "swap" and event.swap_id is not None:
-        prices = {line.unit_price_1e4_yuan for line in said.lines if line.kind == "energy"}
-        if len(prices) == 1:
-            price = Decimal(prices.pop()) / SCALE
-            readings.append(NewReading(event.swap_id, "energy_price", event.at, price, "journal", origin, event.at))
-
-
-def _holder(db: CommerceDb, pack_id: str, place: str) -> str:
-    """The firm that holds what is in a place: the fleet of a vehicle, the operator of a station, else the owner."""
-    vehicle_id, station_id = vehicle_of(place), station_of(place)
-    found: str | None = None
-    if vehicle_id is not None:
-        found = db.exec(select(VehicleRow.fleet_id).where(VehicleRow.id == vehicle_id)).first()
-    elif station_id is not None:
-        found = db.exec(select(Station.operator_id).where(Station.id == station_id)).first()
-    if found is None:
-        found = db.exec(select(Pack.owner_id).where(Pack.id == pack_id)).first()
-    return found or "unknown"
+        readings += energy_price(said, event.swap_id, event.at, origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +156,15 @@ class NewReading:
     made_at: datetime
 
 
-def add_readings(db: CommerceDb, readings: Sequence[NewReading]) -> int:
+def energy_price(bill: BillIssued, swap_id: str, at: datetime, origin: str) -> list[NewReading]:
+    """What the energy of a swap costs by its bill, where that is one price; a lease may pass it on."""
+    prices = {line.unit_price_1e4_yuan for line in bill.lines if line.kind == "energy"}
+    if len(prices) != 1:
+        return []
+    return [NewReading(swap_id, "energy_price", at, Decimal(prices.pop()) / SCALE, "journal", origin, at)]
+
+
+def add_readings(db: AnyDb, readings: Sequence[NewReading]) -> int:
     """Put readings on record; how many were new. Another value for an instant that has one counts from then on."""
     last: dict[tuple[str, str, datetime], tuple[int, int | None]] = {}
     for lot in lots(readings):

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlmodel import col, select
 
+from swap.commerce.custody.told import elsewhere, files_told, packs_on_record
 from swap.commerce.leases.errors import ContractsOverlap, ContractState
 from swap.commerce.leases.lease import LeaseHistory, Version
 from swap.commerce.leases.periods import DAY, Days, day_of
@@ -264,14 +265,15 @@ def _check(db: AnyDb, terms: LeaseTerms) -> dict[str, Decimal]:
 def kinds_at(db: AnyDb, stations: Iterable[str]) -> set[str]:
     """Kinds of packs that stations have or have had."""
     names = list(stations)
-    there = select(Pack.kind).join(Bay, col(Bay.id) == Pack.bay_id).where(col(Bay.station_id).in_(names)).distinct()
-    been = (
-        select(Pack.kind)
-        .join(CustodyMove, col(CustodyMove.pack_id) == Pack.id)
-        .where(col(CustodyMove.station_id).in_(names))
-        .distinct()
-    )
-    return set(db.exec(there)) | set(db.exec(been))
+    away, _ = elsewhere(db)
+    told = files_told(db, [name for name in names if name in away])
+    kinds: set[str] = {told.value("pack", pack_id, "kind") for pack_id in told.ids("pack")} - {None}
+    here = [name for name in names if name not in away]
+    if here:
+        there = select(Pack.kind).join(Bay, col(Bay.id) == Pack.bay_id).where(col(Bay.station_id).in_(here)).distinct()
+        kinds |= set(db.exec(there))
+    been = select(CustodyMove.pack_id).where(col(CustodyMove.station_id).in_(names)).distinct()
+    return kinds | {pack.kind for pack in packs_on_record(db, db.exec(been)).values()}
 
 
 def _no_overlap(db: AnyDb, contract_id: str, lease: LeaseHistory) -> None:

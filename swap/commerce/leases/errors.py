@@ -3,6 +3,7 @@
 CommerceError
 ├── ContractsOverlap    (Conflict)  a vehicle would have two contracts on one day
 ├── ContractState       (Conflict)  not in this state of the contract
+├── JournalBehind       (Conflict)  a rent run for a month that a journal from a file does not tell to its end
 └── MonthNotOver        (Conflict)  a rent run for a month that has not ended everywhere
 """
 
@@ -18,6 +19,10 @@ class ContractsOverlap(CommerceError, Conflict):
 
 class ContractState(CommerceError, Conflict):
     """What was asked is not possible in the state of the contract."""
+
+
+class JournalBehind(CommerceError, Conflict):
+    """The journal of a station that lives elsewhere is not known to the end of the month."""
 
 
 class MonthNotOver(CommerceError, Conflict):

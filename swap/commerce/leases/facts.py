@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -14,6 +14,7 @@ from sqlmodel import and_, col, func, select
 
 from swap.commerce.custody.readings import Series, at_installation, at_removal, readings, readings_about
 from swap.commerce.custody.spans import PackMove, in_order, vehicle_of
+from swap.commerce.custody.told import packs_on_record
 from swap.commerce.leases.contracts import leases_of
 from swap.commerce.leases.lease import LeaseHistory
 from swap.commerce.leases.measured import Facts, HeldPack
@@ -21,7 +22,7 @@ from swap.commerce.leases.periods import Days, day_of
 from swap.commerce.leases.states import BINDING, CHARGED
 from swap.commerce_db import AnyDb
 from swap.lots import lots
-from swap.tables import CustodyMove, LeaseContract, LeaseVehicle, Pack, ReadingRow
+from swap.tables import CustodyMove, LeaseContract, LeaseVehicle, ReadingRow
 
 ON_VEHICLE = "vehicle:"
 METERS = ("odometer_km", "engine_h", "tonnes")
@@ -39,7 +40,7 @@ def gather(db: AnyDb, lease: LeaseHistory, from_at: datetime) -> Facts:
     counters = readings_about(db, energy, up_to=put_on, since=taken_off)
     health = readings_about(db, "soh_pct", up_to=put_on, since=put_on)
     prices = _prices(db, {move.swap_id for pack in moves.values() for move in pack if move.swap_id})
-    rated = _rated(db, moves)
+    known = packs_on_record(db, moves)
     held: list[HeldPack] = []
     for pack_id, ordered in moves.items():
         for place, move in enumerate(ordered):
@@ -66,7 +67,7 @@ def gather(db: AnyDb, lease: LeaseHistory, from_at: datetime) -> Facts:
                 HeldPack(
                     pack_id,
                     vehicle_id,
-                    rated[pack_id],
+                    known[pack_id].rated_kwh if pack_id in known else Decimal(0),
                     move.at,
                     until_at,
                     used,
@@ -156,13 +157,6 @@ def _prices(db: AnyDb, swaps: set[str]) -> dict[str, Decimal]:
         )
         found |= {swap: Decimal(value).scaleb(-4) for swap, value in db.exec(query.order_by(col(ReadingRow.no)))}
     return found
-
-
-def _rated(db: AnyDb, packs: Iterable[str]) -> dict[str, Decimal]:
-    names = sorted(packs)
-    query = select(Pack.id, Pack.rated_kwh).where(col(Pack.id).in_(names))
-    known = {pack: Decimal(repr(float(kwh))) for pack, kwh in db.exec(query)}
-    return {pack: known.get(pack, Decimal(0)) for pack in names}
 
 
 def _swaps(moves: Mapping[str, Sequence[PackMove]], vehicles: Mapping[str, None]) -> tuple[tuple[str, datetime], ...]:

@@ -20,8 +20,9 @@ from sqlmodel import col, func, select
 
 from swap.commerce.charges import FEN_YUAN, NewCharge, add_charge, charges_of
 from swap.commerce.custody.take import take_journals
+from swap.commerce.custody.told import elsewhere
 from swap.commerce.leases.contracts import lease_of
-from swap.commerce.leases.errors import MonthNotOver
+from swap.commerce.leases.errors import JournalBehind, MonthNotOver
 from swap.commerce.leases.facts import gather
 from swap.commerce.leases.lease import LeaseHistory
 from swap.commerce.leases.lines import KINDS, Line
@@ -68,12 +69,17 @@ class _Charged:
     rows: list[ChargeRow] = field(default_factory=list)
 
 
-def run_rent(store: Store, month: str, at: datetime) -> RentReport:
+def run_rent(store: Store, month: str, at: datetime, *, as_known: bool = False) -> RentReport:
     """Charge the rents of a month, and of earlier ones that are not closed; nothing for one that is.
+
+    Args:
+        as_known: charge also where a station's journal, taken in from a file, ends within the month; what it tells
+            later is charged in the month that is open then.
 
     Raises:
         InvalidInput: no month, as `2026-06`.
         MonthNotOver: it has not ended in the zone of each contract.
+        JournalBehind: a journal that was taken in from a file ends before the month does.
     """
     if not is_month(month):
         raise InvalidInput("month", month, N_("a month, such as 2026-06"))
@@ -82,6 +88,8 @@ def run_rent(store: Store, month: str, at: datetime) -> RentReport:
         first = _first_open(db, month)
         zones = set(db.exec(select(LeaseContract.zone).distinct()))
     _over(zones, month, at)
+    if not as_known:
+        _known_to_the_end(store, zones, month)
     closed: list[str] = []
     contracts: set[str] = set()
     charges: list[str] = []
@@ -143,6 +151,29 @@ def _over(zones: Iterable[str], month: str, at: datetime) -> None:
                 {"month": month},
                 ends_at=ends_at.isoformat(),
                 zone=zone,
+            )
+
+
+def _known_to_the_end(store: Store, zones: Iterable[str], month: str) -> None:
+    ends = [start_of(month_days(month).until, ZoneInfo(zone)) for zone in zones]
+    if not ends:
+        return
+    ends_at = max(ends)
+    with store.reading_commerce() as db:
+        away, _ = elsewhere(db)
+    for station_id in away:
+        with store.reading_station(station_id) as station:
+            newest = station.newest_event()
+            known_at = None if newest is None else newest.at
+        if known_at is None or known_at < ends_at:
+            raise JournalBehind(
+                N_(
+                    "the journal of station {station_id} is known up to {known_at}, and {month} ends at {ends_at}; "
+                    "import the rest, or charge as it is known"
+                ),
+                {"month": month, "station_id": station_id},
+                known_at="-" if known_at is None else known_at.isoformat(),
+                ends_at=ends_at.isoformat(),
             )
 
 

@@ -218,7 +218,7 @@ def may_swap(
         lease=lease,
         state=state,
         held_by_others=held,
-        standing=PaymentStanding() if lease is None else standing_of(events_of(db, lease.id)),
+        standing=PaymentStanding() if lease is None else standing_of(events_of(db, lease.id), station_id),
         soc_pct=min(socs, default=None),
         contract_required=contract_required,
     )
@@ -300,12 +300,14 @@ def _contract_for(db: AnyDb, vehicle_id: str, at: datetime) -> tuple[LeaseHistor
     return lease, state
 
 
-def standing_of(events: tuple[LeaseEvent, ...]) -> PaymentStanding:
-    """What events of a contract say of payments and overrides, the newest last."""
+def standing_of(events: tuple[LeaseEvent, ...], station_id: str | None = None) -> PaymentStanding:
+    """What events of a contract say of payments, and of overrides that count at a station, the newest last."""
     bites_at: datetime | None = None
     stranded, credit_until_at = False, None
     safety: dict[str, datetime] = {}
     for event in events:
+        if event.data.get("station_id", station_id) != station_id and event.kind.endswith("_override"):
+            continue
         if event.kind == "arrears":
             bites_at, stranded = datetime.fromisoformat(event.data["bites_at"]), False
         elif event.kind == "arrears_cleared":
@@ -357,15 +359,21 @@ def override(
     actor: str,
     reason: str,
     vehicle_id: str | None = None,
+    station_id: str | None = None,
 ) -> None:
     """Serve a contract in spite of arrears (credit: operator or lessor), or a vehicle whatever its contract says
     (safety: the safety officer), by a named person, until an instant at most a week away.
 
+    Args:
+        station_id: it counts there only; None: at every station.
+
     Raises:
-        NotFound: no such contract.
+        NotFound: no such contract, or credit at a station of which it says nothing.
         InvalidInput: the end is past or too far, no reason, or no vehicle of the contract.
     """
     lease = lease_of(db, contract_id)
+    if kind == "credit" and station_id is not None and station_id not in lease.terms.stations:
+        raise NotFound("contract", contract_id)
     latest = at + timedelta(days=7)
     if not at < until_at <= latest:
         raise InvalidInput("until_at", until_at.isoformat(), N_("up to {latest_at}"), latest_at=latest.isoformat())
@@ -377,4 +385,6 @@ def override(
             allowed = ", ".join(lease.terms.vehicles)
             raise InvalidInput("vehicle_id", vehicle_id, N_("one of {vehicles}"), vehicles=allowed)
         data["vehicle_id"] = vehicle_id
+    if station_id is not None:
+        data["station_id"] = station_id
     note(db, contract_id, f"{kind}_override", day_of(at, lease.terms.tz), at=at, actor=actor, data=data)

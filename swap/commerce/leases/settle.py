@@ -7,10 +7,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlmodel import select
-
 from swap.commerce.charges import FEN_YUAN, NewCharge, add_charge, charges_of, half_up
 from swap.commerce.custody.readings import readings
+from swap.commerce.custody.told import PackOnRecord, packs_on_record
 from swap.commerce.leases.contracts import lease_of, move, note
 from swap.commerce.leases.errors import ContractState
 from swap.commerce.leases.facts import gather
@@ -22,7 +21,6 @@ from swap.commerce.leases.states import LeaseState, LeaseTrigger
 from swap.commerce.leases.terms import BuyOut, Damage
 from swap.commerce_db import AnyDb, CommerceDb
 from swap.errors import InvalidInput
-from swap.tables import Pack
 from swap.words import N_
 
 
@@ -120,7 +118,7 @@ def buy_out(db: CommerceDb, contract_id: str, pack_id: str, *, at: datetime, act
 
     Raises:
         NotFound: no such contract.
-        InvalidInput: the contract names no residual, or the pack's owner is not the lessor.
+        InvalidInput: the contract names no residual, the pack's owner is not the lessor, or its SoH is unknown.
         ContractState: the pack has been bought already.
     """
     lease = lease_of(db, contract_id)
@@ -130,10 +128,11 @@ def buy_out(db: CommerceDb, contract_id: str, pack_id: str, *, at: datetime, act
     pack = _owned(db, lease, pack_id)
     series = readings(db, "soh_pct", [pack_id], at).get(pack_id, [])
     known = [value for read_at, value in series if read_at <= at]
-    soh_pct = known[-1] if known else Decimal(repr(float(pack.soh_pct)))
-    rated_kwh = Decimal(repr(float(pack.rated_kwh)))
-    yuan = residual_yuan(part, rated_kwh, soh_pct)
-    basis = {"soh_pct": str(soh_pct), "rated_kwh": str(rated_kwh), "second_hand": str(part.second_hand)}
+    soh_pct = known[-1] if known else pack.soh_pct
+    if soh_pct is None:
+        raise InvalidInput("pack_id", pack_id, N_("a pack of which a SoH has been read"))
+    yuan = residual_yuan(part, pack.rated_kwh, soh_pct)
+    basis = {"soh_pct": str(soh_pct), "rated_kwh": str(pack.rated_kwh), "second_hand": str(part.second_hand)}
     if not _charge(db, lease, "buy_out", pack_id, yuan, at, pack_id=pack_id, basis=basis):
         raise ContractState(N_("pack {pack_id} has been bought already"), {"contract_id": contract_id}, pack_id=pack_id)
     data = {"pack_id": pack_id}
@@ -153,8 +152,8 @@ def charge_stranding(
         note(db, contract_id, "stranding", day_of(at, lease.terms.tz), at=at, actor="commerce", data=data)
 
 
-def _owned(db: AnyDb, lease: LeaseHistory, pack_id: str) -> Pack:
-    pack = db.exec(select(Pack).where(Pack.id == pack_id)).first()
+def _owned(db: AnyDb, lease: LeaseHistory, pack_id: str) -> PackOnRecord:
+    pack = packs_on_record(db, [pack_id]).get(pack_id)
     if pack is None or pack.owner_id != lease.terms.lessor_id:
         raise InvalidInput("pack_id", pack_id, N_("a pack of {lessor_id}"), lessor_id=lease.terms.lessor_id)
     return pack

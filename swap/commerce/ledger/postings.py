@@ -17,6 +17,8 @@ from swap.commerce.ledger.transfers import Leg, Transfer
 
 DEPOSIT = "deposit"
 """Category of what is held and given back, and is no income."""
+ACQUIRER_FEE = "acquirer_fee"
+"""Category of cost: what an acquirer keeps of what it collects, so that what it pays out clears its channel."""
 WALLET = "wallet"
 BANK = "bank"
 CHANNELS = ("channel_a", "channel_b")
@@ -69,6 +71,8 @@ class Paid:
     holder_id: str | None = None
     hold_id: str | None = None
     """The hold in the wallet that it uses."""
+    fee_fen: int = 0
+    """What the acquirer keeps of it (手续费), a cost of the payee."""
     digest: str = ""
     """Of its row."""
 
@@ -111,7 +115,8 @@ def postings_of(what: Posted) -> Transfer:
             )
         case Paid():
             source = f"payment:{what.payment_id}"
-            return Transfer(source, source, what.at, _paid(what), settles_id=what.hold_id, source_digest=what.digest)
+            legs = _paid(what) + _fee(what)
+            return Transfer(source, source, what.at, legs, settles_id=what.hold_id, source_digest=what.digest)
         case GivenBack():
             source = f"refund:{what.refund_id}"
             back = tuple(Leg(leg.credit, leg.debit, what.amount_fen) for leg in _paid(what.paid))
@@ -182,6 +187,13 @@ def _paid(paid: Paid) -> tuple[Leg, ...]:
         Leg(Account(payee, "receivable", holder), receivable, fen),
         from_wallet,
     )
+
+
+def _fee(paid: Paid) -> tuple[Leg, ...]:
+    """The acquirer's fee; none is given back with a refund."""
+    if not paid.fee_fen:
+        return ()
+    return (Leg(Account(paid.payee_id, "cost", ACQUIRER_FEE), _came_in(paid), paid.fee_fen),)
 
 
 def _came_in(paid: Paid) -> Account:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -44,6 +43,8 @@ class PaidCall:
     """The acquirer's number of the payment."""
     order_id: str
     amount_fen: int
+    fee_fen: int = 0
+    """What the acquirer keeps of it (手续费)."""
 
 
 def signature(secret: str, channel: str, timestamp: str, body: bytes) -> str:
@@ -134,7 +135,7 @@ def take_call(db: CommerceDb, call: PaidCall, at: datetime) -> OrderRecord:
 
     Raises:
         NotFound: no such order of the channel.
-        InvalidInput: the amount is not that of the order.
+        InvalidInput: the amount is not that of the order, or the fee is not below it.
         KeyReused: the number belongs to another payment.
     """
     order = db.get(AcquirerOrder, call.order_id)
@@ -142,6 +143,9 @@ def take_call(db: CommerceDb, call: PaidCall, at: datetime) -> OrderRecord:
         raise NotFound("order", call.order_id)
     if call.amount_fen != order.amount_fen:
         raise InvalidInput("amount_yuan", str(yuan(call.amount_fen)), "{amount}", amount=yuan(order.amount_fen))
+    if not 0 <= call.fee_fen < call.amount_fen:
+        most = yuan(call.amount_fen - 1)
+        raise InvalidInput("fee_yuan", str(yuan(call.fee_fen)), "0.00…{most}", most=most)
     known = db.exec(
         select(AcquirerCall).where(AcquirerCall.channel == call.channel, AcquirerCall.number == call.number)
     ).first()
@@ -152,7 +156,9 @@ def take_call(db: CommerceDb, call: PaidCall, at: datetime) -> OrderRecord:
             )
         return _record(db, order, at)
     late = at >= order.expires_at
-    basis: Mapping[str, object] = {"order": order.id, "late": late}
+    basis: dict[str, object] = {"order": order.id, "late": late}
+    if call.fee_fen:
+        basis["fee_fen"] = call.fee_fen
     new = NewPayment(
         order.channel, call.number, order.payer_id, order.payee_id, order.amount_fen, order.purpose,
         target=order.target, basis=basis,

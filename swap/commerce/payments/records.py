@@ -41,6 +41,8 @@ class PaymentRecord(Record):
     amount_yuan: Decimal
     free_yuan: Decimal
     """What pays nothing yet and was not given back."""
+    fee_yuan: Decimal
+    """What the acquirer keeps of it; the payee gets the rest."""
     paid_at: datetime
     allocations: tuple[AllocationRecord, ...]
     refunds: tuple[RefundRecord, ...]

@@ -102,11 +102,16 @@ def own_reference(payer_id: str, key: str) -> str:
     return reference if len(reference) <= REFERENCE_MOST else digest_of_all(reference)
 
 
+def fee_fen_of(payment: Any) -> int:
+    """What the acquirer keeps of a payment, given by its row."""
+    return int(payment.basis.get("fee_fen", 0))
+
+
 def as_paid(payment: Any) -> Paid:
     """A payment's row as the ledger needs it."""
     return Paid(
         payment.id, payment.paid_at, payment.method, payment.payer_id, payment.payee_id, payment.purpose,
-        payment.amount_fen, payment.holder_id, payment.basis.get("hold"), payment.digest,
+        payment.amount_fen, payment.holder_id, payment.basis.get("hold"), fee_fen_of(payment), payment.digest,
     )  # fmt: skip
 
 
@@ -169,6 +174,7 @@ def _record(db: CommerceDb, row: Payment) -> PaymentRecord:
         payment_id=row.id,
         amount_yuan=yuan(row.amount_fen),
         free_yuan=yuan(free_fen(db, row)),
+        fee_yuan=yuan(fee_fen_of(row)),
         allocations=tuple(
             AllocationRecord(target=target, amount_yuan=yuan(fen)) for target, fen in allocations_of(db, row.id).items()
         ),

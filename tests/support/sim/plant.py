@@ -24,10 +24,11 @@ def station_data(
     *,
     lanes: int = 1,
     seats: int = 1,
+    trucks: int = 4,
     ports: Sequence[int] = (15800, 15801, 15802, 15803),
     map_name: str = "swap_cell_v2",
 ) -> dict[str, Any]:
-    """Four charging bays, packs 1…3 in A1…A3, a transfer and a quarantine bay, four trucks with packs from 11 on.
+    """Four charging bays, packs 1…3 in A1…A3, a transfer and a quarantine bay, trucks with packs from 11 on.
 
     `ports` are those of the rack, the meter and the lanes.
     """
@@ -39,7 +40,7 @@ def station_data(
     bays.append({"id": "Q1", "position": 6, "role": "quarantine"})
     vehicles: list[dict[str, Any]] = []
     packs = [{"id": code(i + 1), "kind": "lfp", "owner": "owner", "bay": BAYS[i], "soc_pct": 90} for i in range(3)]
-    for truck in range(4):
+    for truck in range(trucks):
         codes = [code(11 + truck * seats + seat) for seat in range(seats)]
         packs += [{"id": pack, "kind": "lfp", "owner": "owner", "soc_pct": 40} for pack in codes]
         vehicles.append(
