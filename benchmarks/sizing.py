@@ -7,7 +7,7 @@ side of the target. It stops where a design could not be cheaper than the search
 `MARGIN` less than the cheapest running cost met so far (energy, lost swaps, waiting), and beyond that takes the
 designs one step from the answer. The two agree when the answer keeps the promise and no design that keeps it
 certainly costs less a year: with the most replications for both, on the same trucks, the interval of the difference
-lies below nothing.
+lies below nothing. What the search's fresh seeds refused is no answer for brute force either.
 
 A whole-grid search needs every design simulated: those that brute force left out count with the replications before
 the search's first verdict. To compare costs as surely as the search does, a whole-grid search needs the
@@ -22,7 +22,8 @@ from pathlib import Path
 
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
-from sim.sizing.search import Effort, Search, Sizing, find_size, grid_of
+from sim.sizing.answer import Sizing, find_size
+from sim.sizing.search import Effort, Search, grid_of
 from sim.study.design import RESOURCES, Design, capital_yuan_per_year, running_yuan_per_year
 from sim.study.parallel import Workers, workers
 from sim.study.stats import Estimate, difference
@@ -35,8 +36,6 @@ QUICK_LEVELS = {"packs": 6, "chargers": 3, "transformer_kva": 3, "lanes": 2}
 """Levels of each resource around the answer's that the quick form looks at."""
 MARGIN = 0.03
 """Share by which a design not yet simulated may run cheaper than all that were."""
-FEWEST = 2
-"""Replications after which brute force may find that a design breaks the promise; the search makes more."""
 BATCH = 24
 """Designs given to the processes at a time."""
 
@@ -102,8 +101,7 @@ def _judge(task: _Task) -> Judged:
     """Simulate one design alone."""
     search = Search(task.scenario, Workers(None, 1), task.effort, task.seed)
     trial = search.trial(task.design)
-    search.extend(trial, FEWEST)  # enough for a design that is far too small
-    keeps = trial.verdict is not False and search.judge(task.design)
+    keeps = search.judge(task.design)
     running = tuple(running_yuan_per_year(task.scenario, run) for run in trial.runs)
     return Judged(task.design, keeps, trial.capital_yuan, running)
 
@@ -168,7 +166,9 @@ def _cheaper(
         )
 
     base = judged[answer.design]
-    near = [known for known in judged.values() if known.keeps and dearer(known, base, first).low < 0]
+    # One that fresh seeds did not confirm is no answer, however cheap.
+    keeping = [known for known in judged.values() if known.keeps and known.design not in found.refused]
+    near = [known for known in keeping if dearer(known, base, first).low < 0]
     search = Search(scenario, pool, effort, found.seed)
     cheaper = {}
     for known in near:

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from api import terminal
-from api.cli import data, fleet, journals, lease, ledger, network, people, replay, run, station, study
+from api.cli import data, fleet, journals, lease, ledger, network, people, replay, run, size, station, study
 from swap.errors import SwapError
 from swap.words import CatalogueError
 
@@ -31,7 +31,7 @@ def begin(lang: terminal.LangOption = None) -> None:
     terminal.choose(lang)
 
 
-for part in (run, station, fleet, data, ledger, journals, lease, people, study, replay, network):
+for part in (run, station, fleet, data, ledger, journals, lease, people, study, size, replay, network):
     app.add_typer(part.commands)
 
 

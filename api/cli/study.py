@@ -1,4 +1,4 @@
-"""`swap simulate`, `swap size`, `swap validate`: the planner's commands."""
+"""`swap simulate` and `swap validate`: a station under a scenario, the simulator against exact results."""
 
 from __future__ import annotations
 
@@ -31,8 +31,6 @@ from api.cli.report import ReportFile, ReportLang, ReportWanted, Tables
 from api.terminal import echo, text
 
 if TYPE_CHECKING:
-    from sim.scenario.file import Scenario
-    from sim.sizing.search import Sizing, Trial
     from sim.study.study import StudyResult
 
 commands = typer.Typer()
@@ -170,91 +168,3 @@ def _print_study(result: StudyResult) -> None:
             echo()
     for line in report.answer:
         echo(line)
-
-
-@commands.command(
-    epilog="Example: `swap size examples/yangquan_mine/scenario.toml --quick`. "
-    "Exit codes: 0 a design keeps the promise, 1 none of the grid does, 2 the file is not valid, "
-    "or the report cannot be written."
-)
-def size(
-    scenario: ScenarioFile,
-    days: Days = None,
-    packs_only: Annotated[
-        bool, typer.Option("--packs-only", help="Only the number of packs, everything else as it is.")
-    ] = False,
-    plan: PlanOption = None,
-    seed: Seed = None,
-    quick: Quick = False,
-    processes: Processes = None,
-    cluster: Cluster = None,
-    as_json: Json = False,
-    report: ReportFile = None,
-    tables: Tables = None,
-    lang: ReportLang = None,
-) -> None:
-    """Find the cheapest packs, chargers, kVA and lanes that keep the promise; say what binds and how sure it is."""
-    from sim.report.report import size_report
-    from sim.report.results import size_values
-    from sim.sizing.search import Effort, find_size, pack_table
-
-    read = planned(read_scenario(scenario), plan)
-    wanted = ReportWanted(report, tables, lang)
-    length = days or (3.0 if quick else float(read.study.days))
-    effort = Effort(length, first=4, step=4, most=8 if quick else 24)
-    with worker_pool(processes, cluster) as pool:
-        with progress(text("packs"), quiet=as_json) as on_done:
-            table = pack_table(read, pool, effort, seed=seed, on_done=on_done)
-        if not as_json:
-            _print_pack_table(read, table)
-        found = None
-        if not packs_only:
-            found = find_size(read, pool, effort, seed=seed, on_trial=None if as_json else _say_trial)
-    stock = next((trial for trial in table if trial.verdict), None)
-    if as_json:
-        print_json(finite(size_values(table, found)))
-    elif found is not None:
-        _print_sizing(table, found)
-    if wanted:
-        wanted.write(size_report(table, found, wanted.words, read))
-    answered = stock is not None if found is None else found.answer is not None
-    raise typer.Exit(OK if answered else FOUND)
-
-
-def _say_trial(trial: Trial) -> None:
-    share = f"{trial.share.mean:.1%} ± {trial.share.half_width:.1%}"
-    design = words().design(trial.design)
-    said = text("tried {design}: {share} ({runs} runs)", design=design, share=share, runs=len(trial.runs))
-    echo(f"  {said}", err=True)
-
-
-def _print_pack_table(scenario: Scenario, trials: list[Trial]) -> None:
-    from sim.report.report import runs_line, station_line, stock_line
-    from sim.report.tables import size_tables
-
-    said, runs = words(), trials[0].runs
-    echo(station_line(scenario, said))
-    echo(runs_line(len(runs), runs[0].days, scenario.study.start_on, runs[0].seed, said) + "\n")
-    print_report_table(size_tables(trials, None, said)[0], columns=BY_PACKS)
-    echo("\n" + stock_line(trials, said))
-
-
-BY_PACKS = (0, 6, 7, 5, 8, 9, 11)
-"""Columns of the report's table of designs that tell one number of packs from another."""
-FRONT = (0, 1, 2, 3, 10, 7, 5)
-"""Columns that tell the designs of the front apart."""
-
-
-def _print_sizing(trials: list[Trial], found: Sizing) -> None:
-    from sim.report.report import size_report
-
-    report = size_report(trials, found, words(), found.scenario)
-    echo()
-    for line in (*report.answer, *report.warnings):
-        echo(line)
-    shown = {"gains": None, "rivals": None, "front": FRONT, "sensitivity": None}
-    for table in report.tables:
-        if table.id in shown:
-            echo(f"\n{table.title}:")
-            print_report_table(table, columns=shown[table.id])
-    echo("\n" + "; ".join(f"{name}: {value}" for name, value in report.made[-1:]))

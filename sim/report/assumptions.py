@@ -237,6 +237,15 @@ FIELDS: dict[str, dict[str, str]] = {
         "transformer_kva": N_("Transformers tried"),
         "lanes": N_("Numbers of lanes tried"),
         "storage_kwh": N_("Storage tried"),
+        "extra_bays": N_("Bays tried beyond one for each pack and lane; –: as many as the station has"),
+        "budget_yuan": N_("Most that the equipment may cost to buy"),
+        "most_bays": N_("Most bays for which there is room"),
+        "most_kva": N_("Largest transformer that the connection allows"),
+    },
+    "LifeSection": {
+        "years": N_("Years for which the promise must hold"),
+        "growth_per_year": N_("Growth of the fleet from year to year"),
+        "soh_pct_by_year": N_("State of health of the packs by year of their life; –: a line to 80 %"),
     },
 }
 """Phrase by the name of the section's class and of its field."""

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from sim.report.results import by_hour, cost_parts
+from sim.report.size_tables import cost_trials
 from sim.report.storage import has_storage, storage_series
-from sim.report.tables import cost_trials, limit_kw_by_hour, wait_bins
+from sim.report.tables import limit_kw_by_hour, wait_bins
 from sim.report.words import PART_NAMES, Words
-from sim.sizing.search import Sizing, Trial
+from sim.sizing.answer import Sizing
+from sim.sizing.trial import Trial
 from sim.study.stats import Estimate
 from sim.study.study import StudyResult
 
@@ -30,7 +32,9 @@ def study_plots(result: StudyResult, words: Words) -> dict[str, Option]:
 
 
 def size_plots(found: Sizing, words: Words) -> dict[str, Option]:
-    """Charts of a search by name: Pareto front, cost by part."""
+    """Charts of a search by name: Pareto front, cost by part; none where no design had its year simulated."""
+    if not found.front:
+        return {}
     return {"front": _front(found, words), "cost": _cost(found, words)}
 
 
@@ -179,7 +183,7 @@ def _point(trial: Trial, words: Words) -> Option:
 def _front(found: Sizing, words: Words) -> Option:
     best = found.front
     on_front = {trial.design for trial in best}
-    others = [trial for trial in found.trials.values() if trial.design not in on_front]
+    others = [trial for trial in found.trials.values() if trial.complete and trial.design not in on_front]
     names = [words.text("Pareto front"), words.text("Other designs simulated"), words.text("Answer")]
     whiskers: list[tuple[float, ...]] = []
     for trial in best:

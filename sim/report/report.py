@@ -21,11 +21,14 @@ from markupsafe import Markup
 
 from sim.report.plots import Option, size_plots, study_plots
 from sim.report.results import size_values, study_values
-from sim.report.tables import Table, assumption_table, number, size_tables, study_tables, table_html
+from sim.report.size_tables import size_tables
+from sim.report.tables import Table, assumption_table, number, study_tables, table_html
 from sim.report.words import RESOURCE_NAMES, Words
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note
-from sim.sizing.search import Sizing, Trial
+from sim.sizing.answer import Sizing
+from sim.sizing.trial import Trial
+from sim.sizing.year import FEW
 from sim.study.stats import Estimate
 from sim.study.study import StudyResult
 from swap.words import N_
@@ -151,55 +154,21 @@ def study_report(result: StudyResult, words: Words) -> Report:
 
 def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, scenario: Scenario) -> Report:
     """Report of `swap size`; `found` is None when only the number of packs was asked for."""
-    text, promise = words.text, scenario.promise
-    limit, target = f"{promise.wait_limit_min:g}", _percent(promise.target_share)
-    best = max(by_packs, key=lambda trial: trial.share.mean)
-    stock = next((trial for trial in by_packs if trial.verdict), None)
-    chosen: Trial | None = stock if found is None else found.answer
+    text = words.text
     if found is None:
-        answer = [stock_line(by_packs, words)]
-    elif found.answer is None:
-        share = _percent(found.lane_share)
-        answer = [
-            text(
-                "Not reachable: no design of the grid serves {target} of the trucks within {limit} min.",
-                target=target,
-                limit=limit,
-            ),
-            text("With packs that never run out, the most lanes of the grid serve {share}.", share=share),
-        ]
+        stock = next((trial for trial in by_packs if trial.verdict), None)
+        answer, mood = [stock_line(by_packs, words)], "bad" if stock is None else "good"
+        shown, chosen = stock or max(by_packs, key=lambda trial: trial.share.mean), stock
     else:
-        cost = found.answer.cost
-        answer = [
-            text(
-                "Cheapest station that keeps the promise: {design}, at {cost} yuan a year.",
-                design=words.design(found.answer.design),
-                cost=_plus_minus(cost),
-            ),
-            text(
-                "{share} of the trucks are served within {limit} min, wanted {target}; "
-                "of the cost {capital} yuan is equipment.",
-                share=_percent_of(found.answer.share),
-                limit=limit,
-                target=target,
-                capital=number(found.answer.capital_yuan),
-            ),
-        ]
-    if found is not None and found.next_cheaper is not None and found.binding is not None:
-        message = N_("The next-cheaper design ({design}) serves {share}. What binds there: {resource}.")
-        if found.answer is None:
-            message = N_("The largest design ({design}) serves {share}. What binds there: {resource}.")
-        cheaper = found.next_cheaper
-        resource = text(RESOURCE_NAMES[found.binding])
-        answer.append(
-            text(message, design=words.design(cheaper.design), share=_percent_of(cheaper.share), resource=resource)
-        )
-    shown = chosen or (best if found is None else found.next_cheaper or best)
+        answer, mood = answer_lines(found, words), {True: "good", False: "bad", None: "unsure"}[found.verdict]
+        chosen = found.answer
+        shown = chosen or found.best or found.largest or max(by_packs, key=lambda trial: trial.share.mean)
     result = shown.result()
     answer.append(_waits_line(result, words))
     tables = [*size_tables(by_packs, found, words), *study_tables(result, words), assumption_table(scenario, words)]
-    made = _made(result, words)
+    made = _made(result, words, by_packs[0].by_span[0][0].seed, one_span=len(shown.simulated) == 1)
     if found is not None:
+        made += [(text("The year"), year_line(found, words)), (text("Verdicts"), verdict_line(found, words))]
         made.append(
             (
                 text("Search"),
@@ -219,12 +188,104 @@ def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, s
         scenario=scenario,
         values=size_values(by_packs, found),
         answer=answer,
-        mood="good" if chosen is not None else "bad",
+        mood=mood,
         made=made,
         tables=tables,
         plots=({} if found is None else size_plots(found, words)) | study_plots(result, words),
         shown="" if chosen is not None else text("The charts show: {design}.", design=words.design(shown.design)),
         warnings=[] if found is None else edge_warnings(found, words),
+    )
+
+
+def answer_lines(found: Sizing, words: Words) -> list[str]:
+    """What the search says, the answer first."""
+    text, promise = words.text, found.scenario.promise
+    limit, target = f"{promise.wait_limit_min:g}", _percent(promise.target_share)
+    lines = [text("Stopped before the end: what follows is what was known then.")] if found.stopped else []
+    if found.answer is not None:
+        at, share = found.answer.hardest
+        lines += [
+            text(
+                "Cheapest station that keeps the promise: {design}, at {cost} yuan a year.",
+                design=words.design(found.answer.design),
+                cost=_plus_minus(found.answer.cost),
+            ),
+            text(
+                "{share} of the trucks are served within {limit} min over the year, {hardest} in the hardest week "
+                "({week}); wanted {target} in every week. Of the cost {capital} yuan is equipment and pay.",
+                share=_percent_of(found.answer.share),
+                hardest=_percent_of(share),
+                week=words.week(found.spans[at]),
+                limit=limit,
+                target=target,
+                capital=number(found.answer.capital_yuan),
+            ),
+        ]
+        failing = [price for price in found.prices if price.trial.verdict is False]
+        if failing:
+            told = "; ".join(
+                f"{words.less(price.resource, price.step)}: {_percent(price.share.mean)}" for price in failing
+            )
+            lines.append(text("What breaks the promise: {told}.", told=told))
+        return lines
+    if found.best is not None:
+        at, share = found.best.hardest
+        lines.append(
+            text(
+                "Undecided: no design of the grid keeps the promise for certain, but not all break it. "
+                "The most promising, {design}, serves {share} within {limit} min in its hardest week ({week}), "
+                "wanted {target}. More replications may tell.",
+                design=words.design(found.best.design),
+                share=_percent_of(share),
+                week=words.week(found.spans[at]),
+                limit=limit,
+                target=target,
+            )
+        )
+    elif not found.stopped:
+        lines.append(
+            text(
+                "Not reachable: no design of the grid serves {target} of the trucks within {limit} min.",
+                target=target,
+                limit=limit,
+            )
+        )
+    share_text = _percent(found.lane_share)
+    lines.append(text("With packs that never run out, the most lanes of the grid serve {share}.", share=share_text))
+    if found.largest is not None and found.binding is not None:
+        lines.append(
+            text(
+                "The largest design ({design}) serves {share}. What binds there: {resource}.",
+                design=words.design(found.largest.design),
+                share=_percent_of(found.largest.hardest[1]),
+                resource=text(RESOURCE_NAMES[found.binding]),
+            )
+        )
+    return lines
+
+
+def year_line(found: Sizing, words: Words) -> str:
+    """What was simulated of the year, in a line."""
+    weeks = [span for span in found.spans if span.weight > 0]
+    if len(weeks) == 1:
+        return words.text("{days:g} days on end from {first} stand for it", days=weeks[0].days, first=weeks[0].from_on)
+    line = words.text("{count} weeks with weights, each after a day of warm-up", count=len(weeks))
+    if len(weeks) <= FEW:
+        line += words.text("; the quick form: each speaks for the parts of the year that are most like it")
+    life = found.scenario.life
+    if life is None:
+        return line + words.text("; fleet and packs as in the first year: [life] says otherwise")
+    return line + words.text("; mean of {years} years, and the hardest of them", years=life.years)
+
+
+def verdict_line(found: Sizing, words: Words) -> str:
+    """How sure the verdicts are, in a line."""
+    promise = found.scenario.promise
+    return words.text(
+        "a station exactly on the target is told to keep the promise in {error} of the searches at most: the error is "
+        "spent over looks after {looks} replications, and the answer was asked again with fresh seeds",
+        error=_percent((1 - promise.confidence) / 2),
+        looks=", ".join(str(look) for look in found.effort.looks),
     )
 
 
@@ -234,6 +295,11 @@ def stock_line(by_packs: Sequence[Trial], words: Words) -> str:
     stock = next((trial for trial in by_packs if trial.verdict), None)
     looked_at = stock or max(by_packs, key=lambda trial: trial.share.mean)
     message = N_("Not reachable with packs alone: {packs} packs serve {share} within {limit} min, wanted {target}.")
+    if any(trial.verdict is None for trial in by_packs):
+        message = N_(
+            "Undecided with packs alone: {packs} packs serve {share} within {limit} min, wanted {target}; "
+            "too few replications to tell."
+        )
     if stock is not None:
         message = N_(
             "Smallest stock that keeps the promise: {packs} packs; "
@@ -300,18 +366,24 @@ def _waits_line(result: StudyResult, words: Words) -> str:
     )
 
 
-def _made(result: StudyResult, words: Words) -> list[tuple[str, str]]:
+def _made(
+    result: StudyResult, words: Words, seed: int | None = None, *, one_span: bool = True
+) -> list[tuple[str, str]]:
+    """How the numbers were made; the weeks of a year have days of their own, which their table tells."""
     text = words.text
     try:
         own = version("swapstation")
     except PackageNotFoundError:
         own = "–"
-    return [
-        (text("Replications"), str(len(result.runs))),
+    days = [
         (text("Days each, after the warm-up"), f"{result.days:g}"),
         (text("Warm-up, days"), f"{result.warmup_days:g}"),
         (text("First simulated day"), result.scenario.study.start_on.isoformat()),
-        (text("Seed"), str(result.seed)),
+    ]
+    return [
+        (text("Replications"), str(len(result.runs))),
+        *(days if one_span else []),
+        (text("Seed"), str(result.seed if seed is None else seed)),
         (text("Confidence of the intervals"), _percent(result.confidence)),
         (
             text("Intervals"),

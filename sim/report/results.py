@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sim.sizing.search import Sizing, Trial
+from sim.sizing.answer import Sizing
+from sim.sizing.trial import Trial
 from sim.study.design import capital_parts, running_parts
 from sim.study.stats import Estimate, estimate
 from sim.study.study import StudyResult
@@ -47,10 +48,26 @@ def size_values(table: Sequence[Trial], found: Sizing | None) -> dict[str, Any]:
     if found is not None:
         values["search"] = {
             "seed": found.seed,
+            "verdict": VERDICT_NAMES[found.verdict],
+            "stopped": found.stopped,
             "answer": None if found.answer is None else trial_values(found.answer),
+            "station": None if found.answer is None else station_values(found.answer),
+            "best": None if found.best is None else trial_values(found.best),
             "edges": found.edges,
             "binding": found.binding,
-            "next_cheaper": None if found.next_cheaper is None else trial_values(found.next_cheaper),
+            "prices": [
+                {
+                    "resource": price.resource,
+                    "less": price.step,
+                    "design": _design(price.trial),
+                    "share_within_promise": _interval(price.share),
+                    "verdict": VERDICT_NAMES[price.trial.verdict],
+                    "saved_yuan_per_year": price.saved_yuan,
+                    "in_grid": price.in_grid,
+                }
+                for price in found.prices
+            ],
+            "largest": None if found.largest is None else trial_values(found.largest),
             "gains": {name: _interval(gain) for name, gain in found.gains.items()},
             "pareto_front": [trial_values(trial) for trial in found.front],
             "sensitivity": [
@@ -66,11 +83,14 @@ def size_values(table: Sequence[Trial], found: Sizing | None) -> dict[str, Any]:
     return values
 
 
+VERDICT_NAMES = {True: "keeps", False: "breaks", None: "undecided"}
+
+
 def trial_values(trial: Trial) -> dict[str, Any]:
-    """One design and what its replications say."""
+    """One design and what its replications say, over the year and in each of its weeks."""
     result = trial.result()
     values = {
-        "share_within_promise": result.share_within,
+        "share_within_promise": trial.share,
         "mean_wait_min": result.mean_wait_min,
         "p95_wait_min": result.wait_quantile_min(0.95),
         "stockout_share": result.stockout_share,
@@ -78,24 +98,58 @@ def trial_values(trial: Trial) -> dict[str, Any]:
         "yuan_per_year": trial.cost,
     }
     return {
-        "design": asdict(trial.design),
+        "design": _design(trial),
         "keeps_promise": trial.verdict,
-        "replications": len(trial.runs),
+        "verdict": VERDICT_NAMES[trial.verdict],
+        "whole_year": trial.complete,
+        "replications": min(len(trial.by_span[at]) for at in trial.simulated),
         "capital_yuan_per_year": trial.capital_yuan,
         "yuan_per_year_by_part": {name: part.mean for name, part in cost_parts(trial).items()},
         "values": {name: _interval(value) for name, value in values.items()},
+        "weeks": [
+            {
+                "from": trial.spans[at].from_on.isoformat(),
+                "until": trial.spans[at].until_on.isoformat(),
+                "year_of_life": trial.spans[at].year,
+                "days_of_the_year": trial.spans[at].weight * 365,
+                "replications": len(trial.by_span[at]),
+                "share_within_promise": _interval(trial.share_in(at)),
+            }
+            for at in trial.simulated
+        ],
+    }
+
+
+def _design(trial: Trial) -> dict[str, Any]:
+    return asdict(trial.design) | {"bays": trial.design.bays}
+
+
+def station_values(trial: Trial) -> dict[str, Any]:
+    """Every decision that makes the station of a design."""
+    scenario, equipment = trial.scenario, trial.scenario.equipment
+    return {
+        "packs": dict(equipment.packs),
+        "bays": equipment.bay_count,
+        "spare_bays": trial.design.spare_bays,
+        "chargers": equipment.charger_count,
+        "charger_kw": equipment.charger_kw,
+        "transformer_kva": equipment.transformer_kva,
+        "lanes": equipment.lanes,
+        "storage_kwh": scenario.storage.energy_kwh,
+        "storage_kw": scenario.storage.power_kw,
+        "person_hours_a_week": scenario.staff.person_hours_a_week if scenario.staff.shifts else None,
     }
 
 
 def cost_parts(trial: Trial) -> dict[str, Estimate]:
     """Yearly cost of a design by part, yuan; parts of the equipment are certain."""
-    count, confidence = len(trial.runs), trial.scenario.promise.confidence
-    parts = {
-        name: Estimate(yuan, 0.0, count, confidence)
-        for name, yuan in capital_parts(trial.scenario, trial.design).items()
+    scenario, confidence = trial.scenario, trial.scenario.promise.confidence
+    parts = {name: Estimate(yuan, 0.0, 2, confidence) for name, yuan in capital_parts(scenario, trial.design).items()}
+    running = running_parts(scenario, trial.by_span[trial.simulated[0]][0])
+    return parts | {
+        name: trial.over_the_year(lambda run, name=name: running_parts(scenario, run)[name])  # type: ignore[misc]
+        for name in running
     }
-    runs = [running_parts(trial.scenario, run) for run in trial.runs]
-    return parts | {name: estimate([run[name] for run in runs], confidence) for name in runs[0]}
 
 
 def by_period(result: StudyResult, name: str) -> dict[str, Estimate]:

@@ -19,11 +19,10 @@ import numpy as np
 from pydantic import BaseModel
 
 from sim.report.assumptions import CHOICES, FIELDS, UNSEEN, YES_NO
-from sim.report.results import by_hour, by_period, cost_parts
+from sim.report.results import by_hour, by_period
 from sim.report.storage import has_storage, storage_rows
-from sim.report.words import CHANGES, PART_NAMES, QUANTITIES, RESOURCE_NAMES, SECTIONS, VERDICTS, Words
+from sim.report.words import QUANTITIES, SECTIONS, Words
 from sim.scenario.file import Scenario
-from sim.sizing.search import Sizing, Trial
 from sim.study.stats import Estimate, estimate
 from sim.study.study import StudyResult
 from swap.words import PERIOD_NAMES
@@ -87,89 +86,6 @@ def study_tables(result: StudyResult, words: Words) -> list[Table]:
     if has_storage(result):
         tables.insert(2, Table("storage", *storage_rows(result, words)))
     return tables
-
-
-def size_tables(by_packs: Sequence[Trial], found: Sizing | None, words: Words) -> list[Table]:
-    """The designs of a search: by packs, front, cost, what binds, rivals, other circumstances, all simulated."""
-    text = words.text
-    tables = [_designs("by_packs", text("The station as it stands, with other numbers of packs"), by_packs, words)]
-    if found is None:
-        return tables
-    tables.append(
-        _designs("front", text("Cost against wait: no simulated design is better in both"), found.front, words)
-    )
-    shown = cost_trials(found)
-    costs = [cost_parts(trial) for trial in shown]
-    used = [name for name in PART_NAMES if any(parts[name].mean for parts in costs)]
-    tables.append(
-        Table(
-            "cost",
-            text("Cost a year by part, yuan"),
-            (text("Design"), *(text(PART_NAMES[name]) for name in used), text("Sum")),
-            tuple(
-                (words.design(trial.design), *(parts[name] for name in used), trial.cost)
-                for trial, parts in zip(shown, costs, strict=True)
-            ),
-        )
-    )
-    if found.gains:
-        gains = sorted(found.gains.items(), key=lambda item: -item[1].mean)
-        rows = tuple((text(RESOURCE_NAMES[name]), Share(gain)) for name, gain in gains)
-        heads = (text("One step more of"), text("Gain in the share within the promise"))
-        tables.append(Table("gains", text("What would help the next-cheaper design"), heads, rows))
-    if found.rivals:
-        rivals = tuple((words.design(design), extra) for design, extra in found.rivals)
-        heads = (text("Design"), text("Dearer than the answer, yuan a year"))
-        tables.append(Table("rivals", text("Other designs that keep the promise"), heads, rivals))
-    if found.sensitivity:
-        changes = tuple((text(CHANGES[change]), Share(share), p95) for change, share, p95 in found.sensitivity)
-        columns = (text("Change"), text("Within the promise"), text("P95 wait, min"))
-        tables.append(Table("sensitivity", text("The answer under other circumstances"), columns, changes))
-    simulated = sorted(found.trials.values(), key=lambda trial: trial.design)
-    tables.append(_designs("simulated", text("Every design that was simulated"), simulated, words))
-    return tables
-
-
-def _designs(table_id: str, title: str, trials: Sequence[Trial], words: Words) -> Table:
-    text = words.text
-    resources = ["packs", "chargers", "transformer_kva", "lanes"]
-    if any(trial.design.storage_kwh for trial in trials):
-        resources.append("storage_kwh")
-    heads = (
-        *(text(RESOURCE_NAMES[name]) for name in resources),
-        text("Replications"),
-        text("Within the promise"),
-        text("Mean wait, min"),
-        text("P95 wait, min"),
-        text("No pack ready"),
-        text("kWh a day"),
-        text("yuan a year"),
-        text("Promise"),
-    )
-    rows = []
-    for trial in trials:
-        result, design = trial.result(), trial.design
-        rows.append(
-            (
-                *(getattr(design, name) for name in resources),
-                len(trial.runs),
-                Share(result.share_within),
-                result.mean_wait_min,
-                result.wait_quantile_min(0.95),
-                Share(result.stockout_share),
-                result.mean("import_kwh_per_day"),
-                trial.cost,
-                text(VERDICTS[trial.verdict]),
-            )
-        )
-    return Table(table_id, title, heads, tuple(rows))
-
-
-def cost_trials(found: Sizing, most: int = 8) -> list[Trial]:
-    """Designs whose cost is shown by part: the answer, the next-cheaper one, and some of the front."""
-    shown = [trial for trial in (found.answer, found.next_cheaper) if trial is not None]
-    shown += [trial for trial in found.front if all(trial.design != other.design for other in shown)]
-    return shown[:most]
 
 
 def limit_kw_by_hour(scenario: Scenario) -> list[float]:

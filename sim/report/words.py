@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sim.scenario.notes import Note
+from sim.sizing.year import Span
 from sim.study.design import Design
 from swap.words import N_, Texts, language_of, load_texts
 
@@ -62,12 +63,35 @@ UNITS = {
 """Units with a word in them; all others are written the same in both languages."""
 RESOURCE_NAMES = {
     "packs": N_("packs"),
+    "bays": N_("bays"),
     "chargers": N_("chargers"),
     "transformer_kva": N_("transformer (kVA)"),
     "lanes": N_("lanes"),
     "storage_kwh": N_("storage (kWh)"),
+    "extra_bays": N_("spare bays"),
     "staff": N_("staff hours"),
 }
+LESS = {
+    "packs": N_("{step} pack(s) less"),
+    "chargers": N_("{step} charger(s) less"),
+    "transformer_kva": N_("{step} kVA less"),
+    "lanes": N_("{step} lane(s) less"),
+    "storage_kwh": N_("{step} kWh of storage less"),
+    "extra_bays": N_("{step} spare bay(s) less"),
+    "staff": N_("{step} person less on each shift of several"),
+}
+STATION_ROWS = (
+    ("bays", N_("Bays"), ""),
+    ("spare_bays", N_("of these more than packs"), ""),
+    ("chargers", N_("Chargers"), ""),
+    ("charger_kw", N_("Power of one charger"), "kW"),
+    ("transformer_kva", N_("Transformer"), "kVA"),
+    ("lanes", N_("Lanes"), ""),
+    ("storage_kwh", N_("Storage, energy"), "kWh"),
+    ("storage_kw", N_("Storage, power"), "kW"),
+    ("person_hours_a_week", N_("People on shift, hours a week"), "h"),
+)
+"""Name in `station_values`, heading and unit."""
 PART_NAMES = {
     "packs": N_("Packs"),
     "chargers": N_("Chargers"),
@@ -83,10 +107,10 @@ PART_NAMES = {
 CHANGES = {
     "demand +20 %": N_("demand +20 %"),
     "demand −20 %": N_("demand −20 %"),
-    "coldest January": N_("coldest January"),
+    "coldest days": N_("coldest days"),
     "one charger out": N_("one charger out"),
 }
-VERDICTS = {True: N_("keeps"), False: N_("breaks"), None: N_("too close to call")}
+VERDICTS = {True: N_("keeps"), False: N_("breaks"), None: N_("undecided")}
 SECTIONS = {
     "": N_("Scenario"),
     "fleets": N_("Fleets"),
@@ -105,6 +129,7 @@ SECTIONS = {
     "pv": N_("Photovoltaics"),
     "storage": N_("Stationary storage"),
     "dr_events": N_("Demand response"),
+    "life": N_("Life of the station"),
     "costs": N_("Costs"),
     "study": N_("Study"),
     "sizing": N_("Where the search looks"),
@@ -126,8 +151,9 @@ class Words(Texts):
     def design(self, design: Design) -> str:
         """A size of the station in words."""
         words = self.text(
-            "{packs} packs, {chargers} chargers, {kva} kVA, {lanes} lane(s)",
+            "{packs} packs, {bays} bays, {chargers} chargers, {kva} kVA, {lanes} lane(s)",
             packs=design.packs,
+            bays=design.bays,
             chargers=design.chargers,
             kva=f"{design.transformer_kva:g}",
             lanes=design.lanes,
@@ -135,6 +161,15 @@ class Words(Texts):
         if design.storage_kwh:
             words += self.text(", {kwh} kWh storage", kwh=f"{design.storage_kwh:g}")
         return words
+
+    def less(self, resource: str, step: float) -> str:
+        """One step less of a resource, in words."""
+        return self.text(LESS[resource], step=f"{step:g}")
+
+    def week(self, span: Span) -> str:
+        """The days of a span, in words."""
+        days = self.text("{first} to {last}", first=span.from_on.isoformat(), last=span.until_on.isoformat())
+        return days + self.text(", year {year}", year=span.year) if span.year else days
 
 
 @lru_cache

@@ -25,6 +25,7 @@ from scheduler.config import ChargingSection, TariffSection
 from scheduler.sections import Identifier
 from scheduler.site import DrEventSection, StorageSection
 from sim.scenario.base import DayHours, Factor, ScenarioSection, Share
+from sim.scenario.life import LifeSection
 from sim.scenario.site import PvSection, StaffSection
 from swap.config.station_file import VehicleModelSection, ZoneName
 
@@ -341,6 +342,14 @@ class SizingSection(ScenarioSection):
     transformer_kva: tuple[float, ...] = ()
     lanes: tuple[int, ...] = ()
     storage_kwh: tuple[float, ...] = ()
+    extra_bays: tuple[int, ...] = ()
+    """Bays more than one for each pack and one for each lane; below 0 for fewer. Empty: as many as the station has."""
+    budget_yuan: float | None = Field(default=None, gt=0)
+    """Most that the equipment may cost to buy; dearer designs are not looked at."""
+    most_bays: int | None = Field(default=None, ge=1)
+    """Bays for which the site has room."""
+    most_kva: float | None = Field(default=None, gt=0)
+    """The largest transformer that the site's connection allows."""
 
 
 class Scenario(ScenarioSection):
@@ -368,6 +377,7 @@ class Scenario(ScenarioSection):
     pv: PvSection = PvSection()
     storage: StorageSection = StorageSection()
     dr_events: tuple[DrEventSection, ...] = ()
+    life: LifeSection | None = None
     costs: CostSection = CostSection()
     study: StudySection = StudySection()
     sizing: SizingSection = SizingSection()

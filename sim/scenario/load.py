@@ -152,6 +152,8 @@ def cross_check(scenario: Scenario) -> list[str]:
         problems.append("demand.trucks_per_hour_by_hour: a rate is below 0 trucks per hour")
     if demand.mode == "trace" and (demand.trace is None or not (Path(scenario.folder) / demand.trace).is_file()):
         problems.append(f"demand.trace = {demand.trace!r}: no such file beside the scenario")
+    if demand.mode == "trace" and scenario.life is not None:
+        problems.append("life: a recorded trace neither grows nor ages; leave it out, or give demand.mode = 'profile'")
     if scenario.equipment.base_load_kw >= scenario.equipment.grid_limit_kw:
         problems.append(
             f"equipment.base_load_kw = {scenario.equipment.base_load_kw:g}: nothing is left to charge with; "

@@ -8,7 +8,7 @@ from sim.scenario.file import Scenario
 from sim.study.study import RunResult
 
 YEAR_DAYS = 365.0
-RESOURCES = ("packs", "chargers", "transformer_kva", "lanes", "storage_kwh")
+RESOURCES = ("packs", "chargers", "transformer_kva", "lanes", "storage_kwh", "extra_bays")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,12 +20,25 @@ class Design:
     transformer_kva: float
     lanes: int
     storage_kwh: float = 0.0
+    extra_bays: int = 0
+    """Bays beyond one for each pack and one for each lane, which a spent pack needs while the full one goes out."""
 
     def __str__(self) -> str:
         storage = f", {self.storage_kwh:g} kWh storage" if self.storage_kwh else ""
         return (
-            f"{self.packs} packs, {self.chargers} chargers, {self.transformer_kva:g} kVA, {self.lanes} lane(s){storage}"
+            f"{self.packs} packs, {self.bays} bays, {self.chargers} chargers, {self.transformer_kva:g} kVA, "
+            f"{self.lanes} lane(s){storage}"
         )
+
+    @property
+    def spare_bays(self) -> int:
+        """Bays more than packs."""
+        return max(self.lanes + self.extra_bays, 0)
+
+    @property
+    def bays(self) -> int:
+        """Bays of the rack."""
+        return self.packs + self.spare_bays
 
     def differs_in(self, other: Design, name: str) -> bool:
         """Whether the amounts of one resource differ."""
@@ -46,16 +59,41 @@ class Design:
 
 def applied(scenario: Scenario, design: Design) -> Scenario:
     """The scenario with this station."""
-    spare = scenario.equipment.spare_bays
     changed = scenario.with_equipment(
         packs=design.packs,
         chargers=design.chargers,
         transformer_kva=design.transformer_kva,
         lanes=design.lanes,
-        # A station file fixes the spare bays of its own lanes; another number of lanes needs its own.
-        spare_bays=spare if design.lanes == scenario.equipment.lanes else None,
+        spare_bays=design.spare_bays,
     )
     return changed.model_copy(update={"storage": scenario.storage.sized(design.storage_kwh)})
+
+
+def design_of(scenario: Scenario) -> Design:
+    """The station as the scenario has it."""
+    equipment = scenario.equipment
+    return Design(
+        equipment.pack_total,
+        equipment.charger_count,
+        equipment.transformer_kva,
+        equipment.lanes,
+        scenario.storage.energy_kwh,
+        equipment.bay_count - equipment.pack_total - equipment.lanes,
+    )
+
+
+def investment_yuan(scenario: Scenario, design: Design) -> float:
+    """What the equipment costs to buy, yuan."""
+    costs, equipment = scenario.costs, applied(scenario, design).equipment
+    pack_kwh = sum(scenario.pack_kind(kind).rated_kwh * count for kind, count in equipment.packs.items())
+    return (
+        costs.pack_yuan_per_kwh * pack_kwh
+        + costs.charger_yuan_per_kw * equipment.charger_kw * design.chargers
+        + costs.transformer_yuan_per_kva * design.transformer_kva
+        + costs.lane_yuan * design.lanes
+        + costs.bay_yuan * equipment.bay_count
+        + costs.storage_yuan_per_kwh * design.storage_kwh
+    )
 
 
 def capital_parts(scenario: Scenario, design: Design) -> dict[str, float]:

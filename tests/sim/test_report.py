@@ -7,6 +7,7 @@ import json
 import re
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -24,7 +25,9 @@ from sim.report.results import cost_parts, size_values, study_values
 from sim.report.tables import assumption_table, limit_kw_by_hour, number, unit_of, wait_bins, write_tables
 from sim.report.words import CHANGES, PART_NAMES, QUANTITIES, SECTIONS, UNITS, load_words
 from sim.scenario.file import Scenario
-from sim.sizing.search import Effort, Sizing, Trial, find_size, pack_table
+from sim.sizing.answer import Sizing, find_size, pack_table
+from sim.sizing.search import Effort
+from sim.sizing.trial import Trial
 from sim.study.parallel import workers
 from sim.study.study import StudyResult, run_study
 from swap.words import LANGUAGES
@@ -161,6 +164,10 @@ def test_the_search_is_shown_as_found(reports: list[Report], sized: tuple[list[T
         assert parts == pytest.approx(trial.cost.mean, rel=1e-9)
     assert page.rows["cost"][1][-1] == found.answer.cost.mean
     assert len(page.rows["sensitivity"]) == 5
+    # Every decision stands there, and what less of each would do.
+    assert {"station", "weeks", "prices"} <= set(page.rows)
+    assert len(page.rows["prices"]) == len(found.prices) + 1
+    assert {price.resource for price in found.prices} >= {"packs", "chargers", "transformer_kva"}
 
 
 def test_an_answer_at_the_edge_of_the_grid_is_warned_of(
@@ -180,9 +187,34 @@ def test_an_answer_at_the_edge_of_the_grid_is_warned_of(
 def test_the_table_by_packs_alone_has_an_answer(sized: tuple[list[Trial], Sizing]) -> None:
     table, found = sized
     report = size_report(table, None, load_words("en"), found.scenario)
-    stock = next((trial.design.packs for trial in table if trial.verdict), None)
-    assert (f"{stock} packs" in report.answer[0]) if stock else ("Not reachable" in report.answer[0])
     assert set(report.plots) == {"waits", "stock", "power"}
+    for verdicts, sentence in (
+        ((False, None, True), "Smallest stock that keeps the promise: 9 packs"),
+        ((False, None, None), "Undecided with packs alone: "),
+        ((False, False, False), "Not reachable with packs alone: "),
+    ):
+        told = [replace(trial, verdict=verdict) for trial, verdict in zip(table, verdicts, strict=True)]
+        report = size_report(told, None, load_words("en"), found.scenario)
+        assert report.answer[0].startswith(sentence)
+
+
+def test_undecided_is_never_told_as_impossible(sized: tuple[list[Trial], Sizing]) -> None:
+    """P9: "not reachable: no design serves 95 %" stood beside one that "serves 96.2 ± 1.6 %"."""
+    table, found = sized
+    assert found.answer is not None
+    none = replace(found, answer=None, prices=(), rivals=(), largest=found.answer, gains={}, binding=None)
+    unsure = replace(none, best=replace(found.answer, verdict=None))
+    stopped = replace(unsure, stopped=True)
+    for said, verdict, mood, sentence in (
+        (none, False, "bad", "Not reachable: no design of the grid serves 90% of the trucks"),
+        (unsure, None, "unsure", "Undecided: no design of the grid keeps the promise for certain"),
+        (stopped, None, "unsure", "Stopped before the end"),
+    ):
+        report = size_report(table, said, load_words("en"), said.scenario)
+        assert said.verdict is verdict
+        assert report.mood == mood
+        assert report.answer[0].startswith(sentence)
+        assert ("Not reachable" in " ".join(report.answer)) is (verdict is False)
 
 
 def test_waits_fall_into_bins_that_end_at_the_promise(study: StudyResult) -> None:

@@ -97,7 +97,7 @@ def test_every_field_has_a_unit_or_a_description() -> None:
         if not (field.description or name in PLAIN or name.endswith(UNITS))
         and not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
     ]
-    of_lists = {"Scenario.fleets", "Scenario.pack_kinds", "Scenario.vehicle_models", "Scenario.dr_events"}
+    of_lists = {f"Scenario.{name}" for name in ("fleets", "pack_kinds", "vehicle_models", "dr_events", "life")}
     assert set(bare) - of_lists == {"SizingSection.packs", "SizingSection.lanes", "FleetSection.trips"}
 
 

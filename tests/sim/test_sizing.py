@@ -9,15 +9,17 @@ import pytest
 from benchmarks.sizing import check
 from sim.scenario.file import Scenario
 from sim.scenario.site import StaffSection
+from sim.sizing.answer import find_size, pack_table
 from sim.sizing.screening import Screen, fifo_starts
-from sim.sizing.search import Effort, Search, Trial, find_size, grid_of, pack_table
-from sim.study.design import Design, applied, capital_yuan_per_year
+from sim.sizing.search import Effort, NoDesign, Search, grid_of
+from sim.sizing.trial import Trial
+from sim.study.design import Design, applied, capital_yuan_per_year, investment_yuan
 from sim.study.optimal.planned import CannotPlan, under_plan
-from sim.study.parallel import workers
+from sim.study.parallel import Workers, workers
 from sim.study.stats import Estimate
 from tests.support.sim.study import scenario
 
-EFFORT = Effort(days=4, warmup_days=0.5, first=4, step=4, most=8)
+EFFORT = Effort(days=2, warmup_days=0.5, first=4, step=4, most=8)
 
 
 def small(**over: object) -> Scenario:
@@ -84,14 +86,14 @@ class Sketch:
 
     capital_yuan: float
     verdict: bool | None = None
-    runs: tuple[int, ...] = ()
+    complete: bool = False
 
 
 class SketchSearch(Search):
     """Service and cost as given functions: a pack and a MVA serve as much as each other, a MVA costs twice as much."""
 
     def __init__(self) -> None:
-        self.scenario, self.effort = small(), EFFORT
+        super().__init__(small(), Workers(None, 1), EFFORT, 1)
         self.sketches: dict[Design, Sketch] = {}
         self.trials = cast("dict[Design, Trial]", self.sketches)
 
@@ -102,7 +104,7 @@ class SketchSearch(Search):
     def judge(self, design: Design) -> bool:
         self.trial(design)
         passes = design.packs + design.transformer_kva / 1000 >= 7
-        self.sketches[design] = replace(self.sketches[design], verdict=passes, runs=(1,))
+        self.sketches[design] = replace(self.sketches[design], verdict=passes, complete=True)
         return passes
 
     def dearer(self, one: Design, other: Design, most: int = 0, *, only_cheaper: bool = False) -> Estimate:
@@ -128,9 +130,70 @@ def test_the_search_steps_to_levels_that_the_grid_has() -> None:
     grid = set(grid_of(small(sizing={"packs": [4, 6, 20, 24], "chargers": [4, 8, 12], "lanes": [1]})))
     assert {d.chargers for d in grid} == {4, 5, 7, 8, 12}
     kva = next(iter(grid)).transformer_kva
-    near = [Search._neighbours(Design(20, 8, kva, 1), sorted(grid), count) for count in (1, 2)]
+    near = [Search.neighbours(Design(20, 8, kva, 1), sorted(grid), count) for count in (1, 2)]
     assert [(d.packs, d.chargers) for d in near[0]] == [(24, 8), (20, 4), (20, 12)]
     assert [(d.packs, d.chargers) for d in near[1]] == [(6, 7), (24, 4), (24, 12)]
+
+
+def test_budget_space_and_connection_limit_the_grid() -> None:
+    sizing = {"packs": [4, 8], "transformer_kva": [800, 2000], "lanes": [1, 2], "extra_bays": [0, 2]}
+    every = grid_of(small(sizing=sizing))
+    assert {design.bays for design in every} == {5, 6, 7, 8, 9, 10, 11, 12}
+    assert {design.bays for design in grid_of(small(sizing=sizing | {"most_bays": 8}))} == {5, 6, 7, 8}
+    assert {design.transformer_kva for design in grid_of(small(sizing=sizing | {"most_kva": 1250}))} == {800}
+    read = small(sizing=sizing | {"budget_yuan": 4_500_000})
+    assert set(grid_of(read)) == {design for design in every if investment_yuan(read, design) <= 4_500_000}
+    assert 0 < len(grid_of(read)) < len(every)
+    with pytest.raises(NoDesign, match=r"none of 16 designs.*the cheapest is 4 packs, 5 bays.*Raise the limits"):
+        grid_of(small(sizing=sizing | {"budget_yuan": 1000}))
+
+
+def test_a_search_that_is_stopped_tells_the_best_so_far() -> None:
+    """Ctrl-C after the third design: the cheapest that kept the promise until then, and no claim about the rest."""
+    read = small(sizing={"packs": [8, 9], "transformer_kva": [2000, 2500], "lanes": [1, 2]})
+    tried: list[Trial] = []
+    shares: list[float] = []
+
+    def stop(trial: Trial) -> None:
+        tried.append(trial)
+        if len(tried) == 2:
+            raise KeyboardInterrupt
+
+    effort = Effort(days=1, warmup_days=0.25, first=4, step=4, most=4)
+    with workers(1) as pool:
+        found = find_size(read, pool, effort, on_trial=stop, on_progress=shares.append)
+    assert found.stopped
+    assert found.answer is None
+    assert found.verdict is None
+    assert found.best is tried[0]
+    assert found.best.verdict
+    assert shares == sorted(shares)
+    assert 0 <= shares[-1] < 1
+
+
+def test_what_only_the_fresh_seeds_find_wanting_is_no_answer() -> None:
+    """The search passes a design by luck; asked again it does not keep the promise: the next one is taken."""
+    read = small(sizing={"packs": [6, 8], "transformer_kva": [2000], "lanes": [1]})
+    small_one, large_one = grid_of(read)[0], grid_of(read)[-1]
+    asked_with: list[tuple[Design, float, bool]] = []
+
+    class Lucky(Search):
+        """Every design passes, and only the larger with other seeds."""
+
+        def ask(self, trial: Trial, places: object, error: float, seed: int | None = None) -> bool:
+            asked_with.append((trial.design, round(error, 6), seed is None))
+            self.extend(trial, 2)
+            return seed is None or trial.design == large_one
+
+    with workers(1) as pool:
+        search = Lucky(read, pool, Effort(days=0.5, warmup_days=0.25, first=2, step=2, most=2), 1)
+        search.run([small_one, large_one], np.ones(2))
+    assert search.confirmed is not None
+    assert search.confirmed.design == large_one
+    assert search.refused == {small_one: False}
+    assert search.trial(small_one).verdict is False
+    fresh = [(design, error) for design, error, plain in asked_with if not plain]
+    assert fresh == [(small_one, 0.0125), (large_one, 0.00625)], "each attempt may err half as often as the one before"
 
 
 def test_one_lane_at_two_shift_peaks_cannot_be_helped_by_packs() -> None:
@@ -246,21 +309,22 @@ def shift_peaks(**over: object) -> Scenario:
 
 def test_storage_is_an_axis_of_its_own() -> None:
     """A transformer too small for the shift peaks keeps the promise with storage, where that is the cheaper way."""
-    read = shift_peaks()
+    read = shift_peaks(promise={"wait_limit_min": 10, "target_share": 0.87})
+    effort = Effort(days=2, warmup_days=0.5, first=4, step=4, most=8)
     with workers(1) as pool:
-        found = find_size(read, pool, EFFORT, sensitivity=False)
-        search = Search(read, pool, EFFORT, found.seed)
+        found = find_size(read, pool, effort, sensitivity=False)
+        search = Search(read, pool, effort, found.seed)
         passing = [design for design in grid_of(read) if search.judge(design)]
     assert found.answer is not None
     assert found.answer.design.transformer_kva == 560
     assert found.answer.design.storage_kwh == 3440
     cheapest = min(passing, key=lambda design: search.trial(design).cost.mean)
-    assert found.answer.cost.mean == pytest.approx(search.trial(cheapest).cost.mean, rel=0.01)
+    assert found.answer.cost.mean == pytest.approx(search.trial(cheapest).cost.mean, rel=0.03), "on other trucks"
     by_design = {design: search.trial(design).share.mean for design in search.trials}
     bare = [share for design, share in by_design.items() if design.transformer_kva == 560 and not design.storage_kwh]
-    assert max(bare) < 0.88
-    # What would help the next-cheaper design is asked of the storage too.
-    assert "storage_kwh" in found.gains
+    assert max(bare) < 0.85
+    # What less of the storage would break is told, and it is that which the transformer lacks.
+    assert {price.resource for price in found.prices} >= {"storage_kwh", "transformer_kva", "packs"}
 
 
 def test_a_design_that_fails_settles_only_those_with_the_same_storage() -> None:

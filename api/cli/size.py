@@ -1,0 +1,196 @@
+"""`swap size`: the cheapest station that keeps the promise of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.common import FOUND, OK, Json, fail, print_json
+from api.cli.planner import (
+    Cluster,
+    PlanOption,
+    Processes,
+    Quick,
+    ScenarioFile,
+    Seed,
+    finite,
+    planned,
+    print_report_table,
+    progress,
+    read_scenario,
+    words,
+    worker_pool,
+)
+from api.cli.report import ReportFile, ReportLang, ReportWanted, Tables
+from api.terminal import echo, text
+
+if TYPE_CHECKING:
+    from sim.report.tables import Table
+    from sim.scenario.file import Scenario
+    from sim.sizing.answer import Sizing
+    from sim.sizing.search import Effort
+    from sim.sizing.trial import Trial
+    from sim.sizing.verdict import Verdict
+
+commands = typer.Typer()
+
+UNDECIDED, STOPPED = 3, 130
+STEPS = 1000
+"""Of the progress bar."""
+
+
+@commands.command(
+    epilog="Example: `swap size examples/yangquan_mine/scenario.toml --quick --write sized`. "
+    "Exit codes: 0 a design keeps the promise, 1 for certain none of the grid does, 2 the file is not valid, or the "
+    "report or the folder cannot be written, 3 undecided, 130 stopped by Ctrl-C, with the best so far."
+)
+def size(
+    scenario: ScenarioFile,
+    days: Annotated[
+        float | None,
+        typer.Option("--days", min=0.5, help="So many days on end from `study.start_on` in place of the year's weeks."),
+    ] = None,
+    packs_only: Annotated[
+        bool, typer.Option("--packs-only", help="Only the number of packs, everything else as it is.")
+    ] = False,
+    plan: PlanOption = None,
+    seed: Seed = None,
+    quick: Quick = False,
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", help="Folder for the sized scenario and, where there is one, its station file."),
+    ] = None,
+    processes: Processes = None,
+    cluster: Cluster = None,
+    as_json: Json = False,
+    report: ReportFile = None,
+    tables: Tables = None,
+    lang: ReportLang = None,
+) -> None:
+    """Find the cheapest station that keeps the promise in every week of the year; say what each part of it is worth."""
+    from sim.report.report import size_report
+    from sim.report.results import size_values
+    from sim.sizing.answer import find_size, pack_table
+    from sim.sizing.search import NoDesign
+    from sim.sizing.written import CannotWrite, write_sized
+
+    read = planned(read_scenario(scenario), plan)
+    wanted = ReportWanted(report, tables, lang)
+    effort = _effort(read, days, quick)
+    found, table = None, []
+    try:
+        with worker_pool(processes, cluster) as pool:
+            with progress(text("packs"), quiet=as_json) as on_done:
+                table = pack_table(read, pool, effort, seed=seed, on_done=on_done)
+            if not as_json:
+                _print_pack_table(read, table)
+            if not packs_only:
+                with _searching(quiet=as_json) as (on_trial, on_progress):
+                    found = find_size(read, pool, effort, seed=seed, on_trial=on_trial, on_progress=on_progress)
+    except NoDesign as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail(text("Stopped before the end; nothing was found yet."), STOPPED)
+    if as_json:
+        print_json(finite(size_values(table, found)))
+    elif found is not None:
+        _print_sizing(table, found)
+    if wanted:
+        wanted.write(size_report(table, found, wanted.words, read))
+    sized = next((trial for trial in table if trial.verdict), None) if found is None else found.answer
+    if write is not None and sized is not None:
+        try:
+            paths = write_sized(scenario, sized, write)
+        except (CannotWrite, OSError) as error:
+            fail(str(error))
+        if not as_json:
+            echo("\n" + text("Written: {files}", files=", ".join(str(path) for path in paths)))
+    if found is not None and found.stopped:
+        raise typer.Exit(STOPPED)
+    raise typer.Exit(_code(table) if found is None else {True: OK, False: FOUND, None: UNDECIDED}[found.verdict])
+
+
+def _effort(scenario: Scenario, days: float | None, quick: bool) -> Effort:
+    from sim.sizing.search import Effort
+    from sim.sizing.year import weeks_of
+
+    if days is not None:
+        return Effort(days, first=4, step=4, most=8 if quick else 24)
+    spans = weeks_of(scenario, few=quick)
+    if quick:
+        return Effort(7.0, first=3, step=3, most=12, spans=spans, compare=1)
+    return Effort(7.0, first=4, step=4, most=24, spans=spans, compare=1)
+
+
+def _code(table: list[Trial]) -> int:
+    verdicts: set[Verdict] = {trial.verdict for trial in table}
+    if True in verdicts:
+        return OK
+    return UNDECIDED if None in verdicts else FOUND
+
+
+@contextmanager
+def _searching(*, quiet: bool) -> Iterator[tuple[Callable[[Trial], None], Callable[[float], None]]]:
+    """A bar with the time left where somebody looks, a line for each design where the output is kept."""
+    import sys
+
+    with progress(text("searching"), quiet=quiet) as on_done:
+        silent = quiet or sys.stderr.isatty()
+        yield (lambda trial: None) if silent else _say_trial, lambda share: on_done(round(STEPS * share), STEPS)
+
+
+def _say_trial(trial: Trial) -> None:
+    _, found = trial.hardest
+    share = f"{found.mean:.1%} ± {found.half_width:.1%}"
+    design, runs = words().design(trial.design), found.count
+    said = text("tried {design}: {share} ({runs} runs)", design=design, share=share, runs=runs)
+    echo(f"  {said}", err=True)
+
+
+def _print_pack_table(scenario: Scenario, trials: list[Trial]) -> None:
+    from sim.report.report import runs_line, station_line, stock_line
+    from sim.report.size_tables import size_tables
+
+    said, span = words(), trials[0].spans[0]
+    echo(station_line(scenario, said))
+    runs = trials[0].by_span[0]
+    echo(runs_line(len(runs), span.days, span.from_on, runs[0].seed, said) + "\n")
+    table = size_tables(trials, None, said)[0]
+    print_report_table(table, columns=_columns(table, BY_PACKS))
+    echo("\n" + stock_line(trials, said))
+
+
+BY_PACKS = ("packs", "In the hardest week", "Mean wait, min", "P95 wait, min", "No pack ready", "kWh a day", "Promise")
+"""Columns of the report's table of designs that tell one number of packs from another."""
+FRONT = (
+    "packs", "bays", "chargers", "transformer (kVA)", "lanes", "storage (kWh)",
+    "yuan a year", "P95 wait, min", "In the hardest week", "Promise",
+)  # fmt: skip
+"""Columns that tell the designs of the front apart."""
+
+
+def _columns(table: Table, heads: tuple[str, ...]) -> list[int]:
+    said = words()
+    return [table.heads.index(said.text(head)) for head in heads if said.text(head) in table.heads]
+
+
+def _print_sizing(trials: list[Trial], found: Sizing) -> None:
+    from sim.report.report import size_report
+
+    report = size_report(trials, found, words(), found.scenario)
+    echo()
+    for line in (*report.answer, *report.warnings):
+        echo(line)
+    shown = {"station": None, "weeks": None, "prices": None, "gains": None, "rivals": None, "front": FRONT}
+    for table in report.tables:
+        if table.id in shown or table.id == "sensitivity":
+            heads = shown.get(table.id)
+            echo(f"\n{table.title}:")
+            print_report_table(table, columns=None if heads is None else _columns(table, heads))
+    echo()
+    for name, value in report.made[-3:]:
+        echo(f"{name}: {value}")

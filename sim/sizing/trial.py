@@ -1,0 +1,220 @@
+"""A design with the replications it has had, week by week, and what they say of the whole year.
+
+The weeks are strata: each has replications of its own, a sum over the year weighs their means, and its variance is
+the weighted sum of theirs, with the degrees of freedom of Welch and Satterthwaite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sim.scenario.file import Scenario
+from sim.sizing.verdict import Verdict
+from sim.sizing.year import Span
+from sim.study.design import Design, running_yuan_per_year
+from sim.study.stats import Estimate, difference, estimate, ratio_estimate
+from sim.study.study import RunResult, StudyResult
+
+
+@dataclass
+class Trial:
+    """A design with the replications it has had in each span of the year."""
+
+    design: Design
+    scenario: Scenario
+    capital_yuan: float
+    spans: tuple[Span, ...]
+    by_span: list[list[RunResult]] = field(default_factory=list)
+    verdict: Verdict = None
+    """Keeps the promise for certain (True), breaks it (False), or neither is certain."""
+    asked: bool = False
+    """Whether the verdict was asked for; one that was only compared in cost has none."""
+
+    _year: list[RunResult] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.by_span:
+            self.by_span = [[] for _ in self.spans]
+
+    def add(self, at: int, runs: Sequence[RunResult]) -> None:
+        """More replications of one span."""
+        self.by_span[at] += runs
+        self._year = []
+
+    @property
+    def simulated(self) -> list[int]:
+        """Places of the spans that were simulated."""
+        return [n for n, runs in enumerate(self.by_span) if runs]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every week of the year was simulated, so that its cost and its share are known."""
+        return all(runs for span, runs in zip(self.spans, self.by_span, strict=True) if span.weight > 0)
+
+    @property
+    def weights(self) -> dict[int, float]:
+        """Share of the year by place of the spans that were simulated, adding up to 1."""
+        found = {n: self.spans[n].weight for n in self.simulated if self.spans[n].weight > 0}
+        found = found or dict.fromkeys(self.simulated, 1.0)
+        whole = sum(found.values())
+        return {n: weight / whole for n, weight in found.items()}
+
+    @property
+    def runs(self) -> list[RunResult]:
+        """Replications of the year: each of a replication of every simulated week."""
+        if not self._year:
+            weights = self.weights
+            count = min((len(self.by_span[n]) for n in weights), default=0)
+            self._year = [
+                combined([self.by_span[n][at] for n in weights], list(weights.values())) for at in range(count)
+            ]
+        return self._year
+
+    def result(self) -> StudyResult:
+        """The replications so far as a study."""
+        runs = self.runs
+        first = min(self.weights)
+        confidence = self.scenario.promise.confidence
+        span = self.spans[first]
+        return StudyResult(self.scenario, runs[0].seed, runs[0].days, span.warmup_days, tuple(runs), confidence)
+
+    def share_in(self, at: int) -> Estimate:
+        """Share served within the promise in one span."""
+        return share_of(self.by_span[at], self.scenario.promise.confidence)
+
+    @property
+    def share(self) -> Estimate:
+        """Share served within the promise over the weeks that were simulated."""
+        confidence = self.scenario.promise.confidence
+        weights = self.weights
+        a_day = {n: (_a_day(self.by_span[n], "within"), _a_day(self.by_span[n], "arrived")) for n in weights}
+        arrived = sum(weight * sum(a_day[n][1]) / len(a_day[n][1]) for n, weight in weights.items())
+        if arrived == 0:
+            return Estimate(math.nan, math.nan, 1, confidence)
+        share = sum(weight * sum(a_day[n][0]) / len(a_day[n][0]) for n, weight in weights.items()) / arrived
+        rest = [
+            (weight, [(within - share * came) / arrived for within, came in zip(*a_day[n], strict=True)])
+            for n, weight in weights.items()
+        ]
+        off = stratified(rest, confidence)
+        return Estimate(share, off.standard_error, off.count, confidence)
+
+    @property
+    def hardest(self) -> tuple[int, Estimate]:
+        """The span with the least share within the promise, and that share."""
+        shares = {n: self.share_in(n) for n in self.simulated}
+        at = min(shares, key=lambda n: shares[n].mean)
+        return at, shares[at]
+
+    def over_the_year(self, value: Callable[[RunResult], float]) -> Estimate:
+        """Mean over the year of something that a replication of a week tells."""
+        strata = [(weight, [value(run) for run in self.by_span[n]]) for n, weight in self.weights.items()]
+        return stratified(strata, self.scenario.promise.confidence)
+
+    @property
+    def cost(self) -> Estimate:
+        """Yearly cost; that of the simulated weeks counts for the year where not every one was."""
+        found = self.over_the_year(lambda run: running_yuan_per_year(self.scenario, run))
+        return Estimate(self.capital_yuan + found.mean, found.standard_error, found.count, found.confidence)
+
+
+def share_of(runs: Sequence[RunResult], confidence: float) -> Estimate:
+    """Share served within the promise."""
+    return ratio_estimate([float(run.within) for run in runs], [float(run.arrived) for run in runs], confidence)
+
+
+def _a_day(runs: Sequence[RunResult], name: str) -> list[float]:
+    return [getattr(run, name) / run.days for run in runs]
+
+
+def dearer_by(one: Trial, other: Trial, places: Sequence[int], count: int) -> Estimate:
+    """How much more one costs a year than the other, on the same trucks: `count` replications of some spans."""
+    strata = []
+    for at in places:
+        pairs = zip(one.by_span[at][:count], other.by_span[at][:count], strict=True)
+        yuan = [running_yuan_per_year(one.scenario, a) - running_yuan_per_year(other.scenario, b) for a, b in pairs]
+        strata.append((one.spans[at].weight, yuan))
+    found = stratified(strata, one.scenario.promise.confidence)
+    more = one.capital_yuan - other.capital_yuan
+    return Estimate(more + found.mean, found.standard_error, found.count, found.confidence)
+
+
+def gain_of(more: Sequence[RunResult], less: Sequence[RunResult], confidence: float) -> Estimate:
+    """How much larger a share is served within the promise by `more` than by `less`, on the same trucks."""
+    count = min(len(more), len(less))
+    return difference(
+        [run.within / max(run.arrived, 1) for run in more[:count]],
+        [run.within / max(run.arrived, 1) for run in less[:count]],
+        confidence,
+    )
+
+
+def stratified(strata: Sequence[tuple[float, Sequence[float]]], confidence: float) -> Estimate:
+    """Mean over the year of values that come week by week: weight and independent values of each week.
+
+    The count is one more than the degrees of freedom, so that the interval is that of Student's t.
+    """
+    whole = sum(weight for weight, _ in strata) or 1.0
+    mean, parts = 0.0, []
+    for weight, values in strata:
+        found = estimate(values, confidence)
+        mean += weight / whole * found.mean
+        parts.append(((weight / whole * found.standard_error) ** 2, found.count - 1))
+    variance = sum(part for part, _ in parts)
+    if not math.isfinite(variance):
+        return Estimate(mean, math.inf, 1, confidence)
+    # Welch-Satterthwaite; with no variance at all the degrees do not matter.
+    degrees = variance**2 / sum(part**2 / n for part, n in parts) if variance > 0 else sum(n for _, n in parts)
+    return Estimate(mean, math.sqrt(variance), max(int(degrees), 1) + 1, confidence)
+
+
+def combined(runs: Sequence[RunResult], weights: Sequence[float]) -> RunResult:
+    """One replication of the year from one of each week: means by weight, waits drawn evenly in proportion to it."""
+    if len(runs) == 1:
+        return runs[0]
+    days = [weight * sum(run.days for run in runs) for weight in weights]
+    scale = [part / run.days for part, run in zip(days, runs, strict=True)]
+    counts = {
+        name: round(sum(getattr(run, name) * by for run, by in zip(runs, scale, strict=True)))
+        for name in ("arrived", "within", "lost", "stockouts")
+    }
+    waits = [_resampled(run.waits_min, by) for run, by in zip(runs, scale, strict=True)]
+    known = {"seed": runs[0].seed, "replication": runs[0].replication, "days": sum(days)} | counts
+    rest = {
+        part.name: _weighed([getattr(run, part.name) for run in runs], weights)
+        for part in fields(RunResult)
+        if part.name not in known and part.name != "waits_min"
+    }
+    return RunResult(**(known | rest), waits_min=np.concatenate(waits))
+
+
+def _resampled(waits_min: np.ndarray[Any, np.dtype[np.float32]], by: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """So many times as many waits with the same distribution: evenly spaced quantiles."""
+    count = round(waits_min.size * by)
+    if count == 0 or count == waits_min.size:
+        return waits_min[:count]
+    at = ((np.arange(count) + 0.5) / count * waits_min.size).astype(int)
+    found: np.ndarray[Any, np.dtype[np.float32]] = np.sort(waits_min)[at]
+    return found
+
+
+def _weighed(values: Sequence[Any], weights: Sequence[float]) -> Any:
+    """The weighted mean of numbers, of arrays, and of what holds them."""
+    first = values[0]
+    if isinstance(first, bool):
+        return any(values)
+    if isinstance(first, tuple):
+        return tuple(_weighed(column, weights) for column in zip(*values, strict=True))
+    if isinstance(first, Mapping):
+        return {key: _weighed([value[key] for value in values], weights) for key in first}
+    if is_dataclass(first) and not isinstance(first, type):
+        named = {
+            part.name: _weighed([getattr(value, part.name) for value in values], weights) for part in fields(first)
+        }
+        return replace(first, **named)
+    return sum(value * weight for value, weight in zip(values, weights, strict=True))
