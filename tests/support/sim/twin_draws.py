@@ -165,7 +165,7 @@ DRAWS = st.builds(
     trucks_per_hour=st.floats(8, 30),
     guided=_one_of(False, False, True),
     unattended=_one_of(False, False, True),
-    odd=_one_of(*[0] * 20, 1, 2),
+    odd=_one_of(*[0] * 40, 1, 2),
 )
 """Stations by chance."""
 
