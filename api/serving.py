@@ -84,6 +84,11 @@ def keep_loaded() -> None:
     """What this process has loaded stays to its end: no collection of memory stops it to look through it again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
+
+
+_BEGIN = "import gc; gc.disable(); from api.serving import main; main()"
+"""The program of the doors: nothing of what it loads is garbage, until `keep_loaded`."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -158,7 +163,7 @@ class DoorsProcess:
     async def _started(self) -> AsyncIterator[asyncio.subprocess.Process]:
         """The process, ended on leaving."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "api.serving", str(self._listening.fileno())),
+            *(sys.executable, "-c", _BEGIN, str(self._listening.fileno())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(self._listening.fileno(),),
@@ -286,10 +291,3 @@ def main() -> None:
     configure_logging(begin.settings.log_level)
     bind_contextvars(station=begin.config.station.id)
     asyncio.run(_serve(begin, socket.socket(fileno=int(sys.argv[1]))))
-
-
-if __name__ == "__main__":
-    # Under its own name, so that what is told is of the same classes.
-    from api.serving import main as serve
-
-    serve()

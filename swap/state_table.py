@@ -79,6 +79,11 @@ class StateTable(Generic[S, T]):
                     raise ValueError(f"{name}: {row.trigger} leads from {source} to two states")
         self._machine = Machine(model=None, auto_transitions=False, queued=False, **self._build())
         self._next: dict[tuple[S, T], S | None] = {}
+        self._may = {
+            state: tuple(self._triggers[trigger] for trigger in self._machine.get_triggers(name))
+            for name, state in self._known.items()
+        }
+        self._ends = frozenset(state for state, triggers in self._may.items() if not triggers)
 
     def _build(self) -> dict[str, Any]:
         return {
@@ -119,9 +124,7 @@ class StateTable(Generic[S, T]):
 
     def triggers(self, state: S) -> tuple[T, ...]:
         """What may happen in a state, in the order of the table."""
-        if str(state) not in self._known:
-            return ()
-        return tuple(self._triggers[name] for name in self._machine.get_triggers(str(state)))
+        return self._may.get(state, ())
 
     def leads(self, state: S, following: S) -> bool:
         """Whether one trigger leads from a state to another."""
@@ -141,7 +144,7 @@ class StateTable(Generic[S, T]):
     @property
     def ends(self) -> frozenset[S]:
         """States that are never left."""
-        return frozenset(state for state in self.states if not self.triggers(state))
+        return self._ends
 
     def markdown(self) -> str:
         """The table as Markdown: each state with what may happen in it and what follows."""

@@ -18,10 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Engine, Table, bindparam, create_engine, event, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -34,6 +32,9 @@ from swap.outage import is_away, is_no_database
 from swap.station_db import StationDb
 from swap.tables import ControllerLease, Station
 from swap.turns import FileTurn, Turns
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 S = TypeVar("S", bound=Session)
 
@@ -323,6 +324,8 @@ class Store:
 
     def alembic_config(self) -> Config:
         """Alembic's configuration for this database; needs no ini file."""
+        from alembic.config import Config  # here, since most processes bring no schema to the newest migration
+
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["engine"] = self.engine
@@ -330,11 +333,15 @@ class Store:
 
     def upgrade(self) -> None:
         """Bring the schema to the newest migration. Raises DatabaseAway."""
+        from alembic import command
+
         with _told():
             command.upgrade(self.alembic_config(), "head")
 
     def check(self) -> None:
         """Raise alembic's `CommandError` when tables and migrations differ."""
+        from alembic import command
+
         command.check(self.alembic_config())
 
     def close(self) -> None:

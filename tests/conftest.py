@@ -133,6 +133,17 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(scope="module", params=BOTH_ENGINES)
+def lasting_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database of the newest migration on each engine in turn, for all tests of a module: they only read."""
+    if request.param == "sqlite":
+        yield migrated_sqlite(tmp_path_factory.mktemp("lasting") / "station.db")
+        return
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    with postgres.database(request.getfixturevalue("postgres_template")) as url:
+        yield url
+
+
 @pytest.fixture(params=BOTH_ENGINES)
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database that nothing has migrated, on each engine in turn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +69,11 @@ def run(
         settings.speed_for(config.devices)
     except ValueError as error:
         fail(str(error))
-    from api.wiring import run_station
+    gc.disable()  # nothing of what is loaded is garbage, and to look through it is a seventh of the time
+    try:
+        from api.wiring import run_station
+    finally:
+        gc.enable()
     from swap.errors import InvalidInput
     from swap.register.persons import person_name
 

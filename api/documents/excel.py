@@ -5,10 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from io import BytesIO
 
-from openpyxl import Workbook
-from openpyxl.styles import Font
-from openpyxl.utils import get_column_letter
-
 from api.documents.sheet import Sheet
 
 _WIDEST = 40
@@ -16,6 +12,10 @@ _WIDEST = 40
 
 def workbook(page: Sheet) -> bytes:
     """One sheet: head, lines, totals; numbers are numbers."""
+    from openpyxl import Workbook
+    from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
+
     book = Workbook()
     sheet = book.active
     assert sheet is not None

@@ -91,7 +91,7 @@ class Clock:
         """Real seconds since a station instant; None stays None. Never negative; a step of the time ages nothing."""
         if at is None:
             return None
-        stepped_s = sum(by_s for before_at, by_s in self._steps if at <= before_at)
+        stepped_s = sum(by_s for before_at, by_s in self._steps if at <= before_at) if self._steps else 0.0
         return max(0.0, ((self.now() - at).total_seconds() - stepped_s) / self.speed)
 
     def off_s(self) -> float:

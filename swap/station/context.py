@@ -194,8 +194,8 @@ class StationContext:
         """What is known of a bay by the newest reading and the cell's look, for a swap that expects a pack in it."""
         occupied = cell.bays_occupied[position - 1] if position <= len(cell.bays_occupied) else None
         uncharged = self.config.bay(name).charger_kw <= 0.0
-        reading = self.readings.get(name)
-        if reading is None or not self.reading_fresh(name):
+        reading, age_s = self.readings.get(name), self.reading_age_s(name)
+        if reading is None or age_s is None or age_s > self.policy.max_reading_age_s:
             return BayFact(occupied, power_off=uncharged or None)
         off = uncharged or (None if reading.charge_kw is None else reading.charge_kw < POWER_OFF_KW)
         safe = (
@@ -205,7 +205,6 @@ class StationContext:
             and reading.temp_max_c <= self.policy.charge_temp_max_c
             and off is True
         )
-        age_s = self.reading_age_s(name)
         return BayFact(occupied, reading.pack_id, safe, power_off=off, reading_age_s=age_s)
 
     def cell_ready(self, lane_id: str) -> bool:

@@ -73,9 +73,9 @@ LISTS: dict[str, Read] = {
 }
 
 
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    store = filled_store(database_url)
+@pytest.fixture(scope="module")
+def store(lasting_database_url: str) -> Iterator[Store]:
+    store = filled_store(lasting_database_url)
     busy_day(store)
     yield store
     store.close()

@@ -237,12 +237,20 @@ def test_the_codes_of_columns_are_those_of_the_enums() -> None:
     assert all(codes == {str(code) for code in codes} for codes in of_texts.values())
 
 
+@pytest.fixture(scope="module")
+def looked_at(lasting_database_url: str) -> Iterator[Store]:
+    store = Store(lasting_database_url)
+    yield store
+    store.close()
+
+
 @pytest.mark.parametrize(("table", "column"), KNOWN)
-def test_a_column_of_codes_takes_no_other(store: Store, table: str, column: str) -> None:
+def test_a_column_of_codes_takes_no_other(looked_at: Store, table: str, column: str) -> None:
     """Each has its constraint, on both engines, with exactly its codes."""
-    checks = {check["name"]: check["sqltext"] for check in inspect(store.engine).get_check_constraints(table)}
+    found = inspect(looked_at.engine).get_check_constraints(table)
+    checks = {check["name"]: check["sqltext"] for check in found}
     assert set(re.findall(r"'([\w.]*)'", checks[f"ck_{table}_{column}_known"])) == {*KNOWN[table, column]}
-    assert len(checks) == len(inspect(store.engine).get_check_constraints(table))
+    assert len(checks) == len(found)
 
 
 def test_a_row_with_an_unknown_code_is_refused(store: Store) -> None:
