@@ -45,6 +45,7 @@ from swap.station.records import newest_seq
 from swap.station.resume import (
     CLOCK_WRONG,
     Beginning,
+    CellWorkedBefore,
     begin_control,
     give_up,
     journal_outage,
@@ -213,10 +214,16 @@ class StationController(HoldingController):
 
         Raises:
             CellOwned: another controller keeps a cell; nothing was done.
+            CellWorkedBefore: as `start`, or a cell that was silent then says so later; nothing has moved.
         """
         try:
             await self.start()
             await self._run()
+        except BaseExceptionGroup as failed:
+            refused = failed.subgroup(CellWorkedBefore)
+            if refused is None:
+                raise
+            raise refused.exceptions[0] from failed
         finally:
             self.board.stop()
             self.context.database.close()
@@ -393,6 +400,7 @@ class StationController(HoldingController):
             await self.rack.charge_cycle()
         await self.thermal.cycle()
         if self._reconcile_by is not None and not self.unheard():
+            await self._know_the_cells()  # one that was silent at the start is heard only now
             await self.reconcile_now(self._reconcile_by)
             self._reconcile_by = None
 

@@ -439,6 +439,21 @@ async def test_a_new_database_is_refused_by_a_cell_that_has_worked_before(tmp_pa
     bench.close()
 
 
+async def test_a_cell_that_is_silent_at_the_start_tells_later_that_it_has_worked_before(tmp_path: Path) -> None:
+    used = Plant(station(), seed=5, start_at=START_AT)
+    used.cell("L1").last_seq = used.cell("L1").done_seq = 812
+    bench = Bench(tmp_path, station(), plant=used, speed=20.0)
+    bench.robots["L1"].cut, bench.robots["L1"]._last = True, CellStatus("L1", None, None)
+    bench.arrive("V1", 30)
+    await bench.start()
+    await bench.run_while_still(20)
+    bench.robots["L1"].cut = False
+    with pytest.raises(CellWorkedBefore, match=r"lane L1 \(command 812\)"):
+        await bench.run(20)
+    assert bench.motions == []
+    bench.close()
+
+
 async def restarted(bench: Bench) -> None:
     """A stop in good order at rest, and a start without anybody who says anything."""
     await bench.run(60)
