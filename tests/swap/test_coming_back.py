@@ -91,6 +91,7 @@ async def test_a_gap_in_an_idle_lane_asks_for_a_person_too(bench: Bench, monkeyp
     assert (mode(bench), bench.controller.context.mode_reason) == ("held", Cause.CONTROL_GAP)
     (told,) = [e for e in bench.events() if e.kind == ControlGap.kind]
     assert told.data == {"what": "looking", "gap_s": 30.0}
+    bench.controller.watchdog.begin_anew()  # from here on no loop but the bench's calls the steps
     bench.arrive("V1", 30)
     await bench.run_while_still(60)
     await confirmed(bench)
