@@ -30,7 +30,7 @@ from swap.station.controller import StationController
 from swap.station.lease import Lease
 from swap.station.life import watchdog
 from swap.station.life.coming_back import Cause, Ending, Return, person_needed
-from swap.station.life.watchdog import Gap
+from swap.station.life.watchdog import Gap, Watchdog
 from swap.station.resume import CellWorkedBefore
 from swap.station.sequence.session import HoldReason, Phase
 from swap.store import Store
@@ -305,6 +305,20 @@ async def test_a_gap_is_judged_by_the_one_rule(bench: Bench, monkeypatch: pytest
     assert mode(bench) == "automatic"
     assert not [e for e in bench.events() if e.kind in (ControlGap.kind, SwapHeld.kind)]
     assert Phase.HELD not in [lane.session and lane.session.phase for lane in controller.lanes.values()]
+
+
+def test_a_gap_is_told_once_whichever_loop_asks_first() -> None:
+    now_s = 0.0
+    watched = Watchdog(["L1"], lambda: now_s)
+    watched.looked("L1")
+    watched.worked("L1")
+    now_s = 4.0
+    assert [watched.take_gap("L1"), watched.take_gap("L1")] == [Gap("commanding", 4.0), None]
+    watched.looked("L1")
+    assert [watched.take_gap("L1"), watched.take_gap("L1")] == [Gap("looking", 4.0), None]
+    watched.worked("L1")
+    now_s = 8.5
+    assert watched.take_gap("L1") == Gap("commanding", 4.5)
 
 
 async def test_a_stop_right_after_a_gap_asks_for_a_person(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
