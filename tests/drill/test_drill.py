@@ -245,8 +245,6 @@ def test_two_hundred_clients_and_a_thousand_bills(tmp_path: Path, proved: Proved
 ROUNDS, ROUND_S = 5, 6.0
 CROWDS = {"64 clients": (64, 0), "200 consoles": (0, 200)}
 MOST_TIMES, WORST_S = 3.0, 0.5
-LEAST_ANSWERS_PER_S = 20
-"""A crowd that is refused, or hears nothing, is none."""
 
 
 def test_a_crowd_does_not_make_the_control_loop_late(tmp_path: Path, proved: Proved) -> None:
@@ -261,7 +259,7 @@ def test_a_crowd_does_not_make_the_control_loop_late(tmp_path: Path, proved: Pro
                     rounds.append(sorted(drill.station.ask("lateness", False)))
                     served = answers()
                 answers_given, failures = served
-                assert answers_given > ROUND_S * LEAST_ANSWERS_PER_S or name == "idle", served
+                assert answers_given >= sum(CROWDS.get(name, (0, 0))), served
                 assert failures == 0, served
         assert drill.events("control.gap") == []
     worst_s = {name: median(one[-1] for one in rounds) for name, rounds in late_s.items()}

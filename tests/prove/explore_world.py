@@ -9,26 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
-from battery_bms.limits import judge
 from battery_bms.port import PackReading
 from robotics.port import CellStatus, LinkLost, Location, LocationKind, Refused, RobotCommand
 from scheduler.types import PackState, StationMode
 from sim.plant.plant import Plant
 from sim.plant.rack import US_PER_S
 from swap.messages.events import ControllerStarted
-from swap.places import bay_place
 from swap.station.answers import Denied
-from swap.station.power.rack import BLOCK_LEVEL, STOP_LEVEL, THERMAL_BITS
 from swap.station.sequence.evacuation import EVACUATE_WITHIN_S
 from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.recipe import TERMINAL, StepRow, StepTable
 from swap.station.sequence.sequencer import CHECK_RETRY_S, MOVING_MODES, begin
 from swap.station.sequence.session import Phase
 from swap.station.states.modes import IllegalMode
-from swap.station.states.pack_states import PackTrigger, may, next_pack_state, trigger_for_reading
 from swap.station.states.thermal_stages import THERMAL_STAGE, Stage
 from swap.store import LeaseLost
 from tests.prove.explore_env import Env, Rival
@@ -36,6 +32,7 @@ from tests.prove.explore_key import parts
 from tests.prove.explore_layout import TAG, explored_station, seat_plans
 from tests.prove.explore_parts import Nominal, Snapshot, WorldRack
 from tests.prove.explore_plant import Keeper
+from tests.prove.explore_rack import START_AT, JudgedRack
 from tests.prove.explore_robot import WorldRobot
 from tests.prove.explore_station import (
     LANE,
@@ -49,7 +46,6 @@ from tests.prove.explore_station import (
     in_loop,
 )
 
-START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
 PERSON = "Person on shift"
 HOLDERS = ("first", "second", "third")
 """Names of lives: two may be there at a time."""
@@ -58,11 +54,9 @@ WORKED_SEQ = 812
 """Number that a cell shows whose record was begun anew."""
 GAP_S = 4.0
 """A pause that is longer than a cell waits for its controller, and than a controller takes for nothing."""
-_NEVER_OLD_AT = START_AT + timedelta(days=36500)
-"""The rack's link never fails here; a silent BMS gives no code."""
 
 
-class World:
+class World(JudgedRack):
     """Plant, controller and surroundings of one swap."""
 
     def __init__(
@@ -107,7 +101,7 @@ class World:
         self.controller.context.has_right = self._has_right
         self.lane = self.controller.lane
         self.lane.table, self.lane.session = table, session
-        self._readings: dict[tuple[Any, ...], tuple[PackReading, int]] = {}
+        self._readings = {}
         if new_record:
             self._begin_record()
         self.claim()
@@ -423,78 +417,6 @@ class World:
             session = self.lane.session
             if session is None or session.phase is not Phase.HELD or (held not in MOVING_MODES and kind == "confirm"):
                 self.env = replace(self.env, person_needed="")
-
-    # the rack, as `RackRunner` judges it
-
-    def _read_rack(self) -> None:
-        levels: dict[str, int] = {}
-        for bay in self._read:
-            self.controller.context.readings[bay], levels[bay] = self._reading(bay)
-        self._judge_rack(self.controller.context.readings, levels)
-
-    def _reading(self, bay_id: str) -> tuple[PackReading, int]:
-        """A reading and its alarm level; made once for the same facts, since nothing here charges or heats slowly."""
-        bay = self.plant.rack.bays[bay_id]
-        pack = self.plant.rack.at(bay_place(bay_id))
-        facts: tuple[Any, ...] = (bay_id, bay.held_kw, bay.setpoint_kw, bay.bms_silent, bay.false_code)
-        if pack is not None:
-            facts = (*facts, pack.code, pack.alarm_level, pack.alarm_bits, round(pack.temp_c))
-        known = self._readings.get(facts)
-        if known is None:
-            reading = replace(self.plant.pack_reading(bay_id), at=_NEVER_OLD_AT)
-            level = max(judge(reading, self.controller.context.limits["lfp-171"]).level, reading.alarm_level)
-            known = self._readings[facts] = (reading, level)
-        return known
-
-    def _judge_rack(self, readings: dict[str, PackReading], levels: dict[str, int]) -> None:
-        stored, in_motion = self.controller.stored, self._bays_in_motion()
-        states, hot = dict(stored.states), list[str]()
-        context = self.controller.context
-        for code, place in stored.places.items():
-            bay_id = place.removeprefix("bay:")
-            reading = readings.get(bay_id) if place.startswith("bay:") else None
-            state = states[code]
-            if reading is None or state in (PackState.QUARANTINED, PackState.EVACUATED):
-                continue
-            trigger: PackTrigger | None = None
-            if reading.pack_id is None:
-                waits = bay_id in in_motion or state in (PackState.RECEIVED, PackState.BLOCKED, PackState.RESERVED)
-                trigger = None if waits else PackTrigger.BLOCK
-            elif reading.pack_id != code:
-                trigger = None if bay_id in in_motion and state is not PackState.RECEIVED else PackTrigger.QUARANTINE
-            else:
-                level = levels[bay_id]
-                if level >= STOP_LEVEL:
-                    trigger = PackTrigger.QUARANTINE
-                elif level >= BLOCK_LEVEL:
-                    trigger = PackTrigger.BLOCK
-                elif state is PackState.BLOCKED:
-                    trigger = PackTrigger.RECOVER
-                elif state is PackState.RECEIVED:
-                    trigger = PackTrigger.IDENTIFY
-                else:
-                    trigger = trigger_for_reading(
-                        state,
-                        soc_pct=reading.soc_pct or 0.0,
-                        temp_max_c=reading.temp_max_c or 0.0,
-                        temp_min_c=reading.temp_min_c or 0.0,
-                        charging=False,
-                        policy=context.policy,
-                    )
-            if trigger is not None and may(state, trigger):
-                states[code] = next_pack_state(state, trigger)
-            if reading.alarm_level >= STOP_LEVEL and reading.alarm_bits & THERMAL_BITS and bay_id not in stored.hot:
-                hot.append(bay_id)
-        if states != stored.states:
-            self.controller.stored = replace(stored, states=states)
-        if hot:
-            at_once(self.controller.heat.detect(hot))
-
-    def _bays_in_motion(self) -> set[str]:
-        if self.ended:
-            return set()
-        keys = [key for plan in self.controller.stored.session.seats for key in (plan.old_bay, plan.new_bay)]
-        return {key.split(":", 1)[1] for key in keys if key is not None}
 
     @property
     def carries_hot_pack(self) -> bool:

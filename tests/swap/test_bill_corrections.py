@@ -78,6 +78,21 @@ def test_correction_with_a_confirmed_quantity(store: Store, config: StationConfi
     assert corrected.lines[0].basis["lsoe_kwh"] == "910.0"
 
 
+@pytest.mark.parametrize("quantity", ["0", "183.31", "282"])
+def test_a_correction_takes_over_all_but_the_quantity(store: Store, config: StationConfig, quantity: str) -> None:
+    """From nothing to all that the pack holds; the same quantity gives the same bill."""
+    bill = one_bill(store, config, settled_soe_kwh=262.26)
+    with store.station(STATION) as db:
+        _, corrected = correct_bill(db, bill.bill_id, {1: Decimal(quantity)}, at=LATER, name="Li", reason="read")
+    changed = {"basis"} if quantity == "183.31" else {"basis", "energy_kwh", "amount_yuan", "tax_yuan"}
+    for before, after in zip(bill.lines, corrected.lines, strict=True):
+        assert after.model_dump(exclude=changed) == before.model_dump(exclude=changed)
+        assert after.energy_kwh == Decimal(quantity)
+    with store.reading() as db:
+        lines = db.exec(select(BillLine).order_by(col(BillLine.line_no))).all()
+        assert [line.tariff_period for line in lines] == ["flat"] * 6
+
+
 @pytest.mark.parametrize(
     "quantities", [{}, {2: Decimal(1)}, {1: Decimal(-1)}, {1: Decimal("282.01")}, {1: Decimal("NaN")}]
 )

@@ -21,13 +21,17 @@ from sqlmodel import select
 
 from swap.audit import audit
 from swap.commerce.bills.issuing import (
+    BillingMark,
+    Completion,
     bill_completed_swaps,
+    due_bill,
     reverse_bill,
     run_commerce,
 )
 from swap.commerce.bills.money import to_decimal
 from swap.commerce.bills.pricing import PricedSwap, UnitPrice, price_swap
 from swap.commerce.bills.quantity import Flag, SeatEnergy
+from swap.commerce.bills.record import RowRecord
 from swap.commerce.bills.terms import EnergyPrice, Measure, SaleTerms, StationTerms, SwapTerms
 from swap.commerce.bills.why import explain
 from swap.commerce.charges import Sale
@@ -36,6 +40,7 @@ from swap.config.prices import StationPrices, read_prices, told_prices
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.messages.commerce import PricesSet
+from swap.messages.events import SwapCompleted
 from swap.messages.packs import PackRead
 from swap.reading.lists import list_bills
 from swap.reading.records import BillRecord
@@ -249,6 +254,41 @@ def test_a_bill_waits_for_the_reading_but_not_for_ever(store: Store, config: Sta
     assert (str(bill.total_yuan), bill.flags) == ("0.00", ("first_swap", "unmeasured"))
 
 
+def test_a_bill_that_is_known_to_be_due_waits_for_nothing(store: Store, config: StationConfig) -> None:
+    swap_id = arrive(store, config, "V0").swap_id
+    exchange(store, swap_id, AT, returned_soe_kwh=None)
+    with store.reading_station(STATION) as db:
+        done = db.newest_event(SwapCompleted)
+        assert done is not None
+        one = Completion(swap_id, done.at, done.seq)
+        assert due_bill(RowRecord(db), one, StationTerms(), AT) is None
+        assert due_bill(RowRecord(db), one, StationTerms(), None) is not None
+
+
+def test_the_mark_stays_before_the_first_swap_without_its_bill(store: Store, config: StationConfig) -> None:
+    mark = BillingMark()
+
+    def newest() -> int:
+        with store.reading_station(STATION) as db:
+            event = db.newest_event()
+            assert event is not None
+            return event.seq
+
+    assert bill_completed_swaps(store, STATION, AT, mark=mark) == ()
+    assert mark.seq == newest() > 0
+    swap_id = arrive(store, config, "V0").swap_id
+    exchange(store, swap_id)
+    done = newest()
+    for issued in (0, 1):
+        left_out = () if issued else (swap_id,)
+        assert len(bill_completed_swaps(store, STATION, LATER, mark=mark, leave_out=left_out)) == issued
+        assert mark.seq == done - 1
+    assert bill_completed_swaps(store, STATION, LATER, mark=mark) == ()
+    assert mark.seq == newest()
+    exchange(store, arrive(store, config, "V1", LATER).swap_id, LATER)
+    assert bill_completed_swaps(store, STATION, LATER, mark=BillingMark(newest())) == ()
+
+
 def test_a_reading_that_comes_while_a_bill_is_reckoned_is_not_left_out(
     store: Store, config: StationConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,9 +331,11 @@ def test_a_swap_without_an_exchange_has_no_bill(store: Store, config: StationCon
 class HolesInTerms(StationTerms):
     """No terms before 08:10."""
 
+    why: tuple[str, ...] = ("no terms",)
+
     def terms(self, db: StationDb, *, vehicle_id: str, fleet_id: str, prices: StationPrices, at: datetime) -> SwapTerms:
         if at < AT + timedelta(minutes=10):
-            raise LookupError("no terms")
+            raise LookupError(*self.why)
         return super().terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at)
 
 
@@ -303,7 +345,13 @@ def test_a_swap_that_cannot_be_priced_stops_no_other(store: Store, config: Stati
     with pytest.raises(ExceptionGroup, match="1 completed swap") as caught:
         bill_completed_swaps(store, STATION, LATER, terms=HolesInTerms())
     assert "completed 2026-11-01T08:06" in str(caught.value.exceptions[0])
+    assert str(caught.value.exceptions[0]).endswith("is not billed: no terms")
     assert len(bills(store)) == 1
+    silent = HolesInTerms()
+    silent.why = ()
+    with pytest.raises(ExceptionGroup) as wordless:
+        bill_completed_swaps(store, STATION, LATER, terms=silent)
+    assert str(wordless.value.exceptions[0]).endswith("is not billed: LookupError")
     assert len(bill_completed_swaps(store, STATION, LATER)) == 1
 
 

@@ -30,7 +30,7 @@ from swap.station.controller import StationController
 from swap.station.lease import Lease
 from swap.station.life import watchdog
 from swap.station.life.coming_back import Cause, Ending, Return, person_needed
-from swap.station.life.watchdog import Gap
+from swap.station.life.watchdog import Gap, Watchdog
 from swap.station.resume import CellWorkedBefore
 from swap.station.sequence.session import HoldReason, Phase
 from swap.store import Store
@@ -91,6 +91,7 @@ async def test_a_gap_in_an_idle_lane_asks_for_a_person_too(bench: Bench, monkeyp
     assert (mode(bench), bench.controller.context.mode_reason) == ("held", Cause.CONTROL_GAP)
     (told,) = [e for e in bench.events() if e.kind == ControlGap.kind]
     assert told.data == {"what": "looking", "gap_s": 30.0}
+    bench.controller.watchdog.begin_anew()  # from here on no loop but the bench's calls the steps
     bench.arrive("V1", 30)
     await bench.run_while_still(60)
     await confirmed(bench)
@@ -306,6 +307,20 @@ async def test_a_gap_is_judged_by_the_one_rule(bench: Bench, monkeypatch: pytest
     assert Phase.HELD not in [lane.session and lane.session.phase for lane in controller.lanes.values()]
 
 
+def test_a_gap_is_told_once_whichever_loop_asks_first() -> None:
+    now_s = 0.0
+    watched = Watchdog(["L1"], lambda: now_s)
+    watched.looked("L1")
+    watched.worked("L1")
+    now_s = 4.0
+    assert [watched.take_gap("L1"), watched.take_gap("L1")] == [Gap("commanding", 4.0), None]
+    watched.looked("L1")
+    assert [watched.take_gap("L1"), watched.take_gap("L1")] == [Gap("looking", 4.0), None]
+    watched.worked("L1")
+    now_s = 8.5
+    assert watched.take_gap("L1") == Gap("commanding", 4.5)
+
+
 async def test_a_stop_right_after_a_gap_asks_for_a_person(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """S4, S5: the gap counts though no step has told of it, and though nothing is past admitting."""
     monkeypatch.setattr(bench.controller.watchdog, "take_gap", lambda _: Gap("looking", 4.0))
@@ -436,6 +451,21 @@ async def test_a_new_database_is_refused_by_a_cell_that_has_worked_before(tmp_pa
     assert min(number for what, number, _ in bench.motions if what == "accepted") > 812
     await restarted(bench)
     bench.audited()
+    bench.close()
+
+
+async def test_a_cell_that_is_silent_at_the_start_tells_later_that_it_has_worked_before(tmp_path: Path) -> None:
+    used = Plant(station(), seed=5, start_at=START_AT)
+    used.cell("L1").last_seq = used.cell("L1").done_seq = 812
+    bench = Bench(tmp_path, station(), plant=used, speed=20.0)
+    bench.robots["L1"].cut, bench.robots["L1"]._last = True, CellStatus("L1", None, None)
+    bench.arrive("V1", 30)
+    await bench.start()
+    await bench.run_while_still(20)
+    bench.robots["L1"].cut = False
+    with pytest.raises(CellWorkedBefore, match=r"lane L1 \(command 812\)"):
+        await bench.run(20)
+    assert bench.motions == []
     bench.close()
 
 

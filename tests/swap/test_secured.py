@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from robotics.port import VEHICLE_OPTIONAL, VEHICLE_SECURED, CommandCode, ResultCode, Signal
+from scheduler.types import StationMode
 from swap.station.sequence.recipe import load_recipe, shipped_recipes
 from swap.station.sequence.secured import STRICT, SecuredNeeds, VehiclePhase, _at_vehicle, phase_of, span, to_home
 from swap.station.sequence.session import HoldReason, Phase, Refusal, Resumed, StepFacts
@@ -166,6 +167,18 @@ def test_a_truck_whose_release_was_broken_off_with_an_open_lock_is_to_stand(
     swap.see(key_off=False, locks_closed=False, **seen).step(1)
     assert tuple(held_by(swap) if lacks else ()) == lacks
     assert (swap.session.phase is Phase.HELD) is bool(lacks)
+
+
+def test_a_release_that_runs_is_let_end_whatever_its_driver_has_undone() -> None:
+    swap = Cycle("releasing")
+    swap.sent()
+    swap.mode = StationMode.HELD
+    swap.see(key_off=False, locks_closed=False).step(1)
+    assert swap.session.hold_reason is HoldReason.MODE
+    swap.mode = StationMode.AUTOMATIC
+    assert swap.lacking("continue") == ()
+    assert kinds(swap.step(2, decide="continue")) == ["Resumed"]
+    assert swap.session.phase is Phase.SENT
 
 
 def test_a_truck_that_was_never_opened_may_be_anything_on_its_way_out() -> None:

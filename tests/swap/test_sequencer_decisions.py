@@ -84,6 +84,11 @@ def test_what_forbids_every_decision_is_named() -> None:
     stale.age_s, hot.hot_load = 5.0, True
     assert (stale.lacking("unwind"), hot.lacking("unwind")) == (("fresh_status",), ("!gripper_loaded",))
     assert Cycle("unlocking").see(estop_ok=False).lacking("continue") == ()  # not held: nobody is asked
+    ended = _held("releasing")
+    ended.session = replace(ended.session, state="completed")
+    assert ended.lacking("continue") == ()
+    unlocked = _held("storing_old").see(gripper_loaded=True, seat_1_occupied=True, handbrake_on=False)
+    assert unlocked.lacking("unwind") == ()  # there is no way back, however the truck stands
 
 
 def test_a_running_command_goes_on_only_where_its_guards_are_known() -> None:

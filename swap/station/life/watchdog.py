@@ -34,6 +34,8 @@ class Watchdog:
         self._looked_s: dict[str, float] = {}
         self._worked_s: dict[str, float] = {}
         self._found: dict[str, Gap] = {}
+        self._told: set[str] = set()
+        """Lanes whose gap has been told of, and that have made no step since."""
         self._lags: deque[tuple[float, float]] = deque()
         self._gaps: deque[tuple[float, float]] = deque()
         self._lanes = tuple(lanes)
@@ -50,20 +52,24 @@ class Watchdog:
     def worked(self, lane_id: str) -> None:
         """A lane has just made a step."""
         self._worked_s[lane_id] = self._now_s()
+        self._told.discard(lane_id)
 
     def take_gap(self, lane_id: str) -> Gap | None:
-        """The gap that a lane comes out of, told once; None where there was none."""
+        """The gap that a lane comes out of, told once, whichever loop asks first; None where there was none."""
         found = self._found.pop(lane_id, None)
         now_s = self._now_s()
         worked_s = now_s - self._worked_s.get(lane_id, now_s)
-        if found is None and worked_s > GAP_LOST_S:
-            return Gap("commanding", worked_s)
+        if found is None and worked_s > GAP_LOST_S and lane_id not in self._told:
+            found = Gap("commanding", worked_s)
+        if found is not None:
+            self._told.add(lane_id)
         return found
 
     def begin_anew(self) -> None:
         """What was in between is known and dealt with."""
         self._worked_s.clear()
         self._found.clear()
+        self._told.clear()
 
     def lagged(self, lag_s: float) -> None:
         """The loop came back so late from a sleep."""

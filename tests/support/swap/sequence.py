@@ -151,9 +151,11 @@ class Cycle:
         return effects
 
     def lacking(self, decide: str) -> tuple[str, ...]:
-        """Names of the facts for want of which a decision is refused now."""
+        """The facts for want of which a decision is refused now, as they are asked for: each is the other way round."""
         facts = self.facts(Decision(DecisionKind(decide), "Person on shift"))
-        return tuple(item.name for item in lacks_to_decide(self.table, self.session, facts))
+        lacking = lacks_to_decide(self.table, self.session, facts)
+        assert all(item.value in (None, item.name.startswith("!")) for item in lacking)
+        return tuple(item.name for item in lacking)
 
     def sent(self) -> Send:
         """Step until a command is sent and let the cell run it."""
