@@ -34,6 +34,13 @@ WORDS: dict[str, dict[str, str]] = {
         "stranding": N_("Stranding swap"),
         "no_show": N_("No-show fee"),
     },
+    "pay_method": {
+        "bank": N_("Bank transfer"),
+        "wallet": N_("Wallet"),
+        "channel_a": N_("Acquirer, channel A"),
+        "channel_b": N_("Acquirer, channel B"),
+        "net": N_("Set off"),
+    },
     "unit": {
         "kwh": "kWh",
         "kwh_month": N_("kWh·month"),

@@ -47,7 +47,7 @@ CLIENTS = (1, 8, 64)
 PAIRS, QUICK_PAIRS = 384, 64
 ROUNDS, QUICK_ROUNDS = 5, 1
 LEAST_BOOKINGS, LEAST_READS = 0.5, 0.6
-STARTS_S = 60.0
+STARTS_S = 300.0
 API = "/api/v1"
 READS = (f"{API}/bookings?limit=20", f"{API}/stations/{{station_id}}", f"{API}/packs")
 Statements = list[tuple[str, tuple[Any, ...]]]

@@ -54,6 +54,10 @@ class MoneyCalls(ServerSession):
         query = {"format": kind.value, "lang": language}
         return self.get(bytes, f"/invoices/{invoice_id}/document", query)
 
+    def receipt(self, deposit_id: str, kind: DocumentKind = DocumentKind.PDF, language: str = "zh-CN") -> bytes:
+        """The receipt of a deposit as PDF or Excel, once something has been paid for it."""
+        return self.get(bytes, f"/deposits/{deposit_id}/receipt", {"format": kind.value, "lang": language})
+
     def close_month(
         self, month: ClosePeriodIn, *, totp: str | None = None, key: str | None = None
     ) -> tuple[ClosedPeriod, ...]:

@@ -1,4 +1,4 @@
-"""Invoices as documents: PDF, Excel, and the fields of a digital invoice.
+"""Invoices and receipts as documents: PDF, Excel, and of an invoice the fields of a digital one.
 
 `sheet` says what stands on an invoice, `pdf`, `excel` and `fields` write it down.
 """
@@ -11,9 +11,10 @@ from enum import StrEnum
 from api.documents.excel import workbook
 from api.documents.fields import digital_invoice
 from api.documents.pdf import pdf
-from api.documents.sheet import sheet
+from api.documents.sheet import Sheet, receipt_sheet, sheet
 from api.words import Language
 from swap.commerce.bills.records import InvoiceRecord
+from swap.commerce.payments.receipts import DepositReceipt
 
 
 class DocumentKind(StrEnum):
@@ -46,5 +47,15 @@ def render(
     """
     if kind is DocumentKind.JSON:
         return digital_invoice(invoice, names)
-    page = sheet(invoice, names, language)
+    return _drawn(sheet(invoice, names, language), kind)
+
+
+def render_receipt(
+    receipt: DepositReceipt, names: Mapping[str, tuple[str, str]], kind: DocumentKind, language: Language
+) -> bytes:
+    """The receipt of a deposit as a document, PDF or Excel; as for `render`."""
+    return _drawn(receipt_sheet(receipt, names, language), kind)
+
+
+def _drawn(page: Sheet, kind: DocumentKind) -> bytes:
     return pdf(page) if kind is DocumentKind.PDF else workbook(page)

@@ -1,4 +1,4 @@
-"""An invoice as an Excel workbook."""
+"""An invoice or a receipt as an Excel workbook."""
 
 from __future__ import annotations
 

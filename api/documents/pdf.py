@@ -1,4 +1,5 @@
-"""An invoice as PDF. The Chinese font is one that every reader brings along (STSong-Light), so no font is shipped."""
+"""An invoice or a receipt as PDF. The Chinese font is one that every reader brings along (STSong-Light), so none is
+shipped."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ _FONT = "STSong-Light"
 
 
 def pdf(page: Sheet) -> bytes:
-    """A4 across, as many pages as the lines need; the same bytes for the same invoice.
+    """A4 across, as many pages as the lines need; the same bytes for the same page.
 
     Raises:
         NotInstalled: the extra `documents` is not installed.
@@ -47,7 +48,7 @@ def pdf(page: Sheet) -> bytes:
 
     lines = Table(
         [[cell(name) for name in page.columns], *([cell(value) for value in row] for row in page.rows)],
-        colWidths=[part * mm for part in (10, 38, 48, 22, 18, 22, 18, 24, 16, 22, 26)],
+        colWidths=[part * mm for part in page.widths_mm],
         repeatRows=1,
     )
     lines.setStyle(

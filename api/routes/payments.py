@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Header, Query, Request, Response
 
 from api.access import Who
 from api.deps import AnyDoors, Doors, IdempotencyKey, InTime, Paged
+from api.documents import DocumentKind, render_receipt
 from api.edge.route import strict_router
 from api.money_schemas import (
     BankLineEndIn,
@@ -26,6 +27,7 @@ from api.money_schemas import (
 )
 from api.problems import declared
 from api.schemas import FirmId, FirmQuery, RecordId
+from api.words import load_language
 from swap.commerce.charges import FEN_YUAN
 from swap.commerce.errors import SignatureWrong
 from swap.commerce.ledger.postings import TOP_UP, WALLET
@@ -33,6 +35,7 @@ from swap.commerce.payments.acquirer import PaidCall, check_signature, get_order
 from swap.commerce.payments.bank import end_bank_line, list_bank_lines, take_bank_file
 from swap.commerce.payments.deposits import hold_deposit, release_deposit
 from swap.commerce.payments.netting import NetRecord, list_net, net
+from swap.commerce.payments.receipts import deposit_receipt
 from swap.commerce.payments.records import (
     BankFileRecord,
     BankLineRecord,
@@ -47,9 +50,12 @@ from swap.commerce.payments.wallets import grant_credit, hold_in_wallet, pay_fro
 from swap.identity.view import require_firm
 from swap.ids import new_id
 from swap.reading.records import Page
-from swap.words import N_
+from swap.register.show import party_names
+from swap.words import N_, language_of
 
 router = strict_router(tags=["payments"])
+RECEIPTS = (DocumentKind.PDF, DocumentKind.XLSX)
+"""What a receipt may be had as."""
 
 
 def _fen(yuan: str) -> int:
@@ -295,6 +301,34 @@ def release(deposit_id: RecordId, body: ReleaseIn, doors: AnyDoors) -> DepositRe
         return DepositRecord(
             deposit_id=deposit_id, amount_yuan=-row.amount_fen * FEN_YUAN, damage_yuan=damage_fen * FEN_YUAN
         )
+
+
+@router.get(
+    "/deposits/{deposit_id}/receipt",
+    responses={
+        **declared(404, 409, 422, 503),
+        200: {"description": "The receipt.", "content": {kind.media_type: {} for kind in RECEIPTS}},
+    },
+    response_class=Response,
+)
+def receipt(
+    deposit_id: RecordId,
+    doors: AnyDoors,
+    who: Who,
+    format: Literal["pdf", "xlsx"] = "pdf",
+    lang: Annotated[str, Query(max_length=10, pattern="^(zh|en)([-_].*)?$")] = "zh-CN",
+) -> Response:
+    """The receipt of a deposit (收据) as PDF or Excel, in Chinese or English, once something has been paid for it."""
+    with doors.reading_commerce(who.view) as db:
+        found = deposit_receipt(db, deposit_id)
+        names = party_names(db)
+    language = load_language(language_of(lang) or "zh_CN", doors.config.station.zone)
+    kind = DocumentKind(format)
+    return Response(
+        render_receipt(found, names, kind, language),
+        media_type=kind.media_type,
+        headers={"Content-Disposition": f'attachment; filename="{deposit_id}.{format}"'},
+    )
 
 
 @router.post("/net-statements", status_code=201, responses=declared(404))

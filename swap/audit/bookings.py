@@ -13,11 +13,13 @@ from scheduler.types import StationMode
 from swap.audit.findings import Findings
 from swap.audit.promised import Promised, PromiseWalk
 from swap.audit.rows import Reader
+from swap.commerce.bookings.fees import KIND as NO_SHOW
+from swap.commerce.bookings.fees import fee_source
 from swap.commerce.bookings.rules import Demand, PromiseView, plan
 from swap.commerce.bookings.slots import SlotGrid
 from swap.commerce.bookings.states import BOOKING, BookingStatus
 from swap.station.sequence.recipe import CANCELLED, COMPLETED, RETURNED
-from swap.tables import Booking, StandingBooking, Swap
+from swap.tables import Booking, ChargeRow, StandingBooking, Swap
 
 
 def check_bookings(reader: Reader, findings: Findings, walk: PromiseWalk) -> None:
@@ -54,6 +56,26 @@ def check_bookings(reader: Reader, findings: Findings, walk: PromiseWalk) -> Non
             _fit(findings, station_id, _grid(*walk.grids[station_id]), kept)
         _stocked(findings, station_id, kept, told)
     _standing(reader, findings, walk.standing)
+    _fees(reader, findings, told)
+
+
+def _fees(reader: Reader, findings: Findings, told: Mapping[str, Promised]) -> None:
+    """Fees for trucks that did not come, against the ends of their bookings; those of earlier releases tell none."""
+    found = findings["no_show_as_told"]
+    due = {fee_source(key): promised.fee for key, promised in told.items() if promised.fee is not None}
+    untold = {fee_source(key) for key, promised in told.items() if promised.ended and promised.fee is None}
+    for row in reader.rows(ChargeRow, order=(col(ChargeRow.id),), judged=False):
+        if row.kind != NO_SHOW and not row.source.startswith(f"{NO_SHOW}:"):
+            continue
+        if row.source in untold:
+            continue  # an earlier release told no fee
+        fee = due.pop(row.source, None)
+        if found.look(fee is not None, f"charge {row.id}: {row.source} is told by no end of a booking"):
+            assert fee is not None
+            values = {"kind": NO_SHOW, "station_id": fee[0], "made_at": fee[1], "amount_fen": fee[2]}
+            found.same(f"charge {row.id}", f"the end of {row.source}", row, values)
+    for source, (_, _, fen) in due.items():
+        found.look(not fen, f"{source} was told as charged, and there is no such charge")
 
 
 def _as_told(findings: Findings, row: Any, promised: Promised) -> None:

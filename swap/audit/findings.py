@@ -108,6 +108,9 @@ INVARIANTS: dict[str, str] = {
     ),
     "standing_in_journal": N_("Each standing booking is as its events say, and makes one booking a day."),
     "bookings_fit": N_("The open bookings of a station can all be served in the slots in which they were promised."),
+    "no_show_as_told": N_(
+        "A booking whose truck did not come was charged what its end tells, once, and nobody else was."
+    ),
     "completed_swap_billed_once": N_("Each completed swap has exactly one bill, and no other swap has any."),
     "bill_in_journal": N_("Each bill, line by line, is the one that was issued."),
     "bill_adds_up": N_(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from swap.audit.findings import Findings
@@ -36,6 +37,8 @@ class Promised:
     where: str
     """The event that spoke last, for people."""
     ended: bool = False
+    fee: tuple[str, datetime, int] | None = None
+    """Station and instant of its end, and the fee in fen that it tells; None before, and in earlier releases."""
     stock_packs: int | None = None
     """Packs that the station had to promise from."""
     turnaround_s: int | None = None
@@ -149,6 +152,8 @@ class PromiseWalk:
         self._next(self.bookings, "booking", said.booking_id, row, values)
         if said.booking_id in self.bookings:
             self.bookings[said.booking_id].ended = True
+            if said.fee_fen is not None:
+                self.bookings[said.booking_id].fee = row.station_id, row.at, said.fee_fen
 
     def _standing_made(self, row: Any, said: StandingMade) -> None:
         values = {

@@ -17,7 +17,7 @@ from sqlmodel import col, select
 
 from swap.commerce.bills.elsewhere import bill_from_journal
 from swap.commerce.bills.terms import BillingTerms
-from swap.commerce.bookings.fees import fees_from_journal
+from swap.commerce.journal_fees import fees_from_journal
 from swap.commerce.posting import post_charges, post_unposted
 from swap.config.register_rows import KEPT_ELSEWHERE, take_told
 from swap.errors import Conflict

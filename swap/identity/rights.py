@@ -162,6 +162,7 @@ RIGHTS: dict[str, Right] = {
     "end_line": right("payments:write", every="administrator", factor="totp"),
     "charge_deposit": right("payments:write", every="administrator", factor="totp"),
     "release": right("payments:write", every="administrator", factor="totp"),
+    "receipt": right("payments:read", every=_SEE, own=_FIRM),
     "make_net_statement": right("payments:write", every="administrator", factor="totp"),
     "net_statements": right("payments:read", every=_SEE, own=_FIRM),
     "quotes": right("bills:read", every=_SEE, station=_STAFF, own="fleet_operator driver planner accountant"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from io import BytesIO
 from typing import Any
 
 import httpx
 import pytest
+from openpyxl import load_workbook
 from typer.testing import CliRunner
 
 from api.cli.__main__ import app as app_cli
@@ -208,6 +210,34 @@ async def test_a_call_of_somebody_else_or_of_long_ago_is_refused(
     other = await told(client, order, amount_yuan="6.00")
     assert (other.status_code, other.json()["problems"][0]["field"]) == (422, "amount_yuan")
     assert (await client.get("/api/v1/payments")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("lang", "title", "state"), [("zh-CN", "押金收据", "保管中"), ("en", "Receipt of a deposit", "in keeping")]
+)
+async def test_a_deposit_has_a_receipt_once_it_is_paid(
+    client: httpx.AsyncClient, firms: dict[str, str], lang: str, title: str, state: str
+) -> None:
+    wish = {"holder_id": firms["op"], "owner_id": firms["fleet"], "amount_yuan": "12000.00"}
+    deposit_id = (await client.post("/api/v1/deposits", json=wish)).json()["deposit_id"]
+    path = f"/api/v1/deposits/{deposit_id}/receipt"
+    unpaid = await client.get(path)
+    assert (unpaid.status_code, deposit_id in unpaid.json()["detail"]) == (409, True)
+    assert (await client.get("/api/v1/deposits/none/receipt")).status_code == 404
+    pays = {"payer_id": firms["fleet"], "payee_id": firms["op"], "method": "channel_a", "amount_yuan": "12000.00"}
+    order = (await client.post("/api/v1/payments", json=pays | {"target": f"charge:{deposit_id}"})).json()["order"]
+    assert (await told(client, order, fee_yuan="72.00")).status_code == 200
+    pdf = await client.get(path, params={"lang": lang})
+    assert (pdf.status_code, pdf.headers["content-type"]) == (200, "application/pdf")
+    assert pdf.content.startswith(b"%PDF-")
+    assert (await client.get(path, params={"lang": lang})).content == pdf.content
+    book = await client.get(path, params={"lang": lang, "format": "xlsx"})
+    sheet = load_workbook(BytesIO(book.content)).active
+    assert sheet is not None
+    cells = [cell.value for row in sheet.iter_rows() for cell in row if cell.value is not None]
+    assert cells[0] == title
+    assert {state, deposit_id, "壹万贰仟圆整", 12000} <= set(cells), "the fee is the holder's: the whole was received"
+    assert (await client.get(path, params={"format": "json"})).status_code == 422
 
 
 async def test_the_simulated_acquirer_of_the_command_line_needs_the_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from tests.support.swap.lease_day import LEASE_DAMAGE
 from tests.support.swap.station import START_AT, Bench
 from tests.support.swap.told import WEBHOOK_DAMAGE
 from tests.swap.test_audit_accounts import ACCESS_DAMAGE
+from tests.swap.test_audit_fees import FEE_DAMAGE
 from tests.swap.test_audit_ledger import DAMAGE as LEDGER_DAMAGE
 
 
@@ -473,7 +474,7 @@ def test_taking_the_constraints_away_is_no_damage(unguarded: Examined) -> None:
 
 
 def test_every_invariant_has_its_damage() -> None:
-    known = {*DAMAGE, *LEASE_DAMAGE, *LEDGER_DAMAGE, *WEBHOOK_DAMAGE, *ACCESS_DAMAGE}
+    known = {*DAMAGE, *LEASE_DAMAGE, *LEDGER_DAMAGE, *WEBHOOK_DAMAGE, *ACCESS_DAMAGE, *FEE_DAMAGE}
     assert known == set(INVARIANTS)
 
 

@@ -158,6 +158,14 @@ def test_a_rent_run_charges_each_thing_once(store: Store) -> None:
     assert runs == {"2024-05": (1, 136_452), "2024-06": (1, 282_000)}
 
 
+def test_without_any_contract_no_month_is_closed_ahead(store: Store) -> None:
+    """A month closed ahead would take up what is charged until then."""
+    with pytest.raises(MonthNotOver):
+        run_rent(store, "2030-01", JULY)
+    with store.reading_commerce() as db:
+        assert db.exec(select(RentRun)).all() == []
+
+
 def test_a_run_that_was_killed_is_run_again_without_a_double(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     contracts = sorted(signed(store, terms(vehicles=[f"V{n}"])) for n in range(3))
     real, seen = rent.charge_contract, list[str]()

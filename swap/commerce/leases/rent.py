@@ -86,7 +86,7 @@ def run_rent(store: Store, month: str, at: datetime, *, as_known: bool = False) 
     take_journals(store)
     with store.reading_commerce() as db:
         first = _first_open(db, month)
-        zones = set(db.exec(select(LeaseContract.zone).distinct()))
+        zones = set(db.exec(select(LeaseContract.zone).distinct())) or {"UTC"}
     _over(zones, month, at)
     if not as_known:
         _known_to_the_end(store, zones, month)
