@@ -254,7 +254,7 @@ def _one_less(design: Design, name: str) -> Design | None:
 
 def _price(search: Search, answer: Trial, trial: Trial, name: str, *, in_grid: bool) -> Price:
     if not trial.asked:
-        trial.verdict, trial.asked = search.ask(trial, search.asked, search.error), True
+        trial.verdict, trial.asked = search.ask(trial, search.asked, search.error), tuple(search.asked)
     at = min((n for n in search.asked if trial.by_span[n]), key=lambda n: trial.share_in(n).mean)
     step = 1.0 if name == "staff" else getattr(answer.design, name) - getattr(trial.design, name)
     saved_yuan = answer.capital_yuan - trial.capital_yuan
@@ -355,5 +355,5 @@ def pack_table(
     for number, trial in enumerate(trials):
         trial.add(0, runs[number * effort.first : (number + 1) * effort.first])
         trial.verdict = rule.ask(0, trial.share, float(sum(run.arrived for run in trial.by_span[0])))
-        trial.asked = True
+        trial.asked = (0,)
     return trials

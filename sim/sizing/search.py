@@ -215,7 +215,7 @@ class Search:
     def judge(self, design: Design) -> bool:
         """Whether a design keeps the promise for certain in the weeks that the search asks."""
         trial = self.trial(design)
-        trial.verdict, trial.asked = self.ask(trial, self.asked, self.error), True
+        trial.verdict, trial.asked = self.ask(trial, self.asked, self.error), tuple(self.asked)
         if design in self.refused:
             trial.verdict = self.refused[design]
         self._on_trial(trial)
@@ -226,7 +226,7 @@ class Search:
         trial = self.new_trial(design)
         seed = self.seed + FRESH_SEED * (attempt + 1)
         every = sorted(range(len(self.spans)), key=lambda n: (n not in self.asked, n))
-        trial.verdict, trial.asked = self.ask(trial, every, attempt_error(self.error, attempt), seed), True
+        trial.verdict, trial.asked = self.ask(trial, every, attempt_error(self.error, attempt), seed), tuple(every)
         # The cost of the year is wanted as surely as the search has it.
         if trial.verdict is not False:
             self.extend(trial, self.effort.first, seed=seed)
@@ -234,23 +234,35 @@ class Search:
 
     def run(self, designs: Sequence[Design], bound: np.ndarray) -> None:
         """Search until a design is confirmed, or none is left; what was found stands in `best` and `confirmed`."""
-        for attempt in range(ATTEMPTS):
+        attempt = 0
+        while attempt < ATTEMPTS:
             self.best = None
             first = self.cheapest_passing(designs, bound)
             if first is None:
                 return
+            self.extend(self.trial(first), self.effort.first)
+            if self._asks_more(self.trial(first)):
+                continue
             best = self.improve(first, designs, bound)[0]
             self.progress("confirmation", 0.0)
             again = self.confirm(best, attempt)
+            attempt += 1
             self.trial(best).verdict = again.verdict
             if again.verdict is True:
                 self.confirmed = again
                 return
             self.refused[best] = again.verdict
-            weakest = again.hardest[0]
-            if weakest not in self.asked:
-                self.asked.append(weakest)
+            self._asks_more(again)
         self.best = None
+
+    def _asks_more(self, trial: Trial) -> bool:
+        """Ask in the week that a trial finds hardest too, where the search did not know it for hard."""
+        shares = {at: trial.share_in(at).mean for at in trial.simulated}
+        weakest = min(shares, key=lambda at: shares[at])
+        if weakest in self.asked:
+            return False
+        self.asked.append(weakest)
+        return True
 
     def cheapest_passing(self, designs: Sequence[Design], bound: np.ndarray) -> Design | None:
         """The least capital cost among designs that keep the promise, by verdicts that settle the most others."""

@@ -32,8 +32,8 @@ class Trial:
     by_span: list[list[RunResult]] = field(default_factory=list)
     verdict: Verdict = None
     """Keeps the promise for certain (True), breaks it (False), or neither is certain."""
-    asked: bool = False
-    """Whether the verdict was asked for; one that was only compared in cost has none."""
+    asked: tuple[int, ...] = ()
+    """Places of the spans in which the verdict was asked for; a design that was only compared in cost has none."""
 
     _year: list[RunResult] = field(default_factory=list, repr=False)
 
@@ -106,8 +106,8 @@ class Trial:
 
     @property
     def hardest(self) -> tuple[int, Estimate]:
-        """The span with the least share within the promise, and that share."""
-        shares = {n: self.share_in(n) for n in self.simulated}
+        """The span with the least share within the promise, and that share; of those that were asked, if any was."""
+        shares = {n: self.share_in(n) for n in self.simulated if n in self.asked or not self.asked}
         at = min(shares, key=lambda n: shares[n].mean)
         return at, shares[at]
 
