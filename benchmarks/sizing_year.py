@@ -17,7 +17,7 @@ from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
 from sim.sizing.search import Effort, Search
 from sim.sizing.trial import Trial
-from sim.sizing.year import Span, weeks_of
+from sim.sizing.year import YearSpan, weeks_of
 from sim.study.design import Design
 from sim.study.parallel import Workers, workers
 
@@ -35,7 +35,9 @@ COST_OFF = 0.01
 """Share by which the yearly costs may differ."""
 
 
-def _year(scenario: Scenario, design: Design, spans: tuple[Span, ...], count: int, seed: int, pool: Workers) -> Trial:
+def _year(
+    scenario: Scenario, design: Design, spans: tuple[YearSpan, ...], count: int, seed: int, pool: Workers
+) -> Trial:
     search = Search(scenario, pool, Effort(7.0, spans=spans), seed)
     trial = search.new_trial(design)
     search.extend(trial, count)
@@ -51,7 +53,7 @@ def run(quick: bool = False) -> dict[str, object]:
         for name, design in list(STATIONS.items())[: 1 if quick else None]:
             scenario = load_scenario(FOLDER / f"{name}.toml")
             start_on = date(scenario.study.start_on.year - 1, 12, 31)
-            on_end = (Span(start_on, 1.0, 365.0),)
+            on_end = (YearSpan(start_on, 1.0, 365.0),)
             weeks = _year(scenario, design, weeks_of(scenario, few=quick), count, 1, pool)
             days = _year(scenario, design, on_end, count, 2, pool)
             off = weeks.cost.mean / days.cost.mean - 1

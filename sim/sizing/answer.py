@@ -12,8 +12,8 @@ from sim.scenario.site import StaffSection
 from sim.sizing.screening import Screen
 from sim.sizing.search import Effort, Search, grid_of
 from sim.sizing.trial import Trial, gain_of, share_of
-from sim.sizing.verdict import Rule, Verdict
-from sim.sizing.year import Span, hardest_week, placed
+from sim.sizing.verdict import PromiseRule, Verdict
+from sim.sizing.year import YearSpan, hardest_week, placed
 from sim.study.design import RESOURCES, Design, applied, capital_yuan_per_year, design_of
 from sim.study.optimal.planned import check_plannable
 from sim.study.parallel import Workers
@@ -45,7 +45,7 @@ class Sizing:
     scenario: Scenario
     seed: int
     effort: Effort
-    spans: tuple[Span, ...]
+    spans: tuple[YearSpan, ...]
     asked: tuple[int, ...]
     """Places of the spans in which the search asked for the promise; every one was asked of the answer."""
     grid: int
@@ -351,7 +351,7 @@ def pack_table(
     ]
     runs = pool.map(run_task, tasks, None if on_done is None else lambda done: on_done(done, len(tasks)))
     promise = scenario.promise
-    rule = Rule(promise.target_share, (1 - promise.confidence) / 2, (effort.first,))
+    rule = PromiseRule(promise.target_share, (1 - promise.confidence) / 2, (effort.first,))
     for number, trial in enumerate(trials):
         trial.add(0, runs[number * effort.first : (number + 1) * effort.first])
         trial.verdict = rule.ask(0, trial.share, float(sum(run.arrived for run in trial.by_span[0])))

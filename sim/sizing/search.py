@@ -21,8 +21,8 @@ import numpy as np
 
 from sim.scenario.file import Scenario
 from sim.sizing.trial import Trial, dearer_by
-from sim.sizing.verdict import Rule, Verdict, attempt_error, both, looks_of
-from sim.sizing.year import Span, hardest_week, placed, plain_span
+from sim.sizing.verdict import PromiseRule, Verdict, attempt_error, both, looks_of
+from sim.sizing.year import YearSpan, hardest_week, placed, plain_span
 from sim.study.design import (
     RESOURCES,
     Design,
@@ -64,12 +64,12 @@ class Effort:
     """Replications before the first verdict."""
     step: int = 4
     most: int = 24
-    spans: tuple[Span, ...] = ()
+    spans: tuple[YearSpan, ...] = ()
     """Weeks of the year; none: `days` on end from the scenario's first day on stand for it."""
     compare: int = 0
     """Replications of a week before costs are compared; 0: `first`. With several weeks fewer do."""
 
-    def spans_for(self, scenario: Scenario) -> tuple[Span, ...]:
+    def spans_for(self, scenario: Scenario) -> tuple[YearSpan, ...]:
         """What is simulated of the year."""
         return self.spans or (plain_span(scenario, self.days, self.warmup_days),)
 
@@ -186,7 +186,7 @@ class Search:
 
     def ask(self, trial: Trial, places: Sequence[int], error: float, seed: int | None = None) -> Verdict:
         """Whether the promise is kept in every one of some spans; simulates only until that is sure."""
-        rule = Rule(self.scenario.promise.target_share, error, self.effort.looks)
+        rule = PromiseRule(self.scenario.promise.target_share, error, self.effort.looks)
         said: Verdict = True
         for at in places:
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from sim.scenario.file import Scenario
 from sim.sizing.verdict import Verdict
-from sim.sizing.year import Span
+from sim.sizing.year import YearSpan
 from sim.study.design import Design, running_yuan_per_year
 from sim.study.stats import Estimate, difference, estimate, ratio_estimate
 from sim.study.study import RunResult, StudyResult
@@ -28,7 +28,7 @@ class Trial:
     design: Design
     scenario: Scenario
     capital_yuan: float
-    spans: tuple[Span, ...]
+    spans: tuple[YearSpan, ...]
     by_span: list[list[RunResult]] = field(default_factory=list)
     verdict: Verdict = None
     """Keeps the promise for certain (True), breaks it (False), or neither is certain."""
