@@ -214,11 +214,12 @@ class Search:
 
     def judge(self, design: Design) -> bool:
         """Whether a design keeps the promise for certain in the weeks that the search asks."""
-        trial = self.trial(design)
+        trial, days = self.trial(design), self.days_simulated
         trial.verdict, trial.asked = self.ask(trial, self.asked, self.error), tuple(self.asked)
         if design in self.refused:
             trial.verdict = self.refused[design]
-        self._on_trial(trial)
+        if self.days_simulated > days:  # else nothing is new of it
+            self._on_trial(trial)
         return trial.verdict is True
 
     def confirm(self, design: Design, attempt: int) -> Trial:
