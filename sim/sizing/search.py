@@ -316,7 +316,7 @@ class Search:
                     continue
                 seen.add(design)
                 self.progress("costs", 1 - 0.95 ** len(seen))
-                if any(t.verdict is False and design.fails_with(d) for d, t in self.trials.items()):
+                if any(self._no_hope(trial) and design.fails_with(d) for d, trial in self.trials.items()):
                     continue
                 # The cost first: most neighbours are dearer, and that shows in fewer replications than the promise.
                 cheaper = self.dearer(design, best, self.effort.most, only_cheaper=True).mean < 0
@@ -328,6 +328,11 @@ class Search:
                     self.best = best
                     break
         return best, [design for design in [start, *rivals] if design != best]
+
+    @staticmethod
+    def _no_hope(trial: Trial) -> bool:
+        """Whether no smaller design can be told to keep the promise: this one breaks it, or was undecided."""
+        return trial.verdict is False or (trial.verdict is None and bool(trial.asked))
 
     def _pairs(self, best: Design, allowed: Sequence[Design]) -> Iterator[Design]:
         """Neighbours by two resources that may be cheaper, the most promising first.
