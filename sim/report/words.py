@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sim.scenario.notes import Note
-from sim.sizing.year import Span
+from sim.sizing.year import YearSpan
 from sim.study.design import Design
 from swap.words import N_, Texts, language_of, load_texts
 
@@ -166,7 +166,7 @@ class Words(Texts):
         """One step less of a resource, in words."""
         return self.text(LESS[resource], step=f"{step:g}")
 
-    def week(self, span: Span) -> str:
+    def week(self, span: YearSpan) -> str:
         """The days of a span, in words."""
         days = self.text("{first} to {last}", first=span.from_on.isoformat(), last=span.until_on.isoformat())
         return days + self.text(", year {year}", year=span.year) if span.year else days

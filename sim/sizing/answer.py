@@ -12,8 +12,8 @@ from sim.scenario.site import StaffSection
 from sim.sizing.screening import Screen
 from sim.sizing.search import Effort, Search, grid_of
 from sim.sizing.trial import Trial, gain_of, share_of
-from sim.sizing.verdict import Rule, Verdict
-from sim.sizing.year import Span, hardest_week, placed
+from sim.sizing.verdict import PromiseRule, Verdict
+from sim.sizing.year import YearSpan, hardest_week, placed
 from sim.study.design import RESOURCES, Design, applied, capital_yuan_per_year, design_of
 from sim.study.optimal.planned import check_plannable
 from sim.study.parallel import Workers
@@ -45,7 +45,7 @@ class Sizing:
     scenario: Scenario
     seed: int
     effort: Effort
-    spans: tuple[Span, ...]
+    spans: tuple[YearSpan, ...]
     asked: tuple[int, ...]
     """Places of the spans in which the search asked for the promise; every one was asked of the answer."""
     grid: int
@@ -254,7 +254,7 @@ def _one_less(design: Design, name: str) -> Design | None:
 
 def _price(search: Search, answer: Trial, trial: Trial, name: str, *, in_grid: bool) -> Price:
     if not trial.asked:
-        trial.verdict, trial.asked = search.ask(trial, search.asked, search.error), True
+        trial.verdict, trial.asked = search.ask(trial, search.asked, search.error), tuple(search.asked)
     at = min((n for n in search.asked if trial.by_span[n]), key=lambda n: trial.share_in(n).mean)
     step = 1.0 if name == "staff" else getattr(answer.design, name) - getattr(trial.design, name)
     saved_yuan = answer.capital_yuan - trial.capital_yuan
@@ -351,9 +351,9 @@ def pack_table(
     ]
     runs = pool.map(run_task, tasks, None if on_done is None else lambda done: on_done(done, len(tasks)))
     promise = scenario.promise
-    rule = Rule(promise.target_share, (1 - promise.confidence) / 2, (effort.first,))
+    rule = PromiseRule(promise.target_share, (1 - promise.confidence) / 2, (effort.first,))
     for number, trial in enumerate(trials):
         trial.add(0, runs[number * effort.first : (number + 1) * effort.first])
         trial.verdict = rule.ask(0, trial.share, float(sum(run.arrived for run in trial.by_span[0])))
-        trial.asked = True
+        trial.asked = (0,)
     return trials

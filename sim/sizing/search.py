@@ -21,8 +21,8 @@ import numpy as np
 
 from sim.scenario.file import Scenario
 from sim.sizing.trial import Trial, dearer_by
-from sim.sizing.verdict import Rule, Verdict, attempt_error, both, looks_of
-from sim.sizing.year import Span, hardest_week, placed, plain_span
+from sim.sizing.verdict import PromiseRule, Verdict, attempt_error, both, looks_of
+from sim.sizing.year import YearSpan, hardest_week, placed, plain_span
 from sim.study.design import (
     RESOURCES,
     Design,
@@ -64,12 +64,12 @@ class Effort:
     """Replications before the first verdict."""
     step: int = 4
     most: int = 24
-    spans: tuple[Span, ...] = ()
+    spans: tuple[YearSpan, ...] = ()
     """Weeks of the year; none: `days` on end from the scenario's first day on stand for it."""
     compare: int = 0
     """Replications of a week before costs are compared; 0: `first`. With several weeks fewer do."""
 
-    def spans_for(self, scenario: Scenario) -> tuple[Span, ...]:
+    def spans_for(self, scenario: Scenario) -> tuple[YearSpan, ...]:
         """What is simulated of the year."""
         return self.spans or (plain_span(scenario, self.days, self.warmup_days),)
 
@@ -186,7 +186,7 @@ class Search:
 
     def ask(self, trial: Trial, places: Sequence[int], error: float, seed: int | None = None) -> Verdict:
         """Whether the promise is kept in every one of some spans; simulates only until that is sure."""
-        rule = Rule(self.scenario.promise.target_share, error, self.effort.looks)
+        rule = PromiseRule(self.scenario.promise.target_share, error, self.effort.looks)
         said: Verdict = True
         for at in places:
 
@@ -214,11 +214,12 @@ class Search:
 
     def judge(self, design: Design) -> bool:
         """Whether a design keeps the promise for certain in the weeks that the search asks."""
-        trial = self.trial(design)
-        trial.verdict, trial.asked = self.ask(trial, self.asked, self.error), True
+        trial, days = self.trial(design), self.days_simulated
+        trial.verdict, trial.asked = self.ask(trial, self.asked, self.error), tuple(self.asked)
         if design in self.refused:
             trial.verdict = self.refused[design]
-        self._on_trial(trial)
+        if self.days_simulated > days:  # else nothing is new of it
+            self._on_trial(trial)
         return trial.verdict is True
 
     def confirm(self, design: Design, attempt: int) -> Trial:
@@ -226,7 +227,7 @@ class Search:
         trial = self.new_trial(design)
         seed = self.seed + FRESH_SEED * (attempt + 1)
         every = sorted(range(len(self.spans)), key=lambda n: (n not in self.asked, n))
-        trial.verdict, trial.asked = self.ask(trial, every, attempt_error(self.error, attempt), seed), True
+        trial.verdict, trial.asked = self.ask(trial, every, attempt_error(self.error, attempt), seed), tuple(every)
         # The cost of the year is wanted as surely as the search has it.
         if trial.verdict is not False:
             self.extend(trial, self.effort.first, seed=seed)
@@ -234,23 +235,35 @@ class Search:
 
     def run(self, designs: Sequence[Design], bound: np.ndarray) -> None:
         """Search until a design is confirmed, or none is left; what was found stands in `best` and `confirmed`."""
-        for attempt in range(ATTEMPTS):
+        attempt = 0
+        while attempt < ATTEMPTS:
             self.best = None
             first = self.cheapest_passing(designs, bound)
             if first is None:
                 return
+            self.extend(self.trial(first), self.effort.first)
+            if self._asks_more(self.trial(first)):
+                continue
             best = self.improve(first, designs, bound)[0]
             self.progress("confirmation", 0.0)
             again = self.confirm(best, attempt)
+            attempt += 1
             self.trial(best).verdict = again.verdict
             if again.verdict is True:
                 self.confirmed = again
                 return
             self.refused[best] = again.verdict
-            weakest = again.hardest[0]
-            if weakest not in self.asked:
-                self.asked.append(weakest)
+            self._asks_more(again)
         self.best = None
+
+    def _asks_more(self, trial: Trial) -> bool:
+        """Ask in the week that a trial finds hardest too, where the search did not know it for hard."""
+        shares = {at: trial.share_in(at).mean for at in trial.simulated}
+        weakest = min(shares, key=lambda at: shares[at])
+        if weakest in self.asked:
+            return False
+        self.asked.append(weakest)
+        return True
 
     def cheapest_passing(self, designs: Sequence[Design], bound: np.ndarray) -> Design | None:
         """The least capital cost among designs that keep the promise, by verdicts that settle the most others."""
@@ -303,7 +316,7 @@ class Search:
                     continue
                 seen.add(design)
                 self.progress("costs", 1 - 0.95 ** len(seen))
-                if any(t.verdict is False and design.fails_with(d) for d, t in self.trials.items()):
+                if any(self._no_hope(trial) and design.fails_with(d) for d, trial in self.trials.items()):
                     continue
                 # The cost first: most neighbours are dearer, and that shows in fewer replications than the promise.
                 cheaper = self.dearer(design, best, self.effort.most, only_cheaper=True).mean < 0
@@ -315,6 +328,11 @@ class Search:
                     self.best = best
                     break
         return best, [design for design in [start, *rivals] if design != best]
+
+    @staticmethod
+    def _no_hope(trial: Trial) -> bool:
+        """Whether no smaller design can be told to keep the promise: this one breaks it, or was undecided."""
+        return trial.verdict is False or (trial.verdict is None and bool(trial.asked))
 
     def _pairs(self, best: Design, allowed: Sequence[Design]) -> Iterator[Design]:
         """Neighbours by two resources that may be cheaper, the most promising first.

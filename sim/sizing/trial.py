@@ -15,7 +15,7 @@ import numpy as np
 
 from sim.scenario.file import Scenario
 from sim.sizing.verdict import Verdict
-from sim.sizing.year import Span
+from sim.sizing.year import YearSpan
 from sim.study.design import Design, running_yuan_per_year
 from sim.study.stats import Estimate, difference, estimate, ratio_estimate
 from sim.study.study import RunResult, StudyResult
@@ -28,12 +28,12 @@ class Trial:
     design: Design
     scenario: Scenario
     capital_yuan: float
-    spans: tuple[Span, ...]
+    spans: tuple[YearSpan, ...]
     by_span: list[list[RunResult]] = field(default_factory=list)
     verdict: Verdict = None
     """Keeps the promise for certain (True), breaks it (False), or neither is certain."""
-    asked: bool = False
-    """Whether the verdict was asked for; one that was only compared in cost has none."""
+    asked: tuple[int, ...] = ()
+    """Places of the spans in which the verdict was asked for; a design that was only compared in cost has none."""
 
     _year: list[RunResult] = field(default_factory=list, repr=False)
 
@@ -106,8 +106,8 @@ class Trial:
 
     @property
     def hardest(self) -> tuple[int, Estimate]:
-        """The span with the least share within the promise, and that share."""
-        shares = {n: self.share_in(n) for n in self.simulated}
+        """The span with the least share within the promise, and that share; of those that were asked, if any was."""
+        shares = {n: self.share_in(n) for n in self.simulated if n in self.asked or not self.asked}
         at = min(shares, key=lambda n: shares[n].mean)
         return at, shares[at]
 

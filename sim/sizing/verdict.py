@@ -20,7 +20,7 @@ Verdict = bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PromiseRule:
     """How sure a verdict must be, and after how many replications it may be asked for."""
 
     target_share: float

@@ -36,7 +36,7 @@ Pattern = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class YearSpan:
     """Days that are simulated for a part of the year."""
 
     start_on: date
@@ -63,12 +63,12 @@ class Span:
         return self.from_on + timedelta(days=max(int(self.days) - 1, 0))
 
 
-def plain_span(scenario: Scenario, days: float, warmup_days: float) -> Span:
+def plain_span(scenario: Scenario, days: float, warmup_days: float) -> YearSpan:
     """Consecutive days from the scenario's own first day on, for all of the year."""
-    return Span(scenario.study.start_on, warmup_days, days)
+    return YearSpan(scenario.study.start_on, warmup_days, days)
 
 
-def placed(scenario: Scenario, span: Span) -> Scenario:
+def placed(scenario: Scenario, span: YearSpan) -> Scenario:
     """The scenario on the days of a span, with the fleet and the packs of its year."""
     changes: dict[str, object] = {}
     if scenario.study.start_on != span.start_on:
@@ -90,7 +90,7 @@ def placed(scenario: Scenario, span: Span) -> Scenario:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class YearPart:
     """Days of one month with one pattern of prices."""
 
     days: tuple[date, ...]
@@ -124,7 +124,7 @@ class Part:
         )
 
 
-def parts_of(scenario: Scenario) -> list[Part]:
+def parts_of(scenario: Scenario) -> list[YearPart]:
     """The parts of the year of `study.start_on`, January first."""
     tariff = load_tariff(scenario.tariff, scenario.zone, Path(scenario.folder))
     year = scenario.study.start_on.year
@@ -163,8 +163,8 @@ def _pattern(tariff: Tariff, scenario: Scenario, day: date) -> Pattern:
     )
 
 
-def _part(scenario: Scenario, tariff: Tariff, days: tuple[date, ...]) -> Part:
-    bare = Part(days, 0.0, 0.0, 0.0, 0.0, 1.0)
+def _part(scenario: Scenario, tariff: Tariff, days: tuple[date, ...]) -> YearPart:
+    bare = YearPart(days, 0.0, 0.0, 0.0, 0.0, 1.0)
     week = bare.week
     start_at = _midnight(scenario, week[0])
     rates = HourlyRates(scenario, start_at)
@@ -187,7 +187,7 @@ def _part(scenario: Scenario, tariff: Tariff, days: tuple[date, ...]) -> Part:
     )
 
 
-def weeks_of(scenario: Scenario, *, few: bool = False) -> tuple[Span, ...]:
+def weeks_of(scenario: Scenario, *, few: bool = False) -> tuple[YearSpan, ...]:
     """The weeks of a year, weights adding up to 1, and last the hardest week of the hardest year of the life.
 
     A recorded trace has days of its own and no year: it is simulated as it stands, `study.days` of it.
@@ -200,7 +200,7 @@ def weeks_of(scenario: Scenario, *, few: bool = False) -> tuple[Span, ...]:
         days_of = _spoken_for(parts, days_of)
     whole = sum(days_of.values())
     life = scenario.life
-    mean = Span(parts[0].week[0], 1.0, 1.0)
+    mean = YearSpan(parts[0].week[0], 1.0, 1.0)
     if life is not None:
         years = range(1, life.years + 1)
         growths = [life.growth_in(n) for n in years]
@@ -219,13 +219,13 @@ def weeks_of(scenario: Scenario, *, few: bool = False) -> tuple[Span, ...]:
     return tuple(spans)
 
 
-def hardest_of(parts: Sequence[Part], days_of: Mapping[int, float]) -> int:
+def hardest_of(parts: Sequence[YearPart], days_of: Mapping[int, float]) -> int:
     """Place among the spans of the part with the greatest load."""
     loads = [parts[n].load for n in days_of]
     return loads.index(max(loads))
 
 
-def hardest_week(scenario: Scenario, spans: Sequence[Span]) -> int:
+def hardest_week(scenario: Scenario, spans: Sequence[YearSpan]) -> int:
     """Place of the span that the search asks first: that of the hardest year, else of the most load."""
     if spans[-1].weight == 0:
         return len(spans) - 1
@@ -236,7 +236,7 @@ def hardest_week(scenario: Scenario, spans: Sequence[Span]) -> int:
     return loads.index(max(loads))
 
 
-def _spoken_for(parts: Sequence[Part], days_of: Mapping[int, float]) -> dict[int, float]:
+def _spoken_for(parts: Sequence[YearPart], days_of: Mapping[int, float]) -> dict[int, float]:
     """Four of the parts, the hardest among them, with the days of those that are most like each."""
     means = [sum(values) / len(values) for values in zip(*(_marks(part) for part in parts), strict=True)]
 
@@ -256,6 +256,6 @@ def _spoken_for(parts: Sequence[Part], days_of: Mapping[int, float]) -> dict[int
     return found
 
 
-def _marks(part: Part) -> tuple[float, ...]:
+def _marks(part: YearPart) -> tuple[float, ...]:
     """What tells parts of the year apart; each counts relative to its mean. Cold counts as 1 % of load a degree."""
     return part.trucks_a_day, part.busiest_per_h, part.yuan_per_kwh, 3 + part.outside_c / 40, part.import_share

@@ -87,6 +87,7 @@ class Sketch:
     capital_yuan: float
     verdict: bool | None = None
     complete: bool = False
+    asked: tuple[int, ...] = ()
 
 
 class SketchSearch(Search):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.sizing.verdict import Rule, attempt_error, both, looks_of
+from sim.sizing.verdict import PromiseRule, attempt_error, both, looks_of
 from sim.study.stats import Estimate, estimate
 
 LOOKS = looks_of(4, 4, 24)
@@ -16,7 +16,7 @@ def searches(count: int, designs: int, off: float) -> float:
 
     def keeps(error: float) -> bool:
         shares = draw.normal(TARGET + off, SPREAD, LOOKS[-1])
-        return Rule(TARGET, error, LOOKS).decide(lambda n: (estimate(shares[:n]), 1e6)) is True
+        return PromiseRule(TARGET, error, LOOKS).decide(lambda n: (estimate(shares[:n]), 1e6)) is True
 
     def finds() -> bool:
         chosen = [n for n in range(designs) if keeps(ERROR)]
@@ -49,7 +49,7 @@ def test_of_searches_exactly_on_the_target_no_more_pass_than_is_stated() -> None
 
 def test_one_look_at_the_end_errs_as_stated() -> None:
     draw = np.random.default_rng(1)
-    rule = Rule(TARGET, ERROR, (12,))
+    rule = PromiseRule(TARGET, ERROR, (12,))
     said = [rule.ask(0, estimate(draw.normal(TARGET, SPREAD, 12)), 1e6) for _ in range(4000)]
     assert said.count(True) / 4000 == pytest.approx(ERROR, abs=0.006)
     assert said.count(False) / 4000 == pytest.approx(ERROR, abs=0.006)
@@ -57,7 +57,7 @@ def test_one_look_at_the_end_errs_as_stated() -> None:
 
 
 def test_the_error_is_spent_once() -> None:
-    rule = Rule(TARGET, ERROR, LOOKS)
+    rule = PromiseRule(TARGET, ERROR, LOOKS)
     spent = [rule.spent(look) for look in range(len(LOOKS))]
     assert sum(spent) == pytest.approx(ERROR)
     assert spent == sorted(spent)
@@ -68,10 +68,12 @@ def test_the_error_is_spent_once() -> None:
 
 def test_replications_that_agree_by_chance_are_no_surer_than_their_trucks() -> None:
     same = Estimate(1.0, 0.0, 4)
-    assert Rule(0.999, ERROR, (4,)).ask(0, same, trucks=400) is None
-    assert Rule(0.9, ERROR, (4,)).ask(0, same, trucks=4000) is True
-    assert Rule(0.9, ERROR, (4,)).ask(0, Estimate(1.0, 0.0, 1), trucks=1e6) is None, "one replication says nothing"
-    assert Rule(0.9, ERROR, (4,)).ask(0, Estimate(float("nan"), 0.0, 4), trucks=0) is None, "nor do no trucks"
+    assert PromiseRule(0.999, ERROR, (4,)).ask(0, same, trucks=400) is None
+    assert PromiseRule(0.9, ERROR, (4,)).ask(0, same, trucks=4000) is True
+    assert PromiseRule(0.9, ERROR, (4,)).ask(0, Estimate(1.0, 0.0, 1), trucks=1e6) is None, (
+        "one replication says nothing"
+    )
+    assert PromiseRule(0.9, ERROR, (4,)).ask(0, Estimate(float("nan"), 0.0, 4), trucks=0) is None, "nor do no trucks"
 
 
 def test_a_promise_of_several_parts() -> None:
@@ -79,7 +81,7 @@ def test_a_promise_of_several_parts() -> None:
         True, None, False, None, None, False, False, False, False,
     ]  # fmt: skip
     worse = Estimate(0.94, 0.004, 12)
-    rule = Rule(TARGET, ERROR, (12,))
+    rule = PromiseRule(TARGET, ERROR, (12,))
     assert rule.ask(0, worse, 1e6) is False
     assert rule.ask(0, worse, 1e6, parts=12) is None, (
         "one of twelve months is below by chance more often than one of one"
