@@ -1,9 +1,9 @@
 """Whether what `swap size --write` writes serves what was promised, for every example: size, write, simulate.
 
-`swap size --quick` is run, its answer written into a folder, and that scenario simulated as `swap simulate` does, for the
-days of its own study and with other seeds. The two agree when the share within the promise of the hardest week and that
-of the month in which the written scenario begins differ by no more than their intervals together. An example for which
-no design keeps the promise for certain is told and judged by nothing. `--quick` takes one example.
+`swap size --quick` is run, its answer written into a folder, and that scenario simulated as `swap simulate` does: the
+hardest week, with other seeds. The two agree when the share within the promise that was told of that week and the one
+found differ by no more than their intervals together. An example for which no design keeps the promise for certain is
+told and judged by nothing. `--quick` takes one example.
 """
 
 from __future__ import annotations

@@ -63,6 +63,7 @@ def size_values(table: Sequence[Trial], found: Sizing | None) -> dict[str, Any]:
                     "share_within_promise": _interval(price.share),
                     "verdict": VERDICT_NAMES[price.trial.verdict],
                     "saved_yuan_per_year": price.saved_yuan,
+                    "dearer_yuan_per_year": None if price.dearer is None else _interval(price.dearer),
                     "in_grid": price.in_grid,
                 }
                 for price in found.prices

@@ -107,6 +107,7 @@ def _prices(found: Sizing, words: Words) -> Table:
             Share(price.share),
             text(VERDICTS[price.trial.verdict]),
             price.saved_yuan,
+            price.dearer,
             "" if price.in_grid else text("not in [sizing]"),
         )
         for price in found.prices
@@ -116,6 +117,7 @@ def _prices(found: Sizing, words: Words) -> Table:
         text("Within the promise, hardest week"),
         text("Promise"),
         text("Equipment and pay saved, yuan a year"),
+        text("Dearer than the answer, yuan a year"),
         "",
     )
     return Table("prices", text("What one step less of each resource costs"), heads, rows)

@@ -10,7 +10,7 @@ import numpy as np
 from sim.scenario.file import Scenario
 from sim.scenario.site import StaffSection
 from sim.sizing.screening import Screen
-from sim.sizing.search import Effort, Search, grid_of
+from sim.sizing.search import OTHER_WEEK, Effort, Search, grid_of
 from sim.sizing.trial import Trial, gain_of, share_of
 from sim.sizing.verdict import PromiseRule, Verdict
 from sim.sizing.year import YearSpan, hardest_week, placed
@@ -34,6 +34,8 @@ class Price:
     """Served within the promise, in the hardest of the weeks that were asked."""
     saved_yuan: float
     """What its equipment or pay costs less a year."""
+    dearer: Estimate | None
+    """What it costs more a year all in all, energy included; None where its year was not simulated."""
     in_grid: bool
     """False: `[sizing]` does not list it; it was simulated to put a price on the resource."""
 
@@ -258,7 +260,8 @@ def _price(search: Search, answer: Trial, trial: Trial, name: str, *, in_grid: b
     at = min((n for n in search.asked if trial.by_span[n]), key=lambda n: trial.share_in(n).mean)
     step = 1.0 if name == "staff" else getattr(answer.design, name) - getattr(trial.design, name)
     saved_yuan = answer.capital_yuan - trial.capital_yuan
-    return Price(name, step, trial, trial.share_in(at), saved_yuan, in_grid)
+    dearer = search.dearer(trial.design, answer.design) if in_grid and trial.complete else None
+    return Price(name, step, trial, trial.share_in(at), saved_yuan, dearer, in_grid)
 
 
 def _what_lacks(found: Sizing, search: Search, designs: Sequence[Design]) -> Sizing:
@@ -306,7 +309,9 @@ def _sensitivity(search: Search, answer: Design) -> tuple[tuple[str, Estimate, E
         cases.append(("one charger out", base.with_equipment(chargers=base.equipment.charger_count - 1)))
     count, confidence = search.effort.first, base.promise.confidence
     tasks = [
-        RunTask(scenario, search.seed, n, span.days, span.warmup_days) for _, scenario in cases for n in range(count)
+        RunTask(scenario, search.seed, n + search.asked[0] * OTHER_WEEK, span.days, span.warmup_days)
+        for _, scenario in cases
+        for n in range(count)
     ]
     runs: list[RunResult] = search.pool.map(run_task, tasks)
     search.days_simulated += len(tasks) * (span.days + span.warmup_days)

@@ -42,6 +42,8 @@ INDIFFERENT = 0.004
 """Share of the yearly cost below which a difference is not looked into: no offer for a station is so exact."""
 FRESH_SEED = 7_000_003
 """Added to the seed for the confirmation."""
+OTHER_WEEK = 10_000
+"""Between the replication numbers of one week and the next; more than any has."""
 ATTEMPTS = 6
 """Confirmations of one search, at most."""
 
@@ -175,7 +177,9 @@ class Search:
             scenario = placed(trial.scenario, span)
             for number in range(len(trial.by_span[at]), count):
                 used = self.seed if seed is None else seed
-                tasks.append(RunTask(scenario, used, number, span.days, span.warmup_days))
+                # Weeks with the same draws would be lucky together, and their sum surer than it is.
+                replication = number + at * OTHER_WEEK
+                tasks.append(RunTask(scenario, used, replication, span.days, span.warmup_days))
                 of.append(at)
         if not tasks:
             return

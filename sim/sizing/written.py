@@ -1,8 +1,8 @@
 """Writes a sized station down: the scenario with the sized equipment, and the station file where it names one.
 
 What is written is read back and must be the station that was sized, field by field: an answer that cannot be typed
-back in is none. Comments of the files stay. The scenario begins in the month in which the promise is hardest to keep,
-so that `swap simulate` of it asks the question that the search asked.
+back in is none. Comments of the files stay. The scenario's study becomes the week in which the promise is hardest to
+keep, so that `swap simulate` of it asks the question that the search asked.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def _sized_text(text: str, sized: Trial) -> str:
             text = with_value(text, ("storage", name), getattr(scenario.storage, name))
     hardest = sized.spans[sized.hardest[0]]
     if hardest.start_on != scenario.study.start_on:
-        text = with_value(text, ("study", "start_on"), hardest.start_on.replace(day=1))
+        text = with_value(text, ("study", "start_on"), hardest.start_on)
+        text = with_value(text, ("study", "days"), round(hardest.days))
+        text = with_value(text, ("study", "warmup_days"), hardest.warmup_days)
     return text
 
 
@@ -75,7 +77,7 @@ def _head(sized: Trial) -> str:
     return (
         f"# Sized by `swap size`: {sized.design}.\n"
         f"# Served within the promise: {sized.share.mean:.1%} over the year; in the hardest week, {span.from_on} to "
-        f"{span.until_on}, {share.mean:.1%} ± {share.half_width:.1%}.\n# study.start_on is in that month.\n\n"
+        f"{span.until_on}, {share.mean:.1%} ± {share.half_width:.1%}.\n# [study] is that week.\n\n"
     )
 
 

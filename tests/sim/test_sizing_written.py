@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_every_example_reads_back_as_the_station_that_was_sized(path: Path, tmp_
         assert read.model_dump(exclude={"study", "folder", "equipment", "tariff"}) == there
         assert read.equipment.model_dump(exclude={"recipe"}) == trial.scenario.equipment.model_dump(exclude={"recipe"})
         assert read.equipment.bay_count == design.bays
-        assert (read.study.start_on.month, read.study.start_on.day) == (12, 1)
+        assert (read.study.start_on, read.study.days, read.study.warmup_days) == (date(2026, 12, 12), 7, 1)
         if (folder / "station.toml") in written:
             config = check_file(folder / "station.toml")
             rack = [bay for bay in config.bays if bay.role == "rack"]
@@ -77,9 +78,9 @@ def test_comments_stay_and_a_sized_number_says_so(tmp_path: Path) -> None:
     path = EXAMPLES / "yangquan_mine" / "scenario.toml"
     write_sized(path, sized(path, DESIGNS[0]), tmp_path / "sized")
     before, after = (file.read_text(encoding="utf-8") for file in (path, tmp_path / "sized" / "scenario.toml"))
-    kept = [line for line in before.splitlines() if "#" in line and not line.startswith("start_on")]
+    kept = [line for line in before.splitlines() if "#" in line and not line.startswith(("start_on", "days"))]
     assert [line for line in kept if line not in after.splitlines()] == []
-    assert "start_on = 2026-12-01  # sized, was 2026-06-01" in after
+    assert "start_on = 2026-12-12  # sized, was 2026-06-01" in after
     station = (tmp_path / "sized" / "station.toml").read_text(encoding="utf-8")
     assert "transformer_kva = 2500  # sized, was 2000" in station
     assert "8 chargers for 38 bays" in station

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
+from sim.sizing.search import Effort, Search
 from sim.sizing.trial import Trial, combined, stratified
 from sim.sizing.year import WEEK_DAYS, hardest_week, parts_of, placed, weeks_of
 from sim.study.design import Design
+from sim.study.parallel import Workers
 from sim.study.stats import estimate
-from sim.study.study import RunResult, simulate_once
+from sim.study.study import RunResult, RunTask, simulate_once
 from tests.support.sim.study import scenario
 
 YANGQUAN = Path(__file__).parents[2] / "examples" / "yangquan_mine" / "scenario.toml"
@@ -145,6 +148,23 @@ def test_weeks_count_by_their_weight(runs: tuple[list[RunResult], Scenario]) -> 
     assert trial.share.mean == pytest.approx(within / came)
     assert trial.hardest == (1, trial.share_in(1))
     assert trial.cost.mean > 1000
+
+
+def test_no_two_weeks_have_the_same_draws() -> None:
+    """With the same they would be lucky together: the cost of the year by other seeds lay far outside its interval."""
+    read = scenario(demand={"trucks_per_hour_by_hour": [5.0] * 24}, tariff={"profile": "flat"})
+    asked: list[RunTask] = []
+
+    class Pool(Workers):
+        def map(self, function: object, tasks: Sequence[object], on_done: object = None) -> list[object]:  # type: ignore[override]
+            asked.extend(task for task in tasks if isinstance(task, RunTask))
+            return [None for _ in tasks]
+
+    search = Search(read, Pool(None, 1), Effort(7, spans=weeks_of(read)), 1)
+    search.extend(search.trial(Design(7, 8, 2000, 1)), 3)
+    assert len(asked) == 36
+    assert len({(task.seed, task.replication) for task in asked}) == 36
+    assert len({task.scenario.study.start_on for task in asked}) == 12
 
 
 def test_the_error_of_a_stratified_mean() -> None:
