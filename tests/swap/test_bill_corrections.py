@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from sqlmodel import col, select
 
-from swap.commerce.bills.issuing import bill_completed_swaps, correct_bill, reverse_bill
+from swap.commerce.bills.issuing import (
+    add_bill,
+    bill_completed_swaps,
+    correct_bill,
+    corrected,
+    lines_of,
+    reverse_bill,
+)
 from swap.commerce.bills.terms import StationTerms, SwapTerms
 from swap.commerce.errors import BillNotReversible
 from swap.config.prices import StationPrices
@@ -95,6 +103,18 @@ def test_a_correction_takes_over_all_but_the_quantity(store: Store, config: Stat
     with store.reading() as db:
         lines = db.exec(select(BillLine).order_by(col(BillLine.line_no))).all()
         assert [line.tariff_period for line in lines] == ["flat"] * 6
+
+
+def test_a_line_of_an_earlier_release_has_no_tariff_period_when_corrected(store: Store, config: StationConfig) -> None:
+    bill_id = one_bill(store, config).bill_id
+    with store.reading_station(STATION) as db:
+        bill = db.get_one(Bill, bill_id)
+        old = [BillLine(**line.model_dump() | {"tariff_period": None}) for line in lines_of(db, bill_id)]
+        draft = corrected(bill, old, {1: Decimal(1)}, "Li", "read")
+    written: list[BillLine] = []
+    rows = SimpleNamespace(station_id=STATION, add=lambda _: None, flush=lambda: None, add_all=written.extend)
+    add_bill(cast(StationDb, rows), draft, "bl-2", LATER)
+    assert [line.tariff_period for line in written] == [None, None]
 
 
 class TwoBuyers(StationTerms):
