@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from sqlmodel import col, select
 
-from swap.commerce.bills.issuing import bill_completed_swaps, correct_bill, reverse_bill
+from swap.commerce.bills.issuing import (
+    add_bill,
+    bill_completed_swaps,
+    correct_bill,
+    corrected,
+    lines_of,
+    reverse_bill,
+)
+from swap.commerce.bills.terms import StationTerms, SwapTerms
 from swap.commerce.errors import BillNotReversible
+from swap.config.prices import StationPrices
 from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
 from swap.reading.lists import list_bills
 from swap.reading.records import BillRecord
 from swap.register.persons import shown_actor
+from swap.station_db import StationDb
 from swap.store import Store
 from swap.tables import Bill, BillLine, StationEvent
 from tests.support.swap.commerce import AT, STATION, arrive, exchange, filled_store, station
@@ -91,6 +103,60 @@ def test_a_correction_takes_over_all_but_the_quantity(store: Store, config: Stat
     with store.reading() as db:
         lines = db.exec(select(BillLine).order_by(col(BillLine.line_no))).all()
         assert [line.tariff_period for line in lines] == ["flat"] * 6
+
+
+def test_a_line_of_an_earlier_release_has_no_tariff_period_when_corrected(store: Store, config: StationConfig) -> None:
+    bill_id = one_bill(store, config).bill_id
+    with store.reading_station(STATION) as db:
+        bill = db.get_one(Bill, bill_id)
+        old = [BillLine(**line.model_dump() | {"tariff_period": None}) for line in lines_of(db, bill_id)]
+        draft = corrected(bill, old, {1: Decimal(1)}, "Li", "read")
+    written: list[BillLine] = []
+    rows = SimpleNamespace(station_id=STATION, add=lambda _: None, flush=lambda: None, add_all=written.extend)
+    add_bill(cast(StationDb, rows), draft, "bl-2", LATER)
+    assert [line.tariff_period for line in written] == [None, None]
+
+
+class TwoBuyers(StationTerms):
+    """The service is for another firm than the electricity."""
+
+    def terms(self, db: StationDb, *, vehicle_id: str, fleet_id: str, prices: StationPrices, at: datetime) -> SwapTerms:
+        by = super().terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at)
+        return replace(by, service=replace(by.service, buyer_id="own"))
+
+
+def test_who_buys_the_first_line_pays_the_bill_and_its_correction(store: Store, config: StationConfig) -> None:
+    exchange(store, arrive(store, config, "V0").swap_id)
+    bill_completed_swaps(store, STATION, LATER, terms=TwoBuyers())
+    (bill,) = bills(store)
+    with store.station(STATION) as db:
+        _, corrected = correct_bill(db, bill.bill_id, {1: Decimal(1)}, at=LATER, name="Li", reason="read")
+    for one in (bill, corrected):
+        assert (one.payer_id, [line.buyer_id for line in one.lines]) == ("fleet", ["fleet", "own"])
+
+
+def test_a_bill_of_nothing_is_corrected_to_nothing(store: Store, config: StationConfig) -> None:
+    exchange(store, arrive(store, config, "V0").swap_id, only_seats=0)
+    bill_completed_swaps(store, STATION, LATER)
+    (bill,) = bills(store)
+    assert (bill.payer_id, bill.lines) == ("fleet", ())
+    with store.station(STATION) as db:
+        _, corrected = correct_bill(db, bill.bill_id, {}, at=LATER, name="Li", reason="read")
+    assert (corrected.payer_id, corrected.lines) == ("fleet", ())
+    assert corrected.total_yuan == 0
+
+
+def test_of_a_pack_that_nobody_knows_no_quantity_is_possible(store: Store, config: StationConfig) -> None:
+    swap_id = arrive(store, config, "V0").swap_id
+    exchange(store, swap_id)
+    with store.station(STATION) as db:
+        for seat in db.seats(swap_id):
+            seat.old_pack_id = None
+            db.add(seat)
+    bill_completed_swaps(store, STATION, LATER)
+    (bill,) = bills(store)
+    with store.station(STATION) as db, pytest.raises(InvalidInput, match=r"0…0 kWh"):
+        correct_bill(db, bill.bill_id, {1: Decimal("0.01")}, at=LATER, name="Li", reason="")
 
 
 @pytest.mark.parametrize(

@@ -21,17 +21,13 @@ from sqlmodel import select
 
 from swap.audit import audit
 from swap.commerce.bills.issuing import (
-    BillingMark,
-    Completion,
     bill_completed_swaps,
-    due_bill,
     reverse_bill,
     run_commerce,
 )
 from swap.commerce.bills.money import to_decimal
 from swap.commerce.bills.pricing import PricedSwap, UnitPrice, price_swap
 from swap.commerce.bills.quantity import Flag, SeatEnergy
-from swap.commerce.bills.record import RowRecord
 from swap.commerce.bills.terms import EnergyPrice, Measure, SaleTerms, StationTerms, SwapTerms
 from swap.commerce.bills.why import explain
 from swap.commerce.charges import Sale
@@ -40,7 +36,6 @@ from swap.config.prices import StationPrices, read_prices, told_prices
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.messages.commerce import PricesSet
-from swap.messages.events import SwapCompleted
 from swap.messages.packs import PackRead
 from swap.reading.lists import list_bills
 from swap.reading.records import BillRecord
@@ -252,41 +247,6 @@ def test_a_bill_waits_for_the_reading_but_not_for_ever(store: Store, config: Sta
     assert len(bill_completed_swaps(store, STATION, AT + wait)) == 1
     (bill,) = bills(store)
     assert (str(bill.total_yuan), bill.flags) == ("0.00", ("first_swap", "unmeasured"))
-
-
-def test_a_bill_that_is_known_to_be_due_waits_for_nothing(store: Store, config: StationConfig) -> None:
-    swap_id = arrive(store, config, "V0").swap_id
-    exchange(store, swap_id, AT, returned_soe_kwh=None)
-    with store.reading_station(STATION) as db:
-        done = db.newest_event(SwapCompleted)
-        assert done is not None
-        one = Completion(swap_id, done.at, done.seq)
-        assert due_bill(RowRecord(db), one, StationTerms(), AT) is None
-        assert due_bill(RowRecord(db), one, StationTerms(), None) is not None
-
-
-def test_the_mark_stays_before_the_first_swap_without_its_bill(store: Store, config: StationConfig) -> None:
-    mark = BillingMark()
-
-    def newest() -> int:
-        with store.reading_station(STATION) as db:
-            event = db.newest_event()
-            assert event is not None
-            return event.seq
-
-    assert bill_completed_swaps(store, STATION, AT, mark=mark) == ()
-    assert mark.seq == newest() > 0
-    swap_id = arrive(store, config, "V0").swap_id
-    exchange(store, swap_id)
-    done = newest()
-    for issued in (0, 1):
-        left_out = () if issued else (swap_id,)
-        assert len(bill_completed_swaps(store, STATION, LATER, mark=mark, leave_out=left_out)) == issued
-        assert mark.seq == done - 1
-    assert bill_completed_swaps(store, STATION, LATER, mark=mark) == ()
-    assert mark.seq == newest()
-    exchange(store, arrive(store, config, "V1", LATER).swap_id, LATER)
-    assert bill_completed_swaps(store, STATION, LATER, mark=BillingMark(newest())) == ()
 
 
 def test_a_reading_that_comes_while_a_bill_is_reckoned_is_not_left_out(

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from swap.commerce import runner
-from swap.commerce.bills.issuing import run_commerce
+from swap.commerce.bills.issuing import BillingMark, Completion, bill_completed_swaps, due_bill, run_commerce
+from swap.commerce.bills.record import RowRecord
 from swap.commerce.bills.terms import StationTerms, SwapTerms
 from swap.commerce.charges import charges_of
 from swap.commerce.custody.show import custody_spans
@@ -18,6 +19,7 @@ from swap.commerce.runner import BILL_WAIT_S, RENT_WAIT_S, Commerce
 from swap.config.prices import StationPrices
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
+from swap.messages.events import SwapCompleted
 from swap.reading.lists import list_bills
 from swap.station_db import StationDb
 from swap.store import Store
@@ -155,3 +157,44 @@ def test_custody_and_the_rents_of_a_month_that_has_ended_come_by_themselves(benc
         assert rents == [("2026-10", 282_000)]
         assert custody_spans(db, vehicle_id="V0")
     assert bench.told == []
+
+
+def test_a_bill_that_is_known_to_be_due_waits_for_nothing(sqlite_url: str) -> None:
+    config = station()
+    station_id = config.station.id
+    with filled_store(sqlite_url, config) as store:
+        swap_id = arrive(store, config, "V0").swap_id
+        exchange(store, swap_id, AT, returned_soe_kwh=None)
+        with store.reading_station(station_id) as db:
+            done = db.newest_event(SwapCompleted)
+            assert done is not None
+            one = Completion(swap_id, done.at, done.seq)
+            assert due_bill(RowRecord(db), one, StationTerms(), AT) is None
+            assert due_bill(RowRecord(db), one, StationTerms(), None) is not None
+
+
+def test_the_mark_stays_before_the_first_swap_without_its_bill(sqlite_url: str) -> None:
+    config = station()
+    station_id = config.station.id
+    with filled_store(sqlite_url, config) as store:
+        mark = BillingMark()
+
+        def newest() -> int:
+            with store.reading_station(station_id) as db:
+                event = db.newest_event()
+                assert event is not None
+                return event.seq
+
+        assert bill_completed_swaps(store, station_id, AT, mark=mark) == ()
+        assert mark.seq == newest() > 0
+        swap_id = arrive(store, config, "V0").swap_id
+        exchange(store, swap_id)
+        done = newest()
+        for issued in (0, 1):
+            left_out = () if issued else (swap_id,)
+            assert len(bill_completed_swaps(store, station_id, LATER, mark=mark, leave_out=left_out)) == issued
+            assert mark.seq == done - 1
+        assert bill_completed_swaps(store, station_id, LATER, mark=mark) == ()
+        assert mark.seq == newest()
+        exchange(store, arrive(store, config, "V1", LATER).swap_id, LATER)
+        assert bill_completed_swaps(store, station_id, LATER, mark=BillingMark(newest())) == ()
