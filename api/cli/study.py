@@ -165,7 +165,7 @@ def _print_study(result: StudyResult) -> None:
     echo(f"{runs}; {warmup_line(result.notes, result.warmup_days, report.words)}")
     echo(f"{report.words.text('Confidence of the intervals')}: {result.confidence:.0%}\n")
     for table in report.tables:
-        if table.id in ("key_numbers", "periods"):
+        if table.id in ("key_numbers", "causes", "periods"):
             print_report_table(table)
             echo()
     for line in report.answer:

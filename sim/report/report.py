@@ -22,7 +22,7 @@ from markupsafe import Markup
 from sim.report.plots import Option, size_plots, study_plots
 from sim.report.results import size_values, study_values
 from sim.report.tables import Table, assumption_table, number, size_tables, study_tables, table_html
-from sim.report.words import RESOURCE_NAMES, Words
+from sim.report.words import CAUSE_NAMES, RESOURCE_NAMES, Words
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note
 from sim.sizing.search import Sizing, Trial
@@ -119,7 +119,10 @@ def study_report(result: StudyResult, words: Words) -> Report:
         {"limit": f"{promise.wait_limit_min:g}", "target": _percent(promise.target_share)},
     )
     values["share"] = _percent_of(share)
-    if share.low >= promise.target_share:
+    if result.unstable:
+        mood = "bad"
+        first = unstable_line(result, words)
+    elif share.low >= promise.target_share:
         mood = "good"
         first = text(
             "The station keeps the promise: {share} of the trucks are served within {limit} min, wanted {target}.",
@@ -136,7 +139,7 @@ def study_report(result: StudyResult, words: Words) -> Report:
         first = text(
             "Too close to call: {share} of the trucks are served within {limit} min, wanted {target}.", **values
         )
-    answer = [first, _waits_line(result, words)]
+    answer = [first, _waits_line(result, words), *cause_line(result, words)]
     return Report(
         words=words,
         scenario=result.scenario,
@@ -196,7 +199,9 @@ def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, s
         )
     shown = chosen or (best if found is None else found.next_cheaper or best)
     result = shown.result()
-    answer.append(_waits_line(result, words))
+    if result.unstable:
+        answer.append(unstable_line(result, words))
+    answer += [_waits_line(result, words), *cause_line(result, words)]
     tables = [*size_tables(by_packs, found, words), *study_tables(result, words), assumption_table(scenario, words)]
     made = _made(result, words)
     if found is not None:
@@ -289,6 +294,29 @@ def station_line(scenario: Scenario, words: Words) -> str:
         kva=f"{equipment.transformer_kva:g}",
         lanes=equipment.lanes,
     )
+
+
+def unstable_line(result: StudyResult, words: Words) -> str:
+    """That more trucks come than the station can serve."""
+    promise = result.scenario.promise
+    return words.text(
+        "Unstable: the queue grows by {growth} trucks a day, so waits have no mean. "
+        "{share} of the trucks are served within {limit} min, wanted {target}.",
+        growth=_plus_minus(result.queue_growth_per_day),
+        share=_percent_of(result.share_within),
+        limit=f"{promise.wait_limit_min:g}",
+        target=_percent(promise.target_share),
+    )
+
+
+def cause_line(result: StudyResult, words: Words) -> list[str]:
+    """What trucks waited for most; no line where none waited."""
+    shares = {name: share.mean for name, share in result.share_by_cause().items() if share.mean >= 0.005}
+    if not shares:
+        return []
+    ranked = sorted(shares, key=lambda name: -shares[name])[:3]
+    causes = "; ".join(f"{words.text(CAUSE_NAMES[name])} {_percent(shares[name])}" for name in ranked)
+    return [words.text("Of the waiting: {causes}.", causes=causes)]
 
 
 def _waits_line(result: StudyResult, words: Words) -> str:

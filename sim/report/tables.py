@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from sim.report.assumptions import CHOICES, FIELDS, UNSEEN, YES_NO
 from sim.report.results import by_hour, by_period, cost_parts
 from sim.report.storage import has_storage, storage_rows
-from sim.report.words import CHANGES, PART_NAMES, QUANTITIES, RESOURCE_NAMES, SECTIONS, VERDICTS, Words
+from sim.report.words import CAUSE_NAMES, CHANGES, PART_NAMES, QUANTITIES, RESOURCE_NAMES, SECTIONS, VERDICTS, Words
 from sim.scenario.file import Scenario
 from sim.sizing.search import Sizing, Trial
 from sim.study.stats import Estimate, estimate
@@ -66,6 +66,12 @@ def study_tables(result: StudyResult, words: Words) -> list[Table]:
     tables = [
         Table("key_numbers", text("Key numbers"), (text("Quantity"), text("Value"), text("Unit")), tuple(key_rows)),
         Table(
+            "causes",
+            text("What trucks waited for"),
+            (text("Cause"), text("Share of the waiting"), text("Truck-hours a day")),
+            cause_rows(result, words),
+        ),
+        Table(
             "periods",
             text("Energy and its price by tariff period"),
             (text("Period"), text("kWh a day"), text("yuan a day")),
@@ -85,7 +91,7 @@ def study_tables(result: StudyResult, words: Words) -> list[Table]:
         ),
     ]
     if has_storage(result):
-        tables.insert(2, Table("storage", *storage_rows(result, words)))
+        tables.insert(3, Table("storage", *storage_rows(result, words)))
     return tables
 
 
@@ -182,6 +188,19 @@ def limit_kw_by_hour(scenario: Scenario) -> list[float]:
                 if 0 < since_h < event.hours + 1:
                     limits[hour] = min(limits[hour], event.limit_kw)
     return limits
+
+
+def cause_rows(result: StudyResult, words: Words) -> tuple[tuple[Cell, ...], ...]:
+    """Each cause that made a truck wait, the largest first, and their sum; all causes where no truck waited."""
+    hours, shares = result.waiting_h_by_cause(), result.share_by_cause()
+    total = estimate([sum(run.waiting_h_by_cause.values()) for run in result.runs], result.confidence)
+    ranked = sorted(hours, key=lambda name: -hours[name].mean)
+    rows: list[tuple[Cell, ...]] = [
+        (words.text(CAUSE_NAMES[name]), Share(shares[name]) if total.mean > 0 else None, hours[name])
+        for name in ranked
+        if hours[name].mean > 0 or total.mean == 0
+    ]
+    return (*rows, (words.text("All waiting"), Share(1.0) if total.mean > 0 else None, total))
 
 
 def wait_bins(result: StudyResult) -> list[tuple[float, float | None, Estimate]]:

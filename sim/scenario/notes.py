@@ -23,3 +23,10 @@ class Note:
 def warmup_note(days: float) -> Note:
     """How the warm-up was found."""
     return Note(N_("warm-up {days:g} day(s), found by MSER-5 on three pilot runs"), {"days": days})
+
+
+def unstable_note(growth_per_day: float) -> Note:
+    """That a queue grows without end."""
+    return Note(
+        N_("unstable: the queue grows by {growth:.1f} trucks a day; waits have no mean"), {"growth": growth_per_day}
+    )
