@@ -1,4 +1,5 @@
-"""The command line: `swap COMMAND`. Exit codes: 0 all well, 1 something was found, 2 wrong usage or invalid input.
+"""The command line: `swap COMMAND`. Exit codes: 0 all well, 1 something was found, 2 wrong usage or invalid input,
+3 the program itself failed.
 
 Commands import what they need when they run, so that `swap --help` answers at once.
 """
@@ -6,11 +7,13 @@ Commands import what they need when they run, so that `swap --help` answers at o
 from __future__ import annotations
 
 import sys
+import traceback
 
 import typer
 
 from api import terminal
 from api.cli import data, fleet, journals, lease, ledger, network, people, replay, run, station, study
+from api.cli.common import DEFECT
 from swap.errors import SwapError
 from swap.words import CatalogueError
 
@@ -21,7 +24,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Battery-swap stations for heavy trucks, from the PLC to the invoice.",
-    epilog="Exit codes: 0 all well, 1 something was found, 2 wrong usage or invalid input.",
+    epilog="Exit codes: 0 all well, 1 something was found, 2 wrong usage or invalid input, "
+    "3 the program itself failed.",
 )
 
 
@@ -47,6 +51,9 @@ def main() -> None:
 
         terminal.echo(said(error, terminal.language()), err=True)
         sys.exit(2)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(DEFECT)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from api.cli.planner import (
     Replications,
     ScenarioFile,
     Seed,
+    a_number,
     finite,
     number,
     planned,
@@ -45,7 +46,14 @@ commands = typer.Typer()
 def validate(
     cases: Annotated[Path, typer.Argument(help="Case file (JSON).", show_default=False)],
     limit: Annotated[
-        float, typer.Option("--standard-errors", min=0.1, help="Largest deviation allowed, in standard errors.")
+        float,
+        typer.Option(
+            "--standard-errors",
+            min=0.1,
+            max=100,
+            callback=a_number,
+            help="Largest deviation allowed, in standard errors.",
+        ),
     ] = 4.0,
     only: Annotated[str | None, typer.Option("--only", help="Cases whose id or model contains this.")] = None,
     quick: Quick = False,
@@ -116,7 +124,13 @@ def simulate(
     replications: Replications = None,
     half_width: Annotated[
         float | None,
-        typer.Option("--half-width", help="Add replications until the share within the promise is known to this."),
+        typer.Option(
+            "--half-width",
+            min=0.0001,
+            max=0.5,
+            callback=a_number,
+            help="Add replications until the share within the promise is known to this.",
+        ),
     ] = None,
     plan: PlanOption = None,
     seed: Seed = None,

@@ -116,10 +116,13 @@ def study_report(result: StudyResult, words: Words) -> Report:
     text, promise = words.text, result.scenario.promise
     share, values = (
         result.share_within,
-        {"limit": f"{promise.wait_limit_min:g}", "target": _percent(promise.target_share)},
+        {"limit": f"{promise.wait_limit_min:g}", "target": _target(promise.target_share)},
     )
     values["share"] = _percent_of(share)
-    if result.unstable:
+    if math.isnan(share.mean):
+        mood = "unsure"
+        first = text("No truck came in the simulated time: there is nothing to say about the promise.")
+    elif result.unstable:
         mood = "bad"
         first = unstable_line(result, words)
     elif share.low >= promise.target_share:
@@ -155,7 +158,7 @@ def study_report(result: StudyResult, words: Words) -> Report:
 def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, scenario: Scenario) -> Report:
     """Report of `swap size`; `found` is None when only the number of packs was asked for."""
     text, promise = words.text, scenario.promise
-    limit, target = f"{promise.wait_limit_min:g}", _percent(promise.target_share)
+    limit, target = f"{promise.wait_limit_min:g}", _target(promise.target_share)
     best = max(by_packs, key=lambda trial: trial.share.mean)
     stock = next((trial for trial in by_packs if trial.verdict), None)
     chosen: Trial | None = stock if found is None else found.answer
@@ -249,7 +252,7 @@ def stock_line(by_packs: Sequence[Trial], words: Words) -> str:
         packs=looked_at.design.packs,
         share=_percent_of(looked_at.share),
         limit=f"{promise.wait_limit_min:g}",
-        target=_percent(promise.target_share),
+        target=_target(promise.target_share),
     )
 
 
@@ -305,7 +308,7 @@ def unstable_line(result: StudyResult, words: Words) -> str:
         growth=_plus_minus(result.queue_growth_per_day),
         share=_percent_of(result.share_within),
         limit=f"{promise.wait_limit_min:g}",
-        target=_percent(promise.target_share),
+        target=_target(promise.target_share),
     )
 
 
@@ -347,6 +350,11 @@ def _made(result: StudyResult, words: Words) -> list[tuple[str, str]]:
         ),
         (text("Versions"), f"swapstation {own}, NumPy {np.__version__}, Python {platform.python_version()}"),
     ]
+
+
+def _target(share: float) -> str:
+    """A wanted share, with all its digits."""
+    return f"{100 * share:.8g}%"
 
 
 def _percent(share: float) -> str:

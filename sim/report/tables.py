@@ -331,6 +331,8 @@ def shown(cell: Cell) -> str:
     """A cell as the reader sees it."""
     if isinstance(cell, Share):
         value = cell.value
+        if math.isnan(value.mean if isinstance(value, Estimate) else value):
+            return "–"
         if isinstance(value, Estimate):
             return (
                 f"{value.mean:.1%} ± {value.half_width:.1%}" if math.isfinite(value.half_width) else f"{value.mean:.1%}"
@@ -357,7 +359,9 @@ def table_html(table: Table) -> str:
         cells = []
         for cell in row:
             value = cell.value if isinstance(cell, Share) else cell
-            if isinstance(value, Estimate):
+            if isinstance(value, int | float | Estimate) and not _is_defined(value):
+                cells.append(f'<td class="n">{escape(shown(cell))}</td>')
+            elif isinstance(value, Estimate):
                 title = f"{number(value.low, 6)} … {number(value.high, 6)}"
                 cells.append(f'<td class="n" data-value="{value.mean!r}" title="{title}">{escape(shown(cell))}</td>')
             elif isinstance(value, int | float):
@@ -391,6 +395,10 @@ def flat(table: Table, words: Words) -> tuple[list[str], list[list[str | int | f
 
 def _bare(cell: Cell) -> str | int | float | Estimate | None:
     return cell.value if isinstance(cell, Share) else cell
+
+
+def _is_defined(value: float | Estimate) -> bool:
+    return not math.isnan(value.mean if isinstance(value, Estimate) else value)
 
 
 def _finite(value: float) -> float | None:

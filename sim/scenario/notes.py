@@ -20,8 +20,10 @@ class Note:
         return self.text.format(**self.values) if self.values else self.text
 
 
-def warmup_note(days: float) -> Note:
-    """How the warm-up was found."""
+def warmup_note(days: float, *, found: bool = True) -> Note:
+    """How long the warm-up is, and how it was found where it was not given."""
+    if not found:
+        return Note(N_("warm-up {days:g} day(s)"), {"days": days})
     return Note(N_("warm-up {days:g} day(s), found by MSER-5 on three pilot runs"), {"days": days})
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scheduler.tariff import PERIODS
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note, unstable_note, warmup_note
+from sim.scenario.trace import scenario_trace
 from sim.study.hours import HourRecord
 from sim.study.optimal.planned import StudyPlanner, check_plannable
 from sim.study.parallel import Workers
@@ -362,16 +363,20 @@ def run_study(
 
     Raises:
         CannotPlan: the optimiser cannot plan for this scenario.
+        ConfigError: its trace can no longer be used.
+        CountsDisagree: Little's law does not hold in a replication.
     """
     check_plannable(scenario)
     study = scenario.study
     used_seed = study.seed if seed is None else seed
     length = float(study.days if days is None else days)
     warmup = study.warmup_days if warmup_days is None else warmup_days
-    notes: list[Note] = []
+    found_here = warmup is None
     if warmup is None:
         warmup = find_warmup_days(scenario, used_seed, pool)
-        notes.append(warmup_note(warmup))
+    notes = [warmup_note(warmup, found=found_here)]
+    if scenario.demand.mode == "trace":
+        notes.append(scenario_trace(scenario).form)
     count = study.replications if replications is None else replications
 
     def run(first: int, until: int, total: int) -> list[RunResult]:
