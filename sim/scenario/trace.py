@@ -25,11 +25,12 @@ from sim.scenario.notes import Note
 from swap.config.loading import ConfigError
 from swap.words import N_
 
-COLUMNS = ("at", "fleet", "vehicle", "soc_pct", "booked")
+COLUMNS = ("at", "fleet", "vehicle", "soc_pct", "booked", "swap_s")
 MOST_LISTED = 50
 """Problems listed one by one; of more only the number is said."""
 _DAY_S = 86_400.0
 _LONGEST_DAYS = 3660
+_LONGEST_SWAP_S = 7200.0
 _EXCEL_DAYS = (36_526.0, 73_051.0)
 """Serial numbers of 2000-01-01 and 2100-01-01: days from 1899-12-30."""
 _EXCEL_BEGINS = datetime(1899, 12, 30)  # noqa: DTZ001 - local, of any zone
@@ -61,6 +62,8 @@ class TraceRow:
     vehicle: str
     soc_pct: float | None
     booked: bool | None
+    swap_s: float | None = None
+    """How long the swap kept the lane; only `swap fit` reads it."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +260,17 @@ class _Reader:
         if said is not None and said.casefold() not in _YES | _NO:
             self._problem(line, f"booked {said!r}: allowed yes, no, true, false, 1, 0, 是, 否 or nothing")
         booked = None if said is None or said == "" else said.casefold() in _YES
-        return TraceRow(at_s, fleet, vehicle, self._soc(line, row.get("soc_pct", "")), booked)
+        soc_pct, swap_s = self._soc(line, row.get("soc_pct", "")), self._swap_s(line, row.get("swap_s", ""))
+        return TraceRow(at_s, fleet, vehicle, soc_pct, booked, swap_s)
+
+    def _swap_s(self, line: int, text: str) -> float | None:
+        if not text:
+            return None
+        bare = text.replace(",", ".") if self.delimiter != "," else text
+        if not _is_number(bare) or not 0 < float(bare) <= _LONGEST_SWAP_S:
+            self._problem(line, f"swap_s {text!r}: allowed above 0 up to {_LONGEST_SWAP_S:g} s")
+            return None
+        return float(bare)
 
     def _soc(self, line: int, text: str) -> float | None:
         if not text:

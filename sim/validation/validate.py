@@ -11,11 +11,13 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from sim.study.parallel import Workers
-from sim.study.stats import Estimate, estimate, quantile_estimate, ratio_estimate, variance_estimate
+from sim.study.stats import Estimate, estimate, quantile_estimate, ratio_estimate, t_quantile, variance_estimate
 from sim.validation.counted_racks import FixedPowerRack
 from sim.validation.flow import Truck
 from sim.validation.models import Length, Sample, build, run
@@ -129,7 +131,8 @@ def validate(
     seed: int = SEED,
     on_done: Callable[[int, int], None] | None = None,
 ) -> Validation:
-    """Simulate every case and compare; `limit` is the largest deviation allowed, in standard errors."""
+    """Simulate every case and compare; `limit` is the largest deviation allowed, in standard errors that are known
+    exactly; more where few replications tell them."""
     effort = QUICK if quick else FULL
     checks: list[CaseCheck] = []
     tasks: list[_Task] = []
@@ -253,8 +256,19 @@ def _compare(case: Case, parts: Mapping[str, list[list[Sample]]], limit: float) 
         # Equal to the digits of the file is no deviation, however small the spread.
         close = abs(gap) <= 1e-9 * max(1.0, abs(exact))
         deviation = 0.0 if close else (gap / found.standard_error if found.standard_error > 0 else math.inf)
-        passed = abs(deviation) <= limit
+        passed = abs(deviation) <= _allowed(limit, found.count)
         yield CaseCheck(case.id, name, float(exact), found.mean, found.half_width, deviation, passed)
+
+
+@lru_cache
+def _allowed(limit: float, count: int) -> float:
+    """The deviation that is as rare with so few values as one of `limit` is where the standard error is known.
+
+    A standard error of 20 values is itself uncertain: beyond four of them lies one right value in 1 300 (Student's t),
+    beyond four known ones one in 16 000.
+    """
+    rare = 1 - NormalDist().cdf(limit)
+    return limit if count < 3 or rare < 1e-12 else t_quantile(1 - rare, count - 1)
 
 
 def _estimate(name: str, replications: list[list[Sample]], exact: float) -> Estimate:
@@ -295,7 +309,7 @@ def _verdicts(case: Case, parts: Mapping[str, list[list[Sample]]], limit: float)
     found: dict[int, bool | None] = {}
     for number, replications in sorted((int(part), runs) for part, runs in parts.items()):
         share = _estimate("share_within_limit", replications, target)
-        certain = abs(share.mean - target) > limit * share.standard_error
+        certain = abs(share.mean - target) > _allowed(limit, share.count) * share.standard_error
         found[number] = share.mean >= target if certain else None
     return found
 

@@ -11,7 +11,7 @@ import pytest
 from sim.study.parallel import workers
 from sim.study.stats import estimate
 from sim.validation.models import Length, Sample, run
-from sim.validation.validate import QUICK, Case, CaseFileError, _Task, load_cases, validate
+from sim.validation.validate import QUICK, Case, CaseFileError, _allowed, _Task, load_cases, validate
 
 CASES = Path(__file__).parents[1] / "vectors" / "queueing_cases.json"
 
@@ -131,3 +131,13 @@ def test_a_file_that_is_no_case_file_is_refused(tmp_path: Path, text: str) -> No
         load_cases(path)
     with pytest.raises(CaseFileError, match="cannot be read"):
         load_cases(tmp_path / "none.json")
+
+
+def test_few_replications_are_given_the_room_that_their_standard_error_needs() -> None:
+    draw = np.random.default_rng(11)
+    # Right values of normal spread: as many lie beyond the allowed deviation as beyond 2.5 known standard errors.
+    samples = draw.normal(0, 1, (40_000, 10))
+    deviations = np.abs(samples.mean(axis=1)) / (samples.std(axis=1, ddof=1) / math.sqrt(10))
+    assert (deviations > _allowed(2.5, 10)).mean() == pytest.approx(0.0124, abs=0.002)
+    assert (deviations > 2.5).mean() > 0.03
+    assert _allowed(4.0, 100_000) == pytest.approx(4.0, abs=0.001)
