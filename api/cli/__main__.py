@@ -12,7 +12,7 @@ import traceback
 import typer
 
 from api import terminal
-from api.cli import data, fit, fleet, journals, lease, ledger, network, people, replay, run, station, study
+from api.cli import capsule, data, fit, fleet, journals, lease, ledger, network, people, replay, run, station, study
 from api.cli.common import DEFECT
 from swap.errors import SwapError
 from swap.words import CatalogueError
@@ -35,7 +35,7 @@ def begin(lang: terminal.LangOption = None) -> None:
     terminal.choose(lang)
 
 
-for part in (run, station, fleet, data, ledger, journals, lease, people, study, fit, replay, network):
+for part in (run, station, fleet, data, ledger, journals, lease, people, study, fit, capsule, replay, network):
     app.add_typer(part.commands)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.cli.capsule import CapsuleFile, keep
 from api.cli.common import FOUND, OK, Json, fail, print_json, print_table
 from api.cli.planner import (
     Cluster,
@@ -141,6 +142,7 @@ def simulate(
     report: ReportFile = None,
     tables: Tables = None,
     lang: ReportLang = None,
+    capsule: CapsuleFile = None,
 ) -> None:
     """Simulate a station under a scenario's demand: waits, service, utilisation, energy and cost, with intervals."""
     from sim.report.report import study_report
@@ -168,6 +170,8 @@ def simulate(
         _print_study(result)
     if wanted:
         wanted.write(study_report(result, wanted.words))
+    if capsule is not None:
+        keep(result, capsule)
 
 
 def _print_study(result: StudyResult) -> None:
