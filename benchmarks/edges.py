@@ -37,7 +37,7 @@ class Case:
     name: str
     scenario: Scenario
     must: str
-    """less, alike, none, unstable or served."""
+    """less, alike, none, unstable, stable or served."""
     than: str = ""
     """The case it is compared with."""
 
@@ -65,6 +65,7 @@ MUSTS = {
     "alike": N_("waits as in: {than}"),
     "none": N_("nobody is served"),
     "unstable": N_("the queue grows without end"),
+    "stable": N_("all are served in the end"),
     "served": N_("the promise is kept"),
 }
 
@@ -91,7 +92,7 @@ def cases(folder: Path) -> list[Case]:
         Case("-36 °C in the packs", with_parts(base, climate=frost | unheated), "none"),
         Case("no power all day", base.model_copy(update={"dr_events": (all_day,)}), "none"),
         Case("two kinds", _two_kinds(base), "less", "base"),
-        Case("fleet", fleet, "served"),
+        Case("fleet", fleet, "stable"),
         Case("fleet x 1.2", with_parts(fleet, demand={"factor": 1.2}), "less", "fleet"),
         Case("trace", trace, "served"),
         Case("trace x 1.2", with_parts(trace, demand={"factor": 1.2}), "less", "trace"),
@@ -138,6 +139,8 @@ def outcome(case: Case, results: Mapping[str, StudyResult]) -> bool:
         return max(run.means["swaps_per_day"] for run in result.runs) < 20 and share.mean < 0.05
     if case.must == "unstable":
         return result.unstable
+    if case.must == "stable":
+        return not result.unstable and share.mean > 0.5
     if case.must == "served":
         return share.low >= result.scenario.promise.target_share
     other = results[case.than]

@@ -284,8 +284,12 @@ CHOICES: dict[str, dict[str, str]] = {
         "profile": N_("rate by hour"),
         "fleet": N_("trucks drive their trips"),
         "trace": N_("recorded arrivals"),
+    },
+    "DemandSection.trace_soc_unit": {
         "pct": N_("per cent"),
         "share": N_("share of 1"),
+    },
+    "DemandSection.trace_numbers": {
         "seconds": N_("seconds"),
         "excel": N_("dates as Excel counts them"),
     },

@@ -172,7 +172,9 @@ def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, s
                 target=target,
                 limit=limit,
             ),
-            text("With packs that never run out, the most lanes of the grid serve {share}.", share=share),
+            text("With packs that never run out, the most lanes of the grid serve {share}.", share=share)
+            if scenario.demand.mode != "fleet"
+            else text("What the lanes alone could serve is not told: trucks come by when they were served before."),
         ]
     else:
         cost = found.answer.cost

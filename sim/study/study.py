@@ -181,24 +181,22 @@ def read_run(
 
 
 def _queue_growth_per_day(hours: Sequence[HourRecord]) -> float:
-    """By how many trucks a day the queue grows: the shortest of the last day less the shortest of an earlier one.
+    """By how many trucks a day the queue grows: from the shortest of the first day to the shortest of the last.
 
-    Every queue that is served comes down to its shortest once a day, whatever it is at midnight. Half a run lies
-    between the two days; of a run shorter than two days its halves stand for them.
+    Every queue that is served comes down to its shortest once a day, whatever it is at midnight. Of a run shorter than
+    two days the halves stand for days.
     """
     if not hours:
         return 0.0
     ends_h = np.asarray([hour.start_s / 3600 + hour.hours for hour in hours])
     waiting = np.asarray([hour.waiting for hour in hours])
-    from_h = hours[0].start_s / 3600
-    total_h = float(ends_h[-1]) - from_h
+    total_h = float(ends_h[-1]) - hours[0].start_s / 3600
     window_h = min(24.0, total_h / 2)
-    apart_h = float(max(window_h, 24.0 * (total_h // 48)))
+    first = waiting[ends_h <= ends_h[-1] - total_h + window_h]
     last = waiting[ends_h > ends_h[-1] - window_h]
-    before = waiting[(ends_h > ends_h[-1] - window_h - apart_h) & (ends_h <= ends_h[-1] - apart_h)]
-    if not before.size:
+    if not first.size:
         return 0.0
-    return float(last.min() - before.min()) / (apart_h / 24)
+    return float(last.min() - first.min()) / ((total_h - window_h) / 24)
 
 
 def _stock_yuan(station: Station, import_kwh: float, yuan: float, efficiency: float) -> float:

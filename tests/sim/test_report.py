@@ -7,6 +7,7 @@ import json
 import re
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -26,7 +27,7 @@ from sim.report.words import CHANGES, PART_NAMES, QUANTITIES, SECTIONS, UNITS, l
 from sim.scenario.file import Scenario
 from sim.sizing.search import Effort, Sizing, Trial, find_size, pack_table
 from sim.study.parallel import workers
-from sim.study.study import StudyResult, run_study
+from sim.study.study import StudyResult, run_study, simulate_once
 from swap.words import LANGUAGES
 from tests.support.sim.study import scenario
 
@@ -175,6 +176,21 @@ def test_an_answer_at_the_edge_of_the_grid_is_warned_of(
     assert len(reports[1].warnings) == len(found.edges)
     html = reports[1].html("")
     assert all(f'<p class="warn">{line}</p>' in html for line in reports[1].warnings)
+
+
+def test_an_unstable_station_stands_on_no_front(sized: tuple[list[Trial], Sizing]) -> None:
+    found = sized[1]
+    design = replace(found.front[0].design, packs=1)
+    weak = scenario(
+        demand={"trucks_per_hour_by_hour": [5.0] * 24, "follows_cold": False},
+        equipment={"packs": {"lfp-282": 1}, "transformer_kva": 2500},
+    )
+    runs = [simulate_once(weak, 1, n, days=3) for n in range(3)]
+    free = Trial(design, weak, 0.0, runs)
+    assert free.result().unstable
+    front = replace(found, trials={design: free, **found.trials}).front
+    assert front
+    assert design not in [trial.design for trial in front]
 
 
 def test_the_table_by_packs_alone_has_an_answer(sized: tuple[list[Trial], Sizing]) -> None:
