@@ -289,7 +289,8 @@ def section_types(of: type[BaseModel] = Scenario) -> Iterator[type[BaseModel]]:
 def choices_of(section: type[BaseModel], name: str) -> tuple[str, ...]:
     """The texts that a field may hold when these are listed in its type; else none."""
     annotation = section.model_fields[name].annotation
-    return tuple(str(value) for value in get_args(annotation)) if get_origin(annotation) is Literal else ()
+    parts = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    return tuple(str(value) for part in parts if get_origin(part) is Literal for value in get_args(part))
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
