@@ -31,6 +31,7 @@ COMPILED = [
     "sim/study/bays.py",
     "sim/study/rack.py",
     "sim/study/feed.py",
+    "sim/study/waits.py",
     "sim/study/station.py",
     "sim/world/staff.py",
     "sim/world/world.py",

@@ -412,7 +412,7 @@ def loop(path: Path) -> int:
             form = shape(model)
             names = [name for name, _, _ in form.columns]
             texts = [names.index(name) for name in names if isinstance(form.table.columns[name].type, JSON)]
-            for row in db.execute(form.query().execution_options(yield_per=500)):
+            for row in db.execute(form.query.execution_options(yield_per=500)):
                 count += 1
                 for place in texts:
                     json.loads(row[place] or "null")

@@ -25,7 +25,7 @@ from benchmarks.full_station import CASES, OtherProcess, run_station
 from deploy.compiled import build, has_compiler
 from sim.sizing.screening import fifo_starts
 from sim.study.agenda import Agenda, Call
-from sim.study.clock import processes
+from sim.study.failures import processes
 from sim.validation.counted_racks import FixedPowerRack
 from sim.validation.flow import Flow, FlowRules, Truck
 

@@ -69,7 +69,10 @@ CONSOLE = Domain(
     "Texts of the console and the command line",
 )
 REPORT = Domain(
-    "report", (("sim/**/*.py", code), ("swap/words.py", code)), "sim/report/locale", "Texts of the planner's reports"
+    "report",
+    (("sim/**/*.py", code), ("benchmarks/edges.py", code), ("swap/words.py", code)),
+    "sim/report/locale",
+    "Texts of the planner's reports",
 )
 DOMAINS = (CONSOLE, REPORT)
 

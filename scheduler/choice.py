@@ -140,9 +140,9 @@ def pick_packs(
                 continue  # not known: `is_offered_to` would refuse it, and there is nothing to rank it by
             ranked = ranked_kwh(pack, energy_kwh)
             # Ranked first: in a large stock few packs are better than the best so far, and the rest need no look.
-            if (
-                best is None or ranked > best_kwh or (ranked == best_kwh and _is_before(bay, best))
-            ) and is_offered_to(bay, truck, policy, lane_id, barred, kept):
+            if (best is None or ranked > best_kwh or (ranked == best_kwh and _is_before(bay, best))) and is_offered_to(
+                bay, truck, policy, lane_id, barred, kept
+            ):
                 best, best_kwh = bay, ranked
         return None if best is None else [best]
     found = [bay for bay in bays if is_offered_to(bay, truck, policy, lane_id, barred, kept)]

@@ -23,13 +23,18 @@ class TariffError(Exception):
 
 
 @cache
+def profile_path(name: str, folder: Path | None = None) -> Path:
+    """Where a period table lies: shipped by name, or a TOML file relative to `folder`; it need not be there."""
+    return (folder or Path()) / name if name.endswith(".toml") else _SHIPPED / f"{name}.toml"
+
+
 def load_profile(name: str, folder: Path | None = None) -> TariffProfile:
     """A shipped period table by name, or the TOML file at a path relative to `folder`.
 
     Raises:
         TariffError: no such table, no TOML, or not valid; every problem is named.
     """
-    path = (folder or Path()) / name if name.endswith(".toml") else _SHIPPED / f"{name}.toml"
+    path = profile_path(name, folder)
     try:
         return TariffProfile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:

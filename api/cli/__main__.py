@@ -1,4 +1,5 @@
-"""The command line: `swap COMMAND`. Exit codes: 0 all well, 1 something was found, 2 wrong usage or invalid input.
+"""The command line: `swap COMMAND`. Exit codes: 0 all well, 1 something was found, 2 wrong usage or invalid input,
+3 the program itself failed.
 
 Commands import what they need when they run, so that `swap --help` answers at once.
 """
@@ -6,11 +7,28 @@ Commands import what they need when they run, so that `swap --help` answers at o
 from __future__ import annotations
 
 import sys
+import traceback
 
 import typer
 
 from api import terminal
-from api.cli import data, fleet, journals, lease, ledger, network, people, replay, run, size, station, study
+from api.cli import (
+    capsule,
+    data,
+    fit,
+    fleet,
+    journals,
+    lease,
+    ledger,
+    network,
+    people,
+    replay,
+    run,
+    size,
+    station,
+    study,
+)
+from api.cli.common import DEFECT
 from swap.errors import SwapError
 from swap.words import CatalogueError
 
@@ -21,7 +39,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Battery-swap stations for heavy trucks, from the PLC to the invoice.",
-    epilog="Exit codes: 0 all well, 1 something was found, 2 wrong usage or invalid input.",
+    epilog="Exit codes: 0 all well, 1 something was found, 2 wrong usage or invalid input, "
+    "3 the program itself failed.",
 )
 
 
@@ -31,7 +50,7 @@ def begin(lang: terminal.LangOption = None) -> None:
     terminal.choose(lang)
 
 
-for part in (run, station, fleet, data, ledger, journals, lease, people, study, size, replay, network):
+for part in (run, station, fleet, data, ledger, journals, lease, people, study, size, fit, capsule, replay, network):
     app.add_typer(part.commands)
 
 
@@ -47,6 +66,9 @@ def main() -> None:
 
         terminal.echo(said(error, terminal.language()), err=True)
         sys.exit(2)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(DEFECT)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from api.settings import Settings
     from swap.config.station_file import StationConfig
 
-OK, FOUND, INVALID = 0, 1, 2
+OK, FOUND, INVALID, DEFECT = 0, 1, 2, 3
+"""Exit codes: all well; something was found, or the answer is no; wrong usage or input; the program itself failed."""
 
 Station = Annotated[Path, typer.Argument(help="Station file (station.toml).", show_default=False)]
 DatabaseUrl = Annotated[

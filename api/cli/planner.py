@@ -30,13 +30,25 @@ Cluster = Annotated[
 ]
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (scenario.toml).", show_default=False)]
 Quick = Annotated[bool, typer.Option("--quick", help="Shorter runs, wider intervals.")]
-Days = Annotated[float | None, typer.Option("--days", min=0.5, help="Length of a replication.")]
-Replications = Annotated[int | None, typer.Option("--replications", "-n", min=2)]
+
+
+def a_number(value: float | None) -> float | None:
+    """The value of an option; `nan` passes every range that typer checks."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(text("{value} is no number", value=value))
+    return value
+
+
+Days = Annotated[
+    float | None,
+    typer.Option("--days", min=0.5, max=3660, callback=a_number, help="Length of a replication."),
+]
+Replications = Annotated[int | None, typer.Option("--replications", "-n", min=2, max=10_000)]
 PlanOption = Annotated[
     Plan | None,
     typer.Option("--plan", help="Who guides charging: the price rule, or the optimiser; else as the file says."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The scenario's when not given.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="The scenario's when not given.")]
 
 Progress = Callable[[int, int], None]
 

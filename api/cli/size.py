@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-UNDECIDED, STOPPED = 3, 130
+UNDECIDED, STOPPED = 4, 130
 STEPS = 1000
 """Of the progress bar."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.cli.capsule import CapsuleFile, keep
 from api.cli.common import FOUND, OK, Json, fail, print_json, print_table
 from api.cli.planner import (
     Cluster,
@@ -18,6 +19,7 @@ from api.cli.planner import (
     Replications,
     ScenarioFile,
     Seed,
+    a_number,
     finite,
     number,
     planned,
@@ -43,7 +45,14 @@ commands = typer.Typer()
 def validate(
     cases: Annotated[Path, typer.Argument(help="Case file (JSON).", show_default=False)],
     limit: Annotated[
-        float, typer.Option("--standard-errors", min=0.1, help="Largest deviation allowed, in standard errors.")
+        float,
+        typer.Option(
+            "--standard-errors",
+            min=0.1,
+            max=100,
+            callback=a_number,
+            help="Largest deviation allowed, in standard errors.",
+        ),
     ] = 4.0,
     only: Annotated[str | None, typer.Option("--only", help="Cases whose id or model contains this.")] = None,
     quick: Quick = False,
@@ -114,7 +123,13 @@ def simulate(
     replications: Replications = None,
     half_width: Annotated[
         float | None,
-        typer.Option("--half-width", help="Add replications until the share within the promise is known to this."),
+        typer.Option(
+            "--half-width",
+            min=0.0001,
+            max=0.5,
+            callback=a_number,
+            help="Add replications until the share within the promise is known to this.",
+        ),
     ] = None,
     plan: PlanOption = None,
     seed: Seed = None,
@@ -125,6 +140,7 @@ def simulate(
     report: ReportFile = None,
     tables: Tables = None,
     lang: ReportLang = None,
+    capsule: CapsuleFile = None,
 ) -> None:
     """Simulate a station under a scenario's demand: waits, service, utilisation, energy and cost, with intervals."""
     from sim.report.report import study_report
@@ -152,6 +168,8 @@ def simulate(
         _print_study(result)
     if wanted:
         wanted.write(study_report(result, wanted.words))
+    if capsule is not None:
+        keep(result, capsule)
 
 
 def _print_study(result: StudyResult) -> None:
@@ -163,7 +181,7 @@ def _print_study(result: StudyResult) -> None:
     echo(f"{runs}; {warmup_line(result.notes, result.warmup_days, report.words)}")
     echo(f"{report.words.text('Confidence of the intervals')}: {result.confidence:.0%}\n")
     for table in report.tables:
-        if table.id in ("key_numbers", "periods"):
+        if table.id in ("key_numbers", "causes", "periods"):
             print_report_table(table)
             echo()
     for line in report.answer:

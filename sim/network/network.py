@@ -6,6 +6,7 @@ loses on a detour, and what the carriers do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from sim.network.engine import NetworkFlow, station_seed
 from sim.network.file import Network
-from sim.scenario.notes import Note, warmup_note
+from sim.scenario.notes import Note, unstable_note, warmup_note
 from sim.study.optimal.planned import under_rule
 from sim.study.parallel import Workers
 from sim.study.stats import Estimate, estimate, quantile_estimate, ratio_estimate
@@ -103,7 +104,20 @@ class NetworkResult:
         return estimate([sum(s.means[name] for s in run.stations) for run in self.runs], self.confidence)
 
     def estimates(self) -> dict[str, Estimate]:
-        """Every number of the whole network by name."""
+        """Every number of the whole network by name; waits are not numbers where a station's queue grows for ever."""
+        found = self._estimates()
+        if self.unstable:
+            undefined = Estimate(math.nan, math.nan, len(self.runs), self.confidence)
+            found |= {name: undefined for name in found if name.endswith(("wait_min", "time_lost_min"))}
+        return found
+
+    @property
+    def unstable(self) -> dict[str, float]:
+        """Stations that cannot serve all who come, and by how many trucks a day their queue grows."""
+        studies = self.by_station().items()
+        return {name: study.queue_growth_per_day.mean for name, study in studies if study.unstable}
+
+    def _estimates(self) -> dict[str, Estimate]:
         waits = [np.concatenate([station.waits_min for station in run.stations]) for run in self.runs]
         lost = [np.concatenate(run.lost_min) for run in self.runs]
         return {
@@ -182,4 +196,6 @@ def run_network(
     tasks = [NetworkTask(network, used_seed, n, length, warmup) for n in range(count)]
     runs = pool.map(run_network_task, tasks, None if on_done is None else lambda done: on_done(done, count))
     confidence = network.scenarios[0].promise.confidence
-    return NetworkResult(network, used_seed, length, warmup, tuple(runs), confidence, tuple(notes))
+    result = NetworkResult(network, used_seed, length, warmup, tuple(runs), confidence)
+    notes += [unstable_note(growth, name) for name, growth in result.unstable.items()]
+    return replace(result, notes=tuple(notes))

@@ -54,6 +54,9 @@ FIELDS: dict[str, dict[str, str]] = {
         "factor": N_("Factor on all arrivals"),
         "follows_cold": N_("More trucks in the cold, by the extra energy use"),
         "trace": N_("File of recorded arrivals"),
+        "trace_columns": N_("Headings of the record's columns"),
+        "trace_soc_unit": N_("Unit of the states of charge in the record"),
+        "trace_numbers": N_("What numbers in the record's column of instants are"),
         "repeat_trace": N_("Begin the record anew when it ends"),
     },
     "ConvoySection": {
@@ -290,6 +293,14 @@ CHOICES: dict[str, dict[str, str]] = {
         "profile": N_("rate by hour"),
         "fleet": N_("trucks drive their trips"),
         "trace": N_("recorded arrivals"),
+    },
+    "DemandSection.trace_soc_unit": {
+        "pct": N_("per cent"),
+        "share": N_("share of 1"),
+    },
+    "DemandSection.trace_numbers": {
+        "seconds": N_("seconds"),
+        "excel": N_("dates as Excel counts them"),
     },
     "EquipmentSection.swap_order": {
         "out_in": N_("spent pack out first"),

@@ -88,7 +88,12 @@ def _phrase(model: type[BaseModel], name: str, words: Words) -> str:
 def _in_chinese(limits: str) -> str:
     """Numbers of values, as a Chinese page says them."""
     least_or_most = {"from": "至少", "to": "至多"}
-    return re.sub(r"(from|to) (\d+) values", lambda found: f"{least_or_most[found[1]]} {found[2]} 个值", limits)
+    of = {"values": "个值", "characters": "个字符"}
+    return re.sub(
+        r"(from|to) (\d+) (values|characters)",
+        lambda found: f"{least_or_most[found[1]]} {found[2]} {of[found[3]]}",
+        limits,
+    )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from sim.report.plots import Option, size_plots, study_plots
 from sim.report.results import size_values, study_values
 from sim.report.size_tables import size_tables
 from sim.report.tables import Table, assumption_table, number, study_tables, table_html
-from sim.report.words import RESOURCE_NAMES, Words
+from sim.report.words import CAUSE_NAMES, RESOURCE_NAMES, Words
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note
 from sim.sizing.answer import Sizing
@@ -119,10 +119,16 @@ def study_report(result: StudyResult, words: Words) -> Report:
     text, promise = words.text, result.scenario.promise
     share, values = (
         result.share_within,
-        {"limit": f"{promise.wait_limit_min:g}", "target": _percent(promise.target_share)},
+        {"limit": f"{promise.wait_limit_min:g}", "target": _target(promise.target_share)},
     )
     values["share"] = _percent_of(share)
-    if share.low >= promise.target_share:
+    if math.isnan(share.mean):
+        mood = "unsure"
+        first = text("No truck came in the simulated time: there is nothing to say about the promise.")
+    elif result.unstable:
+        mood = "bad"
+        first = unstable_line(result, words)
+    elif share.low >= promise.target_share:
         mood = "good"
         first = text(
             "The station keeps the promise: {share} of the trucks are served within {limit} min, wanted {target}.",
@@ -139,7 +145,7 @@ def study_report(result: StudyResult, words: Words) -> Report:
         first = text(
             "Too close to call: {share} of the trucks are served within {limit} min, wanted {target}.", **values
         )
-    answer = [first, _waits_line(result, words)]
+    answer = [first, _waits_line(result, words), *cause_line(result, words)]
     return Report(
         words=words,
         scenario=result.scenario,
@@ -164,7 +170,9 @@ def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, s
         chosen = found.answer
         shown = chosen or found.best or found.largest or max(by_packs, key=lambda trial: trial.share.mean)
     result = shown.result()
-    answer.append(_waits_line(result, words))
+    if result.unstable:
+        answer.append(unstable_line(result, words))
+    answer += [_waits_line(result, words), *cause_line(result, words)]
     tables = [*size_tables(by_packs, found, words), *study_tables(result, words), assumption_table(scenario, words)]
     made = _made(result, words, by_packs[0].by_span[0][0].seed, one_span=len(shown.simulated) == 1)
     if found is not None:
@@ -310,7 +318,7 @@ def stock_line(by_packs: Sequence[Trial], words: Words) -> str:
         packs=looked_at.design.packs,
         share=_percent_of(looked_at.share),
         limit=f"{promise.wait_limit_min:g}",
-        target=_percent(promise.target_share),
+        target=_target(promise.target_share),
     )
 
 
@@ -357,6 +365,29 @@ def station_line(scenario: Scenario, words: Words) -> str:
     )
 
 
+def unstable_line(result: StudyResult, words: Words) -> str:
+    """That more trucks come than the station can serve."""
+    promise = result.scenario.promise
+    return words.text(
+        "Unstable: the queue grows by {growth} trucks a day, so waits have no mean. "
+        "{share} of the trucks are served within {limit} min, wanted {target}.",
+        growth=_plus_minus(result.queue_growth_per_day),
+        share=_percent_of(result.share_within),
+        limit=f"{promise.wait_limit_min:g}",
+        target=_target(promise.target_share),
+    )
+
+
+def cause_line(result: StudyResult, words: Words) -> list[str]:
+    """What trucks waited for most; no line where none waited."""
+    shares = {name: share.mean for name, share in result.share_by_cause().items() if share.mean >= 0.005}
+    if not shares:
+        return []
+    ranked = sorted(shares, key=lambda name: -shares[name])[:3]
+    causes = "; ".join(f"{words.text(CAUSE_NAMES[name])} {_percent(shares[name])}" for name in ranked)
+    return [words.text("Of the waiting: {causes}.", causes=causes)]
+
+
 def _waits_line(result: StudyResult, words: Words) -> str:
     return words.text(
         "Wait: mean {mean}, P95 {p95} min; {swaps} swaps a day.",
@@ -391,6 +422,11 @@ def _made(
         ),
         (text("Versions"), f"swapstation {own}, NumPy {np.__version__}, Python {platform.python_version()}"),
     ]
+
+
+def _target(share: float) -> str:
+    """A wanted share, with all its digits."""
+    return f"{100 * share:.8g}%"
 
 
 def _percent(share: float) -> str:

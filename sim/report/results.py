@@ -24,6 +24,12 @@ def study_values(result: StudyResult) -> dict[str, Any]:
         "confidence": result.confidence,
         "notes": [str(note) for note in result.notes],
         "values": {name: _interval(found) for name, found in result.estimates().items()},
+        "unstable": result.unstable,
+        "queue_growth_trucks_per_day": _interval(result.queue_growth_per_day),
+        "waiting": {
+            "truck_hours_per_day_by_cause": {n: _interval(found) for n, found in result.waiting_h_by_cause().items()},
+            "share_by_cause": {name: _interval(found) for name, found in result.share_by_cause().items()},
+        },
         "kwh_per_day_by_period": {name: found.mean for name, found in by_period(result, "kwh_by_period").items()},
         "yuan_per_day_by_period": {name: found.mean for name, found in by_period(result, "yuan_by_period").items()},
         "storage_per_day_by_period": {

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from sim.report.assumptions import CHOICES, FIELDS, UNSEEN, YES_NO
 from sim.report.results import by_hour, by_period
 from sim.report.storage import has_storage, storage_rows
-from sim.report.words import QUANTITIES, SECTIONS, Words
+from sim.report.words import CAUSE_NAMES, QUANTITIES, SECTIONS, Words
 from sim.scenario.file import Scenario
 from sim.study.stats import Estimate, estimate
 from sim.study.study import StudyResult
@@ -65,6 +65,12 @@ def study_tables(result: StudyResult, words: Words) -> list[Table]:
     tables = [
         Table("key_numbers", text("Key numbers"), (text("Quantity"), text("Value"), text("Unit")), tuple(key_rows)),
         Table(
+            "causes",
+            text("What trucks waited for"),
+            (text("Cause"), text("Share of the waiting"), text("Truck-hours a day")),
+            cause_rows(result, words),
+        ),
+        Table(
             "periods",
             text("Energy and its price by tariff period"),
             (text("Period"), text("kWh a day"), text("yuan a day")),
@@ -84,7 +90,7 @@ def study_tables(result: StudyResult, words: Words) -> list[Table]:
         ),
     ]
     if has_storage(result):
-        tables.insert(2, Table("storage", *storage_rows(result, words)))
+        tables.insert(3, Table("storage", *storage_rows(result, words)))
     return tables
 
 
@@ -98,6 +104,19 @@ def limit_kw_by_hour(scenario: Scenario) -> list[float]:
                 if 0 < since_h < event.hours + 1:
                     limits[hour] = min(limits[hour], event.limit_kw)
     return limits
+
+
+def cause_rows(result: StudyResult, words: Words) -> tuple[tuple[Cell, ...], ...]:
+    """Each cause that made a truck wait, the largest first, and their sum; all causes where no truck waited."""
+    hours, shares = result.waiting_h_by_cause(), result.share_by_cause()
+    total = estimate([sum(run.waiting_h_by_cause.values()) for run in result.runs], result.confidence)
+    ranked = sorted(hours, key=lambda name: -hours[name].mean)
+    rows: list[tuple[Cell, ...]] = [
+        (words.text(CAUSE_NAMES[name]), Share(shares[name]) if total.mean > 0 else None, hours[name])
+        for name in ranked
+        if hours[name].mean > 0 or total.mean == 0
+    ]
+    return (*rows, (words.text("All waiting"), Share(1.0) if total.mean > 0 else None, total))
 
 
 def wait_bins(result: StudyResult) -> list[tuple[float, float | None, Estimate]]:
@@ -228,6 +247,8 @@ def shown(cell: Cell) -> str:
     """A cell as the reader sees it."""
     if isinstance(cell, Share):
         value = cell.value
+        if math.isnan(value.mean if isinstance(value, Estimate) else value):
+            return "–"
         if isinstance(value, Estimate):
             return (
                 f"{value.mean:.1%} ± {value.half_width:.1%}" if math.isfinite(value.half_width) else f"{value.mean:.1%}"
@@ -254,7 +275,9 @@ def table_html(table: Table) -> str:
         cells = []
         for cell in row:
             value = cell.value if isinstance(cell, Share) else cell
-            if isinstance(value, Estimate):
+            if isinstance(value, int | float | Estimate) and not _is_defined(value):
+                cells.append(f'<td class="n">{escape(shown(cell))}</td>')
+            elif isinstance(value, Estimate):
                 title = f"{number(value.low, 6)} … {number(value.high, 6)}"
                 cells.append(f'<td class="n" data-value="{value.mean!r}" title="{title}">{escape(shown(cell))}</td>')
             elif isinstance(value, int | float):
@@ -288,6 +311,10 @@ def flat(table: Table, words: Words) -> tuple[list[str], list[list[str | int | f
 
 def _bare(cell: Cell) -> str | int | float | Estimate | None:
     return cell.value if isinstance(cell, Share) else cell
+
+
+def _is_defined(value: float | Estimate) -> bool:
+    return not math.isnan(value.mean if isinstance(value, Estimate) else value)
 
 
 def _finite(value: float) -> float | None:

@@ -48,6 +48,18 @@ QUANTITIES: dict[str, tuple[str, str]] = {
 }
 """Heading and unit by the name in `StudyResult.estimates`; "%" stands for a share of 0…1."""
 
+CAUSE_NAMES = {
+    "lane": N_("Lanes busy with other trucks"),
+    "people": N_("A lane free, nobody attends it"),
+    "pack": N_("No pack ready"),
+    "charger": N_("No pack ready: a spent pack waits for a charging module"),
+    "power": N_("No pack ready: the site's limit holds charging back"),
+    "bay": N_("No empty bay for the spent pack"),
+    "booking": N_("Packs kept for trucks that have booked"),
+    "failure": N_("Repair of a lane or module, inspection of a pack"),
+}
+"""By the name in `sim.study.waits.CAUSES`."""
+
 UNITS = {
     "min": N_("min"),
     "yuan": N_("yuan"),

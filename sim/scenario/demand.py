@@ -2,29 +2,32 @@
 
 `arrivals` gives the trucks of a scenario one after another, without end, in order of time. Profile: a
 Poisson process whose rate is constant within each local hour; the next instant is found by inverting the
-summed rate, so more demand under the same seed means the same trucks earlier. Trace: the rows of a file.
-Fleet: each truck drives its trips (`FleetDemand`), which needs to know when its swap ended; `arrivals`
-then assumes a nominal time at the station.
+summed rate, so more demand under the same seed means the same trucks earlier. Trace: the rows of a file
+(`trace.py`), on their own days; more demand means that some come twice, less that some stay away. Fleet: each
+truck drives its trips (`FleetDemand`), which needs to know when its swap ended; `arrivals` then assumes a nominal
+time at the station; more demand means more trucks.
 """
 
 from __future__ import annotations
 
-import csv
 import heapq
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from math import log, sqrt
-from pathlib import Path
+from math import floor, log, sqrt
+from random import Random
 from typing import NamedTuple
 
 from sim.scenario.file import FleetSection, Scenario
 from sim.scenario.streams import Purpose, stream
+from sim.scenario.trace import TraceFile, TraceRow, scenario_trace
 
 HOUR_S = 3600.0
 DAY_S = 86_400.0
 NOMINAL_STATION_S = 600.0
 """Time at the station assumed where nobody tells when a swap ended."""
+COPY_WITHIN_S = 3600.0
+"""With more demand than a trace has, the copy of a truck comes within so long after it."""
 
 
 class Arrival(NamedTuple):
@@ -48,16 +51,16 @@ class Arrival(NamedTuple):
     priority: int = 0
 
 
-class DemandError(Exception):
-    """A trace file cannot be used."""
-
-
 def arrivals(scenario: Scenario, start_at: datetime, seed: int, replication: int = 0) -> Iterator[Arrival]:
-    """All arrivals from `start_at` (aware) on, in order of time; only a trace that is not repeated ends."""
+    """All arrivals from `start_at` (aware) on, in order of time; only a trace that is not repeated ends.
+
+    Raises:
+        ConfigError: the trace cannot be used.
+    """
     if start_at.tzinfo is None:
         raise ValueError("start_at has no time zone")
     if scenario.demand.mode == "trace":
-        return _trace_arrivals(scenario, seed, replication)
+        return _trace_arrivals(scenario, start_at, seed, replication)
     if scenario.demand.mode == "fleet":
         return _fleet_arrivals(scenario, start_at, seed, replication)
     return _profile_arrivals(scenario, start_at, seed, replication)
@@ -111,6 +114,7 @@ class _Trucks:
         total = sum(weights) or 1.0
         self._bounds = [sum(weights[: i + 1]) / total for i in range(len(weights) - 1)]
         """Up to which draw each fleet but the last is meant."""
+        self._index = {fleet.id: number for number, fleet in enumerate(scenario.fleets)}
         self._facts = []
         for f in scenario.fleets:
             soc, away = f.arrive_soc, list(scenario.vehicles_of(f))
@@ -123,9 +127,15 @@ class _Trucks:
         self._no_show_share = scenario.bookings.no_show_share
         self._window_s = scenario.bookings.window_min * 60
 
-    def next(self, at_s: float, convoy: int | None) -> Arrival:
-        """The truck that comes at `at_s`: one of the quarter of its fleet that has been away longest."""
+    def next(self, at_s: float, convoy: int | None, of: str = "") -> Arrival:
+        """The truck that comes at `at_s`: one of the quarter of its fleet that has been away longest.
+
+        Args:
+            of: its fleet; drawn by weight when not given.
+        """
         index = bisect_right(self._bounds, self._pick()) if self._bounds else 0
+        if of:
+            index = self._index[of]
         fleet, model, priority, low, high, peak, packs, away, longest = self._facts[index]
         vehicle = away.pop(int(self._pick() * longest))
         away.append(vehicle)
@@ -139,6 +149,20 @@ class _Trucks:
         comes = self._book() >= self._no_show_share
         until_s = from_s + self._window_s
         return Arrival(at_s, fleet, model, vehicle, soc, True, comes, from_s, until_s, convoy, priority)
+
+    def recorded(self, at_s: float, row: TraceRow, *, copy: bool) -> Arrival:
+        """A truck of a record, drawn where the record says nothing; a copy is another truck of the same fleet."""
+        drawn = self.next(at_s, None, row.fleet)
+        booked = drawn.booked if row.booked is None else row.booked
+        from_s = drawn.booked_from_s if drawn.booked else at_s - self._window_s * (self._book() if booked else 0.0)
+        return drawn._replace(
+            vehicle_id=row.vehicle if row.vehicle and not copy else drawn.vehicle_id,
+            soc_pct=drawn.soc_pct if row.soc_pct is None else (row.soc_pct,) * len(drawn.soc_pct),
+            booked=booked,
+            comes=True,
+            booked_from_s=from_s if booked else 0.0,
+            booked_until_s=from_s + self._window_s if booked else 0.0,
+        )
 
     def with_booking(self, arrival: Arrival) -> Arrival:
         """The arrival, booked or not by the share that books."""
@@ -208,6 +232,7 @@ class FleetDemand:
         self._scenario = scenario
         self._start = start_at.astimezone(scenario.zone)
         self._draw = stream(seed, replication, Purpose.TRIPS)
+        self._number = stream(seed, replication, Purpose.ARRIVALS)
         self._trucks = _Trucks(scenario, seed, replication)
 
     def first(self) -> list[Arrival]:
@@ -218,10 +243,16 @@ class FleetDemand:
             if trips is None:
                 continue
             model = self._scenario.vehicle_model(fleet.model)
-            for vehicle in self._scenario.vehicles_of(fleet):
+            for vehicle in self._working(fleet):
                 full = tuple(self._draw.uniform(trips.swap_below_pct, 95.0) for _ in range(model.packs_per_vehicle))
                 found.append(self.after_swap(fleet, vehicle, 0.0, full))
         return sorted(found)
+
+    def _working(self, fleet: FleetSection) -> tuple[str, ...]:
+        """The trucks of a fleet: `demand.factor` times as many as it has, on average over replications."""
+        known = self._scenario.vehicles_of(fleet)
+        count = _copies(self._scenario.demand.factor * len(known), self._number)
+        return known[:count] + tuple([f"{fleet.id[:14]}+{n:03d}" for n in range(1, count - len(known) + 1)])
 
     def after_swap(self, fleet: FleetSection, vehicle: str, at_s: float, soc_pct: tuple[float, ...]) -> Arrival:
         """The next arrival of a truck that left the station at `at_s` with these states of charge."""
@@ -277,58 +308,56 @@ def _fleet_arrivals(scenario: Scenario, start_at: datetime, seed: int, replicati
         heapq.heappush(coming, again)
 
 
-def _trace_arrivals(scenario: Scenario, seed: int, replication: int) -> Iterator[Arrival]:
-    path = Path(scenario.folder) / str(scenario.demand.trace)
-    rows = read_trace(path)
+def _copies(wanted: float, draw: Random) -> int:
+    """A whole number that is `wanted` on average; nothing is drawn where that is whole."""
+    whole = floor(wanted)
+    rest = wanted - whole
+    return whole + (1 if rest > 0 and draw.random() < rest else 0)
+
+
+def _trace_arrivals(scenario: Scenario, start_at: datetime, seed: int, replication: int) -> Iterator[Arrival]:
     trucks = _Trucks(scenario, seed, replication)
-    known = {fleet.id: fleet for fleet in scenario.fleets}
-    shift_s = 0.0
-    period_s = DAY_S * (int(rows[-1][0] // DAY_S) + 1)
-    while True:
-        for at_s, row in rows:
-            arrival = trucks.next(shift_s + at_s, None)
-            fleet = known.get(row.get("fleet", "") or arrival.fleet)
-            if fleet is None:
-                raise DemandError(f"{path}: fleet {row['fleet']!r} is not in the scenario")
-            soc = row.get("soc_pct")
-            yield arrival._replace(
-                fleet=fleet.id,
-                model=fleet.model,
-                vehicle_id=row.get("vehicle") or arrival.vehicle_id,
-                soc_pct=(float(soc),) * len(arrival.soc_pct) if soc else arrival.soc_pct,
-                booked=row.get("booked", "").lower() in ("1", "true", "yes") or arrival.booked,
-                priority=fleet.priority,
-            )
-        if not scenario.demand.repeat_trace:
-            return
-        shift_s += period_s
+    factor = scenario.demand.factor
+    draw = stream(seed, replication, Purpose.ARRIVALS)
+    late: list[tuple[float, int, TraceRow]] = []
+    """Copies of trucks that are still to come."""
+    number = 0
+    for at_s, row in _played(scenario_trace(scenario), start_at, repeat=scenario.demand.repeat_trace):
+        while late and late[0][0] <= at_s:
+            late_s, _, copied = heapq.heappop(late)
+            yield trucks.recorded(late_s, copied, copy=True)
+        count = 1 if factor == 1.0 else _copies(factor, draw)
+        if count > 0:
+            yield trucks.recorded(at_s, row, copy=False)
+        for _ in range(1, count):
+            number += 1
+            heapq.heappush(late, (at_s + draw.random() * COPY_WITHIN_S, number, row))
+    while late:
+        late_s, _, copied = heapq.heappop(late)
+        yield trucks.recorded(late_s, copied, copy=True)
 
 
-def read_trace(path: Path) -> list[tuple[float, dict[str, str]]]:
-    """Rows of a trace with their seconds: from the midnight before the first row (instants), or as given.
+def _played(trace: TraceFile, start_at: datetime, *, repeat: bool) -> Iterator[tuple[float, TraceRow]]:
+    """The rows of a trace with their seconds from `start_at`, again and again where it is to be repeated.
 
-    Raises:
-        DemandError: no column `at`, no row, or an instant that cannot be read or goes back in time.
+    It is repeated so that weekdays stay: its last whole weeks, or all of it where it is shorter than a week. A start
+    outside of its days finds the same weekday inside.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = list(csv.DictReader(file))
-    if not table or "at" not in table[0]:
-        raise DemandError(f"{path}: needs a header with the column 'at' and at least one row")
-    rows: list[tuple[float, dict[str, str]]] = []
-    midnight: datetime | None = None
-    for number, row in enumerate(table, start=2):
-        text = row["at"].strip()
-        try:
-            at_s = float(text)
-        except ValueError:
-            try:
-                instant = datetime.fromisoformat(text)
-            except ValueError:
-                raise DemandError(f"{path}: line {number}: {text!r} is neither seconds nor an ISO instant") from None
-            if midnight is None:
-                midnight = instant.replace(hour=0, minute=0, second=0, microsecond=0)
-            at_s = (instant - midnight).total_seconds()
-        if rows and at_s < rows[-1][0]:
-            raise DemandError(f"{path}: line {number}: {text!r} is before the row above it")
-        rows.append((at_s, {key: (value or "").strip() for key, value in row.items() if key is not None}))
-    return rows
+    days = trace.days
+    again_days = days // 7 * 7 or days
+    rows = trace.rows
+    skipped = 0
+    if trace.first_on is not None:
+        skipped = (start_at.date() - trace.first_on).days
+        if not 0 <= skipped < days:
+            skipped = days - again_days + (skipped - (days - again_days)) % again_days
+    shift_s = -DAY_S * skipped
+    from_s = DAY_S * skipped
+    while True:
+        for row in rows:
+            if row.at_s >= from_s:
+                yield row.at_s + shift_s, row
+        if not repeat:
+            return
+        shift_s += DAY_S * again_days
+        from_s = DAY_S * (days - again_days)

@@ -15,7 +15,7 @@ import itertools
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from math import cos, pi
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
@@ -24,7 +24,7 @@ from battery_bms.config import CHARGER_EFFICIENCY, ChargerEfficiency, PackKindSe
 from scheduler.config import ChargingSection, TariffSection
 from scheduler.sections import Identifier
 from scheduler.site import DrEventSection, StorageSection
-from sim.scenario.base import DayHours, Factor, ScenarioSection, Share
+from sim.scenario.base import DayHours, Factor, Hours, MonthlyC, ScenarioSection, Share, Yuan
 from sim.scenario.life import LifeSection
 from sim.scenario.site import PvSection, StaffSection
 from swap.config.station_file import VehicleModelSection, ZoneName
@@ -88,7 +88,7 @@ class FleetSection(ScenarioSection):
     id: Identifier
     model: Identifier
     vehicles: int = Field(ge=1, le=5000)
-    weight: float | None = Field(default=None, ge=0)
+    weight: float | None = Field(default=None, ge=0, le=1e6)
     """Part in the arrivals of the profile, relative to other fleets; its number of trucks when not given."""
     arrive_soc: SocSection = SocSection()
     trips: TripsSection | None = None
@@ -103,7 +103,7 @@ class ConvoySection(ScenarioSection):
 
     share: Share = 0.0
     """Share of the arrival instants at which a convoy comes instead of one truck."""
-    sizes: Mapping[str, float] = Field(default_factory=lambda: {"2": 0.5, "3": 0.3, "4": 0.2})
+    sizes: Mapping[str, Share] = Field(default_factory=lambda: {"2": 0.5, "3": 0.3, "4": 0.2})
     """Probability by number of trucks; the sum is 1."""
     headway_s: float = Field(default=45.0, ge=0, le=3600)
     """Time between two trucks of a convoy, s."""
@@ -112,9 +112,9 @@ class ConvoySection(ScenarioSection):
     @classmethod
     def _distribution(cls, value: Mapping[str, float]) -> Mapping[str, float]:
         for size in value:
-            if not size.isdigit() or not 1 <= int(size) <= 50:
+            if not (size.isascii() and size.isdigit() and 1 <= int(size) <= 50):
                 raise ValueError(f"convoy size {size!r} is no number from 1 to 50")
-        if abs(sum(value.values()) - 1) > 1e-6 or min(value.values(), default=-1) < 0:
+        if abs(sum(value.values()) - 1) > 1e-6 or not value:
             raise ValueError(f"probabilities add up to {sum(value.values()):g}; they must be 0 or more and add up to 1")
         return value
 
@@ -135,15 +135,22 @@ class DemandSection(ScenarioSection):
     factor_by_weekday: tuple[Factor, ...] = Field(default=(1.0,) * 7, min_length=7, max_length=7)
     factor_by_month: tuple[Factor, ...] = Field(default=(1.0,) * 12, min_length=12, max_length=12)
     factor: Factor = 1.0
-    """On top of all; sensitivity runs set it."""
+    """On top of all; sensitivity runs set it. Profile: the rate. Fleet: the number of trucks. Trace: of each truck
+    so many come, at its instant or within the hour after."""
     follows_cold: bool = True
     """Raise the rate by the extra energy use in the cold: packs are empty sooner (`energy_use`)."""
     convoys: ConvoySection = ConvoySection()
-    trace: str | None = None
-    """CSV file with the columns `at` (local ISO instant or seconds from the first row), and as far as known
+    trace: str | None = Field(default=None, max_length=255)
+    """CSV file with the columns `at` (local instant, or seconds from the start), and as far as known
     `fleet`, `vehicle`, `soc_pct`, `booked`; relative to the scenario file (trace)."""
+    trace_columns: Mapping[str, str] = Field(default_factory=dict)
+    """Heading in the file by column, where it is another: `{ at = "进站时间", soc_pct = "SOC" }`; "": not read."""
+    trace_soc_unit: Literal["pct", "share"] = "pct"
+    """Unit of the states of charge in the file."""
+    trace_numbers: Literal["seconds", "excel"] | None = None
+    """What plain numbers in the column `at` are; needed where they can be both, and for dates as Excel counts them."""
     repeat_trace: bool = True
-    """Begin anew when the trace ends, whole days later."""
+    """Begin anew when the trace ends: its last whole weeks again and again, or all of it if it is shorter than one."""
 
 
 class EnergyUsePoint(ScenarioSection):
@@ -156,7 +163,7 @@ class EnergyUsePoint(ScenarioSection):
 class ClimateSection(ScenarioSection):
     """Outside temperature and what it does."""
 
-    mean_c_by_month: tuple[float, ...] = Field(default=(15.0,) * 12, min_length=12, max_length=12)
+    mean_c_by_month: MonthlyC = (15.0,) * 12
     swing_c: float = Field(default=0.0, ge=0, le=30)
     """Half the difference between afternoon (15 h) and early morning (03 h)."""
     design_min_c: float = Field(default=-20.0, ge=-60, le=40)
@@ -199,7 +206,7 @@ class EquipmentSection(ScenarioSection):
     """Lane time of one swap; None takes the sum of the recipe's steps."""
     swap_cv: float = Field(default=0.08, ge=0, le=1)
     """Coefficient of variation of the lane time."""
-    packs: Mapping[str, int] = Field(default_factory=dict)
+    packs: Mapping[str, Annotated[int, Field(ge=0, le=99)]] = Field(default_factory=dict)
     """(*) Packs in the rack by kind."""
     spare_bays: int | None = Field(default=None, ge=0, le=50)
     """Bays more than packs; None: one for each lane (a spent pack comes in before the full one goes out)."""
@@ -246,14 +253,22 @@ class EquipmentSection(ScenarioSection):
 class FailureSection(ScenarioSection):
     """Failures, exponential times. 0 hours between failures means the thing does not fail."""
 
-    robot_mtbf_h: float = Field(default=0.0, ge=0)
-    """Mean time between failures of one lane's robot, h."""
-    robot_repair_h: float = Field(default=2.0, gt=0)
-    charger_mtbf_h: float = Field(default=0.0, ge=0)
-    charger_repair_h: float = Field(default=12.0, gt=0)
+    robot_mtbf_h: float = Field(default=0.0, ge=0, le=1e6)
+    """Mean time between failures of one lane's robot, h; 0, or 0.1 and more."""
+    robot_repair_h: Hours = 2.0
+    charger_mtbf_h: float = Field(default=0.0, ge=0, le=1e6)
+    """Mean time between failures of one charging module, h; 0, or 0.1 and more."""
+    charger_repair_h: Hours = 12.0
     pack_fault_share: Share = 0.0
     """Share of returned packs that are set aside for inspection."""
-    pack_inspection_h: float = Field(default=24.0, gt=0)
+    pack_inspection_h: Hours = 24.0
+
+    @field_validator("robot_mtbf_h", "charger_mtbf_h")
+    @classmethod
+    def _none_or_some(cls, value: float) -> float:
+        if 0 < value < 0.1:
+            raise ValueError("allowed 0 (it does not fail) or 0.1…1000000 h")
+        return value
 
 
 class BookingHabitSection(ScenarioSection):
@@ -297,58 +312,59 @@ class CostSection(ScenarioSection):
     """Yearly cost; capital by annuity."""
 
     interest: float = Field(default=0.05, ge=0, le=0.5)
-    pack_yuan_per_kwh: float = Field(default=600.0, ge=0)
+    pack_yuan_per_kwh: Yuan = 600.0
     pack_life_years: float = Field(default=8.0, gt=0, le=40)
-    charger_yuan_per_kw: float = Field(default=350.0, ge=0)
+    charger_yuan_per_kw: Yuan = 350.0
     charger_life_years: float = Field(default=10.0, gt=0, le=40)
-    transformer_yuan_per_kva: float = Field(default=450.0, ge=0)
+    transformer_yuan_per_kva: Yuan = 450.0
     """Transformer, switchgear and line."""
-    kva_yuan_per_year: float = Field(default=0.0, ge=0)
+    kva_yuan_per_year: Yuan = 0.0
     """Capacity charge for one kVA and year; 0 while it is waived for swap stations."""
-    lane_yuan: float = Field(default=1_800_000.0, ge=0)
+    lane_yuan: Yuan = 1_800_000.0
     """Robot, lane and enclosure."""
-    bay_yuan: float = Field(default=25_000.0, ge=0)
+    bay_yuan: Yuan = 25_000.0
     """Rack bay and the land it needs."""
-    storage_yuan_per_kwh: float = Field(default=900.0, ge=0)
+    storage_yuan_per_kwh: Yuan = 900.0
     plant_life_years: float = Field(default=15.0, gt=0, le=60)
     """Transformer, lanes, bays, storage."""
-    lost_swap_yuan: float = Field(default=0.0, ge=0)
-    wait_yuan_per_h: float = Field(default=0.0, ge=0)
+    lost_swap_yuan: Yuan = 0.0
+    wait_yuan_per_h: Yuan = 0.0
     """Price of an hour a truck waits."""
-    staff_yuan_per_year: float = Field(default=0.0, ge=0)
+    staff_yuan_per_year: Yuan = 0.0
     """Whatever the hours."""
-    staff_yuan_per_h: float = Field(default=0.0, ge=0)
+    staff_yuan_per_h: Yuan = 0.0
     """One person for one hour of `[[staff.shifts]]`."""
 
 
 class StudySection(ScenarioSection):
     """Defaults of `swap simulate` and `swap size`; the command line overrides."""
 
-    start_on: date = date(2026, 1, 5)
-    """First simulated local day; its month sets temperature, tariff and demand."""
+    start_on: date = Field(default=date(2026, 1, 5), ge=date(2000, 1, 1), le=date(2099, 12, 31))
+    """First simulated local day; its month sets temperature, tariff and demand. Left out with a trace of instants:
+    the first day of the trace."""
     days: int = Field(default=28, ge=1, le=3660)
     warmup_days: float | None = Field(default=None, ge=0, le=60)
     """None: found by MSER-5."""
     replications: int = Field(default=10, ge=2, le=10_000)
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, le=2**63 - 1)
 
 
 class SizingSection(ScenarioSection):
     """Where `swap size` looks."""
 
-    packs: tuple[int, ...] = ()
-    chargers: tuple[int, ...] = ()
+    packs: tuple[Annotated[int, Field(ge=1, le=99)], ...] = ()
+    chargers: tuple[Annotated[int, Field(ge=1, le=200)], ...] = ()
     """Empty: one at each bay."""
-    transformer_kva: tuple[float, ...] = ()
-    lanes: tuple[int, ...] = ()
-    storage_kwh: tuple[float, ...] = ()
-    extra_bays: tuple[int, ...] = ()
+    transformer_kva: tuple[Annotated[float, Field(gt=0, le=100_000)], ...] = ()
+    lanes: tuple[Annotated[int, Field(ge=1, le=20)], ...] = ()
+    storage_kwh: tuple[Annotated[float, Field(ge=0, le=1_000_000)], ...] = ()
+    extra_bays: tuple[Annotated[int, Field(ge=-200, le=200)], ...] = ()
     """Bays more than one for each pack and one for each lane; below 0 for fewer. Empty: as many as the station has."""
-    budget_yuan: float | None = Field(default=None, gt=0)
+    budget_yuan: float | None = Field(default=None, gt=0, le=1e12)
     """Most that the equipment may cost to buy; dearer designs are not looked at."""
-    most_bays: int | None = Field(default=None, ge=1)
+    most_bays: int | None = Field(default=None, ge=1, le=200)
     """Bays for which the site has room."""
-    most_kva: float | None = Field(default=None, gt=0)
+    most_kva: float | None = Field(default=None, gt=0, le=100_000)
     """The largest transformer that the site's connection allows."""
 
 
@@ -356,8 +372,8 @@ class Scenario(ScenarioSection):
     """The whole scenario file, after the station file it names has been merged in."""
 
     id: Identifier
-    name_zh: str
-    name_en: str
+    name_zh: str = Field(min_length=1, max_length=200)
+    name_en: str = Field(min_length=1, max_length=200)
     timezone: ZoneName = "Asia/Shanghai"
     station: str | None = None
     """Station file, relative to the scenario; its equipment is the one studied."""

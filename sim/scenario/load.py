@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from scheduler.site import StorageSection
-from sim.scenario.file import Scenario
+from sim.scenario.file import DemandSection, Scenario
+from sim.scenario.trace import scenario_trace
 from swap.config.loading import ConfigError, field_problems, load_station, read_toml
 from swap.config.station_file import SiteSection, StationConfig
 
@@ -48,9 +49,30 @@ def parse_scenario(data: dict[str, Any], *, source: str = "scenario", folder: Pa
     except ValidationError as error:
         raise ConfigError(source, field_problems(error, Scenario)) from error
     problems = cross_check(scenario)
+    if not problems and scenario.demand.mode == "trace":
+        scenario, problems = _on_the_days_of_its_trace(scenario, given="start_on" in data.get("study", {}))
     if problems:
         raise ConfigError(source, problems)
     return scenario
+
+
+def _on_the_days_of_its_trace(scenario: Scenario, *, given: bool) -> tuple[Scenario, list[str]]:
+    """The scenario from the first day of its trace on, or from its own `start_on` where that is given; and problems."""
+    name = scenario.demand.trace
+    try:
+        trace = scenario_trace(scenario)
+    except ConfigError as error:
+        return scenario, [f"demand.trace = {name!r}: {problem}" for problem in error.problems]
+    first, last, start_on = trace.first_on, trace.last_on, scenario.study.start_on
+    if first is None or last is None or (given and first <= start_on <= last):
+        return scenario, []
+    if given:
+        return scenario, [
+            f"study.start_on = {start_on}: demand.trace = {name!r} covers {first} to {last}; begin on one of these "
+            "days, or leave start_on out"
+        ]
+    study = scenario.study.model_copy(update={"start_on": first})
+    return scenario.model_copy(update={"study": study}), []
 
 
 def _station_parts(config: StationConfig, data: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -130,11 +152,11 @@ def cross_check(scenario: Scenario) -> list[str]:
             for kind in model.pack_kinds
             if kind not in kinds
         ]
-    for kind, count in scenario.equipment.packs.items():
-        if kind not in kinds:
-            problems.append(f"equipment.packs.{kind}: no such pack kind; known: {known_kinds}")
-        if count < 0:
-            problems.append(f"equipment.packs.{kind} = {count}: allowed 0 or more")
+    problems += [
+        f"equipment.packs.{kind}: no such pack kind; known: {known_kinds}"
+        for kind in scenario.equipment.packs
+        if kind not in kinds
+    ]
     if scenario.equipment.pack_total == 0:
         problems.append("equipment.packs: the rack holds no pack; give at least one of a kind")
     if scenario.equipment.bay_count > 99:
@@ -148,8 +170,8 @@ def cross_check(scenario: Scenario) -> list[str]:
     demand = scenario.demand
     if demand.mode == "profile" and sum(demand.trucks_per_hour_by_hour) <= 0:
         problems.append("demand.trucks_per_hour_by_hour: no truck ever comes; give 24 rates, at least one above 0")
-    if demand.mode == "profile" and min(demand.trucks_per_hour_by_hour) < 0:
-        problems.append("demand.trucks_per_hour_by_hour: a rate is below 0 trucks per hour")
+    else:
+        problems += _too_few_trucks(demand)
     if demand.mode == "trace" and (demand.trace is None or not (Path(scenario.folder) / demand.trace).is_file()):
         problems.append(f"demand.trace = {demand.trace!r}: no such file beside the scenario")
     if demand.mode == "trace" and scenario.life is not None:
@@ -162,16 +184,30 @@ def cross_check(scenario: Scenario) -> list[str]:
     storage = scenario.storage
     if storage.power_kw <= 0 and (storage.energy_kwh > 0 or any(scenario.sizing.storage_kwh)):
         problems.append("storage.power_kw = 0: storage without power does nothing; give its rating in kW, above 0")
-    problems += [
-        f"sizing.storage_kwh = {kwh:g}: allowed 0…1000000 kWh"
-        for kwh in scenario.sizing.storage_kwh
-        if not 0 <= kwh <= 1_000_000
-    ]
     if scenario.staff.shifts and scenario.equipment.swap_truck is not None:
         problems.append("staff.shifts: not simulated for swap trucks; leave it out where equipment.swap_truck is set")
     if scenario.charging.target_soc_pct < scenario.charging.offer_soc_pct:
         problems.append("charging.target_soc_pct: below offer_soc_pct; packs would never be offered")
     return problems
+
+
+LEAST_PER_DAY = 0.001
+"""Trucks a day on average; with fewer a study of any length sees none."""
+
+
+def _too_few_trucks(demand: DemandSection) -> list[str]:
+    if demand.factor <= 0:
+        return ["demand.factor = 0: no truck ever comes; allowed above 0 up to 20"]
+    if demand.mode != "profile":
+        return []
+    per_day = sum(demand.trucks_per_hour_by_hour) * demand.factor
+    per_day *= sum(demand.factor_by_weekday) / 7 * sum(demand.factor_by_month) / 12
+    if per_day < LEAST_PER_DAY:
+        return [
+            f"demand: {per_day:g} trucks a day on average (rates x factor, factor_by_weekday, factor_by_month); "
+            f"allowed {LEAST_PER_DAY:g} and more"
+        ]
+    return []
 
 
 def _swap_truck_problems(scenario: Scenario) -> list[str]:

@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     PACK_FAULTS = 10
     TRIPS = 11
     PV = 12
+    FIT = 13
 
 
 def stream(seed: int, replication: int, purpose: Purpose) -> random.Random:

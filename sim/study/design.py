@@ -133,11 +133,10 @@ def running_parts(scenario: Scenario, run: RunResult) -> dict[str, float]:
     full is no cheaper for being drained in a short replication.
     """
     costs = scenario.costs
-    waiting_h = float(run.waits_min.sum()) / 60 / run.days
     return {
         "energy": YEAR_DAYS * (run.means["energy_yuan_per_day"] - run.means["stock_yuan_per_day"]),
         "lost swaps": YEAR_DAYS * costs.lost_swap_yuan * run.means["lost_per_day"],
-        "waiting": YEAR_DAYS * costs.wait_yuan_per_h * waiting_h,
+        "waiting": YEAR_DAYS * costs.wait_yuan_per_h * 24 * run.means["mean_waiting_trucks"],
     }
 
 

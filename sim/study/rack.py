@@ -74,6 +74,10 @@ class StudyRack(Bays):
         self.budget_kw, self._cause = budget(limits, policy)
         self.short = False
         """Whether the chargers would take more than the site leaves them."""
+        self.modules_down = 0
+        """Modules under repair."""
+        self.inspected = 0
+        """Packs set aside for inspection."""
         self.charged_area = 0.0
         self.plans = 0
         """How often the whole rack was planned."""
@@ -182,15 +186,18 @@ class StudyRack(Bays):
         self.settle(bay)
         self._drop_claim(bay)
         self.stop(bay)
+        self.watcher.before_change()
         if pack.state is READY:
-            self.watcher.before_change()
             self._make_unready(bay, pack)
         pack.state = QUARANTINED
+        self.inspected += 1
         self.time.at(self.time.now + hours * 3600, self._on_inspected, (bay, pack))
         self._repacked(None)
 
     def _on_inspected(self, call: Call) -> None:
         bay, pack = call.payload
+        self.watcher.before_change()
+        self.inspected -= 1
         if bay.content is pack and pack.state is QUARANTINED:
             self.place(bay, pack)
 
@@ -315,7 +322,10 @@ class StudyRack(Bays):
         guide = self.guide
         for kind in self.kinds.values():
             kind.was_bound = guide is not None and is_bound(kind, guide)
-        self.short = share_power(claiming, self.policy, self.budget_kw, self._cause, guide)
+        short = share_power(claiming, self.policy, self.budget_kw, self._cause, guide)
+        if short != self.short:
+            self.watcher.before_change()
+            self.short = short
         for row in claiming:
             assert isinstance(row, StudyBay)
             self._apply(row)
@@ -422,9 +432,22 @@ class StudyRack(Bays):
                 idle.append(bay)
         return idle
 
+    def lacks_module(self) -> bool:
+        """Whether a spent pack waits for a module."""
+        if not self.switched or len(self._line) <= self.modules:
+            return False
+        pack = self._line[max(self.modules, 0)].content
+        return pack is not None and pack.state is not READY
+
+    @property
+    def held(self) -> int:
+        """Packs in the rack."""
+        return sum(bay.content is not None for bay in self.bays)
+
     def module_changes(self, number: int, bay: StudyBay) -> None:
         """A module fails (-1) or is repaired (+1); it is that of `bay` where each has its own."""
         self.watcher.before_change()
+        self.modules_down -= number
         if self.switched:
             self.modules += number
             self._repacked(None)

@@ -29,6 +29,7 @@ from sim.study.rack import StudyRack
 from sim.study.rows import LaneTask, StudyBay, StudyLane, StudyTruck
 from sim.study.storage import SiteStorage
 from sim.study.swap_times import RowTime, nominal_row_s
+from sim.study.waits import WaitCauses
 from sim.world.staff import StaffHours
 from sim.world.world import World, site_limits
 
@@ -126,7 +127,12 @@ class Station(Watcher):
         self.taken_kwh = 0.0
         """Energy in the packs that came into it."""
         self.hours: list[HourRecord] = []
-        self._waiting_area = 0.0
+        self.causes = WaitCauses()
+        """What the trucks of the queue have waited for."""
+        self.gave_up_s = 0.0
+        """Time in the queue of those who gave up, as far as it was counted."""
+        self.waiting_area_s = 0.0
+        """Truck-seconds of waiting."""
         self._lane_area = 0.0
         self._stockout_area = 0.0
         self._since_s = self._last_s = self.time.now
@@ -189,13 +195,19 @@ class Station(Watcher):
             self._last_s = now_s
             rack, waiting = self.rack, len(self.line.trucks)
             if waiting:
-                self._waiting_area += waiting * dt_s
+                self.waiting_area_s += waiting * dt_s
+                self._count_causes(dt_s)
             charged = len(rack.charged)
             if charged:
                 rack.charged_area += charged * dt_s
             else:
                 self._stockout_area += dt_s
             self._lane_area += (len(self.lanes) - self.free_lanes) * dt_s
+
+    def _count_causes(self, dt_s: float) -> None:
+        free, promised = self.free_lanes, len(self.promised) > 0
+        attended = free <= 0 or self._attended()
+        self.causes.add(dt_s, self.line.trucks, self.lanes, free, self.rack, promised, self._in_out, attended)
 
     def pack_ready(self) -> None:
         """A pack has become ready."""
@@ -273,6 +285,7 @@ class Station(Watcher):
         truck: StudyTruck = call.payload
         self.line.remove(truck)
         self.gave_up += 1
+        self.gave_up_s += self.time.now - max(truck.at_s, self._since_s)
         self.trucks_here -= 1
         self._ask(truck, -1)
         self._lose(truck)
@@ -428,6 +441,7 @@ class Station(Watcher):
         """A lane serves nobody for this long; a swap in it stands still. Gives whether it was idle."""
         self.before_change()
         lane.ready = False
+        self.causes.lanes_down += 1
         if lane.open_swap_id is not None:
             lane.lost_s += lasts_s
             return False
@@ -438,6 +452,7 @@ class Station(Watcher):
         """A lane serves again."""
         self.before_change()
         lane.ready = True
+        self.causes.lanes_down -= 1
         if was_idle:
             self.free_lanes += 1
         self.call_trucks()
@@ -524,7 +539,9 @@ class Station(Watcher):
         self.before_change()
         self.arrived = self.lost = self.gave_up = self.started = self.stockouts = 0
         self.waits, self.arrival_s, self.lost_s = [], [], []
-        self._waiting_area = self._lane_area = self._stockout_area = 0.0
+        self.gave_up_s = 0.0
+        self.causes.reset()
+        self.waiting_area_s = self._lane_area = self._stockout_area = 0.0
         self._since_s = self._last_s = self.time.now
         self.rack.reset()
         self._record_hour()
@@ -543,6 +560,17 @@ class Station(Watcher):
         return [truck for truck in self.line.trucks if isinstance(truck, StudyTruck)]
 
     @property
+    def waited_s(self) -> float:
+        """Time in the queue since the start or the last reset of all trucks, one by one."""
+        since_s, now_s = self._since_s, self.time.now
+        total_s = self.gave_up_s
+        for at_s, wait_s in zip(self.arrival_s, self.waits, strict=True):
+            total_s += at_s + wait_s - max(at_s, since_s)
+        for truck in self.line.trucks:
+            total_s += now_s - max(truck.at_s, since_s)
+        return total_s
+
+    @property
     def observed_s(self) -> float:
         """Seconds since the start or the last reset."""
         return self.time.now - self._since_s
@@ -550,7 +578,7 @@ class Station(Watcher):
     @property
     def mean_waiting(self) -> float:
         """Trucks waiting, time average."""
-        return self._waiting_area / self.observed_s
+        return self.waiting_area_s / self.observed_s
 
     @property
     def lane_utilisation(self) -> float:

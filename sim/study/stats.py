@@ -75,15 +75,27 @@ def variance_estimate(values: Values, confidence: float = 0.95) -> Estimate:
     return Estimate(variance, error, int(data.size), confidence)
 
 
-def quantile_estimate(sections: Sequence[Values], p: float, confidence: float = 0.95) -> Estimate:
+def quantile_estimate(
+    sections: Sequence[Values], p: float, confidence: float = 0.95, censored: Sequence[Values] = ()
+) -> Estimate:
     """The p-quantile of values that come in independent sections (replications).
 
     The value is that of all sections together, which is nearly unbiased; the error is that of the sections'
     shares below it, carried over by the slope of the pooled distribution.
+
+    Args:
+        censored: values of which only is known that they are larger; they count by the product-limit estimate (Kaplan
+            & Meier 1958). The quantile is not a number where it lies beyond all that is known.
     """
     pooled = np.sort(np.concatenate([np.asarray(section, dtype=float) for section in sections]))
     if pooled.size == 0:
         raise ValueError("no values to take a quantile of")
+    cut_off = np.concatenate([np.zeros(0), *(np.asarray(section, dtype=float) for section in censored)])
+    if cut_off.size:
+        known_p = _share_known(pooled, cut_off, p)
+        if known_p is None:
+            return Estimate(math.nan, math.nan, len(sections), confidence)
+        p = known_p
     value = _at(pooled, p)
     weights = np.array([len(section) for section in sections], dtype=float)
     below = np.array([np.count_nonzero(np.asarray(section) <= value) for section in sections], dtype=float)
@@ -95,6 +107,14 @@ def quantile_estimate(sections: Sequence[Values], p: float, confidence: float = 
     share_error = math.sqrt(spread / count) / float(weights.mean())
     error = (_at(pooled, min(p + share_error, 1.0)) - _at(pooled, max(p - share_error, 0.0))) / 2
     return Estimate(value, error, count, confidence)
+
+
+def _share_known(known: Floats, cut_off: Floats, p: float) -> float | None:
+    """The share of the known values up to their p-quantile among all; None where it lies beyond the last."""
+    at_risk = known.size - np.arange(known.size) + (cut_off.size - np.searchsorted(np.sort(cut_off), known))
+    below = 1 - np.cumprod(1 - 1 / at_risk)
+    place = int(np.searchsorted(below, p, side="right"))
+    return None if place >= known.size else (place + 0.5) / known.size
 
 
 def _at(ordered: Floats, p: float) -> float:

@@ -7,21 +7,24 @@ processes, and two stations under one seed see the same trucks (common random nu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.tariff import PERIODS
 from sim.scenario.file import Scenario
-from sim.scenario.notes import Note, warmup_note
+from sim.scenario.notes import Note, unstable_note, warmup_note
+from sim.scenario.trace import scenario_trace
+from sim.study.hours import HourRecord
 from sim.study.optimal.planned import StudyPlanner, check_plannable
 from sim.study.parallel import Workers
 from sim.study.station import Station
 from sim.study.stats import Estimate, estimate, mser5, quantile_estimate, ratio_estimate, replications_needed
 from sim.study.storage_results import StorageResult, read_storage
 from sim.study.swap_truck import scenario_station
+from sim.study.waits import CAUSES, check_little
 from swap.words import N_
 
 DAY_S = 86_400.0
@@ -55,6 +58,12 @@ class RunResult:
     site_kw_by_hour: NDArray[np.float64]
     """Import, mean over the hour."""
     storage: StorageResult = field(default_factory=StorageResult)
+    unserved_min: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    """Wait so far of each truck that still waits at the end: its whole wait is longer."""
+    waiting_h_by_cause: Mapping[str, float] = field(default_factory=dict)
+    """Truck-hours of waiting a day, by `waits.CAUSES`; they add up to the mean number of waiting trucks x 24 h."""
+    queue_growth_per_day: float = 0.0
+    """By how many trucks a day the shortest queue of a day grows."""
 
 
 def simulate_once(
@@ -80,14 +89,21 @@ def simulate_once(
 def read_run(
     station: Station, scenario: Scenario, seed: int, replication: int, days: float, since_s: float
 ) -> RunResult:
-    """What a station has counted since its reset at `since_s`."""
+    """What a station has counted since its reset at `since_s`.
+
+    Raises:
+        CountsDisagree: Little's law does not hold.
+    """
+    where = f"{scenario.id}, seed {seed}, replication {replication}"
+    check_little(station.waiting_area_s, station.waited_s, sum(station.causes.sums_s), where)
     rack, equipment = station.rack, scenario.equipment
     limit_min = scenario.promise.wait_limit_min
     new = np.asarray(station.arrival_s) >= since_s
     waits_min = (np.asarray(station.waits) / 60)[new] if station.waits else np.zeros(0)
     now_s = station.time.now
     # A truck still waiting is late for certain once it has waited longer than promised.
-    late = sum(1 for truck in station.queue if truck.at_s >= since_s and now_s - truck.at_s > limit_min * 60)
+    unserved_min = np.asarray([(now_s - truck.at_s) / 60 for truck in station.queue if truck.at_s >= since_s])
+    late = int(np.count_nonzero(unserved_min > limit_min))
     lost = sum(1 for at_s in station.lost_s if at_s >= since_s)
     kwh, yuan = dict.fromkeys(PERIODS, 0.0), dict.fromkeys(PERIODS, 0.0)
     ready, waiting, site_kw, counts = (np.zeros(24) for _ in range(4))
@@ -156,7 +172,31 @@ def read_run(
         waiting_by_hour=waiting / counts,
         site_kw_by_hour=site_kw / counts,
         storage=storage,
+        unserved_min=unserved_min.astype(np.float32),
+        waiting_h_by_cause={
+            name: sum_s / 3600 / days for name, sum_s in zip(CAUSES, station.causes.sums_s, strict=True)
+        },
+        queue_growth_per_day=_queue_growth_per_day(station.hours),
     )
+
+
+def _queue_growth_per_day(hours: Sequence[HourRecord]) -> float:
+    """By how many trucks a day the queue grows: from the shortest of the first day to the shortest of the last.
+
+    Every queue that is served comes down to its shortest once a day, whatever it is at midnight. Of a run shorter than
+    two days the halves stand for days.
+    """
+    if not hours:
+        return 0.0
+    ends_h = np.asarray([hour.start_s / 3600 + hour.hours for hour in hours])
+    waiting = np.asarray([hour.waiting for hour in hours])
+    total_h = float(ends_h[-1]) - hours[0].start_s / 3600
+    window_h = min(24.0, total_h / 2)
+    first = waiting[ends_h <= ends_h[-1] - total_h + window_h]
+    last = waiting[ends_h > ends_h[-1] - window_h]
+    if not first.size:
+        return 0.0
+    return float(last.min() - first.min()) / ((total_h - window_h) / 24)
 
 
 def _stock_yuan(station: Station, import_kwh: float, yuan: float, efficiency: float) -> float:
@@ -188,14 +228,55 @@ class StudyResult:
         return estimate([run.means[name] for run in self.runs], self.confidence)
 
     @property
+    def queue_growth_per_day(self) -> Estimate:
+        """By how many trucks a day the shortest queue of a day grows."""
+        return estimate([run.queue_growth_per_day for run in self.runs], self.confidence)
+
+    @property
+    def unstable(self) -> bool:
+        """Whether more trucks come than the station can serve: the queue grows as long as they do.
+
+        For certain, by more than one in a hundred of those that come: a queue near its capacity takes weeks to settle.
+        No mean and no quantile of the wait exists then; what a run shows depends on its length alone.
+        """
+        come_per_day = sum(run.arrived for run in self.runs) / (self.days * len(self.runs))
+        growth = self.queue_growth_per_day
+        return growth.low > 0 and growth.mean > max(0.01 * come_per_day, 0.5)
+
+    def waiting_h_by_cause(self) -> dict[str, Estimate]:
+        """Truck-hours of waiting a day by cause."""
+        names = self.runs[0].waiting_h_by_cause
+        return {n: estimate([run.waiting_h_by_cause[n] for run in self.runs], self.confidence) for n in names}
+
+    def share_by_cause(self) -> dict[str, Estimate]:
+        """Share of the waiting by cause; they add up to 1. Not a number where nobody waits."""
+        runs = self.runs
+        totals = [sum(run.waiting_h_by_cause.values()) for run in runs]
+        return {
+            name: ratio_estimate([run.waiting_h_by_cause[name] for run in runs], totals, self.confidence)
+            for name in runs[0].waiting_h_by_cause
+        }
+
+    def _undefined(self) -> Estimate:
+        return Estimate(math.nan, math.nan, len(self.runs), self.confidence)
+
+    @property
     def mean_wait_min(self) -> Estimate:
-        """Mean wait of the trucks served."""
+        """Mean wait of the trucks served; not a number where the station is unstable."""
+        if self.unstable:
+            return self._undefined()
         sums = [float(run.waits_min.sum(dtype=np.float64)) for run in self.runs]
         return ratio_estimate(sums, [float(run.waits_min.size) for run in self.runs], self.confidence)
 
     def wait_quantile_min(self, p: float) -> Estimate:
-        """Quantile of the wait of the trucks served."""
-        return quantile_estimate([run.waits_min for run in self.runs], p, self.confidence)
+        """Quantile of the wait, those who still wait at the end censored; not a number where the station is unstable,
+        nobody is served, or so many still wait that it lies beyond all that was seen."""
+        runs = self.runs
+        if self.unstable or not any(run.waits_min.size for run in runs):
+            return self._undefined()
+        return quantile_estimate(
+            [run.waits_min for run in runs], p, self.confidence, [run.unserved_min for run in runs]
+        )
 
     @property
     def share_within(self) -> Estimate:
@@ -280,16 +361,20 @@ def run_study(
 
     Raises:
         CannotPlan: the optimiser cannot plan for this scenario.
+        ConfigError: its trace can no longer be used.
+        CountsDisagree: Little's law does not hold in a replication.
     """
     check_plannable(scenario)
     study = scenario.study
     used_seed = study.seed if seed is None else seed
     length = float(study.days if days is None else days)
     warmup = study.warmup_days if warmup_days is None else warmup_days
-    notes: list[Note] = []
+    found_here = warmup is None
     if warmup is None:
         warmup = find_warmup_days(scenario, used_seed, pool)
-        notes.append(warmup_note(warmup))
+    notes = [warmup_note(warmup, found=found_here)]
+    if scenario.demand.mode == "trace":
+        notes.append(scenario_trace(scenario).form)
     count = study.replications if replications is None else replications
 
     def run(first: int, until: int, total: int) -> list[RunResult]:
@@ -307,4 +392,7 @@ def run_study(
     if half_width is not None:
         values = {"count": len(runs), "half_width": half_width}
         notes.append(Note(N_("{count} replications for a half-width of {half_width:g}"), values))
-    return StudyResult(scenario, used_seed, length, warmup, tuple(runs), confidence, tuple(notes))
+    result = StudyResult(scenario, used_seed, length, warmup, tuple(runs), confidence)
+    if result.unstable:
+        notes.append(unstable_note(result.queue_growth_per_day.mean))
+    return replace(result, notes=tuple(notes))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from statistics import fmean
 
 import numpy as np
@@ -114,7 +114,7 @@ def replay(
     scenario, ruled = under_rule(scenario)
     notes: list[Note] = list(ruled)
     swaps = _usable(recording, notes)
-    lane_s = {swap.swap_id: took_s for swap in swaps if (took_s := _lane_s(recording, swap)) is not None}
+    lane_s = {swap.swap_id: took_s for swap in swaps if (took_s := recording.lane_s(swap)) is not None}
     equipment = {"swap_cv": 0.0}
     if measured_swap_time and lane_s:
         equipment["swap_s"] = fmean(lane_s.values())
@@ -159,18 +159,6 @@ def replay(
     station.rack.settle_all()
     stored_kwh = _held_kwh(station) - before_kwh + station.handed_kwh - station.taken_kwh
     return _report(recording, measured, config, day, swaps, lane_s, made, stored_kwh, within_min, within_pct, notes)
-
-
-def _lane_s(recording: Recording, swap: RecordedSwap) -> float | None:
-    """How long a swap kept its lane, stops left out; None for one that has not ended."""
-    if swap.dispatched_at is None or swap.ended_at is None:
-        return None
-    took = swap.ended_at - swap.dispatched_at
-    for stop in recording.stops:
-        if stop.lane_id == swap.lane_id:
-            both = min(stop.until_at, swap.ended_at) - max(stop.from_at, swap.dispatched_at)
-            took -= max(both, timedelta(0))
-    return took.total_seconds()
 
 
 def _held_kwh(station: Station) -> float:

@@ -6,7 +6,7 @@ and waits for quantiles. Which numbers a case wants is known from its values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -335,6 +335,22 @@ def read(station: CaseStation, model: str) -> Sample:
     return Sample(means, ratios, waits, seconds / HOUR_S)
 
 
+def _busiest_hour(rates: Sequence[float], charge_h: float) -> float:
+    """The hour of the day at which most packs are expected on charge: with chargers for all, the arrivals of the last
+    `charge_h`. Their number bends only where a rate changes, now or a charge ago, so it is greatest at such an hour."""
+    cells = [*range(24), *((hour + charge_h) % 24 for hour in range(24))]
+    return float(
+        max(sorted(cells), key=lambda hour: round(_expected(rates, hour) - _expected(rates, hour - charge_h), 9))
+    )
+
+
+def _expected(rates: Sequence[float], hour: float) -> float:
+    """Arrivals from the first midnight until an hour, which may lie on another day."""
+    days, within = divmod(hour, 24)
+    whole = int(within)
+    return days * sum(rates) + sum(rates[:whole]) + (within - whole) * rates[whole % 24]
+
+
 _OBSERVED = ("daily_profile_loss", "start_up", "peak_infinite_chargers")
 
 
@@ -351,7 +367,7 @@ class _Watch:
             self.hours = [1.0, 2.0, 4.0, 8.0, 24.0]
         else:
             rates = p["trucks_per_hour_by_hour"]
-            self.peak = float(rates.index(max(rates)) + p["charge_min"] / 60)
+            self.peak = _busiest_hour(rates, p["charge_min"] / 60)
             self.hours = sorted({*map(float, p["hours"]), self.peak})
         for hour in self.hours:
             station.time.at(hour * HOUR_S, self._look, hour)

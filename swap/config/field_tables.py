@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -18,6 +19,8 @@ _WORDS: dict[str, dict[Language, str]] = {
     "see there": {"en": "see there", "zh": "见该节"},
     "from": {"en": "from {} values", "zh": "至少 {} 项"},
     "to": {"en": "to {} values", "zh": "至多 {} 项"},
+    "from_text": {"en": "from {} characters", "zh": "至少 {} 个字符"},
+    "to_text": {"en": "to {} characters", "zh": "至多 {} 个字符"},
     "bool": {"en": "true or false", "zh": "true 或 false"},
     "str": {"en": "text", "zh": "文本"},
     "int": {"en": "whole number", "zh": "整数"},
@@ -56,10 +59,23 @@ def allowed(info: FieldInfo, language: Language = "en") -> str:
     for item in _metadata(info):
         for name in (*signs, "min_length", "max_length"):
             if (value := getattr(item, name, None)) is not None:
-                length = _WORDS["from" if name == "min_length" else "to"][language]
-                found.append(f"{signs[name]}{value:g}" if name in signs else length.format(f"{value:g}"))
+                if name in signs:
+                    found.append(f"{signs[name]}{_bound(value)}")
+                else:
+                    end = "from" if name == "min_length" else "to"
+                    of_text = info.annotation is str or str in typing.get_args(info.annotation)
+                    found.append(_WORDS[f"{end}_text" if of_text else end][language].format(value))
     choices = [a for a in _options(info.annotation) if isinstance(a, str)]
     return ", ".join(choices or found) or _kind(info.annotation, language)
+
+
+def _bound(value: Any) -> str:
+    """The end of a range, written out."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 1e6 else f"{value:g}"
 
 
 def text(info: FieldInfo) -> str:

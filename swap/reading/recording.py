@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlmodel import and_, col, func, or_, select
 
@@ -188,6 +188,17 @@ class Recording:
     """By the samples of the site meter; None without a meter."""
     sampled_s: float
     """Time for which the meter was sampled."""
+
+    def lane_s(self, swap: RecordedSwap) -> float | None:
+        """How long a swap kept its lane, stops left out; None for one that has not ended."""
+        if swap.dispatched_at is None or swap.ended_at is None:
+            return None
+        took = swap.ended_at - swap.dispatched_at
+        for stop in self.stops:
+            if stop.lane_id == swap.lane_id:
+                both = min(stop.until_at, swap.ended_at) - max(stop.from_at, swap.dispatched_at)
+                took -= max(both, timedelta(0))
+        return took.total_seconds()
 
 
 def covered(db: Db, station_id: str) -> tuple[datetime, datetime]:

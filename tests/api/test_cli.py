@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from api.cli.__main__ import app
+from api.cli.__main__ import app, main
 from robotics.handshake import limit_sentence, limits_of
 from robotics.modbus_link.registers import load_map
 from swap.config.loading import load_station
@@ -24,6 +24,7 @@ from swap.register.persons import person_actor, shown_actor
 from swap.store import Store
 from swap.tables import ControllerLease
 from tests.support.api.doors import STATION_FILE
+from tests.support.sim.study import SMALL_FILE
 from tests.support.swap.databases import fill
 
 runner = CliRunner()
@@ -371,3 +372,35 @@ def test_a_persons_name_is_erased_by_another_and_told(tmp_path: Path) -> None:
         assert newest.seq == seq
     store.close()
     assert swap("audit", "--database-url", url)[0] == 0
+
+
+def test_a_failure_of_the_program_is_no_finding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks() -> None:
+        raise KeyError("lane")
+
+    monkeypatch.setattr("api.cli.__main__.app", breaks)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 3
+    assert "KeyError: 'lane'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [("--days", "inf"), ("--days", "nan"), ("--half-width", "nan"), ("--half-width", "0")]
+)
+def test_a_length_that_is_no_number_is_refused_by_name(words: tuple[str, str]) -> None:
+    code, _, said = swap("simulate", "examples/yangquan_mine/scenario.toml", *words)
+    assert code == 2
+    assert words[0] in said
+
+
+def test_a_trace_that_cannot_be_read_ends_the_command_before_it_runs(tmp_path: Path) -> None:
+    text = SMALL_FILE.replace("demand = { ", 'demand = { mode = "trace", trace = "day.csv", ')
+    (tmp_path / "scenario.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "day.csv").write_text("at,soc_pct\n2026-06-01T06:00,150\nsoon,20\n", encoding="utf-8")
+    code, out, said = swap("simulate", str(tmp_path / "scenario.toml"))
+    assert (code, out) == (2, "")
+    assert "demand.trace = 'day.csv': line 2: soc_pct '150': allowed 0…100 %" in said
+    assert "line 3: at 'soon' is no instant" in said

@@ -10,6 +10,7 @@ ROOMS = ("api", "sim", "swap", "robotics", "battery_bms", "scheduler")
 CURVES = {"exp", "expm1", "log", "log1p", "log10", "log2"}
 CHANCE = {
     "scheduler/optimal/forecast.py": "quantiles of a Poisson count",
+    "sim/fitting/fit.py": "likelihood of Poisson counts",
     "sim/scenario/demand.py": "instants of a Poisson process",
     "sim/report/tables.py": "digits of a number on a page",
     "sim/study/stats.py": "quantiles of Student's t",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.scenario.demand import DAY_S, Arrival, DemandError, FleetDemand, arrivals, read_trace
+from sim.scenario.demand import DAY_S, Arrival, FleetDemand, arrivals
 from sim.scenario.file import Scenario
 from tests.support.sim.study import scenario, yangquan
 
@@ -120,12 +120,10 @@ def fleet_with_trips() -> dict[str, object]:
     return {"id": "f1", "model": "tractor", "vehicles": 5, "trips": trips}
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [("when\n1\n", "needs a header"), ("at\nsoon\n", "neither seconds"), ("at\n100\n50\n", "before the row above")],
-)
-def test_a_bad_trace_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    path = tmp_path / "bad.csv"
-    path.write_text(text)
-    with pytest.raises(DemandError, match=said):
-        read_trace(path)
+@pytest.mark.parametrize(("factor", "trucks"), [(0.5, {2, 3}), (1.0, {5}), (1.4, {7}), (2.5, {12, 13})])
+def test_more_demand_means_more_trucks_of_a_fleet(factor: float, trucks: set[int]) -> None:
+    read = scenario(demand={"mode": "fleet", "factor": factor}, fleets=[fleet_with_trips()])
+    counts = {len(FleetDemand(read, read.start_at, 1, replication).first()) for replication in range(8)}
+    assert counts == trucks
+    names = [arrival.vehicle_id for arrival in FleetDemand(read, read.start_at, 1).first()]
+    assert len(set(names)) == len(names)

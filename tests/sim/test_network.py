@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,18 @@ def test_two_equal_stations_beat_one_overloaded_one() -> None:
     assert swaps[0] > 0.95 * one.station(0).mean("swaps_per_day").mean
     assert 0.1 < swaps[1] / sum(swaps) < 0.5
     assert second["mean_detour_min"].mean == pytest.approx(20 * second["diverted_share"].mean, rel=1e-6)
+
+
+def test_a_network_with_a_station_that_cannot_serve_all_has_no_mean_wait() -> None:
+    plenty, few = with_packs(scenario(), 9), with_packs(scenario(), 1)
+    with workers(1) as pool:
+        apart = run_network(network(plenty, few, choice={"rule": "home"}), pool, replications=3, days=3, warmup_days=1)
+    assert set(apart.unstable) == {"s2"}
+    found = apart.estimates()
+    assert math.isnan(found["mean_wait_min"].mean)
+    assert math.isnan(found["p95_time_lost_min"].mean)
+    assert 0.3 < found["share_within_promise"].mean < 0.7
+    assert [str(note).split(" is unstable")[0] for note in apart.notes] == ["s2"]
 
 
 def test_a_choice_by_home_leaves_the_twin_idle() -> None:

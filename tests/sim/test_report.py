@@ -28,8 +28,9 @@ from sim.scenario.file import Scenario
 from sim.sizing.answer import Sizing, find_size, pack_table
 from sim.sizing.search import Effort
 from sim.sizing.trial import Trial
+from sim.sizing.year import YearSpan
 from sim.study.parallel import workers
-from sim.study.study import StudyResult, run_study
+from sim.study.study import StudyResult, run_study, simulate_once
 from swap.words import LANGUAGES
 from tests.support.sim.study import scenario
 
@@ -184,6 +185,22 @@ def test_an_answer_at_the_edge_of_the_grid_is_warned_of(
     assert all(f'<p class="warn">{line}</p>' in html for line in reports[1].warnings)
 
 
+def test_an_unstable_station_stands_on_no_front(sized: tuple[list[Trial], Sizing]) -> None:
+    found = sized[1]
+    design = replace(found.front[0].design, packs=1)
+    weak = scenario(
+        demand={"trucks_per_hour_by_hour": [5.0] * 24, "follows_cold": False},
+        equipment={"packs": {"lfp-282": 1}, "transformer_kva": 2500},
+    )
+    runs = [simulate_once(weak, 1, n, days=3) for n in range(3)]
+    span = YearSpan(weak.study.start_on, 0.0, 3.0)
+    free = Trial(design, weak, 0.0, (span,), [runs], verdict=True)
+    assert free.result().unstable
+    front = replace(found, trials={design: free, **found.trials}).front
+    assert front
+    assert design not in [trial.design for trial in front]
+
+
 def test_the_table_by_packs_alone_has_an_answer(sized: tuple[list[Trial], Sizing]) -> None:
     table, found = sized
     report = size_report(table, None, load_words("en"), found.scenario)
@@ -305,7 +322,8 @@ def section_types(of: type[BaseModel] = Scenario) -> Iterator[type[BaseModel]]:
 def choices_of(section: type[BaseModel], name: str) -> tuple[str, ...]:
     """The texts that a field may hold when these are listed in its type; else none."""
     annotation = section.model_fields[name].annotation
-    return tuple(str(value) for value in get_args(annotation)) if get_origin(annotation) is Literal else ()
+    parts = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    return tuple(str(value) for part in parts if get_origin(part) is Literal for value in get_args(part))
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

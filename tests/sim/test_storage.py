@@ -325,7 +325,7 @@ def problems(**over: Any) -> str:
 def test_storage_without_power_is_refused() -> None:
     assert "storage.power_kw = 0" in problems(storage={"energy_kwh": 100})
     assert "storage.power_kw = 0" in problems(sizing={"storage_kwh": [0, 100]})
-    assert "sizing.storage_kwh = -5" in problems(storage={"power_kw": 100}, sizing={"storage_kwh": [-5, 100]})
+    assert "sizing.storage_kwh.0 = -5" in problems(storage={"power_kw": 100}, sizing={"storage_kwh": [-5, 100]})
 
 
 def test_another_size_has_power_in_proportion() -> None:

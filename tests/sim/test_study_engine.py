@@ -20,7 +20,7 @@ from scheduler.types import Limit, PackState, TariffSlice
 from sim.scenario.file import Scenario
 from sim.sizing.screening import fifo_starts, trace_of
 from sim.study.agenda import Agenda, Call
-from sim.study.clock import processes
+from sim.study.failures import processes
 from sim.study.layout import Kinds
 from sim.study.parallel import workers
 from sim.study.station import Station

@@ -88,3 +88,16 @@ def test_replications_needed_reach_the_half_width() -> None:
     spread = pilot.standard_error * math.sqrt(10)
     assert t_quantile(0.975, count - 1) * spread / math.sqrt(count) <= 0.2
     assert count > 50
+
+
+def test_a_quantile_counts_what_is_only_known_to_be_longer() -> None:
+    draw = np.random.default_rng(5)
+    values, seen_until = draw.exponential(1.0, (8, 2000)), draw.exponential(3.0, (8, 2000))
+    known = [row[row <= until] for row, until in zip(values, seen_until, strict=True)]
+    longer = [until[row > until] for row, until in zip(values, seen_until, strict=True)]
+    exact = -math.log(0.1)
+    assert quantile_estimate(known, 0.9, 0.95, longer).mean == pytest.approx(exact, rel=0.03)
+    assert quantile_estimate(known, 0.9).mean < 0.8 * exact
+    # Nobody is left out: the same as without. All that is known is shorter: nothing can be said.
+    assert quantile_estimate(known, 0.9, 0.95, [[]]) == quantile_estimate(known, 0.9)
+    assert math.isnan(quantile_estimate([[1.0, 2.0]], 0.9, 0.95, [[3.0, 3.0]]).mean)

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sim.study.parallel import workers
 from sim.study.stats import estimate
-from sim.validation.models import Length, run
-from sim.validation.validate import Case, CaseFileError, load_cases, validate
+from sim.validation.models import Length, Sample, run
+from sim.validation.validate import QUICK, Case, CaseFileError, _allowed, _Task, load_cases, validate
 
 CASES = Path(__file__).parents[1] / "vectors" / "queueing_cases.json"
 
@@ -38,6 +40,52 @@ def test_a_wrong_value_an_unknown_value_and_an_unknown_model_fail() -> None:
     assert passed == {"wrong": False, "odd": False, "new": False, "right": True}
     assert report.cases_passed == 1
     assert not report.passed
+
+
+def test_the_busiest_hour_is_that_of_the_whole_days_curve() -> None:
+    """The highest rate lasts an hour; with charges of two hours most packs charge on the longer plateau after it."""
+    rates = [2.0] * 7 + [10.0, 2.0] + [2.0] * 4 + [8.0] * 3 + [2.0] * 8
+    peak = {"trucks_per_hour_by_hour": rates, "charge_min": 120, "hours": [9.0]}
+    values = {"peak_mean_charging": 16.0, "mean_charging_at": {"9": 12.0}}
+    late = {"trucks_per_hour_by_hour": [*rates[12:], *rates[:12]], "charge_min": 90, "hours": [3.0]}
+    with workers(1) as pool:
+        cases = [
+            Case("two hours", "peak_infinite_chargers", peak, values),
+            Case("over midnight", "peak_infinite_chargers", late, {"peak_mean_charging": 12.0}),
+        ]
+        report = validate(cases, pool, quick=True)
+    assert report.passed, report.checks
+
+
+@pytest.mark.parametrize(
+    ("target", "smallest", "wrong", "said", "sampled"),
+    [(0.75, 9, 8, "9", 1), (0.832, 9, 10, "9", 2), (0.8371745, 10, 8, "10 (open between 9, 10)", 16)],
+)
+def test_a_number_near_the_wanted_share_is_sampled_until_it_is_decided(
+    target: float, smallest: int, wrong: int, said: str, sampled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = {"8": 0.6653455, "9": 0.8371745, "10": 0.9224283}
+    runs = dict.fromkeys(shares, 0)
+
+    def drawn(task: _Task) -> list[list[Sample]]:
+        """Replications of 1 000 trucks that are served within the limit as often as theory says."""
+        runs[task.part] += task.count
+        served = np.random.default_rng([task.first, int(task.part)]).binomial(1000, shares[task.part], task.count)
+        ratios = [{"share_within_limit": (float(n), 1000.0), "p_wait": (0.0, 1000.0)} for n in served]
+        return [[Sample(ratios=ratio)] for ratio in ratios]
+
+    monkeypatch.setattr("sim.validation.validate._work", drawn)
+    case = next(case for case in load_cases(CASES) if case.id == "sizing-1")
+    parameters = {**case.parameters, "target": target, "batteries_from": 8, "batteries_to": 10}
+    asked = Case("near", "sizing", parameters, {"smallest_number_of_batteries": smallest})
+    with workers(1) as pool:
+        report = validate([asked], pool, quick=True)
+        assert report.passed
+        assert report.checks[0].value == f"smallest_number_of_batteries {said}"
+        assert runs["9"] >= sampled * QUICK.replications
+        assert report.trucks == 1000 * sum(runs.values())
+        mistaken = replace(asked, values={"smallest_number_of_batteries": wrong})
+        assert not validate([mistaken], pool, quick=True).passed
 
 
 def test_the_result_does_not_depend_on_the_number_of_processes() -> None:
@@ -83,3 +131,13 @@ def test_a_file_that_is_no_case_file_is_refused(tmp_path: Path, text: str) -> No
         load_cases(path)
     with pytest.raises(CaseFileError, match="cannot be read"):
         load_cases(tmp_path / "none.json")
+
+
+def test_few_replications_are_given_the_room_that_their_standard_error_needs() -> None:
+    draw = np.random.default_rng(11)
+    # Right values of normal spread: as many lie beyond the allowed deviation as beyond 2.5 known standard errors.
+    samples = draw.normal(0, 1, (40_000, 10))
+    deviations = np.abs(samples.mean(axis=1)) / (samples.std(axis=1, ddof=1) / math.sqrt(10))
+    assert (deviations > _allowed(2.5, 10)).mean() == pytest.approx(0.0124, abs=0.002)
+    assert (deviations > 2.5).mean() > 0.03
+    assert _allowed(4.0, 100_000) == pytest.approx(4.0, abs=0.001)

@@ -167,15 +167,19 @@ class Recipe:
 
 
 @cache
+def recipe_path(name: str, folder: Path | None = None) -> Path:
+    """Where a recipe lies: shipped by name, or a file relative to `folder`; it need not be there."""
+    shipped = _SHIPPED / f"{name}.toml"
+    return shipped if shipped.is_file() else (folder or Path()) / name
+
+
 def load_recipe(name: str, folder: Path | None = None) -> Recipe:
     """Load a shipped recipe by name, or a TOML file relative to `folder`.
 
     Raises:
         RecipeError: unknown name, or a file that is not valid (every problem listed).
     """
-    path = _SHIPPED / f"{name}.toml"
-    if not path.is_file():
-        path = (folder or Path()) / name
+    path = recipe_path(name, folder)
     if not path.is_file():
         raise RecipeError(f"recipe {name!r} is neither shipped ({', '.join(shipped_recipes())}) nor a file at {path}")
     text = path.read_text(encoding="utf-8")
