@@ -270,10 +270,8 @@ def test_a_crowd_does_not_make_the_control_loop_late(tmp_path: Path, proved: Pro
     for name, rounds in late_s.items():
         proved(f"lateness of the control loop, {name}: " + "; ".join(spread(one) for one in rounds))
     for name in CROWDS:
-        proved(
-            f"{name}: {answers[name]} answers, none refused; p99 {p99_s[name] / p99_s['idle']:.1f} x idle, "
-            f"worst {1000 * worst_s[name]:.0f} ms"
-        )
+        proved(f"{name}: {answers[name]} answers, none refused")
+        proved(f"{name}: p99 {p99_s[name] / p99_s['idle']:.1f} x idle, worst {1000 * worst_s[name]:.0f} ms")
         assert p99_s[name] <= MOST_TIMES * p99_s["idle"]
         assert worst_s[name] <= WORST_S
 
