@@ -155,3 +155,18 @@ def test_custody_and_the_rents_of_a_month_that_has_ended_come_by_themselves(benc
         assert rents == [("2026-10", 282_000)]
         assert custody_spans(db, vehicle_id="V0")
     assert bench.told == []
+
+
+def test_a_stepped_clock_bills_nothing_twice_and_leaves_nothing_out(bench: Bench) -> None:
+    """Set back before the swaps, right, far ahead, and right again."""
+    bench.terms.mended = True
+    steps = [AT - timedelta(hours=3), LATER, AT - timedelta(days=2), LATER + timedelta(days=40), LATER]
+    at = steps[0]
+    commerce = Commerce(bench.store, bench.config, lambda: at, bench.told.append, lambda: bench.now_s, bench.terms)
+    billed = []
+    for at in steps:  # noqa: B007 - the clock reads it
+        bench.now_s += RENT_WAIT_S
+        commerce.cycle()
+        billed.append(bench.bills())
+    assert billed[1:] == [2, 2, 2, 2]
+    assert bench.told == []
