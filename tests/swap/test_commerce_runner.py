@@ -198,3 +198,18 @@ def test_the_mark_stays_before_the_first_swap_without_its_bill(sqlite_url: str) 
         assert mark.seq == newest()
         exchange(store, arrive(store, config, "V1", LATER).swap_id, LATER)
         assert bill_completed_swaps(store, station_id, LATER, mark=BillingMark(newest())) == ()
+
+
+def test_a_stepped_clock_bills_nothing_twice_and_leaves_nothing_out(bench: Bench) -> None:
+    """Set back before the swaps, right, far ahead, and right again."""
+    bench.terms.mended = True
+    steps = [AT - timedelta(hours=3), LATER, AT - timedelta(days=2), LATER + timedelta(days=40), LATER]
+    at = steps[0]
+    commerce = Commerce(bench.store, bench.config, lambda: at, bench.told.append, lambda: bench.now_s, bench.terms)
+    billed = []
+    for at in steps:  # noqa: B007 - the clock reads it
+        bench.now_s += RENT_WAIT_S
+        commerce.cycle()
+        billed.append(bench.bills())
+    assert billed[1:] == [2, 2, 2, 2]
+    assert bench.told == []
