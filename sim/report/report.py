@@ -238,18 +238,18 @@ def answer_lines(found: Sizing, words: Words) -> list[str]:
         return lines
     if found.best is not None:
         at, share = found.best.hardest
-        lines.append(
-            text(
-                "Undecided: no design of the grid keeps the promise for certain, but not all break it. "
-                "The most promising, {design}, serves {share} within {limit} min in its hardest week ({week}), "
-                "wanted {target}. More replications may tell.",
-                design=words.design(found.best.design),
-                share=_percent_of(share),
-                week=words.week(found.spans[at]),
-                limit=limit,
-                target=target,
-            )
+        message = N_(
+            "Undecided: no design of the grid keeps the promise for certain, but not all break it. "
+            "The most promising, {design}, serves {share} within {limit} min in its hardest week ({week}), "
+            "wanted {target}. More replications may tell."
         )
+        if found.best.verdict:
+            message = N_(
+                "The cheapest so far, {design}, serves {share} within {limit} min in its hardest week ({week}), "
+                "wanted {target}; it was not asked again with fresh seeds, and cheaper ones were left."
+            )
+        values = {"design": words.design(found.best.design), "week": words.week(found.spans[at])}
+        lines.append(text(message, **values, share=_percent_of(share), limit=limit, target=target))
     elif not found.stopped:
         lines.append(
             text(

@@ -221,7 +221,7 @@ def test_undecided_is_never_told_as_impossible(sized: tuple[list[Trial], Sizing]
     assert found.answer is not None
     none = replace(found, answer=None, prices=(), rivals=(), largest=found.answer, gains={}, binding=None)
     unsure = replace(none, best=replace(found.answer, verdict=None))
-    stopped = replace(unsure, stopped=True)
+    stopped = replace(none, best=replace(found.answer, verdict=True), stopped=True)
     for said, verdict, mood, sentence in (
         (none, False, "bad", "Not reachable: no design of the grid serves 90% of the trucks"),
         (unsure, None, "unsure", "Undecided: no design of the grid keeps the promise for certain"),
@@ -232,6 +232,7 @@ def test_undecided_is_never_told_as_impossible(sized: tuple[list[Trial], Sizing]
         assert report.mood == mood
         assert report.answer[0].startswith(sentence)
         assert ("Not reachable" in " ".join(report.answer)) is (verdict is False)
+        assert ("The cheapest so far" in " ".join(report.answer)) is said.stopped
 
 
 def test_waits_fall_into_bins_that_end_at_the_promise(study: StudyResult) -> None:
