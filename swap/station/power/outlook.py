@@ -12,7 +12,15 @@ from sqlmodel import col, select
 from battery_bms.pack.ahead import laws_of
 from scheduler.demand_response import changes_between, limit_at
 from scheduler.optimal.forecast import Rates
-from scheduler.optimal.outlook import HORIZON, Forecast, KnownTruck, Outlook, SpentPack, TruckShare
+from scheduler.optimal.outlook import (
+    HORIZON,
+    Forecast,
+    KnownTruck,
+    Outlook,
+    SpentPack,
+    TruckShare,
+    through_lanes,
+)
 from scheduler.types import BayRole, QueueEntry, SiteLimits, StationView, TariffSlice
 from scheduler.view_rows import rows_of
 from swap.station.context import StationContext
@@ -99,7 +107,8 @@ def outlook_of(context: StationContext, seen: Seen, prices: Sequence[TariffSlice
         # The sun of tomorrow is not known: what it gives is more than planned.
         return replace(view.limits, pv_kw=0.0, dr_limit_kw=limit_at(events, at, zone)[0])
 
-    trucks = [_known(context, entry, 0.0) for entry in view.queue]
+    free_h = [0.0 if lane.open_swap_id is None else SWAP_H / 2 for lane in view.lanes]
+    trucks = through_lanes([_known(context, entry, 0.0) for entry in view.queue], free_h, SWAP_H)
     for entry in seen.booked:
         begins_at = entry.booked_from_at or view.at
         at_h = max((begins_at - view.at) / timedelta(hours=1), 0.0)

@@ -57,7 +57,7 @@ def plan_here(task: PlanTask) -> PlannedGuides:
         raise PlanFailed(str(error)) from error
     short_kwh = sum(short.kwh for short in plan.shortfalls)
     verdict = plan.verdict
-    guides = guides_of(plan, task.need)
+    guides = guides_of(plan, task.need, task.packs)
     return PlannedGuides(task.problem.begin_at, guides, verdict.primal_residual, verdict.gap, short_kwh, task.delays)
 
 
