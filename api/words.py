@@ -301,6 +301,8 @@ WORDS: dict[str, dict[str, str]] = {
         "gripper": N_("gripper of lane {name}"),
         "controller": N_("controller"),
         "commerce": N_("bookings and bills"),
+        "booking": N_("booking {name}"),
+        "planner": N_("charging plan"),
     },
     "level": {
         "1": N_("note"),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
 from swap.station.power.outlook import SWAP_H, ArrivalRecord, arrival_record, look, outlook_of
 from swap.station.power.plan_process import PROCESS_S, SOLVER_S, PlanFailed, PlannedGuides, plan_apart, plan_here
-from swap.station.power.planning import FAULT, PlanRunner
+from swap.station.power.planning import FAULT, LATE, PlanRunner
 from swap.station.power.view import station_view
 from swap.tables import FaultRow
 from tests.support.sim.plant import station
@@ -87,10 +88,11 @@ async def test_a_plan_is_asked_from_what_the_station_holds_and_carried_out(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     tasks: list[PlanTask] = []
+    late = [Delay("B1", Tier.PROMISED, 2.0, 31.5, 24.6)]
 
     async def solve(task: PlanTask) -> PlannedGuides:
         tasks.append(task)
-        return replace(plan_here(task), delays=(Delay("B1", Tier.PROMISED, 2.0, 31.5, 24.6),))
+        return replace(plan_here(task), delays=tuple(late))
 
     context = bench.controller.context
     runner = PlanRunner(context, solve)
@@ -104,6 +106,30 @@ async def test_a_plan_is_asked_from_what_the_station_holds_and_carried_out(
     assert "truck B1, promised in 2.0 h: its packs will be 25 min late, 31.5 kWh lack then" in caplog.text
     await runner.step()
     assert len(tasks) == 1, "the next is due in a quarter of an hour"
+    guides = plan_here(task).guides
+    ids = {pack.id for pack in context.config.packs}
+    assert all(set(guide.pack_kw) <= ids for guide in guides)
+    assert any(guide.pack_kw for guide in guides), "each pack has its own power"
+    assert LATE not in bench.open_faults(), "B1 has not booked; it stands in the queue"
+
+    now = bench.clock.now()
+    wanted = Wanted(bench.config.vehicles[1].id, now + timedelta(hours=2), now + timedelta(hours=3), min_kwh=260.0)
+    with bench.store.station(bench.config.station.id) as db:
+        booked = make_booking(db, bench.config, wanted, at=now).booking_id
+    for kwh, minutes, told_kwh, told_min in ((31.5, 24.6, 31.5, 25), (inf, inf, None, None)):
+        late[:] = [Delay(booked, Tier.PROMISED, 2.0, kwh, minutes)]
+        bench.seconds += EVERY.total_seconds()
+        await ended(runner)
+        assert bench.open_faults()[LATE] == f"booking:{booked}"
+        with bench.store.reading_station(bench.config.station.id) as db:
+            data = [row.data for row in db.exec(select(FaultRow)).all() if "late_min" in row.data][-1]
+        assert (data["missing_kwh"], data["late_min"]) == (told_kwh, told_min)
+        promised_at = tasks[-1].problem.begin_at + timedelta(hours=2)
+        assert data["promised_at"] == promised_at.isoformat(timespec="seconds")
+        late.clear()
+        bench.seconds += EVERY.total_seconds()
+        await ended(runner)
+        assert LATE not in bench.open_faults(), "its packs will be ready now"
 
 
 def goals(task: PlanTask, tier: Tier) -> list[Goal]:
