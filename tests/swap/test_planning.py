@@ -23,7 +23,8 @@ from scheduler.site import DrEventSection
 from scheduler.types import TariffSlice
 from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
-from swap.station.power.outlook import SWAP_H, ArrivalRecord, arrival_record, look, outlook_of
+from swap.reading.least_cost import SWAP_H
+from swap.station.power.outlook import ArrivalRecord, arrival_record, look, outlook_of
 from swap.station.power.plan_process import PROCESS_S, SOLVER_S, PlanFailed, PlannedGuides, plan_apart, plan_here
 from swap.station.power.planning import FAULT, LATE, PlanRunner
 from swap.station.power.view import station_view
