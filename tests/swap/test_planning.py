@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from math import inf
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,14 @@ class Prices:
 
     def slices(self, from_at: datetime, until_at: datetime) -> Sequence[TariffSlice]:
         return prices(from_at, self.hours)
+
+
+class NoNumber(Prices):
+    """A feed that has broken: prices of tomorrow that are no numbers."""
+
+    def slices(self, from_at: datetime, until_at: datetime) -> Sequence[TariffSlice]:
+        today, tomorrow = super().slices(from_at, until_at)
+        return [today, replace(tomorrow, price_yuan_per_kwh=nan)]
 
 
 @pytest.fixture
@@ -254,6 +262,15 @@ async def test_without_prices_for_tomorrow_the_rule_charges(bench: Bench) -> Non
     runner = PlanRunner(bench.controller.context, in_this_process)
     await ended(runner)
     assert FAULT not in bench.open_faults(), "a shorter plan is one"
+    bench.seconds += EVERY.total_seconds()
+    bench.controller.context.prices = NoNumber()
+    await ended(runner)
+    assert FAULT in bench.open_faults(), "a price that is no number is none"
+    assert bench.controller.context.plan, "and the rack charges on"
+    bench.controller.context.prices = Prices()
+    bench.seconds += EVERY.total_seconds()
+    await ended(runner)
+    assert FAULT not in bench.open_faults()
     bench.seconds += EVERY.total_seconds()
     bench.controller.context.prices = None
     await ended(runner)
