@@ -72,6 +72,8 @@ def _fault_detail(fault: FaultRecord, language: Language) -> str:
     """What the device itself gave as the reason, and which permissives were missing."""
     link, missing = fault.data.get("link"), fault.data.get("missing")
     parts = [language.link(str(link))] if link else []
+    if "cause" in fault.data:
+        parts.append(language.word("plan_cause", str(fault.data["cause"])))
     if "late_min" in fault.data:
         parts.append(_late(fault.data, language))
     if isinstance(missing, list):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,7 +26,15 @@ from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
 from swap.reading.least_cost import SWAP_H
 from swap.station.power.outlook import ArrivalRecord, arrival_record, look, outlook_of
-from swap.station.power.plan_process import PROCESS_S, SOLVER_S, PlanFailed, PlannedGuides, plan_apart, plan_here
+from swap.station.power.plan_process import (
+    PROCESS_S,
+    SOLVER_S,
+    PlanCause,
+    PlanFailed,
+    PlannedGuides,
+    plan_apart,
+    plan_here,
+)
 from swap.station.power.planning import FAULT, LATE, PlanRunner
 from swap.station.power.view import station_view
 from swap.tables import FaultRow
@@ -222,7 +231,10 @@ async def test_nobody_waits_for_a_plan_that_does_not_come(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(PlanFailed("HiGHS on money: Infeasible"), "Infeasible"), (MemoryError("no room"), "no room")],
+    [
+        (PlanFailed("HiGHS on money: Infeasible", PlanCause.NOT_SOLVED), "Infeasible"),
+        (MemoryError("no room"), "no room"),
+    ],
     ids=["no plan", "a bug"],
 )
 async def test_a_failure_is_one_alarm_and_the_next_good_plan_clears_it(
@@ -246,9 +258,9 @@ async def test_a_failure_is_one_alarm_and_the_next_good_plan_clears_it(
         assert isinstance(context.planner, GuideKeeper)
         assert context.planner.has_plan(bench.clock.now()) is (quarter * EVERY < GOOD_FOR), "while it is good"
     with bench.store.reading_station(bench.config.station.id) as db:
-        reasons = [row.data["reason"] for row in db.exec(select(FaultRow)).all() if "reason" in row.data]
-    assert len(reasons) == 1
-    assert told in reasons[0]
+        (data,) = [row.data for row in db.exec(select(FaultRow)).all() if "reason" in row.data]
+    assert told in data["reason"]
+    assert data["cause"] == (error.cause if isinstance(error, PlanFailed) else "broken")
     failing.clear()
     again = PlanRunner(context, solve)  # as after a restart, which remembers nothing
     await ended(again)
@@ -319,15 +331,18 @@ class TestApart:
         dies.write_text("#!/bin/sh\ncat > /dev/null\necho Segmentation fault >&2\nexit 3\n", encoding="utf-8")
         dies.chmod(0o700)
         monkeypatch.setattr("sys.executable", str(dies))
-        with pytest.raises(PlanFailed, match="process ended with 3"):
+        with pytest.raises(PlanFailed, match="process ended with 3") as failed:
             await plan_apart(asked(bench))
+        assert failed.value.cause is PlanCause.DIED
         assert "said: Segmentation fault" in caplog.text
 
     def test_why_there_is_no_plan_is_its_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("scheduler.optimal.solve.has_solver", lambda: False)
         plain = ChargeProblem(START_AT, np.ones(2), Site(np.ones(2), np.ones(2), np.ones(2), np.ones(2)), ())
-        with pytest.raises(PlanFailed, match="highspy is not installed"):
+        with pytest.raises(PlanFailed, match="highspy is not installed") as failed:
             plan_here(PlanTask(plain, ({}, {})))
+        again = pickle.loads(pickle.dumps(failed.value))
+        assert (str(again), again.cause) == (str(failed.value), PlanCause.NO_SOLVER), "as it comes from its process"
 
 
 def _said(guide: Guide) -> tuple[object, ...]:

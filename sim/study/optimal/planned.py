@@ -17,7 +17,6 @@ from scheduler.guide import Guide, PriceRule
 from scheduler.optimal.forecast import Rates
 from scheduler.optimal.outlook import (
     COVER_H,
-    EVERY,
     HORIZON,
     Forecast,
     KnownTruck,
@@ -83,8 +82,9 @@ class Habits:
     """How the study plans."""
 
     foresight: Foresight = "expected"
-    every_min: float = EVERY.total_seconds() / 60
-    """Between two plans."""
+    every_min: float = 60.0
+    """Between two plans. The live station plans each `scheduler.optimal.outlook.EVERY`; a study takes a fifth of that
+    time, and `make bench BENCH=charging` prints what the difference costs (about 0.2 % of the energy)."""
     horizon_h: float = HORIZON.total_seconds() / 3600
     cover_h: float = COVER_H
     """Time in which more packs can be made ready: so long the stock must last."""

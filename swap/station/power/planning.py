@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 from functools import partial
 from math import isfinite
+from typing import Any
 
 from sqlmodel import col, select
 
@@ -22,7 +23,7 @@ from scheduler.optimal.planner import GuideKeeper
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.power.outlook import look, outlook_of
-from swap.station.power.plan_process import PlanFailed, PlannedGuides, plan_apart
+from swap.station.power.plan_process import PlanCause, PlanFailed, PlannedGuides, plan_apart
 from swap.station_db import StationDb as Db
 from swap.tables import Booking, FaultRow
 
@@ -72,7 +73,8 @@ class PlanRunner:
         except Exception as error:  # whatever it is, it must not end the controller: the price rule charges
             if not isinstance(error, ValueError):
                 log.error("a charging plan could not be asked for", exc_info=error)
-            await self._fail(str(error) or type(error).__name__)
+            cause = PlanCause.NOT_ASKED if isinstance(error, ValueError) else PlanCause.BROKEN
+            await self._fail(str(error) or type(error).__name__, cause)
             return
         self._running = asyncio.get_running_loop().create_task(self._made(task))
 
@@ -90,7 +92,8 @@ class PlanRunner:
         if error is not None:
             if not isinstance(error, PlanFailed):
                 log.error("a charging plan failed", exc_info=error)
-            await self._fail(str(error) or type(error).__name__)
+            cause = error.cause if isinstance(error, PlanFailed) else PlanCause.BROKEN
+            await self._fail(str(error) or type(error).__name__, cause)
             return
         plan = done.result()
         self._keeper.adopt(plan.from_at, plan.guides)
@@ -112,13 +115,13 @@ class PlanRunner:
         at, station_id = self.context.clock.now(), self.context.station_id
         await self.context.write(partial(tell_of_plan, station_id=station_id, at=at, plan=plan))
 
-    async def _fail(self, reason: str) -> None:
+    async def _fail(self, reason: str, cause: PlanCause) -> None:
         """Tell; a plan that was adopted before is carried out as long as it is good."""
-        await self.context.write(partial(self._tell, reason=reason))
+        await self.context.write(partial(self._tell, data={"reason": reason, "cause": cause.value}))
 
-    def _tell(self, db: Db, *, reason: str) -> None:
+    def _tell(self, db: Db, *, data: dict[str, Any]) -> None:
         station_id, at = self.context.station_id, self.context.clock.now()
-        raise_fault(db, station_id=station_id, name=FAULT, source=SOURCE, at=at, data={"reason": reason})
+        raise_fault(db, station_id=station_id, name=FAULT, source=SOURCE, at=at, data=data)
 
 
 def tell_of_plan(db: Db, *, station_id: str, at: datetime, plan: PlannedGuides) -> None:
