@@ -308,6 +308,17 @@ WORDS: dict[str, dict[str, str]] = {
         "gripper": N_("gripper of lane {name}"),
         "controller": N_("controller"),
         "commerce": N_("bookings and bills"),
+        "booking": N_("booking {name}"),
+        "planner": N_("charging plan"),
+    },
+    "plan_cause": {
+        "not_asked": N_("prices or limits are not known for long enough, or a number is none"),
+        "no_solver": N_("the solver is not installed"),
+        "not_solved": N_("the solver has found no plan"),
+        "not_believed": N_("the solver's answer has not passed the check"),
+        "late": N_("the plan was not made in time"),
+        "died": N_("the solver's process has ended without an answer"),
+        "broken": N_("a fault of the program; see the log"),
     },
     "level": {
         "1": N_("note"),

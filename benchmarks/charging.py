@@ -2,7 +2,8 @@
 
 Each run of the study is set beside its own bound (`bound.py`): the same packs to the same trucks with the same energy,
 and the same energy left. "uncontrolled" charges at full power, "rule" holds back in dear hours, "expected" plans with
-the scenario's rates of trucks, "foreseen" with the very trucks to come: what a perfect forecast is worth.
+the scenario's rates of trucks as often as the live station does, "hourly" as often as a study does, "foreseen" with the
+very trucks to come: what a perfect forecast is worth.
 
 `--evcc DIR` puts the case files of the evcc optimizer in a folder to the same program (`evcc.py`).
 """
@@ -25,6 +26,7 @@ from benchmarks.bound import SLOT_H, Grid, Visit, least_yuan
 from benchmarks.evcc import compare
 from scheduler.optimal.check import check
 from scheduler.optimal.matrix import Matrix
+from scheduler.optimal.outlook import EVERY
 from scheduler.optimal.problem import ChargeProblem, Site
 from scheduler.optimal.slots import lengths_h, slot_starts
 from scheduler.optimal.solve import solve
@@ -131,6 +133,9 @@ class Month:
 
 FORESEEN_GAP = 0.01
 """What a perfect forecast may cost above the bound."""
+HOURLY_GAP = 0.005
+"""What planning by the hour, as a study does, may cost above planning as often as the live station."""
+LIVE_MIN = EVERY.total_seconds() / 60
 RULE_GAP = 0.03
 """Where the price rule is further than this above the bound, the expected forecast is to close half of it."""
 
@@ -145,6 +150,9 @@ def broken(ways: Mapping[str, Month]) -> list[str]:
     most = rule.gap / 2 if rule.gap > RULE_GAP else rule.gap
     if expected.gap > most:
         found.append(f"expected: {expected.gap:.2%} above the bound, asked {most:.2%} by the rule's {rule.gap:.2%}")
+    apart = ways["hourly"].gap - expected.gap
+    if abs(apart) > HOURLY_GAP:
+        found.append(f"hourly: {apart:+.2%} of the bound from expected, asked {HOURLY_GAP:.1%}")
     for way, run in (("expected", expected), ("foreseen", foreseen)):
         if run.within < rule.within - 1 / max(rule.swaps, 1):
             found.append(f"{way}: {run.within:.1%} within the promise, {rule.within:.1%} under the rule")
@@ -270,8 +278,9 @@ def run(quick: bool = False, evcc: Path | None = None) -> dict[str, object]:
         ways = {
             "uncontrolled": (plain, None),
             "rule": (scenario, None),
-            "expected": (scenario, Habits("expected")),
-            "foreseen": (scenario, Habits("own")),
+            "hourly": (scenario, Habits("expected")),
+            "expected": (scenario, Habits("expected", every_min=LIVE_MIN)),
+            "foreseen": (scenario, Habits("own", every_min=LIVE_MIN)),
         }
         for seed in seeds:
             runs = {}

@@ -236,7 +236,7 @@ def share_power(
             claims_kw += bay.setpoint_kw
             if guide is not None and bay.pack is not None and is_bound(bay.pack.kind, guide):
                 bound_kw += bay.setpoint_kw
-    if guide is not None and bound_kw > guide.most_kw:
+    if guide is not None and bound_kw > 0.0 and (bound_kw > guide.most_kw or guide.pack_kw):
         claims_kw = _hold_back(line, policy, guide)
         line = [bay for bay in line if bay.setpoint_kw > 0.0]
     if claims_kw <= budget_kw - _ROUNDING_KW:
@@ -264,15 +264,17 @@ def claim_alone(bay: BayRow, policy: ChargingPolicy, guide: Guide | None) -> Non
 
 
 def _hold_back(line: list[BayRow], policy: ChargingPolicy, guide: Guide) -> float:
-    """Keep the bays whose kind the guide binds to its power; gives what all claim together then."""
-    left_kw, claims_kw = guide.most_kw, 0.0
+    """Keep the bays whose kind the guide binds to its powers; gives what all claim together then."""
+    left_kw, claims_kw = guide.rest_kw, 0.0
     for bay in in_line(line) if left_kw > 0.0 else line:
-        if bay.pack is not None and is_bound(bay.pack.kind, guide) and bay.setpoint_kw > left_kw:
-            bay.setpoint_kw = left_kw if left_kw > 0.0 and left_kw >= policy.min_setpoint_kw else 0.0
-            bay.limited_by = _TARIFF
-            left_kw = 0.0 if bay.setpoint_kw > 0.0 else left_kw
-        elif bay.pack is not None and is_bound(bay.pack.kind, guide):
-            left_kw -= bay.setpoint_kw
+        if bay.pack is not None and is_bound(bay.pack.kind, guide):
+            own = bay.pack.pack_id in guide.pack_kw
+            most_kw = guide.pack_kw[bay.pack.pack_id] if own else left_kw
+            if bay.setpoint_kw > most_kw:
+                bay.setpoint_kw = most_kw if most_kw > 0.0 and most_kw >= policy.min_setpoint_kw else 0.0
+                bay.limited_by = _TARIFF
+            if not own:
+                left_kw -= bay.setpoint_kw
         claims_kw += bay.setpoint_kw
     return claims_kw
 

@@ -26,14 +26,30 @@ class Guide:
     Args:
         most_kw: output of the chargers together, 0 … inf.
         least_ready: packs to spare by kind from which on it is bound; a kind left out never is.
+        pack_kw: what single packs take of it at most, by their id; all others share what that leaves.
+
+    Raises:
+        ValueError: a power below 0 or that is none.
     """
 
-    def __init__(self, until_at: datetime, most_kw: float, least_ready: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        until_at: datetime,
+        most_kw: float,
+        least_ready: Mapping[str, int],
+        pack_kw: Mapping[str, float] | None = None,
+    ) -> None:
         if not most_kw >= 0.0:
             raise ValueError(f"most_kw of a guide is {most_kw}; it must be 0 or more (inf: no wish)")
         self.until_at = until_at
         self.most_kw = most_kw
         self.least_ready = dict(least_ready)
+        self.pack_kw = {} if pack_kw is None else dict(pack_kw)
+        for pack_id, kw in self.pack_kw.items():
+            if not 0.0 <= kw < inf:
+                raise ValueError(f"pack_kw of {pack_id} in a guide is {kw}; it must be 0 or more and finite")
+        self.rest_kw = max(most_kw - sum(self.pack_kw.values()), 0.0)
+        """What packs without a power of their own share."""
         self.binds = most_kw < inf and len(least_ready) > 0
         """Whether it can hold anything back."""
 
@@ -41,6 +57,13 @@ class Guide:
 def is_bound(kind: KindRow, guide: Guide) -> bool:
     """Whether a kind has packs enough that the guide counts."""
     return guide.binds and kind.spare >= guide.least_ready.get(kind.name, _NEVER)
+
+
+def alike(guide: Guide | None, other: Guide | None) -> bool:
+    """Whether two guides wish the same, whenever they end."""
+    if guide is None or other is None:
+        return guide is other
+    return guide.most_kw == other.most_kw and guide.least_ready == other.least_ready and guide.pack_kw == other.pack_kw
 
 
 class Planner(Protocol):

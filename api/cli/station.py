@@ -21,6 +21,7 @@ from api.cli.common import (
     print_table,
     read_station,
 )
+from api.cli.planner import PlanOption
 from api.terminal import LangOption, choose, echo, language, text
 from api.terminal import lang as terminal_lang
 
@@ -153,14 +154,22 @@ def charge_plan(
     at: Annotated[datetime | None, typer.Option(help="Start, station local time.", show_default="now")] = None,
     hours: Annotated[float, typer.Option(min=0.25, max=168)] = 12,
     step_min: Annotated[int, typer.Option(min=1, max=60, help="Length of one step, minutes.")] = 15,
+    plan: PlanOption = None,
+    trucks_per_hour: Annotated[
+        float | None,
+        typer.Option(min=0, max=1000, help="Trucks the optimiser expects; the scenario's when not given."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Carry the charging plan forward for the packs in the rack: power by bay, price period, energy and cost.
 
-    The decisions are those of the running station. No truck comes and packs stay at 25 °C.
+    The decisions are those of the running station. Under the price rule no truck comes; packs stay at 25 °C. The
+    optimiser plans a day for the trucks that are expected, and says what limits each bay and what more of transformer,
+    chargers or packs would save.
     """
     from datetime import UTC
 
+    from api.cli.least_cost import show_least_cost, trucks_by_hour
     from scheduler.tariff_files import TariffError, load_tariff
     from swap.errors import InvalidInput
     from swap.reading.charge_plan import project_charging, set_soc, stock_of_file
@@ -181,6 +190,12 @@ def charge_plan(
         tariff = load_tariff(config.tariff, zone, station.parent)
     except (InvalidInput, TariffError) as error:
         fail(str(error))
+    if (plan or config.charging.plan) == "optimal":
+        per_hour = trucks_by_hour(config, trucks_per_hour)
+        show_least_cost(
+            config, stock, tariff, start_at=start_at, hours=hours, per_hour=per_hour, as_json=as_json
+        )  # fmt: skip
+        return
     steps = project_charging(config, stock, tariff, start_at=start_at, hours=hours, step_min=step_min)
     cost_yuan = sum((float(s.price_yuan_per_kwh) * s.import_kwh for s in steps), 0.0)
     energy_kwh, import_kwh = sum(s.energy_kwh for s in steps), sum(s.import_kwh for s in steps)

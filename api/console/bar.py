@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from api.console.cards import Bar, FaultLine, GoOn, LaneCard
 from api.reasons import GOING_ON, OBSTRUCTED, lacking, reason_words, wait_action, wait_words
@@ -71,9 +72,26 @@ def _fault_detail(fault: FaultRecord, language: Language) -> str:
     """What the device itself gave as the reason, and which permissives were missing."""
     link, missing = fault.data.get("link"), fault.data.get("missing")
     parts = [language.link(str(link))] if link else []
+    if "cause" in fault.data:
+        parts.append(language.word("plan_cause", str(fault.data["cause"])))
+    if "late_min" in fault.data:
+        parts.append(_late(fault.data, language))
     if isinstance(missing, list):
         parts.append(lacking((str(item.get("name")) for item in missing if isinstance(item, dict)), language))
     return " ".join(parts)
+
+
+def _late(data: Mapping[str, Any], language: Language) -> str:
+    """When packs were promised, how much later they are ready and what they lack then."""
+    at = language.date_and_time(datetime.fromisoformat(str(data.get("promised_at"))))
+    if data["late_min"] is None:
+        return language.text("promised {at}: not enough packs", at=at)
+    return language.text(
+        "promised {at}: {late_min} min late, {missing_kwh} kWh short",
+        at=at,
+        late_min=data["late_min"],
+        missing_kwh=data.get("missing_kwh"),
+    )
 
 
 def _told(fault: FaultLine) -> str:

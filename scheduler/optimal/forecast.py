@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from math import exp, inf, lgamma, log
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from scheduler.optimal.problem import Floats
 
 
+@lru_cache(maxsize=4096)
 def poisson_quantile(mean: float, level: float) -> int:
     """Least count that at least `level` of all draws do not exceed.
 
@@ -41,6 +43,7 @@ class Rates:
     per_h: Sequence[float]
     step_h: float = 1.0
 
+    @cached_property
     def counts(self) -> tuple[Floats, Floats]:
         """Expected trucks until each instant, and the instants."""
         per = np.asarray(self.per_h, dtype=np.float64) * self.step_h
@@ -50,14 +53,14 @@ class Rates:
 
     def between(self, from_h: float, until_h: float) -> float:
         """Expected trucks in a span."""
-        counts, at_h = self.counts()
+        counts, at_h = self.counts
         upper, lower = np.interp([until_h, from_h], at_h, counts)
         return float(upper - lower)
 
 
 def expected_at_h(rates: Rates, horizon_h: float) -> list[float]:
     """Mean instants of the trucks of the horizon: where half a truck more than the ones before has come."""
-    counts, at_h = rates.counts()
+    counts, at_h = rates.counts
     total = float(np.interp(horizon_h, at_h, counts))
     wanted = np.arange(int(total + 0.5)) + 0.5
     return [float(x) for x in np.interp(wanted, counts, at_h)]

@@ -7,8 +7,9 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from bisect import insort
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -160,6 +161,25 @@ class PlanTask:
     """By slot and kind, packs to spare below which nothing is held back."""
     delays: tuple[Delay, ...] = ()
     """Promised trucks whose packs cannot be ready in time, whatever is planned."""
+    packs: Mapping[str, str] = field(default_factory=dict)
+    """By store, the id of the pack in its bay."""
+
+
+def through_lanes(waiting: Sequence[KnownTruck], free_h: Sequence[float], swap_h: float) -> list[KnownTruck]:
+    """Trucks that stand in the queue, each with when a lane is free for it: their packs come back one after another.
+
+    Args:
+        waiting: in the order in which they are called.
+        free_h: of each lane when it is free, hours from now; without any all are called at once.
+        swap_h: from a call until the lane is free again.
+    """
+    lanes, found = sorted(free_h), []
+    for truck in waiting:
+        at_h = lanes.pop(0) if lanes else 0.0
+        found.append(replace(truck, at_h=max(truck.at_h, at_h)))
+        if free_h:
+            insort(lanes, found[-1].at_h + swap_h)
+    return found
 
 
 def task_of(outlook: Outlook) -> PlanTask:
@@ -190,7 +210,9 @@ def task_of(outlook: Outlook) -> PlanTask:
     need = tuple(need_at(outlook, float(start_h)) for start_h in problem.starts_h)
     # Packs are kept for promised trucks, so those that are only expected make none of them late.
     promised = [truck for truck in trucks if truck.tier is Tier.PROMISED]
-    return PlanTask(problem, need, visits_of(packs, promised, horizon_h, worth).delays)
+    delays = visits_of(packs, promised, horizon_h, worth).delays
+    in_bays = {bay.bay_id: bay.pack.pack_id for bay in outlook.bays if bay.pack is not None}
+    return PlanTask(problem, need, delays, in_bays)
 
 
 def _own_kw(bay: BayRow) -> float:

@@ -55,6 +55,8 @@ class ChargePlan:
     verdict: AnswerCheck
     guide_kw: tuple[float, ...]
     """Most that the shared chargers give together, by slot; inf where the plan holds nothing back."""
+    store_kw: Floats
+    """By window, what of that is for each store."""
 
     @property
     def until_at(self) -> datetime:
@@ -67,20 +69,44 @@ class ChargePlan:
         return number if 0 <= number < len(self.starts) - 1 else None
 
 
-def guides_of(plan: ChargePlan, need: Sequence[Mapping[str, int]]) -> tuple[Guide, ...]:
+def guides_of(
+    plan: ChargePlan, need: Sequence[Mapping[str, int]], packs: Mapping[str, str] | None = None
+) -> tuple[Guide, ...]:
     """The guides of a plan, one after the other from its begin; slots that wish the same are one.
 
     Args:
         need: by slot and kind, packs to spare below which the plan holds nothing back.
+        packs: by store, the id of the pack that it is; each of these is guided by itself, the others together.
     """
+    own_kw = _own_kw(plan, {} if packs is None else packs)
     found: list[Guide] = []
     for number, most_kw in enumerate(plan.guide_kw):
         until_at = plan.starts[number + 1]
-        if found and _alike(found[-1].most_kw, most_kw) and found[-1].least_ready == dict(need[number]):
-            found[-1] = Guide(until_at, found[-1].most_kw, need[number])
-        else:
-            found.append(Guide(until_at, most_kw, need[number]))
+        if found and found[-1].least_ready == dict(need[number]):
+            before = found[-1]
+            if _alike(before.most_kw, most_kw) and _all_alike(before.pack_kw, own_kw[number]):
+                found[-1] = Guide(until_at, before.most_kw, need[number], before.pack_kw)
+                continue
+        found.append(Guide(until_at, most_kw, need[number], own_kw[number]))
     return tuple(found)
+
+
+def _own_kw(plan: ChargePlan, packs: Mapping[str, str]) -> list[dict[str, float]]:
+    """By slot and pack what is for it, where anything is held back."""
+    found: list[dict[str, float]] = [{} for _ in plan.guide_kw]
+    windows = plan.flows.windows
+    for number, store in enumerate(plan.problem.stores):
+        if store.name in packs:
+            first = int(windows.first[number])
+            for place in range(first, first + int(windows.count[number])):
+                slot = int(windows.slot[place])
+                if plan.guide_kw[slot] < inf:
+                    found[slot][packs[store.name]] = float(plan.store_kw[place])
+    return found
+
+
+def _all_alike(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    return one.keys() == other.keys() and all(_alike(kw, other[name]) for name, kw in one.items())
 
 
 def _alike(one_kw: float, other_kw: float) -> bool:
@@ -110,15 +136,9 @@ def plan_of(problem: ChargeProblem, answer: SolverAnswer, verdict: AnswerCheck) 
     flows = read_flows(problem, answer.matrix, answer.x)
     begin_at = problem.begin_at
     starts = (begin_at, *(begin_at + timedelta(hours=float(end)) for end in problem.ends_h))
-    return ChargePlan(
-        problem,
-        starts,
-        flows,
-        _shortfalls(problem, flows, answer),
-        float(answer.matrix.money @ answer.x),
-        verdict,
-        _guide_kw(problem, flows),
-    )
+    guide_kw, store_kw = _guide_kw(problem, flows)
+    shortfalls, money_yuan = _shortfalls(problem, flows, answer), float(answer.matrix.money @ answer.x)
+    return ChargePlan(problem, starts, flows, shortfalls, money_yuan, verdict, guide_kw, store_kw)
 
 
 def _shortfalls(problem: ChargeProblem, flows: Flows, answer: SolverAnswer) -> tuple[Shortfall, ...]:
@@ -143,9 +163,9 @@ def _hours(power_kw: float, kwh: float) -> float:
     return kwh / power_kw if power_kw > 0 else inf
 
 
-def _guide_kw(problem: ChargeProblem, flows: Flows) -> tuple[float, ...]:
-    """By slot what the shared chargers may give: a pack that the plan charges as fast as it can counts with its whole
-    charger, since the plan's straight lines lie below what it will take."""
+def _guide_kw(problem: ChargeProblem, flows: Flows) -> tuple[tuple[float, ...], Floats]:
+    """By slot what the shared chargers may give, and what of that is for each store: a pack that the plan charges as
+    fast as it can counts with its whole charger, since the plan's straight lines lie below what it will take."""
     windows, slots = flows.windows, len(problem.hours)
     stores = problem.stores
     rating = np.array([s.charge_kw if s.shared else 0.0 for s in stores])[windows.store]
@@ -153,12 +173,14 @@ def _guide_kw(problem: ChargeProblem, flows: Flows) -> tuple[float, ...]:
     share = windows.connected_h / problem.hours[windows.slot]
     most_kw = np.minimum(rating * share, _taper_kw(problem, flows))
     whole = shared & (flows.charge_kw >= most_kw * (1 - _NEAR) - _NEAR) & (most_kw > 0)
-    given = np.where(whole, rating, np.where(shared, np.maximum(flows.charge_kw, 0.0), 0.0))
+    # A pack that comes or goes within a slot has its energy of that slot while it is there.
+    while_there_kw = np.divide(flows.charge_kw, share, out=np.zeros_like(share), where=share > 0)
+    given = np.where(whole, rating, np.where(shared, np.clip(while_there_kw, 0.0, rating), 0.0))
     kw = np.bincount(windows.slot, given, minlength=slots)
     room = np.array([s.most_kwh for s in stores])[windows.store] - flows.energy_kwh
     held = shared & ~whole & (share > 0) & (room > SHORT_KWH)
     free = np.bincount(windows.slot, held, minlength=slots) == 0
-    return tuple(inf if free[slot] else float(kw[slot]) for slot in range(slots))
+    return tuple(inf if free[slot] else float(kw[slot]) for slot in range(slots)), given
 
 
 def _taper_kw(problem: ChargeProblem, flows: Flows) -> Floats:

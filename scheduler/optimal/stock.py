@@ -114,8 +114,9 @@ class Worth:
     min_charge_kw: float = 0.0
 
 
-Ready = tuple[float, int, PackAhead]
-"""When a pack is ready, its number in the order in which packs came, and the pack."""
+Ready = tuple[float, float, int, PackAhead]
+"""When a pack is ready; what it holds, below 0, so that of those that are ready the fullest goes first as at the gate;
+its number in the order in which packs came; the pack."""
 
 
 def visits_of(packs: Sequence[PackAhead], trucks: Sequence[TruckAhead], horizon_h: float, worth: Worth) -> Visits:
@@ -133,7 +134,7 @@ def visits_of(packs: Sequence[PackAhead], trucks: Sequence[TruckAhead], horizon_
         number += 1
         ready_h = pack.ready_h()
         if pack.offerable and ready_h < inf:
-            waiting.setdefault(pack.kind, []).append((ready_h, number, pack))
+            waiting.setdefault(pack.kind, []).append((ready_h, -pack.energy_kwh, number, pack))
         elif pack.from_h < horizon_h:
             stores.append(_store(pack, inf, None, worth))
 
@@ -152,20 +153,20 @@ def visits_of(packs: Sequence[PackAhead], trucks: Sequence[TruckAhead], horizon_
         if not given:
             delays.append(Delay(truck.name, truck.tier, truck.at_h, inf, inf))
             continue
-        numbers = {number for _, number, _ in given}
-        kind = given[0][2].kind
-        waiting[kind] = [one for one in waiting[kind] if one[1] not in numbers]
+        numbers = {number for _, _, number, _ in given}
+        kind = given[0][3].kind
+        waiting[kind] = [one for one in waiting[kind] if one[2] not in numbers]
         ready_h = given[-1][0]
         at_h = max(truck.at_h, ready_h)
         if ready_h > truck.at_h + _NOTHING_H:
-            missing = sum(_missing_kwh(pack, truck) for _, _, pack in given)
+            missing = sum(_missing_kwh(pack, truck) for *_, pack in given)
             delays.append(Delay(truck.name, truck.tier, truck.at_h, missing, 60 * (ready_h - truck.at_h)))
-        stores += [_store(p, at_h, truck.tier, worth, truck.min_kwh) for _, _, p in given if p.from_h < horizon_h]
+        stores += [_store(p, at_h, truck.tier, worth, truck.min_kwh) for *_, p in given if p.from_h < horizon_h]
         comes_h = truck.at_h if truck.comes_h is None else truck.comes_h
         for pack in truck.leaves:
             put(pack.later(at_h - comes_h))
     for line in waiting.values():
-        stores += [_store(pack, inf, None, worth) for _, _, pack in line if pack.from_h < horizon_h]
+        stores += [_store(pack, inf, None, worth) for *_, pack in line if pack.from_h < horizon_h]
     return Visits(tuple(stores), tuple(delays))
 
 
@@ -187,7 +188,7 @@ def _offer(line: Sequence[Ready], truck: TruckAhead) -> list[Ready]:
     """The same of one kind."""
     need = len(truck.leaves) if truck.packs is None else truck.packs
     if truck.min_kwh > 0:
-        asked = ((pack.ready_h(truck.min_kwh), number, pack) for _, number, pack in line)
+        asked = ((pack.ready_h(truck.min_kwh), held, number, pack) for _, held, number, pack in line)
         found = heapq.nsmallest(need, (one for one in asked if one[0] < inf))
     else:
         found = heapq.nsmallest(need, line)

@@ -14,7 +14,7 @@ from math import inf
 from typing import Final
 
 from scheduler.charging import budget, claim_alone, kept_by_temperature, share_power
-from scheduler.guide import Guide, is_bound
+from scheduler.guide import Guide, alike, is_bound
 from scheduler.rows import BayRow
 from scheduler.types import ChargingPolicy, Limit, PackState, SiteLimits
 from sim.study.agenda import Agenda, AgendaEvent, Call
@@ -470,7 +470,7 @@ class StudyRack(Bays):
                     self.judge_temperature(pack)
                     if not pack.temp_safe:
                         self.changed(bay, frees=True, connected=None)
-        if before_kw != self.budget_kw or not _same(was, guide):
+        if before_kw != self.budget_kw or not alike(was, guide):
             self.plan()
 
 
@@ -485,13 +485,6 @@ def _is_switched_before(bay: StudyBay, other: StudyBay) -> bool:
     if bay.put_s != other.put_s:
         return bay.put_s < other.put_s
     return bay.position < other.position
-
-
-def _same(guide: Guide | None, other: Guide | None) -> bool:
-    """Whether two guides wish the same."""
-    if guide is None or other is None:
-        return guide is other
-    return guide.most_kw == other.most_kw and guide.least_ready == other.least_ready
 
 
 # Packs that come and go other than by a swap: on a swap truck, or with a carrier between stations

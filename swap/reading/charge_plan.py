@@ -120,7 +120,7 @@ def project_charging(
     slices = tariff.slices(start_at, until_at + timedelta(hours=24))
     steps = []
     dr_limit_kw = dr_limits(config)
-    begin = _view(config, specs, stock, start_at, temp_c, dr_limit_kw(start_at))
+    begin = view_of_stock(config, specs, stock, start_at, temp_c, dr_limit_kw(start_at))
     step_s = step_min * 60.0
     for step in carry_forward(begin, policy, specs, slices, step_s=step_s, until_at=until_at, dr_limit_kw=dr_limit_kw):
         bays = []
@@ -312,7 +312,7 @@ def estimated_starts(
     return found
 
 
-def _view(
+def view_of_stock(
     config: StationConfig,
     specs: Mapping[str, PackSpec],
     stock: Mapping[str, StockedPack],
@@ -320,6 +320,7 @@ def _view(
     temp_c: float,
     dr_limit_kw: float | None,
 ) -> StationView:
+    """A station with these packs in its bays, where nobody waits."""
     return StationView(
         at=at,
         mode=StationMode.AUTOMATIC,

@@ -32,7 +32,7 @@ from swap.station.life.coming_back import Cause, Ending, Return, person_needed
 from swap.station.life.database import DatabaseLost
 from swap.station.life.guard import Outage
 from swap.station.life.status import StopReport
-from swap.station.power.planning import clear_plan_fault
+from swap.station.power.planning import clear_plan_faults
 from swap.station.records import change_mode, past_admitting, use_number
 from swap.station.states.modes import ModeTrigger
 from swap.station_db import StationDb as Db
@@ -77,7 +77,7 @@ def begin_control(db: Db, config: StationConfig, holder: str, now: datetime) -> 
         until_at = None
     append_event(db, event, station_id=station_id, at=now)
     if config.charging.plan == "rule":
-        clear_plan_fault(db, station_id=station_id, at=now)
+        clear_plan_faults(db, station_id=station_id, at=now)
     if cause is not None:
         _hold_for_person(db, station_id, now, _RESTARTED, cause.value, {"swaps": sorted(under_way)})
     return Beginning(cause, until_at if cause is None else None)

@@ -130,6 +130,29 @@ def test_charge_plan_shows_power_period_and_cost() -> None:
     assert last["soc_pct"] > 90
 
 
+def test_charge_plan_of_the_optimiser_says_what_limits_and_what_more_would_save() -> None:
+    arguments = ("charge-plan", str(STATION_FILE), "--at", "2026-07-01T21:00:00", "--plan", "optimal")
+    asked = (*arguments, "--hours", "4", "--soc", "A1=20", "--soc", "A2=35", "--trucks-per-hour", "2")
+    code, out, _ = swap(*asked, "--json")
+    assert code == 0
+    plan = json.loads(out)
+    assert (plan["plan"], plan["trucks_expected"]) == ("optimal", 48)
+    assert plan["primal_residual"] <= 1e-6
+    assert {slot["period"] for slot in plan["slots"]} == {"peak", "flat"}, "until 01:00"
+    limits = set()
+    for slot in plan["slots"]:
+        assert slot["import_kw"] <= slot["limit_kw"]
+        limits |= {bay["limited_by"] for bay in slot["bays"]}
+    assert {"charger", "tariff"} <= limits
+    assert {worth["resource"] for worth in plan["worth"]} == {"transformer", "charger", "pack"}
+    code, out, _ = swap(*asked)
+    assert code == 0
+    assert "waiting for a cheaper hour" in out
+    assert "kW of the charger of bay A1" in out
+    code, _, err = swap(*arguments, "--soc", "A1")
+    assert (code, "allowed" in err) == (2, True)
+
+
 @pytest.mark.parametrize("soc", ["A1", "A1=x", "A1=120", "Z9=20"])
 def test_charge_plan_refuses_a_wrong_start(soc: str) -> None:
     code, _, err = swap("charge-plan", str(STATION_FILE), "--soc", soc)

@@ -22,6 +22,7 @@ from scheduler.waiting import Wait
 from swap.messages.answers import ANSWERS, Answer, say
 from swap.messages.requests import REQUESTS, DecisionKind
 from swap.reading.records import FaultRecord, WaitRecord
+from swap.station.power.plan_process import PlanCause
 from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.sequence.session import HoldReason, Phase
 from swap.station.sequence.step_table import CELL_FACTS
@@ -117,6 +118,14 @@ def test_every_state_has_a_word(language: Language) -> None:
     assert raw(told, language) == []
 
 
+LATE: tuple[dict[str, object], ...] = (
+    {},
+    {"promised_at": NOW.isoformat(), "late_min": 25, "missing_kwh": 31.5},
+    {"promised_at": NOW.isoformat(), "late_min": None, "missing_kwh": None},
+    *[dict[str, object](cause=cause.value) for cause in PlanCause],
+)
+
+
 def test_every_fault_is_told_in_words(language: Language) -> None:
     faults = load_faults().values()
     assert len(faults) > 100
@@ -131,13 +140,15 @@ def test_every_fault_is_told_in_words(language: Language) -> None:
                 acknowledged_at=None,
                 acknowledged_by=None,
                 cleared_at=None,
-                data={"missing": [{"name": "handbrake_on"}], "link": "exception(2)"},
+                data={"missing": [{"name": "handbrake_on"}], "link": "exception(2)"} | late,
             ),
             language,
         )
         for known in faults
-        for source in ("lane:L1", "bay:A3", "gripper:L1", "controller", "commerce")
+        for source in ("lane:L1", "bay:A3", "gripper:L1", "controller", "commerce", "booking:B1", "planner")
+        for late in LATE
     ]
+    assert any("25" in line.detail and "31.5" in line.detail for line in lines)
     for part in ("text", "action", "detail", "level_word", "source"):
         told = {getattr(line, part) for line in lines}
         assert raw(told, language) == [], part

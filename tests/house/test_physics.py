@@ -13,6 +13,7 @@ CHANCE = {
     "sim/fitting/fit.py": "likelihood of Poisson counts",
     "sim/scenario/demand.py": "instants of a Poisson process",
     "sim/report/tables.py": "digits of a number on a page",
+    "sim/sizing/search.py": "how far a search has come",
     "sim/study/stats.py": "quantiles of Student's t",
     "sim/study/swap_times.py": "draws of a gamma distribution",
     "sim/validation/models.py": "exact results of queueing theory",

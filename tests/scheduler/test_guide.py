@@ -54,6 +54,31 @@ def test_kinds_with_packs_to_spare_share_what_a_guide_allows(
     assert powers(guide) == expected
 
 
+@pytest.mark.parametrize(
+    ("most_kw", "pack_kw", "expected"),
+    [
+        # The pack that is further from ready has the power that the plan means for it, not the one before it.
+        (90.0, {0: 60.0, 1: 30.0}, [(60.0, Limit.TARIFF), (30.0, Limit.TARIFF), FULL]),
+        (500.0, {0: 60.0, 1: 100.0}, [(60.0, Limit.TARIFF), FULL, FULL]),
+        (90.0, {0: 60.0}, [(60.0, Limit.TARIFF), (30.0, Limit.TARIFF), FULL]),
+        (60.0, {0: 60.0}, [(60.0, Limit.TARIFF), HELD, FULL]),
+        (60.0, {0: 4.0, 1: 56.0}, [HELD, (56.0, Limit.TARIFF), FULL]),
+    ],
+)
+def test_a_guide_can_give_single_packs_their_power(
+    most_kw: float, pack_kw: dict[int, float], expected: list[tuple[float, Limit]]
+) -> None:
+    bays = rack(charging(50), charging(70), pack(95), charging(20, kind=OTHER), charger_kw=100)
+    ids = [bay.pack.pack_id for bay in bays if bay.pack is not None]
+    guide = Guide(END, most_kw, {KIND: 1}, {ids[place]: kw for place, kw in pack_kw.items()})
+    assert powers(guide) == expected
+
+
+def test_a_guide_with_a_power_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"pack_kw of P1 in a guide is inf; it must be 0 or more and finite"):
+        Guide(END, 5.0, {}, {"P1": inf})
+
+
 def test_a_guide_only_narrows() -> None:
     """Where the site gives less than the guide allows, the site's share is what counts."""
     found = powers(Guide(END, 130.0, {KIND: 1}), budget_kw=150.0)

@@ -515,5 +515,26 @@ def test_guides_follow_the_plan_and_slots_that_wish_the_same_are_one() -> None:
     assert len(guides_of(plan, [{"lfp": 2}, {"lfp": 1}, {"lfp": 1}, {"lfp": 1}])) > len(guides)
 
 
+def test_a_guide_has_for_each_pack_what_the_plan_has_for_it_while_it_is_there() -> None:
+    """Two packs and power for one: the one that goes later has no less of it for being further from ready."""
+    near = pack("A1", 200.0, until_h=3.0, goals=(Goal(3.0, 250.0),))
+    far = pack("A2", 60.0, until_h=2.5, goals=(Goal(2.5, 253.0),))
+    late = pack("T1.0", 60.0, from_h=0.5)
+    plan = make_plan(problem([0.9, 0.9, 0.9, 0.2], near, far, late, chargers_kw=240.0))
+    guides = guides_of(plan, [{"lfp": 2}] * 4, {"A1": "P1", "A2": "P2"})
+    windows = plan.flows.windows
+    for number, pack_id in enumerate(("P1", "P2")):
+        for place in np.flatnonzero(windows.store == number):
+            at = plan.starts[windows.slot[place]]
+            guide = next(one for one in guides if at < one.until_at)
+            share = float(windows.connected_h[place])
+            if guide.binds and share > 0:
+                assert guide.pack_kw[pack_id] * share >= plan.flows.charge_kw[place] - 0.5
+    first = guides[0]
+    assert set(first.pack_kw) == {"P1", "P2"}
+    assert first.pack_kw["P2"] > first.pack_kw["P1"]
+    assert first.rest_kw == pytest.approx(first.most_kw - sum(first.pack_kw.values()))
+
+
 def test_a_problem_without_stores_is_the_base_load() -> None:
     assert make_plan(problem([0.5, 0.4], base_kw=10.0)).money_yuan == pytest.approx(9.0)

@@ -27,6 +27,7 @@ from scheduler.optimal.outlook import (
     need_at,
     packs_ahead,
     task_of,
+    through_lanes,
     trucks_ahead,
 )
 from scheduler.optimal.plan import make_plan
@@ -135,6 +136,14 @@ def known(name: str, at_h: float, kind: str = "lfp", **more: Any) -> KnownTruck:
 
 class TestTrucks:
     """Those that are known, and those expected."""
+
+    def test_those_in_the_queue_are_called_as_lanes_become_free(self) -> None:
+        waiting = [known(f"T{number}", 0.0) for number in range(4)]
+        found = through_lanes(waiting, [0.05, 0.0], 0.1)
+        assert [truck.at_h for truck in found] == pytest.approx([0.0, 0.05, 0.1, 0.15])
+        assert [truck.at_h for truck in through_lanes(waiting, [], 0.1)] == [0.0] * 4
+        spent = [store.from_h for store in task_of(outlook(bay(1), trucks=tuple(found))).problem.stores]
+        assert len(set(spent)) == len(spent), "packs come back one after another"
 
     def test_one_that_has_booked_takes_the_place_of_the_nearest_expected_of_its_kind(self) -> None:
         both = forecast(1.0, replace(SHARE, weight=1.0), TruckShare(1.0, ("nmc",), (SpentPack("nmc", 0.1),)))

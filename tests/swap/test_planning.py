@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +24,18 @@ from scheduler.site import DrEventSection
 from scheduler.types import TariffSlice
 from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
-from swap.station.power.outlook import SWAP_H, ArrivalRecord, arrival_record, look, outlook_of
-from swap.station.power.plan_process import PROCESS_S, SOLVER_S, PlanFailed, PlannedGuides, plan_apart, plan_here
-from swap.station.power.planning import FAULT, PlanRunner
+from swap.reading.least_cost import SWAP_H
+from swap.station.power.outlook import ArrivalRecord, arrival_record, look, outlook_of
+from swap.station.power.plan_process import (
+    PROCESS_S,
+    SOLVER_S,
+    PlanCause,
+    PlanFailed,
+    PlannedGuides,
+    plan_apart,
+    plan_here,
+)
+from swap.station.power.planning import FAULT, LATE, PlanRunner
 from swap.station.power.view import station_view
 from swap.tables import FaultRow
 from tests.support.sim.plant import station
@@ -50,6 +61,14 @@ class Prices:
 
     def slices(self, from_at: datetime, until_at: datetime) -> Sequence[TariffSlice]:
         return prices(from_at, self.hours)
+
+
+class NoNumber(Prices):
+    """A feed that has broken: prices of tomorrow that are no numbers."""
+
+    def slices(self, from_at: datetime, until_at: datetime) -> Sequence[TariffSlice]:
+        today, tomorrow = super().slices(from_at, until_at)
+        return [today, replace(tomorrow, price_yuan_per_kwh=nan)]
 
 
 @pytest.fixture
@@ -87,10 +106,11 @@ async def test_a_plan_is_asked_from_what_the_station_holds_and_carried_out(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     tasks: list[PlanTask] = []
+    late = [Delay("B1", Tier.PROMISED, 2.0, 31.5, 24.6)]
 
     async def solve(task: PlanTask) -> PlannedGuides:
         tasks.append(task)
-        return replace(plan_here(task), delays=(Delay("B1", Tier.PROMISED, 2.0, 31.5, 24.6),))
+        return replace(plan_here(task), delays=tuple(late))
 
     context = bench.controller.context
     runner = PlanRunner(context, solve)
@@ -104,6 +124,30 @@ async def test_a_plan_is_asked_from_what_the_station_holds_and_carried_out(
     assert "truck B1, promised in 2.0 h: its packs will be 25 min late, 31.5 kWh lack then" in caplog.text
     await runner.step()
     assert len(tasks) == 1, "the next is due in a quarter of an hour"
+    guides = plan_here(task).guides
+    ids = {pack.id for pack in context.config.packs}
+    assert all(set(guide.pack_kw) <= ids for guide in guides)
+    assert any(guide.pack_kw for guide in guides), "each pack has its own power"
+    assert LATE not in bench.open_faults(), "B1 has not booked; it stands in the queue"
+
+    now = bench.clock.now()
+    wanted = Wanted(bench.config.vehicles[1].id, now + timedelta(hours=2), now + timedelta(hours=3), min_kwh=260.0)
+    with bench.store.station(bench.config.station.id) as db:
+        booked = make_booking(db, bench.config, wanted, at=now).booking_id
+    for kwh, minutes, told_kwh, told_min in ((31.5, 24.6, 31.5, 25), (inf, inf, None, None)):
+        late[:] = [Delay(booked, Tier.PROMISED, 2.0, kwh, minutes)]
+        bench.seconds += EVERY.total_seconds()
+        await ended(runner)
+        assert bench.open_faults()[LATE] == f"booking:{booked}"
+        with bench.store.reading_station(bench.config.station.id) as db:
+            data = [row.data for row in db.exec(select(FaultRow)).all() if "late_min" in row.data][-1]
+        assert (data["missing_kwh"], data["late_min"]) == (told_kwh, told_min)
+        promised_at = tasks[-1].problem.begin_at + timedelta(hours=2)
+        assert data["promised_at"] == promised_at.isoformat(timespec="seconds")
+        late.clear()
+        bench.seconds += EVERY.total_seconds()
+        await ended(runner)
+        assert LATE not in bench.open_faults(), "its packs will be ready now"
 
 
 def goals(task: PlanTask, tier: Tier) -> list[Goal]:
@@ -187,7 +231,10 @@ async def test_nobody_waits_for_a_plan_that_does_not_come(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(PlanFailed("HiGHS on money: Infeasible"), "Infeasible"), (MemoryError("no room"), "no room")],
+    [
+        (PlanFailed("HiGHS on money: Infeasible", PlanCause.NOT_SOLVED), "Infeasible"),
+        (MemoryError("no room"), "no room"),
+    ],
     ids=["no plan", "a bug"],
 )
 async def test_a_failure_is_one_alarm_and_the_next_good_plan_clears_it(
@@ -211,9 +258,9 @@ async def test_a_failure_is_one_alarm_and_the_next_good_plan_clears_it(
         assert isinstance(context.planner, GuideKeeper)
         assert context.planner.has_plan(bench.clock.now()) is (quarter * EVERY < GOOD_FOR), "while it is good"
     with bench.store.reading_station(bench.config.station.id) as db:
-        reasons = [row.data["reason"] for row in db.exec(select(FaultRow)).all() if "reason" in row.data]
-    assert len(reasons) == 1
-    assert told in reasons[0]
+        (data,) = [row.data for row in db.exec(select(FaultRow)).all() if "reason" in row.data]
+    assert told in data["reason"]
+    assert data["cause"] == (error.cause if isinstance(error, PlanFailed) else "broken")
     failing.clear()
     again = PlanRunner(context, solve)  # as after a restart, which remembers nothing
     await ended(again)
@@ -227,6 +274,15 @@ async def test_without_prices_for_tomorrow_the_rule_charges(bench: Bench) -> Non
     runner = PlanRunner(bench.controller.context, in_this_process)
     await ended(runner)
     assert FAULT not in bench.open_faults(), "a shorter plan is one"
+    bench.seconds += EVERY.total_seconds()
+    bench.controller.context.prices = NoNumber()
+    await ended(runner)
+    assert FAULT in bench.open_faults(), "a price that is no number is none"
+    assert bench.controller.context.plan, "and the rack charges on"
+    bench.controller.context.prices = Prices()
+    bench.seconds += EVERY.total_seconds()
+    await ended(runner)
+    assert FAULT not in bench.open_faults()
     bench.seconds += EVERY.total_seconds()
     bench.controller.context.prices = None
     await ended(runner)
@@ -275,15 +331,18 @@ class TestApart:
         dies.write_text("#!/bin/sh\ncat > /dev/null\necho Segmentation fault >&2\nexit 3\n", encoding="utf-8")
         dies.chmod(0o700)
         monkeypatch.setattr("sys.executable", str(dies))
-        with pytest.raises(PlanFailed, match="process ended with 3"):
+        with pytest.raises(PlanFailed, match="process ended with 3") as failed:
             await plan_apart(asked(bench))
+        assert failed.value.cause is PlanCause.DIED
         assert "said: Segmentation fault" in caplog.text
 
     def test_why_there_is_no_plan_is_its_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("scheduler.optimal.solve.has_solver", lambda: False)
         plain = ChargeProblem(START_AT, np.ones(2), Site(np.ones(2), np.ones(2), np.ones(2), np.ones(2)), ())
-        with pytest.raises(PlanFailed, match="highspy is not installed"):
+        with pytest.raises(PlanFailed, match="highspy is not installed") as failed:
             plan_here(PlanTask(plain, ({}, {})))
+        again = pickle.loads(pickle.dumps(failed.value))
+        assert (str(again), again.cause) == (str(failed.value), PlanCause.NO_SOLVER), "as it comes from its process"
 
 
 def _said(guide: Guide) -> tuple[object, ...]:

@@ -17,7 +17,6 @@ from scheduler.guide import Guide, PriceRule
 from scheduler.optimal.forecast import Rates
 from scheduler.optimal.outlook import (
     COVER_H,
-    EVERY,
     HORIZON,
     Forecast,
     KnownTruck,
@@ -26,6 +25,7 @@ from scheduler.optimal.outlook import (
     SpentPack,
     TruckShare,
     task_of,
+    through_lanes,
 )
 from scheduler.optimal.plan import ChargePlan, NotBelieved, guides_of, make_plan
 from scheduler.optimal.planner import GuideKeeper
@@ -82,8 +82,9 @@ class Habits:
     """How the study plans."""
 
     foresight: Foresight = "expected"
-    every_min: float = EVERY.total_seconds() / 60
-    """Between two plans."""
+    every_min: float = 60.0
+    """Between two plans. The live station plans each `scheduler.optimal.outlook.EVERY`; a study takes a fifth of that
+    time, and `make bench BENCH=charging` prints what the difference costs (about 0.2 % of the energy)."""
     horizon_h: float = HORIZON.total_seconds() / 3600
     cover_h: float = COVER_H
     """Time in which more packs can be made ready: so long the stock must last."""
@@ -128,7 +129,7 @@ class StudyPlanner:
         guide = self._keeper.guide_at(at, prices)
         due_at = self.station.start_at + timedelta(seconds=self._next_s)
         if guide is not None and guide.until_at > due_at:
-            return Guide(due_at, guide.most_kw, guide.least_ready)
+            return Guide(due_at, guide.most_kw, guide.least_ready, guide.pack_kw)
         return guide
 
     def _plan(self, at: datetime, now_s: float) -> None:
@@ -139,7 +140,7 @@ class StudyPlanner:
         except (NotSolved, NotBelieved):
             self.failed += 1
         else:
-            self._keeper.adopt(at, guides_of(plan, task.need))
+            self._keeper.adopt(at, guides_of(plan, task.need, task.packs))
 
     # -- what is known
 
@@ -156,9 +157,15 @@ class StudyPlanner:
         while (change_s := station.world.at(change_s).until_s) < until_s:
             changes.append(station.start_at + timedelta(seconds=change_s))
         own = self.habits.foresight == "own"
-        known = [self._known(truck.swap_id, truck, 0.0) for truck in station.queue]
+        swap_h = sum(model.plan.nominal_s for model in station.models.values()) / len(station.models) / 3600
+        in_lanes_h = sorted(
+            max(truck.start_s + truck.late_s + truck.swap_s - now_s, 0.0) / 3600 for truck in self._swapping
+        )
+        free_h = [*([0.0] * (len(station.lanes) - len(in_lanes_h))), *in_lanes_h]
+        waiting = [self._known(truck.swap_id, truck, 0.0) for truck in station.queue]
+        known = through_lanes(waiting, free_h, swap_h)
         if own:
-            known += self._foreseen(now_s, until_s, len(known))
+            known += self._foreseen(now_s, until_s, free_h, swap_h, len(known))
         else:
             for truck in station.promised:
                 assert isinstance(truck, StudyTruck)
@@ -211,16 +218,16 @@ class StudyPlanner:
         kinds = station.trucks.packs_of(arrival.vehicle_id or "") or model.kinds
         return self._leaves(model, kinds, arrival.soc_pct)
 
-    def _foreseen(self, now_s: float, until_s: float, waiting: int) -> list[KnownTruck]:
+    def _foreseen(
+        self, now_s: float, until_s: float, free_h: Sequence[float], usual_h: float, waiting: int
+    ) -> list[KnownTruck]:
         """The trucks of this replication, one after the other through the lanes."""
         while not self._seen or self._seen[-1].at_s < until_s:
             self._seen.extend(islice(self._coming, 64))
         self._seen = [arrival for arrival in self._seen if arrival.at_s > now_s]
         station, found = self.station, []
         swap_h = {name: model.plan.nominal_s / 3600 for name, model in station.models.items()}
-        usual_h = next(iter(swap_h.values()))
-        busy = len(self._swapping)
-        free_h = sorted(usual_h / 2 if number < busy else 0.0 for number in range(len(station.lanes)))
+        free_h = sorted(free_h)
         for _ in range(waiting):
             free_h = sorted([free_h[0] + usual_h, *free_h[1:]])
         for number, arrival in enumerate(self._seen):

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
 from battery_bms.pack.ahead import laws_of
 from scheduler.demand_response import changes_between, limit_at
-from scheduler.optimal.forecast import Rates
-from scheduler.optimal.outlook import HORIZON, Forecast, KnownTruck, Outlook, SpentPack, TruckShare
+from scheduler.optimal.outlook import (
+    HORIZON,
+    Forecast,
+    KnownTruck,
+    Outlook,
+    SpentPack,
+    through_lanes,
+)
 from scheduler.types import BayRole, QueueEntry, SiteLimits, StationView, TariffSlice
 from scheduler.view_rows import rows_of
+from swap.reading.least_cost import SERVICE_LEVEL, SWAP_H, rates_of, shares_of
 from swap.station.context import StationContext
 from swap.station.power.view import promised_until, station_view
 from swap.station_db import StationDb as Db
@@ -22,9 +29,6 @@ from swap.tables import Pack, Swap, SwapSeat, VehicleRow
 
 RECORD = timedelta(days=28)
 """Arrivals of so long make the expected ones."""
-SERVICE_LEVEL = 0.95
-SWAP_H = 0.1
-"""From a truck's call to its pack on the charger (assumed: the recipes take 5 to 6 minutes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ def outlook_of(context: StationContext, seen: Seen, prices: Sequence[TariffSlice
         # The sun of tomorrow is not known: what it gives is more than planned.
         return replace(view.limits, pv_kw=0.0, dr_limit_kw=limit_at(events, at, zone)[0])
 
-    trucks = [_known(context, entry, 0.0) for entry in view.queue]
+    free_h = [0.0 if lane.open_swap_id is None else SWAP_H / 2 for lane in view.lanes]
+    trucks = through_lanes([_known(context, entry, 0.0) for entry in view.queue], free_h, SWAP_H)
     for entry in seen.booked:
         begins_at = entry.booked_from_at or view.at
         at_h = max((begins_at - view.at) / timedelta(hours=1), 0.0)
@@ -115,13 +120,8 @@ def outlook_of(context: StationContext, seen: Seen, prices: Sequence[TariffSlice
         rows_of(view, context.specs).bays,
         seen.incoming,
         tuple(trucks),
-        Forecast(_rates(seen.record.per_h, view.at, zone), _shares(context, seen.record.models), SERVICE_LEVEL),
+        Forecast(rates_of(seen.record.per_h, view.at, zone), shares_of(config, seen.record.models), SERVICE_LEVEL),
     )
-
-
-def _rates(per_h: Sequence[float], at: datetime, zone: tzinfo) -> Rates:
-    quarters = [at + timedelta(minutes=15 * n + 7.5) for n in range(int(4 * (HORIZON / timedelta(hours=1))) + 4)]
-    return Rates([per_h[quarter.astimezone(zone).hour] for quarter in quarters], 0.25)
 
 
 def _known(context: StationContext, entry: QueueEntry, at_h: float, *, replaces: bool = False) -> KnownTruck:
@@ -130,18 +130,3 @@ def _known(context: StationContext, entry: QueueEntry, at_h: float, *, replaces:
     leaves = (usual,) * entry.packs_needed if entry.installed_kinds is None else entry.installed_kinds
     spent = tuple(SpentPack(kind, SWAP_H) for kind in leaves)
     return KnownTruck(entry.swap_id, at_h, kinds, spent, min_kwh=entry.min_energy_kwh, replaces=replaces)
-
-
-def _shares(context: StationContext, came: Mapping[str, int]) -> tuple[TruckShare, ...]:
-    """Vehicle models as they came; before any came as the station file lists its vehicles."""
-    models = {model.id: model for model in context.config.vehicle_models}
-    weights = {name: count for name, count in came.items() if name in models}
-    weights = weights or Counter(vehicle.model for vehicle in context.config.vehicles) or dict.fromkeys(models, 1)
-    return tuple(
-        TruckShare(
-            weight,
-            tuple(models[name].pack_kinds),
-            (SpentPack(models[name].pack_kinds[0], SWAP_H),) * models[name].packs_per_vehicle,
-        )
-        for name, weight in sorted(weights.items())
-    )

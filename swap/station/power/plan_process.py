@@ -12,6 +12,7 @@ import pickle
 import sys
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from scheduler.guide import Guide
 from scheduler.optimal.outlook import PlanTask
@@ -31,8 +32,31 @@ MOST_SAID = 4000
 """Characters of its standard error that are logged, from the end."""
 
 
+class PlanCause(StrEnum):
+    """Why there is no plan."""
+
+    NOT_ASKED = "not_asked"
+    """Prices are not known for long enough, or a number is none."""
+    NO_SOLVER = "no_solver"
+    NOT_SOLVED = "not_solved"
+    NOT_BELIEVED = "not_believed"
+    LATE = "late"
+    DIED = "died"
+    """Its process has ended without an answer."""
+    BROKEN = "broken"
+    """A fault of the program."""
+
+
 class PlanFailed(Exception):
     """There is no plan that may be carried out; the message says why."""
+
+    def __init__(self, message: str, cause: PlanCause) -> None:
+        super().__init__(message, cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        """The message alone."""
+        return str(self.args[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +77,15 @@ def plan_here(task: PlanTask) -> PlannedGuides:
     """Make the plan in this process. Raises PlanFailed."""
     try:
         plan = make_plan(task.problem, most_s=SOLVER_S)
-    except (NoSolver, NotSolved, NotBelieved) as error:
-        raise PlanFailed(str(error)) from error
+    except NoSolver as error:
+        raise PlanFailed(str(error), PlanCause.NO_SOLVER) from error
+    except NotSolved as error:
+        raise PlanFailed(str(error), PlanCause.NOT_SOLVED) from error
+    except NotBelieved as error:
+        raise PlanFailed(str(error), PlanCause.NOT_BELIEVED) from error
     short_kwh = sum(short.kwh for short in plan.shortfalls)
     verdict = plan.verdict
-    guides = guides_of(plan, task.need)
+    guides = guides_of(plan, task.need, task.packs)
     return PlannedGuides(task.problem.begin_at, guides, verdict.primal_residual, verdict.gap, short_kwh, task.delays)
 
 
@@ -79,7 +107,7 @@ async def plan_apart(task: PlanTask, most_s: float = PROCESS_S) -> PlannedGuides
         async with asyncio.timeout(most_s):
             out, said = await process.communicate(pickle.dumps(task))
     except TimeoutError:
-        raise PlanFailed(f"the optimiser gave no answer within {most_s:g} s") from None
+        raise PlanFailed(f"the optimiser gave no answer within {most_s:g} s", PlanCause.LATE) from None
     finally:
         if process.returncode is None:
             process.kill()
@@ -87,10 +115,12 @@ async def plan_apart(task: PlanTask, most_s: float = PROCESS_S) -> PlannedGuides
     if said:
         log.warning("the optimiser's process said: %s", said.decode(errors="replace").strip()[-MOST_SAID:])
     if process.returncode != 0:
-        raise PlanFailed(f"the optimiser's process ended with {process.returncode}")
+        raise PlanFailed(f"the optimiser's process ended with {process.returncode}", PlanCause.DIED)
     found = pickle.loads(out)
+    if isinstance(found, PlanFailed):
+        raise found
     if not isinstance(found, PlannedGuides):
-        raise PlanFailed(str(found))
+        raise PlanFailed(f"the optimiser's process answered a {type(found).__name__}", PlanCause.BROKEN)
     return found
 
 
@@ -101,7 +131,7 @@ def main() -> None:
     try:
         answer: object = plan_here(task)
     except PlanFailed as error:
-        answer = str(error)
+        answer = error
     sys.stdout.buffer.write(pickle.dumps(answer))
 
 

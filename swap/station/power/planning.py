@@ -8,23 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime, timedelta
 from functools import partial
+from math import isfinite
+from typing import Any
 
+from sqlmodel import col, select
+
+from robotics.faults import fault_by_name
 from scheduler.guide import PriceRule
 from scheduler.optimal.outlook import EVERY, HORIZON, PlanTask, task_of
 from scheduler.optimal.planner import GuideKeeper
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.power.outlook import look, outlook_of
-from swap.station.power.plan_process import PlanFailed, PlannedGuides, plan_apart
+from swap.station.power.plan_process import PlanCause, PlanFailed, PlannedGuides, plan_apart
 from swap.station_db import StationDb as Db
+from swap.tables import Booking, FaultRow
 
 log = logging.getLogger(__name__)
 
 FAULT = "charge_plan_failing"
 SOURCE = "planner"
+LATE = "booking_late"
+LATE_SOURCE = "booking"
+LEAST_LATE_MIN = 1.0
+"""A delay of less is none: a swap takes some minutes more or less."""
 
 Solver = Callable[[PlanTask], Awaitable[PlannedGuides]]
 
@@ -63,7 +73,8 @@ class PlanRunner:
         except Exception as error:  # whatever it is, it must not end the controller: the price rule charges
             if not isinstance(error, ValueError):
                 log.error("a charging plan could not be asked for", exc_info=error)
-            await self._fail(str(error) or type(error).__name__)
+            cause = PlanCause.NOT_ASKED if isinstance(error, ValueError) else PlanCause.BROKEN
+            await self._fail(str(error) or type(error).__name__, cause)
             return
         self._running = asyncio.get_running_loop().create_task(self._made(task))
 
@@ -81,7 +92,8 @@ class PlanRunner:
         if error is not None:
             if not isinstance(error, PlanFailed):
                 log.error("a charging plan failed", exc_info=error)
-            await self._fail(str(error) or type(error).__name__)
+            cause = error.cause if isinstance(error, PlanFailed) else PlanCause.BROKEN
+            await self._fail(str(error) or type(error).__name__, cause)
             return
         plan = done.result()
         self._keeper.adopt(plan.from_at, plan.guides)
@@ -100,19 +112,48 @@ class PlanRunner:
                 delay.minutes,
                 delay.missing_kwh,
             )
-        # Also a fault from before a restart, or one whose clearing was lost with the database.
         at, station_id = self.context.clock.now(), self.context.station_id
-        await self.context.write(partial(clear_plan_fault, station_id=station_id, at=at))
+        await self.context.write(partial(tell_of_plan, station_id=station_id, at=at, plan=plan))
 
-    async def _fail(self, reason: str) -> None:
+    async def _fail(self, reason: str, cause: PlanCause) -> None:
         """Tell; a plan that was adopted before is carried out as long as it is good."""
-        await self.context.write(partial(self._tell, reason=reason))
+        await self.context.write(partial(self._tell, data={"reason": reason, "cause": cause.value}))
 
-    def _tell(self, db: Db, *, reason: str) -> None:
+    def _tell(self, db: Db, *, data: dict[str, Any]) -> None:
         station_id, at = self.context.station_id, self.context.clock.now()
-        raise_fault(db, station_id=station_id, name=FAULT, source=SOURCE, at=at, data={"reason": reason})
+        raise_fault(db, station_id=station_id, name=FAULT, source=SOURCE, at=at, data=data)
 
 
-def clear_plan_fault(db: Db, *, station_id: str, at: datetime) -> None:
-    """There is a plan, or none is asked for."""
+def tell_of_plan(db: Db, *, station_id: str, at: datetime, plan: PlannedGuides) -> None:
+    """There is a plan; what it cannot keep of what was booked is an alarm for each truck, before that truck comes.
+
+    A truck that stands in the queue sees on the console already when it is expected to be served.
+    """
+    # Also a fault from before a restart, or one whose clearing was lost with the database.
     clear_fault(db, station_id=station_id, name=FAULT, source=SOURCE, at=at)
+    late = {
+        f"{LATE_SOURCE}:{delay.truck}": delay
+        for delay in plan.delays
+        if delay.minutes >= LEAST_LATE_MIN and db.get(Booking, delay.truck) is not None
+    }
+    _clear_late(db, station_id=station_id, at=at, but=late.keys())
+    for source, delay in late.items():
+        data = {
+            "promised_at": (plan.from_at + timedelta(hours=delay.at_h)).isoformat(timespec="seconds"),
+            "late_min": round(delay.minutes) if isfinite(delay.minutes) else None,
+            "missing_kwh": round(delay.missing_kwh, 1) if isfinite(delay.missing_kwh) else None,
+        }
+        raise_fault(db, station_id=station_id, name=LATE, source=source, at=at, data=data)
+
+
+def _clear_late(db: Db, *, station_id: str, at: datetime, but: Collection[str]) -> None:
+    told = select(FaultRow.source).where(FaultRow.station_id == station_id, col(FaultRow.cleared_at).is_(None))
+    for source in db.exec(told.where(FaultRow.code == fault_by_name(LATE).code)).all():
+        if source not in but:
+            clear_fault(db, station_id=station_id, name=LATE, source=source, at=at)
+
+
+def clear_plan_faults(db: Db, *, station_id: str, at: datetime) -> None:
+    """No plan is asked for."""
+    clear_fault(db, station_id=station_id, name=FAULT, source=SOURCE, at=at)
+    _clear_late(db, station_id=station_id, at=at, but=())
