@@ -291,7 +291,7 @@ def _what_lacks(found: Sizing, search: Search, designs: Sequence[Design]) -> Siz
 
 
 def _sensitivity(search: Search, answer: Design) -> tuple[tuple[str, Estimate, Estimate], ...]:
-    """The answer under other circumstances, in the hardest week. A change that does not reach the model is left out."""
+    """The answer under other circumstances, in the hardest week."""
     span = search.spans[search.asked[0]]
     base = placed(search.trial(answer).scenario, span)
     demand, climate = base.demand, base.climate
@@ -299,10 +299,9 @@ def _sensitivity(search: Search, answer: Design) -> tuple[tuple[str, Estimate, E
     coldest_c = min(climate.mean_c_by_month[month - 1], climate.design_min_c + climate.swing_c)
     cold = tuple(coldest_c if n == month - 1 else mean_c for n, mean_c in enumerate(climate.mean_c_by_month))
     cases = []
-    if demand.mode == "profile":
-        for text, factor in (("demand +20 %", 1.2), ("demand −20 %", 0.8)):
-            changed = demand.model_copy(update={"factor": demand.factor * factor})
-            cases.append((text, base.model_copy(update={"demand": changed})))
+    for text, factor in (("demand +20 %", 1.2), ("demand −20 %", 0.8)):
+        changed = demand.model_copy(update={"factor": demand.factor * factor})
+        cases.append((text, base.model_copy(update={"demand": changed})))
     colder = climate.model_copy(update={"mean_c_by_month": cold})
     cases.append(("coldest days", base.model_copy(update={"climate": colder})))
     if base.equipment.charger_count > 1:

@@ -183,14 +183,17 @@ def combined(runs: Sequence[RunResult], weights: Sequence[float]) -> RunResult:
         name: round(sum(getattr(run, name) * by for run, by in zip(runs, scale, strict=True)))
         for name in ("arrived", "within", "lost", "stockouts")
     }
-    waits = [_resampled(run.waits_min, by) for run, by in zip(runs, scale, strict=True)]
-    known = {"seed": runs[0].seed, "replication": runs[0].replication, "days": sum(days)} | counts
+    waits = {
+        name: np.concatenate([_resampled(getattr(run, name), by) for run, by in zip(runs, scale, strict=True)])
+        for name in ("waits_min", "unserved_min")
+    }
+    known = {"seed": runs[0].seed, "replication": runs[0].replication, "days": sum(days)} | counts | waits
     rest = {
         part.name: _weighed([getattr(run, part.name) for run in runs], weights)
         for part in fields(RunResult)
-        if part.name not in known and part.name != "waits_min"
+        if part.name not in known
     }
-    return RunResult(**(known | rest), waits_min=np.concatenate(waits))
+    return RunResult(**(known | rest))
 
 
 def _resampled(waits_min: np.ndarray[Any, np.dtype[np.float32]], by: float) -> np.ndarray[Any, np.dtype[np.float32]]:

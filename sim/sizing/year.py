@@ -79,12 +79,7 @@ def placed(scenario: Scenario, span: YearSpan) -> Scenario:
         if scenario.demand.mode == "profile":
             # A pack that holds less is empty sooner: its truck comes as much more often.
             growth *= scenario.equipment.soh_pct / span.soh_pct
-    if growth != 1.0 and scenario.demand.mode == "fleet":
-        fleets = tuple(
-            fleet.model_copy(update={"vehicles": max(round(fleet.vehicles * growth), 1)}) for fleet in scenario.fleets
-        )
-        changes |= {"fleets": fleets, "vehicle_ids": {}}
-    elif growth != 1.0:
+    if growth != 1.0:
         changes["demand"] = scenario.demand.model_copy(update={"factor": scenario.demand.factor * growth})
     return scenario.model_copy(update=changes) if changes else scenario
 

@@ -116,7 +116,7 @@ def test_a_cluster_gives_the_same_bits_as_one_process(cluster: str, scenario: st
     arguments = [scenario if given == "SCENARIO" else given for given in command]
     far, near = swap(*arguments, "--cluster", cluster), swap(*arguments, "-p", "1")
     assert far == near
-    assert far[0] in (0, 1, 3), "so short a run may leave it undecided"
+    assert far[0] in (0, 1, 4), "so short a run may leave it undecided"
     assert _tasks(cluster) == 0
 
 
