@@ -144,6 +144,7 @@ def replay(
         start_s=seconds(recording.from_at),
         temp_c=[swap.temp_c for swap in swaps],
         soh_pct=[swap.soh_pct for swap in swaps],
+        kinds=[swap.kinds for swap in swaps],
         swap_s=[lane_s.get(swap.swap_id) for swap in swaps] if measured_swap_time else (),
         outages=[LaneOutage(s.lane_id, seconds(s.from_at), seconds(s.until_at)) for s in recording.stops],
     )

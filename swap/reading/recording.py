@@ -140,6 +140,8 @@ class RecordedSwap:
     """State of health of each; as it is now where no reading told it."""
     booked_from_at: datetime | None
     booked_until_at: datetime | None
+    kinds: tuple[str, ...] = ()
+    """Of the packs that came off, by seat; empty where one of them is not known."""
 
     @property
     def wait_s(self) -> float | None:
@@ -284,6 +286,7 @@ def _swaps(
     soc: dict[str, list[float | None]] = {}
     temp: dict[str, list[float | None]] = {}
     soh: dict[str, list[float]] = {}
+    kinds: dict[str, list[str]] = {}
     ids = [swap.id for swap, _, _ in rows]
     read = _first_readings(db, ids)
     seats = select(SwapSeat).where(col(SwapSeat.swap_id).in_(ids))
@@ -292,6 +295,7 @@ def _swaps(
         told = read.get((seat.swap_id, seat.old_pack_id))
         temp.setdefault(seat.swap_id, []).append(None if told is None else told.temp_max_c)
         known = packs.get(seat.old_pack_id or "")
+        kinds.setdefault(seat.swap_id, []).append("" if known is None else known.kind)
         now_pct = 100.0 if known is None else known.soh_pct
         soh.setdefault(seat.swap_id, []).append(now_pct if told is None or told.soh_pct is None else told.soh_pct)
     return tuple(
@@ -311,6 +315,7 @@ def _swaps(
             tuple(soh.get(swap.id, ())),
             booking.window_start_at if booking is not None else None,
             booking.window_end_at if booking is not None else None,
+            tuple(of) if all(of := kinds.get(swap.id, [])) else (),
         )
         for swap, vehicle, booking in rows
     )

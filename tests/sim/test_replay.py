@@ -108,6 +108,7 @@ def test_the_record_holds_what_happened(recorded: Recorded) -> None:
     ended = [s for s in found.swaps if s.state == "completed"]
     assert len(ended) >= 12
     assert all(len(s.soc_pct) == 1 and s.soc_pct[0] is not None for s in ended)
+    assert {s.kinds for s in ended} == {(recorded.config.pack_kinds[0].id,)}
     assert found.charged_kwh == pytest.approx(recorded.charged_kwh, rel=0.01)
     assert found.import_kwh is not None
     assert found.import_kwh > found.charged_kwh

@@ -158,6 +158,7 @@ async def test_manual_work_without_a_difference_goes_on(bench: Bench) -> None:
     bench.plant.inject("local_mode", "L1")
     await bench.run_while_still(60)
     bench.plant.clear("local_mode", "L1")
+    await bench.run(1)  # a confirmation is judged by what the station has seen
     assert (await bench.settled(bench.ask("confirm", "Operator A"))) == ("done", "going on")
     ended = await bench.run_until(SwapCompleted.kind, step_s=None)
     assert ended.swap_id == swap_id

@@ -313,7 +313,7 @@ def correct_bill(
             seats=seats,
         )
     for line in old_lines:
-        quantity_kwh = energy_kwh_by_seat[line.seat or 0]
+        quantity_kwh = energy_kwh_by_seat[_seat_of(line)]
         pack = db.get(Pack, line.pack_id) if line.pack_id else None
         limit_kwh = (to_decimal(pack.rated_kwh) if pack is not None else None) or Decimal(0)
         if not quantity_kwh.is_finite() or not 0 <= quantity_kwh <= limit_kwh:
@@ -330,7 +330,7 @@ def corrected(
 ) -> BillDraft:
     """A bill again, at its prices, with the quantities that a person has confirmed."""
     old_lines = list(old_lines)
-    confirmed = tuple(_confirmed(line, energy_kwh_by_seat[line.seat or 0]) for line in old_lines)
+    confirmed = tuple(_confirmed(line, energy_kwh_by_seat[_seat_of(line)]) for line in old_lines)
     kept = tuple(flag for flag in Flag if flag.value in bill.flags.split(",") and flag not in OF_QUANTITY)
     total_yuan = sum((line.tax.gross_yuan for line in confirmed), Decimal("0.00"))
     return BillDraft(
@@ -374,12 +374,18 @@ def _readings(db: StationDb, swap_id: str) -> tuple[tuple[int, float | None, int
     )
 
 
+def _seat_of(line: BillLine) -> int:
+    """The seat that a line is for; every line of a swap's bill is written with one."""
+    assert line.seat is not None, f"line {line.line_no} of bill {line.bill_id} has no seat"
+    return line.seat
+
+
 def _confirmed(line: BillLine, quantity_kwh: Decimal) -> PricedLine:
     """A line again, at its price, with a quantity that a person has confirmed."""
     quantity_kwh = half_up(quantity_kwh, CENTI_KWH)
     return priced_line(
         line.kind,
-        line.seat or 0,
+        _seat_of(line),
         line.pack_id,
         quantity_kwh,
         Decimal(line.unit_price_1e4_yuan) * UNIT_PRICE,
