@@ -67,9 +67,17 @@ def a_month(gap: float, within: float = 0.9, failed: int = 0) -> Month:
 def test_what_is_asked_of_a_month_and_does_not_hold_is_said(
     rule: Month, expected: Month, foreseen: Month, told: list[str]
 ) -> None:
-    found = broken({"rule": rule, "expected": expected, "foreseen": foreseen})
+    ways = {"rule": rule, "expected": expected, "hourly": expected, "foreseen": foreseen}
+    found = [line for line in broken(ways) if not line.startswith("hourly: below")]
     assert len(found) == len(told), found
     assert all(line.startswith(start) for line, start in zip(found, told, strict=True))
+
+
+def test_planning_by_the_hour_may_not_be_dearer_by_much() -> None:
+    ways = {"rule": a_month(0.02), "expected": a_month(0.015), "hourly": a_month(0.0199), "foreseen": a_month(0.005)}
+    assert broken(ways) == []
+    (said,) = broken(ways | {"hourly": a_month(0.021)})
+    assert said.startswith("hourly: +0.60%")
 
 
 def test_a_case_of_evcc_is_read_and_a_worse_plan_is_seen(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def recorded(folder: Path, at_h: list[float], **over: Any) -> Scenario:
     plain = made.model_dump(
         include={"fleets", "pack_kinds", "vehicle_models", "charging", "equipment"}, exclude_defaults=True
     )
-    demand = {"mode": "trace", "trace": "trucks.csv", "repeat_trace": False}
+    demand = {"mode": "trace", "trace": "trucks.csv", "trace_numbers": "seconds", "repeat_trace": False}
     return parse_scenario(scenario_data(**plain) | {"demand": demand} | over, folder=folder)
 
 
