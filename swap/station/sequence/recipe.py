@@ -166,13 +166,13 @@ class Recipe:
         return replace(row, next_state=Stage.EVACUATED)
 
 
-@cache
 def recipe_path(name: str, folder: Path | None = None) -> Path:
     """Where a recipe lies: shipped by name, or a file relative to `folder`; it need not be there."""
     shipped = _SHIPPED / f"{name}.toml"
     return shipped if shipped.is_file() else (folder or Path()) / name
 
 
+@cache
 def load_recipe(name: str, folder: Path | None = None) -> Recipe:
     """Load a shipped recipe by name, or a TOML file relative to `folder`.
 
