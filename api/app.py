@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -47,6 +48,8 @@ from swap.station.life.status import ControlBoard
 from swap.store import Store
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+HOLDS_AT_ONCE = 4
+"""Threads that nobody but who asks for a hold waits for."""
 
 
 def create_app(
@@ -85,6 +88,7 @@ def create_app(
     problems.install(app)
     app.state.sign_in_turns = SignInTurns()
     app.state.keys_in_work = KeysInWork()
+    app.state.hold_turns = CapacityLimiter(HOLDS_AT_ONCE)
     app.state.streams = EventStreams(doors)
     app.router.routes.extend(_routes().routes)
     install_console(app)

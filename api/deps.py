@@ -105,11 +105,20 @@ class Doors:
         return listed_person(name, self.config.operation.person_names)
 
 
-def get_doors(connection: HTTPConnection) -> Doors:
+# What only looks at the request is `async`: a plain function would wait for one of the threads, and `/health` with it
+# behind as many clients as there are threads, each of which waits for its turn at the database.
+
+
+def doors_of(connection: HTTPConnection) -> Doors:
     """The doors of the app that serves this request or WebSocket."""
     doors = connection.app.state.doors
     assert isinstance(doors, Doors)
     return doors
+
+
+async def get_doors(connection: HTTPConnection) -> Doors:
+    """The same for a route."""
+    return doors_of(connection)
 
 
 AnyDoors = Annotated[Doors, Depends(get_doors)]
@@ -129,12 +138,12 @@ class Paging(TypedDict):
     cursor: str | None
 
 
-def span(from_at: FromAt = None, to_at: ToAt = None) -> TimeSpan:
+async def span(from_at: FromAt = None, to_at: ToAt = None) -> TimeSpan:
     """The parameters `from` and `to`."""
     return TimeSpan(from_at=from_at, to_at=to_at)
 
 
-def paging(
+async def paging(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Paging:

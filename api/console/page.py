@@ -26,7 +26,7 @@ from api.access import Factors, SignInTurns, address_of, holder, permit
 from api.console.cards import PageView
 from api.console.entry import PIN_KINDS, SESSION_COOKIE, forget, guest, keep, looker
 from api.console.live import LOOK_S, REPEAT_S, LiveFeed, Shown
-from api.deps import AnyDoors, Doors, get_doors
+from api.deps import AnyDoors, Doors, doors_of
 from api.problems import said
 from api.schemas import RowId, Text
 from api.words import WORDS, Language, load_language
@@ -348,7 +348,7 @@ def _real_ms() -> float:
 @router.websocket("/console/live")
 async def live(websocket: WebSocket, lang: str = "") -> None:
     """Push the live part when something has changed: HTML for the page and rows for the chart."""
-    console, doors = _console(websocket), get_doors(websocket)
+    console, doors = _console(websocket), doors_of(websocket)
     language = console.language(lang, websocket.cookies.get(COOKIE))
     try:
         await run_in_threadpool(looker, doors, websocket)
@@ -376,7 +376,7 @@ async def _until_gone(websocket: WebSocket) -> None:
 
 async def _beat(websocket: WebSocket, console: Console, language: Language) -> None:
     """Signs of life and the controller's word, which no slow database keeps back."""
-    told = "" if get_doors(websocket).control is None else None  # what an older page shows is not known
+    told = "" if doors_of(websocket).control is None else None  # what an older page shows is not known
     beat_s = float("-inf")
     while True:
         control = console.control(language)

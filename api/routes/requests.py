@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Depends, Request
-from starlette.concurrency import run_in_threadpool
 
 from api.access import Who, caller, holder, let_in
 from api.deps import AnyDoors
@@ -32,26 +33,37 @@ class Asker:
     request: Message
 
 
+def hold_turns(http: Request) -> CapacityLimiter:
+    """Threads of its own for who asks for a hold: those of all others may wait for their turn at the database."""
+    turns = http.app.state.hold_turns
+    assert isinstance(turns, CapacityLimiter)
+    return turns
+
+
 async def asker(body: RequestIn, doors: AnyDoors, http: Request) -> Asker:
     """Who asks what. A hold needs no sign-in; every other kind is an operation of its own."""
     asked = body.request()
     if isinstance(asked, Hold):
-        name = await run_in_threadpool(lambda: holder(lambda: caller(doors, http)))
+        name = await run_sync(lambda: holder(lambda: caller(doors, http)), limiter=hold_turns(http))
         return Asker(name, EVERYTHING, doors.own_station(body.station_id), asked)
     who = await let_in(http, doors, f"ask.{body.kind}")
     return Asker(who.name(doors, body.name), who.view, doors.own_station(body.station_id), asked)
 
 
 @router.post("", status_code=202, responses=declared(400, 404, 422))
-def ask(doors: AnyDoors, asked: Annotated[Asker, Depends(asker)]) -> RequestRecord:
+async def ask(doors: AnyDoors, asked: Annotated[Asker, Depends(asker)], http: Request) -> RequestRecord:
     """Ask the controller: confirm, hold, resume, another mode, release something, cancel or decide.
 
     A hold needs no sign-in. What may move a robot needs the PIN, in the header `Swap-Pin`.
     """
-    with doors.writing(asked.view) as db:
-        return make_request(
-            db, station_id=asked.station_id, request=asked.request, name=asked.name, at=doors.clock.now()
-        )
+
+    def write() -> RequestRecord:
+        with doors.writing(asked.view) as db:
+            return make_request(
+                db, station_id=asked.station_id, request=asked.request, name=asked.name, at=doors.clock.now()
+            )
+
+    return await run_sync(write, limiter=hold_turns(http) if isinstance(asked.request, Hold) else None)
 
 
 @router.get("/{request_id}", responses=declared(404, 422))

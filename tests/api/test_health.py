@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
+from threading import Event
 from typing import Any
 
 import httpx
 import pytest
+from anyio import create_task_group, fail_after
+from anyio.lowlevel import checkpoint
+from anyio.to_thread import current_default_thread_limiter, run_sync
 
 from api.app import create_app
 from api.settings import Settings
@@ -17,7 +22,7 @@ from swap.errors import DatabaseAway
 from swap.station.life.database import DatabaseState
 from swap.station.life.status import ControlBoard, ControlStatus
 from swap.store import Store
-from tests.support.api.doors import STATION_FILE, StoppedClock
+from tests.support.api.doors import STATION_FILE, StoppedClock, filled_store
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 
@@ -135,3 +140,23 @@ async def test_the_quality_of_each_link_is_told() -> None:
         "error_share": 0.02,
         "answer_p95_s": 0.031,
     }
+
+
+async def test_neither_health_nor_a_hold_waits_for_the_threads_of_others(sqlite_url: str) -> None:
+    """As many clients as there are threads wait for their turn at the database."""
+    hands, release = Hands(), Event()
+    hands.publish()
+    others = current_default_thread_limiter()
+    with closing(filled_store(sqlite_url)) as store:
+        async with client_of(store, hands.board) as client, create_task_group() as crowd:
+            for _ in range(int(others.total_tokens)):
+                crowd.start_soon(lambda: run_sync(release.wait))
+            while others.available_tokens:
+                await checkpoint()
+            try:
+                with fail_after(30):
+                    assert (await client.get("/health")).json()["word"] == "running"
+                    asked = await client.post("/api/v1/requests", json={"kind": "hold"})
+            finally:
+                release.set()
+    assert asked.status_code == 202, asked.text
