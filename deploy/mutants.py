@@ -89,7 +89,9 @@ MODULES: dict[str, Examined] = {
     "money": _bills("money", "bill_rules", "billing", "ledger"),
     "quantity": _bills("quantity", "bill_rules", "billing"),
     "pricing": _bills("pricing", "bill_rules", "billing"),
-    "issuing": _bills("issuing", "billing", "bill_corrections", "contract_bills", "commerce_runner", pure=False),
+    "issuing": _bills(
+        "issuing", "billing", "bill_corrections", "contract_bills", "commerce_runner", "standing", pure=False
+    ),
 }
 
 _LOADED = (

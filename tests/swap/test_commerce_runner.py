@@ -178,6 +178,7 @@ def test_the_mark_stays_before_the_first_swap_without_its_bill(sqlite_url: str) 
     station_id = config.station.id
     with filled_store(sqlite_url, config) as store:
         mark = BillingMark()
+        assert mark.seq == 0, "a new mark passes over no event"
 
         def newest() -> int:
             with store.reading_station(station_id) as db:
