@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
@@ -106,15 +108,23 @@ class KeysInWork:
 
 _ASKED: ContextVar[tuple[Request, Doors, KeyedRequest] | None] = ContextVar("asked", default=None)
 """The request that this context is to do once."""
+_TURNS: ContextVar[CapacityLimiter | None] = ContextVar("turns", default=None)
+"""Of which threads one does the work of this context; None: of those that all share."""
 _ENDING = "swap.ending"
 
 
 @contextmanager
 def asking(request: Request) -> Iterator[None]:
-    """Around one request: what `begin_once` begins ends with it."""
+    """Around one request: what `begin_once` and `take_turns` begin ends with it."""
     with ExitStack() as ending:
         request.scope[_ENDING] = ending
+        ending.callback(_TURNS.reset, _TURNS.set(None))
         yield
+
+
+def take_turns(turns: CapacityLimiter) -> None:
+    """From now on the route of this request needs a thread of its own kind; in the task of the request."""
+    _TURNS.set(turns)
 
 
 def begin_once(request: Request, doors: Doors, asked: KeyedRequest) -> None:
@@ -135,9 +145,10 @@ def answer_if_known(doors: Doors, asked: KeyedRequest) -> None:
 
 
 def done_once(endpoint: Callable[..., Any], status: int | None, model: Callable[[], Any]) -> Callable[..., Any]:
-    """A route's function that is done once where its request bears a key.
+    """A route's function that is done once where its request bears a key, in a thread.
 
     Args:
+        endpoint: no coroutine: its work, the claim of the key and the answer are one commit of one thread.
         status: of the route's success.
         model: gives the type of what it returns.
     """
@@ -153,8 +164,7 @@ def done_once(endpoint: Callable[..., Any], status: int | None, model: Callable[
             return Response(status_code=status or 204, headers=headers)
         return Response(adapter().dump_json(value, by_alias=True), status or 200, headers, "application/json")
 
-    @functools.wraps(endpoint)
-    def once(**given: Any) -> Any:
+    def work(given: dict[str, Any]) -> Any:
         asking = _ASKED.get()
         if asking is None:
             return endpoint(**given)
@@ -163,6 +173,10 @@ def done_once(endpoint: Callable[..., Any], status: int | None, model: Callable[
             return _done(request, doors, asked, lambda: success(endpoint(**given), given))
         except AnsweredBeforeError as before:
             return _response(before.answer, replayed=True)
+
+    @functools.wraps(endpoint)
+    async def once(**given: Any) -> Any:
+        return await run_sync(work, given, limiter=_TURNS.get())
 
     return once
 

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from api.edge.keys import METHODS, KnownAnswerError, asking, done_once
+from api.edge.keys import KnownAnswerError, asking, done_once, takes_key
 from swap.messages.values import unfit_character
 
 DEEPEST = 20
@@ -73,7 +73,9 @@ class StrictRoute(APIRoute):
     """A route that refuses what it does not know, and does what it changes once for a caller's key."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        if not METHODS.isdisjoint(options.get("methods") or ()) and not iscoroutinefunction(endpoint):
+        if any(takes_key(method, endpoint.__name__) for method in options.get("methods") or ()):
+            if iscoroutinefunction(endpoint):
+                raise TypeError(f"{endpoint.__module__}.{endpoint.__name__} is a coroutine, and cannot be done once")
             endpoint = done_once(endpoint, options.get("status_code"), lambda: self.response_model)
         super().__init__(path, endpoint, **options)
 

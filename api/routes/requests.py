@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from api.access import Who, caller, holder, let_in
 from api.deps import AnyDoors
+from api.edge.keys import take_turns
 from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import RequestIn, RowId
@@ -44,26 +45,24 @@ async def asker(body: RequestIn, doors: AnyDoors, http: Request) -> Asker:
     """Who asks what. A hold needs no sign-in; every other kind is an operation of its own."""
     asked = body.request()
     if isinstance(asked, Hold):
-        name = await run_sync(lambda: holder(lambda: caller(doors, http)), limiter=hold_turns(http))
+        turns = hold_turns(http)
+        take_turns(turns)
+        name = await run_sync(lambda: holder(lambda: caller(doors, http)), limiter=turns)
         return Asker(name, EVERYTHING, doors.own_station(body.station_id), asked)
     who = await let_in(http, doors, f"ask.{body.kind}")
     return Asker(who.name(doors, body.name), who.view, doors.own_station(body.station_id), asked)
 
 
 @router.post("", status_code=202, responses=declared(400, 404, 422))
-async def ask(doors: AnyDoors, asked: Annotated[Asker, Depends(asker)], http: Request) -> RequestRecord:
+def ask(doors: AnyDoors, asked: Annotated[Asker, Depends(asker)]) -> RequestRecord:
     """Ask the controller: confirm, hold, resume, another mode, release something, cancel or decide.
 
     A hold needs no sign-in. What may move a robot needs the PIN, in the header `Swap-Pin`.
     """
-
-    def write() -> RequestRecord:
-        with doors.writing(asked.view) as db:
-            return make_request(
-                db, station_id=asked.station_id, request=asked.request, name=asked.name, at=doors.clock.now()
-            )
-
-    return await run_sync(write, limiter=hold_turns(http) if isinstance(asked.request, Hold) else None)
+    with doors.writing(asked.view) as db:
+        return make_request(
+            db, station_id=asked.station_id, request=asked.request, name=asked.name, at=doors.clock.now()
+        )
 
 
 @router.get("/{request_id}", responses=declared(404, 422))

@@ -21,6 +21,7 @@ from sqlmodel import Session, func, select
 
 from api.deps import Doors
 from api.edge import keys
+from api.edge.route import strict_router
 from swap.identity import answers
 from swap.identity.answers import forget_answers
 from swap.store import PendingCommit, Store
@@ -288,6 +289,7 @@ SERVER = """
 import os, signal, sys
 import uvicorn
 from api.edge import keys
+from api.edge.route import strict_router
 from swap.store import Store
 from tests.support.api.doors import make_app
 url, port, step = sys.argv[1:]
@@ -357,3 +359,11 @@ async def test_two_hundred_clients_of_a_process_that_is_killed_have_one_effect(s
         (kept,) = db.exec(select(KeptAnswer.body)).all()
     assert told == {made}
     assert json.loads(kept or b"")["booking_id"] == made
+
+
+def test_a_coroutine_that_would_drop_its_key_is_no_route() -> None:
+    async def ask_more() -> None:
+        """Stands for a route that somebody makes a coroutine."""
+
+    with pytest.raises(TypeError, match="ask_more is a coroutine, and cannot be done once"):
+        strict_router().post("/more")(ask_more)
