@@ -8,7 +8,7 @@ for LFP packs, not normative: pack makers give their own tables, which a pack ki
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -186,6 +186,19 @@ def _bms_findings(reading: PackReading) -> list[LimitFinding]:
         level = 3 if name == "thermal_event" else max(1, min(reading.alarm_level, 3))
         findings.append(LimitFinding(f"bms_{name}", level, 1, 1, ""))
     return findings
+
+
+_OF_TEMPERATURE = frozenset({"temp_high_c", "temp_low_charging_c", "bms_temperature_high"})
+
+
+def may_be_of_temperature(quantities: Sequence[str] | None) -> bool:
+    """Whether an alarm with these findings may be one of a temperature limit.
+
+    Args:
+        quantities: of its findings; None where they were not kept.
+    """
+    # A level without a bit that says of what may be of anything.
+    return quantities is None or set(quantities) == {"bms_alarm_level"} or not _OF_TEMPERATURE.isdisjoint(quantities)
 
 
 class ThermalCause(StrEnum):

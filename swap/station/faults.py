@@ -50,13 +50,16 @@ def raise_fault(
     return row
 
 
-def clear_fault(db: Db, *, station_id: str, name: str, source: str, at: datetime, actor: str = "controller") -> bool:
-    """Close a fault whose condition is gone, and say whether it was open; nothing is written where it was not."""
+def clear_fault(
+    db: Db, *, station_id: str, name: str, source: str, at: datetime, actor: str = "controller"
+) -> dict[str, Any] | None:
+    """Close a fault whose condition is gone. Returns what it was raised with; None, and nothing written, where none was
+    open."""
     key = f"{station_id}|{source}|{fault_by_name(name).code}"
     row = db.exec(select(FaultRow).where(FaultRow.open_key == key)).first()
     if row is not None:
         close_fault(db, row, at=at, actor=actor)
-    return row is not None
+    return None if row is None else row.data
 
 
 def close_fault(db: Db, row: FaultRow, *, at: datetime, actor: str) -> None:

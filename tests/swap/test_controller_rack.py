@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from battery_bms.limits import AlarmBit
 from robotics.port import CommandCode, Location, LocationKind, RobotCommand
 from swap.config.station_file import StationConfig
 from swap.messages.events import FaultRaised, SwapCompleted, SwapStepDone, SwapStepStarted
@@ -143,6 +144,26 @@ async def test_an_alarm_of_level_two_stops_and_blocks_and_recovers(bench: Bench)
     bench.plant.clear("pack_alarm", HOT)
     await bench.run(20)
     assert bench.pack(HOT).state == "charging"
+
+
+@pytest.mark.parametrize(
+    ("bit", "after"), [(AlarmBit.POOR_CONSISTENCY, "charging"), (AlarmBit.TEMPERATURE_HIGH, "warming")]
+)
+async def test_in_a_cold_rack_only_an_alarm_of_temperature_asks_for_more_warmth(
+    bench: Bench, bit: AlarmBit, after: str
+) -> None:
+    """At 1 °C a pack may be charged; it is too near to the limit only where the limit itself may have stopped it."""
+    await drained(bench)
+    truth = bench.plant.rack.packs[HOT]
+    bench.plant.rack.settle(truth, bench.plant.now_us)
+    truth.temp_c = 1.0 + bench.plant.temp_spread_c
+    bench.plant.inject("pack_alarm", HOT, level=2, bit=int(bit))
+    await bench.tick(1.0)
+    assert bench.pack(HOT).state == "blocked"
+    bench.plant.clear("pack_alarm", HOT)
+    await bench.run(20)
+    assert bench.pack(HOT).state == after
+    assert 0.0 < truth.temp_c - bench.plant.temp_spread_c < 2.0
 
 
 async def test_an_alarm_of_level_three_is_quarantined_for_good(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from sqlmodel import col, select
 
 from battery_bms.config import BaySection
-from battery_bms.limits import AlarmBit, ThermalCause, ThermalWatch, judge, watch_thermal
+from battery_bms.limits import AlarmBit, ThermalCause, ThermalWatch, judge, may_be_of_temperature, watch_thermal
 from battery_bms.port import MOST_DISCHARGED_KWH, ChargerBank, PackMonitor, PackReading
 from robotics.port import Signal
 from scheduler.charging import plan_charging
@@ -236,7 +236,7 @@ class RackRunner:
             data=dict(data or {}),
         )
 
-    def _clear(self, db: Db, name: str, section: BaySection) -> bool:
+    def _clear(self, db: Db, name: str, section: BaySection) -> dict[str, Any] | None:
         context = self.context
         source, at = f"bay:{section.id}", context.clock.now()
         return clear_fault(db, station_id=context.station_id, name=name, source=source, at=at)
@@ -275,7 +275,8 @@ class RackRunner:
         station_id = context.station_id
         look.silent_since.pop(section.id, None)
         _write_down(pack, reading)
-        level = judge(reading, context.limits[pack.kind]).level
+        judged = judge(reading, context.limits[pack.kind])
+        level = judged.level
         state = PackState(pack.state)
         if level >= BLOCK_LEVEL:
             look.stopped.append(section.id)
@@ -285,13 +286,16 @@ class RackRunner:
             return
         if level >= BLOCK_LEVEL:
             if state is not PackState.BLOCKED:
-                self._raise(db, "bms_alarm", section, {"level": level, "alarm_bits": reading.alarm_bits})
+                quantities = [finding.quantity for finding in judged.findings if finding.level >= BLOCK_LEVEL]
+                data = {"level": level, "alarm_bits": reading.alarm_bits, "quantities": quantities}
+                self._raise(db, "bms_alarm", section, data)
                 close_charge(db, pack, now)
                 set_pack_state(db, pack, PackTrigger.BLOCK, station_id=station_id, at=now, reason="bms_alarm")
             return
-        was_alarmed = False
+        was_off_limits = False
         if state is PackState.BLOCKED:
-            was_alarmed = self._clear(db, "bms_alarm", section)
+            alarm = self._clear(db, "bms_alarm", section)
+            was_off_limits = alarm is not None and may_be_of_temperature(alarm.get("quantities"))
             for name in ("reading_stale", "bms_silent"):
                 self._clear(db, name, section)
             set_pack_state(db, pack, PackTrigger.RECOVER, station_id=station_id, at=now)
@@ -309,7 +313,7 @@ class RackRunner:
             temp_min_c=reading.temp_min_c,
             charging=(reading.charge_kw or 0.0) > 0.0,
             policy=context.policy,
-            was_alarmed=was_alarmed,
+            was_off_limits=was_off_limits,
         )
         if trigger is not None and may(PackState(pack.state), trigger):
             set_pack_state(db, pack, trigger, station_id=station_id, at=now)

@@ -106,19 +106,19 @@ def trigger_for_reading(
     temp_min_c: float,
     charging: bool,
     policy: ChargingPolicy,
-    was_alarmed: bool = False,
+    was_off_limits: bool = False,
 ) -> PackTrigger | None:
     """What a fresh reading of an identified pack without alarm does to its state; None when nothing.
 
     Too warm, or too cold for the charge that it needs, comes first.
 
     Args:
-        was_alarmed: until this reading. The limit of temperature gives an alarm, too: the pack has to come away from
-            it as one that cools does, or alarm and charger would go on and off at every look.
+        was_off_limits: until this reading an alarm stood that may have been one of temperature: the pack has to come
+            away from the limit as one that cools does, or alarm and charger would go on and off at every look.
     """
     if state not in _RESTING:
         return None
-    before = PackState.COOLING if was_alarmed else state
+    before = PackState.COOLING if was_off_limits else state
     kept = kept_by_temperature(before, soc_pct, temp_max_c, temp_min_c, policy)
     if kept is not None:
         trigger = PackTrigger.COOL if kept is PackState.COOLING else PackTrigger.WARM
