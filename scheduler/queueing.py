@@ -68,9 +68,11 @@ class WaitingLine:
         """A truck begins to wait."""
         self.put_right(at_s)
         self._insert(truck, at_s)
-        for change_s in {truck.booked_from_s, truck.booked_until_s}:
-            if at_s < change_s < inf:
-                heappush(self._windows, (change_s, truck.swap_id, truck))
+        from_s, until_s = truck.booked_from_s, truck.booked_until_s
+        if at_s < from_s < inf:
+            heappush(self._windows, (from_s, truck.swap_id, truck))
+        if at_s < until_s < inf and until_s != from_s:
+            heappush(self._windows, (until_s, truck.swap_id, truck))
 
     def remove(self, truck: TruckRow) -> None:
         """A truck no longer waits."""

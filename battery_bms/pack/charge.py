@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import exp, expm1, inf, log1p
+from typing import Final
 
 from battery_bms.pack.spec import PackSpec, capacity_kwh
 
 SECONDS_PER_HOUR = 3600.0
+_expm1: Final = expm1
+_log1p: Final = log1p
 
 
 class Curve:
@@ -113,7 +116,7 @@ class Charge:
         if curve.slope == 0.0 or self.knee_kwh >= curve.capacity_kwh:
             return curve.capacity_kwh
         decay = curve.decay_per_s
-        gained_kwh = self.taper_rate / decay * -expm1(-decay * (after_s - self.knee_s))
+        gained_kwh = self.taper_rate / decay * -_expm1(-decay * (after_s - self.knee_s))
         return min(self.knee_kwh + gained_kwh, curve.capacity_kwh)
 
     def instant_of(self, energy_kwh: float) -> float:
@@ -126,7 +129,7 @@ class Charge:
         if energy_kwh > curve.capacity_kwh or curve.slope == 0.0:
             return inf
         done = (energy_kwh - self.knee_kwh) * curve.decay_per_s / self.taper_rate
-        return self.from_s + self.knee_s - log1p(-done) / curve.decay_per_s if done < 1.0 else inf
+        return self.from_s + self.knee_s - _log1p(-done) / curve.decay_per_s if done < 1.0 else inf
 
     def power_kw(self, at_s: float) -> float:
         """Output of the charger at an instant."""

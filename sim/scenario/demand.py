@@ -14,9 +14,10 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from math import floor, log, sqrt
 from random import Random
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sim.scenario.file import FleetSection, Scenario
 from sim.scenario.streams import Purpose, stream
@@ -28,6 +29,10 @@ NOMINAL_STATION_S = 600.0
 """Time at the station assumed where nobody tells when a swap ended."""
 COPY_WITHIN_S = 3600.0
 """With more demand than a trace has, the copy of a truck comes within so long after it."""
+
+
+_new: Final = tuple.__new__
+"""A named tuple is made by a function of Python, which is slow in the compiled form; there is one for each truck."""
 
 
 class Arrival(NamedTuple):
@@ -66,6 +71,12 @@ def arrivals(scenario: Scenario, start_at: datetime, seed: int, replication: int
     return _profile_arrivals(scenario, start_at, seed, replication)
 
 
+@lru_cache(maxsize=16)
+def _known_rates(demand: str, climate: str, timezone: str, first_at: datetime) -> dict[int, float]:
+    """Rates by hour, shared by all replications and designs of a study; filled as they are asked for."""
+    return {}
+
+
 class HourlyRates:
     """Trucks per hour in each hour from the start on, worked out as it is asked for."""
 
@@ -75,12 +86,14 @@ class HourlyRates:
         self._first = local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
         self.offset_s = (start_at.astimezone(UTC) - self._first).total_seconds()
         """How far into its hour the start lies."""
-        self._rates: list[float] = []
+        demand, climate = scenario.demand.model_dump_json(), scenario.climate.model_dump_json()
+        self._rates = _known_rates(demand, climate, scenario.timezone, self._first)
 
     def __getitem__(self, hour: int) -> float:
-        while hour >= len(self._rates):
-            self._rates.append(self._rate(len(self._rates)))
-        return self._rates[hour]
+        rate = self._rates.get(hour)
+        if rate is None:
+            rate = self._rates[hour] = self._rate(hour)
+        return rate
 
     def _rate(self, hour: int) -> float:
         scenario, demand = self._scenario, self._scenario.demand
@@ -144,7 +157,7 @@ class _Trucks:
         if packs > 1:
             soc += tuple([triangular(draw(), low, high, peak) for _ in range(packs - 1)])
         if self._book_share <= 0 or self._book() >= self._book_share:
-            return Arrival(at_s, fleet, model, vehicle, soc, False, True, 0.0, 0.0, convoy, priority)
+            return _new(Arrival, (at_s, fleet, model, vehicle, soc, False, True, 0.0, 0.0, convoy, priority))
         from_s = at_s - self._book() * self._window_s
         comes = self._book() >= self._no_show_share
         until_s = from_s + self._window_s

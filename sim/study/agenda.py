@@ -21,11 +21,21 @@ _pop: Final = heappop
 
 
 class AgendaEvent:
-    """Something that happens at an instant; it is on the list once at most."""
+    """Something that happens at an instant; it is on the list once at most.
+
+    Its entry on the list may stand too early: when it comes up, the event is put where it belongs. So what is put off
+    again and again costs nothing each time.
+    """
 
     def __init__(self) -> None:
         self.ticket = _NOT_ON_LIST
-        """Number of its valid entry."""
+        """Its place among all that was put; what counts at one instant."""
+        self.at_s = inf
+        """When it is due, s."""
+        self.entry = _NOT_ON_LIST
+        """Ticket of the entry that stands for it."""
+        self.entry_s = inf
+        """When that comes up."""
 
     def happen(self) -> None:
         """What happens."""
@@ -37,7 +47,7 @@ class AgendaEvent:
         return self.ticket != _NOT_ON_LIST
 
     def drop(self) -> None:
-        """Take it off. Its entry stays and does nothing."""
+        """Take it off. Its entry stays, and serves it again or does nothing."""
         self.ticket = _NOT_ON_LIST
 
 
@@ -46,7 +56,8 @@ class Call(AgendaEvent):
 
     def __init__(self, fn: Callable[[Call], None], payload: Any = None) -> None:
         # Not by the base class: a study makes thousands of calls.
-        self.ticket = _NOT_ON_LIST
+        self.ticket = self.entry = _NOT_ON_LIST
+        self.at_s = self.entry_s = inf
         self.fn = fn
         self.payload = payload
 
@@ -73,23 +84,38 @@ class Agenda:
         ticket = self._tickets
         self._tickets = ticket + 1
         event.ticket = ticket
-        _push(self._list, (at_s, ticket, event))
+        event.at_s = at_s
+        if event.entry == _NOT_ON_LIST or at_s < event.entry_s:
+            event.entry = ticket
+            event.entry_s = at_s
+            _push(self._list, (at_s, ticket, event))
 
     def at(self, at_s: float, fn: Callable[[Call], None], payload: Any = None) -> Call:
         """Have `fn(call)` called at `at_s`."""
         call = Call(fn, payload)
-        ticket = self._tickets
-        self._tickets = ticket + 1
-        call.ticket = ticket
-        _push(self._list, (at_s, ticket, call))
+        self.put(at_s, call)
         return call
+
+    def _take_next(self) -> AgendaEvent | None:
+        """Take the foremost entry off; its event where that is due now."""
+        _, ticket, event = _pop(self._list)
+        if event.entry != ticket:
+            return None  # an earlier one has stood for it since
+        event.entry = _NOT_ON_LIST
+        if event.ticket == ticket:
+            return event
+        if event.ticket != _NOT_ON_LIST:
+            event.entry = event.ticket
+            event.entry_s = event.at_s
+            _push(self._list, (event.at_s, event.ticket, event))
+        return None
 
     @property
     def next_s(self) -> float:
         """When something is due next; inf when nothing is."""
         due = self._list
-        while due and due[0][2].ticket != due[0][1]:
-            heappop(due)
+        while due and (due[0][2].ticket != due[0][1] or due[0][2].entry != due[0][1]):
+            self._take_next()
         return min(due[0][0] if due else inf, self.processes_s)
 
     def run_until(self, time_s: float) -> None:
@@ -109,13 +135,9 @@ class Agenda:
                 continue
             if at_s >= time_s:
                 break
-            entry = _pop(due)
-            event = entry[2]
-            if event.ticket == entry[1]:
+            event = self._take_next()
+            if event is not None:
                 event.ticket = _NOT_ON_LIST
                 self.now = at_s
-                if type(event) is Call:
-                    event.fn(event)
-                else:
-                    event.happen()
+                event.happen()
         self.now = time_s

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
-from typing import Final
+from typing import Final, TypeVar
 
 from scheduler.charging import budget, claim_alone, kept_by_temperature, share_power
 from scheduler.guide import Guide, alike, is_bound
@@ -25,6 +25,7 @@ RESERVED: Final = PackState.RESERVED
 QUARANTINED: Final = PackState.QUARANTINED
 RECEIVED: Final = PackState.RECEIVED
 _BMS: Final = Limit.BMS
+Row = TypeVar("Row", bound=BayRow)
 
 
 class _Replan(AgendaEvent):
@@ -103,7 +104,7 @@ class StudyRack(Bays):
             promised_to: the swap that set it down; the pack is handed to nobody until `release`.
         """
         if bay.content is None:
-            self.vacant.remove(bay)
+            _take_off(self.vacant, bay)
         bay.hold(pack)
         bay.reserved_by = promised_to
         bay.put_s = bay.since_s = self.time.now
@@ -208,13 +209,13 @@ class StudyRack(Bays):
             pack.sort.spare += 1
         self.charged.append(bay)
         if self.switched and bay.claim_kw > 0 and bay.place >= 0:
-            self._line.remove(bay)
+            _take_off(self._line, bay)
             self._insert_in_line(bay)
 
     def _make_unready(self, bay: StudyBay, pack: StudyPack) -> None:
         if bay.reserved_by is None:
             pack.sort.spare -= 1
-        self.charged.remove(bay)
+        _take_off(self.charged, bay)
 
     def settle_charged(self) -> None:
         """Bring the packs up to now that may be handed out and are still being charged."""
@@ -249,9 +250,9 @@ class StudyRack(Bays):
     def _drop_claim(self, bay: StudyBay) -> None:
         self._claims_kw -= bay.claim_kw
         if bay.claim_kw > 0 and bay.place >= 0:
-            self._wanting.remove(bay)
+            _take_off(self._wanting, bay)
             if self.switched:
-                self._line.remove(bay)
+                _take_off(self._line, bay)
         bay.claim_kw = 0.0
 
     # -- deciding
@@ -420,13 +421,15 @@ class StudyRack(Bays):
 
         Gives the connected bays without power.
         """
-        line = self._line[:]
-        for bay in line[self.modules :]:
+        line, modules = self._line, max(self.modules, 0)
+        for number in range(modules, len(line)):
+            bay = line[number]
             if bay.max_charge_kw != 0.0:
                 bay.max_charge_kw = 0.0
                 self.set_power(bay, 0.0)
         idle: list[StudyBay] = []
-        for bay in line[: self.modules]:
+        for number in range(min(modules, len(line))):
+            bay = line[number]
             bay.max_charge_kw = self.charger_kw
             if bay.power_kw <= 0:
                 idle.append(bay)
@@ -472,6 +475,15 @@ class StudyRack(Bays):
                         self.changed(bay, frees=True, connected=None)
         if before_kw != self.budget_kw or not alike(was, guide):
             self.plan()
+
+
+def _take_off(rows: list[Row], row: Row) -> None:
+    """Take a row off a list that has it, by identity: `list.remove` compares, which is slow in the compiled form."""
+    for number in range(len(rows)):
+        if rows[number] is row:
+            rows.pop(number)
+            return
+    raise ValueError("the list has no such bay")
 
 
 def _is_switched_before(bay: StudyBay, other: StudyBay) -> bool:

@@ -9,7 +9,7 @@ besides swaps. Failures are SimPy processes beside it (`failures.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from scheduler.charging import policy_from_section
@@ -483,7 +483,7 @@ class Station(Watcher):
         climate = self.scenario.climate
         self.trucks.spent_c = max(now.outside_c + climate.pack_above_ambient_c, climate.pack_min_c)
         limits = now.limits if self.storage is None else self.storage.new_world(now)
-        guide = self.planner.guide_at(self.start_at + timedelta(0, now_s), (now.tariff,))
+        guide = self.planner.guide_at(now.at, (now.tariff,))
         self.rack.set_world(limits, guide, now.rack_c)
         until_s = now.until_s
         if guide is not None:

@@ -23,10 +23,15 @@ from sim.scenario.file import EquipmentSection, Scenario
 _DAY = timedelta(days=1)
 
 
+_MOST_KEPT = 1000
+"""Hours that are kept of one world: some weeks, which many runs ask for. A year is asked for once."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorldNow:
     """The world from an instant until `until_s`."""
 
+    at: datetime
     limits: SiteLimits
     tariff: TariffSlice
     outside_c: float
@@ -46,19 +51,38 @@ def _tariff(section: str, timezone: str, folder: str) -> Tariff:
     return load_tariff(TariffSection.model_validate_json(section), ZoneInfo(timezone), Path(folder))
 
 
+@lru_cache(maxsize=16)
+def _known_hours(facts: str, limits: SiteLimits, start_at: datetime, draw: int) -> dict[float, WorldNow]:
+    """What is known of a world by the second from its start; shared by replications and designs."""
+    return {}
+
+
 class World:
     """The surroundings of a scenario's station by seconds from its start."""
 
     def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
         self._scenario = scenario
         self._start_at = scenario.start_at.astimezone(UTC)
-        self._tariff = _tariff(scenario.tariff.model_dump_json(), scenario.timezone, scenario.folder)
+        tariff = scenario.tariff.model_dump_json()
+        self._tariff = _tariff(tariff, scenario.timezone, scenario.folder)
         self._draw = seed * 31 + replication
-        equipment = scenario.equipment
-        self._limits = site_limits(equipment)
+        self._limits = site_limits(scenario.equipment)
+        parts = tariff, scenario.climate.model_dump_json(), scenario.pv.model_dump_json()
+        events = [event.model_dump_json() for event in scenario.dr_events]
+        facts = "\n".join([scenario.timezone, scenario.folder, *parts, *events])
+        draw = self._draw if scenario.pv.peak_kw > 0 else 0
+        self._known = _known_hours(facts, self._limits, self._start_at, draw)
 
     def at(self, at_s: float) -> WorldNow:
         """What holds from `at_s` on."""
+        now = self._known.get(at_s)
+        if now is None:
+            now = self._work_out(at_s)
+            if len(self._known) < _MOST_KEPT:
+                self._known[at_s] = now
+        return now
+
+    def _work_out(self, at_s: float) -> WorldNow:
         scenario, climate = self._scenario, self._scenario.climate
         at = self._start_at + timedelta(seconds=at_s)
         local = at.astimezone(scenario.zone)
@@ -70,12 +94,12 @@ class World:
         change_s = (tariff.until_at - self._start_at).total_seconds()
         if at_s < change_s < until_s:
             until_s = change_s
-        base = self._limits
-        if not scenario.dr_events and scenario.pv.peak_kw <= 0:
-            return WorldNow(base, tariff, outside_c, rack_c, until_s)
-        dr_limit_kw, change_at = limit_at(scenario.dr_events, at, scenario.zone)
-        limits = replace(base, pv_kw=self._pv_kw(local), dr_limit_kw=dr_limit_kw)
-        return WorldNow(limits, tariff, outside_c, rack_c, min(until_s, (change_at - self._start_at).total_seconds()))
+        limits = self._limits
+        if scenario.dr_events or scenario.pv.peak_kw > 0:
+            dr_limit_kw, change_at = limit_at(scenario.dr_events, at, scenario.zone)
+            limits = replace(limits, pv_kw=self._pv_kw(local), dr_limit_kw=dr_limit_kw)
+            until_s = min(until_s, (change_at - self._start_at).total_seconds())
+        return WorldNow(at, limits, tariff, outside_c, rack_c, until_s)
 
     def tariff_from(self, at_s: float) -> tuple[TariffSlice, ...]:
         """Prices of the day that begins at `at_s`."""

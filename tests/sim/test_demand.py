@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from itertools import islice, pairwise, takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sim.scenario.demand import DAY_S, Arrival, FleetDemand, arrivals
+from sim.scenario.demand import DAY_S, Arrival, FleetDemand, HourlyRates, _known_rates, arrivals
 from sim.scenario.file import Scenario
+from sim.world.world import World, _known_hours
 from tests.support.sim.study import scenario, yangquan
 
 
@@ -127,3 +129,37 @@ def test_more_demand_means_more_trucks_of_a_fleet(factor: float, trucks: set[int
     assert counts == trucks
     names = [arrival.vehicle_id for arrival in FleetDemand(read, read.start_at, 1).first()]
     assert len(set(names)) == len(names)
+
+
+OTHERS: list[dict[str, Any]] = [
+    {},
+    {"climate": {"mean_c_by_month": [-5.0] * 12}},
+    {
+        "demand": {"trucks_per_hour_by_hour": [6.0] * 24, "follows_cold": True},
+        "climate": {"mean_c_by_month": [-5.0] * 12, "energy_use": [{"temp_c": -10, "factor": 1.5}]},
+    },
+    {"demand": {"trucks_per_hour_by_hour": [6.0] * 24, "follows_cold": False, "factor": 2.0}},
+    {"equipment": {"packs": {"lfp-282": 8}, "charger_kw": 240, "transformer_kva": 900}},
+    {"pv": {"peak_kw": 500.0}},
+    {"dr_events": [{"from_hour": 18.0, "hours": 2.0, "limit_kw": 100.0}]},
+    {"tariff": {"profile": "flat", "energy_price_yuan_per_kwh": "0.77"}},
+    {"timezone": "Asia/Urumqi"},
+]
+
+
+def test_worlds_and_rates_that_runs_share_are_those_of_their_own_scenario() -> None:
+    """What is kept of one run is not taken for another's: each is what it would be alone."""
+
+    def told(read: Scenario, seed: int) -> list[object]:
+        world, rates = World(read, seed, 0), HourlyRates(read, read.start_at)
+        return [[world.at(hour * 3600.0), rates[hour]] for hour in range(72)]
+
+    asked = [(scenario(**over), seed) for over in OTHERS for seed in (1, 2)]
+    beside_others = [told(*one) for one in asked]
+    alone = []
+    for one in asked:
+        _known_hours.cache_clear()
+        _known_rates.cache_clear()
+        alone.append(told(*one))
+    assert beside_others == alone
+    assert len({str(one) for one in alone}) > len(OTHERS)  # the sun's clouds are drawn by seed

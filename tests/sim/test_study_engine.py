@@ -374,6 +374,37 @@ def test_an_event_put_anew_happens_once_and_one_that_is_dropped_never() -> None:
     assert not again.waits
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["put", "put", "drop", "run", "look"]), st.integers(0, 4), st.integers(0, 12)),
+        max_size=60,
+    )
+)
+def test_what_is_put_off_and_back_happens_in_the_order_in_which_it_was_put(steps: list[tuple[str, int, int]]) -> None:
+    """Held against a list that is sorted anew: whatever is put earlier, later, dropped and put again."""
+    time, seen, expected = Agenda(), [], []
+    events = [Call(lambda call: seen.append((time.now, call.payload)), name) for name in range(5)]
+    due: dict[int, tuple[float, int]] = {}
+    for number, (what, name, after_s) in enumerate(steps):
+        at_s = time.now + after_s
+        if what == "put":
+            time.put(at_s, events[name])
+            due[name] = at_s, number
+        elif what == "drop":
+            events[name].drop()
+            due.pop(name, None)
+        elif what == "run":
+            now = sorted((at, order, one) for one, (at, order) in due.items() if at < at_s)
+            expected += [(at, one) for at, _, one in now]
+            for _, _, one in now:
+                del due[one]
+            time.run_until(at_s)
+        assert [event.waits for event in events] == [one in due for one in range(5)]
+        if what == "look":
+            assert time.next_s == min((at for at, _ in due.values()), default=inf)
+    assert seen == expected
+
+
 def test_trucks_lose_patience_drive_on_and_find_no_place() -> None:
     demand = {"trucks_per_hour_by_hour": [14.0] * 24, "follows_cold": False}
     balking = simulate_once(scenario(demand=demand, patience={"balk_at": 3}), 1, days=5)
