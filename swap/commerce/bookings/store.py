@@ -16,6 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import bindparam, or_
 from sqlmodel import col, select
 
 from swap.commerce.bookings.fees import Missed, fee_fen, no_show
@@ -41,10 +42,30 @@ from swap.words import N_
 MACHINE = "commerce"
 """Who acts where nobody asked."""
 
-ENDED_AT_ONCE = 20
+ENDED_AT_ONCE = 5
 """Overdue bookings that one transaction ends: the controller waits meanwhile."""
 
 log = logging.getLogger(__name__)
+
+# Made once: commerce asks them each second.
+_OVERDUE = (
+    select(Booking)
+    .where(col(Booking.status).in_(COMING), col(Booking.window_end_at) < bindparam("limit"))
+    .order_by(col(Booking.window_end_at), col(Booking.id))
+)
+_FOLLOWED = (
+    select(Booking, Swap)
+    .join(Swap, col(Swap.booking_id) == Booking.id)
+    .where(or_(col(Booking.status).in_(COMING), col(Swap.ended_at).is_not(None)), col(Booking.status).in_(OPEN))
+    .order_by(col(Swap.arrived_at), col(Booking.id))
+    .limit(ENDED_AT_ONCE)
+)
+"""Bookings that are behind their truck, with its swap."""
+
+
+def _limit_at(config: StationConfig, at: datetime) -> datetime:
+    """Windows that ended before it are over, with their grace."""
+    return at - timedelta(minutes=config.bookings.late_grace_min)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,13 +284,7 @@ def expire_bookings(
 
     One whose contract cannot be read is left for the next look: it keeps nobody else from the gate.
     """
-    limit_at = at - timedelta(minutes=config.bookings.late_grace_min)
-    query = select(Booking).where(
-        Booking.station_id == config.station.id,
-        col(Booking.status).in_(COMING),
-        Booking.window_end_at < limit_at,
-    )
-    overdue = db.exec(query.order_by(col(Booking.window_end_at), col(Booking.id))).all()
+    overdue = db.exec(_OVERDUE, params={"limit": _limit_at(config, at)}).all()
     ended = []
     for booking in overdue:
         kept = booking.status == BookingStatus.BOOKED  # of a promise that was broken nobody owes anything
@@ -296,15 +311,9 @@ def _missed(db: StationDb, booking: Booking) -> Missed:
 
 def settle_arrived(db: StationDb, station_id: str, at: datetime) -> tuple[str, ...]:
     """Follow the trucks: a booking has arrived where a swap uses it, and ends with that swap, fulfilled when it was
-    completed, else failed; the ids of those that end."""
-    query = (
-        select(Booking, Swap)
-        .join(Swap, col(Swap.booking_id) == Booking.id)
-        .where(Booking.station_id == station_id, col(Booking.status).in_(OPEN))
-        .order_by(col(Swap.arrived_at), col(Booking.id))
-    )
+    completed, else failed; the ids of those that end. `ENDED_AT_ONCE` of them."""
     ended = []
-    for booking, swap in db.exec(query).all():
+    for booking, swap in db.exec(_FOLLOWED).all():
         if booking.status in COMING:
             arrive(booking)
         if swap.ended_at is not None:
@@ -317,8 +326,18 @@ def settle_arrived(db: StationDb, station_id: str, at: datetime) -> tuple[str, .
 def tend_bookings(
     db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY
 ) -> tuple[str, ...]:
-    """End bookings that are over, by their swaps or by time, `ENDED_AT_ONCE` of these; their ids."""
+    """End bookings that are over, by their swaps or by time, `ENDED_AT_ONCE` of each; their ids."""
     return settle_arrived(db, config.station.id, at) + expire_bookings(db, config, at, rights=rights)
+
+
+def bookings_due(db: StationDb, config: StationConfig, at: datetime, *, trucks: bool = True) -> bool:
+    """Whether `tend_bookings` has something to do; reads only.
+
+    Args:
+        trucks: something may have happened to them since the last time.
+    """
+    overdue = db.exec(_OVERDUE, params={"limit": _limit_at(config, at)}).first()
+    return overdue is not None or (trucks and db.exec(_FOLLOWED).first() is not None)
 
 
 def booking_at_gate(
