@@ -13,7 +13,8 @@ from datetime import timedelta
 import pytest
 
 from swap.commerce.bills.issuing import bill_completed_swaps, run_commerce
-from swap.commerce.bookings.store import make_booking
+from swap.commerce.bookings import store as bookings
+from swap.commerce.bookings.store import ask_booking, foresee, make_booking
 from swap.commerce.bookings.wanted import Wanted
 from swap.commerce.custody.take import take_journals
 from swap.commerce.ledger.book import expire, post
@@ -87,6 +88,35 @@ def test_bookings_end_in_short_transactions(store: Store, config: StationConfig)
     with counted_writes(store) as told:
         assert len(run_commerce(store, config, AT + 72 * HOUR).bookings_ended) == SWAPS
     assert max(told) <= MOST
+
+
+def test_what_is_foreseen_without_the_lock_is_planned_again_only_where_it_is_old(
+    store: Store, config: StationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan of all promises takes as long as there are many."""
+    slot = AT + HOUR, AT + HOUR * 1.5
+    planned = list[str]()
+    promise = bookings.promise
+    monkeypatch.setattr(bookings, "promise", lambda *asked: planned.append(asked[2].key) or promise(*asked))
+    told = []
+    for number in range(SWAPS // 2):
+        wanted = Wanted(f"V{number}", *slot)
+        with store.reading_station(STATION) as db:
+            seen = foresee(db, config, wanted, AT)
+        planned.clear()
+        with store.station(STATION) as db:
+            found = ask_booking(db, config, wanted, at=AT, foreseen=seen)
+        assert planned == []
+        told.append(type(found).__name__)
+    assert set(told) == {"BookingRecord", "BookingDenied"}
+    with store.reading_station(STATION) as db:
+        seen = foresee(db, config, Wanted("V22", AT + 20 * HOUR, AT + 20.5 * HOUR), AT)
+    with store.station(STATION) as db:
+        make_booking(db, config, Wanted("V23", AT + 20 * HOUR, AT + 20.5 * HOUR), at=AT)
+    planned.clear()
+    with store.station(STATION) as db:
+        ask_booking(db, config, Wanted("V22", AT + 20 * HOUR, AT + 20.5 * HOUR), at=AT, foreseen=seen)
+    assert len(planned) == 1
 
 
 def test_nothing_to_do_takes_no_lock(store: Store, config: StationConfig) -> None:

@@ -12,7 +12,7 @@ stays true until the commit; unique indexes are the last guard.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,13 +22,13 @@ from sqlmodel import col, select
 from swap.commerce.bookings.fees import Missed, fee_fen, no_show
 from swap.commerce.bookings.outlook import promise_view, promised_demands, turnaround_s
 from swap.commerce.bookings.refusals import Alternative, BookingDenied, refused_for
-from swap.commerce.bookings.rules import Demand, Promise, PromiseView, promise
+from swap.commerce.bookings.rules import Demand, NotPromised, Promise, PromiseView, promise
 from swap.commerce.bookings.states import BOOKING, COMING, OPEN, BookingStatus, BookingTrigger
 from swap.commerce.bookings.wanted import Wanted, check_apart, check_window, demand_for, served_model
 from swap.commerce.charges import add_charge
 from swap.commerce.errors import BookingNotUsable
 from swap.config.prices import prices_before
-from swap.config.station_file import StationConfig
+from swap.config.station_file import StationConfig, VehicleModelSection
 from swap.errors import NotFound
 from swap.ids import new_id
 from swap.messages.commerce import BookingChanged, BookingEnded, BookingMade, BookingRefused
@@ -68,6 +68,18 @@ def _limit_at(config: StationConfig, at: datetime) -> datetime:
     return at - timedelta(minutes=config.bookings.late_grace_min)
 
 
+Asked = tuple[PromiseView, Sequence[Demand], Demand]
+"""All that a promise rests on: the station, what is promised already, what is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """An answer, and what it rests on."""
+
+    asked: Asked
+    found: Promise | NotPromised
+
+
 @dataclass(frozen=True, slots=True)
 class StandingDay:
     """The standing booking, and its local day, that a booking is made by."""
@@ -100,10 +112,14 @@ def ask_booking(
     at: datetime,
     actor: str = "api",
     rights: SwapRights = EVERYBODY,
+    foreseen: Foreseen | None = None,
 ) -> BookingRecord | BookingDenied:
     """Book a window for a vehicle, or refuse it with an alternative that is kept for the vehicle for some time.
 
     A refusal is written: commit it, then tell it by its `error()`.
+
+    Args:
+        foreseen: what `foresee` found at the same instant; it holds where it rests on what is here now too.
 
     Raises:
         WindowNotAllowed: too short, too long, past, or beyond the horizon.
@@ -118,17 +134,37 @@ def ask_booking(
     check_window(config, wanted.window_start_at, wanted.window_end_at, at)
     tend_bookings(db, config, at, rights=rights)
     check_apart(db, config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
-    view = promise_view(db, config, at)
-    priority = rights.terms(db, wanted.vehicle_id, db.station_id, wanted.window_start_at).priority
-    demand = demand_for(config, view, model, wanted, priority)
-    bookings = promised_demands(db, config, view, asker=wanted.vehicle_id)
-    found = promise(view, bookings, demand)
+    asked = _asked(db, config, model, wanted, at, rights)
+    view, _, demand = asked
+    found = foreseen.found if foreseen is not None and foreseen.asked == asked else promise(*asked)
     if not isinstance(found, Promise):
         refused = refused_for(config, view, wanted.window_start_at, wanted.window_end_at, demand, found)
         _tell_refused(db, wanted, demand, refused, at, actor)
         return refused
     booking = add_booking(db, view, wanted, demand, at=at, actor=actor)
     return get_booking(db, db.station_id, booking.id)
+
+
+def foresee(
+    db: StationDb, config: StationConfig, wanted: Wanted, at: datetime, rights: SwapRights = EVERYBODY
+) -> Foreseen:
+    """What `ask_booking` would find. It only reads: a plan of all promises is made without the station's lock.
+
+    Raises as `ask_booking` does for what is wanted of a station that does not serve it.
+    """
+    model = served_model(db, config, wanted.vehicle_id)
+    check_window(config, wanted.window_start_at, wanted.window_end_at, at)
+    asked = _asked(db, config, model, wanted, at, rights)
+    return Foreseen(asked, promise(*asked))
+
+
+def _asked(
+    db: StationDb, config: StationConfig, model: VehicleModelSection, wanted: Wanted, at: datetime, rights: SwapRights
+) -> Asked:
+    view = promise_view(db, config, at)
+    priority = rights.terms(db, wanted.vehicle_id, db.station_id, wanted.window_start_at).priority
+    demand = demand_for(config, view, model, wanted, priority)
+    return view, promised_demands(db, config, view, asker=wanted.vehicle_id), demand
 
 
 def add_booking(
