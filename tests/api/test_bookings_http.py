@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from swap.commerce.bookings import store as bookings
+from swap.commerce.bookings.rules import promise
 from swap.store import Store
 from tests.support.api.doors import NOW, StoppedClock
 
@@ -52,7 +53,6 @@ async def test_the_plan_of_all_promises_is_made_without_the_stations_lock(
 ) -> None:
     store: Store = app.state.doors.store
     locked = list[bool]()
-    promise = bookings.promise
 
     def planned(*asked: Any) -> Any:
         locked.append(store._line("yangquan-mine")._taken)

@@ -6,7 +6,7 @@ commerce stood still there is much to do, and it is done in lots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ import pytest
 
 from swap.commerce.bills.issuing import bill_completed_swaps, run_commerce
 from swap.commerce.bookings import store as bookings
+from swap.commerce.bookings.rules import Demand, NotPromised, Promise, PromiseView, promise
 from swap.commerce.bookings.store import ask_booking, foresee, make_booking
 from swap.commerce.bookings.wanted import Wanted
 from swap.commerce.custody.take import take_journals
@@ -96,8 +97,12 @@ def test_what_is_foreseen_without_the_lock_is_planned_again_only_where_it_is_old
     """A plan of all promises takes as long as there are many."""
     slot = AT + HOUR, AT + HOUR * 1.5
     planned = list[str]()
-    promise = bookings.promise
-    monkeypatch.setattr(bookings, "promise", lambda *asked: planned.append(asked[2].key) or promise(*asked))
+
+    def plan(view: PromiseView, others: Sequence[Demand], wanted: Demand) -> Promise | NotPromised:
+        planned.append(wanted.key)
+        return promise(view, others, wanted)
+
+    monkeypatch.setattr(bookings, "promise", plan)
     told = []
     for number in range(SWAPS // 2):
         wanted = Wanted(f"V{number}", *slot)
