@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Table, bindparam, insert
+from sqlalchemy import Table, bindparam, insert, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, func, select
 
@@ -28,6 +28,8 @@ _NEWEST = (
     .limit(1)
 )
 _INSERT = insert(_EVENTS)
+_STATIONS: Table = Station.__table__  # type: ignore[attr-defined]
+_RAISE = update(_STATIONS).where(_STATIONS.c.id == bindparam("station")).values(version=_STATIONS.c.version + 1)
 
 
 def newest_heads(db: Session, at: datetime) -> tuple[NotedHead, ...]:
@@ -87,6 +89,13 @@ def append_event(
     fields = {name: getattr(entry, name) for name in Entry.__slots__} | {"data": plain}
     row = StationEvent(**fields, hash=entry_hash(entry))
     connection.execute(_INSERT, {**fields, "hash": row.hash})
-    station = db.get_one(Station, station_id)
-    station.version += 1
+    raise_version(db, station_id)
     return row
+
+
+def raise_version(db: Session, station_id: str) -> None:
+    """Let pages know that a station has something new to show; once is enough in a write transaction."""
+    raised: set[str] = db.info.setdefault("raised", set())
+    if station_id not in raised:
+        db.connection().execute(_RAISE, {"station": station_id})
+        raised.add(station_id)

@@ -13,15 +13,17 @@ import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Delete, Select, Table, TableClause, Update, event, exists, or_
+from sqlalchemy import ColumnElement, Delete, Select, Table, TableClause, Update, bindparam, event, exists, or_
 from sqlalchemy import select as sql_select
 from sqlalchemy.orm import ORMExecuteState, UOWTransaction, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 from sqlalchemy.sql.visitors import iterate
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
-from swap.events import append_event
+from swap.events import append_event, raise_version
 from swap.messages.events import AnyEvent, FileTaken
 from swap.tables import (
     Bay,
@@ -119,17 +121,68 @@ def _scope(station_id: str) -> dict[str, ExecutableOption]:
     }
 
 
+# Made once, since the controller and its tasks ask them again and again: to build a statement, to look through it for
+# tables and to find it among the compiled ones costs more than SQLite's answer.
+_BAYS = select(Bay).order_by(col(Bay.position))
+_PACKS_IN_BAYS = select(Pack).where(col(Pack.bay_id).is_not(None))
+_PACKS_IN_GRIPPERS = select(Pack).where(col(Pack.gripper_lane_id).is_not(None))
+_OPEN_CHARGES = select(ChargeSession).where(col(ChargeSession.open_pack_id).is_not(None))
+_OPEN_SWAPS = select(Swap).where(col(Swap.ended_at).is_(None))
+_QUEUED = select(Swap.id).where(Swap.state == "queued")
+_ONE_QUEUED = _QUEUED.limit(1)
+_SEATS = (
+    select(SwapSeat)
+    .where(col(SwapSeat.swap_id).in_(bindparam("swap_ids", expanding=True)))
+    .order_by(col(SwapSeat.swap_id), col(SwapSeat.seat))
+)
+_SEATS_IN_LANES = (
+    select(SwapSeat)
+    .join(Swap, col(Swap.id) == SwapSeat.swap_id)
+    .where(col(Swap.ended_at).is_(None), col(Swap.open_lane_id).is_not(None))
+)
+_OPEN_REQUESTS = select(ControlRequest).where(ControlRequest.status == "open").order_by(col(ControlRequest.id))
+
+_NEWEST_SEQ = select(StationEvent.seq).order_by(col(StationEvent.seq).desc()).limit(1)
+
+
+@functools.cache
+def _events_after(kinds: tuple[str, ...], limit: int | None) -> SelectOfScalar[StationEvent]:
+    query = select(StationEvent).where(col(StationEvent.seq) > bindparam("after")).limit(limit)
+    return (query.where(col(StationEvent.kind).in_(kinds)) if kinds else query).order_by(col(StationEvent.seq))
+
+
+@functools.cache
+def _newest_event(kinds: tuple[str, ...], before: bool) -> SelectOfScalar[StationEvent]:
+    query = select(StationEvent).order_by(col(StationEvent.seq).desc()).limit(1)
+    if before:
+        query = query.where(col(StationEvent.seq) < bindparam("before"))
+    return query.where(col(StationEvent.kind).in_(kinds)) if kinds else query
+
+
 def _tables_of(statement: Select[Any] | Update | Delete) -> set[str]:
     """Names of the tables that a statement reads or writes anywhere, in subqueries and under aliases too."""
     return {str(part.name) for part in iterate(statement) if isinstance(part, TableClause)}
+
+
+_NARROWED: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+"""By statement, as long as somebody has it, and station."""
+
+
+def _narrowed(statement: Select[Any] | Update | Delete, station_id: str) -> Any:
+    """A statement as one station is asked it; the same one again for the same statement."""
+    known = _NARROWED.setdefault(statement, {})
+    found = known.get(station_id)
+    if found is None:
+        scope, used = _scope(station_id), _tables_of(statement)
+        found = statement.options(*[option for name, option in scope.items() if name in used])
+        known[station_id] = found
+    return found
 
 
 class StationDb(Session):
     """A session on one station's rows."""
 
     station_id: str
-    raised: bool = False
-    """The station's version has risen in this transaction."""
 
     def key(self, name: str) -> str:
         """Key of a bay or lane of this station."""
@@ -173,7 +226,7 @@ class StationDb(Session):
 
     def bays(self) -> Sequence[Bay]:
         """Every bay, in rack order."""
-        return self.exec(select(Bay).order_by(col(Bay.position))).all()
+        return self.exec(_BAYS).all()
 
     def bay(self, name: str) -> Bay | None:
         """The bay of a name of the station file."""
@@ -186,12 +239,12 @@ class StationDb(Session):
 
     def packs_in_bays(self) -> dict[str, Pack]:
         """Packs by the key of the bay they lie in."""
-        rows = self.exec(select(Pack).where(col(Pack.bay_id).is_not(None)))
+        rows = self.exec(_PACKS_IN_BAYS)
         return {pack.bay_id: pack for pack in rows if pack.bay_id is not None}
 
     def packs_in_grippers(self) -> dict[str, Pack]:
         """Packs by the key of the lane whose gripper holds them."""
-        rows = self.exec(select(Pack).where(col(Pack.gripper_lane_id).is_not(None)))
+        rows = self.exec(_PACKS_IN_GRIPPERS)
         return {pack.gripper_lane_id: pack for pack in rows if pack.gripper_lane_id is not None}
 
     def pack(self, pack_id: str) -> Pack | None:
@@ -200,8 +253,7 @@ class StationDb(Session):
 
     def open_charges(self) -> dict[str, ChargeSession]:
         """Charging that goes on, by pack."""
-        rows = self.exec(select(ChargeSession).where(col(ChargeSession.open_pack_id).is_not(None)))
-        return {row.pack_id: row for row in rows}
+        return {row.pack_id: row for row in self.exec(_OPEN_CHARGES)}
 
     def open_charge(self, pack_id: str) -> ChargeSession | None:
         """The charging of a pack that goes on."""
@@ -215,18 +267,21 @@ class StationDb(Session):
 
     def open_swaps(self) -> Sequence[Swap]:
         """Swaps that have not ended, in the order of arrival."""
-        rows = self.exec(select(Swap).where(col(Swap.ended_at).is_(None))).all()
+        rows = self.exec(_OPEN_SWAPS).all()
         # Not ordered by the database, which might then walk all swaps by arrival.
         return sorted(rows, key=lambda row: (row.arrived_at, row.id))
 
     def nobody_waits(self) -> bool:
         """No truck that was not called yet."""
-        return self.exec(select(Swap.id).where(Swap.state == "queued").limit(1)).first() is None
+        return self.exec(_ONE_QUEUED).first() is None
+
+    def queue_length(self) -> int:
+        """How many trucks wait and were not called yet."""
+        return len(self.exec(_QUEUED).all())
 
     def seats(self, *swap_ids: str) -> Sequence[SwapSeat]:
         """The seats of swaps, by swap and seat."""
-        query = select(SwapSeat).where(col(SwapSeat.swap_id).in_(swap_ids))
-        return self.exec(query.order_by(col(SwapSeat.swap_id), col(SwapSeat.seat))).all()
+        return self.exec(_SEATS, params={"swap_ids": swap_ids}).all() if swap_ids else ()
 
     def seat_taken_from(self, pack_id: str) -> SwapSeat | None:
         """The seat from which a swap here has taken a pack last, or is taking it."""
@@ -242,9 +297,9 @@ class StationDb(Session):
 
     def bays_in_motion(self) -> set[str]:
         """Keys of bays that the robot may be filling or emptying: rows and sensors may differ for the moment."""
-        query = select(SwapSeat).join(Swap, col(Swap.id) == SwapSeat.swap_id)
-        rows = self.exec(query.where(col(Swap.ended_at).is_(None), col(Swap.open_lane_id).is_not(None))).all()
-        return {key for row in rows for key in (row.old_bay_id, row.new_bay_id) if key is not None}
+        return {
+            key for row in self.exec(_SEATS_IN_LANES) for key in (row.old_bay_id, row.new_bay_id) if key is not None
+        }
 
     def open_commands(self, lane_id: str, seq: int | None = None) -> Sequence[RobotCommandRow]:
         """Commands of a lane whose end is not stored; of one number where it is given."""
@@ -305,34 +360,30 @@ class StationDb(Session):
 
     def open_requests(self) -> Sequence[ControlRequest]:
         """Requests that nobody has answered, oldest first."""
-        query = select(ControlRequest).where(ControlRequest.status == "open")
-        return self.exec(query.order_by(col(ControlRequest.id))).all()
+        return self.exec(_OPEN_REQUESTS).all()
 
     # the journal
 
     def events(self, *kinds: type[AnyEvent], after: int = 0, limit: int | None = None) -> Sequence[StationEvent]:
         """Events after a number, of some kinds where they are given, in order."""
-        query = select(StationEvent).where(col(StationEvent.seq) > after).limit(limit)
-        if kinds:
-            query = query.where(col(StationEvent.kind).in_([kind.kind for kind in kinds]))
-        return self.exec(query.order_by(col(StationEvent.seq))).all()
+        query = _events_after(tuple(kind.kind for kind in kinds), limit)
+        return self.exec(query, params={"after": after}).all()
+
+    def newest_seq(self) -> int:
+        """Number of the newest event; 0 where there is none."""
+        return self.exec(_NEWEST_SEQ).first() or 0
 
     def newest_event(self, *kinds: type[AnyEvent], before: int | None = None) -> StationEvent | None:
         """The newest event, of some kinds and before a number where they are given."""
-        query = select(StationEvent).order_by(col(StationEvent.seq).desc()).limit(1)
-        if before is not None:
-            query = query.where(col(StationEvent.seq) < before)
-        if kinds:
-            query = query.where(col(StationEvent.kind).in_([kind.kind for kind in kinds]))
-        return self.exec(query).first()
+        query = _newest_event(tuple(kind.kind for kind in kinds), before is not None)
+        return self.exec(query, params=None if before is None else {"before": before}).first()
 
 
 @event.listens_for(StationDb, "do_orm_execute")
 def _narrow(state: ORMExecuteState) -> None:
     assert isinstance(state.session, StationDb)
     if isinstance(state.statement, (Select, Update, Delete)):
-        scope, used = _scope(state.session.station_id), _tables_of(state.statement)
-        state.statement = state.statement.options(*[option for name, option in scope.items() if name in used])
+        state.statement = _narrowed(state.statement, state.session.station_id)
 
 
 @event.listens_for(StationDb, "before_flush")
@@ -340,9 +391,8 @@ def _look_through(session: Session, _context: UOWTransaction, _instances: object
     """Refuse rows of other stations, and raise the station's version where a page has something new to show."""
     assert isinstance(session, StationDb)
     changed = [*session.new, *(row for row in session.dirty if session.is_modified(row)), *session.deleted]
-    if not session.raised and any(isinstance(row, SHOWN) for row in changed):
-        session.station().version += 1
-        session.raised = True
+    if any(isinstance(row, SHOWN) for row in changed):
+        raise_version(session, session.station_id)
     for row in changed:
         owner = row.id if isinstance(row, Station) else getattr(row, "station_id", session.station_id)
         if owner != session.station_id:

@@ -137,6 +137,19 @@ class Store:
         """A controller's write is on its way: nobody else of this process begins one. Of other stores, nothing."""
         return self._line(station_id).kept() if self._first else nullcontext()
 
+    def one_asker(self, station_id: str) -> AbstractContextManager[None]:
+        """One of this process at a time finds out what may be booked: what he finds, no other makes old.
+
+        Raises:
+            DatabaseAway: nobody's turn came within the longest wait.
+        """
+        return self._asking(f"{station_id}:asking")
+
+    @contextmanager
+    def _asking(self, line: str) -> Iterator[None]:
+        with _told(), self._turns[line].turn(first=False, wait_s=self._wait_s):
+            yield
+
     def _line(self, station_id: str | None) -> Turns:
         """Where the writers of a station wait; with SQLite all writers wait in one line."""
         return self._turns[None if self.is_sqlite else station_id]
@@ -170,7 +183,8 @@ class Store:
 
         @event.listens_for(engine, "begin")
         def _on_begin(connection: Any) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+            # Past SQLAlchemy's own work: a controller begins some ten transactions a second.
+            connection.connection.dbapi_connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
 
         return engine
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Query
 
 from api.access import Who
-from api.deps import AnyDoors, InTime, Paged
+from api.deps import AnyDoors, Doors, InTime, Paged
 from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import BookingChange, BookingIn, RecordId
 from swap.commerce.bookings.refusals import BookingDenied
 from swap.commerce.bookings.states import BookingStatus
-from swap.commerce.bookings.store import ask_booking, cancel_booking, change_booking
+from swap.commerce.bookings.store import Foreseen, ask_booking, cancel_booking, change_booking, foresee
 from swap.commerce.bookings.wanted import Wanted
+from swap.errors import Conflict, InvalidInput, NotFound
 from swap.identity.view import require_booking, require_vehicle
 from swap.reading.lists import get_booking, list_bookings
 from swap.reading.records import BookingRecord, Page
@@ -27,6 +29,16 @@ def _told(found: BookingRecord | BookingDenied) -> BookingRecord:
     if isinstance(found, BookingDenied):
         raise found.error()
     return found
+
+
+def _foreseen(doors: Doors, wanted: Wanted, at: datetime) -> Foreseen | None:
+    """What would be found; None of what is refused, for the transaction that follows says why, and knows whether the
+    same was asked before."""
+    try:
+        with doors.store.reading_station(doors.station_id) as db:  # whole: promises to other firms count too
+            return foresee(db, doors.config, wanted, at, doors.rights)
+    except (NotFound, Conflict, InvalidInput):
+        return None
 
 
 @router.post("", status_code=201, responses=declared(400, 404, 409, 422))
@@ -43,15 +55,13 @@ def book(body: BookingIn, doors: AnyDoors, who: Who) -> BookingRecord:
         body.packs,
         body.min_kwh,
     )
-    with doors.writing(who.view) as db:
-        require_vehicle(db, who.view, body.vehicle_id)
-        found = ask_booking(
-            db,
-            doors.config,
-            wanted,
-            at=doors.clock.now(),
-            rights=doors.rights,
-        )
+    with doors.store.one_asker(doors.station_id):
+        # Planned without the station's lock, which a controller may wait for; what nobody changes meanwhile holds.
+        at = doors.clock.now()
+        foreseen = _foreseen(doors, wanted, at)
+        with doors.writing(who.view) as db:
+            require_vehicle(db, who.view, body.vehicle_id)
+            found = ask_booking(db, doors.config, wanted, at=at, rights=doors.rights, foreseen=foreseen)
     return _told(found)
 
 

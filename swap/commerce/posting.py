@@ -26,8 +26,10 @@ from swap.station_db import StationDb
 from swap.store import Store
 from swap.tables import Bill, BillLine, ChargeRow, LedgerTransfer, StationEvent
 
-AT_ONCE = 200
-"""Bills or charges in one transaction."""
+READ_AT_ONCE = 200
+"""Events of the journal that are looked through in one go."""
+AT_ONCE = 6
+"""Bills or charges in one transaction: with SQLite the controller waits meanwhile."""
 LATE = timedelta(days=2)
 """How far behind the newest charge one is still looked for that was committed late; a start looks at all of them."""
 
@@ -138,7 +140,7 @@ def _unposted_bills(db: StationDb, after: int) -> tuple[int | None, list[Owed]]:
             col(StationEvent.seq) > after,
         )
         .order_by(col(StationEvent.seq))
-        .limit(AT_ONCE)
+        .limit(READ_AT_ONCE)
     )
     events = db.exec(query).all()
     ids = [str(event.data["bill_id"]) for event in events]

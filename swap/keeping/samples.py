@@ -20,7 +20,7 @@ from swap.store import Store
 from swap.tables import SiteSample
 
 MINUTE_S, QUARTER_S = 60, 900
-LOT = 240
+LOT = 60
 """Samples read at a time: some milliseconds of the station's lock."""
 
 

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from sqlmodel import col, select
-
 from robotics.port import CellStatus, CommandCode, LinkFault, LinkLost, Refused, ResultCode, SwapRobot
 from scheduler.types import PackState, StationMode
 from swap.errors import InvalidInput
@@ -107,12 +105,7 @@ class StationActions(Protocol):
 
 def refuse_open(db: Db, station_id: str, reason: Answer, at: datetime) -> None:
     """Refuse every open request: it was made for a station as it stood before. Call inside a transaction."""
-    rows = db.exec(
-        select(ControlRequest)
-        .where(ControlRequest.station_id == station_id, ControlRequest.status == "open")
-        .order_by(col(ControlRequest.id))
-    ).all()
-    for row in rows:
+    for row in db.open_requests():
         _settle(db, row, "refused", (reason,), at)
 
 
@@ -184,17 +177,9 @@ class Answerer:
             await context.write(self._settlement(request_id, status, parts))
 
     def _waiting(self, db: Db) -> list[tuple[int, str, dict[str, Any], str, datetime]]:
-        rows = db.exec(
-            select(ControlRequest)
-            .where(
-                ControlRequest.station_id == self._controller.context.station_id,
-                ControlRequest.status == "open",
-            )
-            .order_by(col(ControlRequest.id))
-        ).all()
         return [
             (row.id, row.kind, dict(row.arguments), row.requested_by, row.requested_at)
-            for row in rows
+            for row in db.open_requests()
             if row.id is not None
         ]
 

@@ -6,7 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
+from fastapi import FastAPI
 
+from swap.commerce.bookings import store as bookings
+from swap.commerce.bookings.rules import promise
 from swap.store import Store
 from tests.support.api.doors import NOW, StoppedClock
 
@@ -42,6 +46,22 @@ async def test_the_same_key_books_once(client: httpx.AsyncClient) -> None:
     second = await client.post("/api/v1/bookings", json=booking(), headers=key)
     assert first.status_code == second.status_code == 201
     assert first.json() == second.json()
+
+
+async def test_the_plan_of_all_promises_is_made_without_the_stations_lock(
+    client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store: Store = app.state.doors.store
+    locked = list[bool]()
+
+    def planned(*asked: Any) -> Any:
+        locked.append(store._line("yangquan-mine")._taken)
+        return promise(*asked)
+
+    monkeypatch.setattr(bookings, "promise", planned)
+    made = await client.post("/api/v1/bookings", json=booking())
+    assert made.status_code == 201
+    assert locked == [False]
 
 
 async def test_a_second_booking_of_a_truck_at_the_same_time_is_a_conflict(client: httpx.AsyncClient) -> None:

@@ -205,7 +205,7 @@ def test_one_lane_at_two_shift_peaks_cannot_be_helped_by_packs() -> None:
         demand={"trucks_per_hour_by_hour": peaks, "follows_cold": False},
         sizing={"packs": [6, 12, 24], "transformer_kva": [6000], "lanes": [1]},
     )
-    with workers(2) as pool:
+    with workers(1) as pool:
         found = find_size(read, pool, EFFORT, sensitivity=False)
     assert found.answer is None
     assert found.binding == "lanes"
@@ -214,7 +214,7 @@ def test_one_lane_at_two_shift_peaks_cannot_be_helped_by_packs() -> None:
 
 def test_a_short_transformer_binds() -> None:
     read = small(sizing={"packs": [6, 8, 10, 12], "transformer_kva": [800, 900], "lanes": [2]})
-    with workers(2) as pool:
+    with workers(1) as pool:
         found = find_size(read, pool, EFFORT, sensitivity=False)
     assert found.answer is None
     assert found.binding == "transformer_kva"
@@ -225,7 +225,7 @@ def test_where_nobody_is_there_at_night_staff_hours_bind() -> None:
         sizing={"packs": [8, 12], "transformer_kva": [6000], "lanes": [2]},
         staff={"shifts": [{"from_hour": 8, "hours": 12}]},
     )
-    with workers(2) as pool:
+    with workers(1) as pool:
         found = find_size(read, pool, EFFORT, sensitivity=False)
         attended = find_size(read.model_copy(update={"staff": StaffSection()}), pool, EFFORT, sensitivity=False)
     assert found.answer is None
@@ -235,7 +235,7 @@ def test_where_nobody_is_there_at_night_staff_hours_bind() -> None:
 
 
 def test_the_pack_table_names_the_smallest_stock() -> None:
-    with workers(2) as pool:
+    with workers(1) as pool:
         trials = pack_table(small(sizing={"packs": [4, 6, 8, 12]}), pool, EFFORT)
     verdicts = [trial.verdict for trial in trials]
     assert verdicts[0] is False
@@ -276,7 +276,7 @@ def test_capital_is_an_annuity() -> None:
 def test_bounds_flatter_and_never_the_reverse() -> None:
     read = small()
     screen = Screen(read, 1, 5)
-    with workers(2) as pool:
+    with workers(1) as pool:
         trials = pack_table(small(sizing={"packs": [4, 6, 8]}), pool, EFFORT)
     for trial in trials:
         assert screen.best_share(trial.scenario.equipment) >= trial.share.mean - 0.02

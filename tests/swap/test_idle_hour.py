@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +21,11 @@ from swap.station.power.rack import ENERGY_STEP_KWH
 from swap.store import Store
 from swap.tables import Pack
 from tests.support.sim.plant import START_AT, station
+from tests.support.swap.station import Bench
 
 MOST_ROWS = 200
+MOST_STATEMENTS = 25
+"""In one round of all loops and of commerce, while a pack charges: each asks what others may have written."""
 LOOK_S = 20.0
 """The rack is read this often, in station seconds."""
 
@@ -69,3 +73,29 @@ async def test_an_idle_hour_writes_next_to_nothing(sqlite_url: str, proved: Call
     proved(f"idle hour: {idle.total()} rows {dict(idle)}; 20 minutes of charging: {charging.total()} rows")
     await live.stop()
     store.close()
+
+
+async def test_a_round_in_which_only_a_pack_charges_asks_the_database_little(tmp_path: Path, sqlite_url: str) -> None:
+    bench = Bench(tmp_path, station(), url=sqlite_url)
+    await bench.start()
+    await bench.run(60)
+    asked, began = list[str](), list[int]()
+
+    def ask(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    def begin(_connection: Any) -> None:
+        began.append(len(asked))
+
+    engines = (bench.store.engine, bench.store._read_engine)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", ask)
+    event.listen(bench.store.engine, "begin", begin)
+    rounds = 20
+    await bench.run(rounds * 10.0, step_s=10.0)
+    assert rounds <= len(began) <= 2 * rounds, "readings and plan are stored, and nothing else takes the lock"
+    assert 8 * rounds <= len(asked) <= MOST_STATEMENTS * rounds
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", ask)
+    event.remove(bench.store.engine, "begin", begin)
+    bench.close()

@@ -69,7 +69,7 @@ LISTS: dict[str, Read] = {
     "packs": lambda db: now.list_packs(db, STATION),
     "requests": lambda db: latest_requests(db, STATION),
     "open requests": lambda db: db.open_requests(),
-    "what is not billed yet": lambda db: _unbilled(db, STATION, 5),
+    "what is not billed yet": lambda db: _unbilled(db, 5),
 }
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, FEN, UNIT_PRICE, to_decimal
@@ -23,7 +24,7 @@ from swap.commerce.bills.quantity import OF_QUANTITY, Flag
 from swap.commerce.bills.readings import measured, priced
 from swap.commerce.bills.record import BillingRecord, RowRecord, SwapOnRecord
 from swap.commerce.bills.terms import WAITS_FOR_CHARGING, BillingTerms, SaleTerms, StationTerms, SwapTerms
-from swap.commerce.bookings.store import ENDED_AT_ONCE, tend_bookings
+from swap.commerce.bookings.store import ENDED_AT_ONCE, bookings_due, tend_bookings
 from swap.commerce.charges import Sale, half_up, whole
 from swap.commerce.errors import BillNotReversible
 from swap.config.prices import StationPrices, prices_before
@@ -63,9 +64,12 @@ _NEWEST_ENDED = (
 
 @dataclass(slots=True)
 class BillingMark:
-    """How far in the journal every completed swap is known to have its bill: earlier events are not looked at again."""
+    """How far in the journal everything is known to be done: what came before is not looked at again."""
 
     seq: int = 0
+    """Every completed swap has its bill."""
+    tended: int = -1
+    """Bookings follow their trucks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +91,19 @@ def run_commerce(
     rights: SwapRights = EVERYBODY,
 ) -> CommerceReport:
     """End bookings that are over and bill what is completed, as `bill_completed_swaps`. Called again and again."""
-    ended, going_on = tuple[str, ...](), True
+    ended, mark = tuple[str, ...](), BillingMark() if mark is None else mark
+    with store.reading_station(config.station.id) as db:  # most often there is nothing that anybody need wait for
+        newest = db.newest_seq()
+        going_on = bookings_due(db, config, at, trucks=newest != mark.tended)
     while going_on:
         with store.station(config.station.id) as db:
             part = tend_bookings(db, config, at, rights=rights)
         ended += part
         going_on = len(part) >= ENDED_AT_ONCE
-    issued = bill_completed_swaps(store, config.station.id, at, terms=terms, leave_out=leave_out, mark=mark)
+    mark.tended = newest
+    issued: tuple[str, ...] = ()
+    if newest != mark.seq:
+        issued = bill_completed_swaps(store, config.station.id, at, terms=terms, leave_out=leave_out, mark=mark)
     return CommerceReport(ended, issued)
 
 
@@ -126,9 +136,9 @@ def bill_completed_swaps(
     mark = BillingMark() if mark is None else mark
     terms = StationTerms() if terms is None else terms
     with store.reading_station(station_id) as db:
-        newest = db.newest_event()
-        unbilled = _unbilled(db, station_id, mark.seq)
-        mark.seq = unbilled[0].seq - 1 if unbilled else 0 if newest is None else newest.seq
+        newest = db.newest_seq()
+        unbilled = _unbilled(db, mark.seq)
+        mark.seq = unbilled[0].seq - 1 if unbilled else newest
     for one in unbilled:
         if one.swap_id in leave_out:
             continue
@@ -395,21 +405,23 @@ def _confirmed(line: BillLine, quantity_kwh: Decimal) -> PricedLine:
     )
 
 
-def _unbilled(db: StationDb, station_id: str, after: int) -> list[Completion]:
-    """Each completion after an event that has no bill, in the order of the journal."""
-    query = (
-        select(StationEvent.swap_id, StationEvent.at, StationEvent.seq)
-        .join(Bill, (col(Bill.swap_id) == StationEvent.swap_id) & (col(Bill.kind) == SWAP), isouter=True)
-        .where(
-            StationEvent.station_id == station_id,
-            StationEvent.kind == SwapCompleted.kind,
-            col(StationEvent.seq) > after,
-            col(StationEvent.swap_id).is_not(None),
-            col(Bill.id).is_(None),
-        )
-        .order_by(col(StationEvent.seq))
+_UNBILLED = (
+    select(StationEvent.swap_id, StationEvent.at, StationEvent.seq)
+    .join(Bill, (col(Bill.swap_id) == StationEvent.swap_id) & (col(Bill.kind) == SWAP), isouter=True)
+    .where(
+        StationEvent.kind == SwapCompleted.kind,
+        col(StationEvent.seq) > bindparam("after"),
+        col(StationEvent.swap_id).is_not(None),
+        col(Bill.id).is_(None),
     )
-    return [Completion(swap_id, at, seq) for swap_id, at, seq in db.exec(query) if swap_id is not None]
+    .order_by(col(StationEvent.seq))
+)
+
+
+def _unbilled(db: StationDb, after: int) -> list[Completion]:
+    """Each completion after an event that has no bill, in the order of the journal."""
+    rows = db.exec(_UNBILLED, params={"after": after})
+    return [Completion(swap_id, at, seq) for swap_id, at, seq in rows if swap_id is not None]
 
 
 def bill_of(db: StationDb, swap_id: str, kind: str) -> Bill | None:

@@ -21,7 +21,7 @@ LOOK_S = 60.0
 """Station seconds after which promises are judged though the journal is as it was: time alone can break one."""
 
 
-AT_ONCE = 5
+AT_ONCE = 1
 """Promises that change in one transaction: each takes as long as a booking, and the controller waits meanwhile."""
 
 

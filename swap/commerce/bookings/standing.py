@@ -204,7 +204,7 @@ def end_standing(db: StationDb, standing_id: str, *, at: datetime, actor: str = 
     return get_standing(db, row.id)
 
 
-AT_ONCE = 5
+AT_ONCE = 1
 """Days of standing bookings that one transaction books: the controller waits meanwhile."""
 
 

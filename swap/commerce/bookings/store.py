@@ -12,22 +12,23 @@ stays true until the commit; unique indexes are the last guard.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import bindparam, or_
 from sqlmodel import col, select
 
 from swap.commerce.bookings.fees import Missed, fee_fen, no_show
 from swap.commerce.bookings.outlook import promise_view, promised_demands, turnaround_s
 from swap.commerce.bookings.refusals import Alternative, BookingDenied, refused_for
-from swap.commerce.bookings.rules import Demand, Promise, PromiseView, promise
+from swap.commerce.bookings.rules import Demand, NotPromised, Promise, PromiseView, promise
 from swap.commerce.bookings.states import BOOKING, COMING, OPEN, BookingStatus, BookingTrigger
 from swap.commerce.bookings.wanted import Wanted, check_apart, check_window, demand_for, served_model
 from swap.commerce.charges import add_charge
 from swap.commerce.errors import BookingNotUsable
 from swap.config.prices import prices_before
-from swap.config.station_file import StationConfig
+from swap.config.station_file import StationConfig, VehicleModelSection
 from swap.errors import NotFound
 from swap.ids import new_id
 from swap.messages.commerce import BookingChanged, BookingEnded, BookingMade, BookingRefused
@@ -41,10 +42,42 @@ from swap.words import N_
 MACHINE = "commerce"
 """Who acts where nobody asked."""
 
-ENDED_AT_ONCE = 20
+ENDED_AT_ONCE = 5
 """Overdue bookings that one transaction ends: the controller waits meanwhile."""
 
 log = logging.getLogger(__name__)
+
+# Made once: commerce asks them each second.
+_OVERDUE = (
+    select(Booking)
+    .where(col(Booking.status).in_(COMING), col(Booking.window_end_at) < bindparam("limit"))
+    .order_by(col(Booking.window_end_at), col(Booking.id))
+)
+_FOLLOWED = (
+    select(Booking, Swap)
+    .join(Swap, col(Swap.booking_id) == Booking.id)
+    .where(or_(col(Booking.status).in_(COMING), col(Swap.ended_at).is_not(None)), col(Booking.status).in_(OPEN))
+    .order_by(col(Swap.arrived_at), col(Booking.id))
+    .limit(ENDED_AT_ONCE)
+)
+"""Bookings that are behind their truck, with its swap."""
+
+
+def _limit_at(config: StationConfig, at: datetime) -> datetime:
+    """Windows that ended before it are over, with their grace."""
+    return at - timedelta(minutes=config.bookings.late_grace_min)
+
+
+Asked = tuple[PromiseView, Sequence[Demand], Demand]
+"""All that a promise rests on: the station, what is promised already, what is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """An answer, and what it rests on."""
+
+    asked: Asked
+    found: Promise | NotPromised
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +112,14 @@ def ask_booking(
     at: datetime,
     actor: str = "api",
     rights: SwapRights = EVERYBODY,
+    foreseen: Foreseen | None = None,
 ) -> BookingRecord | BookingDenied:
     """Book a window for a vehicle, or refuse it with an alternative that is kept for the vehicle for some time.
 
     A refusal is written: commit it, then tell it by its `error()`.
+
+    Args:
+        foreseen: what `foresee` found at the same instant; it holds where it rests on what is here now too.
 
     Raises:
         WindowNotAllowed: too short, too long, past, or beyond the horizon.
@@ -97,17 +134,37 @@ def ask_booking(
     check_window(config, wanted.window_start_at, wanted.window_end_at, at)
     tend_bookings(db, config, at, rights=rights)
     check_apart(db, config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
-    view = promise_view(db, config, at)
-    priority = rights.terms(db, wanted.vehicle_id, db.station_id, wanted.window_start_at).priority
-    demand = demand_for(config, view, model, wanted, priority)
-    bookings = promised_demands(db, config, view, asker=wanted.vehicle_id)
-    found = promise(view, bookings, demand)
+    asked = _asked(db, config, model, wanted, at, rights)
+    view, _, demand = asked
+    found = foreseen.found if foreseen is not None and foreseen.asked == asked else promise(*asked)
     if not isinstance(found, Promise):
         refused = refused_for(config, view, wanted.window_start_at, wanted.window_end_at, demand, found)
         _tell_refused(db, wanted, demand, refused, at, actor)
         return refused
     booking = add_booking(db, view, wanted, demand, at=at, actor=actor)
     return get_booking(db, db.station_id, booking.id)
+
+
+def foresee(
+    db: StationDb, config: StationConfig, wanted: Wanted, at: datetime, rights: SwapRights = EVERYBODY
+) -> Foreseen:
+    """What `ask_booking` would find. It only reads: a plan of all promises is made without the station's lock.
+
+    Raises as `ask_booking` does for what is wanted of a station that does not serve it.
+    """
+    model = served_model(db, config, wanted.vehicle_id)
+    check_window(config, wanted.window_start_at, wanted.window_end_at, at)
+    asked = _asked(db, config, model, wanted, at, rights)
+    return Foreseen(asked, promise(*asked))
+
+
+def _asked(
+    db: StationDb, config: StationConfig, model: VehicleModelSection, wanted: Wanted, at: datetime, rights: SwapRights
+) -> Asked:
+    view = promise_view(db, config, at)
+    priority = rights.terms(db, wanted.vehicle_id, db.station_id, wanted.window_start_at).priority
+    demand = demand_for(config, view, model, wanted, priority)
+    return view, promised_demands(db, config, view, asker=wanted.vehicle_id), demand
 
 
 def add_booking(
@@ -263,13 +320,7 @@ def expire_bookings(
 
     One whose contract cannot be read is left for the next look: it keeps nobody else from the gate.
     """
-    limit_at = at - timedelta(minutes=config.bookings.late_grace_min)
-    query = select(Booking).where(
-        Booking.station_id == config.station.id,
-        col(Booking.status).in_(COMING),
-        Booking.window_end_at < limit_at,
-    )
-    overdue = db.exec(query.order_by(col(Booking.window_end_at), col(Booking.id))).all()
+    overdue = db.exec(_OVERDUE, params={"limit": _limit_at(config, at)}).all()
     ended = []
     for booking in overdue:
         kept = booking.status == BookingStatus.BOOKED  # of a promise that was broken nobody owes anything
@@ -296,15 +347,9 @@ def _missed(db: StationDb, booking: Booking) -> Missed:
 
 def settle_arrived(db: StationDb, station_id: str, at: datetime) -> tuple[str, ...]:
     """Follow the trucks: a booking has arrived where a swap uses it, and ends with that swap, fulfilled when it was
-    completed, else failed; the ids of those that end."""
-    query = (
-        select(Booking, Swap)
-        .join(Swap, col(Swap.booking_id) == Booking.id)
-        .where(Booking.station_id == station_id, col(Booking.status).in_(OPEN))
-        .order_by(col(Swap.arrived_at), col(Booking.id))
-    )
+    completed, else failed; the ids of those that end. `ENDED_AT_ONCE` of them."""
     ended = []
-    for booking, swap in db.exec(query).all():
+    for booking, swap in db.exec(_FOLLOWED).all():
         if booking.status in COMING:
             arrive(booking)
         if swap.ended_at is not None:
@@ -317,8 +362,18 @@ def settle_arrived(db: StationDb, station_id: str, at: datetime) -> tuple[str, .
 def tend_bookings(
     db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY
 ) -> tuple[str, ...]:
-    """End bookings that are over, by their swaps or by time, `ENDED_AT_ONCE` of these; their ids."""
+    """End bookings that are over, by their swaps or by time, `ENDED_AT_ONCE` of each; their ids."""
     return settle_arrived(db, config.station.id, at) + expire_bookings(db, config, at, rights=rights)
+
+
+def bookings_due(db: StationDb, config: StationConfig, at: datetime, *, trucks: bool = True) -> bool:
+    """Whether `tend_bookings` has something to do; reads only.
+
+    Args:
+        trucks: something may have happened to them since the last time.
+    """
+    overdue = db.exec(_OVERDUE, params={"limit": _limit_at(config, at)}).first()
+    return overdue is not None or (trucks and db.exec(_FOLLOWED).first() is not None)
 
 
 def booking_at_gate(

@@ -20,8 +20,8 @@ from swap.messages.packs import PackMoved, PackRead
 from swap.store import Store
 from swap.tables import CustodyMark, CustodyMove, ReadingRow, Station, StationEvent
 
-AT_ONCE = 2000
-"""Events that one transaction takes at most."""
+AT_ONCE = 50
+"""Events that one transaction takes at most: with SQLite the controller waits meanwhile."""
 SCALE = Decimal(10_000)
 
 

@@ -23,8 +23,8 @@ from swap.words import N_
 
 NO_CREDIT: Mapping[str, int] = {}
 _SEALS: Table = LedgerTransfer.__table__  # type: ignore[attr-defined]
-EXPIRE_AT_ONCE = 200
-"""Pending transfers that are ended in one go at the most."""
+EXPIRE_AT_ONCE = 20
+"""Pending transfers that are ended in one go at the most: with SQLite the controller waits meanwhile."""
 
 
 def post(db: AnyDb, transfer: Transfer, *, credit_fen: Mapping[str, int] = NO_CREDIT) -> bool:

@@ -28,8 +28,8 @@ from swap.tables import (
     WebhookMark,
 )
 
-AT_ONCE = 500
-"""Events of a journal that are taken in one transaction."""
+AT_ONCE = 20
+"""Events of a journal that are taken in one transaction: with SQLite the controller waits meanwhile."""
 HREF = "/api/v1/{about}s/{id}"
 
 

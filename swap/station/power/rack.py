@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlmodel import col, select
-
 from battery_bms.config import BaySection
 from battery_bms.limits import AlarmBit, ThermalCause, ThermalWatch, judge, may_be_of_temperature, watch_thermal
 from battery_bms.port import MOST_DISCHARGED_KWH, ChargerBank, PackMonitor, PackReading
@@ -30,7 +28,7 @@ from swap.station.power.site import SiteRunner
 from swap.station.power.view import fresh_pv_kw, fresh_storage, site_limits, station_view
 from swap.station.states.pack_states import PackTrigger, may, trigger_for_reading
 from swap.station_db import StationDb as Db
-from swap.tables import Bay, ChargeSession, Pack, SiteSample, Swap
+from swap.tables import Bay, ChargeSession, Pack, SiteSample
 
 BLOCK_LEVEL = 2
 """A pack with an alarm of this level or more is neither charged nor offered."""
@@ -117,13 +115,15 @@ class RackRunner:
         self._unconfirmed = {bay.id for bay in context.config.bays}
         self._planned: tuple[StationMode, bool] | None = None
         """Mode and smoke that the charging plan in force was made for."""
+        self._stored: dict[str, tuple[float, str]] | None = None
+        """Power and what limits it, by bay, as the rows have them."""
         self._hot: list[str] = []
         """Bays whose detection latched and is not stored yet."""
         self._planning = asyncio.Lock()
 
     def load(self) -> None:
         """Forget what the database may not have stored: everything is judged, planned and confirmed anew."""
-        self._sampled, self._planned = None, None
+        self._sampled, self._planned, self._stored = None, None, None
         self._stopped, self._hot = [], []
         self._silent_since = {}
         self._unconfirmed = {bay.id for bay in self.context.config.bays}
@@ -152,7 +152,7 @@ class RackRunner:
             look = self._look(db, context, fresh, now, dict(silent_since))
             for section in context.config.bays:
                 self._judge_bay(db, section, look)
-            return look, self._sample(db, now, limits, last) if due else last
+            return look, self._sample(db, look, limits, last) if due else last
 
         look, self._sampled = await self.context.write(store)
         self._stopped, self._silent_since = look.stopped, look.silent_since
@@ -162,12 +162,11 @@ class RackRunner:
     def _look(
         self, db: Db, context: StationContext, fresh: frozenset[str], now: datetime, silent_since: dict[str, datetime]
     ) -> _Look:
-        bays = db.exec(select(Bay).where(Bay.station_id == context.station_id)).all()
         return _Look(
             context=context,
             fresh=fresh,
             now=now,
-            bays={b.id: b for b in bays},
+            bays={b.id: b for b in db.bays()},
             packs=db.packs_in_bays(),
             charges=db.open_charges(),
             moving=frozenset(db.bays_in_motion()),
@@ -406,8 +405,11 @@ class RackRunner:
         failed = await self.chargers.set_charge_kw(commanded_kw)
         await self.site.command(self.site.decide(plan, view.limits, tariff, view.mode))
         unconfirmed = frozenset(self._unconfirmed)
+        told = {name: (setpoint.power_kw, setpoint.limited_by) for name, setpoint in plan.items()}
+        if not failed and not unconfirmed and told == self._stored:
+            return  # nothing to write: nobody is kept waiting for it
         await context.write(lambda db: self._store_plan(db, plan, failed, unconfirmed))
-        self._unconfirmed = set(failed)
+        self._unconfirmed, self._stored = set(failed), told
 
     def _allowed_kw(self, plan: Mapping[str, Setpoint], section: BaySection) -> float:
         """The plan's power; none where a detection is latched, which the plan's rows may not know yet."""
@@ -419,7 +421,7 @@ class RackRunner:
         self, db: Db, plan: Mapping[str, Setpoint], failed: Mapping[str, str], unconfirmed: frozenset[str]
     ) -> None:
         context = self.context
-        bays = {b.id: b for b in db.exec(select(Bay).where(Bay.station_id == context.station_id)).all()}
+        bays = {b.id: b for b in db.bays()}
         for section in context.config.bays:
             setpoint, bay = plan.get(section.id), bays[context.bay_key(section.id)]
             bay.setpoint_kw = setpoint.power_kw if setpoint else None
@@ -429,12 +431,12 @@ class RackRunner:
             elif section.id in unconfirmed:
                 self._clear(db, "charger_setpoint_not_confirmed", section)
 
-    def _sample(self, db: Db, now: datetime, limits: SiteLimits, last: _Sample | None) -> _Sample:
+    def _sample(self, db: Db, look: _Look, limits: SiteLimits, last: _Sample | None) -> _Sample:
         """Store the site's powers where they say something new. Returns what is stored now."""
-        station_id = self.context.station_id
-        packs = db.exec(select(Pack).where(Pack.state == PackState.READY.value, col(Pack.bay_id).is_not(None))).all()
-        queue = db.exec(select(Swap).where(Swap.station_id == station_id, Swap.state == "queued")).all()
-        counts = (limits.import_limit_kw, len(packs), len(queue))
+        now = look.now
+        ready = sum(pack.state == PackState.READY for pack in look.packs.values())
+        queue = db.queue_length()
+        counts = (limits.import_limit_kw, ready, queue)
         storage = fresh_storage(self.context)
         sample = _Sample(
             now,
@@ -449,7 +451,7 @@ class RackRunner:
             return last
         db.add(
             SiteSample(
-                station_id=station_id,
+                station_id=self.context.station_id,
                 at=now,
                 import_kw=sample.import_kw,
                 charge_kw=sample.charge_kw,
@@ -457,8 +459,8 @@ class RackRunner:
                 pv_kw=sample.pv_kw,
                 storage_kw=sample.storage_kw,
                 storage_kwh=sample.storage_kwh,
-                ready_packs=len(packs),
-                queue_length=len(queue),
+                ready_packs=ready,
+                queue_length=queue,
             )
         )
         return sample

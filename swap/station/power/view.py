@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from battery_bms.port import StorageReading
@@ -27,7 +28,7 @@ from swap.station.records import qualified
 from swap.station.sequence.incoming import QuarantineBay
 from swap.station.sequence.recipe import QUEUED, load_recipe
 from swap.station_db import StationDb as Db
-from swap.tables import Bay, Booking, Pack, Swap, SwapSeat, VehicleRow
+from swap.tables import Bay, Booking, Pack, Swap, VehicleRow
 
 OVERFULL = 1.05
 """Share of its energy up to which what a storage tells is believed."""
@@ -35,19 +36,25 @@ OVER_PEAK = 1.3
 """Share of their peak power up to which what photovoltaics tell is believed: light at the edges of clouds exceeds that
 of the peak by less; assumed."""
 
+_PROMISED = (
+    select(Booking)
+    .where(col(Booking.status).in_(("booked", "disrupted")))
+    .where(Booking.window_start_at <= bindparam("until"), Booking.window_end_at > bindparam("now"))
+    .order_by(col(Booking.window_start_at), col(Booking.id))
+)
+# Asked each time that the rack is charged, so it is made once.
+
 
 def station_view(context: StationContext, db: Db) -> StationView:
     """The frozen view that decisions take, from the database and the newest readings."""
-    packs = {p.bay_id: p for p in db.exec(select(Pack).where(col(Pack.bay_id).is_not(None))).all()}
-    open_swaps = db.exec(select(Swap).where(Swap.station_id == context.station_id, col(Swap.ended_at).is_(None))).all()
+    packs = db.packs_in_bays()
+    open_swaps = db.open_swaps()
     reserved: dict[str, str] = {}
-    for seat in db.exec(
-        select(SwapSeat).where(col(SwapSeat.swap_id).in_([s.id for s in open_swaps if s.open_lane_id]))
-    ):
+    for seat in db.seats(*(s.id for s in open_swaps if s.open_lane_id)):
         for bay_id in (seat.old_bay_id, seat.new_bay_id):
             if bay_id is not None:
                 reserved[bay_id] = seat.swap_id
-    rows = {b.id: b for b in db.exec(select(Bay).where(Bay.station_id == context.station_id)).all()}
+    rows = {b.id: b for b in db.bays()}
     return StationView(
         at=context.clock.now(),
         mode=context.mode,
@@ -114,7 +121,7 @@ def _bay(
     context: StationContext,
     name: str,
     rows: Mapping[str, Bay],
-    packs: Mapping[str | None, Pack],
+    packs: Mapping[str, Pack],
     reserved: Mapping[str, str],
 ) -> BayView:
     section = context.config.bay(name)
@@ -175,8 +182,9 @@ def _entry(context: StationContext, db: Db, swap: Swap) -> QueueEntry:
     vehicle = db.get_one(VehicleRow, swap.vehicle_id)
     model = context.config.vehicle_model(vehicle.model)
     booking = db.get(Booking, swap.booking_id) if swap.booking_id else None
-    seats = db.exec(select(SwapSeat).where(SwapSeat.swap_id == swap.id)).all()
-    kinds = [p.kind for seat in seats if seat.old_pack_id and (p := db.get(Pack, seat.old_pack_id)) is not None]
+    kinds = [
+        p.kind for seat in db.seats(swap.id) if seat.old_pack_id and (p := db.get(Pack, seat.old_pack_id)) is not None
+    ]
     return QueueEntry(
         swap_id=swap.id,
         vehicle_id=swap.vehicle_id,
@@ -195,12 +203,6 @@ def _entry(context: StationContext, db: Db, swap: Swap) -> QueueEntry:
 def promised_until(context: StationContext, db: Db, until_at: datetime) -> tuple[QueueEntry, ...]:
     """Those who have booked and are to come, and whose window is open or opens until an instant."""
     now = context.clock.now()
-    query = (
-        select(Booking)
-        .where(col(Booking.status).in_(("booked", "disrupted")))
-        .where(Booking.window_start_at <= until_at, Booking.window_end_at > now)
-        .order_by(col(Booking.window_start_at), col(Booking.id))
-    )
     return tuple(
         QueueEntry(
             swap_id=booking.id,
@@ -213,5 +215,5 @@ def promised_until(context: StationContext, db: Db, until_at: datetime) -> tuple
             booked_until_at=booking.window_end_at,
             min_energy_kwh=booking.min_kwh,
         )
-        for booking in db.exec(query)
+        for booking in db.exec(_PROMISED, params={"until": until_at, "now": now})
     )

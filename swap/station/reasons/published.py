@@ -15,6 +15,7 @@ from typing import Any
 from scheduler.queueing import explain_queue, in_order
 from scheduler.types import StationMode, StationView, TariffSlice
 from scheduler.waiting import Wait, Waiting
+from swap.events import raise_version
 from swap.reading.charge_plan import dr_limits, estimated_starts, expected_packs, ready_times
 from swap.station.context import StationContext
 from swap.station.lane.runner import LaneRunner
@@ -54,9 +55,8 @@ class Reasons:
             return
 
         def store(db: Db) -> None:
-            station = db.station()
-            station.waiting = found
-            station.version += 1
+            db.station().waiting = found
+            raise_version(db, db.station_id)
 
         await context.write(store)
         self._published = found

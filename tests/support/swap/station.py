@@ -15,7 +15,7 @@ from scheduler.tariff_files import load_tariff
 from sim.live.direct import DirectRack, DirectRobot, direct_site
 from sim.plant.plant import Plant
 from swap.audit import AuditReport, audit
-from swap.commerce.bills.issuing import run_commerce
+from swap.commerce.bills.issuing import BillingMark, run_commerce
 from swap.commerce.bills.terms import BillingTerms
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
@@ -113,6 +113,7 @@ class Bench:
             cell.listeners.append(lambda what, command: self.motions.append((what, command.seq, command.code)))
         self._seen_s = seconds
         self._charged_s = self._billed_s = -1e9
+        self._billed = BillingMark()
         self.terms: BillingTerms | None = None
         """How swaps are billed; None: as the station file says."""
         self.commerce_s = min(5.0, speed)
@@ -171,7 +172,7 @@ class Bench:
         await self.controller.answers.cycle()
         if self.seconds - self._billed_s >= self.commerce_s:
             self._billed_s = self.seconds
-            run_commerce(self.store, self.config, self.clock.now(), terms=self.terms)
+            run_commerce(self.store, self.config, self.clock.now(), terms=self.terms, mark=self._billed)
 
     def hop_s(self, longest_s: float | None = None) -> float:
         """Seconds to the next thing that a cell or a driver does; charging needs no look.
