@@ -65,7 +65,10 @@ def append_event(
     """
     plain = without_nan(event.payload())
     data = canonical_json(plain)
-    db.flush()
+    with db.no_autoflush:
+        station = db.get_one(Station, station_id)
+        station.version += 1
+    db.flush()  # what the event tells of and the version at once
     connection = db.connection()
     last = connection.execute(_NEWEST, {"station": station_id}).first()
     seq, prev_hash, last_epoch = last if last is not None else (0, FIRST, 1)
@@ -87,6 +90,4 @@ def append_event(
     fields = {name: getattr(entry, name) for name in Entry.__slots__} | {"data": plain}
     row = StationEvent(**fields, hash=entry_hash(entry))
     connection.execute(_INSERT, {**fields, "hash": row.hash})
-    station = db.get_one(Station, station_id)
-    station.version += 1
     return row

@@ -12,9 +12,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Delete, Select, Table, TableClause, Update, event, exists, or_
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Executable,
+    Select,
+    Table,
+    TableClause,
+    Update,
+    bindparam,
+    event,
+    exists,
+    inspect,
+    or_,
+)
 from sqlalchemy import select as sql_select
 from sqlalchemy.orm import ORMExecuteState, UOWTransaction, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
@@ -65,6 +78,9 @@ STATION_TABLES = (*OWN_STATION, Station, Pack, SwapSeat, BillLine)
 
 SHOWN = (Bay, Pack, HotPack, Swap, SwapSeat, Booking, FaultRow, ControlRequest)
 """Tables that pages show the present state of; the newest power sample has a mark of its own."""
+
+
+R = TypeVar("R")
 
 
 class OtherStation(Exception):
@@ -124,12 +140,46 @@ def _tables_of(statement: Select[Any] | Update | Delete) -> set[str]:
     return {str(part.name) for part in iterate(statement) if isinstance(part, TableClause)}
 
 
+MADE_ONCE = "made_once"
+Asked = TypeVar("Asked", bound=Executable)
+
+
+def made_once(statement: Asked) -> Asked:
+    """Mark a statement that a module keeps: it is narrowed once for each station, and not at every execution."""
+    return statement.execution_options(**{MADE_ONCE: True})
+
+
+# What every booking and many of the controller's looks ask.
+_STATION = made_once(select(Station))
+_BAYS = made_once(select(Bay).order_by(col(Bay.position)))
+_PACKS_IN_BAYS = made_once(select(Pack).where(col(Pack.bay_id).is_not(None)))
+_SEATS_IN_MOTION = made_once(
+    select(SwapSeat)
+    .join(Swap, col(Swap.id) == SwapSeat.swap_id)
+    .where(col(Swap.ended_at).is_(None), col(Swap.open_lane_id).is_not(None))
+)
+_BOOKINGS: Table = Booking.__table__  # type: ignore[attr-defined]
+_ELSEWHERE = (
+    sql_select(_BOOKINGS.c.station_id)
+    .where(
+        _BOOKINGS.c.vehicle_id == bindparam("vehicle"),
+        _BOOKINGS.c.station_id != bindparam("station"),
+        _BOOKINGS.c.status.in_(("booked", "disrupted", "arrived")),
+        _BOOKINGS.c.window_start_at < bindparam("until"),
+        _BOOKINGS.c.window_end_at > bindparam("since"),
+    )
+    .limit(1)
+)
+
+
 class StationDb(Session):
     """A session on one station's rows."""
 
     station_id: str
     raised: bool = False
     """The station's version has risen in this transaction."""
+    _station: Station | None = None
+    _kept: object = None
 
     def key(self, name: str) -> str:
         """Key of a bay or lane of this station."""
@@ -152,6 +202,7 @@ class StationDb(Session):
         cause_seq: int | None = None,
     ) -> StationEvent:
         """Append one event of this station."""
+        self.station()
         return append_event(
             self,
             event,
@@ -165,15 +216,23 @@ class StationDb(Session):
             cause_seq=cause_seq,
         )
 
+    def keep(self, row: R) -> R:
+        """Hold the row that a session is about, which itself holds rows weakly: who asks for it by its key has it."""
+        self._kept = row
+        return row
+
     # the rack and its packs
 
     def station(self) -> Station:
-        """The station's row."""
-        return self.get_one(Station, self.station_id)
+        """The station's row, held to the end of the session."""
+        if self._station is None:
+            with self.no_autoflush:
+                self._station = self.exec(_STATION).one()
+        return self._station
 
     def bays(self) -> Sequence[Bay]:
         """Every bay, in rack order."""
-        return self.exec(select(Bay).order_by(col(Bay.position))).all()
+        return self.exec(_BAYS).all()
 
     def bay(self, name: str) -> Bay | None:
         """The bay of a name of the station file."""
@@ -186,7 +245,7 @@ class StationDb(Session):
 
     def packs_in_bays(self) -> dict[str, Pack]:
         """Packs by the key of the bay they lie in."""
-        rows = self.exec(select(Pack).where(col(Pack.bay_id).is_not(None)))
+        rows = self.exec(_PACKS_IN_BAYS)
         return {pack.bay_id: pack for pack in rows if pack.bay_id is not None}
 
     def packs_in_grippers(self) -> dict[str, Pack]:
@@ -242,8 +301,7 @@ class StationDb(Session):
 
     def bays_in_motion(self) -> set[str]:
         """Keys of bays that the robot may be filling or emptying: rows and sensors may differ for the moment."""
-        query = select(SwapSeat).join(Swap, col(Swap.id) == SwapSeat.swap_id)
-        rows = self.exec(query.where(col(Swap.ended_at).is_(None), col(Swap.open_lane_id).is_not(None))).all()
+        rows = self.exec(_SEATS_IN_MOTION).all()
         return {key for row in rows for key in (row.old_bay_id, row.new_bay_id) if key is not None}
 
     def open_commands(self, lane_id: str, seq: int | None = None) -> Sequence[RobotCommandRow]:
@@ -275,15 +333,9 @@ class StationDb(Session):
 
         Like `put_on_by_swap` it crosses stations, so it asks the tables.
         """
-        bookings = Booking.__table__.c  # type: ignore[attr-defined]
-        query = sql_select(bookings.station_id).where(
-            bookings.vehicle_id == vehicle_id,
-            bookings.station_id != self.station_id,
-            bookings.status.in_(("booked", "disrupted", "arrived")),
-            bookings.window_start_at < until_at,
-            bookings.window_end_at > from_at,
-        )
-        return self.execute(query.limit(1)).scalar()
+        asked = {"vehicle": vehicle_id, "station": self.station_id, "since": from_at, "until": until_at}
+        found: str | None = self.connection().execute(_ELSEWHERE, asked).scalar()
+        return found
 
     def files_taken(self, until_at: datetime) -> list[dict[str, Any]]:
         """What station files have brought into the register up to an instant, at whichever station, newest first.
@@ -327,12 +379,20 @@ class StationDb(Session):
         return self.exec(query).first()
 
 
+def _narrowed(statement: Select[Any] | Update | Delete, station_id: str) -> Select[Any] | Update | Delete:
+    used = _tables_of(statement)
+    return statement.options(*[option for name, option in _scope(station_id).items() if name in used])
+
+
+_narrowed_once = functools.lru_cache(maxsize=1024)(_narrowed)
+
+
 @event.listens_for(StationDb, "do_orm_execute")
 def _narrow(state: ORMExecuteState) -> None:
     assert isinstance(state.session, StationDb)
     if isinstance(state.statement, (Select, Update, Delete)):
-        scope, used = _scope(state.session.station_id), _tables_of(state.statement)
-        state.statement = state.statement.options(*[option for name, option in scope.items() if name in used])
+        narrowed = _narrowed_once if MADE_ONCE in state.execution_options else _narrowed
+        state.statement = narrowed(state.statement, state.session.station_id)
 
 
 @event.listens_for(StationDb, "before_flush")
@@ -341,7 +401,9 @@ def _look_through(session: Session, _context: UOWTransaction, _instances: object
     assert isinstance(session, StationDb)
     changed = [*session.new, *(row for row in session.dirty if session.is_modified(row)), *session.deleted]
     if not session.raised and any(isinstance(row, SHOWN) for row in changed):
-        session.station().version += 1
+        station = session.station()
+        if not inspect(station).attrs.version.history.has_changes():  # as an event that goes with it has
+            station.version += 1
         session.raised = True
     for row in changed:
         owner = row.id if isinstance(row, Station) else getattr(row, "station_id", session.station_id)

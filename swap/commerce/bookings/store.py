@@ -16,6 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from swap.commerce.bookings.fees import Missed, fee_fen, no_show
@@ -34,7 +35,7 @@ from swap.messages.commerce import BookingChanged, BookingEnded, BookingMade, Bo
 from swap.reading.lists import get_booking
 from swap.reading.records import BookingRecord
 from swap.rights import EVERYBODY, SwapRights, ask_right
-from swap.station_db import StationDb
+from swap.station_db import StationDb, made_once
 from swap.tables import Booking, Swap, VehicleRow
 from swap.words import N_
 
@@ -43,6 +44,18 @@ MACHINE = "commerce"
 
 ENDED_AT_ONCE = 20
 """Overdue bookings that one transaction ends: the controller waits meanwhile."""
+
+_OVERDUE = made_once(
+    select(Booking)
+    .where(col(Booking.status).in_(COMING), col(Booking.window_end_at) < bindparam("limit_at"))
+    .order_by(col(Booking.window_end_at), col(Booking.id))
+)
+_USED = made_once(
+    select(Booking, Swap)
+    .join(Swap, col(Swap.booking_id) == Booking.id)
+    .where(col(Booking.status).in_(OPEN))
+    .order_by(col(Swap.arrived_at), col(Booking.id))
+)
 
 log = logging.getLogger(__name__)
 
@@ -264,12 +277,7 @@ def expire_bookings(
     One whose contract cannot be read is left for the next look: it keeps nobody else from the gate.
     """
     limit_at = at - timedelta(minutes=config.bookings.late_grace_min)
-    query = select(Booking).where(
-        Booking.station_id == config.station.id,
-        col(Booking.status).in_(COMING),
-        Booking.window_end_at < limit_at,
-    )
-    overdue = db.exec(query.order_by(col(Booking.window_end_at), col(Booking.id))).all()
+    overdue = db.exec(_OVERDUE, params={"limit_at": limit_at}).all()
     ended = []
     for booking in overdue:
         kept = booking.status == BookingStatus.BOOKED  # of a promise that was broken nobody owes anything
@@ -294,17 +302,11 @@ def _missed(db: StationDb, booking: Booking) -> Missed:
     return Missed(booking.id, booking.vehicle_id, fleet_id, booking.window_start_at, booking.window_end_at)
 
 
-def settle_arrived(db: StationDb, station_id: str, at: datetime) -> tuple[str, ...]:
+def settle_arrived(db: StationDb, at: datetime) -> tuple[str, ...]:
     """Follow the trucks: a booking has arrived where a swap uses it, and ends with that swap, fulfilled when it was
     completed, else failed; the ids of those that end."""
-    query = (
-        select(Booking, Swap)
-        .join(Swap, col(Swap.booking_id) == Booking.id)
-        .where(Booking.station_id == station_id, col(Booking.status).in_(OPEN))
-        .order_by(col(Swap.arrived_at), col(Booking.id))
-    )
     ended = []
-    for booking, swap in db.exec(query).all():
+    for booking, swap in db.exec(_USED).all():
         if booking.status in COMING:
             arrive(booking)
         if swap.ended_at is not None:
@@ -318,7 +320,7 @@ def tend_bookings(
     db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY
 ) -> tuple[str, ...]:
     """End bookings that are over, by their swaps or by time, `ENDED_AT_ONCE` of these; their ids."""
-    return settle_arrived(db, config.station.id, at) + expire_bookings(db, config, at, rights=rights)
+    return settle_arrived(db, at) + expire_bookings(db, config, at, rights=rights)
 
 
 def booking_at_gate(
