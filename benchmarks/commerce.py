@@ -1,8 +1,10 @@
 """What the doors cost: requests a second over HTTP, against the same statements behind an empty FastAPI route.
 
 One SQLite database of the example station is filled and copied. The statements of a booking, its cancelling and of
-reads are recorded once; the reference runs them, and nothing else, in a server of its own on the copy. Both servers are
-asked in turns by 1, 8 and 64 clients; ratios are of the medians of the rounds. The statements alone, in the database's
+reads are recorded once; the reference runs them, and nothing else, in a server of its own on the copy. Both processes
+are set up as `api.serving` sets up the doors (threads, collection of memory, limits of a connection), and are asked in
+turns by 1, 8 and 64 clients; ratios are of the medians of the rounds, beside them the processor's time of a booking
+with its cancelling, and of a read. The statements alone, in the database's
 own driver without HTTP, are printed as a second reference. `agree`: bookings ≥ 0.5 and reads ≥ 0.6 of the reference.
 The months' end is measured by `month_end`.
 """
@@ -20,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -63,6 +65,19 @@ class Recorded:
     reads: list[Statements]
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is asked."""
+
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Seconds of the processor that it has used (Linux)."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Stopped:
     """Station time that stands still."""
 
@@ -90,14 +105,16 @@ def run(quick: bool = False) -> Mapping[str, object]:
                 rates: dict[tuple[str, str], list[float]] = {}
                 for _ in range(rounds):
                     headers = _signed_in(folder / "ours.db", user_id)  # a token lasts less than all rounds may
-                    for who, port in (("ours", ours), ("bare", bare)):
-                        told = asyncio.run(_ask(who, port, headers, clients, pairs, config.station.id))
-                        for what, rate in told.items():
-                            rates.setdefault((who, what), []).append(rate)
+                    for who, server in (("ours", ours), ("bare", bare)):
+                        told = asyncio.run(_ask(who, server, headers, clients, pairs, config.station.id))
+                        for what, value in told.items():
+                            rates.setdefault((who, what), []).append(value)
                 for what in ("bookings", "reads"):
                     mine, least = median(rates["ours", what]), median(rates["bare", what])
                     found[f"{what}_{clients}_clients_a_second"] = mine
                     found[f"{what}_{clients}_clients_ratio"] = mine / least
+                    for who in ("ours", "bare"):
+                        found[f"{what}_{clients}_clients_{who}_cpu_ms"] = 1000 * median(rates[who, f"{what}_cpu_s"])
     found["bookings_of_the_driver_alone_a_second"] = pairs / driver_s
     bookings = min(float(str(found[f"bookings_{clients}_clients_ratio"])) for clients in CLIENTS)
     reads = min(float(str(found[f"reads_{clients}_clients_ratio"])) for clients in CLIENTS)
@@ -294,8 +311,8 @@ def _bare_app(folder: Path) -> FastAPI:
 
 
 @contextmanager
-def _server(who: str, folder: Path) -> Iterator[int]:
-    """A server in a process of its own; its port."""
+def _server(who: str, folder: Path) -> Iterator[Server]:
+    """A server in a process of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -311,18 +328,18 @@ def _server(who: str, folder: Path) -> Iterator[int]:
                 if process.poll() is not None or perf_counter() > until_s:
                     raise
                 sleep(0.1)
-        yield port
+        yield Server(port, process.pid)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()
 
 
 async def _ask(
-    who: str, port: int, headers: dict[str, str], clients: int, pairs: int, station_id: str
+    who: str, server: Server, headers: dict[str, str], clients: int, pairs: int, station_id: str
 ) -> dict[str, float]:
-    """Bookings with their cancelling, and reads, a second."""
+    """Bookings with their cancelling, and reads, a second, and what the server's processor needs of each."""
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
-    base_url = f"http://127.0.0.1:{port}"
+    base_url = f"http://127.0.0.1:{server.port}"
     async with httpx.AsyncClient(base_url=base_url, headers=headers, limits=limits, timeout=120) as http:
 
         async def books(number: int) -> None:
@@ -341,17 +358,31 @@ async def _ask(
         bodies = [_body(number) for number in range(clients)]
         found = {}
         for what, task in (("bookings", books), ("reads", reads)):
-            began_s = perf_counter()
+            began_s, worked_s = perf_counter(), server.cpu_s()
             await asyncio.gather(*(task(number) for number in range(clients)))
-            found[what] = pairs // clients * clients / (perf_counter() - began_s)
+            done = pairs // clients * clients
+            found[what] = done / (perf_counter() - began_s)
+            found[f"{what}_cpu_s"] = (server.cpu_s() - worked_s) / done
         return found
 
 
 def _serve(who: str, folder: Path, port: int) -> None:
     import uvicorn
+    from anyio.to_thread import current_default_thread_limiter
+
+    from api.edge.protocol import LimitedHttp
+    from api.serving import THREADS, keep_loaded
 
     app = _bare_app(folder) if who == "bare" else _app(Store(f"sqlite:///{folder}/ours.db"))
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, http=LimitedHttp, log_level="error", access_log=False)
+
+    async def serve() -> None:
+        current_default_thread_limiter().total_tokens = THREADS
+        await uvicorn.Server(config).serve()
+
+    keep_loaded()
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve())
 
 
 if __name__ == "__main__":

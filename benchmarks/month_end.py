@@ -26,7 +26,7 @@ from zoneinfo import ZoneInfo
 from sqlmodel import func, select
 
 from benchmarks.lists import completed_swap
-from swap.commerce.bills.invoices import close_period
+from swap.commerce.bills.closing import close_period
 from swap.commerce.custody.take import JournalEvent, NewReading, add_readings, station_ids, take_events, take_journals
 from swap.commerce.leases.contracts import draft, move
 from swap.commerce.leases.rent import run_rent
@@ -209,8 +209,7 @@ def _measure(url: str) -> dict[str, object]:
         posted = post_due(store, station_ids(store)[0], END_AT, PostingMark())
         posted_s += process_time()
         invoices_s = -process_time()
-        with store.commerce() as db:
-            close_period(db, MONTH, at=END_AT, zone=ZoneInfo("Asia/Shanghai"), name="bench")
+        close_period(store, MONTH, at=END_AT, zone=ZoneInfo("Asia/Shanghai"), name="bench")
         invoices_s += process_time()
         invoices, lines = _invoiced(store)
         return {
@@ -241,8 +240,7 @@ def _check(url: str) -> dict[str, object]:
     try:
         before = _invoiced(store)
         again = run_rent(store, MONTH, END_AT)
-        with store.commerce() as db:
-            close_period(db, MONTH, at=END_AT, zone=ZoneInfo("Asia/Shanghai"), name="bench")
+        close_period(store, MONTH, at=END_AT, zone=ZoneInfo("Asia/Shanghai"), name="bench")
         assert again.charges == (), again
         after = _invoiced(store)
         assert after == before != (0, 0), f"a second run leaves {after} invoices and lines, the first {before}"

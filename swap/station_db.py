@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import ColumnElement, Delete, Select, Table, TableClause, Update, bindparam, event, exists, or_
@@ -67,6 +67,9 @@ STATION_TABLES = (*OWN_STATION, Station, Pack, SwapSeat, BillLine)
 
 SHOWN = (Bay, Pack, HotPack, Swap, SwapSeat, Booking, FaultRow, ControlRequest)
 """Tables that pages show the present state of; the newest power sample has a mark of its own."""
+
+
+R = TypeVar("R")
 
 
 class OtherStation(Exception):
@@ -141,8 +144,22 @@ _SEATS_IN_LANES = (
     .where(col(Swap.ended_at).is_(None), col(Swap.open_lane_id).is_not(None))
 )
 _OPEN_REQUESTS = select(ControlRequest).where(ControlRequest.status == "open").order_by(col(ControlRequest.id))
-
+_STATION = select(Station)
 _NEWEST_SEQ = select(StationEvent.seq).order_by(col(StationEvent.seq).desc()).limit(1)
+
+
+_BOOKINGS: Table = Booking.__table__  # type: ignore[attr-defined]
+_ELSEWHERE = (
+    sql_select(_BOOKINGS.c.station_id)
+    .where(
+        _BOOKINGS.c.vehicle_id == bindparam("vehicle"),
+        _BOOKINGS.c.station_id != bindparam("station"),
+        _BOOKINGS.c.status.in_(("booked", "disrupted", "arrived")),
+        _BOOKINGS.c.window_start_at < bindparam("until"),
+        _BOOKINGS.c.window_end_at > bindparam("since"),
+    )
+    .limit(1)
+)
 
 
 @functools.cache
@@ -183,6 +200,8 @@ class StationDb(Session):
     """A session on one station's rows."""
 
     station_id: str
+    _station: Station | None = None
+    _kept: object = None
 
     def key(self, name: str) -> str:
         """Key of a bay or lane of this station."""
@@ -218,11 +237,19 @@ class StationDb(Session):
             cause_seq=cause_seq,
         )
 
+    def keep(self, row: R) -> R:
+        """Hold the row that a session is about, which itself holds rows weakly: who asks for it by its key has it."""
+        self._kept = row
+        return row
+
     # the rack and its packs
 
     def station(self) -> Station:
-        """The station's row."""
-        return self.get_one(Station, self.station_id)
+        """The station's row, held to the end of the session."""
+        if self._station is None:
+            with self.no_autoflush:
+                self._station = self.exec(_STATION).one()
+        return self._station
 
     def bays(self) -> Sequence[Bay]:
         """Every bay, in rack order."""
@@ -330,15 +357,9 @@ class StationDb(Session):
 
         Like `put_on_by_swap` it crosses stations, so it asks the tables.
         """
-        bookings = Booking.__table__.c  # type: ignore[attr-defined]
-        query = sql_select(bookings.station_id).where(
-            bookings.vehicle_id == vehicle_id,
-            bookings.station_id != self.station_id,
-            bookings.status.in_(("booked", "disrupted", "arrived")),
-            bookings.window_start_at < until_at,
-            bookings.window_end_at > from_at,
-        )
-        return self.execute(query.limit(1)).scalar()
+        asked = {"vehicle": vehicle_id, "station": self.station_id, "since": from_at, "until": until_at}
+        found: str | None = self.connection().execute(_ELSEWHERE, asked).scalar()
+        return found
 
     def files_taken(self, until_at: datetime) -> list[dict[str, Any]]:
         """What station files have brought into the register up to an instant, at whichever station, newest first.

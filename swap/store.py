@@ -214,6 +214,16 @@ class Store:
                 _HELD.reset(token)
 
     @contextmanager
+    def in_lots(self) -> Iterator[None]:
+        """Write transactions inside commit each on its own, where one is `held` too: of work in lots, each of which is
+        done once by itself. What is held is stored after the last."""
+        token = _HELD.set(None)
+        try:
+            yield
+        finally:
+            _HELD.reset(token)
+
+    @contextmanager
     def _writing(self, kind: type[S], line: str | None, lock: Callable[[S], None]) -> Iterator[S]:
         """The one way to write: a turn, a session, its locks, and a commit on leaving."""
         with ExitStack() as stack:

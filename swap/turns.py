@@ -120,39 +120,48 @@ class Turns:
 LOOK_AGAIN_S = 0.001
 """Real seconds between two looks whether another process has ended its transaction."""
 GIVE_WAY_S = 0.004
-"""Real seconds between two transactions of a process, in which another one gets its turn."""
+"""Real seconds between two transactions of a process, in which another one that waits gets its turn."""
 
 
 class FileTurn:
     """Processes that write to one SQLite file take turns, by a lock on a file beside it.
 
     SQLite's own wait looks again ever more seldom, up to every 100 ms: a controller would find the moments between two
-    transactions of a busy process of doors by luck. A process that dies gives the lock back.
+    transactions of a busy process of doors by luck. Who finds the file taken shows that he waits, by a shared lock on a
+    second file: only then others give way. A process that dies gives its locks back.
     """
 
     def __init__(self, database: Path) -> None:
         self._path = database.with_name(f"{database.name}-turn")
+        self._waits_path = database.with_name(f"{database.name}-waits")
         self._file: int | None = None
+        self._waits: int | None = None
         self._ended_s = float("-inf")
 
     @contextmanager
     def turn(self, *, first: bool, wait_s: float) -> Iterator[None]:
-        """Have the file meanwhile. A writer that is not first lets other processes in before its next turn.
+        """Have the file meanwhile. A writer that is not first lets other processes in that wait, before its next turn.
 
         Raises:
             TurnNotReached: it did not become free within `wait_s`, or cannot be locked.
         """
         pause = threading.Event()
         until_s = time.monotonic() + wait_s
-        if not first:
-            pause.wait(max(0.0, self._ended_s + GIVE_WAY_S - time.monotonic()))
         try:
-            if self._file is None:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            while not self._locked(self._file):
-                if time.monotonic() > until_s:
-                    raise TurnNotReached(f"another process keeps the database: no turn within {wait_s:g} s")
-                pause.wait(LOOK_AGAIN_S)
+            if self._file is None or self._waits is None:
+                self._file, self._waits = _opened(self._path), _opened(self._waits_path)
+            left_s = self._ended_s + GIVE_WAY_S - time.monotonic()
+            if not first and left_s > 0.0 and self._somebody_waits(self._waits):
+                pause.wait(left_s)
+            if not _locked(self._file):
+                fcntl.flock(self._waits, fcntl.LOCK_SH)
+                try:
+                    while not _locked(self._file):
+                        if time.monotonic() > until_s:
+                            raise TurnNotReached(f"another process keeps the database: no turn within {wait_s:g} s")
+                        pause.wait(LOOK_AGAIN_S)
+                finally:
+                    fcntl.flock(self._waits, fcntl.LOCK_UN)
         except OSError as error:
             raise TurnNotReached(f"{self._path}: {error.strerror}") from error
         try:
@@ -162,15 +171,28 @@ class FileTurn:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     @staticmethod
-    def _locked(file: int) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    def _somebody_waits(waits: int) -> bool:
+        """Whether another process shows that it waits; one that looks at the same moment may be taken for one."""
+        if not _locked(waits):
+            return True
+        fcntl.flock(waits, fcntl.LOCK_UN)
+        return False
 
     def close(self) -> None:
-        """Give the file back."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        """Give the files back."""
+        for file in (self._file, self._waits):
+            if file is not None:
+                os.close(file)
+        self._file = self._waits = None
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

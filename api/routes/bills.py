@@ -14,7 +14,7 @@ from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import ClosePeriodIn, CorrectIn, Instant, RecordId, ReverseIn, StationId, VehicleId
 from api.words import load_language
-from swap.commerce.bills.invoices import close_period
+from swap.commerce.bills.closing import close_period
 from swap.commerce.bills.issuing import correct_bill, reverse_bill
 from swap.commerce.bills.lists import closed_period, get_invoice, list_invoices, list_settlements
 from swap.commerce.bills.quantity import TO_LOOK_AT, Flag
@@ -148,8 +148,8 @@ def close_month(body: ClosePeriodIn, doors: AnyDoors, who: Who) -> tuple[ClosedP
         seller_id = who.view.organisation_id if seller_id is None else seller_id
         require_firm(who.view, seller_id)
     at, zone = doors.clock.now(), doors.config.station.zone
-    with doors.store.commerce() as db:
-        closed = close_period(db, body.period, at=at, zone=zone, name=name, seller_id=seller_id)
+    closed = close_period(doors.store, body.period, at=at, zone=zone, name=name, seller_id=seller_id)
+    with doors.store.reading_commerce() as db:
         return tuple(closed_period(db, row) for row in closed)
 
 

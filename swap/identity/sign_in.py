@@ -11,6 +11,8 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import Table, bindparam
+from sqlalchemy import select as sql_select
 from sqlmodel import col, delete, select
 
 from swap.errors import InvalidInput
@@ -42,6 +44,46 @@ SESSION_S = 12 * 3600
 """A shift."""
 KEPT = timedelta(days=30)
 """Expired sign-ins and old counts are deleted after so long."""
+
+
+_TOKENS: Table = AccessToken.__table__  # type: ignore[attr-defined]
+_FAMILIES: Table = TokenFamily.__table__  # type: ignore[attr-defined]
+_ACCOUNTS: Table = UserAccount.__table__  # type: ignore[attr-defined]
+_KEYS: Table = ApiKey.__table__  # type: ignore[attr-defined]
+_PERSONS: Table = Person.__table__  # type: ignore[attr-defined]
+_PARTIES: Table = Party.__table__  # type: ignore[attr-defined]
+_STATIONS: Table = Station.__table__  # type: ignore[attr-defined]
+# Of the tables, and not of their classes, and made once: every request asks them.
+_OF_TOKEN = (
+    sql_select(
+        _TOKENS.c.kind,
+        _TOKENS.c.expires_at,
+        _FAMILIES.c.id.label("family_id"),
+        _FAMILIES.c.expires_at.label("family_expires_at"),
+        _FAMILIES.c.revoked_at,
+        _ACCOUNTS.c.id.label("account_id"),
+        _ACCOUNTS.c.station_id,
+        _ACCOUNTS.c.roles,
+        _ACCOUNTS.c.vehicle_ids,
+        _ACCOUNTS.c.disabled_at,
+        _ACCOUNTS.c.demo,
+        _PERSONS.c.id.label("person_id"),
+        _PERSONS.c.name,
+        _PARTIES.c.id.label("party_id"),
+        _PARTIES.c.kind.label("party_kind"),
+    )
+    .join(_FAMILIES, _FAMILIES.c.id == _TOKENS.c.family_id)
+    .join(_ACCOUNTS, _ACCOUNTS.c.id == _FAMILIES.c.account_id)
+    .join(_PERSONS, _PERSONS.c.id == _ACCOUNTS.c.person_id)
+    .join(_PARTIES, _PARTIES.c.id == _ACCOUNTS.c.organisation_id)
+    .where(_TOKENS.c.hash == bindparam("hash"))
+)
+_OF_KEY = (
+    sql_select(_KEYS, _PARTIES.c.id.label("party_id"), _PARTIES.c.kind.label("party_kind"))
+    .join(_PARTIES, _PARTIES.c.id == _KEYS.c.organisation_id)
+    .where(_KEYS.c.key_hash == bindparam("hash"))
+)
+_OPERATED = sql_select(_STATIONS.c.id).where(_STATIONS.c.operator_id == bindparam("party"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +265,12 @@ def _token(db: IdentityDb, token: str) -> AccessToken | None:
 
 def _in_use(db: IdentityDb, account: UserAccount, settings: IdentitySettings) -> bool:
     person = db.get(Person, account.person_id)
-    known = person is not None and person.name is not None
-    return known and account.disabled_at is None and (settings.development or not account.demo)
+    return _usable(None if person is None else person.name, account.disabled_at, account.demo, settings)
+
+
+def _usable(name: str | None, disabled_at: datetime | None, demo: bool, settings: IdentitySettings) -> bool:
+    """Whether an account may be used: its person was not erased, and it is neither disabled nor a demo elsewhere."""
+    return name is not None and disabled_at is None and (settings.development or not demo)
 
 
 def principal_of(store: Store, settings: IdentitySettings, token: str, at: datetime, *, cookie: bool) -> Principal:
@@ -236,60 +282,56 @@ def principal_of(store: Store, settings: IdentitySettings, token: str, at: datet
     Raises:
         TokenNotValid: it is unknown, expired, revoked, or its account is not in use.
     """
+    if len(token) > secrets.TOKEN_MOST:
+        raise TokenNotValid
     with store.reading_identity() as db:
         if token.startswith(secrets.KEY) and not cookie:
             return _machine(db, token, at)
-        row = _token(db, token)
+        row = db.connection().execute(_OF_TOKEN, {"hash": secrets.token_hash(token)}).first()
         if row is None or row.kind != ("session" if cookie else "access"):
             raise TokenNotValid
-        family = db.get_one(TokenFamily, row.family_id)
-        if family.revoked_at is not None or min(row.expires_at, family.expires_at) <= at:
+        if row.revoked_at is not None or min(row.expires_at, row.family_expires_at) <= at:
             raise TokenNotValid
-        account = db.get_one(UserAccount, family.account_id)
-        if not _in_use(db, account, settings):
+        if not _usable(row.name, row.disabled_at, row.demo, settings):
             raise TokenNotValid
-        party = db.get_one(Party, account.organisation_id)
-        person = db.get_one(Person, account.person_id)
         return Principal(
             kind=PrincipalKind.PERSON,
-            id=account.id,
-            name=person.name or "",
-            actor=PREFIX + person.id,
-            organisation_id=party.id,
-            organisation_kind=party.kind,
-            station_ids=_stations(db, party, account.station_id),
-            vehicle_ids=frozenset(account.vehicle_ids),
-            roles=frozenset(Role(role) for role in account.roles),
-            family_id=family.id,
+            id=row.account_id,
+            name=row.name,
+            actor=PREFIX + row.person_id,
+            organisation_id=row.party_id,
+            organisation_kind=row.party_kind,
+            station_ids=_stations(db, row.party_id, row.party_kind, row.station_id),
+            vehicle_ids=frozenset(row.vehicle_ids),
+            roles=frozenset(Role(role) for role in row.roles),
+            family_id=row.family_id,
         )
 
 
 def _machine(db: IdentityDb, key: str, at: datetime) -> Principal:
-    if len(key) > secrets.TOKEN_MOST:
-        raise TokenNotValid
-    row = db.exec(select(ApiKey).where(ApiKey.key_hash == secrets.token_hash(key))).first()
+    row = db.connection().execute(_OF_KEY, {"hash": secrets.token_hash(key)}).first()
     if row is None or row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= at):
         raise TokenNotValid
-    party = db.get_one(Party, row.organisation_id)
     return Principal(
         kind=PrincipalKind.MACHINE,
         id=row.id,
         name=row.name,
         actor=f"api_key:{row.id}",
-        organisation_id=party.id,
-        organisation_kind=party.kind,
-        station_ids=_stations(db, party, row.station_id),
+        organisation_id=row.party_id,
+        organisation_kind=row.party_kind,
+        station_ids=_stations(db, row.party_id, row.party_kind, row.station_id),
         vehicle_ids=frozenset(row.vehicle_ids),
         roles=frozenset(Role(role) for role in row.roles),
         scopes=frozenset(row.scopes),
     )
 
 
-def _stations(db: IdentityDb, party: Party, only: str | None) -> frozenset[str]:
-    if party.kind != STATION_OPERATOR:
+def _stations(db: IdentityDb, party_id: str, kind: str, only: str | None) -> frozenset[str]:
+    """Stations of an organisation that somebody is let into; `only` the one that he works at."""
+    if kind != STATION_OPERATOR:
         return frozenset()
-    query = select(Station.id).where(Station.operator_id == party.id)
-    return frozenset(db.exec(query if only is None else query.where(Station.id == only)))
+    operated = frozenset(db.connection().execute(_OPERATED, {"party": party_id}).scalars())
+    return operated if only is None else operated & {only}
 
 
 # second factors

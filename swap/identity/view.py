@@ -366,9 +366,11 @@ def _require(db: StationDb, view: View, table: type[Any], key: str | int, what: 
     else:
         wanted = condition(view, table)
     (primary,) = inspect(table).primary_key
-    query = select(primary).where(primary == key)
-    if db.exec(query if wanted is None else query.where(wanted)).first() is None:
+    query = select(table).where(primary == key)
+    row = db.exec(query if wanted is None else query.where(wanted)).first()
+    if row is None:
         raise NotFound(what, key)
+    db.keep(row)  # what is done for it reads it next
 
 
 @functools.lru_cache(maxsize=1024)

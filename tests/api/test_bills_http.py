@@ -21,6 +21,7 @@ from openpyxl import load_workbook
 from api.app import create_app
 from api.settings import Settings
 from swap.commerce.bills.issuing import bill_completed_swaps
+from swap.commerce.charges import NewCharge, add_charge
 from swap.config.station_file import StationConfig
 from swap.store import Store
 from tests.support.api.people import account, signed_in
@@ -195,6 +196,24 @@ async def test_a_month_is_closed_once_and_settled(
     assert Decimal(statement["income_yuan"]) == sum(Decimal(share["amount_yuan"]) for share in statement["shares"])
     assert (await got(doors, "/settlements", party_id="fleet"))["items"] == []
     assert (await doors.get("/invoices/none")).status_code == 404
+
+
+async def test_a_month_of_two_sellers_is_closed_once_for_a_key(
+    store: Store, config: StationConfig, doors: httpx.AsyncClient
+) -> None:
+    """Each seller is a commit of its own; the answer is stored after the last."""
+    billed(store, config)
+    rent = NewCharge(
+        *("rent", "own", "fleet", "rent", "2026-11", Decimal(1), "month", Decimal(100), Decimal(100), "rent"),
+        Decimal("0.13"),
+    )
+    with store.commerce() as db:
+        add_charge(db, rent, AT)
+    body, key = {"period": "2026-11", "name": "Li"}, {"Idempotency-Key": "november"}
+    first, again = [await doors.post("/invoices/close-period", json=body, headers=key) for _ in range(2)]
+    assert [one["seller_id"] for one in first.json()] == ["op", "own"]
+    assert again.content == first.content
+    assert again.headers["Idempotency-Replayed"] == "true"
 
 
 def text_of(pdf: bytes) -> bytes:

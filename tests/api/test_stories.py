@@ -20,7 +20,7 @@ import pytest
 
 from api.app import create_app
 from api.settings import Settings
-from swap.commerce.bills.invoices import close_period
+from swap.commerce.bills.closing import close_period
 from swap.commerce.bills.issuing import bill_completed_swaps
 from swap.commerce.custody.take import take_journals
 from swap.commerce.leases.rent import run_rent
@@ -157,8 +157,7 @@ async def world(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             bill_completed_swaps(store, STATION, at + timedelta(hours=1))
         post_due(store, STATION, NOW, PostingMark())
         take_journals(store)
-        with store.commerce() as db:
-            close_period(db, "2026-11", at=NOW, zone=config.station.zone, name="Li")
+        close_period(store, "2026-11", at=NOW, zone=config.station.zone, name="Li")
         charge_packs(store)
         account(store, "fleet_operator", organisation_id="fleet", name="fleet_operator")
         lessor = account(store, "battery_owner", organisation_id="own", name="battery_owner")

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import col, select
 
-from swap.commerce.bills.invoices import close_period
+from swap.commerce.bills.closing import close_period
 from swap.commerce.bills.issuing import correct_bill
 from swap.commerce.bills.journal_record import JournalRecord
 from swap.commerce.bills.money import CENTI_KWH
@@ -164,8 +164,7 @@ def take(store: Store, lines: Iterable[JournalLine | str], at: datetime, **optio
 
 def close_month(store: Store, at: datetime) -> None:
     """Close the month of a day, so that the income is settled."""
-    with store.commerce() as db:
-        close_period(db, f"{at:%Y-%m}", at=at + timedelta(days=40), zone=ZoneInfo("Asia/Shanghai"), name="Li")
+    close_period(store, f"{at:%Y-%m}", at=at + timedelta(days=40), zone=ZoneInfo("Asia/Shanghai"), name="Li")
 
 
 async def live(bench: Bench, *trucks: int, charge: bool = False) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import col, select
 
 from swap.audit import audit
-from swap.commerce.bills.invoices import close_period
+from swap.commerce.bills.closing import close_period
 from swap.commerce.bills.issuing import bill_completed_swaps, correct_bill, reverse_bill
 from swap.commerce.bills.sharing import split
 from swap.commerce.charges import NewCharge, add_charge
@@ -76,8 +76,7 @@ def charge(store: Store, source: str, yuan: str, period: str = NOVEMBER, **more:
 
 
 def close(store: Store, period: str = NOVEMBER, at: datetime = IN_DECEMBER) -> list[str]:
-    with store.commerce() as db:
-        return [row.seller_id for row in close_period(db, period, at=at, zone=ZONE, name="Li")]
+    return [row.seller_id for row in close_period(store, period, at=at, zone=ZONE, name="Li")]
 
 
 def rows(store: Store, model: type[Any], *order: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import delete, select
 
 from swap.audit import audit
-from swap.commerce.bills.invoices import close_period
+from swap.commerce.bills.closing import close_period
 from swap.commerce.bills.issuing import bill_completed_swaps, reverse_bill
 from swap.commerce.bookings.store import cancel_booking, make_booking
 from swap.commerce.bookings.wanted import Wanted
@@ -142,7 +142,7 @@ def test_a_firm_is_told_its_own_in_order_and_signed(site: Site) -> None:
         draft(db, terms(lessor_id="own", first_day="2027-01-01"), at=later, actor=WHO)
         payment, _ = take(db, NewPayment("bank", "N1", "fleet", "op", 5000), later)
         refund(db, payment.id, 100, reference="back", reason="paid twice", at=later)
-        close_period(db, "2026-11", at=later, zone=site.config.station.zone, name="Li")
+    close_period(site.store, "2026-11", at=later, zone=site.config.station.zone, name="Li")
     site.look()
     assert fleet.kinds[5:] == ["contract.changed", "payment.taken", "payment.refunded", "invoice.issued"]
     assert operator.kinds[5:] == ["payment.taken", "payment.refunded", "invoice.issued"]

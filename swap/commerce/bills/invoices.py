@@ -1,4 +1,4 @@
-"""Invoices of a month: one for each seller and buyer, and red letters for what earlier ones asked too much.
+"""What the invoices of a month take: one a seller and buyer, and red letters for what earlier ones asked too much.
 
 Closing a month takes what is on no invoice yet, of that month and those before: lines of bills, and charges. Each is
 taken once; a constraint refuses a second time. What is closed stays as it is: what comes late, and what corrects a
@@ -12,27 +12,20 @@ a debt of the one who holds them, and no sale.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlmodel import and_, col, func, select
+from sqlmodel import and_, col, select
 
-from swap.commerce.bills.digests import FIRST, period_digest, row_digest
+from swap.commerce.bills.digests import row_digest
 from swap.commerce.bills.money import taxed_fen
-from swap.commerce.bills.settlements import settle
-from swap.commerce.errors import PeriodNotClosable
-from swap.commerce.webhooks.kinds import WebhookKind
-from swap.commerce.webhooks.outbox import tell
 from swap.commerce_db import CommerceDb
 from swap.lots import lots
-from swap.register.persons import person_actor
-from swap.tables import Bill, BillingPeriod, BillLine, ChargeRow, Invoice, InvoiceLine, Station
-from swap.words import N_
+from swap.tables import Bill, BillLine, ChargeRow, InvoiceLine, Station
 
 DEPOSIT = "deposit"
 """Tax category of what is held, not sold."""
@@ -55,111 +48,7 @@ class Item:
     prices_seq: int | None = None
 
 
-def close_period(
-    db: CommerceDb, period: str, *, at: datetime, zone: tzinfo, name: str, seller_id: str | None = None
-) -> tuple[BillingPeriod, ...]:
-    """Close a month of a seller, or of all who have something to invoice. Call inside `store.commerce()`.
-
-    Args:
-        period: `2026-06`.
-        at: now; the month must be over.
-        zone: whose months are meant.
-        name: the person who closes it.
-
-    Raises:
-        PeriodNotClosable: the month is not over, or a later one was closed already.
-    """
-    this_month = f"{at.astimezone(zone):%Y-%m}"
-    if period >= this_month:
-        raise PeriodNotClosable(
-            N_("period = {period}: the month is not over; allowed before {this_month}"),
-            period=period,
-            this_month=this_month,
-        )
-    by_seller: dict[str, list[Item]] = defaultdict(list)
-    for item in open_items(db, period, seller_id):
-        by_seller[item.seller_id].append(item)
-    if seller_id is not None:
-        by_seller.setdefault(seller_id, [])
-    closed_by = person_actor(db, name, at)
-    closed = []
-    for seller, items in sorted(by_seller.items()):
-        newest = db.exec(
-            select(BillingPeriod).where(BillingPeriod.seller_id == seller).order_by(col(BillingPeriod.period).desc())
-        ).first()
-        if newest is not None and newest.period == period:
-            continue
-        if newest is not None and newest.period > period:
-            raise PeriodNotClosable(
-                N_("period = {period}: {seller_id} has closed {newest} already; allowed later months"),
-                period=period,
-                seller_id=seller,
-                newest=newest.period,
-            )
-        closed.append(_close(db, seller, period, items, at, closed_by, newest))
-    return tuple(closed)
-
-
-def _close(
-    db: CommerceDb,
-    seller_id: str,
-    period: str,
-    items: list[Item],
-    at: datetime,
-    closed_by: str,
-    newest: BillingPeriod | None,
-) -> BillingPeriod:
-    number = db.exec(select(func.max(Invoice.number)).where(Invoice.seller_id == seller_id)).one() or 0
-    parts: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]] = []
-    taken: list[Item] = []
-    for (buyer_id, corrects_id), group in sorted(
-        _grouped(db, items).items(), key=lambda part: (part[0][0], part[0][1] or "")
-    ):
-        totals = {name: sum(item.values[name] for item in group) for name in ("net_fen", "tax_fen", "gross_fen")}
-        if corrects_id is None and totals["gross_fen"] < 0:
-            continue  # waits for the next month
-        number += 1
-        invoice = Invoice(
-            id=f"iv-{hashlib.sha256(f'{seller_id}:{number}'.encode()).hexdigest()[:20]}",
-            seller_id=seller_id,
-            number=number,
-            buyer_id=buyer_id,
-            period=period,
-            kind=BLUE if corrects_id is None else RED,
-            corrects_id=corrects_id,
-            issued_at=at,
-            **totals,
-        )
-        db.add(invoice)
-        db.flush()
-        lines = [
-            InvoiceLine(invoice_id=invoice.id, line_no=line_no, **item.values)
-            for line_no, item in enumerate(sorted(group, key=lambda item: item.order), start=1)
-        ]
-        db.add_all(lines)
-        db.flush()
-        kind = WebhookKind.INVOICE_ISSUED
-        tell(db, (seller_id, buyer_id), kind, "invoice", invoice.id, at, period=period, form=invoice.kind)
-        taken += group
-        parts.append((invoice.model_dump(), [line.model_dump() for line in lines]))
-    parts += settle(db, seller_id, period, _incomes(taken), at)
-    row = BillingPeriod(seller_id=seller_id, period=period, closed_at=at, closed_by=closed_by, digest="")
-    row.digest = period_digest(row.model_dump(), FIRST if newest is None else newest.digest, parts)
-    db.add(row)
-    db.flush()
-    return row
-
-
-def _incomes(items: Iterable[Item]) -> dict[tuple[str, str, int], int]:
-    """Net income of bills by station, kind and event of the prices."""
-    found: dict[tuple[str, str, int], int] = defaultdict(int)
-    for item in items:
-        if item.station_id is not None and item.prices_seq is not None:
-            found[item.station_id, item.values["kind"], item.prices_seq] += item.values["net_fen"]
-    return found
-
-
-def _grouped(db: CommerceDb, items: list[Item]) -> dict[tuple[str, str | None], list[Item]]:
+def grouped(db: CommerceDb, items: list[Item]) -> dict[tuple[str, str | None], list[Item]]:
     """Items by buyer and the earlier invoice that they correct, None for those of a new one."""
     bills = {item.corrects[0] for item in items if isinstance(item.corrects, tuple)}
     charges = {item.corrects for item in items if isinstance(item.corrects, str)}

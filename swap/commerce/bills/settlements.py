@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from swap.commerce.bills.money import BASIS_POINT
 from swap.commerce.bills.sharing import split
@@ -26,15 +25,15 @@ def shares_of(shares: tuple[ShareSection, ...], kind: str) -> tuple[dict[str, in
     return {share.party: whole(share.share, BASIS_POINT) for share in own}, rest_to
 
 
-def settle(
+def settlements(
     db: CommerceDb, seller_id: str, period: str, incomes_fen: Mapping[tuple[str, str, int], int], at: datetime
-) -> list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
-    """Write the statements of a month; each with its shares, as rows.
+) -> list[tuple[Settlement, list[SettlementShare]]]:
+    """The statements of a month, each with its shares; they are in no session.
 
     Args:
         incomes_fen: net income by station, kind of line, and event that tells the prices and shares of that time.
     """
-    written: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]] = []
+    found: list[tuple[Settlement, list[SettlementShare]]] = []
     for (station_id, kind, prices_seq), income_fen in sorted(incomes_fen.items()):
         told = db.get_one(StationEvent, (station_id, prices_seq))
         shared = shares_of(read_prices(prices_seq, PricesSet.read(told.data)).billing.shares, kind)
@@ -52,8 +51,6 @@ def settle(
             income_fen=income_fen,
             made_at=at,
         )
-        db.add(row)
-        db.flush()
         parts = split(income_fen, shares_bp, rest_to)
         lines = [
             SettlementShare(
@@ -65,7 +62,5 @@ def settle(
             )
             for party in sorted(parts)
         ]
-        db.add_all(lines)
-        db.flush()
-        written.append((row.model_dump(), [line.model_dump() for line in lines]))
-    return written
+        found.append((row, lines))
+    return found

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import inf, isfinite
+from operator import itemgetter
 from typing import Any
 
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from battery_bms.pack import PackSpec, energy_at_soc_kwh, soc_pct, spec_from_section
@@ -27,6 +29,23 @@ _OUT_OF_USE = frozenset(
 _NOT_CHARGED = frozenset({Limit.CHARGER_FAULT, Limit.NO_CHARGER, Limit.ALARM, Limit.UNKNOWN, Limit.STALE})
 """Why a bay gives its pack no power, and nobody knows until when."""
 _LONG = (StationMode.CLOSED, StationMode.FIRE)
+_QUEUED = (
+    select(Swap, VehicleRow.model, Booking)
+    .join(VehicleRow, col(VehicleRow.id) == Swap.vehicle_id)
+    .join(Booking, col(Booking.id) == Swap.booking_id, isouter=True)
+    .where(col(Swap.ended_at).is_(None), col(Swap.dispatched_at).is_(None))
+)
+_COMING = (
+    select(Booking, VehicleRow.model)
+    .join(VehicleRow, col(VehicleRow.id) == Booking.vehicle_id)
+    .where(col(Booking.status).in_(COMING))
+    .order_by(col(Booking.created_at), col(Booking.id))
+)
+_TOLD_SINCE = (
+    select(StationEvent.seq, StationEvent.data)
+    .where(StationEvent.kind == bindparam("kind"), col(StationEvent.at) >= bindparam("since"))
+    .order_by(col(StationEvent.at))
+)
 
 
 def promise_view(db: StationDb, config: StationConfig, at: datetime) -> PromiseView:
@@ -160,15 +179,9 @@ def _lot(
 def _queue(db: StationDb, config: StationConfig, grid: SlotGrid, at: datetime, last_slot: int) -> tuple[Demand, ...]:
     """Trucks that have checked in and are not called yet."""
     now = grid.slot_at(at)
-    query = (
-        select(Swap, VehicleRow.model, Booking)
-        .join(VehicleRow, col(VehicleRow.id) == Swap.vehicle_id)
-        .join(Booking, col(Booking.id) == Swap.booking_id, isouter=True)
-        .where(col(Swap.ended_at).is_(None), col(Swap.dispatched_at).is_(None))
-    )
     models = {model.id: model for model in config.vehicle_models}
     found: list[Demand] = []
-    rows: Sequence[tuple[Swap, str, Booking | None]] = db.exec(query).all()
+    rows: Sequence[tuple[Swap, str, Booking | None]] = db.exec(_QUEUED).all()
     for swap, model_id, booking in rows:
         model = models.get(model_id)
         if model is None:
@@ -191,13 +204,7 @@ def _queue(db: StationDb, config: StationConfig, grid: SlotGrid, at: datetime, l
 
 def coming_bookings(db: StationDb) -> Sequence[tuple[Booking, str]]:
     """Promises whose truck has not come, with the model of their vehicle, in the order in which they were made."""
-    query = (
-        select(Booking, VehicleRow.model)
-        .join(VehicleRow, col(VehicleRow.id) == Booking.vehicle_id)
-        .where(col(Booking.status).in_(COMING))
-        .order_by(col(Booking.created_at), col(Booking.id))
-    )
-    return db.exec(query).all()
+    return db.exec(_COMING).all()
 
 
 def promised_demands(
@@ -245,25 +252,27 @@ def demand_of(booking: Booking, model: VehicleModelSection, window: SlotRange, k
     )
 
 
+def _told_since(db: StationDb, kind: str, since_at: datetime) -> Sequence[tuple[int, dict[str, Any]]]:
+    """Numbers and contents of the events of a kind since an instant, in order."""
+    told = db.exec(_TOLD_SINCE, params={"kind": kind, "since": since_at})
+    return sorted(((seq, dict(data)) for seq, data in told), key=itemgetter(0))
+
+
 def _kept_offers(
     db: StationDb, config: StationConfig, view: PromiseView, modes: Mapping[str, str], asker: str | None
 ) -> list[Demand]:
     """Alternatives that are still kept: of each vehicle the newest, unless it has booked since."""
     since_at = view.at - timedelta(seconds=config.bookings.alternative_keep_s)
-    kinds = (BookingRefused.kind, BookingMade.kind)
-    query = (
-        select(StationEvent)
-        .where(StationEvent.station_id == db.station_id, col(StationEvent.at) >= since_at)
-        .where(col(StationEvent.kind).in_(kinds))
-        .order_by(col(StationEvent.seq))
-    )
     newest: dict[str, dict[str, Any]] = {}
-    for event in db.exec(query):
-        if event.kind == BookingMade.kind:
-            newest.pop(event.data["vehicle_id"], None)
-        else:
-            newest[event.data["vehicle_id"]] = event.data
+    seqs: dict[str, int] = {}
+    for seq, told in _told_since(db, BookingRefused.kind, since_at):
+        newest[told["vehicle_id"]], seqs[told["vehicle_id"]] = told, seq
     newest.pop(asker or "", None)
+    if not newest:
+        return []
+    for seq, made in _told_since(db, BookingMade.kind, since_at):
+        if seq > seqs.get(made["vehicle_id"], seq):
+            newest.pop(made["vehicle_id"], None)
     models = dict(db.exec(select(VehicleRow.id, VehicleRow.model).where(col(VehicleRow.id).in_(list(newest)))).all())
     found = []
     for vehicle_id, told in newest.items():

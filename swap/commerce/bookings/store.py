@@ -345,7 +345,7 @@ def _missed(db: StationDb, booking: Booking) -> Missed:
     return Missed(booking.id, booking.vehicle_id, fleet_id, booking.window_start_at, booking.window_end_at)
 
 
-def settle_arrived(db: StationDb, station_id: str, at: datetime) -> tuple[str, ...]:
+def settle_arrived(db: StationDb, at: datetime) -> tuple[str, ...]:
     """Follow the trucks: a booking has arrived where a swap uses it, and ends with that swap, fulfilled when it was
     completed, else failed; the ids of those that end. `ENDED_AT_ONCE` of them."""
     ended = []
@@ -363,7 +363,7 @@ def tend_bookings(
     db: StationDb, config: StationConfig, at: datetime, *, rights: SwapRights = EVERYBODY
 ) -> tuple[str, ...]:
     """End bookings that are over, by their swaps or by time, `ENDED_AT_ONCE` of each; their ids."""
-    return settle_arrived(db, config.station.id, at) + expire_bookings(db, config, at, rights=rights)
+    return settle_arrived(db, at) + expire_bookings(db, config, at, rights=rights)
 
 
 def bookings_due(db: StationDb, config: StationConfig, at: datetime, *, trucks: bool = True) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from swap.commerce.bookings.rules import Demand, PromiseView
@@ -15,6 +16,8 @@ from swap.errors import InvalidInput, NotFound, NotServed
 from swap.station_db import StationDb
 from swap.tables import Booking, VehicleRow
 from swap.words import N_
+
+_OPEN_OF = select(Booking).where(Booking.vehicle_id == bindparam("vehicle"), col(Booking.status).in_(OPEN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,7 @@ def check_apart(
     without: str | None = None,
 ) -> None:
     """A truck is in one place at a time. Raises BookingOpen."""
-    query = select(Booking).where(Booking.vehicle_id == vehicle_id, col(Booking.status).in_(OPEN))
-    others = [booking for booking in db.exec(query) if booking.id != without]
+    others = [booking for booking in db.exec(_OPEN_OF, params={"vehicle": vehicle_id}) if booking.id != without]
     for other in others:
         if other.window_start_at < end_at and start_at < other.window_end_at:
             raise BookingOpen(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import time, timedelta
 from decimal import Decimal
 
-from swap.commerce.bills.invoices import close_period
+from swap.commerce.bills.closing import close_period
 from swap.commerce.bills.issuing import correct_bill
 from swap.commerce.bills.money import CENTI_KWH
 from swap.commerce.bookings.keeping import tell
@@ -64,7 +64,7 @@ def month_end(bench: Bench) -> None:
     )
     with bench.store.commerce() as db:
         made, _ = add_charge(db, rent, at)
-        close_period(db, month, at=first, zone=zone, name="Li")
+    close_period(bench.store, month, at=first, zone=zone, name="Li")
     with bench.store.commerce() as db:
         back = replace(
             rent,
@@ -81,7 +81,7 @@ def month_end(bench: Bench) -> None:
         collected = {**rent.basis, "for": "op"}
         two = replace(rent, source="rent:two", period=next_month, sale=Sale.COLLECTED, basis=collected)
         add_charge(db, two, first)
-        close_period(db, next_month, at=second, zone=zone, name="Li")
+    close_period(bench.store, next_month, at=second, zone=zone, name="Li")
 
 
 async def ordinary(bench: Bench) -> str:
