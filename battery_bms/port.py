@@ -181,6 +181,11 @@ class PvMeter(Protocol):
 class StorageInverter(Protocol):
     """Reads and commands the stationary storage. An order expires in it by itself, so a dead controller means rest."""
 
+    @property
+    def follows_load(self) -> bool:
+        """It can hold the import by itself. Otherwise an order with `hold_import_kw` is refused, and it keeps the
+        set-point of any other until the next order."""
+
     async def connect(self) -> None:
         """Open the link; returns even when nothing answers yet."""
 

@@ -6,9 +6,12 @@ is then told what to do with what the chargers will draw: the order of `schedule
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
 
 from battery_bms.port import PvMeter, SiteMeter, StorageInverter, StorageOrder
 from scheduler.charging import is_short
@@ -21,6 +24,7 @@ from swap.station.power.view import fresh_storage
 log = logging.getLogger(__name__)
 
 REST = StorageOrder(0.0)
+Reading_co = TypeVar("Reading_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,14 @@ class SiteDevices:
     meter: SiteMeter | None = None
     pv: PvMeter | None = None
     storage: StorageInverter | None = None
+
+
+class _Readable(Protocol[Reading_co]):
+    async def read(self) -> Reading_co | None: ...
+
+
+async def _read(device: _Readable[Reading_co] | None) -> Reading_co | None:
+    return None if device is None else await device.read()
 
 
 class SiteRunner:
@@ -50,7 +62,8 @@ class SiteRunner:
         self._sure = sure
         self.order = REST
         """The newest order."""
-        self._refusing: str | None = None
+        self.refused: tuple[datetime, str] | None = None
+        """Since when orders are not confirmed, and why; None while they are."""
 
     async def connect(self) -> None:
         """Open every link; returns even when nothing answers yet."""
@@ -65,14 +78,11 @@ class SiteRunner:
                 await device.close()
 
     async def look(self) -> None:
-        """Read every device."""
+        """Read every device, all at the same time: one that does not answer costs its own time limit once."""
         context = self.context
-        if self.meter is not None:
-            context.meter = await self.meter.read()
-        if self.pv is not None:
-            context.pv = await self.pv.read()
-        if self.storage is not None:
-            context.storage = await self.storage.read()
+        context.meter, context.pv, context.storage = await asyncio.gather(
+            _read(self.meter), _read(self.pv), _read(self.storage)
+        )
 
     def decide(
         self, plan: Mapping[str, Setpoint], limits: SiteLimits, tariff: Sequence[TariffSlice], mode: StationMode
@@ -85,6 +95,8 @@ class SiteRunner:
         now = self.context.clock.now()
         view = section.view(now, limits, reading.energy_kwh, charging_kw, chargers_short=is_short(plan.values()))
         decided = plan_storage(view, tariff)
+        if self.storage is not None and not self.storage.follows_load:
+            return StorageOrder(decided.power_kw)
         return StorageOrder(decided.power_kw, decided.held_import_kw(limits.import_limit_kw))
 
     async def rest(self) -> None:
@@ -99,7 +111,11 @@ class SiteRunner:
             return NOT_OURS
         self.order = order
         trouble = await self.storage.command(order)
-        if trouble is not None and trouble != self._refusing:
+        if trouble is None:
+            if self.refused is not None:
+                log.info("the storage confirms its orders again")
+            self.refused = None
+        elif self.refused is None:
             log.error("the storage does not confirm its order: %s", trouble)
-        self._refusing = trouble
+            self.refused = (self.context.clock.now(), trouble)
         return trouble

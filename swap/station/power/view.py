@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from math import isfinite
 
 from sqlmodel import col, select
 
@@ -74,10 +75,8 @@ def site_limits(context: StationContext) -> SiteLimits:
     A meter that is silent measures nothing, silent photovoltaics give nothing, a silent storage is not counted on.
     """
     site, now = context.config.site, context.clock.now()
-    meter, storage = context.meter, fresh_storage(context)
-    measured_kw, support, storage_now_kw = None, 0.0, None
-    if meter is not None and site.meter is not None and context.is_young(meter.at, site.meter.max_age_s):
-        measured_kw = meter.import_kw
+    storage = fresh_storage(context)
+    support, storage_now_kw = 0.0, None
     if storage is not None and site.storage is not None:
         support = support_kw(storage.energy_kwh, site.storage.rating_kw)
         storage_now_kw = -storage.power_kw
@@ -89,9 +88,17 @@ def site_limits(context: StationContext) -> SiteLimits:
         storage_now_kw=storage_now_kw,
         dr_limit_kw=limit_at(site.demand_response, now, context.config.station.zone)[0],
         charger_efficiency=site.charger_efficiency,
-        measured_import_kw=measured_kw,
+        measured_import_kw=meter_kw(context),
         charging_kw=context.charge_kw(),
     )
+
+
+def meter_kw(context: StationContext) -> float | None:
+    """Import that the site meter measures; None without a meter, and where what it says is old or no number."""
+    reading, section = context.meter, context.config.site.meter
+    if reading is None or section is None or not context.is_young(reading.at, section.max_age_s):
+        return None
+    return reading.import_kw if isfinite(reading.import_kw) else None
 
 
 def fresh_pv_kw(context: StationContext) -> float | None:
