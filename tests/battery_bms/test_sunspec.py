@@ -111,7 +111,7 @@ async def test_scale_factors_and_what_is_not_implemented(raw: int, factor: int, 
     )
 
 
-BATTERY = (
+BATTERY: tuple[tuple[int, int, dict[int, int]], ...] = (
     (701, 153, {10: 0xFC18, 116: 1}),  # -1000 x 10 W: 10 kW are charged
     (702, 50, {}),
     (704, 65, {55: 0xFFFF}),  # set-points in 0.1 W

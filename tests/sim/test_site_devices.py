@@ -127,7 +127,9 @@ async def test_without_its_station_the_storage_rests(maps: str) -> None:
 @pytest.mark.parametrize("name", ["meter", "pv", "storage"])
 async def test_frozen_values_age_and_go_on(name: str) -> None:
     async with site("ours") as here:
-        device = {"meter": here.meter, "pv": here.pv, "storage": here.storage}[name]
+        devices: dict[str, ModbusMeter | ModbusPv | ModbusStorage]
+        devices = {"meter": here.meter, "pv": here.pv, "storage": here.storage}
+        device = devices[name]
         here.bench.later(1.0)
         first = await device.read()
         assert first is not None

@@ -390,7 +390,10 @@ class RackRunner:
     async def charge_cycle(self) -> None:
         """Make the charging plan anew and write it to the chargers; what is not confirmed is a fault."""
         async with self._planning:
+            obeyed = self.context.storage_obeys
             await self._charge()
+            if obeyed and not self.context.storage_obeys:  # the plan counts on what does not come
+                await self._charge()
 
     async def _charge(self) -> None:
         context, still = self.context, self.context.still()

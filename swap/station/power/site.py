@@ -19,11 +19,18 @@ from scheduler.storage import plan_storage
 from scheduler.types import Setpoint, SiteLimits, StationMode, TariffSlice
 from swap.station.context import StationContext
 from swap.station.life.ownership import NOT_OURS
-from swap.station.power.view import fresh_storage
+from swap.station.power.view import fresh_storage, meter_kw
 
 log = logging.getLogger(__name__)
 
 REST = StorageOrder(0.0)
+RESPONSE_S = 5.0
+"""Real seconds that a storage has to follow an order, and for which it may fall short of it (assumed: inverters follow
+within one; meter and storage are not read in the same instant)."""
+SHORT_SHARE = 0.05
+"""Share of its rating by which it may fall short."""
+PROBE_SHARE = 0.1
+"""Share of its rating that a storage which fell short is asked for while it has nothing to do."""
 Reading_co = TypeVar("Reading_co", covariant=True)
 
 
@@ -44,6 +51,20 @@ async def _read(device: _Readable[Reading_co] | None) -> Reading_co | None:
     return None if device is None else await device.read()
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Orders that the storage does not confirm, or does not follow."""
+
+    since_at: datetime
+    last_at: datetime
+    reason: str
+
+
+def _kind(order: StorageOrder) -> tuple[bool, bool, bool]:
+    """What an order asks, apart from how much: a change of the amount needs no new time to respond."""
+    return order.power_kw > 0, order.power_kw < 0, order.hold_import_kw is not None
+
+
 class SiteRunner:
     """Reads the site's devices and commands the storage; writes nothing once the station may be another controller's.
 
@@ -62,8 +83,12 @@ class SiteRunner:
         self._sure = sure
         self.order = REST
         """The newest order."""
-        self.refused: tuple[datetime, str] | None = None
-        """Since when orders are not confirmed, and why; None while they are."""
+        self.refused: Refusal | None = None
+        """Orders that are not confirmed; None while they are."""
+        self.short: Refusal | None = None
+        """Orders that are confirmed and not followed; None while they are, as far as that can be told."""
+        self._kind: tuple[bool, bool, bool] = _kind(REST)
+        self._kind_since_at = context.clock.now()
 
     async def connect(self) -> None:
         """Open every link; returns even when nothing answers yet."""
@@ -83,6 +108,7 @@ class SiteRunner:
         context.meter, context.pv, context.storage = await asyncio.gather(
             _read(self.meter), _read(self.pv), _read(self.storage)
         )
+        self._watch_storage()
 
     def decide(
         self, plan: Mapping[str, Setpoint], limits: SiteLimits, tariff: Sequence[TariffSlice], mode: StationMode
@@ -95,6 +121,9 @@ class SiteRunner:
         now = self.context.clock.now()
         view = section.view(now, limits, reading.energy_kwh, charging_kw, chargers_short=is_short(plan.values()))
         decided = plan_storage(view, tariff)
+        probe_kw = PROBE_SHARE * section.rating_kw
+        if self.short is not None and decided.power_kw == 0.0 and (limits.measured_import_kw or 0.0) > probe_kw:
+            return StorageOrder(-probe_kw)  # else nothing would ever show that it follows again
         if self.storage is not None and not self.storage.follows_load:
             return StorageOrder(decided.power_kw)
         return StorageOrder(decided.power_kw, decided.held_import_kw(limits.import_limit_kw))
@@ -109,13 +138,59 @@ class SiteRunner:
             return None
         if not self._sure():
             return NOT_OURS
+        if _kind(order) != self._kind:
+            self._kind, self._kind_since_at = _kind(order), self.context.clock.now()
         self.order = order
         trouble = await self.storage.command(order)
+        before, now = self.refused, self.context.clock.now()
         if trouble is None:
-            if self.refused is not None:
+            if before is not None:
                 log.info("the storage confirms its orders again")
             self.refused = None
-        elif self.refused is None:
+            self._count_on_it()
+            return None
+        if before is None:
             log.error("the storage does not confirm its order: %s", trouble)
-            self.refused = (self.context.clock.now(), trouble)
+        self.refused = Refusal(now if before is None else before.since_at, now, trouble)
+        self._count_on_it()
         return trouble
+
+    def _count_on_it(self) -> None:
+        context = self.context
+        lasts = self.short is not None and not context.is_young(self.short.since_at, RESPONSE_S)
+        context.storage_obeys = self.refused is None and not lasts
+
+    def _watch_storage(self) -> None:
+        """Does the storage follow its order? One that was found short is trusted again once it follows another one."""
+        context, lacks_kw = self.context, self._lacks_kw()
+        now, before = context.clock.now(), self.short
+        if lacks_kw is not None and lacks_kw <= 0.0:
+            self.short = None
+        elif lacks_kw is not None:
+            said = f"confirmed and not followed: {lacks_kw:.0f} kW are lacking"
+            self.short = Refusal(now if before is None else before.since_at, now, said)
+        elif before is not None and context.is_young(before.since_at, RESPONSE_S):
+            self.short = None  # it fell short for an instant
+        self._count_on_it()
+
+    def _lacks_kw(self) -> float | None:
+        """Power by which the storage falls short of its order beyond tolerance, at most 0 where it does not; None where
+        that cannot be told: no order, a new one, not heard, full or empty."""
+        context, order, section = self.context, self.order, self.context.config.site.storage
+        reading = fresh_storage(context)
+        if section is None or reading is None or context.is_young(self._kind_since_at, RESPONSE_S):
+            return None
+        slack_kw, slack_kwh = SHORT_SHARE * section.rating_kw, SHORT_SHARE * section.energy_kwh
+        gives_kw = reading.power_kw if order.power_kw > 0 else -reading.power_kw
+        room_kwh = section.energy_kwh - reading.energy_kwh if order.power_kw > 0 else reading.energy_kwh
+        wanted_kw = abs(order.power_kw)
+        if order.hold_import_kw is not None:
+            measured_kw = meter_kw(context)
+            if measured_kw is None:
+                return None
+            more_kw = measured_kw - order.hold_import_kw
+            wanted_kw = gives_kw + (more_kw if order.power_kw < 0 else -more_kw)
+        wanted_kw = min(wanted_kw, section.rating_kw)
+        if wanted_kw <= slack_kw or room_kwh <= slack_kwh:
+            return None
+        return wanted_kw - slack_kw - gives_kw

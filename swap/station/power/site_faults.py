@@ -13,7 +13,7 @@ from swap.station.power.view import fresh_pv_kw, fresh_storage, meter_kw
 from swap.station_db import StationDb as Db
 
 SOURCE: Final = "site"
-NAMES: Final = ("meter_silent", "pv_silent", "storage_silent", "storage_order_not_confirmed", "feeder_tripped")
+NAMES: Final = ("meter_silent", "pv_silent", "storage_silent", "storage_does_not_obey", "feeder_tripped")
 FEWEST_CHARGERS = 2
 """Chargers that must all report a fault before it is taken for one of their supply."""
 
@@ -25,13 +25,14 @@ class SiteWatch:
     """Judges the site and keeps which faults are stored.
 
     A device is silent when what it says has not been believed for its `max_age_s`: it does not answer, refuses, is
-    frozen, or tells what cannot be. An order is not confirmed when that has gone on for as long while the storage is
-    heard: a silent storage is one fault, not two.
+    frozen, or tells what cannot be. That orders are not confirmed is told when it has gone on for as long and
+    the storage has been heard since: a silent storage is one fault, not two.
     """
 
     def __init__(self, site: SiteRunner) -> None:
         self._site = site
         self._good_at: dict[str, datetime] = {}
+        self._heard_since_at: dict[str, datetime] = {}
         self._stored: frozenset[str] | None = None
         """None: not known."""
 
@@ -46,13 +47,17 @@ class SiteWatch:
             since_at = self._good_at.setdefault(name, now)
             if good:
                 self._good_at[name] = now
-            elif not context.is_young(since_at, max_age_s):
+                self._heard_since_at.setdefault(name, now)
+                continue
+            self._heard_since_at.pop(name, None)
+            if not context.is_young(since_at, max_age_s):
                 found[f"{name}_silent"] = {}
-        section, refused = context.config.site.storage, self._site.refused
+        section, refused = context.config.site.storage, self._site.refused or self._site.short
         if section is not None and refused is not None and "storage_silent" not in found:
-            since_at, reason = refused
-            if fresh_storage(context) is not None and not context.is_young(since_at, section.max_age_s):
-                found["storage_order_not_confirmed"] = {"reason": reason}
+            heard, heard_since_at = fresh_storage(context), self._heard_since_at.get("storage", now)
+            lasts = not context.is_young(max(refused.since_at, heard_since_at), section.max_age_s)
+            if lasts and heard is not None and heard.at >= refused.last_at:
+                found["storage_does_not_obey"] = {"reason": refused.reason}
         if _feeder_tripped(context):
             found["feeder_tripped"] = {}
         return found

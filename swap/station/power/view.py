@@ -72,7 +72,8 @@ def quarantine_bay(context: StationContext, db: Db, lane_id: str, pack_id: str |
 def site_limits(context: StationContext) -> SiteLimits:
     """The site's limits: what the file says, what meter, sun and storage say now, and the demand response of now.
 
-    A meter that is silent measures nothing, silent photovoltaics give nothing, a silent storage is not counted on.
+    A meter that is silent measures nothing, silent photovoltaics give nothing, a silent storage is not counted on, and
+    one that does not do what it is told only with what it gives.
     """
     site, now = context.config.site, context.clock.now()
     storage = fresh_storage(context)
@@ -80,6 +81,8 @@ def site_limits(context: StationContext) -> SiteLimits:
     if storage is not None and site.storage is not None:
         support = support_kw(storage.energy_kwh, site.storage.rating_kw)
         storage_now_kw = -storage.power_kw
+        if not context.storage_obeys:
+            support = min(support, max(storage_now_kw, 0.0))
     return SiteLimits(
         grid_limit_kw=site.grid_limit_kw,
         base_load_kw=site.base_load_kw,

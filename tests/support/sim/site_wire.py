@@ -26,6 +26,7 @@ class BoardLink:
         self.base = base
         self._now_s = now_s
         self.writes: list[tuple[int, list[int]]] = []
+        self.refuses_writes = False
 
     async def connect(self) -> None:
         return
@@ -42,6 +43,8 @@ class BoardLink:
 
     async def write(self, address: int, values: Sequence[int]) -> None:
         self._up()
+        if self.refuses_writes:
+            raise ModbusRefused("Modbus exception 1", 1)
         self.writes.append((address, list(values)))
         first = self.base + address
         self._answer(await self.board.action(WRITE, first, first, len(values), [], list(values)))
