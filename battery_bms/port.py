@@ -48,6 +48,14 @@ MOST_DISCHARGED_KWH = 5_000_000.0
 """What a BMS's counter says beyond is a register that is not served (assumed: no pack gives so much in its life)."""
 
 
+OVER_PEAK = 1.3
+"""Share of their peak power up to which what photovoltaics tell is believed: light at the edges of clouds exceeds that
+of the peak by less; assumed."""
+RESPONSE_S = 5.0
+"""Real seconds that a storage has to follow an order, and for which it may fall short of it (assumed: inverters follow
+within one; meter and storage are not read in the same instant)."""
+
+
 @dataclass(frozen=True, slots=True)
 class PackReading:
     """One bay's charger and, where a pack sits in it, its BMS. Charging current and power are positive."""

@@ -103,7 +103,7 @@ class SiteDevice:
         return None if self._frozen(found.values.get("sample_counter")) else found
 
     async def read(self, register_map: RegisterMap, spans: Mapping[str, Sequence[Span]]) -> Sample:
-        """Registers and values of blocks. Raises LinkLost or Refused."""
+        """Registers and values of blocks. Raises LinkLost or Refused; a constant of the map that differs is a refusal."""
         values: dict[str, Value] = {}
         all_words: dict[int, int] = {}
         at: datetime | None = None
@@ -113,7 +113,14 @@ class SiteDevice:
                 answer = await self.link.read(span.address, span.count)
                 at = at or self._now()
                 words.update(zip(range(span.address, span.address + span.count), answer, strict=True))
-            values |= register_map.decode(block, words)
+            found = register_map.decode(block, words)
+            for entry in register_map.by_block[block]:
+                if entry.const is not None and found[entry.name] != register_map.constant(entry):
+                    raise Refused(
+                        f"{self.name}: entry {entry.name!r} = {found[entry.name]}, the map says "
+                        f"{register_map.constant(entry)}; is it another device, or another base_address?"
+                    )
+            values |= found
             all_words |= words
         return Sample(at or self._now(), values, all_words)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import col, select
 
+from battery_bms.port import RESPONSE_S
 from robotics.faults import fault_by_code
 from scheduler.types import Limit
 from sim.live.virtual_station import VirtualStation
@@ -25,7 +26,6 @@ from swap.commerce.bookings.wanted import Wanted
 from swap.config.loading import parse_station, read_toml
 from swap.config.station_file import StationConfig
 from swap.station.power.modbus_site import modbus_site
-from swap.station.power.site import RESPONSE_S
 from swap.store import Store
 from swap.tables import Bay, Booking, FaultRow, Swap
 from tests.support.sim.site_wire import SiteWire

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from battery_bms.port import PvMeter, SiteMeter, StorageInverter, StorageOrder
+from battery_bms.port import RESPONSE_S, PvMeter, SiteMeter, StorageInverter, StorageOrder
 from scheduler.charging import is_short
 from scheduler.storage import plan_storage
 from scheduler.types import Setpoint, SiteLimits, StationMode, TariffSlice
@@ -24,9 +24,6 @@ from swap.station.power.view import fresh_storage, meter_kw
 log = logging.getLogger(__name__)
 
 REST = StorageOrder(0.0)
-RESPONSE_S = 5.0
-"""Real seconds that a storage has to follow an order, and for which it may fall short of it (assumed: inverters follow
-within one; meter and storage are not read in the same instant)."""
 SHORT_SHARE = 0.05
 """Share of its rating by which it may fall short."""
 PROBE_SHARE = 0.1

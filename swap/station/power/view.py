@@ -8,7 +8,7 @@ from math import isfinite
 
 from sqlmodel import col, select
 
-from battery_bms.port import StorageReading
+from battery_bms.port import OVER_PEAK, StorageReading
 from scheduler.choice import pick_quarantine_bay
 from scheduler.demand_response import limit_at
 from scheduler.storage import support_kw
@@ -32,9 +32,6 @@ from swap.tables import Bay, Booking, Pack, Swap, SwapSeat, VehicleRow
 
 OVERFULL = 1.05
 """Share of its energy up to which what a storage tells is believed."""
-OVER_PEAK = 1.3
-"""Share of their peak power up to which what photovoltaics tell is believed: light at the edges of clouds exceeds that
-of the peak by less; assumed."""
 
 
 def station_view(context: StationContext, db: Db) -> StationView:
