@@ -13,7 +13,7 @@ from battery_bms.config import StorageDeviceSection
 from battery_bms.entries import STORAGE_ECHO, STORAGE_ENERGY, STORAGE_NEEDED
 from battery_bms.port import StorageOrder, StorageReading
 from battery_bms.rack_device import LinkFactory, modbus_link
-from battery_bms.site_device import Sample, SiteDevice
+from battery_bms.site_device import DeviceSample, SiteDevice
 from robotics.modbus_link.link import LinkLost, Refused
 from robotics.modbus_link.registers import MapError, RegisterMap, Span, Value
 
@@ -61,7 +61,7 @@ class ModbusStorage:
         self.follows_load = "cmd_hold_import_kw" in file_map.entries
         self._capacity_kwh, self._rating_kw = capacity_kwh, rating_kw
         self._sleep = sleep
-        self._sample: Sample | None = None
+        self._sample: DeviceSample | None = None
         self._reading: StorageReading | None = None
         self._number: int | None = None
 

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class DeviceSample:
     """What one look at a device brought."""
 
     at: datetime
@@ -86,7 +86,7 @@ class SiteDevice:
             self._map = placed(self.file_map, await find_models(self.link.read))
         return self._map
 
-    async def sample(self) -> Sample | None:
+    async def sample(self) -> DeviceSample | None:
         """Read everything; None where there is nothing new to be believed."""
         try:
             register_map = await self.map()
@@ -102,8 +102,8 @@ class SiteDevice:
             self._refusing = False
         return None if self._frozen(found.values.get("sample_counter")) else found
 
-    async def read(self, register_map: RegisterMap, spans: Mapping[str, Sequence[Span]]) -> Sample:
-        """Registers and values of blocks. Raises LinkLost or Refused; a constant of the map that differs is a refusal."""
+    async def read(self, register_map: RegisterMap, spans: Mapping[str, Sequence[Span]]) -> DeviceSample:
+        """Registers and values of blocks. Raises LinkLost, or Refused also where a constant of the map differs."""
         values: dict[str, Value] = {}
         all_words: dict[int, int] = {}
         at: datetime | None = None
@@ -116,13 +116,12 @@ class SiteDevice:
             found = register_map.decode(block, words)
             for entry in register_map.by_block[block]:
                 if entry.const is not None and found[entry.name] != register_map.constant(entry):
-                    raise Refused(
-                        f"{self.name}: entry {entry.name!r} = {found[entry.name]}, the map says "
-                        f"{register_map.constant(entry)}; is it another device, or another base_address?"
-                    )
+                    said, wanted = found[entry.name], register_map.constant(entry)
+                    where = "is it another device, or another base_address?"
+                    raise Refused(f"entry {entry.name!r} = {said}, the map says {wanted}; {where}")
             values |= found
             all_words |= words
-        return Sample(at or self._now(), values, all_words)
+        return DeviceSample(at or self._now(), values, all_words)
 
     def refused(self, error: Exception) -> None:
         """Tell of a refusal once; the models of the device are looked for anew."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from sqlmodel import col, select
 
 from battery_bms.port import RESPONSE_S
 from robotics.faults import fault_by_code
-from scheduler.types import Limit
+from scheduler.tariff import Tariff
+from scheduler.types import Limit, TariffSlice
 from sim.live.virtual_station import VirtualStation
 from sim.plant.plant import Plant
 from swap.commerce.bookings.keeping import KeepingMark, keep_promises
@@ -26,6 +27,7 @@ from swap.commerce.bookings.wanted import Wanted
 from swap.config.loading import parse_station, read_toml
 from swap.config.station_file import StationConfig
 from swap.station.power.modbus_site import modbus_site
+from swap.station.power.view import site_limits
 from swap.store import Store
 from swap.tables import Bay, Booking, FaultRow, Swap
 from tests.support.sim.site_wire import SiteWire
@@ -38,9 +40,13 @@ ROUND_S = 2.0
 TOLERANCE_KW = 0.5
 
 
-def station(**site: object) -> StationConfig:
+def station(*, sunspec: bool = False) -> StationConfig:
     data = read_toml(EXAMPLE / "station.toml")
-    data["site"] |= site
+    data["site"]["transformer_kva"] = 1400
+    if sunspec:
+        for name in ("pv", "storage"):
+            data["site"][name] |= {"register_map": f"sunspec_{name}_v1"}
+            data["site"][name]["address"] |= {"base_address": 40000}
     data.pop("scenario", None)
     return parse_station(data, folder=EXAMPLE)
 
@@ -102,9 +108,9 @@ class Site:
 
 
 @asynccontextmanager
-async def site(store: Store, **over: object) -> AsyncIterator[Site]:
+async def site(store: Store, *, sunspec: bool = False) -> AsyncIterator[Site]:
     """The example at noon behind a smaller transformer: six spent packs, a charged one, a full storage and the sun."""
-    config = station(transformer_kva=1400, **over)
+    config = station(sunspec=sunspec)
     plant = Plant(config, seed=4, start_at=NOON, varies=False)
     for pack in plant.rack.packs.values():
         if pack.place.startswith("bay:") and pack.place != "bay:A7":
@@ -264,3 +270,52 @@ async def test_rigid_control_kills_the_chargers_and_nothing_else(store: Store, p
         proved(
             f"feeder tripped: 1 swap meanwhile, {here.plant.rack.total_charge_kw(here.plant.now_us):.0f} kW after it"
         )
+
+
+async def test_a_storage_that_cannot_follow_the_load_gets_set_points(store: Store) -> None:
+    """By SunSpec's models: a plain set-point each charging cycle; what the sun changes is made good in the next."""
+    async with site(store, sunspec=True) as here:
+        await here.run(60)
+        period_s = here.running.config.charging.cycle_s + ROUND_S
+        assert here.plant.site.order.hold_import_kw is None
+        assert here.plant.site.storage_kw(here.plant.now_us) < -100.0
+        for sun_kw in (40.0, 140.0, 0.0):
+            here.over_s.clear()
+            here.plant.site.set_pv_kw(sun_kw, here.plant.now_us)
+            began_s = here.now_s
+            await here.run(30)
+            assert all(s - began_s <= period_s for s in here.over_s), (sun_kw, here.over_s)
+            assert here.import_kw() > 1200.0
+        assert here.faults() == []
+
+
+class HourOff:
+    """Prices as they are an hour later: a table that was entered without the change of the clock."""
+
+    def __init__(self, tariff: Tariff) -> None:
+        self._tariff = tariff
+
+    def slices(self, from_at: datetime, until_at: datetime) -> list[TariffSlice]:
+        hour = timedelta(hours=1)
+        found = self._tariff.slices(from_at + hour, until_at + hour)
+        return [replace(one, from_at=one.from_at - hour, until_at=one.until_at - hour) for one in found]
+
+
+async def test_prices_an_hour_off_and_sun_told_three_times_too_high_cost_money_only(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site(store) as here:
+        context, tariff = here.running.controller.context, here.running.tariff
+        monkeypatch.setattr(context, "prices", HourOff(tariff))
+        (sun,) = here.wire.links["photovoltaics"].board.units
+        monkeypatch.setattr(sun, "values", lambda: {"power_kw": 3 * here.plant.site.pv_kw})
+        await here.run(60)
+        here.running.arrive("ZZ-001", [30.0])
+        for sun_kw in (130.0, 60.0, 150.0):
+            here.plant.site.set_pv_kw(sun_kw, here.plant.now_us)
+            await here.run(120, 2.0)
+        assert site_limits(context).pv_kw == pytest.approx(450.0, abs=1.0), "believed: it could be so"
+        await here.run(300, 5.0)
+        assert here.over_s == [], "the site meter holds the limit"
+        assert here.swapped() == 1
+        assert here.faults() == []

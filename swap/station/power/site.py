@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from math import inf
 from typing import Protocol, TypeVar
 
 from battery_bms.port import RESPONSE_S, PvMeter, SiteMeter, StorageInverter, StorageOrder
@@ -24,6 +25,8 @@ from swap.station.power.view import fresh_storage, meter_kw
 log = logging.getLogger(__name__)
 
 REST = StorageOrder(0.0)
+METER_KW = 1.0
+"""What the meter shows beyond the reckoning by less is taken for its error."""
 SHORT_SHARE = 0.05
 """Share of its rating by which it may fall short."""
 PROBE_SHARE = 0.1
@@ -48,8 +51,19 @@ async def _read(device: _Readable[Reading_co] | None) -> Reading_co | None:
     return None if device is None else await device.read()
 
 
+def _as_measured(limits: SiteLimits) -> SiteLimits:
+    """Limits whose base load is what the meter shows of the rest of the site, where that is more than reckoned: the
+    charging plan goes by the meter, and counts on the storage for what the meter shows."""
+    measured_kw, charging_kw, storage_kw = limits.measured_import_kw, limits.charging_kw, limits.storage_now_kw
+    if measured_kw is None or charging_kw is None or storage_kw is None:
+        return limits
+    rest_kw = measured_kw - charging_kw / limits.charger_efficiency + storage_kw
+    more_kw = rest_kw - (limits.base_load_kw - limits.pv_kw)
+    return replace(limits, base_load_kw=limits.base_load_kw + more_kw) if METER_KW < more_kw < inf else limits
+
+
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Disobedience:
     """Orders that the storage does not confirm, or does not follow."""
 
     since_at: datetime
@@ -80,9 +94,9 @@ class SiteRunner:
         self._sure = sure
         self.order = REST
         """The newest order."""
-        self.refused: Refusal | None = None
+        self.refused: Disobedience | None = None
         """Orders that are not confirmed; None while they are."""
-        self.short: Refusal | None = None
+        self.short: Disobedience | None = None
         """Orders that are confirmed and not followed; None while they are, as far as that can be told."""
         self._kind: tuple[bool, bool, bool] = _kind(REST)
         self._kind_since_at = context.clock.now()
@@ -116,7 +130,9 @@ class SiteRunner:
             return REST
         charging_kw = sum(setpoint.power_kw for setpoint in plan.values()) / limits.charger_efficiency
         now = self.context.clock.now()
-        view = section.view(now, limits, reading.energy_kwh, charging_kw, chargers_short=is_short(plan.values()))
+        view = section.view(
+            now, _as_measured(limits), reading.energy_kwh, charging_kw, chargers_short=is_short(plan.values())
+        )
         decided = plan_storage(view, tariff)
         probe_kw = PROBE_SHARE * section.rating_kw
         if self.short is not None and decided.power_kw == 0.0 and (limits.measured_import_kw or 0.0) > probe_kw:
@@ -148,7 +164,7 @@ class SiteRunner:
             return None
         if before is None:
             log.error("the storage does not confirm its order: %s", trouble)
-        self.refused = Refusal(now if before is None else before.since_at, now, trouble)
+        self.refused = Disobedience(now if before is None else before.since_at, now, trouble)
         self._count_on_it()
         return trouble
 
@@ -165,7 +181,7 @@ class SiteRunner:
             self.short = None
         elif lacks_kw is not None:
             said = f"confirmed and not followed: {lacks_kw:.0f} kW are lacking"
-            self.short = Refusal(now if before is None else before.since_at, now, said)
+            self.short = Disobedience(now if before is None else before.since_at, now, said)
         elif before is not None and context.is_young(before.since_at, RESPONSE_S):
             self.short = None  # it fell short for an instant
         self._count_on_it()
