@@ -29,6 +29,8 @@ METER_KW = 1.0
 """What the meter shows beyond the reckoning by less is taken for its error."""
 SHORT_SHARE = 0.05
 """Share of its rating by which it may fall short."""
+EMPTY_SHARE = 0.1
+"""Share of its energy below which a storage that gives less than told is no fault (assumed); it counts with that."""
 PROBE_SHARE = 0.1
 """Share of its rating that a storage which fell short is asked for while it has nothing to do."""
 Reading_co = TypeVar("Reading_co", covariant=True)
@@ -71,9 +73,9 @@ class Disobedience:
     reason: str
 
 
-def _kind(order: StorageOrder) -> tuple[bool, bool, bool]:
+def _kind(order: StorageOrder) -> tuple[bool, bool]:
     """What an order asks, apart from how much: a change of the amount needs no new time to respond."""
-    return order.power_kw > 0, order.power_kw < 0, order.hold_import_kw is not None
+    return order.power_kw < 0, order.hold_import_kw is not None
 
 
 class SiteRunner:
@@ -98,7 +100,7 @@ class SiteRunner:
         """Orders that are not confirmed; None while they are."""
         self.short: Disobedience | None = None
         """Orders that are confirmed and not followed; None while they are, as far as that can be told."""
-        self._kind: tuple[bool, bool, bool] = _kind(REST)
+        self._kind = _kind(REST)
         self._kind_since_at = context.clock.now()
 
     async def connect(self) -> None:
@@ -187,23 +189,23 @@ class SiteRunner:
         self._count_on_it()
 
     def _lacks_kw(self) -> float | None:
-        """Power by which the storage falls short of its order beyond tolerance, at most 0 where it does not; None where
-        that cannot be told: no order, a new one, not heard, full or empty."""
+        """Power by which the storage gives less than it was told, beyond tolerance, at most 0 where it does not; None
+        where that cannot be told: not ordered to give, told so just now, not heard.
+
+        What it takes while it charges is left out: no limit rests on it, and batteries take less when nearly full.
+        """
         context, order, section = self.context, self.order, self.context.config.site.storage
         reading = fresh_storage(context)
-        if section is None or reading is None or context.is_young(self._kind_since_at, RESPONSE_S):
+        if section is None or reading is None or order.power_kw >= 0.0:
             return None
-        slack_kw, slack_kwh = SHORT_SHARE * section.rating_kw, SHORT_SHARE * section.energy_kwh
-        gives_kw = reading.power_kw if order.power_kw > 0 else -reading.power_kw
-        room_kwh = section.energy_kwh - reading.energy_kwh if order.power_kw > 0 else reading.energy_kwh
-        wanted_kw = abs(order.power_kw)
+        if context.is_young(self._kind_since_at, RESPONSE_S):
+            return None
+        gives_kw, wanted_kw = -reading.power_kw, -order.power_kw
         if order.hold_import_kw is not None:
             measured_kw = meter_kw(context)
             if measured_kw is None:
                 return None
-            more_kw = measured_kw - order.hold_import_kw
-            wanted_kw = gives_kw + (more_kw if order.power_kw < 0 else -more_kw)
+            wanted_kw = gives_kw + measured_kw - order.hold_import_kw
+        slack_kw = SHORT_SHARE * section.rating_kw
         wanted_kw = min(wanted_kw, section.rating_kw)
-        if wanted_kw <= slack_kw or room_kwh <= slack_kwh:
-            return None
-        return wanted_kw - slack_kw - gives_kw
+        return wanted_kw - slack_kw - gives_kw if wanted_kw > slack_kw else None

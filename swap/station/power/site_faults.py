@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
-from swap.station.power.site import SiteRunner
+from swap.station.power.site import EMPTY_SHARE, SiteRunner
 from swap.station.power.view import fresh_pv_kw, fresh_storage, meter_kw
 from swap.station_db import StationDb as Db
 
@@ -52,12 +52,8 @@ class SiteWatch:
             self._heard_since_at.pop(name, None)
             if not context.is_young(since_at, max_age_s):
                 found[f"{name}_silent"] = {}
-        section, refused = context.config.site.storage, self._site.refused or self._site.short
-        if section is not None and refused is not None and "storage_silent" not in found:
-            heard, heard_since_at = fresh_storage(context), self._heard_since_at.get("storage", now)
-            lasts = not context.is_young(max(refused.since_at, heard_since_at), section.max_age_s)
-            if lasts and heard is not None and heard.at >= refused.last_at:
-                found["storage_does_not_obey"] = {"reason": refused.reason}
+        if (reason := self._disobedience(context, now)) is not None:
+            found["storage_does_not_obey"] = {"reason": reason}
         if _feeder_tripped(context):
             found["feeder_tripped"] = {}
         return found
@@ -76,6 +72,18 @@ class SiteWatch:
     def stored(self, names: frozenset[str]) -> None:
         """The transaction of `store` is committed."""
         self._stored = names
+
+    def _disobedience(self, context: StationContext, now: datetime) -> str | None:
+        """Why the storage does not obey, where that has lasted and the storage is heard; None where it does."""
+        section, heard = context.config.site.storage, fresh_storage(context)
+        if section is None or heard is None:
+            return None
+        empty = heard.energy_kwh <= EMPTY_SHARE * section.energy_kwh
+        found = self._site.refused or (None if empty else self._site.short)
+        if found is None or heard.at < found.last_at:
+            return None
+        since_at = max(found.since_at, self._heard_since_at.get("storage", now))
+        return None if context.is_young(since_at, section.max_age_s) else found.reason
 
     def _heard(self, context: StationContext) -> list[tuple[str, float, bool]]:
         """Name, age allowed and whether it is believed, of each device there is."""
