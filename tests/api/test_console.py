@@ -514,8 +514,16 @@ async def test_sun_and_storage_are_shown_with_the_time_of_their_sample(
         with store.transaction() as db:
             db.add(
                 SiteSample(
-                    **{"station_id": "yangquan-mine", "at": NOW, "import_kw": 700, "charge_kw": 670, "limit_kw": 1500},
-                    **{"pv_kw": 321.0, "storage_kw": -150.0, "storage_kwh": 215.0, "ready_packs": 1, "queue_length": 3},
+                    station_id="yangquan-mine",
+                    at=NOW,
+                    import_kw=700,
+                    charge_kw=670,
+                    limit_kw=1500,
+                    pv_kw=321,
+                    storage_kw=-150,
+                    storage_kwh=215,
+                    ready_packs=1,
+                    queue_length=3,
                 )
             )
         shown = (await client.get("/console?lang=en")).text
