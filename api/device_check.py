@@ -10,7 +10,9 @@ from pathlib import Path
 from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.link import ModbusLink
 from robotics.modbus_link.registers import RegisterMap, Span, load_map
+from robotics.modbus_link.sunspec import find_models, placed
 from robotics.port import LinkLost, Refused
+from swap.config.map_checks import site_devices
 from swap.config.station_file import StationConfig
 from swap.words import N_
 
@@ -20,7 +22,7 @@ class DeviceAnswer:
     """What one device said."""
 
     device: str
-    """`lane:L1`, `bay:A3`, `meter`."""
+    """`lane:L1`, `bay:A3`, `meter`, `pv`, `storage`."""
     address: str
     ok: bool
     said: str
@@ -48,9 +50,8 @@ async def ask_devices(config: StationConfig, folder: Path) -> tuple[DeviceAnswer
                 max_registers=device.max_registers,
             )
             asked.append(_ask(f"bay:{bay.id}", address, device.register_map, folder))
-    meter = config.site.meter
-    if meter is not None:
-        asked.append(_ask("meter", meter.address, meter.register_map, folder))
+    for where, _, section in site_devices(config.site):
+        asked.append(_ask(where.removeprefix("site."), section.address, section.register_map, folder))
     return tuple(await asyncio.gather(*asked))
 
 
@@ -61,6 +62,8 @@ async def _ask(device: str, address: ModbusAddress, map_name: str, folder: Path)
     try:
         await link.connect()
         values: dict[str, object] = {}
+        if register_map.sunspec:
+            register_map = placed(register_map, await find_models(link.read))
         for block, spans in register_map.reads_within(address.max_registers).items():
             values.update(await _read_block(link, register_map, block, spans))
     except LinkLost as error:
@@ -76,7 +79,7 @@ async def _ask(device: str, address: ModbusAddress, map_name: str, folder: Path)
     known = {name: value for name, value in values.items() if value is not None}
     shown = [
         f"{name} {known[name]}"
-        for name in ("heartbeat", "state", "pack_id", "soc_pct", "charger_state", "import_kw")
+        for name in ("heartbeat", "state", "pack_id", "soc_pct", "charger_state", "import_kw", "power_kw", "energy_kwh")
         if name in known
     ]
     found = {"known": len(known), "all": len(values), "some": "".join(f", {value}" for value in shown)}

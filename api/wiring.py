@@ -25,7 +25,6 @@ from api.control import run_apart
 from api.problems import said
 from api.serving import DoorsProcess, PortTakenError, bind, keep_loaded
 from api.settings import Settings
-from battery_bms.modbus_meter import ModbusMeter
 from battery_bms.modbus_rack import ModbusRack
 from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.link import ModbusLink
@@ -53,8 +52,8 @@ from swap.station.life.database import ApartDatabase
 from swap.station.life.heads import keep_heads
 from swap.station.life.ownership import CellOwned
 from swap.station.life.status import ControlBoard
+from swap.station.power.modbus_site import modbus_site
 from swap.station.power.planning import PlanRunner
-from swap.station.power.site import SiteDevices
 from swap.station.resume import CellWorkedBefore
 from swap.store import Store, folder_is_there, shown
 from swap.words import N_
@@ -169,9 +168,6 @@ class Station:
             for lane in config.lanes
         ]
         rack = ModbusRack(config.rack_devices, config.bays, now, folder=config.folder, link_factory=link)
-        meter = None
-        if config.site.meter is not None:
-            meter = ModbusMeter(config.site.meter, now, folder=config.folder, link_factory=link)
         context = StationContext.build(self.database, config, self.clock, self.tariff)
         required = config.commerce.contract_required
         context.has_right = lambda db, swap_id, at: swap_right(db, swap_id, at, contract_required=required).allowed
@@ -180,7 +176,7 @@ class Station:
             robots,
             rack,
             rack,
-            SiteDevices(meter),
+            modbus_site(config, now, link_factory=link),
             self.lease,
             board=self.board,
             link_quality=lambda: {name: one.quality() for name, one in links.items()},
@@ -220,12 +216,7 @@ class Station:
             import sim.scenario.load  # noqa: F401
         if self.first_start:
             self.snapshot_path.unlink(missing_ok=True)
-        from sim.live.direct import ORDER_EXPIRES_S, direct_site
-
         plant = Plant(self.config, seed=1, start_at=self.clock.now())
-        # No register map of sun and storage is read yet: what simulates them is asked without a wire.
-        simulated = direct_site(plant, self.clock.now, order_expires_s=ORDER_EXPIRES_S * self.speed)
-        self.controller.site.pv, self.controller.site.storage = simulated.pv, simulated.storage
         servers = DeviceServers(
             plant,
             self.config,

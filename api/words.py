@@ -310,6 +310,7 @@ WORDS: dict[str, dict[str, str]] = {
         "commerce": N_("bookings and bills"),
         "booking": N_("booking {name}"),
         "planner": N_("charging plan"),
+        "site": N_("power of the site"),
     },
     "plan_cause": {
         "not_asked": N_("prices or limits are not known for long enough, or a number is none"),

@@ -103,14 +103,48 @@ class BaySection(Section):
     """Where its charger and BMS answer; a rack bay needs it."""
 
 
-class MeterSection(Section):
-    """The site meter."""
+class SiteDeviceSection(Section):
+    """A device beside the rack."""
 
     address: ModbusAddress
     """Where it answers."""
+    register_map: str
+    """Name of a shipped map, or path of a TOML file relative to the station file."""
+    max_age_s: float = Field(default=10.0, gt=0, le=300)
+    """An older reading, or a counter of samples that stands still this long, is unknown."""
+
+
+class MeterSection(SiteDeviceSection):
+    """The site meter."""
+
     register_map: str = "site_meter_v1"
     """Name of a shipped map, or path of a TOML file relative to the station file."""
     poll_s: float = Field(default=1.0, ge=0.05, le=60)
     """How often it is read."""
     max_age_s: float = Field(default=10.0, gt=0, le=300)
     """An older reading is unknown; the import is then reckoned from set-points."""
+
+
+class PvPlantSection(SiteDeviceSection):
+    """Photovoltaics on site."""
+
+    register_map: str = "pv_meter_v1"
+    """Name of a shipped map (`sunspec_pv_v1` for inverters by SunSpec), or path of a TOML file relative to the station
+    file."""
+    peak_kw: float = Field(gt=0, le=100_000)
+    """Peak power."""
+    max_age_s: float = Field(default=30.0, gt=0, le=300)
+    """An older reading, or a counter of samples that stands still this long, is unknown: no sun is counted on."""
+
+
+class StorageDeviceSection(SiteDeviceSection):
+    """Where stationary storage answers, and how long its orders hold."""
+
+    register_map: str = "storage_v1"
+    """Name of a shipped map (`sunspec_storage_v1` for storage by SunSpec), or path of a TOML file relative to the
+    station file."""
+    max_age_s: float = Field(default=10.0, gt=0, le=300)
+    """An older reading, or a counter of samples that stands still this long, is unknown: the storage rests and is not
+    counted on."""
+    order_expires_s: int = Field(default=30, ge=2, le=600)
+    """The storage rests by itself when no order arrives for this long (real seconds)."""

@@ -1,4 +1,4 @@
-"""The page for those who connect chargers, BMS and the site meter, made from the register maps in either language.
+"""The page for those who connect chargers, BMS, meter, sun and storage, made from the register maps in either language.
 
 `python -m battery_bms.integrators` writes `docs/chargers.md` and `docs/chargers.zh-CN.md`; a test keeps them equal to
 what maps and drivers say.
@@ -9,10 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from battery_bms.config import CHARGER_EFFICIENCY, MeterSection, RackDeviceSection
-from battery_bms.entries import BAY_CHARGES, BAY_COMMAND, BAY_NEEDED, BAY_READ, METER_NEEDED, METER_READ
+from battery_bms.config import (
+    CHARGER_EFFICIENCY,
+    MeterSection,
+    PvPlantSection,
+    RackDeviceSection,
+    StorageDeviceSection,
+)
+from battery_bms.entries import (
+    BAY_CHARGES,
+    BAY_COMMAND,
+    BAY_NEEDED,
+    BAY_READ,
+    METER_NEEDED,
+    METER_READ,
+    PV_NEEDED,
+    STORAGE_COMMAND,
+    STORAGE_ECHO,
+    STORAGE_ENERGY,
+    STORAGE_NEEDED,
+    STORAGE_READ,
+)
 from battery_bms.limits import AlarmBit
-from battery_bms.port import BMS_VALUES
+from battery_bms.modbus_pv import NIGHT_SHARE
+from battery_bms.port import BMS_VALUES, OVER_PEAK, RESPONSE_S
 from robotics.modbus_link.page import (
     Language,
     code_list,
@@ -28,6 +48,13 @@ from robotics.modbus_link.registers import RegisterMap, Value, load_map
 PAGES: dict[Language, str] = {"en": "chargers.md", "zh": "chargers.zh-CN.md"}
 BAY_MAP = "bay_charger_v1"
 METER_MAP = "site_meter_v1"
+SITE_MAPS = {
+    "pv": "pv_meter_v1",
+    "sunspec_pv": "sunspec_pv_v1",
+    "storage": "storage_v1",
+    "sunspec_storage": "sunspec_storage_v1",
+}
+"""Maps of photovoltaics and storage, by their names in the text."""
 _TEXT = Path(__file__).with_name("integrators_text.toml")
 
 
@@ -61,7 +88,31 @@ def render(language: Language) -> str:
         "example": _example(bay, language),
         "mbpoll": _mbpoll(bay, meter),
     }
-    return filled(_TEXT, language, fields)
+    return filled(_TEXT, language, fields | _site_fields(language))
+
+
+def _site_fields(language: Language) -> dict[str, str]:
+    """What the text says of photovoltaics and storage."""
+    maps = {name: load_map(map_name) for name, map_name in SITE_MAPS.items()}
+    pv, storage = PvPlantSection.model_fields, StorageDeviceSection.model_fields
+    needed = (*STORAGE_NEEDED, *STORAGE_ENERGY)
+    fields = {f"{name}_map": one.name for name, one in maps.items()}
+    fields |= {f"{name}_registers": register_tables(one, language) for name, one in maps.items()}
+    return fields | {
+        "pv_needed": code_list(PV_NEEDED),
+        "pv_reads": read_list(maps["pv"], language),
+        "night_pct": f"{100 * NIGHT_SHARE:g}",
+        "over_peak": f"{OVER_PEAK:g}",
+        "pv_age_s": f"{pv['max_age_s'].default:g}",
+        "storage_age_s": f"{storage['max_age_s'].default:g}",
+        "order_expires_s": f"{storage['order_expires_s'].default:g}",
+        "response_s": f"{RESPONSE_S:g}",
+        "storage_needed": code_list(STORAGE_NEEDED),
+        "storage_energy": code_list(STORAGE_ENERGY),
+        "storage_optional": code_list([n for n in (*STORAGE_READ, *STORAGE_COMMAND) if n not in needed]),
+        "storage_command": code_list(STORAGE_COMMAND),
+        "storage_echo": code_list(tuple(STORAGE_ECHO.values())),
+    }
 
 
 def _mbpoll(bay: RegisterMap, meter: RegisterMap) -> str:

@@ -48,6 +48,14 @@ MOST_DISCHARGED_KWH = 5_000_000.0
 """What a BMS's counter says beyond is a register that is not served (assumed: no pack gives so much in its life)."""
 
 
+OVER_PEAK = 1.3
+"""Share of their peak power up to which what photovoltaics tell is believed: light at the edges of clouds exceeds that
+of the peak by less; assumed."""
+RESPONSE_S = 5.0
+"""Real seconds that a storage has to follow an order, and for which it may fall short of it (assumed: inverters follow
+within one; meter and storage are not read in the same instant)."""
+
+
 @dataclass(frozen=True, slots=True)
 class PackReading:
     """One bay's charger and, where a pack sits in it, its BMS. Charging current and power are positive."""
@@ -180,6 +188,11 @@ class PvMeter(Protocol):
 
 class StorageInverter(Protocol):
     """Reads and commands the stationary storage. An order expires in it by itself, so a dead controller means rest."""
+
+    @property
+    def follows_load(self) -> bool:
+        """It can hold the import by itself. Otherwise an order with `hold_import_kw` is refused, and it keeps the
+        set-point of any other until the next order."""
 
     async def connect(self) -> None:
         """Open the link; returns even when nothing answers yet."""

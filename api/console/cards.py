@@ -202,6 +202,8 @@ class PageView:
     """Power of the photovoltaics, kW; empty without any."""
     storage: str
     """What the storage does and holds; empty without one."""
+    site_at: str
+    """Local time of the sample that these powers are of; empty before the first."""
     ready: int
     ready_of: int
     next_ready: str

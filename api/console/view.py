@@ -48,6 +48,7 @@ from swap.reading.records import (
     SwapStory,
 )
 from swap.station.sequence.recipe import QUEUED, RecipeError, StepTable, load_recipe
+from swap.words import N_
 
 
 def page_view(
@@ -94,6 +95,7 @@ def page_view(
         power_share_pct=_share_pct(site, limit_kw),
         sun="" if config.site.pv is None else kilowatts(None if site is None else site.pv_kw),
         storage="" if config.site.storage is None else _storage(site, language),
+        site_at="" if site is None else language.time_of_day(site.at),
         ready=sum(b.pack is not None and b.pack.state == PackState.READY and b.bay_id not in old for b in in_rack),
         ready_of=len(in_rack),
         next_ready=_next_ready(state, language),
@@ -137,10 +139,19 @@ def _device(name: str, quality: LinkQuality, language: Language) -> DeviceLine:
 
 
 def _device_name(name: str, language: Language) -> str:
-    """Cells and the meter are named by the product, racks by the station file."""
+    """Cells and what stands beside the rack are named by the product, racks by the station file."""
     if name.startswith("cell "):
         return language.text("cell of lane {name}", name=name.removeprefix("cell "))
-    return language.text("site meter") if name == "site meter" else name
+    message = _BESIDE.get(name)
+    return name if message is None else language.text(message)
+
+
+_BESIDE = {
+    "site meter": N_("site meter"),
+    "photovoltaics": N_("photovoltaics"),
+    "storage": N_("storage"),
+}
+"""Links beside those of lanes and racks."""
 
 
 def _storage(site: SiteRecord | None, language: Language) -> str:

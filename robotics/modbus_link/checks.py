@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from robotics.modbus_link.cell_entries import cell_problems
@@ -19,10 +20,27 @@ def map_problems(file: MapFile) -> list[str]:
         if e.block not in blocks
     ]
     problems += _overlaps(file) + _references(file)
+    if file.kind == "storage":
+        problems += _in_one_request(file)
     if file.kind == "swap_cell":
         problems += cell_problems(file)
     elif file.handshake is not None:
         problems.append(f"handshake: is for kind swap_cell only, not {file.kind}; remove it")
+    return problems
+
+
+def _in_one_request(file: MapFile) -> list[str]:
+    """An order to a storage must not arrive in halves: what is written lies in one run of registers."""
+    writes = {block.name for block in file.blocks if block.access == "write"}
+    spans = sorted((entry.address, entry.last, entry.name) for entry in file.entries if entry.block in writes)
+    gaps = [(one, other) for one, other in pairwise(spans) if other[0] > one[1] + 1]
+    problems = [
+        f"entry {name!r}: register {first} does not follow {before!r}, which ends at {last}; what is written to a "
+        "storage lies in adjacent registers, since it goes in one request (give those between a const)"
+        for (_, last, before), (first, _, name) in gaps
+    ]
+    if len(writes) > 1:
+        problems.append(f"block {', '.join(sorted(writes))}: a storage has one block that is written")
     return problems
 
 
@@ -60,17 +78,20 @@ def _repeated(what: str, names: list[str]) -> list[str]:
 
 def _overlaps(file: MapFile) -> list[str]:
     problems: list[str] = []
-    taken: dict[tuple[int, int], str] = {}
-    block_of: dict[int, tuple[str, str]] = {}
+    models = {block.name: block.sunspec_model for block in file.blocks}
+    taken: dict[tuple[int | None, int, int], str] = {}
+    block_of: dict[tuple[int | None, int], tuple[str, str]] = {}
     for entry in file.entries:
         at = f"register {entry.address}" + ("" if entry.bit is None else f" bit {entry.bit}")
-        clash = {taken[place] for place in places(entry) if place in taken}
+        model = models.get(entry.block)
+        here = [(model, *place) for place in places(entry)]
+        clash = {taken[place] for place in here if place in taken}
         problems += [
             f"entry {entry.name!r}: {at} overlaps entry {other!r}; give it other registers" for other in sorted(clash)
         ]
-        taken |= dict.fromkeys(places(entry), entry.name)
+        taken |= dict.fromkeys(here, entry.name)
         for register in range(entry.address, entry.last + 1):
-            block, other = block_of.setdefault(register, (entry.block, entry.name))
+            block, other = block_of.setdefault((model, register), (entry.block, entry.name))
             if block != entry.block and not clash:
                 problems.append(
                     f"entry {entry.name!r}: {at} of block {entry.block!r} also holds entry {other!r} of "
@@ -82,6 +103,10 @@ def _overlaps(file: MapFile) -> list[str]:
 def _references(file: MapFile) -> list[str]:
     problems: list[str] = []
     by_name = {e.name: e for e in file.entries}
+    models = {block.name: block.sunspec_model for block in file.blocks}
+    if None in models.values() and len(set(models.values())) > 1:
+        without = ", ".join(name for name, model in models.items() if model is None)
+        problems.append(f"block {without}: has no sunspec_model; a map has one in every block or in none")
     for entry in file.entries:
         block = entry.block
         if entry.valid_when is not None:
@@ -89,6 +114,14 @@ def _references(file: MapFile) -> list[str]:
             if guard is None or guard.family != "bool" or guard.block != block:
                 problems.append(
                     f"entry {entry.name!r} valid_when = {entry.valid_when!r}: must name a bool of {block!r}"
+                )
+        if entry.scale_from is not None:
+            power = by_name.get(entry.scale_from)
+            near = power is not None and models.get(power.block) == models.get(block)
+            if power is None or power.type != "i16" or power.scale != 1.0 or power.scale_from or not near:
+                problems.append(
+                    f"entry {entry.name!r} scale_from = {entry.scale_from!r}: must name an i16 without a scale of the "
+                    "same device and SunSpec model"
                 )
         if entry.mask is not None:
             mask = by_name.get(entry.mask)

@@ -56,6 +56,7 @@ _WORDS: dict[str, dict[Language, str]] = {
     "registers_of": {"en": "{} register(s) from {}", "zh": "自 {1} 起 {0} 个寄存器"},
     "every": {"en": "every {} s", "zh": "每 {} s"},
     "within": {"en": "`{}` registers {}…{}", "zh": "`{}` 寄存器 {}…{}"},
+    "from_model": {"en": " from the ID of SunSpec model {}", "zh": "（自 SunSpec 型号 {} 的 ID 起）"},
 }
 
 
@@ -110,6 +111,8 @@ def register_tables(register_map: RegisterMap, language: Language) -> str:
     for name, block in register_map.blocks.items():
         span = register_map.block_span(name)
         title = f"### {getattr(block, language)}: {word('within', language, name, *span)}"
+        if block.sunspec_model is not None:
+            title += word("from_model", language, block.sunspec_model)
         head = ["register", "bit", "name", "type", "order", "scale", "unit", "meaning"]
         rows = [_row(register_map, entry, language) for entry in register_map.by_block[name]]
         parts.append(f"{title}\n\n{markdown_table([word(h, language) for h in head], rows)}")
@@ -120,6 +123,8 @@ def _row(register_map: RegisterMap, entry: EntrySection, language: Language) -> 
     register = str(entry.address) if entry.words == 1 else f"{entry.address}…{entry.last}"
     order = word(register_map.order(entry), language) if entry.words > 1 and entry.family == "number" else ""
     scale = "" if entry.scale == 1.0 else f"{entry.scale:g}"
+    if entry.scale_from:
+        scale = f"{scale} × 10^`{entry.scale_from}`" if scale else f"10^`{entry.scale_from}`"
     if entry.offset:
         scale += f" {entry.offset:+g}"
     bit = "" if entry.bit is None else str(entry.bit)

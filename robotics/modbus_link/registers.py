@@ -33,6 +33,8 @@ from robotics.modbus_link.words import NUMBER_RANGES, from_words, to_words
 
 MAX_WRITE = 123
 """Registers that one Modbus write may carry (6.12)."""
+MOST_POWER = 10
+"""Scale factors lie between -10 and 10 (SunSpec); another one is no scale factor."""
 MAPS = Path(__file__).parent / "maps"
 
 Value = int | float | bool | str | tuple[bool | None, ...] | None
@@ -75,8 +77,12 @@ class RegisterMap:
             b.name: tuple(sorted((e for e in file.entries if e.block == b.name), key=lambda e: (e.address, e.bit or 0)))
             for b in file.blocks
         }
-        self.span: tuple[int, int] = (min(e.address for e in file.entries), max(e.last for e in file.entries))
-        """First and last register, relative to the device's base address."""
+        self.sunspec = any(b.sunspec_model is not None for b in file.blocks)
+        """Addresses count from SunSpec models; `sunspec.placed` puts the map where a device has them."""
+        self.span: tuple[int, int] = (
+            (0, 1) if self.sunspec else (min(e.address for e in file.entries), max(e.last for e in file.entries))
+        )
+        """First and last register, relative to the device's base address; of SunSpec the marker, all that is known."""
         self.read_blocks: dict[str, tuple[Span, ...]] = {
             b.name: _coalesce(self.by_block[b.name], b.max_gap) for b in file.blocks if b.access == "read"
         }
@@ -194,6 +200,7 @@ class RegisterMap:
         if entry.type == "u16" and entry.scale == 1.0 and entry.offset == 0.0 and entry.idle is entry.invalid is None:
             return lambda words: words[address]  # most of the words of a cell
         little = self.order(entry) == "little"
+        scaled = entry.scale_from is not None
 
         def number(words: Mapping[int, int]) -> Value:
             raw = from_words([words[a] for a in addresses], entry.type, little=little)
@@ -201,11 +208,22 @@ class RegisterMap:
                 return None
             if raw == entry.idle:
                 return 0
+            if scaled:
+                power = self._power(entry, words)
+                return None if power is None else round(raw * entry.scale * 10.0**power, 9)
             if entry.scale == 1.0 and entry.offset == 0.0:
                 return raw
             return round(raw * entry.scale + entry.offset, 9)
 
         return number
+
+    def _power(self, entry: EntrySection, words: Mapping[int, int]) -> int | None:
+        """Power of ten of an entry that has a scale factor; None where the registers give none."""
+        factor = self.entries[entry.scale_from or ""]
+        if factor.address not in words:
+            return None
+        raw = int(from_words([words[factor.address]], factor.type, little=False))
+        return raw if raw != factor.invalid and abs(raw) <= MOST_POWER else None
 
     # -- writing
 
@@ -216,6 +234,7 @@ class RegisterMap:
 
         Bits that share a register with a given one keep their state in `image` and are 0 without it. Where
         bits(n) has a mask that is not given itself, elements that are None or absent are unknown in it.
+        Scale factors are those of `image`.
 
         Raises:
             MapError: an unknown entry, or a value that does not fit; the message gives what is allowed.
@@ -242,7 +261,7 @@ class RegisterMap:
             words.update(dict.fromkeys(range(first, last + 1), 0))
         start: dict[str, Value] = {e.name: 0 for e in self.entries.values() if e.idle is not None}
         start |= {e.name: None for e in self.entries.values() if e.invalid is not None}
-        start |= {e.name: self._constant(e) for e in self.entries.values() if e.const is not None}
+        start |= {e.name: self.constant(e) for e in self.entries.values() if e.const is not None}
         start |= {
             e.name: e.family == "bits" and ()
             for e in self.entries.values()
@@ -258,7 +277,9 @@ class RegisterMap:
     def _lacks_zero(entry: EntrySection) -> bool:
         return entry.idle is None and entry.const is None and all(v.raw != 0 for v in entry.values)
 
-    def _constant(self, entry: EntrySection) -> Value:
+    @staticmethod
+    def constant(entry: EntrySection) -> Value:
+        """Value of an entry that never changes."""
         return (entry.const or 0) * entry.scale + entry.offset if entry.scale != 1.0 or entry.offset else entry.const
 
     def _put(self, words: dict[int, int], entry: EntrySection, value: Value, image: Mapping[int, int] | None) -> None:
@@ -271,10 +292,10 @@ class RegisterMap:
             raw_text = (value or "").encode("ascii").ljust(entry.words * 2, b"\0")
             registers = [int.from_bytes(raw_text[i : i + 2], "big") for i in range(0, len(raw_text), 2)]
         else:
-            registers = to_words(self._raw(entry, value), entry.type, little=self.order(entry) == "little")
+            registers = to_words(self._raw(entry, value, image), entry.type, little=self.order(entry) == "little")
         words.update(zip(range(entry.address, entry.last + 1), registers, strict=True))
 
-    def _raw(self, entry: EntrySection, value: Value) -> int | float:
+    def _raw(self, entry: EntrySection, value: Value, image: Mapping[int, int] | None) -> int | float:
         if value is None:
             if entry.type == "f32":
                 return float("nan")
@@ -285,12 +306,20 @@ class RegisterMap:
             raise self._unfit(entry, value, "a number")
         if entry.idle is not None and value == 0:
             return entry.idle
-        raw = (value - entry.offset) / entry.scale if entry.scale != 1.0 or entry.offset else value
+        scale = entry.scale
+        if entry.scale_from is not None:
+            power = self._power(entry, image or {})
+            if power is None:
+                raise self._unfit(
+                    entry, value, f"a value once {entry.scale_from!r} is known: the device gives no factor"
+                )
+            scale *= 10.0**power
+        raw = (value - entry.offset) / scale if scale != 1.0 or entry.offset else value
         if entry.type == "f32":
             return float(raw)
         low, high = NUMBER_RANGES[entry.type]
         if raw != raw or not low <= round(raw) <= high:
-            shown = [f"{bound * entry.scale + entry.offset:.10g}" for bound in (low, high)]
+            shown = [f"{bound:.10g}" for bound in sorted(bound * scale + entry.offset for bound in (low, high))]
             raise self._unfit(entry, value, f"{shown[0]}…{shown[1]} {entry.unit}".rstrip())
         return round(raw)
 

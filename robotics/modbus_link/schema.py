@@ -41,8 +41,10 @@ class EntrySection(Section):
     type: str
     word_order: WordOrder | None = None
     """Of values longer than one register; the map's own order when absent."""
-    scale: float = Field(default=1.0, gt=0, le=1_000_000)
-    """Value = raw × scale + offset."""
+    scale: float = Field(default=1.0, ge=-1_000_000, le=1_000_000)
+    """Value = raw × scale + offset; below 0 where the device counts the other way round."""
+    scale_from: EntryName | None = None
+    """Entry whose value is the power of ten that the raw value is multiplied by besides (SunSpec's scale factors)."""
     offset: float = Field(default=0.0, ge=-1_000_000, le=1_000_000)
     unit: str = Field(default="", max_length=16)
     bit: int | None = Field(default=None, strict=True, ge=0, le=15)
@@ -116,6 +118,10 @@ class EntrySection(Section):
             raise ValueError(f"invert is for bool and bits(n) only, not {self.type}; remove it")
         if self.last > 65535:
             raise ValueError(f"ends at register {self.last}; allowed up to 65535")
+        if self.scale == 0.0:
+            raise ValueError("scale = 0: nothing would be left of the value; allowed -1000000…1000000 without 0")
+        if self.scale_from is not None and (family != "number" or self.offset or self.values or self.idle is not None):
+            raise ValueError("scale_from is for numbers without offset, idle and values; remove it")
         raw_fields = [f for f in ("const", "idle", "invalid") if getattr(self, f) is not None]
         for field in raw_fields:
             allowed = NUMBER_RANGES.get(self.type)
@@ -157,6 +163,11 @@ class BlockSection(Section):
     """How often the station reads it, or repeats what it writes."""
     max_gap: int = Field(default=0, ge=0, le=120)
     """Unused registers that one read may run over; 0 when the device refuses addresses it does not know."""
+    sunspec_model: int | None = Field(default=None, strict=True, ge=1, le=65534)
+    """Addresses count from the ID register of this SunSpec model, which is looked for in the device's chain of models;
+    where the device has no such model, the entries of the block are absent."""
+    sunspec_length: int = Field(default=0, ge=0, le=65535)
+    """Registers of that model behind its ID and length; the simulated device has it so."""
     zh: str = Field(min_length=1)
     en: str = Field(min_length=1)
 
@@ -191,7 +202,7 @@ class MapFile(Section):
     """A whole register-map file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
-    kind: Literal["swap_cell", "bay_charger", "site_meter"]
+    kind: Literal["swap_cell", "bay_charger", "site_meter", "pv_meter", "storage"]
     version: int = Field(strict=True, ge=1, le=65535)
     zh: str = Field(min_length=1)
     en: str = Field(min_length=1)

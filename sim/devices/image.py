@@ -1,6 +1,6 @@
-"""The plant in registers: what a cell, a bay or the meter shows, and what is written to them.
+"""The plant in registers: what a cell or a bay shows, and what is written to them.
 
-A *unit* is one register map at one base address: a cell, a bay, the meter. It renders its registers from
+A *unit* is one register map at one base address: a cell, a bay, a device beside the rack. It renders its registers from
 the plant when asked (that changes nothing) and takes writes to its command registers. Counters that must
 move in real time move by :meth:`Unit.tick`, never by reads.
 """
@@ -32,7 +32,7 @@ class Unit(Protocol):
     """One register map at one base address of a Modbus device."""
 
     endpoint: str
-    """Name under which faults of the wire are injected: lane, rack device or `meter`."""
+    """Name under which faults of the wire are injected: lane, rack device, `meter`, `pv` or `storage`."""
     base: int
     map: RegisterMap
     registers: dict[int, int]
@@ -390,34 +390,3 @@ class BayUnit(Image):
 
 
 _BMS_ENTRIES = (*BMS_VALUES, "alarm_level", "alarm_bits")
-
-
-class MeterUnit(Image):
-    """The site meter."""
-
-    def __init__(self, plant: Plant, base: int, register_map: RegisterMap, now_s: float) -> None:
-        super().__init__(plant, "meter", base, register_map)
-        self._sample_due_s = now_s
-        self._counter = 0
-
-    def tick(self, now_s: float) -> None:
-        """Count samples."""
-        while self._sample_due_s <= now_s:
-            self._sample_due_s += SAMPLE_S
-            self._counter = (self._counter + 1) & 0xFFFF
-
-    def render(self) -> None:
-        """Power and energy at the point of common coupling."""
-        reading = self.plant.meter_reading()
-        self.show(
-            {
-                "sample_counter": self._counter,
-                "import_kw": reading.import_kw,
-                "import_kwh": reading.import_kwh,
-                "export_kwh": reading.export_kwh,
-            }
-        )
-
-    def write(self, address: int, words: list[int], now_s: float) -> bool:
-        """Nothing can be written to a meter."""
-        return False

@@ -1,4 +1,4 @@
-"""The plant on real Modbus TCP: PLCs, rack chargers with their BMS, the site meter, as the station file places them.
+"""The plant on real Modbus TCP: PLCs, chargers with their BMS, meter, sun and storage, as the station file places them.
 
 A task advances the plant by the clock on the wall times `speed`; heartbeats, time limits and the expiry of
 set-points run in real seconds, since a wire does not run faster because a simulation does. What the plant is
@@ -17,9 +17,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.registers import load_map
-from sim.devices.image import BayUnit, CellUnit, MeterUnit, Unit
+from sim.devices.image import BayUnit, CellUnit, Unit
 from sim.devices.server import DeviceError, UnitBoard, UnitServer
+from sim.devices.site_image import MeterUnit, PvUnit, StorageUnit
 from sim.plant.plant import Plant, PlantError
 from swap.config.station_file import StationConfig
 
@@ -70,11 +72,12 @@ class DeviceServers:
 
     @property
     def addresses(self) -> dict[str, tuple[str, int]]:
-        """Host and port of each endpoint: lanes, rack devices, `meter`."""
+        """Host and port of each endpoint: lanes, rack devices, `meter`, `pv`, `storage`."""
         result = {lane.id: (lane.cell.address.host, lane.cell.address.port) for lane in self.config.lanes}
         result |= {device.id: (device.host, device.port) for device in self.config.rack_devices}
-        meter = self.config.site.meter
-        return result if meter is None else result | {"meter": (meter.address.host, meter.address.port)}
+        site = self.config.site
+        beside = {"meter": site.meter, "pv": site.pv, "storage": site.storage}
+        return result | {name: (s.address.host, s.address.port) for name, s in beside.items() if s is not None}
 
     async def start(self) -> None:
         """Take the stored truth over, open the ports, let time run.
@@ -159,11 +162,7 @@ class DeviceServers:
                 bay_map = load_map(device.register_map, self._folder)
                 unit = BayUnit(self.plant, device, bay.id, bay.point.base_address, bay_map, now_s)
                 yield device.host, device.port, device.device_id, unit
-        meter = self.config.site.meter
-        if meter is not None:
-            a = meter.address
-            meter_map = load_map(meter.register_map, self._folder)
-            yield a.host, a.port, a.device_id, MeterUnit(self.plant, a.base_address, meter_map, now_s)
+        yield from site_units(self.plant, self.config, self._folder, now_s)
 
     # Snapshot
 
@@ -178,6 +177,25 @@ class DeviceServers:
         if self.snapshot_path is not None and self.snapshot_path.is_file():
             read_snapshot(self.plant, self.snapshot_path)
             _log.info("simulated plant goes on from %s at %s", self.snapshot_path, self.plant.now_at)
+
+
+def site_units(
+    plant: Plant, config: StationConfig, folder: Path | None, now_s: float
+) -> Iterator[tuple[str, int, int, Unit]]:
+    """The devices beside the rack, each with host, port and device id."""
+    site = config.site
+    units: list[tuple[ModbusAddress, Unit]] = []
+    if site.meter is not None:
+        a, meter_map = site.meter.address, load_map(site.meter.register_map, folder)
+        units.append((a, MeterUnit(plant, "meter", a.base_address, meter_map, now_s)))
+    if site.pv is not None:
+        a, pv_map = site.pv.address, load_map(site.pv.register_map, folder)
+        units.append((a, PvUnit(plant, "pv", a.base_address, pv_map, now_s)))
+    if site.storage is not None:
+        a, storage_map = site.storage.address, load_map(site.storage.register_map, folder)
+        units.append((a, StorageUnit(plant, site.storage, a.base_address, storage_map, now_s)))
+    for a, unit in units:
+        yield a.host, a.port, a.device_id, unit
 
 
 def write_snapshot(plant: Plant, path: Path) -> None:

@@ -150,6 +150,8 @@ class DirectPv:
 class DirectStorage:
     """`StorageInverter` over the plant. An order ends `expires_s` station seconds after it was given last."""
 
+    follows_load = True
+
     def __init__(self, plant: Plant, now: Callable[[], datetime], expires_s: float) -> None:
         self.plant = plant
         self._now = now
@@ -162,13 +164,13 @@ class DirectStorage:
     async def read(self) -> StorageReading | None:
         """The storage now; the old reading while it is silent."""
         site, now_us = self.plant.site, self.plant.now_us
-        if not site.silent:
+        if not (site.silent or site.dead):
             self._reading = StorageReading(self._now(), site.stored_kwh(now_us), site.storage_kw(now_us))
         return self._reading
 
     async def command(self, order: StorageOrder) -> str | None:
         """Give an order."""
-        if self.plant.site.silent:
+        if self.plant.site.silent or self.plant.site.dead:
             return "no answer"
         self.plant.site.command(order, self.plant.now_us, self._expires_s)
         return None

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from robotics.port import ControlMode, Location
 from sim.plant.cell import Cell
 from sim.plant.rack import PlantError, Rack
+from sim.plant.site import SiteTruth
 from sim.plant.yard import Truck, Yard
 from swap.places import gripper_place
 
@@ -22,6 +23,7 @@ class Faultable(Protocol):
 
     now_us: int
     rack: Rack
+    site: SiteTruth
     yard: Yard
     wire_faults: dict[str, dict[str, dict[str, Any]]]
 
@@ -30,6 +32,9 @@ class Faultable(Protocol):
 
     def endpoints(self) -> tuple[str, ...]:
         """Names of the Modbus endpoints."""
+
+    def site_endpoints(self) -> tuple[str, ...]:
+        """Those of them beside lanes and rack."""
 
 
 Inject = Callable[[Faultable, str, Arguments], None]
@@ -290,9 +295,11 @@ def _bay_attribute(name: str, argument: str | None, good: Any) -> tuple[Inject, 
 # Modbus endpoints: the plant only remembers them, the device layer acts them out.
 
 
-def _wire(name: str) -> tuple[Inject, Clear]:
+def _wire(name: str, *, site: bool = False) -> tuple[Inject, Clear]:
+    """A fault of the wire; `site`: of devices beside lanes and rack only."""
+
     def inject(plant: Faultable, endpoint: str, arguments: Arguments) -> None:
-        known = plant.endpoints()
+        known = plant.site_endpoints() if site else plant.endpoints()
         if endpoint not in known:
             raise PlantError(f"no Modbus endpoint {endpoint!r}; known: {', '.join(known)}")
         plant.wire_faults.setdefault(endpoint, {})[name] = dict(arguments)
@@ -301,6 +308,29 @@ def _wire(name: str) -> tuple[Inject, Clear]:
         plant.wire_faults.get(endpoint, {}).pop(name, None)
 
     return inject, clear
+
+
+# The site
+
+
+def _storage_dies(plant: Faultable, endpoint: str, _: Arguments) -> None:
+    if endpoint != "storage" or endpoint not in plant.site_endpoints():
+        raise PlantError(f"no storage {endpoint!r}; known: {'storage' if plant.site.storage else 'none'}")
+    plant.site.die(True, plant.now_us)
+    plant.wire_faults.setdefault(endpoint, {})["half_open"] = {}
+
+
+def _storage_lives(plant: Faultable, endpoint: str) -> None:
+    plant.site.die(False, plant.now_us)
+    plant.wire_faults.get(endpoint, {}).pop("half_open", None)
+
+
+def _feeder_trips(plant: Faultable, _: str, __: Arguments) -> None:
+    plant.rack.feed(False, plant.now_us)
+
+
+def _feeder_closes(plant: Faultable, _: str) -> None:
+    plant.rack.feed(True, plant.now_us)
 
 
 ACTS: Mapping[str, Acts] = {
@@ -353,5 +383,8 @@ ACTS: Mapping[str, Acts] = {
     "exception_replies": _wire("exception_replies"),
     "half_open": _wire("half_open"),
     "slow_replies": _wire("slow_replies"),
+    "frozen_values": _wire("frozen_values", site=True),
+    "storage_dead": (_storage_dies, _storage_lives),
+    "feeder_tripped": (_feeder_trips, _feeder_closes),
 }
 """What to do at injection and at clearing, by fault; None: it happens once."""

@@ -35,7 +35,7 @@ class Argument(Section):
 class FaultText(Section):
     """What a fault is put into, and what it is called."""
 
-    target: Literal["lane", "bay", "pack", "vehicle", "endpoint"]
+    target: Literal["lane", "bay", "pack", "vehicle", "endpoint", "site"]
     zh: str = Field(min_length=1)
     en: str = Field(min_length=1)
     same_as: tuple[str, ...] = ()

@@ -40,6 +40,8 @@ from swap.places import TANK, bay_place, vehicle_place
 SNAPSHOT_VERSION = 3
 HEADS_MAX = 8
 """Heads of one seat that a cell's registers have room for."""
+NO_SUPPLY_CODE = 1
+"""The simulated charger's own code while its feeder carries no voltage."""
 _CELL_SPREAD_V = 0.01
 """Spread between the highest and the lowest cell of a sound pack; assumed."""
 TEMP_SPREAD_C = 3.0
@@ -219,9 +221,14 @@ class Plant:
     # Faults
 
     def endpoints(self) -> tuple[str, ...]:
-        """Names of the Modbus endpoints: lanes, rack devices, `meter`."""
-        meter = ("meter",) if self.config.site.meter is not None else ()
-        return (*self.cells, *(device.id for device in self.config.rack_devices), *meter)
+        """Names of the Modbus endpoints: lanes, rack devices, `meter`, `pv`, `storage`."""
+        return (*self.cells, *(device.id for device in self.config.rack_devices), *self.site_endpoints())
+
+    def site_endpoints(self) -> tuple[str, ...]:
+        """Those beside lanes and rack."""
+        site = self.config.site
+        devices = {"meter": site.meter, "pv": site.pv, "storage": site.storage}
+        return tuple(name for name, section in devices.items() if section is not None)
 
     def inject(self, fault: str, target: str, /, **arguments: Any) -> None:
         """Put a fault of `plant_faults.catalogue()`, or of the station's fault catalogue, into its target.
@@ -378,7 +385,10 @@ class Plant:
         truth = self.rack.at(bay_place(bay_id))
         answering = truth is not None and not bay.bms_silent
         charge_kw = self.rack.charge_kw(bay_id, self.now_us)
-        if bay.charger_fault:
+        charger_fault = bay.charger_fault
+        if not self.rack.fed and bay.section.charger_kw > 0.0:
+            charger_fault = charger_fault or NO_SUPPLY_CODE
+        if charger_fault:
             state = ChargerState.FAULT
         elif bay.section.charger_kw <= 0.0:
             state = ChargerState.OFF
@@ -403,7 +413,7 @@ class Plant:
             alarm_level=0,
             alarm_bits=0,
             charger_state=state,
-            charger_fault=bay.charger_fault,
+            charger_fault=charger_fault,
             charge_kw=charge_kw,
             setpoint_kw=bay.setpoint_kw,
             meter_kwh=self.rack.meter_kwh(bay_id, self.now_us),

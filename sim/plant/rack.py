@@ -110,6 +110,8 @@ class Rack:
     charger_efficiency: float
     """DC output of the chargers ÷ what they draw from the grid, whatever their load."""
     ambient_c: float = START_TEMP_C
+    fed: bool = True
+    """The feeder of the chargers carries voltage."""
     import_kwh: float = 0.0
     """Site meter at `import_since_us`, without what runs chargers have drawn since their last change."""
     import_since_us: int = 0
@@ -244,6 +246,14 @@ class Rack:
             bay.setpoint_kw = 0.0
             self.settle_bay(bay_id, now_us)
 
+    def feed(self, fed: bool, now_us: int) -> None:
+        """The feeder of the chargers trips, or carries voltage again: then they wait for a new set-point."""
+        self.settle_all(now_us)
+        self.fed = fed
+        for bay in self.bays.values():
+            bay.setpoint_kw = 0.0
+        self.settle_all(now_us)
+
     def grid_us(self) -> int | None:
         """Spacing of the grid on which limits are judged now; None when nothing needs judging."""
         if any(truth.heat_c_per_s for truth in self.packs.values()):
@@ -302,7 +312,7 @@ class Rack:
 
     def _held_kw(self, bay: BayTruth, truth: PackTruth, now: TruthNow) -> float:
         """What the charger gives from now on: nothing without its BMS, outside the pack's limits or at level 3."""
-        if bay.setpoint_kw <= 0.0 or bay.charger_fault or bay.bms_silent or now.alarm_level >= 3:
+        if bay.setpoint_kw <= 0.0 or not self.fed or bay.charger_fault or bay.bms_silent or now.alarm_level >= 3:
             return 0.0
         if physics.allowed_charge_kw(truth.spec, now.soc_pct, now.temp_c) <= 0.0:
             return 0.0
@@ -329,7 +339,7 @@ class Rack:
         """Everything that changes, as JSON."""
         packs = {code: {name: getattr(truth, name) for name in _PACK_FIELDS} for code, truth in self.packs.items()}
         bays = {bay_id: {name: getattr(bay, name) for name in _BAY_FIELDS} for bay_id, bay in self.bays.items()}
-        site = {name: getattr(self, name) for name in _SITE_FIELDS}
+        site = {name: getattr(self, name) for name in _SITE_FIELDS} | {"fed": self.fed}
         return {"packs": packs, "bays": bays, "site": site}
 
     def restore(self, data: dict[str, Any], now_us: int) -> None:
@@ -342,6 +352,7 @@ class Rack:
             if bay_id in self.bays:
                 _assign(self.bays[bay_id], values, _BAY_FIELDS)
         _assign(self, data["site"], _SITE_FIELDS)
+        self.fed = data["site"].get("fed", True)  # a release whose feeder could not trip
         taken: set[str] = set()
         for code, values in data["packs"].items():
             place = _spelled(str(values["place"]))

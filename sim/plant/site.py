@@ -34,6 +34,8 @@ class SiteTruth:
     """When the order ends by itself unless it is given again; None for one that does not."""
     silent: bool = False
     """Storage and photovoltaics do not answer, by a fault."""
+    dead: bool = False
+    """The storage neither answers nor gives or takes anything, by a fault."""
     import_kwh: float = 0.0
     export_kwh: float = 0.0
     since_us: int = 0
@@ -105,6 +107,11 @@ class SiteTruth:
         if expires_s is not None and order != REST:
             self.order_until_us = now_us + round(expires_s * US_PER_S)
 
+    def die(self, dead: bool, now_us: int) -> None:
+        """The storage dies, or works again; what it was ordered is forgotten."""
+        self.command(REST, now_us)
+        self.dead = dead
+
     def next_us(self) -> int | None:
         """When the storage will be full or empty, as it works at the last change, or its order ends; None when it
         rests."""
@@ -126,7 +133,7 @@ class SiteTruth:
 
     def _storage_kw(self, energy_kwh: float, gross_kw: float) -> float:
         section, order = self.storage, self.order
-        if section is None or order.power_kw == 0.0:
+        if section is None or order.power_kw == 0.0 or self.dead:
             return 0.0
         wanted_kw = order.power_kw
         if order.hold_import_kw is not None:
@@ -175,12 +182,13 @@ class SiteTruth:
         """Everything that changes, as JSON."""
         order = {"power_kw": self.order.power_kw, "hold_import_kw": self.order.hold_import_kw}
         ends = {"order": order, "order_until_us": self.order_until_us}
-        return {name: getattr(self, name) for name in _FIELDS} | ends
+        return {name: getattr(self, name) for name in _FIELDS} | ends | {"dead": self.dead}
 
     def restore(self, data: dict[str, Any]) -> None:
         """Take a snapshot over."""
         for name in _FIELDS:
             setattr(self, name, data[name])
+        self.dead = data.get("dead", False)  # a release whose storage could not die
         self.order = StorageOrder(**data["order"])
         # A release whose orders did not end: nobody knows who gave it.
         self.order_until_us = data.get("order_until_us", self.since_us)

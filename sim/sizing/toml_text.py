@@ -128,6 +128,19 @@ def with_value(text: str, path: Path, value: object) -> str:
     return "\n".join(lines) + "\n"
 
 
+def without(text: str, path: Path) -> str:
+    """The text without a table or value: its assignments, dotted ones too, and its header are gone."""
+    lines = text.splitlines()
+    gone: set[int] = set()
+    for found in _entries(lines):
+        if isinstance(found, tuple):
+            if found[0][: len(path)] == path:
+                gone.add(found[2])
+        elif (*found.table, *found.key)[: len(path)] == path:
+            gone.update(range(found.first, found.last))
+    return "\n".join(line for at, line in enumerate(lines) if at not in gone) + "\n"
+
+
 def _value_of(assignment: str, key: Path) -> Any:
     value: Any = tomllib.loads(assignment)
     for part in key:

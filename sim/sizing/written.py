@@ -18,7 +18,7 @@ from typing import Any
 
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
-from sim.sizing.toml_text import with_list, with_value
+from sim.sizing.toml_text import with_list, with_value, without
 from sim.sizing.trial import Trial
 from swap.config.loading import ConfigError
 from swap.station.file_check import check_file
@@ -147,7 +147,11 @@ def _write_station(source: Path, scenario: Scenario, path: Path, scenario_name: 
     text = with_value(text, ("site", "transformer_kva"), scenario.equipment.transformer_kva)
     if "scenario" in data:
         text = with_value(text, ("scenario",), scenario_name)
-    if "storage" in data.get("site", {}):
+    if scenario.pv.peak_kw == 0:  # what was sized has no sun, or no storage, whatever its station has
+        text = without(text, ("site", "pv"))
+    if scenario.storage.energy_kwh == 0:
+        text = without(text, ("site", "storage"))
+    elif "storage" in data.get("site", {}):
         text = with_value(text, ("site", "storage", "energy_kwh"), scenario.storage.energy_kwh)
         text = with_value(text, ("site", "storage", "power_kw"), scenario.storage.power_kw)
     head = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from robotics.modbus_link.registers import MapError, RegisterMap, load_map
 from scheduler.sections import did_you_mean
 from swap.config.billing_checks import billing_problems
-from swap.config.map_checks import map_problems
+from swap.config.map_checks import map_problems, site_devices
 from swap.config.station_file import StationConfig
 
 
@@ -122,9 +122,9 @@ def _register_overlaps(config: StationConfig, folder: Path) -> list[str]:
     for lane in config.lanes:
         a = lane.cell.address
         add(f"lanes.{lane.id}.cell", lane.cell.register_map, a.host, a.port, a.device_id, a.base_address)
-    if config.site.meter is not None:
-        a = config.site.meter.address
-        add("site.meter", config.site.meter.register_map, a.host, a.port, a.device_id, a.base_address)
+    for where, _, section in site_devices(config.site):
+        a = section.address
+        add(where, section.register_map, a.host, a.port, a.device_id, a.base_address)
     devices = {d.id: d for d in config.rack_devices}
     for bay in config.bays:
         if bay.point is not None and bay.point.device in devices:
@@ -162,11 +162,12 @@ def _power(config: StationConfig) -> list[str]:
             for device in config.rack_devices
             if config.charging.cycle_s >= device.setpoint_expires_s
         ]
-        problems += [
-            f'site.{name}: real devices of this kind are not read yet; leave it out, or set devices = "simulated"'
-            for name in ("pv", "storage")
-            if getattr(config.site, name) is not None
-        ]
+        storage = config.site.storage
+        if storage is not None and config.charging.cycle_s >= storage.order_expires_s:
+            problems.append(
+                f"charging.cycle_s = {config.charging.cycle_s:g}: the storage ends an order after order_expires_s = "
+                f"{storage.order_expires_s} s, before it is given again; allowed less than {storage.order_expires_s} s"
+            )
     for kind in config.pack_kinds:
         fitting = [b.charger_kw for b in config.bays if b.role == "rack" and (not b.kinds or kind.id in b.kinds)]
         if not fitting:

@@ -6,24 +6,48 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from battery_bms.entries import BAY_CHARGES, BAY_COMMAND, BAY_NEEDED, BAY_READ, METER_NEEDED, METER_READ
+from battery_bms.config import SiteDeviceSection
+from battery_bms.entries import (
+    BAY_CHARGES,
+    BAY_COMMAND,
+    BAY_NEEDED,
+    BAY_READ,
+    METER_NEEDED,
+    METER_READ,
+    PV_NEEDED,
+    PV_READ,
+    STORAGE_COMMAND,
+    STORAGE_ENERGY,
+    STORAGE_NEEDED,
+    STORAGE_READ,
+)
 from robotics.modbus_link.cell_entries import COMMAND_WRITE, FENCED_WRITES, KNOWN
 from robotics.modbus_link.registers import MapError, RegisterMap, load_map
 from robotics.port import LocationKind
 from scheduler.sections import did_you_mean
-from swap.config.station_file import StationConfig
+from swap.config.station_file import SiteSection, StationConfig
 
 _KNOWN: dict[str, frozenset[str]] = {
     "swap_cell": KNOWN,
     "bay_charger": frozenset((*BAY_READ, *BAY_COMMAND)),
     "site_meter": frozenset(METER_READ),
+    "pv_meter": frozenset(PV_READ),
+    "storage": frozenset((*STORAGE_READ, *STORAGE_COMMAND)),
 }
-_NEEDED: dict[str, tuple[str, ...]] = {"swap_cell": (), "bay_charger": BAY_NEEDED, "site_meter": METER_NEEDED}
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "swap_cell": (),
+    "bay_charger": BAY_NEEDED,
+    "site_meter": METER_NEEDED,
+    "pv_meter": PV_NEEDED,
+    "storage": STORAGE_NEEDED,
+}
 """Of a cell `cell_entries.cell_problems` judges more than names."""
 _WRITTEN: dict[str, tuple[tuple[str, ...], ...]] = {
     "swap_cell": (COMMAND_WRITE, *FENCED_WRITES),
     "bay_charger": (BAY_COMMAND,),
     "site_meter": (),
+    "pv_meter": (),
+    "storage": (),
 }
 
 
@@ -50,10 +74,16 @@ def uses(config: StationConfig) -> Iterator[MapUse]:
     for device in config.rack_devices:
         where = f"rack_devices.{device.id}"
         yield MapUse(where, device.register_map, "bay_charger", device.max_registers, where)
-    meter = config.site.meter
-    if meter is not None:
-        most = meter.address.max_registers
-        yield MapUse("site.meter", meter.register_map, "site_meter", most, "site.meter.address")
+    for where, kind, section in site_devices(config.site):
+        yield MapUse(where, section.register_map, kind, section.address.max_registers, f"{where}.address")
+
+
+def site_devices(site: SiteSection) -> Iterator[tuple[str, str, SiteDeviceSection]]:
+    """Section of the file, kind of map and section of each device beside the rack."""
+    devices = (("meter", "site_meter", site.meter), ("pv", "pv_meter", site.pv), ("storage", "storage", site.storage))
+    for name, kind, section in devices:
+        if section is not None:
+            yield f"site.{name}", kind, section
 
 
 def map_problems(config: StationConfig, folder: Path | None) -> list[str]:
@@ -82,7 +112,7 @@ def map_problems(config: StationConfig, folder: Path | None) -> list[str]:
 def unread_entries(register_map: RegisterMap) -> tuple[str, ...]:
     """Entries that have no meaning to the station: it reads them, and nothing looks at them."""
     entries = register_map.entries
-    referred = {e.valid_when for e in entries.values()} | {e.mask for e in entries.values()}
+    referred = {name for e in entries.values() for name in (e.valid_when, e.mask, e.scale_from)}
     return tuple(
         entry.name
         for entry in entries.values()
@@ -100,6 +130,8 @@ def _entry_problems(register_map: RegisterMap) -> list[str]:
     ]
     missing = register_map.missing(_NEEDED[register_map.kind])
     problems += [f"entry {name!r}: missing; a {register_map.kind} map needs it" for name in missing]
+    if register_map.kind == "storage" and len(register_map.missing(STORAGE_ENERGY)) == len(STORAGE_ENERGY):
+        problems.append(f"entries {' and '.join(STORAGE_ENERGY)}: missing; a storage map needs one of them")
     if register_map.kind == "bay_charger":
         problems += [
             f"entry {name!r}: missing; without it no pack is ever charged, what is unknown gets 0 kW"
@@ -116,7 +148,9 @@ def _length_problems(register_map: RegisterMap, max_registers: int) -> list[str]
         for entry in entries.values()
         if entry.words > max_registers and register_map.blocks[entry.block].access == "read"
     ]
-    for names in _WRITTEN[register_map.kind]:
+    whole = [b.name for b in register_map.blocks.values() if b.access == "write" and register_map.kind == "storage"]
+    blocks = [tuple(entry.name for entry in register_map.by_block[name]) for name in whole]
+    for names in (*_WRITTEN[register_map.kind], *blocks):
         words = sum(entries[name].words for name in names if name in entries)
         if words > max_registers:
             problems.append(

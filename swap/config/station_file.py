@@ -18,7 +18,9 @@ from battery_bms.config import (
     ChargerEfficiency,
     MeterSection,
     PackKindSection,
+    PvPlantSection,
     RackDeviceSection,
+    StorageDeviceSection,
 )
 from robotics.config import LaneSection
 from robotics.port import SEATS, VEHICLE_SECURED, Signal
@@ -59,16 +61,7 @@ class StationSection(Section):
         return ZoneInfo(self.timezone)
 
 
-class PvPlantSection(Section):
-    """Photovoltaics on site."""
-
-    peak_kw: float = Field(gt=0, le=100_000)
-    """Peak power."""
-    max_age_s: float = Field(default=30.0, gt=0, le=300)
-    """An older reading is unknown: no sun is counted on."""
-
-
-class SiteStorageSection(StorageSection):
+class SiteStorageSection(StorageSection, StorageDeviceSection):
     """Stationary storage on site."""
 
     energy_kwh: float = Field(gt=0, le=1_000_000)
@@ -79,8 +72,6 @@ class SiteStorageSection(StorageSection):
     """Round trip; half of the loss falls to each way."""
     reserve_share: float = Field(default=0.2, ge=0, le=1)
     """Share of the energy that is kept for times at which the import limit binds, and bought at any price."""
-    max_age_s: float = Field(default=10.0, gt=0, le=300)
-    """An older reading is unknown: the storage rests and is not counted on."""
 
 
 class SiteSection(Section):

@@ -77,6 +77,8 @@ class StationContext:
     meter: MeterReading | None = None
     pv: PvReading | None = None
     storage: StorageReading | None = None
+    storage_obeys: bool = True
+    """The storage takes its orders and follows them, as far as that can be told; else only what it gives counts."""
     plan: dict[str, Setpoint] = field(default_factory=dict)
     kept_off: dict[str, frozenset[str]] = field(default_factory=dict)
     """Bays by lane that a swap on its way back picks from: they are not charged, like those of promised packs."""

@@ -17,8 +17,11 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from api.console.live import Shown
+from battery_bms.config import PvPlantSection
+from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.quality import LinkQuality
 from scheduler.types import StationMode
+from swap.config.station_file import SiteStorageSection
 from swap.events import append_event
 from swap.messages.answers import STORED, Answer, say
 from swap.messages.events import NotFulfilled, SwapHeld, SwapRefused
@@ -28,6 +31,7 @@ from swap.station.life.status import ControlBoard, ControlStatus
 from swap.station.requests import make_request
 from swap.store import Store
 from swap.tables import Bay, ControllerLease, ControlRequest, FaultRow, SiteSample, Station, Swap
+from tests.support.api import doors
 from tests.support.api.doors import NOW, StoppedClock, busy_day, make_app
 from tests.support.api.people import PIN
 
@@ -492,3 +496,38 @@ async def test_links_are_on_the_page(store: Store) -> None:
         ("good", "rack-1", "1", "0.0 %"),
         ("good", "站级电表", "1", "0.0 %"),
     ]
+
+
+async def test_sun_and_storage_are_shown_with_the_time_of_their_sample(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = doors.station_config()
+    pv = PvPlantSection(address=ModbusAddress(port=15901), peak_kw=400)
+    storage = SiteStorageSection(address=ModbusAddress(port=15902), energy_kwh=430, power_kw=200)
+    site = config.site.model_copy(update={"pv": pv, "storage": storage})
+    monkeypatch.setattr(doors, "station_config", lambda: config.model_copy(update={"site": site}))
+    app = make_app(store)
+    transport = httpx.ASGITransport(app=app, client=LOCAL)
+    async with httpx.AsyncClient(transport=transport, base_url="http://station") as client:
+        silent = (await client.get("/console?lang=en")).text
+        assert "storage silent" in silent
+        with store.transaction() as db:
+            db.add(
+                SiteSample(
+                    station_id="yangquan-mine",
+                    at=NOW,
+                    import_kw=700,
+                    charge_kw=670,
+                    limit_kw=1500,
+                    pv_kw=321,
+                    storage_kw=-150,
+                    storage_kwh=215,
+                    ready_packs=1,
+                    queue_length=3,
+                )
+            )
+        shown = (await client.get("/console?lang=en")).text
+    at = NOW.astimezone(config.station.zone).strftime("%H:%M:%S")
+    assert "sun 321 kW" in shown
+    assert "storage gives 150 kW, 215 kWh" in shown
+    assert f"photovoltaics and storage · as of {at}" in shown

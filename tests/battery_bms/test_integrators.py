@@ -11,7 +11,7 @@ import pytest
 
 from battery_bms.config import BayPointSection, BaySection, RackDeviceSection
 from battery_bms.entries import BAY_CHARGES, BAY_COMMAND, BAY_NEEDED, BAY_READ, METER_READ
-from battery_bms.integrators import BAY_MAP, METER_MAP, PAGES, render
+from battery_bms.integrators import BAY_MAP, METER_MAP, PAGES, SITE_MAPS, render
 from battery_bms.rack_device import RackDevice
 from robotics.modbus_link.page import Language
 from robotics.modbus_link.registers import load_map
@@ -29,7 +29,7 @@ def test_the_committed_page_is_the_generated_one(language: Language) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", [BAY_MAP, METER_MAP])
+@pytest.mark.parametrize("name", [BAY_MAP, METER_MAP, *SITE_MAPS.values()])
 def test_every_register_is_on_the_page(name: str, language: Language) -> None:
     page = render(language)
     assert "{{" not in page

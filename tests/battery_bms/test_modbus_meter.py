@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
+
+import pytest
 
 from battery_bms.config import MeterSection
 from battery_bms.modbus_meter import ModbusMeter
 from robotics.modbus_link.config import ModbusAddress
-from robotics.modbus_link.registers import load_map
+from robotics.modbus_link.registers import MAPS, load_map
 from robotics.port import LinkLost
 from tests.support.battery_bms.charger import FakeClock
 from tests.support.battery_bms.rack import START_AT
@@ -83,3 +87,35 @@ async def test_a_meter_never_read_is_unknown() -> None:
     link.dead = True
     meter = ModbusMeter(MeterSection(address=ModbusAddress(port=1)), lambda: START_AT, link_factory=lambda a, n: link)
     assert await meter.read() is None
+
+
+async def test_infinity_and_a_constant_that_differs_give_no_reading(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = (MAPS / "site_meter_v1.toml").read_text(encoding="utf-8")
+    whole = 'type = "i32"\nscale = 0.1\nunit = "kW"\ninvalid = -2147483648'
+    assert whole in text
+    text = text.replace(whole, 'type = "f32"')
+    head = (
+        'name = "head"',
+        'block = "status"',
+        "address = 7",
+        'type = "u16"',
+        "const = 65518",
+        'zh = "头"',
+        'en = "head"',
+    )
+    text += "\n".join(("", "[[entries]]", *head, ""))
+    (tmp_path / "own.toml").write_text(text, encoding="utf-8")
+    link = MeterLink()
+    link.map = load_map("own.toml", tmp_path)
+    link.words = link.map.image({"import_kw": math.inf, "import_kwh": 1.0})
+    section = MeterSection(address=ModbusAddress(port=1), register_map="own.toml")
+    meter = ModbusMeter(section, lambda: START_AT, folder=tmp_path, link_factory=lambda a, n: link)
+    assert await meter.read() is None
+    link.set({"import_kw": 5.0})
+    link.words[7] = 0
+    assert await meter.read() is None
+    assert "entry 'head' = 0, the map says 65518" in caplog.text
+    link.words[7] = 65518
+    assert (await meter.read()) is not None

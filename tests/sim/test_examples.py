@@ -62,8 +62,9 @@ def test_simulated_devices_of_two_examples_can_run_beside_each_other() -> None:
         config = load_station(EXAMPLES / name / "station.toml")
         ports.update(lane.cell.address.port for lane in config.lanes)
         ports.update(device.port for device in config.rack_devices)
-        if config.site.meter is not None:
-            ports[config.site.meter.address.port] += 1
+        for beside in (config.site.meter, config.site.pv, config.site.storage):
+            if beside is not None:
+                ports[beside.address.port] += 1
     assert set(ports.values()) == {1}
 
 

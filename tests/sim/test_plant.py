@@ -16,8 +16,9 @@ from robotics.port import AckCode, CommandCode, Location, RobotCommand
 from sim.plant.faults import catalogue, find_fault, parse_fault
 from sim.plant.plant import Plant
 from sim.plant.rack import PlantError
+from swap.config.loading import parse_station
 from swap.places import OFF_SITE, TANK, bay_place
-from tests.support.sim.plant import START_AT, Hand, code, plant, station
+from tests.support.sim.plant import START_AT, Hand, code, plant, station, station_data
 
 CODES = st.sampled_from(list(CommandCode))
 PLACES = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 101, 102, 201, 301])
@@ -288,13 +289,16 @@ def test_a_new_pack_of_the_station_file_appears_and_a_taken_place_is_respected()
 
 
 def test_every_fault_is_documented_injected_and_cleared() -> None:
-    world = plant()
+    data = station_data()
+    data["site"]["storage"] = {"address": {"port": 15900}, "energy_kwh": 100, "power_kw": 50}
+    world = Plant(parse_station(data), seed=7, start_at=START_AT)
     Hand(world).admit()
-    targets = {"lane": "L1", "bay": "A1", "pack": code(1), "vehicle": "V1", "endpoint": "rack-1"}
+    targets = {"lane": "L1", "bay": "A1", "pack": code(1), "vehicle": "V1", "endpoint": "rack-1", "site": "site"}
+    own = {"frozen_values": "meter", "storage_dead": "storage"}
     for name, spec in catalogue().items():
         if name in ("local_move", "cell_fault"):
             continue
-        usage = spec.usage.replace(spec.text.target.upper(), targets[spec.text.target], 1)
+        usage = spec.usage.replace(spec.text.target.upper(), own.get(name, targets[spec.text.target]), 1)
         fault, target, arguments = parse_fault(usage)
         world.inject(fault, target, **arguments)
         if spec.acts[1] is not None:

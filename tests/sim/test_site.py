@@ -29,6 +29,13 @@ from swap.store import Store
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "yangquan_mine"
 AT = datetime(2026, 6, 1, tzinfo=UTC)
+STORES = {"port": 15902}
+
+
+def sun(peak_kw: float) -> dict[str, object]:
+    return {"address": {"port": 15901}, "peak_kw": peak_kw}
+
+
 EVENING = {"from_hour": 18.25, "hours": 2, "limit_kw": 500}
 
 
@@ -57,13 +64,13 @@ def scenario(config: StationConfig) -> Scenario:
 
 SITES: dict[str, tuple[dict[str, object], float, float]] = {
     "demand response": ({"demand_response": [EVENING]}, 18.0, 0.6),
-    "sun": ({"pv": {"peak_kw": 900}}, 10.5, 1.0),
-    "storage": ({"storage": {"energy_kwh": 430, "power_kw": 200}}, 14.5, 2.0),
+    "sun": ({"pv": sun(900)}, 10.5, 1.0),
+    "storage": ({"storage": {"address": STORES, "energy_kwh": 430, "power_kw": 200}}, 14.5, 2.0),
     "all on a short transformer": (
         {
             "transformer_kva": 600,
-            "pv": {"peak_kw": 300},
-            "storage": {"energy_kwh": 300, "power_kw": 400, "efficiency": 0.8},
+            "pv": sun(300),
+            "storage": {"address": STORES, "energy_kwh": 300, "power_kw": 400, "efficiency": 0.8},
             "demand_response": [{"from_hour": 16.5, "hours": 1, "limit_kw": 300}],
         },
         15.0,
@@ -93,7 +100,7 @@ def plant(**site: object) -> Plant:
     return Plant(station(**site), seed=1, start_at=AT, varies=False)
 
 
-STORAGE = {"energy_kwh": 100, "power_kw": 100, "efficiency": 0.81}
+STORAGE = {"address": STORES, "energy_kwh": 100, "power_kw": 100, "efficiency": 0.81}
 
 
 def test_a_storage_keeps_its_power_until_it_is_full() -> None:
@@ -110,7 +117,7 @@ def test_a_storage_keeps_its_power_until_it_is_full() -> None:
 
 
 def test_a_storage_that_holds_the_import_follows_sun_and_load_in_its_direction() -> None:
-    truth = plant(storage=STORAGE, pv={"peak_kw": 200})
+    truth = plant(storage=STORAGE, pv=sun(200))
     truth.site.set_pv_kw(80.0, 0)
     truth.site.command(StorageOrder(1.0, hold_import_kw=0.0), 0)
     assert truth.site.storage_kw(0) == pytest.approx(50.0)  # what the base load leaves of the sun
@@ -147,7 +154,7 @@ def test_an_order_that_is_not_given_again_ends_by_itself() -> None:
 def test_one_long_step_is_as_good_as_many_short_ones() -> None:
     ends = []
     for steps in (1, 90):
-        truth = plant(storage=STORAGE, pv={"peak_kw": 200})
+        truth = plant(storage=STORAGE, pv=sun(200))
         truth.site.set_pv_kw(40.0, 0)
         for pack in truth.rack.packs.values():
             pack.energy_kwh = 0.6 * pack.energy_kwh
@@ -180,7 +187,7 @@ def store(sqlite_url: str) -> Iterator[Store]:
     store.close()
 
 
-ALL = {"storage": STORAGE, "pv": {"peak_kw": 300}, "demand_response": [{"from_hour": 10, "hours": 1, "limit_kw": 400}]}
+ALL = {"storage": STORAGE, "pv": sun(300), "demand_response": [{"from_hour": 10, "hours": 1, "limit_kw": 400}]}
 
 
 async def test_what_is_silent_is_not_counted_on_and_the_storage_rests(store: Store) -> None:
@@ -273,9 +280,10 @@ def test_a_meter_shows_the_rest_of_the_site_without_what_the_storage_gives() -> 
     assert budget(replace(giving, storage_now_kw=float("nan")), policy)[0] == pytest.approx(600.0)
 
 
-def test_real_sun_and_storage_are_refused_while_nothing_reads_them() -> None:
+def test_an_order_outlasts_the_charging_cycle_or_the_file_is_refused() -> None:
     data = read_toml(EXAMPLE / "station.toml")
     data["devices"] = "real"
-    data["site"] |= {"pv": {"peak_kw": 100}, "storage": STORAGE}
-    with pytest.raises(ConfigError, match=r"site\.pv.*\n.*site\.storage"):
-        parse_station(data, folder=EXAMPLE)
+    data["site"] |= {"pv": sun(100), "storage": STORAGE | {"order_expires_s": 10}}
+    assert parse_station(data | {"charging": {"cycle_s": 9.0}}, folder=EXAMPLE).site.storage is not None
+    with pytest.raises(ConfigError, match=r"cycle_s = 10: the storage ends an order after order_expires_s = 10 s"):
+        parse_station(data | {"charging": {"cycle_s": 10.0}}, folder=EXAMPLE)

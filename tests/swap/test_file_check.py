@@ -195,10 +195,53 @@ def test_a_request_that_must_not_be_split_is_told(data: dict[str, Any], where: s
 def test_the_examples_and_the_shipped_maps_have_no_problem() -> None:
     files = sorted(EXAMPLE.parents[1].glob("*/station.toml"))
     assert len(files) >= 3
+    kinds: set[str] = set()
     for path in files:
         config = check_file(path)
         assert unread(config) == {}
-        assert {use.kind for use in uses(config)} == {"swap_cell", "bay_charger", "site_meter"}
+        found = {use.kind for use in uses(config)}
+        assert {"swap_cell", "bay_charger", "site_meter"} <= found
+        kinds |= found
+    assert kinds == {"swap_cell", "bay_charger", "site_meter", "pv_meter", "storage"}
+
+
+def with_sun_and_storage(data: dict[str, Any], **storage: Any) -> dict[str, Any]:
+    data["site"]["pv"] = {"address": {"port": 15901}, "peak_kw": 100}
+    data["site"]["storage"] = {"address": {"port": 15902}, "energy_kwh": 100, "power_kw": 50} | storage
+    return data
+
+
+def test_devices_beside_the_rack_are_held_against_each_other_and_their_maps(data: dict[str, Any]) -> None:
+    assert problems(with_sun_and_storage(data)) == []
+    for name in ("pv_meter_v1", "storage_v1", "sunspec_pv_v1", "sunspec_storage_v1"):
+        part = "storage" if "storage" in name else "pv"
+        data["site"][part]["register_map"] = name
+        assert problems(data) == []
+        assert unread(check_recipes(parse_station(data))) == {}
+    with_sun_and_storage(data)["site"]["pv"]["register_map"] = "storage_v1"
+    (line,) = problems(data)
+    assert "site.pv.register_map = 'storage_v1': is a map of kind storage; one of kind pv_meter belongs here" in line
+    with_sun_and_storage(data)["site"]["pv"]["address"] = {"port": 15902}
+    (line,) = problems(data)
+    assert "site.storage: registers from 0 overlap site.pv, which ends at 2" in line
+    data = with_sun_and_storage(data, address={"port": 15902, "max_registers": 5})
+    (line,) = problems(data)
+    assert "site.storage.address.max_registers = 5" in line
+    assert "take 6 registers and are written in one request; allowed 6…125" in line
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("power_kw", "entry 'power_kw': missing; a storage map needs it"),
+        ("energy_kwh", "entries energy_kwh and soc_pct: missing; a storage map needs one of them"),
+        ("cmd_power_kw", "entry 'cmd_power_kw': missing; a storage map needs it"),
+        ("cmd_expires_s", "register 25 does not follow 'cmd_hold_import_kw', which ends at 23"),
+    ],
+)
+def test_a_storage_map_that_cannot_do_is_told(data: dict[str, Any], tmp_path: Path, entry: str, said: str) -> None:
+    name = own_map(tmp_path, "storage_v1", without("storage_v1", entry))
+    assert said in "\n".join(problems(with_sun_and_storage(data, register_map=name), tmp_path))
 
 
 def test_what_the_station_has_no_use_for_is_named(data: dict[str, Any], tmp_path: Path) -> None:

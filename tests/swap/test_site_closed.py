@@ -68,8 +68,8 @@ def site_file() -> StationConfig:
     data["site"] |= {
         "transformer_kva": GRID_KVA,
         "base_load_kw": BASE_KW,
-        "pv": {"peak_kw": 400},
-        "storage": {"energy_kwh": 300, "power_kw": 200, "efficiency": 0.9},
+        "pv": {"address": {"port": 15901}, "peak_kw": 400},
+        "storage": {"address": {"port": 15902}, "energy_kwh": 300, "power_kw": 200, "efficiency": 0.9},
         "demand_response": [{"from_hour": 12, "hours": 6, "limit_kw": DR_KW}],
     }
     return parse_station(data)

@@ -25,6 +25,7 @@ from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.inventory import block_bay, close_charge, end_charge, quarantine, set_pack_state, start_charge
 from swap.station.power.site import SiteRunner
+from swap.station.power.site_faults import SiteWatch
 from swap.station.power.view import fresh_pv_kw, fresh_storage, site_limits, station_view
 from swap.station.states.pack_states import PackTrigger, may, trigger_for_reading
 from swap.station_db import StationDb as Db
@@ -107,6 +108,7 @@ class RackRunner:
         self.monitor = monitor
         self.chargers = chargers
         self.site = site
+        self.watch = SiteWatch(site)
         self._sampled: _Sample | None = None
         self._stopped: list[str] = []
         """Bays whose pack was blocked or quarantined, or has such an alarm, in the newest cycle."""
@@ -124,6 +126,7 @@ class RackRunner:
     def load(self) -> None:
         """Forget what the database may not have stored: everything is judged, planned and confirmed anew."""
         self._sampled, self._planned, self._stored = None, None, None
+        self.watch.forget()
         self._stopped, self._hot = [], []
         self._silent_since = {}
         self._unconfirmed = {bay.id for bay in self.context.config.bays}
@@ -147,14 +150,17 @@ class RackRunner:
         last = self._sampled
         due = last is None or (now - last.at).total_seconds() >= SAMPLE_S
         silent_since = dict(self._silent_since)
+        troubles = self.watch.troubles(context, now)
 
-        def store(db: Db) -> tuple[_Look, _Sample | None]:
+        def store(db: Db) -> tuple[_Look, frozenset[str], _Sample | None]:
             look = self._look(db, context, fresh, now, dict(silent_since))
             for section in context.config.bays:
                 self._judge_bay(db, section, look)
-            return look, self._sample(db, look, limits, last) if due else last
+            told = self.watch.store(db, context.station_id, troubles, now)
+            return look, told, self._sample(db, look, limits, last) if due else last
 
-        look, self._sampled = await self.context.write(store)
+        look, told, self._sampled = await self.context.write(store)
+        self.watch.stored(told)
         self._stopped, self._silent_since = look.stopped, look.silent_since
         hot, self._hot = self._hot, []
         return hot
@@ -387,7 +393,10 @@ class RackRunner:
     async def charge_cycle(self) -> None:
         """Make the charging plan anew and write it to the chargers; what is not confirmed is a fault."""
         async with self._planning:
+            obeyed = self.context.storage_obeys
             await self._charge()
+            if obeyed and not self.context.storage_obeys:  # the plan counts on what does not come
+                await self._charge()
 
     async def _charge(self) -> None:
         context, still = self.context, self.context.still()

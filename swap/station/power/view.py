@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from math import isfinite
 
 from sqlalchemy import bindparam
 from sqlmodel import col, select
 
-from battery_bms.port import StorageReading
+from battery_bms.port import OVER_PEAK, StorageReading
 from scheduler.choice import pick_quarantine_bay
 from scheduler.demand_response import limit_at
 from scheduler.storage import support_kw
@@ -32,9 +33,6 @@ from swap.tables import Bay, Booking, Pack, Swap, VehicleRow
 
 OVERFULL = 1.05
 """Share of its energy up to which what a storage tells is believed."""
-OVER_PEAK = 1.3
-"""Share of their peak power up to which what photovoltaics tell is believed: light at the edges of clouds exceeds that
-of the peak by less; assumed."""
 
 _PROMISED = (
     select(Booking)
@@ -78,16 +76,17 @@ def quarantine_bay(context: StationContext, db: Db, lane_id: str, pack_id: str |
 def site_limits(context: StationContext) -> SiteLimits:
     """The site's limits: what the file says, what meter, sun and storage say now, and the demand response of now.
 
-    A meter that is silent measures nothing, silent photovoltaics give nothing, a silent storage is not counted on.
+    A meter that is silent measures nothing, silent photovoltaics give nothing, a silent storage is not counted on, and
+    one that does not do what it is told only with what it gives.
     """
     site, now = context.config.site, context.clock.now()
-    meter, storage = context.meter, fresh_storage(context)
-    measured_kw, support, storage_now_kw = None, 0.0, None
-    if meter is not None and site.meter is not None and context.is_young(meter.at, site.meter.max_age_s):
-        measured_kw = meter.import_kw
+    storage = fresh_storage(context)
+    support, storage_now_kw = 0.0, None
     if storage is not None and site.storage is not None:
         support = support_kw(storage.energy_kwh, site.storage.rating_kw)
         storage_now_kw = -storage.power_kw
+        if not context.storage_obeys:
+            support = min(support, max(storage_now_kw, 0.0))
     return SiteLimits(
         grid_limit_kw=site.grid_limit_kw,
         base_load_kw=site.base_load_kw,
@@ -96,9 +95,17 @@ def site_limits(context: StationContext) -> SiteLimits:
         storage_now_kw=storage_now_kw,
         dr_limit_kw=limit_at(site.demand_response, now, context.config.station.zone)[0],
         charger_efficiency=site.charger_efficiency,
-        measured_import_kw=measured_kw,
+        measured_import_kw=meter_kw(context),
         charging_kw=context.charge_kw(),
     )
+
+
+def meter_kw(context: StationContext) -> float | None:
+    """Import that the site meter measures; None without a meter, and where what it says is old or no number."""
+    reading, section = context.meter, context.config.site.meter
+    if reading is None or section is None or not context.is_young(reading.at, section.max_age_s):
+        return None
+    return reading.import_kw if isfinite(reading.import_kw) else None
 
 
 def fresh_pv_kw(context: StationContext) -> float | None:

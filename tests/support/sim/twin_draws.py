@@ -81,9 +81,10 @@ class Drawn:
         if not self.has_meter:
             site["meter"] = None
         if self.pv_kw:
-            site["pv"] = {"peak_kw": self.pv_kw}
+            site["pv"] = {"address": {"port": 15901}, "peak_kw": self.pv_kw}
         if self.storage_kw:
-            site["storage"] = {"energy_kwh": self.storage_kw, "power_kw": self.storage_kw, "efficiency": 0.85}
+            site["storage"] = {"address": {"port": 15902}, "energy_kwh": self.storage_kw, "power_kw": self.storage_kw}
+            site["storage"]["efficiency"] = 0.85
         if self.dr_kw:
             event = {"from_hour": int(self.from_hour * 60 + 10) / 60, "hours": 0.25, "limit_kw": self.dr_kw}
             site["demand_response"] = [event]
