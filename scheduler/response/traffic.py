@@ -79,7 +79,7 @@ class Traffic:
         for swap in tuple(self._swaps):
             while swap.stores and swap.stores[0][0] <= view.at:
                 _, bay_id, pack = swap.stores.pop(0)
-                if bays[bay_id].pack is not None:
+                if bay_id in swap.gives:
                     _hand_out(bays, swap)
                 bays[bay_id] = replace(bays[bay_id], pack=pack, occupied=True, reserved_by=None)
             if not swap.stores and swap.ends_at <= view.at:

@@ -27,6 +27,7 @@ from scheduler.choice import is_offerable
 from scheduler.demand_response import limit_at
 from scheduler.guide import Planner
 from scheduler.response.traffic import Traffic
+from scheduler.site import DrEventSection
 from scheduler.tariff import Tariff
 from scheduler.types import (
     BayRole,
@@ -156,9 +157,9 @@ DrLimit = Callable[[datetime], float | None]
 """Import limit of demand response at an instant, kW."""
 
 
-def dr_limits(config: StationConfig) -> DrLimit:
-    """The demand response that a station has accepted."""
-    events, zone = config.site.demand_response, config.station.zone
+def dr_limits(config: StationConfig, orders: Sequence[DrEventSection] = ()) -> DrLimit:
+    """The demand response that a station has accepted: that of its file, and single events."""
+    events, zone = (*config.site.demand_response, *orders), config.station.zone
     return lambda at: limit_at(events, at, zone)[0]
 
 

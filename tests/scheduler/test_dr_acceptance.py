@@ -69,7 +69,9 @@ def test_a_truck_that_would_wait_is_named_and_the_event_declined() -> None:
     found = answer_voluntary(programme(), EVENT, 600.0, BASELINE, Rack(spare_kwh=300.0))
     assert not found.accepted
     assert found.objections == (Objection.TRUCK_WAITS,)
-    assert found.waits == (TruckWaits("T2", AT + 2 * HOUR, pytest.approx(18.0)),)
+    (waits,) = found.waits
+    assert (waits.truck, waits.came_at) == ("T2", AT + 2 * HOUR)
+    assert waits.minutes == pytest.approx(18.0)
 
 
 def test_each_rule_of_the_programme_is_an_objection_of_its_own() -> None:
