@@ -7,7 +7,8 @@ from datetime import datetime, timedelta, tzinfo
 
 from sqlmodel import col, select
 
-from scheduler.response.programme import EventSpan, MeteredSlot
+from scheduler.response.programme import EventSpan, MeteredSlot, ProgrammeSection
+from scheduler.response.settlement import Settlement, settle
 from scheduler.site import DrEventSection
 from swap.messages.power import DrAnswered
 from swap.reading.samples import imported
@@ -58,6 +59,15 @@ def metered_slots(db: Db, starts: Iterable[datetime], slot: timedelta) -> list[M
         if kwh is not None and seconds > 0:
             found.append(MeteredSlot(at, kwh / (seconds / 3600), seconds / slot.total_seconds()))
     return found
+
+
+def settled(db: Db, programme: ProgrammeSection, event: DrAnswered) -> Settlement | None:
+    """An accepted event settled from the station's samples; None where no baseline was known or nothing was offered."""
+    if not event.baseline_kw or event.offered_kw is None or event.offered_kw <= 0:
+        return None
+    (span,) = spans((event,))
+    metered = metered_slots(db, span.slots(programme.slot), programme.slot)
+    return settle(programme, span, event.offered_kw, metered, event.baseline_kw)
 
 
 def reference_slots(event: EventSpan, slot: timedelta, days: int, zone: tzinfo) -> list[datetime]:

@@ -153,9 +153,7 @@ def test_a_limit_told_a_quarter_of_an_hour_before_holds_and_who_waits_is_told(tm
     (answer,) = held.answers
     assert answer.accepted
     told = {held.bookings[one.truck]: one.minutes for one in answer.waits}
-    late = {
-        vehicle: (held.called_at[vehicle] - at).total_seconds() / 60 for vehicle, at in planned.called_at.items()
-    }
+    late = {vehicle: (held.called_at[vehicle] - at).total_seconds() / 60 for vehicle, at in planned.called_at.items()}
     print("told", told, "were late", late)
     assert told.keys() == {vehicle for vehicle, minutes in late.items() if minutes > 1}
     assert told, "an event that nobody notices shows nothing"

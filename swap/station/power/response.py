@@ -60,7 +60,7 @@ class Called:
             raise InvalidInput("end of an event", self.span.until_at.isoformat(), "at most a day after its begin")
 
 
-async def take_call(context: StationContext, called: Called) -> DrAnswered:
+async def take_call(context: StationContext, called: Called, actor: str = "controller") -> DrAnswered:
     """Answer a call and write the answer down; an accepted limit holds from then on.
 
     Raises:
@@ -77,7 +77,7 @@ async def take_call(context: StationContext, called: Called) -> DrAnswered:
     event = _event(called, answer, powers or ())
 
     def store(db: Db) -> None:
-        append_event(db, event, station_id=context.station_id, at=now)
+        append_event(db, event, station_id=context.station_id, at=now, actor=actor)
 
     await context.write(store)
     return event
