@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from scheduler.response.flexibility import Course, CourseOf, Restraint, TruckWaits, waits_of
 from scheduler.response.programme import EventSpan, MeteredSlot, ProgrammeSection
-from scheduler.response.settlement import Settlement, settle
+from scheduler.response.settlement import DrSettlement, settle
 
 
 class Objection(StrEnum):
@@ -31,7 +31,7 @@ class Objection(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallAnswer:
     """To one call."""
 
     accepted: bool
@@ -42,13 +42,13 @@ class Answer:
     """Below the baseline; None where there is none."""
     waits: tuple[TruckWaits, ...]
     """Trucks that wait longer for it, in the order in which they come."""
-    foreseen: Settlement | None
+    foreseen: DrSettlement | None
     """As the event is expected to be settled; None without a baseline."""
 
 
 def answer_voluntary(
     programme: ProgrammeSection, event: EventSpan, asked_kw: float, baseline: Sequence[float], course_of: CourseOf
-) -> Answer:
+) -> CallAnswer:
     """Accept what is asked where nothing speaks against it.
 
     The limit lies the asked power below the lowest slot of the baseline, so that every slot delivers it.
@@ -64,7 +64,7 @@ def answer_voluntary(
     waits = waits_of(planned, held)
     foreseen = foresee(programme, event, asked_kw, baseline, (), held)
     objections = _objections(programme, event, asked_kw, waits, foreseen)
-    return Answer(not objections, objections, limit_kw, asked_kw, waits, foreseen)
+    return CallAnswer(not objections, objections, limit_kw, asked_kw, waits, foreseen)
 
 
 def answer_direct(
@@ -73,7 +73,7 @@ def answer_direct(
     limit_kw: float,
     baseline: Sequence[float] | None,
     course_of: CourseOf,
-) -> Answer:
+) -> CallAnswer:
     """The limit of direct control holds; who waits for it and what it earns is told.
 
     Args:
@@ -85,7 +85,7 @@ def answer_direct(
     foreseen = None
     if baseline is not None and offered_kw is not None and offered_kw > 0:
         foreseen = foresee(programme, event, offered_kw, baseline, (), held)
-    return Answer(
+    return CallAnswer(
         True, _objections(programme, event, offered_kw, waits, foreseen), limit_kw, offered_kw, waits, foreseen
     )
 
@@ -97,7 +97,7 @@ def foresee(
     baseline: Sequence[float],
     metered: Iterable[MeteredSlot],
     ahead: Course,
-) -> Settlement:
+) -> DrSettlement:
     """The settlement to be expected: slots that are metered as they are, those ahead as the course has them.
 
     What is short in it is known before it happens, with its penalty.
@@ -115,7 +115,7 @@ def _objections(
     event: EventSpan,
     offered_kw: float | None,
     waits: Sequence[TruckWaits],
-    foreseen: Settlement | None,
+    foreseen: DrSettlement | None,
 ) -> tuple[Objection, ...]:
     found = []
     if event.from_at - event.told_at < timedelta(minutes=programme.notice_min):

@@ -37,7 +37,7 @@ class SettledSlot:
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class DrSettlement:
     """An event settled."""
 
     slots: tuple[SettledSlot, ...]
@@ -65,7 +65,7 @@ def settle(
     metered: Iterable[MeteredSlot],
     baseline: Sequence[float],
     direction: Direction = "shed",
-) -> Settlement:
+) -> DrSettlement:
     """Each slot: what was delivered against the baseline, what of it counts, what it earns and what it costs.
 
     A slot below the least share of the offer earns nothing, and what it lacks to the offer is short; above the most
@@ -115,7 +115,7 @@ def settle(
                 (short_kwh * programme.penalty_yuan_per_kwh).quantize(_FEN, ROUND_HALF_UP),
             )
         )
-    return Settlement(tuple(lines))
+    return DrSettlement(tuple(lines))
 
 
 _ROUNDING_KW = 1e-9

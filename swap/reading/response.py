@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 from sqlmodel import col, select
 
 from scheduler.response.programme import EventSpan, MeteredSlot, ProgrammeSection
-from scheduler.response.settlement import Settlement, settle
+from scheduler.response.settlement import DrSettlement, settle
 from scheduler.site import DrEventSection
 from swap.messages.power import DrAnswered
 from swap.reading.samples import imported
@@ -61,7 +61,7 @@ def metered_slots(db: Db, starts: Iterable[datetime], slot: timedelta) -> list[M
     return found
 
 
-def settled(db: Db, programme: ProgrammeSection, event: DrAnswered) -> Settlement | None:
+def settled(db: Db, programme: ProgrammeSection, event: DrAnswered) -> DrSettlement | None:
     """An accepted event settled from the station's samples; None where no baseline was known or nothing was offered."""
     if not event.baseline_kw or event.offered_kw is None or event.offered_kw <= 0:
         return None

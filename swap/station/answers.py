@@ -39,7 +39,7 @@ from swap.station.context import StationContext
 from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
 from swap.station.lane.runner import LaneRunner, NotDecided
-from swap.station.power.response import Called, take_call
+from swap.station.power.response import DrCall, take_call
 from swap.station.reconcile import Mismatch
 from swap.station.records import stock_unconfirmed
 from swap.station.sequence.permissives import tripped
@@ -258,7 +258,7 @@ class Answerer:
             raise Denied("no_programme", given=request.programme, allowed=", ".join(programmes) or "–")
         try:
             span = EventSpan(context.clock.now(), request.from_at.astimezone(UTC), request.until_at.astimezone(UTC))
-            called = Called(programmes[request.programme], span, request.asked_kw, request.limit_kw)
+            called = DrCall(programmes[request.programme], span, request.asked_kw, request.limit_kw)
             answer = await take_call(context, called, name)
         except (ValueError, InvalidInput) as error:  # no baseline among them: the message says what is missing
             raise Denied("not_valid", error=str(error)) from None

@@ -24,7 +24,7 @@ from swap.messages.events import SwapDispatched
 from swap.messages.power import DrAnswered
 from swap.places import bay_place
 from swap.reading.response import answered, metered_slots
-from swap.station.power.response import Called, take_call
+from swap.station.power.response import DrCall, take_call
 from swap.store import Store
 from swap.tables import Swap
 
@@ -74,7 +74,7 @@ class Day:
 class Run:
     """One station on virtual time, its stock low; with a call it is told of it at `TOLD_AT`."""
 
-    def __init__(self, config: StationConfig, folder: Path, call: Called | None) -> None:
+    def __init__(self, config: StationConfig, folder: Path, call: DrCall | None) -> None:
         self.config, self.call, self.day = config, call, Day()
         store = self.store = Store(f"sqlite:///{folder / 'dr.db'}")
         store.upgrade()
@@ -124,7 +124,7 @@ class Run:
         self.station.at(at, arrive)
 
 
-def run(folder: Path, call: Called | None = None) -> Day:
+def run(folder: Path, call: DrCall | None = None) -> Day:
     folder.mkdir()
     one = Run(load_station(STATION), folder, call)
     try:
@@ -141,7 +141,7 @@ def test_a_limit_told_a_quarter_of_an_hour_before_holds_and_who_waits_is_told(tm
     mean_kw = sum(drawn_kw) / len(drawn_kw)
     assert mean_kw >= 0.7 * config.site.grid_limit_kw, "stock so low that the plan draws most of the limit"
     limit_kw = mean_kw / 2
-    called = Called(programme(), EventSpan(TOLD_AT, FROM_AT, UNTIL_AT), limit_kw=limit_kw)
+    called = DrCall(programme(), EventSpan(TOLD_AT, FROM_AT, UNTIL_AT), limit_kw=limit_kw)
     held = run(tmp_path / "held", called)
     control = timedelta(seconds=config.charging.cycle_s)
     within = held.drawn_kw(FROM_AT + control, UNTIL_AT)
@@ -173,11 +173,11 @@ def test_a_limit_told_a_quarter_of_an_hour_before_holds_and_who_waits_is_told(tm
 )
 def test_a_call_that_cannot_be_is_refused(control: str, asked: dict[str, float], said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
-        Called(programme(control=control), EventSpan(TOLD_AT, FROM_AT, UNTIL_AT), **asked)
+        DrCall(programme(control=control), EventSpan(TOLD_AT, FROM_AT, UNTIL_AT), **asked)
 
 
 def test_a_call_runs_for_whole_minutes_and_a_day_at_most() -> None:
     with pytest.raises(InvalidInput, match="whole minutes"):
-        Called(programme(), EventSpan(TOLD_AT, FROM_AT + timedelta(seconds=1), UNTIL_AT), limit_kw=1.0)
+        DrCall(programme(), EventSpan(TOLD_AT, FROM_AT + timedelta(seconds=1), UNTIL_AT), limit_kw=1.0)
     with pytest.raises(InvalidInput, match="at most a day"):
-        Called(programme(), EventSpan(TOLD_AT, FROM_AT, FROM_AT + timedelta(hours=25)), limit_kw=1.0)
+        DrCall(programme(), EventSpan(TOLD_AT, FROM_AT, FROM_AT + timedelta(hours=25)), limit_kw=1.0)

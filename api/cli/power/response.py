@@ -15,7 +15,7 @@ from api.terminal import echo, language, text
 if TYPE_CHECKING:
     from scheduler.response.flexibility import Flexibility, FlexPoint
     from scheduler.response.programme import ProgrammeSection
-    from scheduler.response.settlement import Settlement
+    from scheduler.response.settlement import DrSettlement
     from swap.config.station_file import StationConfig
     from swap.messages.power import DrAnswered
 
@@ -178,7 +178,7 @@ def settle(
 
 
 def _print_settlement(
-    config: StationConfig, programme: ProgrammeSection, event: DrAnswered, lines: Settlement | None
+    config: StationConfig, programme: ProgrammeSection, event: DrAnswered, lines: DrSettlement | None
 ) -> None:
     zone = config.station.zone
     begin, end = (at.astimezone(zone).strftime("%Y-%m-%d %H:%M") for at in (event.from_at, event.until_at))

@@ -31,7 +31,7 @@ STEP_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class CourseStart:
     """A station at an instant, and what is known of the time ahead."""
 
     view: StationView
@@ -57,7 +57,7 @@ class _Lifted:
         return None if self._span.from_at <= at < self._span.until_at else self._planner.guide_at(at, prices)
 
 
-def courses(beginning: Beginning, until_at: datetime) -> CourseOf:
+def courses(beginning: CourseStart, until_at: datetime) -> CourseOf:
     """The courses of a station until `AFTER` the end of a window."""
     limits = replace(beginning.view.limits, pv_kw=0.0, storage_kw=0.0, storage_now_kw=None, measured_import_kw=None)
     view = replace(beginning.view, limits=limits, queue=(), promised=())
@@ -116,12 +116,12 @@ def beginning_of_file(
     until_at: datetime,
     trucks: Sequence[ComingTruck],
     temp_c: float = 25.0,
-) -> Beginning:
+) -> CourseStart:
     """A station whose packs stand as its file or the asker says, in which nobody waits."""
     specs = {kind.id: spec_from_section(kind) for kind in config.pack_kinds}
     dr_limit_kw = dr_limits(config)
     view = view_of_stock(config, specs, stock, start_at, temp_c, dr_limit_kw(start_at))
-    return Beginning(
+    return CourseStart(
         replace(view, lanes=_lanes(config)),
         policy_from_section(config.charging, kinds=list(specs.values())),
         specs,

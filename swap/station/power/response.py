@@ -16,7 +16,7 @@ from sqlmodel import col, select
 
 from battery_bms.pack import energy_at_soc_kwh
 from scheduler.optimal.outlook import SPENT_SOC_PCT
-from scheduler.response.acceptance import Answer, answer_direct, answer_voluntary
+from scheduler.response.acceptance import CallAnswer, answer_direct, answer_voluntary
 from scheduler.response.baseline import NoBaseline, baseline_kw
 from scheduler.response.programme import EventSpan, ProgrammeSection
 from scheduler.response.traffic import ComingTruck, RunningSwap
@@ -28,14 +28,14 @@ from swap.messages.power import DrAnswered, DrWait
 from swap.reading.charge_plan import StockedPack, dr_limits, pack_view
 from swap.reading.response import answered, metered_slots, reference_slots, spans
 from swap.station.context import StationContext
-from swap.station.power.flexibility import AFTER, Beginning, courses, expected_trucks, swap_times
+from swap.station.power.flexibility import AFTER, CourseStart, courses, expected_trucks, swap_times
 from swap.station.power.outlook import Seen, look
 from swap.station_db import StationDb as Db
 from swap.tables import Pack, Swap, SwapSeat, VehicleRow
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class DrCall:
     """What was told: an asked power below the baseline, or for direct control a limit.
 
     Raises:
@@ -60,7 +60,7 @@ class Called:
             raise InvalidInput("end of an event", self.span.until_at.isoformat(), "at most a day after its begin")
 
 
-async def take_call(context: StationContext, called: Called, actor: str = "controller") -> DrAnswered:
+async def take_call(context: StationContext, called: DrCall, actor: str = "controller") -> DrAnswered:
     """Answer a call and write the answer down; an accepted limit holds from then on.
 
     Raises:
@@ -84,13 +84,13 @@ async def take_call(context: StationContext, called: Called, actor: str = "contr
 
 
 def _seen(
-    db: Db, context: StationContext, now: datetime, called: Called
-) -> tuple[Beginning, tuple[float, ...] | NoBaseline]:
+    db: Db, context: StationContext, now: datetime, called: DrCall
+) -> tuple[CourseStart, tuple[float, ...] | NoBaseline]:
     begun = beginning_now(context, db, look(context, db, now), called.span.until_at)
     return begun, _baseline(db, context, called)
 
 
-def _answer(begun: Beginning, called: Called, baseline: Sequence[float] | None) -> Answer:
+def _answer(begun: CourseStart, called: DrCall, baseline: Sequence[float] | None) -> CallAnswer:
     course_of = courses(begun, called.span.until_at)
     if called.limit_kw is not None:
         return answer_direct(called.programme, called.span, called.limit_kw, baseline, course_of)
@@ -99,7 +99,7 @@ def _answer(begun: Beginning, called: Called, baseline: Sequence[float] | None) 
     return answer_voluntary(called.programme, called.span, called.asked_kw, baseline, course_of)
 
 
-def _baseline(db: Db, context: StationContext, called: Called) -> tuple[float, ...] | NoBaseline:
+def _baseline(db: Db, context: StationContext, called: DrCall) -> tuple[float, ...] | NoBaseline:
     programme, zone = called.programme, context.config.station.zone
     starts = reference_slots(called.span, programme.slot, programme.baseline.look_back_days, zone)
     metered = metered_slots(db, starts, programme.slot)
@@ -110,7 +110,7 @@ def _baseline(db: Db, context: StationContext, called: Called) -> tuple[float, .
         return error
 
 
-def _event(called: Called, answer: Answer, baseline: Sequence[float]) -> DrAnswered:
+def _event(called: DrCall, answer: CallAnswer, baseline: Sequence[float]) -> DrAnswered:
     span, foreseen = called.span, answer.foreseen
     return DrAnswered(
         event_id=new_id("dr", span.told_at),
@@ -136,7 +136,7 @@ def _event(called: Called, answer: Answer, baseline: Sequence[float]) -> DrAnswe
 # What the live station knows
 
 
-def beginning_now(context: StationContext, db: Db, seen: Seen, until_at: datetime) -> Beginning:
+def beginning_now(context: StationContext, db: Db, seen: Seen, until_at: datetime) -> CourseStart:
     """The station as it is, with the trucks that wait, that have booked, and that are expected beside them."""
     view, end_at = seen.view, until_at + AFTER
     models = {row.id: row.model for row in db.exec(select(VehicleRow)).all()}
@@ -153,7 +153,7 @@ def beginning_now(context: StationContext, db: Db, seen: Seen, until_at: datetim
         if expected:
             expected.remove(min(expected, key=lambda one: abs(one.entry.arrived_at - entry.arrived_at)))
     prices = () if context.prices is None else tuple(context.prices.slices(view.at, end_at + timedelta(hours=1)))
-    return Beginning(
+    return CourseStart(
         replace(view, lanes=tuple(map(_works, view.lanes))),
         context.policy,
         context.specs,
