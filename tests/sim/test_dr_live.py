@@ -19,7 +19,7 @@ from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
 from swap.config.loading import load_station
 from swap.config.station_file import StationConfig
-from swap.errors import InvalidInput
+from swap.errors import InvalidInput, SwapError
 from swap.messages.events import SwapDispatched
 from swap.messages.power import DrAnswered
 from swap.places import bay_place
@@ -37,8 +37,9 @@ AFTER = timedelta(minutes=50)
 SPENT_PCT = 25.0
 STOCK_PCT = (75.0, 60.0, 45.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0)
 """By bay, at the start: nothing may be handed out yet."""
-COME_MIN = (25, 35, 45, 56, 64)
-"""When trucks come, minutes after the start; each has booked the slot from then on."""
+COME_MIN = (22, 32, 42, 46, 51, 56, 61)
+"""When trucks come, minutes after the start; each has booked the half hour from then on. One to whom nothing can be
+promised stays away."""
 
 
 def programme(**over: Any) -> ProgrammeSection:
@@ -118,7 +119,10 @@ class Run:
     def _book(self, vehicle: str, at: datetime) -> None:
         with self.store.station(self.config.station.id) as db:
             wanted = Wanted(vehicle, at, at + timedelta(minutes=30))
-            booking = make_booking(db, self.config, wanted, at=self.station.now_at)
+            try:
+                booking = make_booking(db, self.config, wanted, at=self.station.now_at)
+            except SwapError:
+                return
         self.day.bookings[booking.booking_id] = vehicle
         arrive = partial(self.station.arrive, vehicle, (SPENT_PCT,), booking_id=booking.booking_id)
         self.station.at(at, arrive)
