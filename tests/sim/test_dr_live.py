@@ -31,13 +31,13 @@ from swap.tables import Swap
 STATION = Path(__file__).parents[2] / "examples" / "shuozhou_open_pit" / "station.toml"
 START_AT = datetime(2026, 6, 17, 16, tzinfo=UTC)
 """Local midnight: no price holds anything back."""
-FROM_AT, UNTIL_AT = START_AT + timedelta(minutes=20), START_AT + timedelta(minutes=65)
+FROM_AT, UNTIL_AT = START_AT + timedelta(minutes=20), START_AT + timedelta(minutes=80)
 TOLD_AT = FROM_AT - timedelta(minutes=15)
 AFTER = timedelta(minutes=50)
 SPENT_PCT = 25.0
 STOCK_PCT = (75.0, 60.0, 45.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0)
 """By bay, at the start: nothing may be handed out yet."""
-COME_MIN = (22, 32, 42, 46, 51, 56, 61)
+COME_MIN = (22, 32, 42, 50, 56, 62, 68, 74, 80, 86)
 """When trucks come, minutes after the start; each has booked the half hour from then on. One to whom nothing can be
 promised stays away."""
 
@@ -103,6 +103,8 @@ class Run:
             if not told and at >= TOLD_AT:
                 told = True
                 assert self.call is not None
+                # Virtual time jumps; the loops of a live station have read the rack a second ago.
+                await station.controller.rack_cycle()
                 self.day.answers.append(await take_call(station.controller.context, self.call))
             self.day.import_kw.append((at, self.plant.site.import_kw(self.plant.now_us)))
         await station.stop()
@@ -111,7 +113,7 @@ class Run:
                 swap = db.get_one(Swap, event.swap_id)
                 self.day.called_at[swap.vehicle_id] = event.at
             slot = timedelta(minutes=15)
-            starts = [FROM_AT + timedelta(minutes=10) + n * slot for n in range(2)]
+            starts = [FROM_AT + timedelta(minutes=10) + n * slot for n in range(3)]
             self.day.slots_kw = [one.mean_kw for one in metered_slots(db, starts, slot)]
             assert list(answered(db)) == self.day.answers
         return self.day
@@ -152,7 +154,7 @@ def test_a_limit_told_a_quarter_of_an_hour_before_holds_and_who_waits_is_told(tm
     print(f"planned {mean_kw:.0f} kW, limit {limit_kw:.0f} kW, most {max(within):.1f} kW")
     assert max(within) <= limit_kw + 1e-6
     assert max(held.drawn_kw(UNTIL_AT + control, UNTIL_AT + timedelta(minutes=10))) > limit_kw, "charging goes on"
-    assert held.slots_kw == pytest.approx([limit_kw] * 2, rel=0.02)
+    assert held.slots_kw == pytest.approx([limit_kw] * 3, rel=0.02)
     # Who was told to wait waits, and nobody else.
     (answer,) = held.answers
     assert answer.accepted

@@ -20,7 +20,7 @@ from scheduler.response.acceptance import CallAnswer, answer_direct, answer_volu
 from scheduler.response.baseline import NoBaseline, baseline_kw
 from scheduler.response.programme import EventSpan, ProgrammeSection
 from scheduler.response.traffic import ComingTruck, RunningSwap
-from scheduler.types import LaneView, PackView, QueueEntry, StationView
+from scheduler.types import PackView, QueueEntry, StationMode, StationView
 from swap.errors import InvalidInput
 from swap.events import append_event
 from swap.ids import new_id
@@ -154,7 +154,8 @@ def beginning_now(context: StationContext, db: Db, seen: Seen, until_at: datetim
             expected.remove(min(expected, key=lambda one: abs(one.entry.arrived_at - entry.arrived_at)))
     prices = () if context.prices is None else tuple(context.prices.slices(view.at, end_at + timedelta(hours=1)))
     return CourseStart(
-        replace(view, lanes=tuple(map(_works, view.lanes))),
+        # A lane that stands still now, or a held station, would let nobody wait for an event: they go on in the course.
+        replace(view, mode=StationMode.AUTOMATIC, lanes=tuple(replace(lane, ready=True) for lane in view.lanes)),
         context.policy,
         context.specs,
         prices,
@@ -163,11 +164,6 @@ def beginning_now(context: StationContext, db: Db, seen: Seen, until_at: datetim
         _running(context, db, view),
         context.planner,
     )
-
-
-def _works(lane: LaneView) -> LaneView:
-    """A lane with a truck in it is ready once that has left."""
-    return replace(lane, ready=True) if lane.open_swap_id is not None else lane
 
 
 def _coming(
