@@ -33,7 +33,7 @@ START_AT = datetime(2026, 6, 17, 16, tzinfo=UTC)
 """Local midnight: no price holds anything back."""
 FROM_AT, UNTIL_AT = START_AT + timedelta(minutes=20), START_AT + timedelta(minutes=80)
 TOLD_AT = FROM_AT - timedelta(minutes=15)
-AFTER = timedelta(minutes=50)
+AFTER = timedelta(minutes=30)
 SPENT_PCT = 25.0
 STOCK_PCT = (75.0, 60.0, 45.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0)
 """By bay, at the start: nothing may be handed out yet."""
