@@ -177,7 +177,15 @@ WORDS: dict[str, dict[str, str]] = {
         "release_pack": N_("Release pack"),
         "release_bay": N_("Release bay"),
         "cancel_swap": N_("Cancel swap"),
+        "demand_response": N_("Answer a call of demand response"),
         "decide": N_("Decide"),
+    },
+    "objection": {
+        "late_notice": N_("it was told later than the programme asks"),
+        "too_small": N_("it is less than the programme takes"),
+        "too_short": N_("it is shorter than the programme takes"),
+        "truck_waits": N_("a truck would wait for it"),
+        "not_delivered": N_("in some slot less than what counts can be given"),
     },
     "decision": {
         "continue": N_("Continue"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from scheduler.site import DrEventSection
 
@@ -23,12 +23,16 @@ def limit_at(events: Sequence[DrEventSection], at: datetime, zone: tzinfo) -> tu
         for days in (-1, 0, 1):
             day = local + days * _DAY
             begin_at, end_at = event_on(event, day)
-            if day.month not in event.months or end_at <= at:
+            if not _is_called(event, day.date()) or end_at <= at:
                 continue
             if begin_at <= at:
                 limits_kw.append(event.limit_kw)
             change_at = min(change_at, end_at if begin_at <= at else begin_at)
     return min(limits_kw, default=None), change_at
+
+
+def _is_called(event: DrEventSection, day: date) -> bool:
+    return day == event.on if event.on is not None else day.month in event.months
 
 
 def changes_between(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
@@ -69,7 +69,7 @@ class StorageSection(Section):
 
 
 class DrEventSection(Section):
-    """Demand response: import limited on every day of the months given."""
+    """Demand response: import limited on every day of the months given, or on one day."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -81,3 +81,5 @@ class DrEventSection(Section):
     """The import is held at or below it."""
     months: tuple[Annotated[int, Field(ge=1, le=12)], ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
     """Months in which the event is called."""
+    on: date | None = None
+    """The one local day on which it begins; every day of the months when not given."""

@@ -29,6 +29,7 @@ from api.cli import (
     study,
 )
 from api.cli.common import DEFECT
+from api.cli.power import response
 from swap.errors import SwapError
 from swap.words import CatalogueError
 
@@ -50,7 +51,23 @@ def begin(lang: terminal.LangOption = None) -> None:
     terminal.choose(lang)
 
 
-for part in (run, station, fleet, data, ledger, journals, lease, people, study, size, fit, capsule, replay, network):
+for part in (
+    run,
+    station,
+    fleet,
+    data,
+    ledger,
+    journals,
+    lease,
+    people,
+    study,
+    size,
+    fit,
+    capsule,
+    replay,
+    network,
+    response,
+):
     app.add_typer(part.commands)
 
 

@@ -169,7 +169,7 @@ def charge_plan(
     """
     from datetime import UTC
 
-    from api.cli.least_cost import show_least_cost, trucks_by_hour
+    from api.cli.power.least_cost import show_least_cost, trucks_by_hour
     from scheduler.tariff_files import TariffError, load_tariff
     from swap.errors import InvalidInput
     from swap.reading.charge_plan import project_charging, set_soc, stock_of_file

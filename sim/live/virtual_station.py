@@ -257,8 +257,8 @@ class VirtualStation:
             times.append(self._calls[0][0])
         times += self._motions_us()
         marks_us = self._pack_marks_us()
-        site = self.config.site
-        marks_us.append(self._us_of(limit_at(site.demand_response, self.now_at, self.config.station.zone)[1]))
+        events = self.controller.context.dr_events
+        marks_us.append(self._us_of(limit_at(events, self.now_at, self.config.station.zone)[1]))
         if (storage_us := self._storage_mark_us()) is not None:
             marks_us.append(storage_us)
         self._mark_us = min(marks_us)

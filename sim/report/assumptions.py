@@ -209,6 +209,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "hours": N_("Length of the event"),
         "limit_kw": N_("Import is limited to"),
         "months": N_("Months with the event"),
+        "on": N_("Day of the event"),
     },
     "CostSection": {
         "interest": N_("Interest rate a year"),

@@ -42,6 +42,7 @@ def _unique(config: StationConfig) -> list[str]:
         ("vehicles.id", [x.id for x in config.vehicles]),
         ("vehicles.tag", [x.tag for x in config.vehicles]),
         ("packs.id", [x.id for x in config.packs]),
+        ("programmes.id", [x.id for x in config.programmes]),
     ]
     return [
         f"{name}: {value!r} is given {count} times; each must be unique"

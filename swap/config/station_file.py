@@ -25,6 +25,7 @@ from battery_bms.config import (
 from robotics.config import LaneSection
 from robotics.port import SEATS, VEHICLE_SECURED, Signal
 from scheduler.config import ChargingSection, TariffSection
+from scheduler.response.programme import ProgrammeSection
 from scheduler.sections import Identifier, Section
 from scheduler.site import DrEventSection, StorageSection
 from swap.config.billing_section import BillingSection
@@ -340,6 +341,8 @@ class StationConfig(Section):
     """Trucks known at the first start."""
     packs: tuple[PackSection, ...] = ()
     """Packs known at the first start."""
+    programmes: tuple[ProgrammeSection, ...] = ()
+    """Programmes of demand response that the station takes part in."""
     scenario: str | None = None
     """Scenario file whose demand the simulated trucks follow, relative to the station file."""
     folder: Path | None = Field(default=None, exclude=True)

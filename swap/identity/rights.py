@@ -106,6 +106,7 @@ RIGHTS: dict[str, Right] = {
     "ask.manual": right(None, every="administrator", station=_STAFF),
     "ask.close": right(None, every="administrator", station=_STAFF),
     "ask.cancel_swap": right(None, every="administrator", station=_STAFF),
+    "ask.demand_response": right(None, every="administrator", station="station_operator"),
     # bookings and swaps
     "bookings": right("bookings:read", every=_SEE, station=_STAFF, own="fleet_operator driver planner accountant"),
     "booking": right("bookings:read", every=_SEE, station=_STAFF, own="fleet_operator driver planner accountant"),

@@ -30,6 +30,7 @@ from swap.messages.packs import (
     PackStateChanged,
     ThermalStep,
 )
+from swap.messages.power import DrAnswered
 
 
 class NotFulfilled(Message):
@@ -485,6 +486,7 @@ AnyEvent = (
     | FaultRaised
     | FaultAcknowledged
     | FaultCleared
+    | DrAnswered
     | BookingEvent
     | BillIssued
     | BillReversed

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from swap.errors import InvalidInput
 from swap.words import N_
@@ -107,6 +107,20 @@ class CancelSwap(Request):
     swap_id: Name
 
 
+class DemandResponse(Request):
+    """An event of demand response was called: answer it, and hold the limit that is accepted."""
+
+    kind: Literal["demand_response"] = "demand_response"
+    programme: Name
+    """Of the station file."""
+    from_at: AwareDatetime
+    until_at: AwareDatetime
+    asked_kw: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """Below the baseline, for a programme of voluntary control."""
+    limit_kw: Annotated[float, Field(ge=0, le=100_000)] | None = None
+    """Of the import, for a programme of direct control."""
+
+
 class DecisionKind(StrEnum):
     """What a person may decide on a held swap."""
 
@@ -140,6 +154,7 @@ AnyRequest = Annotated[
     | ReleasePack
     | ReleaseBay
     | CancelSwap
+    | DemandResponse
     | Decide,
     Field(discriminator="kind"),
 ]

@@ -7,11 +7,11 @@ station's view carried forward says when a pack is expected to be ready.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from math import isfinite
+from math import inf, isfinite
 
 from battery_bms.pack import (
     PackSpec,
@@ -25,6 +25,9 @@ from battery_bms.pack import (
 from scheduler.charging import plan_charging, policy_from_section
 from scheduler.choice import is_offerable
 from scheduler.demand_response import limit_at
+from scheduler.guide import Planner
+from scheduler.response.traffic import Traffic
+from scheduler.site import DrEventSection
 from scheduler.tariff import Tariff
 from scheduler.types import (
     BayRole,
@@ -154,9 +157,9 @@ DrLimit = Callable[[datetime], float | None]
 """Import limit of demand response at an instant, kW."""
 
 
-def dr_limits(config: StationConfig) -> DrLimit:
-    """The demand response that a station has accepted."""
-    events, zone = config.site.demand_response, config.station.zone
+def dr_limits(config: StationConfig, orders: Sequence[DrEventSection] = ()) -> DrLimit:
+    """The demand response that a station has accepted: that of its file, and single events."""
+    events, zone = (*config.site.demand_response, *orders), config.station.zone
     return lambda at: limit_at(events, at, zone)[0]
 
 
@@ -171,6 +174,7 @@ class ForwardStep:
     """From the chargers' outputs."""
     ready_at: Mapping[str, datetime]
     """By bay, packs that come to what may be offered in this step."""
+    lasts_s: float
 
 
 def carry_forward(
@@ -182,13 +186,28 @@ def carry_forward(
     step_s: float,
     until_at: datetime,
     dr_limit_kw: DrLimit,
+    planner: Planner | None = None,
+    traffic: Traffic | None = None,
+    stops: Collection[datetime] = (),
 ) -> Iterator[ForwardStep]:
     """Let the packs of a view charge as the plan says, step by step. Pure: the same view gives the same steps.
 
     A pack of unknown energy or kind, and one that may not charge now, stays as it is.
+
+    Args:
+        step_s: longest step.
+        planner: whose guides are carried out; None: the price rule.
+        traffic: trucks that come; steps then end also where one does, and where a pack is ready or full.
+        stops: instants at which a step ends.
     """
+    longest_s = step_s
     while view.at < until_at:
-        plan = plan_charging(view, policy, specs, slices)
+        if traffic is not None:
+            view = traffic.take_in(view)
+        plan = plan_charging(view, policy, specs, slices, planner)
+        step_s = min([longest_s, *((at - view.at).total_seconds() for at in stops if at > view.at)])
+        if traffic is not None:
+            step_s = min(step_s, _until_change_s(view, plan, policy, specs, traffic))
         drawn_kwh = 0.0
         bays, ready_at = [], {}
         for bay in view.bays:
@@ -209,10 +228,38 @@ def carry_forward(
                     allowed_kw = allowed_charge_kw(spec, soc, pack.temp_max_c)
                 pack = replace(pack, energy_kwh=after_kwh, soc_pct=soc, state=state, max_charge_kw=allowed_kw)
             bays.append(replace(bay, pack=pack))
-        yield ForwardStep(view, plan, drawn_kwh, ready_at)
+        yield ForwardStep(view, plan, drawn_kwh, ready_at, step_s)
         next_at = view.at + timedelta(seconds=step_s)
         limits = replace(view.limits, dr_limit_kw=dr_limit_kw(next_at))
         view = replace(view, at=next_at, bays=tuple(bays), limits=limits)
+
+
+_AFTER_S = 1e-3
+"""A step goes so far beyond the instant at which a pack reaches a level, for rounding."""
+
+
+def _until_change_s(
+    view: StationView,
+    plan: Mapping[str, Setpoint],
+    policy: ChargingPolicy,
+    specs: Mapping[str, PackSpec],
+    traffic: Traffic,
+) -> float:
+    """Until the next truck, or until the first pack on a charger is ready or full."""
+    next_at = traffic.next_at(view.at)
+    found_s = inf if next_at is None else (next_at - view.at).total_seconds()
+    for bay in view.bays:
+        pack, power_kw = bay.pack, plan[bay.bay_id].power_kw
+        if pack is None or power_kw <= 0.0 or (spec := specs.get(pack.kind)) is None:
+            continue
+        energy_kwh = _energy_kwh(pack, spec)
+        if energy_kwh is None:
+            continue
+        for goal_pct in (policy.offer_soc_pct, policy.target_soc_pct):
+            if (pack.soc_pct or 0.0) < goal_pct:
+                left_s = time_to_soc_s(spec, pack.soh_pct, energy_kwh, power_kw, goal_pct)
+                found_s = min(found_s, left_s + _AFTER_S)
+    return found_s
 
 
 def _energy_kwh(pack: PackView, spec: PackSpec) -> float | None:
@@ -332,7 +379,8 @@ def view_of_stock(
                 kinds=frozenset(bay.kinds),
                 max_charge_kw=bay.charger_kw,
                 occupied=bay.id in stock,
-                pack=_pack(config, specs, stock[bay.id], temp_c) if bay.id in stock else None,
+                pack=pack_view(config, specs, stock[bay.id], temp_c) if bay.id in stock else None,
+                lanes=frozenset(bay.lanes),
             )
             for bay in config.bays
         ),
@@ -345,7 +393,8 @@ def view_of_stock(
     )
 
 
-def _pack(config: StationConfig, specs: Mapping[str, PackSpec], pack: StockedPack, temp_c: float) -> PackView:
+def pack_view(config: StationConfig, specs: Mapping[str, PackSpec], pack: StockedPack, temp_c: float) -> PackView:
+    """A pack as the rules see it once it has been read."""
     spec = specs[pack.kind]
     soc = soc_pct(pack.energy_kwh, spec, pack.soh_pct)
     return PackView(

@@ -26,6 +26,8 @@ def imported(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> 
         .where(col(SiteSample.at) >= from_at - LONGEST_MEAN, col(SiteSample.at) < until_at)
         .order_by(col(SiteSample.at))
     ).all()
+    if not rows:
+        return None, 0.0
     kwh = seconds = 0.0
     for row, next_at in zip(rows, [*(r.at for r in rows[1:]), until_at], strict=True):
         if row.import_kw is None:

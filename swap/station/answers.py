@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from robotics.port import CellStatus, CommandCode, LinkFault, LinkLost, Refused, ResultCode, SwapRobot
+from scheduler.response.programme import EventSpan
 from scheduler.types import PackState, StationMode
 from swap.errors import InvalidInput
 from swap.events import append_event
@@ -21,6 +22,7 @@ from swap.messages.requests import (
     Close,
     Confirm,
     Decide,
+    DemandResponse,
     Hold,
     Manual,
     PermitRestart,
@@ -35,6 +37,7 @@ from swap.station.context import StationContext
 from swap.station.faults import close_fault
 from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
 from swap.station.lane.runner import LaneRunner, NotDecided
+from swap.station.power.response import DrCall, take_call
 from swap.station.reconcile import Mismatch
 from swap.station.records import stock_unconfirmed
 from swap.station.sequence.permissives import tripped
@@ -146,6 +149,7 @@ class Answerer:
             Decide: self._decide,
             Reset: self._reset,
             CancelSwap: self._cancel,
+            DemandResponse: self._demand_response,
             ReleasePack: self._release_pack,
             ReleaseBay: self._release_bay,
         }
@@ -230,6 +234,31 @@ class Answerer:
         event = RestartPermitted(until_at=now + timedelta(minutes=request.within_min))
         await context.write(lambda db: append_event(db, event, station_id=context.station_id, at=now, actor=name))
         return _said("restart_permitted", minutes=str(request.within_min))
+
+    async def _demand_response(self, request: DemandResponse, name: str) -> tuple[Answer, ...]:
+        """A call of an aggregator or of the grid, passed on by a person or a program."""
+        context = self._controller.context
+        programmes = {one.id: one for one in context.config.programmes}
+        if request.programme not in programmes:
+            raise Denied("no_programme", given=request.programme, allowed=", ".join(programmes) or "–")
+        try:
+            span = EventSpan(context.clock.now(), request.from_at.astimezone(UTC), request.until_at.astimezone(UTC))
+            called = DrCall(programmes[request.programme], span, request.asked_kw, request.limit_kw)
+            answer = await take_call(context, called, name)
+        except (ValueError, InvalidInput) as error:  # no baseline among them: the message says what is missing
+            raise Denied("not_valid", error=str(error)) from None
+        if not answer.accepted:
+            objections = tuple(Answer("dr_objection", {"objection": one}) for one in answer.objections)
+            raise Denied("dr_declined", objections=objections)
+        zone = context.config.station.zone
+        begin, end = (at.astimezone(zone).strftime("%m-%d %H:%M") for at in (answer.from_at, answer.until_at))
+        parts = _said("dr_accepted", limit=f"{answer.limit_kw:.0f}", begin=begin, end=end)
+        for one in answer.waits:
+            if one.minutes is None:
+                parts += _said("dr_waits_long", truck=one.truck)
+            else:
+                parts += _said("dr_waits", truck=one.truck, minutes=f"{one.minutes:.0f}")
+        return parts
 
     async def _confirm(self, request: Confirm | Resume | Automatic, name: str) -> tuple[Answer, ...]:
         controller = self._controller

@@ -16,6 +16,7 @@ from battery_bms.port import MeterReading, PackReading, PvReading, StorageReadin
 from robotics.port import CellState, CellStatus, ControlMode, RunMode, Signal
 from scheduler.charging import policy_from_section
 from scheduler.guide import Planner
+from scheduler.site import DrEventSection
 from scheduler.types import (
     ChargingPolicy,
     Setpoint,
@@ -60,6 +61,8 @@ class StationContext:
     prices: Prices | None = None
     planner: Planner | None = None
     """Who guides the charging; None: the price rule."""
+    orders: tuple[DrEventSection, ...] = ()
+    """Import limits of single events that were told and accepted, as the journal has them."""
     policy: ChargingPolicy = field(default_factory=ChargingPolicy)
     specs: Mapping[str, PackSpec] = field(default_factory=dict)
     limits: Mapping[str, PackLimits] = field(default_factory=dict)
@@ -114,6 +117,11 @@ class StationContext:
     def station_id(self) -> str:
         """The station's id."""
         return self.config.station.id
+
+    @property
+    def dr_events(self) -> tuple[DrEventSection, ...]:
+        """Every import limit of demand response: those of the station file, and of single events."""
+        return (*self.config.site.demand_response, *self.orders)
 
     async def write(self, work: Callable[[Db], T]) -> T:
         """Run one write transaction; `work` changes no memory. Raises DatabaseLost."""

@@ -31,6 +31,9 @@ runner = CliRunner()
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 
 
+SHUOZHOU = STATION_FILE.parents[1] / "shuozhou_open_pit" / "station.toml"
+
+
 def swap(*arguments: str) -> tuple[int, str, str]:
     result = runner.invoke(app, list(arguments))
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -52,7 +55,19 @@ def commands() -> list[tuple[str, ...]]:
 
 def test_the_commands_of_the_design_are_there() -> None:
     names = {" ".join(path) for path in commands()}
-    wanted = {"run", "devices", "check", "charge-plan", "recipe", "audit", "db upgrade", "db check", "db backup"}
+    wanted = {
+        "flexibility",
+        "dr settle",
+        "run",
+        "devices",
+        "check",
+        "charge-plan",
+        "recipe",
+        "audit",
+        "db upgrade",
+        "db check",
+        "db backup",
+    }
     assert wanted <= names
 
 
@@ -150,6 +165,25 @@ def test_charge_plan_of_the_optimiser_says_what_limits_and_what_more_would_save(
     assert "waiting for a cheaper hour" in out
     assert "kW of the charger of bay A1" in out
     code, _, err = swap(*arguments, "--soc", "A1")
+    assert (code, "allowed" in err) == (2, True)
+
+
+def test_flexibility_says_how_much_for_how_long_and_who_would_wait() -> None:
+    spent = [item for bay in ("A1", "A2", "A3", "A4", "A5") for item in ("--soc", f"{bay}=30")]
+    arguments = ("flexibility", str(SHUOZHOU), "--at", "2026-07-01T23:00:00", "--hours", "1", *spent)
+    code, out, _ = swap(*arguments, "--trucks-per-hour", "6", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["trucks_expected"] == 32, "six an hour from 22:45 to 04:00"
+    assert found["shed"][0]["limit_kw"] < found["planned_kw"] < 4000
+    assert found["shed"][-1]["first"]["truck"].startswith("E")
+    minutes = [point["minutes"] for point in found["shed"]]
+    assert minutes[0] == 60
+    assert minutes[-1] < 60
+    code, out, _ = swap(*arguments)
+    assert code == 0
+    assert "first truck that would wait" in out
+    code, _, err = swap("flexibility", str(SHUOZHOU), "--soc", "A1")
     assert (code, "allowed" in err) == (2, True)
 
 

@@ -63,6 +63,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "twin": ("twin", str(STATION_FILE), SCENARIO, "--hours", "0.2"),
     "check": ("check", str(STATION_FILE)),
     "charge-plan": ("charge-plan", str(STATION_FILE), "--soc", "A1=20", "--hours", "1"),
+    "flexibility": ("flexibility", str(STATION_FILE), "--soc", "A1=20", "--hours", "1", "--at", "2026-07-01T23:00:00"),
     "recipe": ("recipe", "top_lift"),
     "faults": ("devices", str(STATION_FILE), "--fault", "list"),
     "audit": ("audit", "--database-url", "DATABASE"),

@@ -45,6 +45,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "release_bay": {"bay_id": "A1"},
     "cancel_swap": {"swap_id": "sw-0001"},
     "decide": {"swap_id": "sw-0004", "decision": "continue"},
+    "demand_response": {
+        "programme": "direct",
+        "from_at": "2026-03-04T08:00:00Z",
+        "until_at": "2026-03-04T09:00:00Z",
+        "limit_kw": 100.0,
+    },
 }
 LISTS = {"power", "faults", "events", "packs", "bookings", "standing_bookings", "swaps", "bills", "contracts"}
 """Lists of what organisations see their part of."""

@@ -112,3 +112,8 @@ def test_charging_slows_down_at_the_minute() -> None:
     assert spans[18.25].import_kwh == pytest.approx(100 * 0.75)
     assert spans[18.25].hours == pytest.approx(0.75)
     assert spans[19.0].import_kwh == pytest.approx(100 * 0.75)
+
+
+def test_an_event_of_one_day_is_called_on_it_alone() -> None:
+    made = with_events(EVENING | {"on": "2026-06-02", "months": [1]}, study={"start_on": "2026-06-01"})
+    assert limited_hours(made, 0, 72) == [(0, 42.25, None), (42.25, 43.75, 100), (43.75, 72, None)]

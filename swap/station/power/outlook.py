@@ -97,7 +97,7 @@ def incoming_packs(context: StationContext, db: Db, now: datetime) -> tuple[Spen
 def outlook_of(context: StationContext, seen: Seen, prices: Sequence[TariffSlice]) -> Outlook:
     """What the station holds and expects, for its plan."""
     view, config = seen.view, context.config
-    zone, events = config.station.zone, config.site.demand_response
+    zone, events = config.station.zone, context.dr_events
 
     def limits_at(at: datetime) -> SiteLimits:
         # The sun of tomorrow is not known: what it gives is more than planned.

@@ -21,6 +21,7 @@ from scheduler.charging import plan_charging
 from scheduler.types import PackState, Setpoint, SiteLimits, StationMode, TariffSlice
 from swap.events import append_event
 from swap.messages.packs import PackRead
+from swap.reading.response import orders
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.inventory import block_bay, close_charge, end_charge, quarantine, set_pack_state, start_charge
@@ -399,7 +400,9 @@ class RackRunner:
                 await self._charge()
 
     async def _charge(self) -> None:
-        context, still = self.context, self.context.still()
+        context = self.context
+        context.orders = await context.read(partial(orders, zone=context.config.station.zone, now=context.clock.now()))
+        still = context.still()
         made_for = (self._mode_class(), self._smoke())
         view = await context.read(partial(station_view, still))
         tariff: tuple[TariffSlice, ...] = ()

@@ -93,7 +93,7 @@ def site_limits(context: StationContext) -> SiteLimits:
         pv_kw=fresh_pv_kw(context) or 0.0,
         storage_kw=support,
         storage_now_kw=storage_now_kw,
-        dr_limit_kw=limit_at(site.demand_response, now, context.config.station.zone)[0],
+        dr_limit_kw=limit_at(context.dr_events, now, context.config.station.zone)[0],
         charger_efficiency=site.charger_efficiency,
         measured_import_kw=meter_kw(context),
         charging_kw=context.charge_kw(),

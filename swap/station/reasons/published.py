@@ -96,7 +96,7 @@ class Reasons:
         slices: tuple[TariffSlice, ...] = ()
         if context.prices is not None:
             slices = tuple(context.prices.slices(view.at, view.at + timedelta(hours=24)))
-        limits = dr_limits(context.config)
+        limits = dr_limits(context.config, context.orders)
         found = await asyncio.to_thread(ready_times, view, context.policy, context.specs, slices, limits)
         found = {bay: _steady(at, before.get(bay)) for bay, at in found.items()}
         self._forecast = now_s, found

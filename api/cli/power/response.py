@@ -1,0 +1,223 @@
+"""`swap flexibility` and `swap dr`: what a station can shed or absorb, and what events of demand response earned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.common import FOUND, OK, DatabaseUrl, Json, Station, fail, print_json, print_table, read_station
+from api.terminal import echo, language, text
+
+if TYPE_CHECKING:
+    from scheduler.response.flexibility import Flexibility, FlexPoint
+    from scheduler.response.programme import ProgrammeSection
+    from scheduler.response.settlement import DrSettlement
+    from swap.config.station_file import StationConfig
+    from swap.messages.power import DrAnswered
+
+commands = typer.Typer()
+dr = typer.Typer(no_args_is_help=True, help="Demand response.")
+commands.add_typer(dr, name="dr")
+
+
+@commands.command(
+    epilog="Example: `swap flexibility examples/shuozhou_open_pit/station.toml --at 2026-07-01T23:00:00 --hours 2 "
+    "--soc A1=30 --soc A2=40`"
+)
+def flexibility(
+    station: Station,
+    soc: Annotated[
+        list[str] | None,
+        typer.Option(help="Start the pack of a bay at this state of charge: BAY=PERCENT; may be repeated."),
+    ] = None,
+    at: Annotated[
+        datetime | None, typer.Option(help="Begin of the window, station local time.", show_default="now")
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0.25, max=24, help="Length of the window.")] = 2,
+    notice_min: Annotated[
+        float, typer.Option("--notice", min=0, max=1440, help="Minutes before the window at which the stock is so.")
+    ] = 15,
+    trucks_per_hour: Annotated[
+        float | None, typer.Option(min=0, max=1000, help="Trucks that are expected; the scenario's when not given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """How many kW a station can shed or absorb in a window, for how long, and which truck would wait first.
+
+    The live rules are carried forward with the trucks that are expected, as planned and under each limit. What sun and
+    storage give comes on top.
+    """
+    from api.cli.power.least_cost import trucks_by_hour
+    from scheduler.response.flexibility import flexibility as curve
+    from scheduler.tariff_files import TariffError, load_tariff
+    from swap.errors import InvalidInput
+    from swap.reading.charge_plan import set_soc, stock_of_file
+    from swap.station.power.flexibility import AFTER, beginning_of_file, courses, expected_trucks
+
+    config = read_station(station)
+    zone = config.station.zone
+    from_at = datetime.now(UTC) if at is None else at.replace(tzinfo=at.tzinfo or zone).astimezone(UTC)
+    from_at = from_at.replace(second=0, microsecond=0)
+    stock = stock_of_file(config)
+    try:
+        for item in soc or ():
+            bay_id, _, percent = item.partition("=")
+            try:
+                value = float(percent)
+            except ValueError:
+                raise InvalidInput("--soc", item, "BAY=PERCENT, such as A1=20") from None
+            set_soc(config, stock, bay_id, value)
+        tariff = load_tariff(config.tariff, zone, station.parent)
+    except (InvalidInput, TariffError) as error:
+        fail(str(error))
+    until_at = from_at + timedelta(hours=hours)
+    start_at = from_at - timedelta(minutes=notice_min)
+    span_h = (until_at + AFTER - start_at) / timedelta(hours=1)
+    trucks = expected_trucks(config, trucks_by_hour(config, trucks_per_hour), start_at, span_h)
+    begun = beginning_of_file(config, stock, tariff, start_at=start_at, until_at=until_at, trucks=trucks)
+    found = curve(courses(begun, until_at), from_at, until_at, config.site.base_load_kw)
+    if as_json:
+        print_json({"station": config.station.id, "trucks_expected": len(trucks)} | asdict(found))
+    else:
+        _print(config, found, len(trucks))
+
+
+def _print(config: StationConfig, found: Flexibility, trucks: int) -> None:
+    zone = config.station.zone
+    begin, end = (at.astimezone(zone).strftime("%m-%d %H:%M") for at in (found.from_at, found.until_at))
+    echo(
+        text(
+            "{begin} to {end}: {kw:.0f} kW of import planned, {trucks} trucks expected until four hours after it",
+            begin=begin,
+            end=end,
+            kw=found.planned_kw,
+            trucks=trucks,
+        )
+    )
+    points = [(text("shed"), point) for point in found.shed]
+    points += [(text("absorb"), found.absorb)] if found.absorb is not None else []
+    if not points:
+        echo(text("Nothing can be shed or absorbed beyond what the reckoning errs."))
+        return
+    print_table(
+        (
+            text("what"),
+            text("import limit, kW"),
+            text("minutes"),
+            text("kW, mean"),
+            text("kW, least quarter"),
+            text("first truck that would wait"),
+            text("packs ready then / as planned"),
+        ),
+        [
+            (
+                what,
+                "–" if point.limit_kw is None else f"{point.limit_kw:.0f}",
+                f"{point.minutes:.0f}",
+                f"{point.kw:.0f}",
+                f"{point.least_kw:.0f}",
+                _first(config, point),
+                f"{point.ready} / {point.ready_planned}",
+            )
+            for what, point in points
+        ],
+        right=(1, 2, 3, 4, 6),
+    )
+
+
+def _first(config: StationConfig, point: FlexPoint) -> str:
+    first = point.first
+    if first is None:
+        return text("none in the window")
+    come = first.came_at.astimezone(config.station.zone).strftime("%H:%M")
+    if math.isinf(first.minutes):
+        return text("{truck} of {time}, without end", truck=first.truck, time=come)
+    return text("{truck} of {time}, {minutes:.0f} min", truck=first.truck, time=come, minutes=first.minutes)
+
+
+@dr.command(epilog="Example: `swap dr settle examples/shuozhou_open_pit/station.toml --database-url sqlite:///a.db`")
+def settle(
+    station: Station,
+    event: Annotated[str | None, typer.Option(help="Only this event of the journal.")] = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Settle the events that the station has accepted, from its journal and the samples of its meter.
+
+    Each slot: baseline, import, what was delivered, what of it counts, money, penalty. Nothing is posted.
+    """
+    from api.cli.data import existing_store
+    from swap.reading.response import answered, settled
+
+    config = read_station(station)
+    programmes = {one.id: one for one in config.programmes}
+    store = existing_store(database_url)
+    try:
+        with store.reading_station(config.station.id) as db:
+            told = [one for one in answered(db) if one.accepted and event in (None, one.event_id)]
+            unknown = sorted({one.programme for one in told} - programmes.keys())
+            if unknown:
+                fail(text("no programme {names} in the station file", names=", ".join(unknown)))
+            found = [(one, settled(db, programmes[one.programme], one)) for one in told]
+    finally:
+        store.close()
+    if as_json:
+        print_json(
+            [{"event": one.payload(), "settlement": None if lines is None else asdict(lines)} for one, lines in found]
+        )
+    else:
+        for one, lines in found:
+            _print_settlement(config, programmes[one.programme], one, lines)
+    if event is not None and not found:
+        fail(text("no accepted event {event} in the journal", event=event), FOUND)
+    raise typer.Exit(OK)
+
+
+def _print_settlement(
+    config: StationConfig, programme: ProgrammeSection, event: DrAnswered, lines: DrSettlement | None
+) -> None:
+    zone = config.station.zone
+    begin, end = (at.astimezone(zone).strftime("%Y-%m-%d %H:%M") for at in (event.from_at, event.until_at))
+    name = programme.name_zh if language().tag == "zh-CN" else programme.name_en
+    echo(f"{event.event_id}  {begin} – {end}  {name}")
+    if lines is None:
+        echo(text("No baseline was known when it was told, so it cannot be settled."))
+        return
+    print_table(
+        (
+            text("time"),
+            text("baseline, kW"),
+            text("import, kW"),
+            text("delivered, kW"),
+            text("counts, kWh"),
+            text("yuan"),
+            text("penalty, yuan"),
+        ),
+        [
+            (
+                slot.at.astimezone(zone).strftime("%H:%M"),
+                f"{slot.baseline_kw:.0f}",
+                "–" if slot.metered_kw is None else f"{slot.metered_kw:.0f}",
+                f"{slot.delivered_kw:.0f}",
+                str(slot.counted_kwh),
+                str(slot.money_yuan),
+                str(slot.penalty_yuan),
+            )
+            for slot in lines.slots
+        ],
+        right=range(1, 7),
+    )
+    echo(
+        text(
+            "{kwh} kWh count: {money} yuan, less {penalty} yuan of penalty",
+            kwh=lines.counted_kwh,
+            money=lines.money_yuan,
+            penalty=lines.penalty_yuan,
+        )
+    )
+    if programme.assumed:
+        echo(text("Assumed in the programme, not published: {fields}", fields=", ".join(programme.assumed)))

@@ -1,0 +1,135 @@
+"""A call of demand response by request: answered, written into the journal, held, and settled by its samples."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.demand_response import limit_at
+from scheduler.response.programme import EventSpan, ProgrammeSection
+from swap.messages.power import DrAnswered
+from swap.reading.response import answered, settled
+from swap.station.power.response import DrCall, take_call
+from swap.tables import SiteSample
+from tests.support.sim.plant import station
+from tests.support.swap.station import Bench
+
+PROGRAMME: dict[str, Any] = {
+    "id": "direct",
+    "name_zh": "直控",
+    "name_en": "Direct control",
+    "control": "direct",
+    "notice_min": 5,
+    "price_yuan_per_kwh": "2",
+    "penalty_yuan_per_kwh": "1",
+    "baseline": {"like_days": 2, "least_days": 2, "alike": "any"},
+}
+VOLUNTARY = PROGRAMME | {"id": "voluntary", "control": "voluntary"}
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    programmes = tuple(ProgrammeSection.model_validate(one) for one in (PROGRAMME, VOLUNTARY))
+    bench = Bench(tmp_path, station().model_copy(update={"programmes": programmes}))
+    await bench.start()
+    await bench.run(5)
+    yield bench
+    bench.close()
+
+
+def minute(bench: Bench, minutes: float) -> datetime:
+    return bench.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=minutes)
+
+
+def told(bench: Bench) -> list[DrAnswered]:
+    with bench.store.reading_station(bench.config.station.id) as db:
+        return list(answered(db))
+
+
+def sampled(bench: Bench, from_at: datetime, hours: float, kw: float) -> None:
+    """The meter's record of a time."""
+    with bench.store.station(bench.config.station.id) as db:
+        for number in range(int(hours * 12)):
+            at = from_at + timedelta(minutes=5 * number)
+            station_id = bench.config.station.id
+            row = SiteSample(station_id=station_id, at=at, import_kw=kw, limit_kw=2000.0, ready_packs=0, queue_length=0)
+            db.add(row)
+
+
+async def test_direct_control_is_accepted_and_held_also_after_a_restart(bench: Bench) -> None:
+    begin, end = minute(bench, 1), minute(bench, 61)
+    asked: dict[str, Any] = {"programme": "direct", "from_at": begin.isoformat(), "until_at": end.isoformat()}
+    asked["limit_kw"] = 50.0
+    status, answer = await bench.settled(bench.ask("demand_response", **asked))
+    assert status == "done", answer
+    assert "at or below 50 kW" in answer
+    (event,) = told(bench)
+    assert (event.accepted, event.limit_kw, event.objections) == (True, 50.0, ("late_notice",))
+    await bench.controller.rack.charge_cycle()
+    context = bench.controller.context
+    zone = context.config.station.zone
+    assert limit_at(context.dr_events, begin, zone)[0] == 50.0
+    assert limit_at(context.dr_events, end, zone)[0] is None
+    await bench.run(70)
+    # 50 kW less 20 of base load is 30: chargers below the offer level take it, and what is short says why.
+    assert sum(one.power_kw for one in context.plan.values()) <= 30.0
+    fresh = replace(context, orders=())  # as a controller that has just started
+    bench.controller.rack.context = fresh
+    await bench.controller.rack.charge_cycle()
+    assert [order.limit_kw for order in fresh.orders] == [50.0]
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [
+        ({"programme": "none"}, "no programme none; there are: direct, voluntary"),
+        ({"limit_kw": None}, "limit_kw"),
+        ({"asked_kw": 10.0}, "limit_kw"),
+        ({"from_at": "2020-01-01T00:00:00+00:00"}, "in this order"),
+        ({"from_at": "soon"}, "arguments.from_at"),
+        ({"programme": "voluntary", "limit_kw": None, "asked_kw": 100.0}, "needs 2 days"),
+    ],
+)
+async def test_a_call_that_cannot_be_answered_is_refused_and_leaves_no_event(
+    bench: Bench, over: dict[str, Any], said: str
+) -> None:
+    begin, end = minute(bench, 20), minute(bench, 80)
+    asked: dict[str, Any] = {"programme": "direct", "from_at": begin.isoformat(), "until_at": end.isoformat()}
+    asked |= {"limit_kw": 50.0} | over
+    given = {name: value for name, value in asked.items() if value is not None}
+    status, answer = await bench.settled(bench.ask("demand_response", **given))
+    assert status == "refused"
+    assert said in answer
+    assert told(bench) == []
+
+
+async def test_a_voluntary_event_is_measured_by_the_days_before_and_settled_by_samples(bench: Bench) -> None:
+    begin = minute(bench, 60) - timedelta(minutes=minute(bench, 60).minute % 15) + timedelta(minutes=15)
+    end = begin + timedelta(minutes=30)
+    for back in (1, 2):
+        sampled(bench, begin - timedelta(days=back, minutes=15), 1.5, 400.0 * back)
+    programme = bench.config.programmes[1]
+    context = bench.controller.context
+    span = EventSpan(bench.clock.now(), begin, end)
+    event = await take_call(context, DrCall(programme, span, asked_kw=300.0))
+    assert event.accepted, event.objections
+    assert event.baseline_kw == pytest.approx((600.0, 600.0))
+    assert event.limit_kw == pytest.approx(300.0)
+    sampled(bench, begin, 0.25, 300.0)
+    sampled(bench, begin + timedelta(minutes=15), 0.25, 450.0)
+    with bench.store.reading_station(bench.config.station.id) as db:
+        lines = settled(db, programme, event)
+    assert lines is not None
+    assert [(str(one.counted_kwh), str(one.money_yuan), str(one.penalty_yuan)) for one in lines.slots] == [
+        ("75.000", "150.00", "0.00"),
+        ("0.000", "0.00", "37.50"),  # 150 of 300 kW: below the least share, 37.5 kWh short
+    ]
+    # The next day is measured by the same two: the day of the event does not count.
+    later = EventSpan(bench.clock.now(), begin + timedelta(days=1), end + timedelta(days=1))
+    again = await take_call(context, DrCall(programme, later, asked_kw=300.0))
+    assert again.baseline_kw == event.baseline_kw
