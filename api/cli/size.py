@@ -1,4 +1,4 @@
-"""`swap size`: the cheapest station that keeps the promise of a scenario."""
+"""`swap size` and `swap compare`: the cheapest station that keeps a promise; candidates side by side."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from api.cli.planner import (
     PlanOption,
     Processes,
     Quick,
+    Replications,
     ScenarioFile,
     Seed,
     finite,
@@ -185,7 +186,15 @@ def _print_sizing(trials: list[Trial], found: Sizing) -> None:
     echo()
     for line in (*report.answer, *report.warnings):
         echo(line)
-    shown = {"station": None, "weeks": None, "prices": None, "gains": None, "rivals": None, "front": FRONT}
+    shown = {
+        "station": None,
+        "weeks": None,
+        "money": None,
+        "prices": None,
+        "gains": None,
+        "rivals": None,
+        "front": FRONT,
+    }
     for table in report.tables:
         if table.id in shown or table.id == "sensitivity":
             heads = shown.get(table.id)
@@ -194,3 +203,87 @@ def _print_sizing(trials: list[Trial], found: Sizing) -> None:
     echo()
     for name, value in report.made[-3:]:
         echo(f"{name}: {value}")
+
+
+@commands.command(
+    epilog="Example: `swap compare yard/scenario.toml sized/scenario.toml --quick`, or with folders that "
+    "`swap size --write` has made. Exit codes: 0 compared, 2 a file is not valid, candidates differ in their trucks, "
+    "or the tables cannot be written."
+)
+def compare(
+    candidates: Annotated[
+        list[Path],
+        typer.Argument(help="Scenario files, or folders with one scenario each; the first is the base."),
+    ],
+    days: Annotated[
+        float | None,
+        typer.Option(
+            "--days", min=0.5, max=3660, help="So many days on end from `study.start_on` in place of the year's weeks."
+        ),
+    ] = None,
+    replications: Replications = None,
+    plan: PlanOption = None,
+    seed: Seed = None,
+    quick: Quick = False,
+    processes: Processes = None,
+    cluster: Cluster = None,
+    as_json: Json = False,
+    tables: Tables = None,
+    lang: ReportLang = None,
+) -> None:
+    """Compare stations on the same trucks: share within the promise, cost, cash flows, differences with intervals."""
+    from sim.report.money_tables import compare_tables, compare_values
+    from sim.report.tables import write_tables
+    from sim.sizing.compare import OtherTrucks
+    from sim.sizing.compare import compare as run
+    from sim.sizing.year import plain_span, weeks_of
+
+    wanted = ReportWanted(None, tables, lang)
+    if len(candidates) < 2:
+        fail(text("compare needs two candidates or more"))
+    read = {}
+    for path in candidates:
+        name = path.resolve().name if path.is_dir() else f"{path.resolve().parent.name}/{path.stem}"
+        read[name if name not in read else str(path)] = planned(read_scenario(_scenario_in(path)), plan)
+    if len(read) < len(candidates):
+        fail(text("the same candidate is given twice"))
+    first = next(iter(read.values()))
+    spans = weeks_of(first, few=quick) if days is None else (plain_span(first, days, 1.0),)
+    count = replications or (4 if quick else 8)
+    try:
+        with worker_pool(processes, cluster) as pool, progress(text("simulating"), quiet=as_json) as on_done:
+            found = run(read, pool, spans, count, seed=seed, on_done=on_done)
+    except OtherTrucks as error:
+        fail(str(error))
+    if as_json:
+        print_json(finite(compare_values(found)))
+    else:
+        for table in compare_tables(found, words()):
+            echo(f"{table.title}:")
+            print_report_table(table)
+            echo()
+    if tables is not None:
+        try:
+            write_tables(compare_tables(found, wanted.words), tables, wanted.words)
+        except OSError as error:
+            fail(text("cannot write {path}: {reason}", path=error.filename, reason=error.strerror))
+
+
+def _scenario_in(path: Path) -> Path:
+    """A scenario file, or the one of a folder."""
+    if not path.is_dir():
+        return path
+    found = [file for file in sorted(path.glob("*.toml")) if "fleets" in _top_names(file)]
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "–"
+        fail(text("{folder}: needs one scenario file, has {names}; name the file", folder=path, names=names))
+    return found[0]
+
+
+def _top_names(file: Path) -> set[str]:
+    import tomllib
+
+    try:
+        return set(tomllib.loads(file.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return set()

@@ -41,6 +41,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "load_unload_min": N_("Loading and unloading of a round trip, waiting included"),
         "cv": N_("Coefficient of variation of energy and time of a trip"),
         "swap_below_pct": N_("State of charge below which no trip may end"),
+        "load_t": N_("Load of a round trip; –: not given"),
     },
     "ShiftSection": {
         "from_hour": N_("Shift begins"),
@@ -226,6 +227,21 @@ FIELDS: dict[str, dict[str, str]] = {
         "wait_yuan_per_h": N_("Price of a truck's waiting"),
         "staff_yuan_per_year": N_("Staff"),
         "staff_yuan_per_h": N_("Pay of a person on shift"),
+    },
+    "RevenueSection": {
+        "yuan_per_swap": N_("Price of a swap"),
+        "yuan_per_kwh": N_("Price of the energy handed over, service included"),
+        "yuan_per_year": N_("Other income a year"),
+        "contracts": N_("Files of lease contracts"),
+    },
+    "FinanceSection": {
+        "discount": N_("Discount rate a year"),
+        "years": N_("Years that are reckoned; –: those of the station's life"),
+        "residual_share": N_("What the equipment fetches at the end, as a share of its book value"),
+    },
+    "SubsidySection": {
+        "year": N_("Year of the subsidy; 0: as the station is built"),
+        "yuan": N_("Amount of the subsidy"),
     },
     "StudySection": {
         "start_on": N_("First simulated day"),

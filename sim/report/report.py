@@ -33,7 +33,7 @@ from sim.study.stats import Estimate
 from sim.study.study import StudyResult
 from swap.words import N_
 
-FOLDED = {"assumptions", "simulated", "hours", "waits"}
+FOLDED = {"assumptions", "simulated", "hours", "waits", "flows"}
 """Long tables that stand at the end, closed."""
 
 PLOTS = {

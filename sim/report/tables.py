@@ -147,6 +147,8 @@ _SUFFIXES = (
     ("_yuan_per_kva", "yuan/kVA"),
     ("_yuan_per_kw", "yuan/kW"),
     ("_yuan_per_year", "yuan/year"),
+    ("_yuan_per_swap", "yuan"),
+    ("_load_t", "t"),
     ("_yuan_per_h", "yuan/h"),
     ("_c_by_month", "°C"),
     ("_life_years", "years"),

@@ -116,6 +116,13 @@ PART_NAMES = {
     "lost swaps": N_("Lost swaps"),
     "waiting": N_("Waiting time"),
 }
+BOARD_UNITS = {
+    "swap": (N_("Swaps a year"), N_("Cost of a swap")),
+    "kwh": (N_("kWh handed over a year"), N_("Cost of a kWh handed over")),
+    "km": (N_("km driven a year"), N_("Cost of a km")),
+    "t": (N_("Tonnes carried a year"), N_("Cost of a tonne")),
+}
+"""By the name in `sim.sizing.board.UNITS`: how much in a year, and what one costs."""
 CHANGES = {
     "demand +20 %": N_("demand +20 %"),
     "demand −20 %": N_("demand −20 %"),
@@ -143,6 +150,8 @@ SECTIONS = {
     "dr_events": N_("Demand response"),
     "life": N_("Life of the station"),
     "costs": N_("Costs"),
+    "revenue": N_("Revenue"),
+    "finance": N_("Cash flows"),
     "study": N_("Study"),
     "sizing": N_("Where the search looks"),
 }
