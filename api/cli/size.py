@@ -1,20 +1,23 @@
-"""`swap size`: the cheapest station that keeps the promise of a scenario."""
+"""`swap size` and `swap compare`: the cheapest station that keeps a promise; candidates side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.cli.capsule import CapsuleFile, keep
 from api.cli.common import FOUND, OK, Json, fail, print_json
 from api.cli.planner import (
     Cluster,
     PlanOption,
     Processes,
     Quick,
+    Replications,
     ScenarioFile,
     Seed,
     finite,
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from sim.report.tables import Table
     from sim.scenario.file import Scenario
     from sim.sizing.answer import Sizing
-    from sim.sizing.search import Effort
     from sim.sizing.trial import Trial
     from sim.sizing.verdict import Verdict
 
@@ -70,17 +72,19 @@ def size(
     report: ReportFile = None,
     tables: Tables = None,
     lang: ReportLang = None,
+    capsule: CapsuleFile = None,
 ) -> None:
     """Find the cheapest station that keeps the promise in every week of the year; say what each part of it is worth."""
+    from sim.report.capsule import AskedSize, sealed_size
     from sim.report.report import size_report
     from sim.report.results import size_values
     from sim.sizing.answer import find_size, pack_table
-    from sim.sizing.search import NoDesign
+    from sim.sizing.search import NoDesign, effort_for
     from sim.sizing.written import CannotWrite, write_sized
 
     read = planned(read_scenario(scenario), plan)
     wanted = ReportWanted(report, tables, lang)
-    effort = _effort(read, days, quick)
+    effort = effort_for(read, days, quick=quick)
     found, table = None, []
     try:
         with worker_pool(processes, cluster) as pool:
@@ -101,6 +105,9 @@ def size(
         _print_sizing(table, found)
     if wanted:
         wanted.write(size_report(table, found, wanted.words, read))
+    if capsule is not None and (found is None or not found.stopped):
+        asked = AskedSize(days=days, quick=quick, packs_only=packs_only, seed=read.study.seed if seed is None else seed)
+        keep(partial(sealed_size, read, asked, size_values(table, found)), capsule)
     sized = next((trial for trial in table if trial.verdict), None) if found is None else found.answer
     if write is not None and sized is not None:
         try:
@@ -112,18 +119,6 @@ def size(
     if found is not None and found.stopped:
         raise typer.Exit(STOPPED)
     raise typer.Exit(_code(table) if found is None else {True: OK, False: FOUND, None: UNDECIDED}[found.verdict])
-
-
-def _effort(scenario: Scenario, days: float | None, quick: bool) -> Effort:
-    from sim.sizing.search import Effort
-    from sim.sizing.year import weeks_of
-
-    if days is not None:
-        return Effort(days, first=4, step=4, most=8 if quick else 24)
-    spans = weeks_of(scenario, few=quick)
-    if quick:
-        return Effort(7.0, first=3, step=3, most=12, spans=spans, compare=1)
-    return Effort(7.0, first=4, step=4, most=24, spans=spans, compare=1)
 
 
 def _code(table: list[Trial]) -> int:
@@ -185,7 +180,15 @@ def _print_sizing(trials: list[Trial], found: Sizing) -> None:
     echo()
     for line in (*report.answer, *report.warnings):
         echo(line)
-    shown = {"station": None, "weeks": None, "prices": None, "gains": None, "rivals": None, "front": FRONT}
+    shown = {
+        "station": None,
+        "weeks": None,
+        "money": None,
+        "prices": None,
+        "gains": None,
+        "rivals": None,
+        "front": FRONT,
+    }
     for table in report.tables:
         if table.id in shown or table.id == "sensitivity":
             heads = shown.get(table.id)
@@ -194,3 +197,87 @@ def _print_sizing(trials: list[Trial], found: Sizing) -> None:
     echo()
     for name, value in report.made[-3:]:
         echo(f"{name}: {value}")
+
+
+@commands.command(
+    epilog="Example: `swap compare yard/scenario.toml sized/scenario.toml --quick`, or with folders that "
+    "`swap size --write` has made. Exit codes: 0 compared, 2 a file is not valid, candidates differ in their trucks, "
+    "or the tables cannot be written."
+)
+def compare(
+    candidates: Annotated[
+        list[Path],
+        typer.Argument(help="Scenario files, or folders with one scenario each; the first is the base."),
+    ],
+    days: Annotated[
+        float | None,
+        typer.Option(
+            "--days", min=0.5, max=3660, help="So many days on end from `study.start_on` in place of the year's weeks."
+        ),
+    ] = None,
+    replications: Replications = None,
+    plan: PlanOption = None,
+    seed: Seed = None,
+    quick: Quick = False,
+    processes: Processes = None,
+    cluster: Cluster = None,
+    as_json: Json = False,
+    tables: Tables = None,
+    lang: ReportLang = None,
+) -> None:
+    """Compare stations on the same trucks: share within the promise, cost, cash flows, differences with intervals."""
+    from sim.report.money_tables import compare_tables, compare_values
+    from sim.report.tables import write_tables
+    from sim.sizing.compare import OtherTrucks
+    from sim.sizing.compare import compare as run
+    from sim.sizing.year import plain_span, weeks_of
+
+    wanted = ReportWanted(None, tables, lang)
+    if len(candidates) < 2:
+        fail(text("compare needs two candidates or more"))
+    read = {}
+    for path in candidates:
+        name = path.resolve().name if path.is_dir() else f"{path.resolve().parent.name}/{path.stem}"
+        read[name if name not in read else str(path)] = planned(read_scenario(_scenario_in(path)), plan)
+    if len(read) < len(candidates):
+        fail(text("the same candidate is given twice"))
+    first = next(iter(read.values()))
+    spans = weeks_of(first, few=quick) if days is None else (plain_span(first, days, 1.0),)
+    count = replications or (4 if quick else 8)
+    try:
+        with worker_pool(processes, cluster) as pool, progress(text("simulating"), quiet=as_json) as on_done:
+            found = run(read, pool, spans, count, seed=seed, on_done=on_done)
+    except OtherTrucks as error:
+        fail(str(error))
+    if as_json:
+        print_json(finite(compare_values(found)))
+    else:
+        for table in compare_tables(found, words()):
+            echo(f"{table.title}:")
+            print_report_table(table)
+            echo()
+    if tables is not None:
+        try:
+            write_tables(compare_tables(found, wanted.words), tables, wanted.words)
+        except OSError as error:
+            fail(text("cannot write {path}: {reason}", path=error.filename, reason=error.strerror))
+
+
+def _scenario_in(path: Path) -> Path:
+    """A scenario file, or the one of a folder."""
+    if not path.is_dir():
+        return path
+    found = [file for file in sorted(path.glob("*.toml")) if "fleets" in _top_names(file)]
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "–"
+        fail(text("{folder}: needs one scenario file, has {names}; name the file", folder=path, names=names))
+    return found[0]
+
+
+def _top_names(file: Path) -> set[str]:
+    import tomllib
+
+    try:
+        return set(tomllib.loads(file.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return set()

@@ -5,8 +5,21 @@ The phrases are marked for the catalogue (`locale`). "–" stands for a field th
 
 from __future__ import annotations
 
+from sim.report.words import INPUT_NAMES
 from swap.words import N_
 
+_RANGE = {
+    "kind": N_("Form of the distribution"),
+    "low": N_("Low end"),
+    "mode": N_("Most frequent value; –: the middle"),
+    "high": N_("High end"),
+}
+_KINDS = {
+    "uniform": N_("even"),
+    "triangular": N_("triangular"),
+    "normal": N_("normal"),
+    "lognormal": N_("lognormal"),
+}
 UNSEEN = frozenset({"folder", "vehicle_ids"})
 """Fields of `Scenario` that the loader sets; they are no assumptions."""
 
@@ -41,6 +54,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "load_unload_min": N_("Loading and unloading of a round trip, waiting included"),
         "cv": N_("Coefficient of variation of energy and time of a trip"),
         "swap_below_pct": N_("State of charge below which no trip may end"),
+        "load_t": N_("Load of a round trip; –: not given"),
     },
     "ShiftSection": {
         "from_hour": N_("Shift begins"),
@@ -228,6 +242,22 @@ FIELDS: dict[str, dict[str, str]] = {
         "staff_yuan_per_year": N_("Staff"),
         "staff_yuan_per_h": N_("Pay of a person on shift"),
     },
+    "RevenueSection": {
+        "yuan_per_swap": N_("Price of a swap"),
+        "yuan_per_kwh": N_("Price of the energy handed over, service included"),
+        "yuan_per_year": N_("Other income a year"),
+        "contracts": N_("Files of lease contracts"),
+    },
+    "FinanceSection": {
+        "discount": N_("Discount rate a year"),
+        "years": N_("Years that are reckoned; –: those of the station's life"),
+        "subsidies": N_("Subsidies"),
+        "residual_share": N_("What the equipment fetches at the end, as a share of its book value"),
+    },
+    "SubsidySection": {
+        "year": N_("Year of the subsidy; 0: as the station is built"),
+        "yuan": N_("Amount of the subsidy"),
+    },
     "StudySection": {
         "start_on": N_("First simulated day"),
         "days": N_("Length of a replication"),
@@ -246,6 +276,28 @@ FIELDS: dict[str, dict[str, str]] = {
         "most_bays": N_("Most bays for which there is room"),
         "most_kva": N_("Largest transformer that the connection allows"),
     },
+    "UncertaintySection": {
+        "demand": INPUT_NAMES["demand"],
+        "price": INPUT_NAMES["price"],
+        "arrive_soc": INPUT_NAMES["arrive_soc"],
+        "failures": INPUT_NAMES["failures"],
+        "repair": INPUT_NAMES["repair"],
+        "swap_time": INPUT_NAMES["swap_time"],
+        "warmth": INPUT_NAMES["warmth"],
+        "soh": INPUT_NAMES["soh"],
+        "trip_energy": INPUT_NAMES["trip_energy"],
+        "convoys": INPUT_NAMES["convoys"],
+        "bookings": INPUT_NAMES["bookings"],
+        "patience": INPUT_NAMES["patience"],
+        "charger_power": INPUT_NAMES["charger_power"],
+        "transformer": INPUT_NAMES["transformer"],
+        "sun": INPUT_NAMES["sun"],
+        "demand_response": INPUT_NAMES["demand_response"],
+        "pack_price": INPUT_NAMES["pack_price"],
+        "interest": INPUT_NAMES["interest"],
+    },
+    "RangeSection": _RANGE,
+    "FactorRange": _RANGE,
     "LifeSection": {
         "years": N_("Years for which the promise must hold"),
         "growth_per_year": N_("Growth of the fleet from year to year"),
@@ -316,6 +368,8 @@ CHOICES: dict[str, dict[str, str]] = {
         "order": N_("one pack after another, fullest first"),
         "equal": N_("the same for each"),
     },
+    "RangeSection.kind": _KINDS,
+    "FactorRange.kind": _KINDS,
     "ChargingSection.plan": {
         "rule": N_("price rule"),
         "optimal": N_("optimiser"),

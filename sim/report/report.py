@@ -23,17 +23,19 @@ from sim.report.plots import Option, size_plots, study_plots
 from sim.report.results import size_values, study_values
 from sim.report.size_tables import size_tables
 from sim.report.tables import Table, assumption_table, number, study_tables, table_html
+from sim.report.uncertainty_tables import chance_line, uncertainty_tables, uncertainty_values
 from sim.report.words import CAUSE_NAMES, RESOURCE_NAMES, Words
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note
 from sim.sizing.answer import Sizing
 from sim.sizing.trial import Trial
+from sim.sizing.uncertainty import Uncertainty
 from sim.sizing.year import FEW
 from sim.study.stats import Estimate
 from sim.study.study import StudyResult
 from swap.words import N_
 
-FOLDED = {"assumptions", "simulated", "hours", "waits"}
+FOLDED = {"assumptions", "simulated", "hours", "waits", "flows"}
 """Long tables that stand at the end, closed."""
 
 PLOTS = {
@@ -77,6 +79,8 @@ class Report:
     tables: list[Table]
     plots: dict[str, Option]
     warnings: list[str] = field(default_factory=list)
+    sized: Scenario | None = None
+    """The station that was found, where there is one; the head of the page names it."""
     shown: str = ""
     """Which design the charts of waits, packs and power show, when it is not the answer."""
 
@@ -95,7 +99,7 @@ class Report:
         return kinds.get_template("report.html").render(
             tag=words.tag,
             title=name,
-            station=station_line(scenario, words),
+            station=station_line(self.sized or scenario, words),
             answer=[*self.answer, self.shown] if self.shown else self.answer,
             mood=self.mood,
             warnings=self.warnings,
@@ -114,8 +118,8 @@ class Report:
         )
 
 
-def study_report(result: StudyResult, words: Words) -> Report:
-    """Report of `swap simulate`."""
+def study_report(result: StudyResult, words: Words, unsure: Uncertainty | None = None) -> Report:
+    """Report of `swap simulate`; `unsure` is what `--uncertainty` found."""
     text, promise = words.text, result.scenario.promise
     share, values = (
         result.share_within,
@@ -146,14 +150,19 @@ def study_report(result: StudyResult, words: Words) -> Report:
             "Too close to call: {share} of the trucks are served within {limit} min, wanted {target}.", **values
         )
     answer = [first, _waits_line(result, words), *cause_line(result, words)]
+    tables, found = study_tables(result, words), study_values(result)
+    if unsure is not None:
+        answer.append(chance_line(unsure, words))
+        tables += uncertainty_tables(unsure, words)
+        found["uncertainty"] = uncertainty_values(unsure)
     return Report(
         words=words,
         scenario=result.scenario,
-        values=study_values(result),
+        values=found,
         answer=answer,
         mood=mood,
         made=_made(result, words),
-        tables=[*study_tables(result, words), assumption_table(result.scenario, words)],
+        tables=[*tables, assumption_table(result.scenario, words)],
         plots=study_plots(result, words),
     )
 
@@ -200,6 +209,7 @@ def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, s
         made=made,
         tables=tables,
         plots=({} if found is None else size_plots(found, words)) | study_plots(result, words),
+        sized=None if chosen is None else chosen.scenario,
         shown="" if chosen is not None else text("The charts show: {design}.", design=words.design(shown.design)),
         warnings=[] if found is None else edge_warnings(found, words),
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sim.sizing.answer import Sizing
+from sim.sizing.board import UNITS, Board, board_of
 from sim.sizing.trial import Trial
 from sim.study.design import capital_parts, running_parts
 from sim.study.stats import Estimate, estimate
@@ -23,12 +24,12 @@ def study_values(result: StudyResult) -> dict[str, Any]:
         "replications": len(result.runs),
         "confidence": result.confidence,
         "notes": [str(note) for note in result.notes],
-        "values": {name: _interval(found) for name, found in result.estimates().items()},
+        "values": {name: interval(found) for name, found in result.estimates().items()},
         "unstable": result.unstable,
-        "queue_growth_trucks_per_day": _interval(result.queue_growth_per_day),
+        "queue_growth_trucks_per_day": interval(result.queue_growth_per_day),
         "waiting": {
-            "truck_hours_per_day_by_cause": {n: _interval(found) for n, found in result.waiting_h_by_cause().items()},
-            "share_by_cause": {name: _interval(found) for name, found in result.share_by_cause().items()},
+            "truck_hours_per_day_by_cause": {n: interval(found) for n, found in result.waiting_h_by_cause().items()},
+            "share_by_cause": {name: interval(found) for name, found in result.share_by_cause().items()},
         },
         "kwh_per_day_by_period": {name: found.mean for name, found in by_period(result, "kwh_by_period").items()},
         "yuan_per_day_by_period": {name: found.mean for name, found in by_period(result, "yuan_by_period").items()},
@@ -58,6 +59,7 @@ def size_values(table: Sequence[Trial], found: Sizing | None) -> dict[str, Any]:
             "stopped": found.stopped,
             "answer": None if found.answer is None else trial_values(found.answer),
             "station": None if found.answer is None else station_values(found.answer),
+            "money": None if found.answer is None else board_values(board_of(found.answer)),
             "best": None if found.best is None else trial_values(found.best),
             "edges": found.edges,
             "binding": found.binding,
@@ -66,16 +68,16 @@ def size_values(table: Sequence[Trial], found: Sizing | None) -> dict[str, Any]:
                     "resource": price.resource,
                     "less": price.step,
                     "design": _design(price.trial),
-                    "share_within_promise": _interval(price.share),
+                    "share_within_promise": interval(price.share),
                     "verdict": VERDICT_NAMES[price.trial.verdict],
                     "saved_yuan_per_year": price.saved_yuan,
-                    "dearer_yuan_per_year": None if price.dearer is None else _interval(price.dearer),
+                    "dearer_yuan_per_year": None if price.dearer is None else interval(price.dearer),
                     "in_grid": price.in_grid,
                 }
                 for price in found.prices
             ],
             "largest": None if found.largest is None else trial_values(found.largest),
-            "gains": {name: _interval(gain) for name, gain in found.gains.items()},
+            "gains": {name: interval(gain) for name, gain in found.gains.items()},
             "pareto_front": [trial_values(trial) for trial in found.front],
             "sensitivity": [
                 {"change": text, "share_within_promise": share.mean, "p95_wait_min": p95.mean}
@@ -112,7 +114,7 @@ def trial_values(trial: Trial) -> dict[str, Any]:
         "replications": min(len(trial.by_span[at]) for at in trial.simulated),
         "capital_yuan_per_year": trial.capital_yuan,
         "yuan_per_year_by_part": {name: part.mean for name, part in cost_parts(trial).items()},
-        "values": {name: _interval(value) for name, value in values.items()},
+        "values": {name: interval(value) for name, value in values.items()},
         "weeks": [
             {
                 "from": trial.spans[at].from_on.isoformat(),
@@ -120,7 +122,7 @@ def trial_values(trial: Trial) -> dict[str, Any]:
                 "year_of_life": trial.spans[at].year,
                 "days_of_the_year": trial.spans[at].weight * 365,
                 "replications": len(trial.by_span[at]),
-                "share_within_promise": _interval(trial.share_in(at)),
+                "share_within_promise": interval(trial.share_in(at)),
             }
             for at in trial.simulated
         ],
@@ -129,6 +131,31 @@ def trial_values(trial: Trial) -> dict[str, Any]:
 
 def _design(trial: Trial) -> dict[str, Any]:
     return asdict(trial.design) | {"bays": trial.design.bays}
+
+
+def board_values(board: Board) -> dict[str, Any]:
+    """The money of a design by name; null is undefined."""
+    return {
+        "investment_yuan": board.investment_yuan,
+        "subsidy_yuan": board.subsidy_yuan,
+        "paid_yuan_per_year": interval(board.yearly_yuan),
+        "per_year": {name: maybe_interval(board.yearly[name]) for name in UNITS},
+        "yuan_per": {name: maybe_interval(board.per[name]) for name in UNITS},
+        "years": board.years,
+        "discount": board.discount,
+        "revenue_yuan_first_year": maybe_interval(board.revenue_yuan),
+        "cash_flows_yuan": None if board.flows is None else list(board.flows),
+        "net_present_value_yuan": maybe_interval(board.present_value_yuan),
+        "irr": board.irr[0] if board.irr is not None and len(board.irr) == 1 else None,
+        "rates_of_return": None if board.irr is None else list(board.irr),
+        "payback_years": board.payback_years,
+        "discounted_payback_years": board.discounted_payback_years,
+    }
+
+
+def maybe_interval(value: Estimate | None) -> dict[str, float] | None:
+    """The same of what may be undefined."""
+    return None if value is None else interval(value)
 
 
 def station_values(trial: Trial) -> dict[str, Any]:
@@ -195,5 +222,6 @@ def storage_by_hour(result: StudyResult) -> tuple[list[Estimate], list[Estimate]
     )
 
 
-def _interval(found: Estimate) -> dict[str, float]:
+def interval(found: Estimate) -> dict[str, float]:
+    """A mean and both ends of its interval."""
     return {"mean": found.mean, "low": found.low, "high": found.high}

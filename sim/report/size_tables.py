@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sim.report.money_tables import money_tables
 from sim.report.results import cost_parts, station_values
 from sim.report.tables import Cell, Share, Table
 from sim.report.words import CHANGES, PART_NAMES, RESOURCE_NAMES, STATION_ROWS, VERDICTS, Words
 from sim.scenario.file import Scenario
 from sim.sizing.answer import Sizing
+from sim.sizing.board import board_of
 from sim.sizing.trial import Trial
 from sim.study.design import YEAR_DAYS, design_of
 from sim.study.stats import estimate, quantile_estimate
@@ -22,7 +24,8 @@ def size_tables(by_packs: Sequence[Trial], found: Sizing | None, words: Words) -
     if found is None:
         return tables
     if found.answer is not None:
-        tables = [_station(found.scenario, found.answer, words), _weeks(found.answer, words), *tables]
+        money = money_tables(board_of(found.answer), words)
+        tables = [_station(found.scenario, found.answer, words), _weeks(found.answer, words), *money, *tables]
     if found.prices:
         tables.append(_prices(found, words))
     if found.front:
@@ -131,7 +134,7 @@ def _costs(found: Sizing, words: Words) -> Table:
     return Table(
         "cost",
         text("Cost a year by part, yuan"),
-        (text("Design"), *(text(PART_NAMES[name]) for name in used), text("Sum")),
+        (text("Design"), *(f"{text(PART_NAMES[name])}, {words.unit('yuan')}" for name in used), text("Sum")),
         tuple(
             (words.design(trial.design), *(parts[name] for name in used), trial.cost)
             for trial, parts in zip(shown, costs, strict=True)

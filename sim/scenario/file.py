@@ -26,7 +26,9 @@ from scheduler.sections import Identifier
 from scheduler.site import DrEventSection, StorageSection
 from sim.scenario.base import DayHours, Factor, Hours, MonthlyC, ScenarioSection, Share, Yuan
 from sim.scenario.life import LifeSection
+from sim.scenario.money import FinanceSection, RevenueSection
 from sim.scenario.site import PvSection, StaffSection
+from sim.scenario.uncertainty import UncertaintySection
 from swap.config.station_file import VehicleModelSection, ZoneName
 
 
@@ -56,7 +58,7 @@ class SocSection(ScenarioSection):
 
 
 class TripsSection(ScenarioSection):
-    """What a truck does between two swaps; used by `demand.mode = "fleet"`."""
+    """What a truck does between two swaps; `demand.mode = "fleet"` needs it, and costs per km and tonne."""
 
     km_loaded: float = Field(gt=0, le=500)
     """Loaded distance of one round trip, km."""
@@ -73,6 +75,8 @@ class TripsSection(ScenarioSection):
     """Coefficient of variation of the energy and of the time of a trip."""
     swap_below_pct: float = Field(default=25.0, gt=0, lt=100)
     """The truck comes before a trip that would end below this state of charge."""
+    load_t: float | None = Field(default=None, gt=0, le=500)
+    """Tonnes carried on a round trip; costs per tonne need it."""
 
 
 class ShiftSection(ScenarioSection):
@@ -395,8 +399,11 @@ class Scenario(ScenarioSection):
     dr_events: tuple[DrEventSection, ...] = ()
     life: LifeSection | None = None
     costs: CostSection = CostSection()
+    revenue: RevenueSection | None = None
+    finance: FinanceSection = FinanceSection()
     study: StudySection = StudySection()
     sizing: SizingSection = SizingSection()
+    uncertainty: UncertaintySection = UncertaintySection()
     vehicle_ids: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Trucks by fleet. Taken from the station file; made up where it names none."""
     folder: str = "."

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from scheduler.site import StorageSection
+from sim.scenario.contracts import problems_of
 from sim.scenario.file import DemandSection, Scenario
 from sim.scenario.trace import scenario_trace
 from swap.config.loading import ConfigError, field_problems, load_station, read_toml
@@ -48,7 +49,7 @@ def parse_scenario(data: dict[str, Any], *, source: str = "scenario", folder: Pa
         scenario = Scenario.model_validate(merged | {"folder": str(base)})
     except ValidationError as error:
         raise ConfigError(source, field_problems(error, Scenario)) from error
-    problems = cross_check(scenario)
+    problems = cross_check(scenario) or problems_of(scenario)
     if not problems and scenario.demand.mode == "trace":
         scenario, problems = _on_the_days_of_its_trace(scenario, given="start_on" in data.get("study", {}))
     if problems:

@@ -90,19 +90,17 @@ class Trial:
     @property
     def share(self) -> Estimate:
         """Share served within the promise over the weeks that were simulated."""
+        return self.ratio(lambda run: run.within / run.days, lambda run: run.arrived / run.days)
+
+    def ratio(self, top: Callable[[RunResult], float], bottom: Callable[[RunResult], float]) -> Estimate:
+        """Ratio of two means over the year, of what replications tell; not a number where the lower is 0."""
         confidence = self.scenario.promise.confidence
-        weights = self.weights
-        a_day = {n: (_a_day(self.by_span[n], "within"), _a_day(self.by_span[n], "arrived")) for n in weights}
-        arrived = sum(weight * sum(a_day[n][1]) / len(a_day[n][1]) for n, weight in weights.items())
-        if arrived == 0:
+        mean = self.over_the_year(bottom).mean
+        if mean == 0:
             return Estimate(math.nan, math.nan, 1, confidence)
-        share = sum(weight * sum(a_day[n][0]) / len(a_day[n][0]) for n, weight in weights.items()) / arrived
-        rest = [
-            (weight, [(within - share * came) / arrived for within, came in zip(*a_day[n], strict=True)])
-            for n, weight in weights.items()
-        ]
-        off = stratified(rest, confidence)
-        return Estimate(share, off.standard_error, off.count, confidence)
+        ratio = self.over_the_year(top).mean / mean
+        rest = self.over_the_year(lambda run: (top(run) - ratio * bottom(run)) / mean)
+        return Estimate(ratio, rest.standard_error, rest.count, confidence)
 
     @property
     def hardest(self) -> tuple[int, Estimate]:
@@ -128,8 +126,31 @@ def share_of(runs: Sequence[RunResult], confidence: float) -> Estimate:
     return ratio_estimate([float(run.within) for run in runs], [float(run.arrived) for run in runs], confidence)
 
 
-def _a_day(runs: Sequence[RunResult], name: str) -> list[float]:
-    return [getattr(run, name) / run.days for run in runs]
+def gap_of_ratios(
+    one: Trial, other: Trial, top: Callable[[Trial], Callable[[RunResult], float]], bottom: Callable[[RunResult], float]
+) -> Estimate:
+    """How much larger a ratio over the year is for one than for the other, pair by pair on the same trucks."""
+    means = [trial.over_the_year(bottom).mean for trial in (one, other)]
+    if 0 in means:
+        return Estimate(math.nan, math.nan, 1, one.scenario.promise.confidence)
+    ratios = [trial.over_the_year(top(trial)).mean / mean for trial, mean in zip((one, other), means, strict=True)]
+
+    def rest(at: int, run: RunResult) -> float:
+        return (top((one, other)[at])(run) - ratios[at] * bottom(run)) / means[at]
+
+    found = gap_over_the_year(one, other, lambda run: rest(0, run), lambda run: rest(1, run))
+    return Estimate(ratios[0] - ratios[1], found.standard_error, found.count, found.confidence)
+
+
+def gap_over_the_year(
+    one: Trial, other: Trial, of_one: Callable[[RunResult], float], of_other: Callable[[RunResult], float]
+) -> Estimate:
+    """How much more a number of one is over the year than a number of the other, pair by pair on the same trucks."""
+    strata = [
+        (weight, [of_one(a) - of_other(b) for a, b in zip(one.by_span[n], other.by_span[n], strict=True)])
+        for n, weight in one.weights.items()
+    ]
+    return stratified(strata, one.scenario.promise.confidence)
 
 
 def dearer_by(one: Trial, other: Trial, places: Sequence[int], count: int) -> Estimate:

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 from sim.scenario.file import Scenario
 from sim.study.study import RunResult
 
 YEAR_DAYS = 365.0
 RESOURCES = ("packs", "chargers", "transformer_kva", "lanes", "storage_kwh", "extra_bays")
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """Equipment of one kind, bought again whenever its life is over."""
+
+    name: str
+    yuan: float
+    life_years: float
+
+    def replaced_in(self, years: int) -> tuple[int, ...]:
+        """Years at whose end it is bought again; not at the end of the last."""
+        return tuple(range(ceil(self.life_years), years, ceil(self.life_years)))
+
+    def book_yuan(self, years: int) -> float:
+        """Its price less straight-line depreciation at the end of so many years."""
+        last = max(self.replaced_in(years), default=0)
+        return self.yuan * max(1 - (years - last) / self.life_years, 0.0)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,43 +101,46 @@ def design_of(scenario: Scenario) -> Design:
     )
 
 
-def investment_yuan(scenario: Scenario, design: Design) -> float:
-    """What the equipment costs to buy, yuan."""
+def bought_parts(scenario: Scenario, design: Design) -> tuple[Bought, ...]:
+    """What is bought, part by part. Packs on trucks are not the station's."""
     costs, equipment = scenario.costs, applied(scenario, design).equipment
     pack_kwh = sum(scenario.pack_kind(kind).rated_kwh * count for kind, count in equipment.packs.items())
+    charger_kw, years = equipment.charger_kw * design.chargers, costs.plant_life_years
     return (
-        costs.pack_yuan_per_kwh * pack_kwh
-        + costs.charger_yuan_per_kw * equipment.charger_kw * design.chargers
-        + costs.transformer_yuan_per_kva * design.transformer_kva
-        + costs.lane_yuan * design.lanes
-        + costs.bay_yuan * equipment.bay_count
-        + costs.storage_yuan_per_kwh * design.storage_kwh
+        Bought("packs", costs.pack_yuan_per_kwh * pack_kwh, costs.pack_life_years),
+        Bought("chargers", costs.charger_yuan_per_kw * charger_kw, costs.charger_life_years),
+        Bought("transformer", costs.transformer_yuan_per_kva * design.transformer_kva, years),
+        Bought("lanes", costs.lane_yuan * design.lanes, years),
+        Bought("bays", costs.bay_yuan * equipment.bay_count, years),
+        Bought("storage", costs.storage_yuan_per_kwh * design.storage_kwh, years),
     )
 
 
-def capital_parts(scenario: Scenario, design: Design) -> dict[str, float]:
-    """Annuities of the equipment, capacity charge and staff, yuan a year. Packs on trucks are not the station's."""
-    costs, equipment = scenario.costs, applied(scenario, design).equipment
+def investment_yuan(scenario: Scenario, design: Design) -> float:
+    """What the equipment costs to buy, yuan."""
+    return sum(part.yuan for part in bought_parts(scenario, design))
 
-    def annuity(yuan: float, years: float) -> float:
-        rate = costs.interest
-        return yuan / years if rate == 0 else yuan * rate / (1 - (1 + rate) ** -years)
 
-    pack_kwh = sum(scenario.pack_kind(kind).rated_kwh * count for kind, count in equipment.packs.items())
-    years = costs.plant_life_years
+def fixed_parts(scenario: Scenario, design: Design) -> dict[str, float]:
+    """What is paid in every year whatever is served, yuan: pay, and the charge for the transformer's capacity."""
+    costs = scenario.costs
+    hours = scenario.staff.person_hours_a_week * YEAR_DAYS / 7
     return {
-        "packs": annuity(costs.pack_yuan_per_kwh * pack_kwh, costs.pack_life_years),
-        "chargers": annuity(
-            costs.charger_yuan_per_kw * equipment.charger_kw * design.chargers, costs.charger_life_years
-        ),
-        "transformer": annuity(costs.transformer_yuan_per_kva * design.transformer_kva, years)
-        + costs.kva_yuan_per_year * design.transformer_kva,
-        "lanes": annuity(costs.lane_yuan * design.lanes, years),
-        "bays": annuity(costs.bay_yuan * equipment.bay_count, years),
-        "storage": annuity(costs.storage_yuan_per_kwh * design.storage_kwh, years),
-        "staff": costs.staff_yuan_per_year
-        + costs.staff_yuan_per_h * scenario.staff.person_hours_a_week * YEAR_DAYS / 7,
+        "transformer": costs.kva_yuan_per_year * design.transformer_kva,
+        "staff": costs.staff_yuan_per_year + costs.staff_yuan_per_h * hours,
     }
+
+
+def capital_parts(scenario: Scenario, design: Design) -> dict[str, float]:
+    """Annuities of the equipment, capacity charge and staff, yuan a year."""
+    fixed, rate = fixed_parts(scenario, design), scenario.costs.interest
+
+    def annuity(part: Bought) -> float:
+        years = part.life_years
+        return part.yuan / years if rate == 0 else part.yuan * rate / (1 - (1 + rate) ** -years)
+
+    parts = {part.name: annuity(part) for part in bought_parts(scenario, design)}
+    return {name: parts.get(name, 0.0) + fixed.get(name, 0.0) for name in (*parts, "staff")}
 
 
 def capital_yuan_per_year(scenario: Scenario, design: Design) -> float:
