@@ -347,7 +347,7 @@ def _missed(db: StationDb, booking: Booking) -> Missed:
 def settle_arrived(db: StationDb, at: datetime) -> tuple[str, ...]:
     """Follow the trucks: a booking has arrived where a swap uses it, and ends with that swap, fulfilled when it was
     completed, else failed; the ids of those that end, `ENDED_AT_ONCE` of them."""
-    ended = []
+    ended = list[str]()
     for booking, swap in db.exec(_FOLLOWED).all():
         if booking.status in COMING:
             arrive(booking)
