@@ -49,6 +49,7 @@ class MemoryDb:
         self._station: Any = None
         self._last_seq = stored.last_seq
         self.journal: list[tuple[str, str]] = list(stored.journal)
+        self.info: dict[str, Any] = {}
 
     def get_one(self, table: Any, key: object) -> Any:
         """The station's row; nothing else is asked for by its key here."""
@@ -59,7 +60,6 @@ class MemoryDb:
                 mode=stored.mode.value,
                 mode_reason=stored.mode_reason,
                 mode_since_at=None,
-                version=0,
                 last_seq_by_lane={self._lane: stored.last_seq},
             )
         return self._station
@@ -76,6 +76,10 @@ class MemoryDb:
             return []
         seats = len(session.seats)
         return [SimpleNamespace(id=session.swap_id, state=session.state, open_lane_id=self._lane_key, pack_count=seats)]
+
+    def open_requests(self) -> list[Any]:
+        """Nobody's: what persons ask is answered at once here."""
+        return []
 
     def connection(self) -> MemoryDb:
         """By which events are appended."""

@@ -11,8 +11,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlmodel import select
 
-from swap.commerce.bills.issuing import bill_completed_swaps, run_commerce
+from swap.commerce.bills.issuing import BillingMark, bill_completed_swaps, run_commerce
 from swap.commerce.bookings import store as bookings
 from swap.commerce.bookings.rules import Demand, NotPromised, Promise, PromiseView, promise
 from swap.commerce.bookings.store import ask_booking, foresee, make_booking
@@ -27,7 +28,7 @@ from swap.commerce.webhooks.outbox import collect
 from swap.config.station_file import RetentionSection, StationConfig
 from swap.keeping.samples import thin_samples
 from swap.store import Store
-from swap.tables import SiteSample
+from swap.tables import Booking, SiteSample
 from tests.support.swap.commerce import AT, STATION, arrive, charge_packs, exchange, filled_store, station
 from tests.support.swap.counting import counted_writes
 from tests.support.swap.told import HOSTS, WELL
@@ -167,3 +168,21 @@ def test_samples_are_thinned_in_short_transactions(store: Store) -> None:
                 looked += one
     assert looked >= 400
     assert max(told) <= MOST
+
+
+def test_bookings_follow_all_their_trucks_though_they_end_in_lots(store: Store, config: StationConfig) -> None:
+    mark = BillingMark()
+    for number in range(SWAPS // 2):
+        at = AT + number * HOUR
+        with store.station(STATION) as db:
+            make_booking(db, config, Wanted(f"V{number}", at, at + HOUR / 2), at=AT)
+        exchange(store, arrive(store, config, f"V{number}", at).swap_id, at)
+    with store.station(STATION) as db:  # as if commerce had seen none of them arrive
+        for row in db.exec(select(Booking)):
+            row.status = "booked"
+    with counted_writes(store) as told:
+        ended = len(run_commerce(store, config, AT + 10 * HOUR, mark=mark).bookings_ended)
+    assert ended == SWAPS // 2
+    assert max(told) <= MOST
+    with store.reading_station(STATION) as db:
+        assert {row.status for row in db.exec(select(Booking))} == {"fulfilled"}

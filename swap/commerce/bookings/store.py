@@ -58,7 +58,6 @@ _FOLLOWED = (
     .join(Swap, col(Swap.booking_id) == Booking.id)
     .where(or_(col(Booking.status).in_(COMING), col(Swap.ended_at).is_not(None)), col(Booking.status).in_(OPEN))
     .order_by(col(Swap.arrived_at), col(Booking.id))
-    .limit(ENDED_AT_ONCE)
 )
 """Bookings that are behind their truck, with its swap."""
 
@@ -347,12 +346,12 @@ def _missed(db: StationDb, booking: Booking) -> Missed:
 
 def settle_arrived(db: StationDb, at: datetime) -> tuple[str, ...]:
     """Follow the trucks: a booking has arrived where a swap uses it, and ends with that swap, fulfilled when it was
-    completed, else failed; the ids of those that end. `ENDED_AT_ONCE` of them."""
-    ended = []
+    completed, else failed; the ids of those that end, `ENDED_AT_ONCE` of them."""
+    ended = list[str]()
     for booking, swap in db.exec(_FOLLOWED).all():
         if booking.status in COMING:
             arrive(booking)
-        if swap.ended_at is not None:
+        if swap.ended_at is not None and len(ended) < ENDED_AT_ONCE:
             trigger = BookingTrigger.FULFIL if swap.state == "completed" else BookingTrigger.FAIL
             end_booking(db, booking, trigger, at, swap.end_reason or swap.state, MACHINE, swap_id=swap.id)
             ended.append(booking.id)
