@@ -133,6 +133,10 @@ def _settle(db: Db, row: ControlRequest, status: str, parts: tuple[Answer, ...],
     )
 
 
+CALLS: frozenset[str] = frozenset({"demand_response"})
+"""Kinds that are reckoned for seconds and move nothing: answered apart, so that no hold waits behind one."""
+
+
 class Answerer:
     """Answers the open requests of one station, oldest first; one past its deadline is not executed."""
 
@@ -156,9 +160,16 @@ class Answerer:
         """What answers a request, by its model; raises Denied and what `cycle` turns into a refusal."""
 
     async def cycle(self) -> None:
-        """Answer what is open."""
+        """Answer what is open, calls apart."""
+        await self._answer_open(calls=False)
+
+    async def calls_cycle(self) -> None:
+        """Answer the calls that are open."""
+        await self._answer_open(calls=True)
+
+    async def _answer_open(self, *, calls: bool) -> None:
         context = self._controller.context
-        waiting = await context.read(self._waiting)
+        waiting = [one for one in await context.read(self._waiting) if (one[1] in CALLS) == calls]
         for request_id, kind, arguments, name, asked_at in waiting:
             status = "refused"
             try:

@@ -246,6 +246,7 @@ class StationController(HoldingController):
                 group.create_task(self._every(cycle_s, self.rack.charge_cycle), name="charging")
                 group.create_task(self._every(0.25, self.dispatch_cycle), name="dispatch")
                 group.create_task(self._every(0.2, self.answer_cycle), name="requests")
+                group.create_task(self._every(1.0, self.calls_cycle), name="calls of demand response")
                 group.create_task(self._every(1.0, self.lease_cycle), name="lease")
                 group.create_task(self._every(1.0, self.slow_cycle), name="slow database")
                 group.create_task(self._every(1.0, self.clock_cycle), name="clock")
@@ -413,6 +414,11 @@ class StationController(HoldingController):
         """Answer what people ask; what was asked before a gap is void."""
         await self._mind_gaps()
         await self.answers.cycle()
+
+    async def calls_cycle(self) -> None:
+        """Answer calls of demand response; what was asked before a gap is void."""
+        await self._mind_gaps()
+        await self.answers.calls_cycle()
 
     async def reasons_cycle(self) -> None:
         """Publish what everybody waits for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 
 from scheduler.demand_response import limit_at
 from scheduler.response.programme import EventSpan, ProgrammeSection
+from scheduler.types import StationMode
 from swap.messages.power import DrAnswered
 from swap.reading.response import answered, settled
 from swap.station.power.response import DrCall, take_call
@@ -106,6 +108,30 @@ async def test_a_call_that_cannot_be_answered_is_refused_and_leaves_no_event(
     assert status == "refused"
     assert said in answer
     assert told(bench) == []
+
+
+async def test_no_hold_waits_while_a_call_is_reckoned(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    reckoning, reckoned = asyncio.Event(), asyncio.Event()
+
+    async def slow(*rest: Any) -> DrAnswered:
+        reckoning.set()
+        await reckoned.wait()
+        return await take_call(*rest)
+
+    monkeypatch.setattr("swap.station.answers.take_call", slow)
+    begin, end = minute(bench, 20), minute(bench, 80)
+    asked: dict[str, Any] = {"programme": "direct", "from_at": begin.isoformat(), "until_at": end.isoformat()}
+    call = bench.ask("demand_response", **asked, limit_kw=50.0)
+    answering = asyncio.create_task(bench.controller.calls_cycle())
+    await reckoning.wait()
+    hold = bench.ask("hold")
+    await bench.controller.answer_cycle()
+    assert bench.answer(hold)[0] == "done"
+    assert bench.controller.context.mode is StationMode.HELD
+    assert bench.answer(call)[0] == "open"
+    reckoned.set()
+    await answering
+    assert bench.answer(call)[0] == "done"
 
 
 async def test_a_voluntary_event_is_measured_by_the_days_before_and_settled_by_samples(bench: Bench) -> None:

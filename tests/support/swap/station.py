@@ -170,6 +170,7 @@ class Bench:
             await self.controller.rack.charge_cycle()
         await self.controller.dispatch_cycle()
         await self.controller.answers.cycle()
+        await self.controller.answers.calls_cycle()
         if self.seconds - self._billed_s >= self.commerce_s:
             self._billed_s = self.seconds
             run_commerce(self.store, self.config, self.clock.now(), terms=self.terms, mark=self._billed)
@@ -232,6 +233,7 @@ class Bench:
         """Status and answer of a request once it is answered."""
         for _ in range(5):
             await self.controller.answers.cycle()
+            await self.controller.answers.calls_cycle()
             status, answer = self.answer(request_id)
             if status != "open":
                 return status, answer
