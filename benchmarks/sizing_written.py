@@ -14,9 +14,8 @@ from pathlib import Path
 
 from sim.scenario.load import load_scenario
 from sim.sizing.answer import find_size
-from sim.sizing.search import Effort
+from sim.sizing.search import effort_for
 from sim.sizing.written import write_sized
-from sim.sizing.year import weeks_of
 from sim.study.parallel import workers
 from sim.study.study import run_study
 
@@ -39,8 +38,7 @@ def run(quick: bool = False) -> dict[str, object]:
         for example in EXAMPLES[: 1 if quick else None]:
             source, folder = FOLDER / f"{example}.toml", Path(name) / example
             read = load_scenario(source)
-            spans = weeks_of(read, few=True)
-            effort = Effort(7.0, first=3, step=3, most=12, spans=spans, compare=1)
+            effort = effort_for(read, None, quick=True)
             found = find_size(read, pool, effort, sensitivity=False)
             if found.answer is None:
                 results[f"{example}_answer"] = "none keeps the promise for certain"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,6 @@ from api.terminal import echo, text
 
 if TYPE_CHECKING:
     from sim.report.capsule import Capsule
-    from sim.study.study import StudyResult
 
 commands = typer.Typer()
 
@@ -27,12 +27,12 @@ CapsuleFile = Annotated[
 MOST_SHOWN = 20
 
 
-def keep(result: StudyResult, path: Path) -> None:
-    """Write the capsule of a study."""
-    from sim.report.capsule import sealed, write_capsule
+def keep(sealed: Callable[[datetime], Capsule], path: Path) -> None:
+    """Write the capsule of a study or a search; `sealed` gives it for the instant."""
+    from sim.report.capsule import write_capsule
 
     try:
-        write_capsule(sealed(result, datetime.now(UTC)), path)
+        write_capsule(sealed(datetime.now(UTC)), path)
     except OSError as error:
         fail(text("{file} cannot be written: {reason}", file=path, reason=error.strerror))
     echo(text("written to {file}", file=path), err=True)
@@ -105,8 +105,8 @@ def runs(
                 path.name,
                 f"{capsule.made_at:%Y-%m-%d %H:%M}",
                 capsule.scenario.get("id", ""),
-                f"{capsule.asked.days:g}",
-                capsule.asked.replications,
+                text("a search") if capsule.asked.command == "size" else f"{capsule.asked.days:g}",
+                "" if capsule.asked.command == "size" else capsule.asked.replications,
                 capsule.asked.seed,
                 _percent(_summary(capsule)["share_within_promise"]),
                 capsule.made_with.get("swapstation", ""),
@@ -118,7 +118,8 @@ def runs(
 
 
 def _summary(capsule: Capsule) -> dict[str, Any]:
-    values = capsule.results.get("values", {})
+    answer = capsule.results.get("search", {}).get("answer") or {}
+    values = answer.get("values", {}) if capsule.asked.command == "size" else capsule.results.get("values", {})
     return {
         "made_at": capsule.made_at.isoformat(),
         "made_with": dict(capsule.made_with),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.cli.capsule import CapsuleFile, keep
 from api.cli.common import FOUND, OK, Json, fail, print_json
 from api.cli.planner import (
     Cluster,
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from sim.report.tables import Table
     from sim.scenario.file import Scenario
     from sim.sizing.answer import Sizing
-    from sim.sizing.search import Effort
     from sim.sizing.trial import Trial
     from sim.sizing.verdict import Verdict
 
@@ -71,17 +72,19 @@ def size(
     report: ReportFile = None,
     tables: Tables = None,
     lang: ReportLang = None,
+    capsule: CapsuleFile = None,
 ) -> None:
     """Find the cheapest station that keeps the promise in every week of the year; say what each part of it is worth."""
+    from sim.report.capsule import AskedSize, sealed_size
     from sim.report.report import size_report
     from sim.report.results import size_values
     from sim.sizing.answer import find_size, pack_table
-    from sim.sizing.search import NoDesign
+    from sim.sizing.search import NoDesign, effort_for
     from sim.sizing.written import CannotWrite, write_sized
 
     read = planned(read_scenario(scenario), plan)
     wanted = ReportWanted(report, tables, lang)
-    effort = _effort(read, days, quick)
+    effort = effort_for(read, days, quick=quick)
     found, table = None, []
     try:
         with worker_pool(processes, cluster) as pool:
@@ -102,6 +105,9 @@ def size(
         _print_sizing(table, found)
     if wanted:
         wanted.write(size_report(table, found, wanted.words, read))
+    if capsule is not None and (found is None or not found.stopped):
+        asked = AskedSize(days=days, quick=quick, packs_only=packs_only, seed=read.study.seed if seed is None else seed)
+        keep(partial(sealed_size, read, asked, size_values(table, found)), capsule)
     sized = next((trial for trial in table if trial.verdict), None) if found is None else found.answer
     if write is not None and sized is not None:
         try:
@@ -113,18 +119,6 @@ def size(
     if found is not None and found.stopped:
         raise typer.Exit(STOPPED)
     raise typer.Exit(_code(table) if found is None else {True: OK, False: FOUND, None: UNDECIDED}[found.verdict])
-
-
-def _effort(scenario: Scenario, days: float | None, quick: bool) -> Effort:
-    from sim.sizing.search import Effort
-    from sim.sizing.year import weeks_of
-
-    if days is not None:
-        return Effort(days, first=4, step=4, most=8 if quick else 24)
-    spans = weeks_of(scenario, few=quick)
-    if quick:
-        return Effort(7.0, first=3, step=3, most=12, spans=spans, compare=1)
-    return Effort(7.0, first=4, step=4, most=24, spans=spans, compare=1)
 
 
 def _code(table: list[Trial]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ from api.cli.report import ReportFile, ReportLang, ReportWanted, Tables
 from api.terminal import echo, text
 
 if TYPE_CHECKING:
+    from sim.sizing.uncertainty import Uncertainty
     from sim.study.study import StudyResult
 
 commands = typer.Typer()
@@ -131,6 +133,16 @@ def simulate(
             help="Add replications until the share within the promise is known to this.",
         ),
     ] = None,
+    uncertainty: Annotated[
+        int | None,
+        typer.Option(
+            "--uncertainty",
+            min=10,
+            max=100_000,
+            help="Draw the inputs of `[uncertainty]` so many times: the chance that the promise holds, and what each "
+            "input does by itself.",
+        ),
+    ] = None,
     plan: PlanOption = None,
     seed: Seed = None,
     quick: Quick = False,
@@ -143,45 +155,51 @@ def simulate(
     capsule: CapsuleFile = None,
 ) -> None:
     """Simulate a station under a scenario's demand: waits, service, utilisation, energy and cost, with intervals."""
+    from sim.report.capsule import sealed
     from sim.report.report import study_report
-    from sim.report.results import study_values
+    from sim.sizing.uncertainty import study_uncertainty
     from sim.study.study import run_study
 
     read = planned(read_scenario(scenario), plan)
     wanted = ReportWanted(report, tables, lang)
     if quick:
         days, replications = days or 7.0, replications or 4
-    with worker_pool(processes, cluster) as pool, progress(text("simulating"), quiet=as_json) as on_done:
-        result = run_study(
-            read,
-            pool,
-            days=days,
-            replications=replications,
-            seed=seed,
-            warmup_days=1.0 if quick else None,
-            half_width=half_width,
-            on_done=on_done,
-        )
+    unsure = None
+    with worker_pool(processes, cluster) as pool:
+        with progress(text("simulating"), quiet=as_json) as on_done:
+            result = run_study(
+                read,
+                pool,
+                days=days,
+                replications=replications,
+                seed=seed,
+                warmup_days=1.0 if quick else None,
+                half_width=half_width,
+                on_done=on_done,
+            )
+        if uncertainty is not None:
+            with progress(text("uncertain inputs"), quiet=as_json) as on_done:
+                unsure = study_uncertainty(result, pool, uncertainty, on_done)
     if as_json:
-        print_json(finite(study_values(result)))
+        print_json(finite(study_report(result, words(), unsure).values))
     else:
-        _print_study(result)
+        _print_study(result, unsure)
     if wanted:
-        wanted.write(study_report(result, wanted.words))
+        wanted.write(study_report(result, wanted.words, unsure))
     if capsule is not None:
-        keep(result, capsule)
+        keep(partial(sealed, result), capsule)
 
 
-def _print_study(result: StudyResult) -> None:
+def _print_study(result: StudyResult, unsure: Uncertainty | None) -> None:
     from sim.report.report import runs_line, station_line, study_report, warmup_line
 
-    report = study_report(result, words())
+    report = study_report(result, words(), unsure)
     echo(station_line(result.scenario, report.words))
     runs = runs_line(len(result.runs), result.days, result.scenario.study.start_on, result.seed, report.words)
     echo(f"{runs}; {warmup_line(result.notes, result.warmup_days, report.words)}")
     echo(f"{report.words.text('Confidence of the intervals')}: {result.confidence:.0%}\n")
     for table in report.tables:
-        if table.id in ("key_numbers", "causes", "periods"):
+        if table.id in ("key_numbers", "causes", "periods", "tornado", "draws"):
             print_report_table(table)
             echo()
     for line in report.answer:

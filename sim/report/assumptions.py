@@ -5,8 +5,21 @@ The phrases are marked for the catalogue (`locale`). "–" stands for a field th
 
 from __future__ import annotations
 
+from sim.report.words import INPUT_NAMES
 from swap.words import N_
 
+_RANGE = {
+    "kind": N_("Form of the distribution"),
+    "low": N_("Low end"),
+    "mode": N_("Most frequent value; –: the middle"),
+    "high": N_("High end"),
+}
+_KINDS = {
+    "uniform": N_("even"),
+    "triangular": N_("triangular"),
+    "normal": N_("normal"),
+    "lognormal": N_("lognormal"),
+}
 UNSEEN = frozenset({"folder", "vehicle_ids"})
 """Fields of `Scenario` that the loader sets; they are no assumptions."""
 
@@ -237,6 +250,7 @@ FIELDS: dict[str, dict[str, str]] = {
     "FinanceSection": {
         "discount": N_("Discount rate a year"),
         "years": N_("Years that are reckoned; –: those of the station's life"),
+        "subsidies": N_("Subsidies"),
         "residual_share": N_("What the equipment fetches at the end, as a share of its book value"),
     },
     "SubsidySection": {
@@ -261,6 +275,28 @@ FIELDS: dict[str, dict[str, str]] = {
         "most_bays": N_("Most bays for which there is room"),
         "most_kva": N_("Largest transformer that the connection allows"),
     },
+    "UncertaintySection": {
+        "demand": INPUT_NAMES["demand"],
+        "price": INPUT_NAMES["price"],
+        "arrive_soc": INPUT_NAMES["arrive_soc"],
+        "failures": INPUT_NAMES["failures"],
+        "repair": INPUT_NAMES["repair"],
+        "swap_time": INPUT_NAMES["swap_time"],
+        "warmth": INPUT_NAMES["warmth"],
+        "soh": INPUT_NAMES["soh"],
+        "trip_energy": INPUT_NAMES["trip_energy"],
+        "convoys": INPUT_NAMES["convoys"],
+        "bookings": INPUT_NAMES["bookings"],
+        "patience": INPUT_NAMES["patience"],
+        "charger_power": INPUT_NAMES["charger_power"],
+        "transformer": INPUT_NAMES["transformer"],
+        "sun": INPUT_NAMES["sun"],
+        "demand_response": INPUT_NAMES["demand_response"],
+        "pack_price": INPUT_NAMES["pack_price"],
+        "interest": INPUT_NAMES["interest"],
+    },
+    "RangeSection": _RANGE,
+    "FactorRange": _RANGE,
     "LifeSection": {
         "years": N_("Years for which the promise must hold"),
         "growth_per_year": N_("Growth of the fleet from year to year"),
@@ -331,6 +367,8 @@ CHOICES: dict[str, dict[str, str]] = {
         "order": N_("one pack after another, fullest first"),
         "equal": N_("the same for each"),
     },
+    "RangeSection.kind": _KINDS,
+    "FactorRange.kind": _KINDS,
     "ChargingSection.plan": {
         "rule": N_("price rule"),
         "optimal": N_("optimiser"),

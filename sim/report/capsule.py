@@ -1,8 +1,9 @@
-"""A study in one file: what was asked, all that it was asked of, what ran it, and what came out.
+"""A study or a search in one file: what was asked, all that it was asked of, what ran it, and what came out.
 
-A capsule needs nothing beside it: scenario with its station merged in, recipe, tariff periods and recorded arrivals are
-inside. `rerun` runs it again. On the same program, Python, NumPy and kind of processor every number must come out the
-same to the last bit; elsewhere to `WITHIN`, because exp and log differ in the last digit between machines.
+A capsule needs nothing beside it: scenario with its station merged in, recipe, tariff periods, recorded arrivals and
+lease contracts are inside. `rerun` runs it again. On the same program, Python, NumPy and kind of processor every number
+must come out the same to the last bit; elsewhere to `WITHIN`, because exp and log differ in the last digit between
+machines.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import json
 import math
 import platform
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,13 +20,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from scheduler.sections import Section
 from scheduler.tariff_files import profile_path
-from sim.report.results import study_values
+from sim.report.results import size_values, study_values
+from sim.scenario.contracts import problems_of
 from sim.scenario.file import Scenario
 from sim.scenario.load import cross_check
+from sim.sizing.answer import find_size, pack_table
+from sim.sizing.search import effort_for
 from sim.study.parallel import Workers, versions
 from sim.study.study import StudyResult, run_study
 from swap.station.sequence.recipe import recipe_path
@@ -34,6 +39,7 @@ FORM = 1
 WITHIN = 1e-9
 """Largest relative difference on another program or machine."""
 _RECIPE, _TARIFF, _TRACE = "recipe.toml", "tariff.toml", "arrivals.csv"
+_CONTRACT = re.compile(r"contract[0-9]{1,2}\.toml")
 
 
 class CapsuleError(Exception):
@@ -50,6 +56,17 @@ class Asked(Section):
     seed: int
 
 
+class AskedSize(Section):
+    """What was asked of the search."""
+
+    command: Literal["size"] = "size"
+    days: float | None
+    """Days on end in place of the year's weeks."""
+    quick: bool
+    packs_only: bool
+    seed: int
+
+
 class Capsule(Section):
     """The content of a file."""
 
@@ -57,7 +74,7 @@ class Capsule(Section):
     made_at: datetime
     made_with: Mapping[str, str]
     """Versions by name, and the machine."""
-    asked: Asked
+    asked: Asked | AskedSize = Field(discriminator="command")
     scenario: dict[str, Any]
     files: Mapping[str, str]
     """What lies beside the scenario, by name, Base64."""
@@ -80,7 +97,17 @@ def made_with() -> dict[str, str]:
 
 def sealed(result: StudyResult, at: datetime) -> Capsule:
     """The capsule of a study that has just been run, at an aware instant."""
-    scenario, folder = result.scenario, Path(result.scenario.folder)
+    asked = Asked(days=result.days, warmup_days=result.warmup_days, replications=len(result.runs), seed=result.seed)
+    return _capsule(result.scenario, asked, study_values(result), at)
+
+
+def sealed_size(scenario: Scenario, asked: AskedSize, values: dict[str, Any], at: datetime) -> Capsule:
+    """The capsule of a search that has just come to its end; `values` are its `size_values`."""
+    return _capsule(scenario, asked, values, at)
+
+
+def _capsule(scenario: Scenario, asked: Asked | AskedSize, values: dict[str, Any], at: datetime) -> Capsule:
+    folder = Path(scenario.folder)
     files = {
         _RECIPE: recipe_path(scenario.equipment.recipe, folder).read_bytes(),
         _TARIFF: profile_path(scenario.tariff.profile, folder).read_bytes(),
@@ -90,7 +117,10 @@ def sealed(result: StudyResult, at: datetime) -> Capsule:
     if scenario.demand.mode == "trace":
         files[_TRACE] = (folder / str(scenario.demand.trace)).read_bytes()
         data["demand"]["trace"] = _TRACE
-    asked = Asked(days=result.days, warmup_days=result.warmup_days, replications=len(result.runs), seed=result.seed)
+    if scenario.revenue is not None:
+        contracts = {f"contract{n}.toml": name for n, name in enumerate(scenario.revenue.contracts, start=1)}
+        files |= {inside: (folder / name).read_bytes() for inside, name in contracts.items()}
+        data["revenue"]["contracts"] = list(contracts)
     return Capsule(
         capsule=FORM,
         made_at=at,
@@ -98,7 +128,7 @@ def sealed(result: StudyResult, at: datetime) -> Capsule:
         asked=asked,
         scenario=data,
         files={name: base64.b64encode(content).decode("ascii") for name, content in files.items()},
-        results=_plain(study_values(result)),
+        results=_plain(values),
     )
 
 
@@ -134,17 +164,29 @@ def rerun(capsule: Capsule, pool: Workers, on_done: Callable[[int, int], None] |
     with TemporaryDirectory() as name:
         folder = Path(name)
         for file, content in capsule.files.items():
-            if file not in (_RECIPE, _TARIFF, _TRACE):
-                raise CapsuleError(f"files.{file}: allowed are {_RECIPE}, {_TARIFF}, {_TRACE}")
+            if file not in (_RECIPE, _TARIFF, _TRACE) and not _CONTRACT.fullmatch(file):
+                raise CapsuleError(f"files.{file}: allowed are {_RECIPE}, {_TARIFF}, {_TRACE}, contract1.toml …")
             (folder / file).write_bytes(base64.b64decode(content))
         try:
             scenario = Scenario.model_validate(capsule.scenario | {"folder": str(folder)})
         except ValidationError as error:
             raise CapsuleError(f"scenario: {error.error_count()} problem(s); the first: {error.errors()[0]}") from error
-        problems = cross_check(scenario)
+        problems = cross_check(scenario) or problems_of(scenario)
         if problems:
             raise CapsuleError(f"scenario: {'; '.join(problems)}")
-        asked = capsule.asked
+        now = _plain(_values(scenario, capsule.asked, pool, on_done))
+    within = 0.0 if is_same_machine(capsule) else WITHIN
+    then = dict(capsule.results)
+    for values in (then, now):
+        values.pop("notes", None)  # how the warm-up was found; the rerun is told it
+    return list(_differences("", then, now, within))
+
+
+def _values(
+    scenario: Scenario, asked: Asked | AskedSize, pool: Workers, on_done: Callable[[int, int], None] | None
+) -> dict[str, Any]:
+    """What is asked, once more."""
+    if isinstance(asked, Asked):
         result = run_study(
             scenario,
             pool,
@@ -154,11 +196,20 @@ def rerun(capsule: Capsule, pool: Workers, on_done: Callable[[int, int], None] |
             seed=asked.seed,
             on_done=on_done,
         )
-    within = 0.0 if is_same_machine(capsule) else WITHIN
-    then, now = dict(capsule.results), _plain(study_values(result))
-    for values in (then, now):
-        values.pop("notes", None)  # how the warm-up was found; the rerun is told it
-    return list(_differences("", then, now, within))
+        return study_values(result)
+    effort = effort_for(scenario, asked.days, quick=asked.quick)
+    table = pack_table(scenario, pool, effort, seed=asked.seed)
+    if asked.packs_only:
+        return size_values(table, None)
+
+    def on_progress(share: float) -> None:
+        if on_done is not None:
+            on_done(round(100 * share), 100)
+
+    found = find_size(scenario, pool, effort, seed=asked.seed, on_progress=on_progress)
+    if found.stopped:
+        raise KeyboardInterrupt
+    return size_values(table, found)
 
 
 def is_same_machine(capsule: Capsule) -> bool:

@@ -23,11 +23,13 @@ from sim.report.plots import Option, size_plots, study_plots
 from sim.report.results import size_values, study_values
 from sim.report.size_tables import size_tables
 from sim.report.tables import Table, assumption_table, number, study_tables, table_html
+from sim.report.uncertainty_tables import chance_line, uncertainty_tables, uncertainty_values
 from sim.report.words import CAUSE_NAMES, RESOURCE_NAMES, Words
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note
 from sim.sizing.answer import Sizing
 from sim.sizing.trial import Trial
+from sim.sizing.uncertainty import Uncertainty
 from sim.sizing.year import FEW
 from sim.study.stats import Estimate
 from sim.study.study import StudyResult
@@ -114,8 +116,8 @@ class Report:
         )
 
 
-def study_report(result: StudyResult, words: Words) -> Report:
-    """Report of `swap simulate`."""
+def study_report(result: StudyResult, words: Words, unsure: Uncertainty | None = None) -> Report:
+    """Report of `swap simulate`; `unsure` is what `--uncertainty` found."""
     text, promise = words.text, result.scenario.promise
     share, values = (
         result.share_within,
@@ -146,14 +148,19 @@ def study_report(result: StudyResult, words: Words) -> Report:
             "Too close to call: {share} of the trucks are served within {limit} min, wanted {target}.", **values
         )
     answer = [first, _waits_line(result, words), *cause_line(result, words)]
+    tables, found = study_tables(result, words), study_values(result)
+    if unsure is not None:
+        answer.append(chance_line(unsure, words))
+        tables += uncertainty_tables(unsure, words)
+        found["uncertainty"] = uncertainty_values(unsure)
     return Report(
         words=words,
         scenario=result.scenario,
-        values=study_values(result),
+        values=found,
         answer=answer,
         mood=mood,
         made=_made(result, words),
-        tables=[*study_tables(result, words), assumption_table(result.scenario, words)],
+        tables=[*tables, assumption_table(result.scenario, words)],
         plots=study_plots(result, words),
     )
 

@@ -116,6 +116,27 @@ PART_NAMES = {
     "lost swaps": N_("Lost swaps"),
     "waiting": N_("Waiting time"),
 }
+INPUT_NAMES = {
+    "demand": N_("Trucks that come, factor"),
+    "price": N_("Energy price, factor"),
+    "arrive_soc": N_("State of charge on arrival, points more"),
+    "failures": N_("How often something fails, factor"),
+    "repair": N_("Times of repair and inspection, factor"),
+    "swap_time": N_("Lane time of a swap, factor"),
+    "warmth": N_("Outside temperature, °C more"),
+    "soh": N_("State of health of the packs, points more"),
+    "trip_energy": N_("Energy of trips, factor"),
+    "convoys": N_("Share of convoys, factor"),
+    "bookings": N_("Share that books, factor"),
+    "patience": N_("Patience of waiting trucks, factor"),
+    "charger_power": N_("Output of a charging module, factor"),
+    "transformer": N_("Rating of the transformer, factor"),
+    "sun": N_("Full-load hours of photovoltaics, factor"),
+    "demand_response": N_("What demand response leaves, factor"),
+    "pack_price": N_("Price of packs, factor"),
+    "interest": N_("Interest, points more"),
+}
+"""By the name in `[uncertainty]`."""
 BOARD_UNITS = {
     "swap": (N_("Swaps a year"), N_("Cost of a swap")),
     "kwh": (N_("kWh handed over a year"), N_("Cost of a kWh handed over")),
@@ -154,6 +175,7 @@ SECTIONS = {
     "finance": N_("Cash flows"),
     "study": N_("Study"),
     "sizing": N_("Where the search looks"),
+    "uncertainty": N_("What the inputs may be"),
 }
 
 

@@ -28,6 +28,7 @@ from sim.scenario.base import DayHours, Factor, Hours, MonthlyC, ScenarioSection
 from sim.scenario.life import LifeSection
 from sim.scenario.money import FinanceSection, RevenueSection
 from sim.scenario.site import PvSection, StaffSection
+from sim.scenario.uncertainty import UncertaintySection
 from swap.config.station_file import VehicleModelSection, ZoneName
 
 
@@ -402,6 +403,7 @@ class Scenario(ScenarioSection):
     finance: FinanceSection = FinanceSection()
     study: StudySection = StudySection()
     sizing: SizingSection = SizingSection()
+    uncertainty: UncertaintySection = UncertaintySection()
     vehicle_ids: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Trucks by fleet. Taken from the station file; made up where it names none."""
     folder: str = "."

@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     TRIPS = 11
     PV = 12
     FIT = 13
+    UNCERTAINTY = 14
 
 
 def stream(seed: int, replication: int, purpose: Purpose) -> random.Random:

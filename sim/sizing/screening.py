@@ -15,11 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache
 from heapq import heapify, heapreplace
+from math import ceil, inf
 from pathlib import Path
 
 from battery_bms.pack import energy_at_soc_kwh, spec_from_section, time_to_soc_s
+from scheduler.demand_response import limit_at
+from scheduler.tariff_files import load_tariff
 from sim.scenario.demand import arrivals
 from sim.scenario.file import EquipmentSection, Scenario
 from sim.scenario.streams import Purpose, stream
@@ -27,6 +31,10 @@ from sim.study.swap_times import stretch_of, swap_plan
 from swap.station.sequence.recipe import load_recipe
 
 DAY_S = 86_400.0
+HOUR = timedelta(hours=1)
+SERVED = 0.99
+"""Least share of the energy that a design which keeps its promise hands out of what another does on the same trucks,
+where none drives on: some may still wait at the end."""
 MARGIN = 0.03
 """Share that serving out of turn may gain over first come first served."""
 
@@ -120,6 +128,52 @@ def trace_of(scenario: Scenario, seed: int, replication: int, days: float) -> Tr
         max(model.packs_per_vehicle for model in scenario.vehicle_models),
         min(stores, default=1.0),
     )
+
+
+class EnergyBound:
+    """What the electricity of some days costs at least: all of it bought in the cheapest hours with room for it.
+
+    Neither packs nor storage, however many, can move it to better hours, so no design runs for less.
+    """
+
+    def __init__(self, scenario: Scenario, from_at: datetime, days: float) -> None:
+        """Days on end from an instant on, in the scenario's prices and demand response."""
+        tariff = load_tariff(scenario.tariff, scenario.zone, Path(scenario.folder))
+        events, zone = scenario.dr_events, scenario.zone
+        self._hours: list[tuple[float, float]] = []
+        """Least price and most import of each hour, kW, the cheapest first."""
+        for number in range(ceil(24 * days)):
+            at = from_at + number * HOUR
+            price = min(part.price_yuan_per_kwh for part in tariff.slices(at, at + HOUR))
+            limits_kw: list[float] = []
+            if events:
+                limit_kw, change_at = limit_at(events, at, zone)
+                limits_kw = [inf if limit_kw is None else limit_kw]
+                if change_at < at + HOUR:
+                    after_kw = limit_at(events, change_at, zone)[0]
+                    limits_kw.append(inf if after_kw is None else after_kw)
+            self._hours.append((price, max(limits_kw, default=inf)))
+        self._hours.sort()
+        patience = scenario.patience
+        loses = any(v is not None for v in (patience.balk_at, patience.mean_patience_min, patience.truck_places))
+        self._served = scenario.promise.target_share if loses else SERVED
+
+    def least_yuan(self, equipment: EquipmentSection, kwh: float) -> float:
+        """Least price of the energy of a station that keeps its promise.
+
+        Args:
+            kwh: what another one imports for the same trucks, less what this one might not need.
+        """
+        chargers_kw = equipment.charger_count * equipment.charger_kw / equipment.charger_efficiency
+        power_kw = min(equipment.grid_limit_kw, equipment.base_load_kw + chargers_kw)
+        left_kwh, yuan = self._served * kwh, 0.0
+        for price, limit_kw in self._hours:
+            bought_kwh = min(power_kw, limit_kw, left_kwh)
+            left_kwh -= bought_kwh
+            yuan += bought_kwh * price
+            if left_kwh <= 0:
+                break
+        return yuan
 
 
 class Screen:

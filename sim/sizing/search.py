@@ -14,17 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from itertools import chain, combinations, product
 from math import log
 
 import numpy as np
 
 from sim.scenario.file import Scenario
+from sim.sizing.screening import EnergyBound
 from sim.sizing.trial import Trial, dearer_by
 from sim.sizing.verdict import PromiseRule, Verdict, attempt_error, both, looks_of
-from sim.sizing.year import YearSpan, hardest_week, placed, plain_span
+from sim.sizing.year import YearSpan, hardest_week, placed, plain_span, weeks_of
 from sim.study.design import (
     RESOURCES,
+    YEAR_DAYS,
     Design,
     applied,
     capital_yuan_per_year,
@@ -38,8 +41,6 @@ from sim.study.study import RunResult, RunTask, run_task
 PAIR_SLACK = 0.02
 """A change of two resources is simulated where the changes one by one promise a cost up to this share of the capital
 cost above the best: they do not add up exactly."""
-INDIFFERENT = 0.004
-"""Share of the yearly cost below which a difference is not looked into: no offer for a station is so exact."""
 FRESH_SEED = 7_000_003
 """Added to the seed for the confirmation."""
 OTHER_WEEK = 10_000
@@ -70,6 +71,8 @@ class Effort:
     """Weeks of the year; none: `days` on end from the scenario's first day on stand for it."""
     compare: int = 0
     """Replications of a week before costs are compared; 0: `first`. With several weeks fewer do."""
+    indifferent: float = 0.004
+    """Share of the yearly cost below which a difference is not looked into: no offer for a station is so exact."""
 
     def spans_for(self, scenario: Scenario) -> tuple[YearSpan, ...]:
         """What is simulated of the year."""
@@ -79,6 +82,16 @@ class Effort:
     def looks(self) -> tuple[int, ...]:
         """Replications of a week at which a verdict is asked for."""
         return looks_of(self.first, self.step, self.most)
+
+
+def effort_for(scenario: Scenario, days: float | None, *, quick: bool) -> Effort:
+    """What a search of a scenario may simulate: the weeks of a year, or so many days on end."""
+    if days is not None:
+        return Effort(days, first=4, step=4, most=8 if quick else 24)
+    spans = weeks_of(scenario, few=quick)
+    if quick:
+        return Effort(7.0, first=3, step=3, most=12, spans=spans, compare=1, indifferent=0.01)
+    return Effort(7.0, first=4, step=4, most=24, spans=spans, compare=1)
 
 
 def grid_of(scenario: Scenario) -> list[Design]:
@@ -126,6 +139,14 @@ def _fail_with(sizes: np.ndarray, failed: np.ndarray) -> np.ndarray:
     return found
 
 
+def _needed_kwh_per_day(run: RunResult) -> float:
+    """Least import that a station needs for the trucks of a replication."""
+    means = run.means
+    used, share = means["pv_used_kwh_per_day"], means["pv_self_use_share"]
+    unused = used / share - used if share > 0 else 0.0
+    return max(means["import_kwh_per_day"] - unused - means["storage_losses_kwh_per_day"], 0.0)
+
+
 class Search:
     """One search over a grid."""
 
@@ -150,6 +171,9 @@ class Search:
         self.confirmed: Trial | None = None
         """The answer with its fresh replications."""
         self.days_simulated = 0.0
+        self.too_dear: set[Design] = set()
+        """Designs that were struck out unsimulated: with the least that they can run for they are no cheaper."""
+        self._energy: dict[int, EnergyBound] = {}
         self._on_trial = on_trial or (lambda trial: None)
         self._on_progress = on_progress or (lambda share: None)
         self._done = 0.0
@@ -188,8 +212,14 @@ class Search:
             trial.add(at, [run for run, where in zip(runs, of, strict=True) if where == at])
         self.days_simulated += sum(task.days + task.warmup_days for task in tasks)
 
-    def ask(self, trial: Trial, places: Sequence[int], error: float, seed: int | None = None) -> Verdict:
-        """Whether the promise is kept in every one of some spans; simulates only until that is sure."""
+    def ask(
+        self, trial: Trial, places: Sequence[int], error: float, seed: int | None = None, *, only_kept: bool = False
+    ) -> Verdict:
+        """Whether the promise is kept in every one of some spans; simulates only until that is sure.
+
+        Args:
+            only_kept: a span that is undecided ends it, for whether another breaks the promise is not wanted.
+        """
         rule = PromiseRule(self.scenario.promise.target_share, error, self.effort.looks)
         said: Verdict = True
         for at in places:
@@ -201,8 +231,8 @@ class Search:
                 return few.share_in(0), float(sum(run.arrived for run in runs))
 
             said = both(said, rule.decide(share_after, len(places)))
-            if said is False:
-                return False
+            if said is False or (only_kept and said is None):
+                return said
         return said
 
     def progress(self, phase: str, share: float) -> None:
@@ -231,9 +261,11 @@ class Search:
         trial = self.new_trial(design)
         seed = self.seed + FRESH_SEED * (attempt + 1)
         every = sorted(range(len(self.spans)), key=lambda n: (n not in self.asked, n))
-        trial.verdict, trial.asked = self.ask(trial, every, attempt_error(self.error, attempt), seed), tuple(every)
+        error = attempt_error(self.error, attempt)
+        trial.verdict = self.ask(trial, every, error, seed, only_kept=True)
+        trial.asked = tuple(at for at in every if trial.by_span[at])
         # The cost of the year is wanted as surely as the search has it.
-        if trial.verdict is not False:
+        if trial.verdict is True:
             self.extend(trial, self.effort.first, seed=seed)
         return trial
 
@@ -322,6 +354,9 @@ class Search:
                 self.progress("costs", 1 - 0.95 ** len(seen))
                 if any(self._no_hope(trial) and design.fails_with(d) for d, trial in self.trials.items()):
                     continue
+                if design not in self.trials and self._least_yuan(design, best) >= self.trial(best).cost.mean:
+                    self.too_dear.add(design)
+                    continue
                 # The cost first: most neighbours are dearer, and that shows in fewer replications than the promise.
                 cheaper = self.dearer(design, best, self.effort.most, only_cheaper=True).mean < 0
                 if not (self.judge(design) if cheaper else self.trial(design).verdict):
@@ -332,6 +367,22 @@ class Search:
                     self.best = best
                     break
         return best, [design for design in [start, *rivals] if design != best]
+
+    def _least_yuan(self, design: Design, other: Design) -> float:
+        """What a design costs a year at least, by what another that was simulated takes for the same trucks.
+
+        Sun that the other leaves unused and what its storage loses may be less; waiting and lost swaps may cost nothing.
+        """
+        there, known = applied(self.scenario, design), self.trial(other)
+        yuan = 0.0
+        for at, weight in known.weights.items():
+            span, runs = self.spans[at], known.by_span[at]
+            if at not in self._energy:
+                first_at = datetime.combine(span.start_on, time(), there.zone) + timedelta(days=span.warmup_days)
+                self._energy[at] = EnergyBound(placed(there, span), first_at, span.days)
+            kwh = span.days * sum(_needed_kwh_per_day(run) for run in runs) / len(runs)
+            yuan += weight * YEAR_DAYS / span.days * self._energy[at].least_yuan(there.equipment, kwh)
+        return capital_yuan_per_year(self.scenario, design) + yuan
 
     @staticmethod
     def _no_hope(trial: Trial) -> bool:
@@ -381,7 +432,7 @@ class Search:
     def dearer(self, one: Design, other: Design, most: int = 0, *, only_cheaper: bool = False) -> Estimate:
         """How much more `one` costs a year than `other`, on the same trucks in every week.
 
-        Takes replications until it is certain which is dearer, or that they differ by next to nothing (`INDIFFERENT`),
+        Takes replications until it is certain which is dearer, or that they differ by next to nothing (`Effort.indifferent`),
         at most `most` or as many as one of them has. With `only_cheaper` fewer for one that looks dearer: one of each
         week where it is dearer in every one, else two rounds.
         """
@@ -395,7 +446,7 @@ class Search:
             found = dearer_by(*trials, year, count)
             by_week = [dearer_by(*trials, [at], count).mean for at in year]
             enough = only_cheaper and found.mean > 0 and (count > least or (len(year) > 1 and min(by_week) > 0))
-            near = found.half_width <= INDIFFERENT * trials[1].cost.mean
+            near = found.half_width <= self.effort.indifferent * trials[1].cost.mean
             if enough or near or count >= most or found.low > 0 or found.high < 0:
                 return found
             count = min(2 * count, most) if self.effort.compare else min(count + self.effort.step, most)

@@ -107,3 +107,36 @@ def test_the_commands_keep_list_and_rerun(tmp_path: Path, studied: StudyResult) 
     assert "note.json: is no capsule" in listed.stderr
     assert CliRunner().invoke(app, ["rerun", str(tmp_path / "scenario.toml")]).exit_code == 2
     assert CliRunner().invoke(app, ["runs", str(tmp_path / "nowhere")]).exit_code == 2
+
+
+def test_a_search_is_kept_and_run_again_with_its_contracts(tmp_path: Path) -> None:
+    path, kept = tmp_path / "scenario.toml", tmp_path / "kept.json"
+    sizing = "[sizing]\npacks = [8, 10]\nlanes = [1, 2]\n[revenue]\ncontracts = ['lease.toml']\n[study]\nseed = 5\n"
+    path.write_text(SMALL_FILE + sizing, encoding="utf-8")
+    (tmp_path / "lease.toml").write_text(LEASE, encoding="utf-8")
+    command = ["size", str(path), "--days", "0.5", "--quick", "-p", "1", "--capsule", str(kept)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code in (0, 4), result.output
+    (tmp_path / "lease.toml").unlink()
+    capsule = read_capsule(kept)
+    assert (capsule.asked.command, capsule.asked.seed) == ("size", 5)
+    assert set(capsule.files) == {"recipe.toml", "tariff.toml", "contract1.toml"}
+    assert again(capsule) == []
+    worse = json.loads(json.dumps(capsule.results))
+    worse["by_packs"][0]["values"]["share_within_promise"]["mean"] += 1e-6
+    assert again(changed(capsule, results=worse)) == ["by_packs.0.values.share_within_promise.mean"]
+    assert CliRunner().invoke(app, ["rerun", str(kept), "-p", "1"]).exit_code == 0
+    listed = json.loads(CliRunner().invoke(app, ["runs", str(tmp_path), "--json"]).output)
+    assert [run["command"] for run in listed] == ["size"]
+    assert CliRunner().invoke(app, ["runs", str(tmp_path)]).exit_code == 0
+
+
+LEASE = """
+lessor_id = "bank"
+lessee_id = "carrier"
+first_day = 2026-06-11
+vehicles = ["f1-001"]
+entitlement = [{ kind = "lfp-282", number = 1 }]
+stations = ["small-yard"]
+components = [{ id = "rent", kind = "capacity", yuan_per_kwh_month = "10" }]
+"""
