@@ -354,8 +354,7 @@ class Search:
                 self.progress("costs", 1 - 0.95 ** len(seen))
                 if any(self._no_hope(trial) and design.fails_with(d) for d, trial in self.trials.items()):
                     continue
-                if design not in self.trials and self._least_yuan(design, best) >= self.trial(best).cost.mean:
-                    self.too_dear.add(design)
+                if self.is_no_cheaper(design, best):
                     continue
                 # The cost first: most neighbours are dearer, and that shows in fewer replications than the promise.
                 cheaper = self.dearer(design, best, self.effort.most, only_cheaper=True).mean < 0
@@ -368,10 +367,18 @@ class Search:
                     break
         return best, [design for design in [start, *rivals] if design != best]
 
-    def _least_yuan(self, design: Design, other: Design) -> float:
+    def is_no_cheaper(self, design: Design, other: Design) -> bool:
+        """Whether a design that was not simulated is no cheaper than another, however well it runs."""
+        known = self.trial(design).simulated if design in self.trials else []
+        if known or self.least_yuan(design, other) < self.trial(other).cost.mean:
+            return False
+        self.too_dear.add(design)
+        return True
+
+    def least_yuan(self, design: Design, other: Design) -> float:
         """What a design costs a year at least, by what another that was simulated takes for the same trucks.
 
-        Sun that the other leaves unused and what its storage loses may be less; waiting and lost swaps may cost nothing.
+        Sun that the other leaves unused and what its storage loses may be less; waits and lost swaps may cost nothing.
         """
         there, known = applied(self.scenario, design), self.trial(other)
         yuan = 0.0
@@ -432,9 +439,9 @@ class Search:
     def dearer(self, one: Design, other: Design, most: int = 0, *, only_cheaper: bool = False) -> Estimate:
         """How much more `one` costs a year than `other`, on the same trucks in every week.
 
-        Takes replications until it is certain which is dearer, or that they differ by next to nothing (`Effort.indifferent`),
-        at most `most` or as many as one of them has. With `only_cheaper` fewer for one that looks dearer: one of each
-        week where it is dearer in every one, else two rounds.
+        Takes replications until it is certain which is dearer, or that they differ by next to nothing
+        (`Effort.indifferent`), at most `most` or as many as one of them has. With `only_cheaper` fewer for one that
+        looks dearer: one of each week where it is dearer in every one, else two rounds.
         """
         trials, year = (self.trial(one), self.trial(other)), self.year()
         least = self.effort.compare or self.effort.first

@@ -10,13 +10,14 @@ from benchmarks.sizing import check
 from sim.scenario.file import Scenario
 from sim.scenario.site import StaffSection
 from sim.sizing.answer import find_size, pack_table
-from sim.sizing.screening import Screen, fifo_starts
+from sim.sizing.screening import EnergyBound, Screen, fifo_starts
 from sim.sizing.search import Effort, NoDesign, Search, grid_of
 from sim.sizing.trial import Trial
 from sim.study.design import Design, applied, capital_yuan_per_year, investment_yuan
 from sim.study.optimal.planned import CannotPlan, under_plan
 from sim.study.parallel import Workers, workers
 from sim.study.stats import Estimate
+from sim.world.world import World
 from tests.support.sim.study import scenario
 
 EFFORT = Effort(days=2, warmup_days=0.5, first=4, step=4, most=8)
@@ -108,6 +109,9 @@ class SketchSearch(Search):
         self.sketches[design] = replace(self.sketches[design], verdict=passes, complete=True)
         return passes
 
+    def is_no_cheaper(self, design: Design, other: Design) -> bool:
+        return False
+
     def dearer(self, one: Design, other: Design, most: int = 0, *, only_cheaper: bool = False) -> Estimate:
         yuan = self.trial(one).capital_yuan - self.trial(other).capital_yuan
         return Estimate(yuan, 0.0, 4, 0.95)
@@ -134,6 +138,43 @@ def test_the_search_steps_to_levels_that_the_grid_has() -> None:
     near = [Search.neighbours(Design(20, 8, kva, 1), sorted(grid), count) for count in (1, 2)]
     assert [(d.packs, d.chargers) for d in near[0]] == [(24, 8), (20, 4), (20, 12)]
     assert [(d.packs, d.chargers) for d in near[1]] == [(6, 7), (24, 4), (24, 12)]
+
+
+def test_no_design_runs_for_less_than_the_bound_and_what_is_too_dear_for_it_is_not_simulated() -> None:
+    effort = Effort(days=1, warmup_days=0.25, first=2, step=2, most=2)
+    for tariff in ({"profile": "shanxi_2026"}, {"profile": "flat"}):
+        read = small(sizing={"packs": [8, 12, 30], "transformer_kva": [2000, 3150], "lanes": [1]}, tariff=tariff)
+        search = Search(read, Workers(None, 1), effort, 1)
+        designs = grid_of(read)
+        for design in designs:
+            search.extend(search.trial(design), 2)
+        for design in designs:
+            for other in designs:
+                assert search.least_yuan(design, other) <= search.trial(design).cost.mean
+                assert not search.is_no_cheaper(design, other), "it was simulated"
+    # One price all day: a larger rack saves nothing, and need not be simulated to see it.
+    search = Search(read, Workers(None, 1), effort, 1)
+    small_one, large_one = Design(12, 13, 2000, 1), Design(30, 31, 2000, 1)
+    search.extend(search.trial(small_one), 2)
+    assert search.is_no_cheaper(large_one, small_one)
+    assert large_one in search.too_dear
+    assert large_one not in search.trials
+
+
+def test_energy_is_bought_at_least_for_the_prices_of_the_cheapest_hours_that_have_room() -> None:
+    read = small(tariff={"profile": "shanxi_2026"}, dr_events=[{"from_hour": 0, "hours": 2, "limit_kw": 100}])
+    equipment = read.equipment.model_copy(update={"transformer_kva": 1000, "power_factor": 1.0, "chargers": None})
+    bound = EnergyBound(read, read.start_at, 1.0)
+    world = World(read, 1, 0)
+    hours = []
+    for hour in range(24):
+        now = world.at(hour * 3600.0)
+        hours.append((now.tariff.price_yuan_per_kwh, 100.0 if hour < 2 else 1000.0))
+    left, yuan = 0.99 * 7000, 0.0
+    for price, room in sorted(hours):
+        taken = min(room, left)
+        left, yuan = left - taken, yuan + taken * price
+    assert bound.least_yuan(equipment, 7000) == pytest.approx(yuan)
 
 
 def test_budget_space_and_connection_limit_the_grid() -> None:
@@ -181,7 +222,9 @@ def test_what_only_the_fresh_seeds_find_wanting_is_no_answer() -> None:
     class Lucky(Search):
         """Every design passes, and only the larger with other seeds."""
 
-        def ask(self, trial: Trial, places: object, error: float, seed: int | None = None) -> bool:
+        def ask(
+            self, trial: Trial, places: object, error: float, seed: int | None = None, *, only_kept: bool = False
+        ) -> bool:
             asked_with.append((trial.design, round(error, 6), seed is None))
             self.extend(trial, 2)
             return seed is None or trial.design == large_one
