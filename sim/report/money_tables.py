@@ -38,7 +38,7 @@ def _rows(board: Board, words: Words) -> list[tuple[str, Cell, str]]:
             _or_dash(board.present_value_yuan),
             yuan,
         ),
-        (text("Internal rate of return"), irr_cell(board, words), ""),
+        (text("Internal rate of return"), irr_cell(board, words), "%"),
         (text("Payback"), _payback(board, board.payback_years, words), years),
         (text("Payback, discounted"), _payback(board, board.discounted_payback_years, words), years),
     ]
@@ -113,8 +113,8 @@ def _side(one: Candidate, words: Words) -> list[tuple[str, Cell, str]]:
     rows: list[tuple[str, Cell, str]] = [
         (text("Design"), words.design(trial.design), ""),
         (text("Power of one charger"), station["charger_kw"], "kW"),
-        (text("Within the promise, over the year"), Share(trial.share), ""),
-        (text("Within the promise, hardest week"), Share(hardest), ""),
+        (text("Within the promise, over the year"), Share(trial.share), "%"),
+        (text("Within the promise, hardest week"), Share(hardest), "%"),
         (text("Hardest week"), words.week(trial.spans[at]), ""),
         (text("Promise"), text(VERDICTS[trial.verdict]), ""),
         (text("P95 wait, min"), trial.result().wait_quantile_min(0.95), ""),
@@ -126,7 +126,7 @@ def _side(one: Candidate, words: Words) -> list[tuple[str, Cell, str]]:
 def _gap_rows(gap: Gap, words: Words) -> list[tuple[str, Cell, str]]:
     text, yuan = words.text, words.unit("yuan")
     return [
-        (text("Within the promise, over the year"), Share(gap.share), ""),
+        (text("Within the promise, over the year"), Share(gap.share), "%"),
         (text("Investment"), gap.investment_yuan, yuan),
         (text("Cost a year: annuities, pay, electricity"), gap.yearly_yuan, yuan),
         (text("Cost of a swap"), gap.yuan_per_swap, yuan),

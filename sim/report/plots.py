@@ -12,7 +12,7 @@ from typing import Any
 from sim.report.results import by_hour, cost_parts
 from sim.report.size_tables import cost_trials
 from sim.report.storage import has_storage, storage_series
-from sim.report.tables import limit_kw_by_hour, wait_bins
+from sim.report.tables import limit_kw_steps, wait_bins
 from sim.report.words import PART_NAMES, Words
 from sim.sizing.answer import Sizing
 from sim.sizing.trial import Trial
@@ -77,7 +77,7 @@ def _whiskers(name: str, points: Sequence[Sequence[Any]]) -> Option:
     }
 
 
-def _line(name: str, values: Sequence[float], colour: str, **over: Any) -> Option:
+def _line(name: str, values: Sequence[float] | Sequence[Sequence[float]], colour: str, **over: Any) -> Option:
     style = {"color": colour}
     return {
         "type": "line",
@@ -151,14 +151,24 @@ def _power(result: StudyResult, words: Words) -> Option:
     peak_kw = result.mean("peak_hour_kw").mean
     return _base(
         legend={"top": 4, "data": [mean, highest, limit]},
-        xAxis=_below(words.text("Local hour"), type="category", data=_hours()),
+        # The limit changes to the minute, the hours are bands side by side: an axis of its own over the same width.
+        xAxis=[
+            _below(words.text("Local hour"), type="category", data=_hours()),
+            {"type": "value", "min": 0, "max": 24, "show": False},
+        ],
         yAxis=_axis("kW", min=0),
         series=[
             *_band(mean, by_hour(result, "site_kw_by_hour"), BLUE),
             _line(highest, [peak_kw] * 24, AMBER, lineStyle={"color": AMBER, "type": "dotted", "width": 2}),
-            _line(limit, limit_kw_by_hour(result.scenario), RED, step="end"),
+            _line(limit, _corners(limit_kw_steps(result.scenario)), RED, xAxisIndex=1),
         ],
     )
+
+
+def _corners(steps: Sequence[tuple[float, float]]) -> list[list[float]]:
+    """Points of a line with steps over the day, from local hour and value of each."""
+    ends = [hour for hour, _ in steps[1:]] + [24.0]
+    return [[at, kw] for (hour, kw), end in zip(steps, ends, strict=True) for at in (hour, end)]
 
 
 def _storage(result: StudyResult, words: Words) -> Option:
@@ -177,7 +187,13 @@ def _storage(result: StudyResult, words: Words) -> Option:
 
 def _point(trial: Trial, words: Words) -> Option:
     p95 = trial.result().wait_quantile_min(0.95)
-    return {"name": words.design(trial.design), "value": [p95.mean, trial.cost.mean / 1e4]}
+    return {"name": words.design(trial.design), "value": [p95.mean, trial.cost.mean / _money(words)[0]]}
+
+
+def _money(words: Words) -> tuple[float, str]:
+    """In how many yuan a chart counts, and how its axis is called: ten thousands in Chinese, millions in English."""
+    chinese = words.tag.startswith("zh")
+    return (1e4, words.text("Cost, 10 000 yuan a year")) if chinese else (1e6, words.text("Cost, million yuan a year"))
 
 
 def _front(found: Sizing, words: Words) -> Option:
@@ -186,12 +202,13 @@ def _front(found: Sizing, words: Words) -> Option:
     others = [trial for trial in found.trials.values() if trial.complete and trial.design not in on_front]
     names = [words.text("Pareto front"), words.text("Other designs simulated"), words.text("Answer")]
     whiskers: list[tuple[float, ...]] = []
+    scale = _money(words)[0]
     for trial in best:
         p95, cost = trial.result().wait_quantile_min(0.95), trial.cost
         low, high = _ends(cost)
-        whiskers.append((p95.mean, p95.mean, low / 1e4, high / 1e4))
+        whiskers.append((p95.mean, p95.mean, low / scale, high / scale))
         low, high = _ends(p95)
-        whiskers.append((low, high, cost.mean / 1e4, cost.mean / 1e4))
+        whiskers.append((low, high, cost.mean / scale, cost.mean / scale))
     series = [
         {
             "type": "line",
@@ -218,7 +235,7 @@ def _front(found: Sizing, words: Words) -> Option:
         legend={"top": 4, "data": names if found.answer is not None else names[:2]},
         tooltip={"trigger": "item", "formatter": "point"},
         xAxis=_axis(words.text("P95 wait, min"), nameGap=28, min=0, scale=True),
-        yAxis=_axis(words.text("Cost, 10 000 yuan a year"), nameGap=48, scale=True),
+        yAxis=_axis(_money(words)[1], nameGap=48, scale=True),
         series=series,
     )
 
@@ -233,18 +250,18 @@ def _cost(found: Sizing, words: Words) -> Option:
         if found.answer is not None and trial.design == found.answer.design:
             label = words.text("Answer") + "\n" + label
         labels.append(label)
-    whiskers = [(*(end / 1e4 for end in _ends(trial.cost)), at, at) for at, trial in enumerate(trials)]
+    whiskers = [(*(end / _money(words)[0] for end in _ends(trial.cost)), at, at) for at, trial in enumerate(trials)]
     return _base(
         grid={"left": 16, "right": 32, "top": 64, "bottom": 48, "containLabel": True},
         tooltip={"trigger": "axis", "axisPointer": {"type": "shadow"}, "valueFormatter": "number"},
-        xAxis=_axis(words.text("Cost, 10 000 yuan a year"), nameGap=28),
+        xAxis=_axis(_money(words)[1], nameGap=28),
         yAxis={"type": "category", "data": labels, "inverse": True, "axisLabel": {"width": 220, "overflow": "break"}},
         series=[
             {
                 "type": "bar",
                 "name": words.text(PART_NAMES[name]),
                 "stack": "cost",
-                "data": [part[name].mean / 1e4 for part in parts],
+                "data": [part[name].mean / _money(words)[0] for part in parts],
             }
             for name in used
         ]

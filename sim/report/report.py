@@ -79,6 +79,8 @@ class Report:
     tables: list[Table]
     plots: dict[str, Option]
     warnings: list[str] = field(default_factory=list)
+    sized: Scenario | None = None
+    """The station that was found, where there is one; the head of the page names it."""
     shown: str = ""
     """Which design the charts of waits, packs and power show, when it is not the answer."""
 
@@ -97,7 +99,7 @@ class Report:
         return kinds.get_template("report.html").render(
             tag=words.tag,
             title=name,
-            station=station_line(scenario, words),
+            station=station_line(self.sized or scenario, words),
             answer=[*self.answer, self.shown] if self.shown else self.answer,
             mood=self.mood,
             warnings=self.warnings,
@@ -207,6 +209,7 @@ def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, s
         made=made,
         tables=tables,
         plots=({} if found is None else size_plots(found, words)) | study_plots(result, words),
+        sized=None if chosen is None else chosen.scenario,
         shown="" if chosen is not None else text("The charts show: {design}.", design=words.design(shown.design)),
         warnings=[] if found is None else edge_warnings(found, words),
     )

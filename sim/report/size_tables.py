@@ -134,7 +134,7 @@ def _costs(found: Sizing, words: Words) -> Table:
     return Table(
         "cost",
         text("Cost a year by part, yuan"),
-        (text("Design"), *(text(PART_NAMES[name]) for name in used), text("Sum")),
+        (text("Design"), *(f"{text(PART_NAMES[name])}, {words.unit('yuan')}" for name in used), text("Sum")),
         tuple(
             (words.design(trial.design), *(parts[name] for name in used), trial.cost)
             for trial, parts in zip(shown, costs, strict=True)

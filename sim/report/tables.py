@@ -27,6 +27,8 @@ from sim.study.stats import Estimate, estimate
 from sim.study.study import StudyResult
 from swap.words import PERIOD_NAMES
 
+DAY_MIN = 24 * 60
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -94,16 +96,33 @@ def study_tables(result: StudyResult, words: Words) -> list[Table]:
     return tables
 
 
+def limit_kw_steps(scenario: Scenario) -> list[tuple[float, float]]:
+    """What the grid may give over the day: local hour, to the minute, and kW from then on; demand response of the first
+    simulated month included."""
+    equipment, month = scenario.equipment, scenario.study.start_on.month
+    events = [
+        (round(60 * event.from_hour), round(60 * event.hours), event.limit_kw)
+        for event in scenario.dr_events
+        if month in event.months
+    ]
+    ends = {minute % DAY_MIN for begin, lasts, _ in events for minute in (begin, begin + lasts)}
+    found: list[tuple[float, float]] = []
+    for minute in sorted({0, *ends}):
+        limits_kw = [kw for begin, lasts, kw in events if (minute - begin) % DAY_MIN < lasts]
+        limit_kw = min([equipment.grid_limit_kw, *limits_kw])
+        if not found or found[-1][1] != limit_kw:
+            found.append((minute / 60, limit_kw))
+    return found
+
+
 def limit_kw_by_hour(scenario: Scenario) -> list[float]:
-    """What the grid may give in each local hour, kW; demand response of the first simulated month included."""
-    limits = [scenario.equipment.grid_limit_kw] * 24
-    for event in scenario.dr_events:
-        if scenario.study.start_on.month in event.months:
-            for hour in range(24):
-                since_h = (hour + 1 - event.from_hour) % 24 or 24.0  # the hour's end after the event's begin
-                if 0 < since_h < event.hours + 1:
-                    limits[hour] = min(limits[hour], event.limit_kw)
-    return limits
+    """The lowest of these limits in each local hour, kW."""
+    steps = limit_kw_steps(scenario)
+    found = []
+    for hour in range(24):
+        begun = [kw for at, kw in steps if at <= hour][-1]
+        found.append(min([begun, *(kw for at, kw in steps if hour < at < hour + 1)]))
+    return found
 
 
 def cause_rows(result: StudyResult, words: Words) -> tuple[tuple[Cell, ...], ...]:
@@ -291,10 +310,16 @@ def table_html(table: Table) -> str:
 
 
 def flat(table: Table, words: Words) -> tuple[list[str], list[list[str | int | float | None]]]:
-    """Heads and rows with plain values only: an estimate takes three columns."""
+    """Heads and rows with plain values only: an estimate takes three columns, a share is in per cent, as its head or a
+    column of units says."""
+    units = words.text("Unit") in table.heads
+    names = [
+        f"{head}, %" if not units and any(isinstance(row[at], Share) for row in table.rows) else head
+        for at, head in enumerate(table.heads)
+    ]
     wide = [any(isinstance(_bare(row[at]), Estimate) for row in table.rows) for at in range(len(table.heads))]
     heads: list[str] = []
-    for head, three in zip(table.heads, wide, strict=True):
+    for head, three in zip(names, wide, strict=True):
         heads += (
             [head, words.text("{name}, low", name=head), words.text("{name}, high", name=head)] if three else [head]
         )
@@ -312,7 +337,13 @@ def flat(table: Table, words: Words) -> tuple[list[str], list[list[str | int | f
 
 
 def _bare(cell: Cell) -> str | int | float | Estimate | None:
-    return cell.value if isinstance(cell, Share) else cell
+    """A cell without its dress; a share in per cent."""
+    if not isinstance(cell, Share):
+        return cell
+    value = cell.value
+    if isinstance(value, Estimate):
+        return Estimate(100 * value.mean, 100 * value.standard_error, value.count, value.confidence)
+    return 100 * value
 
 
 def _is_defined(value: float | Estimate) -> bool:

@@ -20,16 +20,27 @@ from pydantic import BaseModel
 
 from deploy.catalogues import REPORT, extracted, po_path
 from sim.report.assumptions import CHOICES, FIELDS, UNSEEN
-from sim.report.report import Report, size_report, study_report
+from sim.report.plots import study_plots
+from sim.report.report import Report, size_report, station_line, study_report
 from sim.report.results import cost_parts, size_values, study_values
-from sim.report.tables import assumption_table, limit_kw_by_hour, number, unit_of, wait_bins, write_tables
+from sim.report.tables import (
+    assumption_table,
+    flat,
+    limit_kw_by_hour,
+    limit_kw_steps,
+    number,
+    unit_of,
+    wait_bins,
+    write_tables,
+)
 from sim.report.words import CHANGES, PART_NAMES, QUANTITIES, SECTIONS, UNITS, load_words
 from sim.scenario.file import Scenario
 from sim.sizing.answer import Sizing, find_size, pack_table
 from sim.sizing.search import Effort
 from sim.sizing.trial import Trial
 from sim.sizing.year import YearSpan
-from sim.study.parallel import workers
+from sim.study.design import design_of
+from sim.study.parallel import Workers, workers
 from sim.study.study import StudyResult, run_study, simulate_once
 from swap.words import LANGUAGES
 from tests.support.sim.study import scenario
@@ -268,9 +279,60 @@ def test_tables_can_be_read_as_a_workbook_and_as_csv(reports: list[Report], tmp_
         with (tmp_path / "csv" / "key_numbers.csv").open(encoding="utf-8-sig") as file:
             heads, *rows = list(csv.reader(file))
         # A workbook keeps 16 digits, a CSV file all of them.
+        # A share stands there as the column of units says, in per cent.
+        shown = {row[0]: (row[1], row[4]) for row in rows}
+        share = report.values.get("values", {}).get("share_within_promise")
+        if share is not None:
+            found, unit = shown[report.words.text("Served within the promise")]
+            assert float(found) == pytest.approx(100 * share["mean"])
+            assert unit == "%"
         assert [float(row[1]) for row in rows] == pytest.approx(means, rel=1e-14)
         assert all(float(row[2]) <= float(row[1]) <= float(row[3]) for row in rows)
         assert len(set(heads)) == 5
+
+
+def test_heads_of_written_tables_say_the_unit_where_no_column_does(reports: list[Report]) -> None:
+    tables = {table.id: flat(table, reports[1].words) for table in reports[1].tables}
+    words = reports[1].words
+    heads, rows = tables["by_packs"]
+    at = heads.index(words.text("Within the promise") + ", %")
+    shares = [row[at] for row in rows]
+    assert any(isinstance(share, float) and share > 1 for share in shares)
+    assert all(words.unit("yuan") in head for head in tables["cost"][0][1:-3])
+    assert tables["money"][1][0][-1] == words.unit("yuan")
+
+
+def test_the_head_names_the_sized_station(reports: list[Report], sized: tuple[list[Trial], Sizing]) -> None:
+    answer = sized[1].answer
+    assert answer is not None
+    assert answer.design != design_of(sized[1].scenario)
+    head = reports[1].html(CHARTS).split("<header>")[1].split("</header>")[0]
+    assert station_line(answer.scenario, reports[1].words) in head
+
+
+def test_money_counts_in_ten_thousands_in_chinese_and_in_millions_in_english(
+    reports: list[Report], sized: tuple[list[Trial], Sizing]
+) -> None:
+    answer = sized[1].answer
+    assert answer is not None
+    unit, word = (1e4, "万元") if reports[1].words.tag.startswith("zh") else (1e6, "million yuan")
+    plot = reports[1].plots["cost"]
+    assert word in plot["xAxis"]["name"]
+    assert sum(part["data"][0] for part in plot["series"][:-1]) == pytest.approx(answer.cost.mean / unit)
+
+
+def test_the_limit_is_drawn_to_the_minute() -> None:
+    event = {"from_hour": 17.25, "hours": 1.5, "limit_kw": 500}
+    night = {"from_hour": 23, "hours": 2, "limit_kw": 800}
+    read = scenario(dr_events=[event, night])
+    full_kw = 2500 * 0.95
+    steps = [(0.0, 800.0), (1.0, full_kw), (17.25, 500.0), (18.75, full_kw), (23.0, 800.0)]
+    assert limit_kw_steps(read) == steps
+    line = study_plots(run_study(read, Workers(None, 1), days=0.5, warmup_days=0.0, replications=2), load_words("en"))
+    drawn = line["power"]["series"][-1]
+    assert drawn["data"][:4] == [[0.0, 800.0], [1.0, 800.0], [1.0, full_kw], [17.25, full_kw]]
+    assert drawn["data"][-1] == [24.0, 800.0]
+    assert line["power"]["xAxis"][drawn["xAxisIndex"]]["max"] == 24
 
 
 def test_every_value_of_the_scenario_is_stated_with_its_unit(reports: list[Report]) -> None:
