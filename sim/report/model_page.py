@@ -62,6 +62,7 @@ STREAMS = {
     Purpose.TRIPS: N_("energy and time of trips"),
     Purpose.PV: N_("clouds of a day"),
     Purpose.FIT: N_("records drawn to judge a fit"),
+    Purpose.UNCERTAINTY: N_("uncertain inputs; one replication number for each draw"),
 }
 
 

@@ -8,7 +8,7 @@ from sim.report.results import VERDICT_NAMES, board_values, cost_parts, interval
 from sim.report.tables import Cell, Share, Table
 from sim.report.words import BOARD_UNITS, VERDICTS, Words
 from sim.sizing.board import UNITS, Board
-from sim.sizing.compare import Candidate, Comparison, Gap
+from sim.sizing.compare import Candidate, CandidateGap, Comparison
 from sim.study.stats import Estimate
 
 
@@ -123,7 +123,7 @@ def _side(one: Candidate, words: Words) -> list[tuple[str, Cell, str]]:
     return rows + _rows(one.board, words)
 
 
-def _gap_rows(gap: Gap, words: Words) -> list[tuple[str, Cell, str]]:
+def _gap_rows(gap: CandidateGap, words: Words) -> list[tuple[str, Cell, str]]:
     text, yuan = words.text, words.unit("yuan")
     return [
         (text("Within the promise, over the year"), Share(gap.share), "%"),

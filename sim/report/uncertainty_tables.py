@@ -9,7 +9,7 @@ import numpy as np
 from sim.report.results import interval
 from sim.report.tables import Cell, Share, Table
 from sim.report.words import INPUT_NAMES, Words
-from sim.sizing.uncertainty import Effect, Uncertainty
+from sim.sizing.uncertainty import InputEffect, Uncertainty
 from sim.study.stats import Estimate
 
 
@@ -58,7 +58,7 @@ def uncertainty_tables(found: Uncertainty, words: Words) -> list[Table]:
     ]
 
 
-def _row(effect: Effect, words: Words) -> tuple[Cell, ...]:
+def _row(effect: InputEffect, words: Words) -> tuple[Cell, ...]:
     name, none = words.text(INPUT_NAMES[effect.name]), words.text("not applicable")
     ends = (effect.given.low, effect.given.high)
     if effect.lack is not None:

@@ -41,7 +41,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Gap:
+class CandidateGap:
     """By how much a candidate differs from the first, on the same trucks; None is undefined."""
 
     share: Estimate
@@ -56,7 +56,7 @@ class Comparison:
     """Candidates in the order in which they were given."""
 
     candidates: tuple[Candidate, ...]
-    gaps: tuple[Gap, ...]
+    gaps: tuple[CandidateGap, ...]
     """Of the second and each further one from the first."""
     seed: int
     replications: int
@@ -127,13 +127,13 @@ def _verdict(trial: Trial, replications: int) -> Verdict:
     return None if None in said else True
 
 
-def gap_from(base: Candidate, other: Candidate) -> Gap:
+def gap_from(base: Candidate, other: Candidate) -> CandidateGap:
     """What another candidate has more than the base."""
     value, plans = None, (base.board.plan, other.board.plan)
     if plans[0] is not None and plans[1] is not None:
         of_base, of_other = value_in(plans[0], base.trial.scenario), value_in(plans[1], other.trial.scenario)
         value = gap_over_the_year(other.trial, base.trial, of_other, of_base)
-    return Gap(
+    return CandidateGap(
         share=gap_of_ratios(
             other.trial, base.trial, lambda _: lambda run: run.within / run.days, lambda run: run.arrived / run.days
         ),

@@ -158,22 +158,29 @@ class EnergyBound:
         loses = any(v is not None for v in (patience.balk_at, patience.mean_patience_min, patience.truck_places))
         self._served = scenario.promise.target_share if loses else SERVED
 
-    def least_yuan(self, equipment: EquipmentSection, kwh: float) -> float:
-        """Least price of the energy of a station that keeps its promise.
+    def least_yuan(self, equipment: EquipmentSection, kwh: float, lost_yuan_per_kwh: float = 0.0) -> float:
+        """Least price of the energy of a station that keeps its promise, and of the swaps that it loses.
 
         Args:
-            kwh: what another one imports for the same trucks, less what this one might not need.
+            kwh: what serving all trucks takes at least.
+            lost_yuan_per_kwh: what it costs not to serve the trucks that a kWh would.
         """
         chargers_kw = equipment.charger_count * equipment.charger_kw / equipment.charger_efficiency
         power_kw = min(equipment.grid_limit_kw, equipment.base_load_kw + chargers_kw)
-        left_kwh, yuan = self._served * kwh, 0.0
+        must_kwh, may_kwh = self._served * kwh, (1 - self._served) * kwh
+        yuan = 0.0
         for price, limit_kw in self._hours:
-            bought_kwh = min(power_kw, limit_kw, left_kwh)
-            left_kwh -= bought_kwh
+            room_kwh = min(power_kw, limit_kw)
+            bought_kwh = min(room_kwh, must_kwh)
+            must_kwh -= bought_kwh
             yuan += bought_kwh * price
-            if left_kwh <= 0:
+            if bought_kwh < room_kwh and price < lost_yuan_per_kwh:
+                served_kwh = min(room_kwh - bought_kwh, may_kwh)
+                may_kwh -= served_kwh
+                yuan += served_kwh * price
+            elif bought_kwh < room_kwh:
                 break
-        return yuan
+        return yuan + may_kwh * lost_yuan_per_kwh
 
 
 class Screen:

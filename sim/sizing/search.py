@@ -140,11 +140,12 @@ def _fail_with(sizes: np.ndarray, failed: np.ndarray) -> np.ndarray:
 
 
 def _needed_kwh_per_day(run: RunResult) -> float:
-    """Least import that a station needs for the trucks of a replication."""
+    """Least import that a station needs for the trucks of a replication, those that were lost too."""
     means = run.means
+    came = 1 + means["lost_per_day"] / means["swaps_per_day"] if means["swaps_per_day"] > 0 else 1.0
     used, share = means["pv_used_kwh_per_day"], means["pv_self_use_share"]
     unused = used / share - used if share > 0 else 0.0
-    return max(means["import_kwh_per_day"] - unused - means["storage_losses_kwh_per_day"], 0.0)
+    return came * max(means["import_kwh_per_day"] - unused - means["storage_losses_kwh_per_day"], 0.0)
 
 
 class Search:
@@ -378,7 +379,7 @@ class Search:
     def least_yuan(self, design: Design, other: Design) -> float:
         """What a design costs a year at least, by what another that was simulated takes for the same trucks.
 
-        Sun that the other leaves unused and what its storage loses may be less; waits and lost swaps may cost nothing.
+        Sun that the other leaves unused and what its storage loses may be less; waiting may cost nothing.
         """
         there, known = applied(self.scenario, design), self.trial(other)
         yuan = 0.0
@@ -388,7 +389,10 @@ class Search:
                 first_at = datetime.combine(span.start_on, time(), there.zone) + timedelta(days=span.warmup_days)
                 self._energy[at] = EnergyBound(placed(there, span), first_at, span.days)
             kwh = span.days * sum(_needed_kwh_per_day(run) for run in runs) / len(runs)
-            yuan += weight * YEAR_DAYS / span.days * self._energy[at].least_yuan(there.equipment, kwh)
+            swaps = span.days * sum(run.means["swaps_per_day"] + run.means["lost_per_day"] for run in runs) / len(runs)
+            lost_yuan_per_kwh = self.scenario.costs.lost_swap_yuan * swaps / kwh if kwh > 0 else 0.0
+            least_yuan = self._energy[at].least_yuan(there.equipment, kwh, lost_yuan_per_kwh)
+            yuan += weight * YEAR_DAYS / span.days * least_yuan
         return capital_yuan_per_year(self.scenario, design) + yuan
 
     @staticmethod

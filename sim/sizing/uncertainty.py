@@ -36,7 +36,7 @@ Lack = Callable[[Scenario], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class UncertainInput:
     """An input that may be otherwise."""
 
     name: str
@@ -51,7 +51,7 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class InputEffect:
     """What one input does by itself."""
 
     name: str
@@ -73,7 +73,7 @@ class Effect:
 class Uncertainty:
     """What the inputs do to the answer of a study."""
 
-    effects: tuple[Effect, ...]
+    effects: tuple[InputEffect, ...]
     """Those that do most to the share within the promise first, then those that reach cost alone, then the others."""
     drawn: tuple[str, ...]
     """Inputs that were drawn."""
@@ -261,42 +261,42 @@ def _factor(low: float, high: float) -> FactorRange:
 
 
 INPUTS = (
-    Input("demand", _factor(0.8, 1.2), _times("demand", "factor")),
-    Input("price", _factor(0.8, 1.2), _price),
-    Input("arrive_soc", RangeSection(low=-5, high=5), _arrive_soc, _no_arrive_soc),
-    Input("failures", FactorRange(kind="lognormal", low=0.5, high=2.0), _failures, _no_failures),
-    Input("repair", FactorRange(kind="lognormal", low=0.7, high=1.5), _repair, _no_failures),
-    Input("swap_time", _factor(0.9, 1.2), _swap_time, _no_lane_time),
-    Input("warmth", RangeSection(low=-5, high=5), _warmth),
-    Input("soh", RangeSection(low=-5, mode=0, high=0), _soh),
-    Input(
+    UncertainInput("demand", _factor(0.8, 1.2), _times("demand", "factor")),
+    UncertainInput("price", _factor(0.8, 1.2), _price),
+    UncertainInput("arrive_soc", RangeSection(low=-5, high=5), _arrive_soc, _no_arrive_soc),
+    UncertainInput("failures", FactorRange(kind="lognormal", low=0.5, high=2.0), _failures, _no_failures),
+    UncertainInput("repair", FactorRange(kind="lognormal", low=0.7, high=1.5), _repair, _no_failures),
+    UncertainInput("swap_time", _factor(0.9, 1.2), _swap_time, _no_lane_time),
+    UncertainInput("warmth", RangeSection(low=-5, high=5), _warmth),
+    UncertainInput("soh", RangeSection(low=-5, mode=0, high=0), _soh),
+    UncertainInput(
         "trip_energy", _factor(0.9, 1.15), _trip_energy,
         _unless(lambda s: s.demand.mode == "fleet", N_("trucks come by a profile or a record, not by their trips")),
     ),
-    Input(
+    UncertainInput(
         "convoys", _factor(0.5, 2.0), _convoys,
         _unless(lambda s: s.demand.mode == "profile" and s.demand.convoys.share, N_("no convoys come")),
     ),
-    Input(
+    UncertainInput(
         "bookings", _factor(0.5, 1.5), _times("bookings", "share", 1.0),
         _unless(lambda s: s.bookings.share, N_("nobody books")),
     ),
-    Input(
+    UncertainInput(
         "patience", _factor(0.7, 1.3), _times("patience", "mean_patience_min"),
         _unless(lambda s: s.patience.mean_patience_min, N_("trucks wait until they are served")),
     ),
-    Input("charger_power", _factor(0.9, 1.0), _times("equipment", "charger_kw")),
-    Input("transformer", _factor(0.9, 1.0), _transformer, _no_transformer),
-    Input(
+    UncertainInput("charger_power", _factor(0.9, 1.0), _times("equipment", "charger_kw")),
+    UncertainInput("transformer", _factor(0.9, 1.0), _transformer, _no_transformer),
+    UncertainInput(
         "sun", _factor(0.8, 1.1), _times("pv", "yield_h"),
         _unless(lambda s: s.pv.peak_kw, N_("there is no photovoltaics")),
     ),
-    Input(
+    UncertainInput(
         "demand_response", _factor(0.8, 1.2), _demand_response,
         _unless(lambda s: s.dr_events, N_("there is no demand response")),
     ),
-    Input("pack_price", _factor(0.7, 1.1), _times("costs", "pack_yuan_per_kwh"), serves=False),
-    Input(
+    UncertainInput("pack_price", _factor(0.7, 1.1), _times("costs", "pack_yuan_per_kwh"), serves=False),
+    UncertainInput(
         "interest", RangeSection(low=-1, high=2),
         lambda s, points: _with(s, "costs", interest=max(s.costs.interest + points / 100, 0.0)), serves=False,
     ),
@@ -307,7 +307,7 @@ USUAL = ("demand", "price", "arrive_soc", "failures")
 """Drawn where the scenario gives no range."""
 
 
-def range_of(scenario: Scenario, item: Input) -> RangeSection:
+def range_of(scenario: Scenario, item: UncertainInput) -> RangeSection:
     """The range of an input: the scenario's, or the assumed one."""
     given: RangeSection | None = getattr(scenario.uncertainty, item.name)
     return item.assumed if given is None else given
@@ -355,7 +355,7 @@ def study_uncertainty(
         item.name: _effect(item, base, (one_by_one[2 * at], one_by_one[2 * at + 1]), parts[2 * at : 2 * at + 2], now)
         for at, item in enumerate(usable)
     }
-    every = [effects.get(item.name) or Effect(item.name, range_of(base, item), item.lack(base)) for item in INPUTS]
+    every = [effects.get(item.name) or InputEffect(item.name, range_of(base, item), item.lack(base)) for item in INPUTS]
     promise, last = base.promise, parts[len(one_by_one) :]
     return Uncertainty(
         effects=tuple(sorted(every, key=lambda effect: (effect.lack is not None, -effect.size))),
@@ -375,7 +375,7 @@ def _ends(given: RangeSection) -> tuple[float, float]:
     return given.low, given.high
 
 
-def _drawn(base: Scenario, drawn: Sequence[Input], seed: int, number: int) -> Scenario:
+def _drawn(base: Scenario, drawn: Sequence[UncertainInput], seed: int, number: int) -> Scenario:
     """The scenario of one draw. Each input has its place in the stream, so what is drawn for it depends on no other."""
     draw = stream(seed, number, Purpose.UNCERTAINTY)
     shares = {item.name: draw.random() for item in INPUTS}
@@ -394,12 +394,12 @@ def _share(runs: Sequence[_Outcome], confidence: float) -> Estimate:
 
 
 def _effect(
-    item: Input,
+    item: UncertainInput,
     base: Scenario,
     changed: tuple[Scenario, Scenario],
     runs: Sequence[Sequence[_Outcome]],
     now: Sequence[_Outcome],
-) -> Effect:
+) -> InputEffect:
     confidence, given = base.promise.confidence, range_of(base, item)
     shares, yuan = [], []
     for scenario, part in zip(changed, runs, strict=True):
@@ -408,7 +408,7 @@ def _effect(
         yuan.append(dearer)
         shares.append(_gap(part, now, confidence))
     both = (yuan[0], yuan[1])
-    return Effect(item.name, given, None, (shares[0], shares[1]) if item.serves else None, both)
+    return InputEffect(item.name, given, None, (shares[0], shares[1]) if item.serves else None, both)
 
 
 def _gap(one: Sequence[_Outcome], other: Sequence[_Outcome], confidence: float) -> Estimate:

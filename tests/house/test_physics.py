@@ -12,6 +12,7 @@ CHANCE = {
     "scheduler/optimal/forecast.py": "quantiles of a Poisson count",
     "sim/fitting/fit.py": "likelihood of Poisson counts",
     "sim/scenario/demand.py": "instants of a Poisson process",
+    "sim/scenario/uncertainty.py": "quantiles of a lognormal distribution",
     "sim/report/tables.py": "digits of a number on a page",
     "sim/sizing/search.py": "how far a search has come",
     "sim/study/stats.py": "quantiles of Student's t",

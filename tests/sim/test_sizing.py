@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.sizing import check
-from sim.scenario.file import Scenario
+from sim.scenario.file import PatienceSection, Scenario
 from sim.scenario.site import StaffSection
 from sim.sizing.answer import find_size, pack_table
 from sim.sizing.screening import EnergyBound, Screen, fifo_starts
@@ -142,8 +142,12 @@ def test_the_search_steps_to_levels_that_the_grid_has() -> None:
 
 def test_no_design_runs_for_less_than_the_bound_and_what_is_too_dear_for_it_is_not_simulated() -> None:
     effort = Effort(days=1, warmup_days=0.25, first=2, step=2, most=2)
-    for tariff in ({"profile": "shanxi_2026"}, {"profile": "flat"}):
-        read = small(sizing={"packs": [8, 12, 30], "transformer_kva": [2000, 3150], "lanes": [1]}, tariff=tariff)
+    for tariff, over in (
+        ({"profile": "shanxi_2026"}, {"patience": {"balk_at": 2}, "costs": {"lost_swap_yuan": 50}}),
+        ({"profile": "flat"}, {}),
+    ):
+        sizing = {"packs": [8, 12, 30], "transformer_kva": [2000, 3150], "lanes": [1]}
+        read = small(sizing=sizing, tariff=tariff, **over)
         search = Search(read, Workers(None, 1), effort, 1)
         designs = grid_of(read)
         for design in designs:
@@ -175,6 +179,13 @@ def test_energy_is_bought_at_least_for_the_prices_of_the_cheapest_hours_that_hav
         taken = min(room, left)
         left, yuan = left - taken, yuan + taken * price
     assert bound.least_yuan(equipment, 7000) == pytest.approx(yuan)
+    # Where trucks that are kept waiting drive on, a tenth may be lost: bought or paid for, whichever is less.
+    leaving = read.model_copy(update={"patience": PatienceSection(balk_at=3)})
+    losing = EnergyBound(leaving, read.start_at, 1.0)
+    prices = sorted(hours)
+    assert losing.least_yuan(equipment, 100) == pytest.approx(90 * prices[0][0])
+    assert losing.least_yuan(equipment, 100, 0.01) == pytest.approx(90 * prices[0][0] + 10 * 0.01)
+    assert losing.least_yuan(equipment, 100, 99.0) == pytest.approx(100 * prices[0][0])
 
 
 def test_budget_space_and_connection_limit_the_grid() -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from api.cli.__main__ import app
 from sim.scenario.file import Scenario
 from sim.scenario.uncertainty import FactorRange, RangeSection, UncertaintySection
-from sim.sizing.uncertainty import BY_NAME, INPUTS, Effect, Uncertainty, range_of, study_uncertainty, wilson
+from sim.sizing.uncertainty import BY_NAME, INPUTS, InputEffect, Uncertainty, range_of, study_uncertainty, wilson
 from sim.study.parallel import Workers
 from sim.study.study import StudyResult, run_study
 from swap.config.loading import ConfigError
@@ -66,7 +66,7 @@ def test_every_input_of_the_section_is_asked_about() -> None:
             Scenario.model_validate(low.model_dump())
 
 
-def effects(found: Uncertainty) -> dict[str, Effect]:
+def effects(found: Uncertainty) -> dict[str, InputEffect]:
     return {effect.name: effect for effect in found.effects}
 
 
