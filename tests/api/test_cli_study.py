@@ -7,6 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.__main__ import app
+from sim.report.words import load_words
+from sim.sizing.search import Search
+from sim.study.design import Design
 from tests.support.sim.study import SMALL_FILE, WEAK_FILE
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +69,32 @@ def test_size_names_the_stock_or_says_why_not(file: str, code: int, sentence: st
     found, said = run("size", str(path), "--packs-only", "--days", "1", "--quick", "-p", "1")
     assert found == code
     assert sentence in said
+
+
+def test_size_stopped_by_ctrl_c_prints_the_best_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, kept = tmp_path / "scenario.toml", tmp_path / "kept.json"
+    path.write_text(SMALL_FILE + "[sizing]\npacks = [8, 9, 10]\nlanes = [1, 2]\n", encoding="utf-8")
+    tried: list[Design] = []
+    judge = Search.judge
+
+    def stopped(self: Search, design: Design) -> bool:
+        if tried:
+            raise KeyboardInterrupt
+        tried.append(design)
+        return judge(self, design)
+
+    monkeypatch.setattr(Search, "judge", stopped)
+    command = ("--lang", "en", "size", str(path), "--days", "1", "--quick", "-p", "1")
+    code, said = run(*command, "--capsule", str(kept))
+    assert code == 130
+    assert "Stopped before the end: what follows is what was known then." in said
+    assert f"The cheapest so far, {load_words('en').design(tried[0])}" in said
+    assert not kept.exists(), "what was stopped cannot be run again to the same end"
+    # Before a design is known there is nothing to print.
+    monkeypatch.setattr("sim.sizing.answer.pack_table", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    code, said = run(*command)
+    assert code == 130
+    assert "nothing was found yet" in said
 
 
 def test_a_wrong_scenario_is_refused_with_2(tmp_path: Path) -> None:
