@@ -13,6 +13,7 @@ class RevenueSection(ScenarioSection):
     """What the station earns. Prices are with or without tax as those of `[costs]` are: the planner adds none."""
 
     yuan_per_swap: Yuan = 0.0
+    """Of a swap, whatever energy it hands over."""
     yuan_per_kwh: float = Field(default=0.0, ge=0, le=20)
     """Of the energy handed over, electricity and service together."""
     yuan_per_year: Yuan = 0.0
@@ -28,6 +29,7 @@ class SubsidySection(ScenarioSection):
     year: int = Field(default=0, ge=0, le=40)
     """At the end of this year of the station; 0: as it is built."""
     yuan: Yuan
+    """Amount."""
 
 
 class FinanceSection(ScenarioSection):
@@ -38,5 +40,6 @@ class FinanceSection(ScenarioSection):
     years: int | None = Field(default=None, ge=1, le=40)
     """None: `life.years`, or the whole years of `costs.plant_life_years`."""
     subsidies: tuple[SubsidySection, ...] = Field(default=(), max_length=50)
+    """Amounts by year; those beyond the years that are reckoned do not count."""
     residual_share: Share = 0.0
     """What the equipment still fetches at the end, as a share of its price less straight-line depreciation."""

@@ -20,9 +20,11 @@ class RangeSection(ScenarioSection):
     kind: Literal["uniform", "triangular", "normal", "lognormal"] = "triangular"
     """uniform, triangular: between `low` and `high`. normal, lognormal: 5 % lie below `low`, 5 % above `high`."""
     low: float = Field(ge=-100, le=100)
+    """Low end, where the tornado looks too."""
     mode: float | None = Field(default=None, ge=-100, le=100)
     """Most frequent value (triangular); the middle when not given."""
     high: float = Field(ge=-100, le=100)
+    """High end."""
 
     @model_validator(mode="after")
     def _ordered(self) -> RangeSection:
@@ -55,9 +57,11 @@ class FactorRange(RangeSection):
     """A factor on the scenario's value; no draw is below 0.05."""
 
     low: float = Field(ge=LEAST_FACTOR, le=10)
+    """Low end, where the tornado looks too."""
     mode: float | None = Field(default=None, ge=LEAST_FACTOR, le=10)
     """Most frequent value (triangular); the middle when not given."""
     high: float = Field(ge=LEAST_FACTOR, le=10)
+    """High end."""
 
     def at(self, share: float) -> float:
         """The factor that a share of 0…1 of all draws stays below."""

@@ -16,6 +16,8 @@ from sim.study.design import Bought
 
 LEAST_RATE, MOST_RATE = -0.99, 100.0
 """Rates of return that are looked for, a year."""
+NOTHING = 1e-12
+"""Flows of less than this share of the largest are rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,12 @@ def rates_of_return(flows: Sequence[float]) -> tuple[float, ...]:
     changes = sum(one != other for one, other in pairwise(signs))
     if changes == 0:
         return ()
+    if changes == 1:  # one root at most (Descartes), found for certain
+        rate = _bracketed(flows)
+        return () if rate is None else (rate,)
     # The roots of a polynomial in 1 / (1 + rate); those that are real for rounding's sake are polished.
     scale = max(abs(flow) for flow in flows)
-    coefficients = [flow / scale for flow in reversed(flows)]
+    coefficients = [flow / scale if abs(flow) > NOTHING * scale else 0.0 for flow in reversed(flows)]
     found: list[float] = []
     for root in np.roots(coefficients):
         if abs(root.imag) > 1e-5 * max(abs(root), 1.0) or root.real <= 0:
@@ -103,6 +108,21 @@ def rates_of_return(flows: Sequence[float]) -> tuple[float, ...]:
         if rate is not None and all(abs(rate - other) > 1e-5 for other in found):
             found.append(rate)
     return tuple(sorted(found))
+
+
+def _bracketed(flows: Sequence[float]) -> float | None:
+    """The only root, by halving the range; None where it lies beyond."""
+    low, high = LEAST_RATE, MOST_RATE
+    sign = present_value(flows, low) > 0
+    if (present_value(flows, high) > 0) is sign:
+        return None
+    while high - low > 1e-13 * max(1.0, abs(low)):
+        middle = (low + high) / 2
+        if (present_value(flows, middle) > 0) is sign:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
 
 
 def _polished(flows: Sequence[float], rate: float) -> float | None:

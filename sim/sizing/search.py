@@ -90,7 +90,7 @@ def effort_for(scenario: Scenario, days: float | None, *, quick: bool) -> Effort
         return Effort(days, first=4, step=4, most=8 if quick else 24)
     spans = weeks_of(scenario, few=quick)
     if quick:
-        return Effort(7.0, first=3, step=3, most=12, spans=spans, compare=1, indifferent=0.01)
+        return Effort(7.0, first=4, step=4, most=12, spans=spans, compare=1, indifferent=0.01)
     return Effort(7.0, first=4, step=4, most=24, spans=spans, compare=1)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from api.cli.__main__ import app
@@ -53,6 +55,20 @@ def test_a_rate_of_return_that_is_not_unique_or_not_there_is_no_number() -> None
     long = (-1000.0, *[120.0] * 40)
     (rate,) = rates_of_return(long)
     assert present_value(long, rate) == pytest.approx(0, abs=1e-6)
+
+
+@given(st.floats(1.0, 1e9), st.lists(st.floats(0.0, 1e9), min_size=1, max_size=40), st.floats(-0.5, 2.0))
+def test_what_is_paid_once_and_earned_later_has_one_rate_at_which_it_is_worth_nothing(
+    paid: float, earned: list[float], rate: float
+) -> None:
+    # Scaled so that this rate is the right one.
+    worth = present_value([0.0, *earned], rate)
+    assume(worth > 1e-3 and max(earned) < 1e6 * worth)
+    flows = [-worth, *earned]
+    (found,) = rates_of_return(flows)
+    assert found == pytest.approx(rate, abs=1e-6)
+    assert payback_years(flows, rate - 0.01) is not None
+    assert payback_years([-paid - sum(earned), *earned]) is None
 
 
 def test_payback_waits_for_a_replacement_that_takes_the_sum_below_nothing_again() -> None:
