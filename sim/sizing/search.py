@@ -71,6 +71,8 @@ class Effort:
     """Weeks of the year; none: `days` on end from the scenario's first day on stand for it."""
     compare: int = 0
     """Replications of a week before costs are compared; 0: `first`. With several weeks fewer do."""
+    compare_most: int = 0
+    """Replications of a week after which the cheaper one is the one that looks so; 0: `most`."""
     indifferent: float = 0.004
     """Share of the yearly cost below which a difference is not looked into: no offer for a station is so exact."""
 
@@ -90,7 +92,7 @@ def effort_for(scenario: Scenario, days: float | None, *, quick: bool) -> Effort
         return Effort(days, first=4, step=4, most=8 if quick else 24)
     spans = weeks_of(scenario, few=quick)
     if quick:
-        return Effort(7.0, first=4, step=4, most=12, spans=spans, compare=1, indifferent=0.01)
+        return Effort(7.0, first=4, step=4, most=12, spans=spans, compare=1, compare_most=4, indifferent=0.01)
     return Effort(7.0, first=4, step=4, most=24, spans=spans, compare=1)
 
 
@@ -357,9 +359,14 @@ class Search:
                     continue
                 if self.is_no_cheaper(design, best):
                     continue
-                # The cost first: most neighbours are dearer, and that shows in fewer replications than the promise.
-                cheaper = self.dearer(design, best, self.effort.most, only_cheaper=True).mean < 0
-                if not (self.judge(design) if cheaper else self.trial(design).verdict):
+                # What costs less to buy is asked for the promise first, in one week: most of it breaks it. What costs
+                # more, for its cost: most of it is dearer, and that shows in fewer replications than the promise.
+                saves = self.trial(design).capital_yuan < self.trial(best).capital_yuan
+                if saves and not self.judge(design):
+                    continue
+                most = self.effort.compare_most or self.effort.most
+                cheaper = self.dearer(design, best, most, only_cheaper=True).mean < 0
+                if not (self.judge(design) if cheaper and not saves else self.trial(design).verdict):
                     continue
                 rivals.append(design)
                 if cheaper:
