@@ -120,6 +120,7 @@ def take(
                 "waiting": taken.waiting,
                 "bills": taken.bills,
                 "fees": taken.fees,
+                "strandings": taken.strandings,
                 "posted": taken.posted,
                 "problems": taken.problems,
             }
@@ -128,11 +129,13 @@ def take(
         print_table((text("station"), text("new events")), sorted(taken.events.items()), right=(1,))
         echo(
             text(
-                "{repeated} line(s) were known, {waiting} wait; {bills} bill(s), {fees} fee(s) made, {posted} posted",
+                "{repeated} line(s) were known, {waiting} wait; {bills} bill(s), {fees} fee(s), "
+                "{strandings} stranding charge(s) made, {posted} posted",
                 repeated=taken.repeated,
                 waiting=taken.waiting,
                 bills=len(taken.bills),
                 fees=len(taken.fees),
+                strandings=len(taken.strandings),
                 posted=taken.posted,
             )
         )

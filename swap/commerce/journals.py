@@ -19,6 +19,7 @@ from swap.commerce.bills.elsewhere import bill_from_journal
 from swap.commerce.bills.terms import BillingTerms
 from swap.commerce.journal_fees import fees_from_journal
 from swap.commerce.posting import post_charges, post_unposted
+from swap.commerce.strandings import charge_strandings
 from swap.config.register_rows import KEPT_ELSEWHERE, take_told
 from swap.errors import Conflict
 from swap.journal.chain import BEGINNING, event_values
@@ -45,6 +46,8 @@ class JournalsTaken:
     bills: list[str] = field(default_factory=list)
     fees: list[str] = field(default_factory=list)
     """Bookings whose no-show fee was charged."""
+    strandings: list[str] = field(default_factory=list)
+    """Swaps that were charged as those of trucks below their reach, in spite of arrears."""
     posted: int = 0
     problems: list[str] = field(default_factory=list)
     """What is wrong, for people: damaged, foreign and contradicting lines, gaps, bills that could not be made."""
@@ -61,7 +64,7 @@ def import_journals(
     heads: Collection[NotedHead] = (),
     issue: bool = False,
 ) -> JournalsTaken:
-    """Take lines in, make the bills and fees that the journals tell of, and post them.
+    """Take lines in, make the bills, fees and stranding charges that the journals tell of, and post them.
 
     Args:
         lines: of `swap.journal.lines.read_files`; a text is a line that is damaged.
@@ -107,7 +110,9 @@ def import_journals(
         _bill(store, station_id, at, terms, report, issue=issue)
         fees = fees_from_journal(store, station_id, rights)
         report.fees += fees.bookings
-        report.problems += fees.failed
+        strandings = charge_strandings(store, station_id)
+        report.strandings += strandings.swaps
+        report.problems += fees.failed + strandings.failed
     if kept:
         report.posted += post_charges(store, at)
     for station_id in sorted({head.station_id for head in heads} & set(kept) - refused):

@@ -21,8 +21,8 @@ from swap.commerce.bookings.keeping import KeepingMark, keep_promises
 from swap.commerce.bookings.standing import book_ahead
 from swap.commerce.custody.take import take_journals
 from swap.commerce.leases.rent import due_month, run_rent
-from swap.commerce.leases.rights import note_strandings
 from swap.commerce.posting import PostingMark, post_due
+from swap.commerce.strandings import charge_strandings, note_strandings
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
 from swap.rights import EVERYBODY, SwapRights
@@ -156,10 +156,13 @@ class Commerce:
             take_journals(self._store, (self._config.station.id,))
             required = self._config.commerce.contract_required
             note_strandings(self._store, self._config.station.id, at, contract_required=required)
+            charged = charge_strandings(self._store, self._config.station.id)
             with self._store.reading_commerce() as db:
                 month = due_month(db, at)
             if month is not None:
                 run_rent(self._store, month, at)
+            if charged.failed:
+                raise ValueError("; ".join(charged.failed))
         except DatabaseAway:
             raise
         except Exception as error:

@@ -150,6 +150,15 @@ BookingEvent = (
 )
 
 
+class StrandingServed(Event):
+    """A truck below its reach is served once in spite of arrears, and what its contract asks for that."""
+
+    kind: ClassVar = "contract.stranding"
+    contract_id: str
+    vehicle_id: str
+    fee_fen: int
+
+
 class BilledLine(Message):
     """A line of a bill, as it was issued."""
 

@@ -18,7 +18,7 @@ from pydantic.json_schema import models_json_schema
 
 from scheduler.types import StationMode
 from swap.messages.base import Event, Instant, Message
-from swap.messages.commerce import BillIssued, BillReversed, BookingEvent, PricesSet
+from swap.messages.commerce import BillIssued, BillReversed, BookingEvent, PricesSet, StrandingServed
 from swap.messages.journal import JournalArchived, JournalEpoch
 from swap.messages.packs import (
     BayBlocked,
@@ -488,6 +488,7 @@ AnyEvent = (
     | FaultCleared
     | DrAnswered
     | BookingEvent
+    | StrandingServed
     | BillIssued
     | BillReversed
     | PricesSet

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,7 +33,8 @@ from swap.commerce.leases.billing import ContractTerms
 from swap.commerce.leases.contracts import kinds_at
 from swap.commerce.leases.errors import JournalBehind
 from swap.commerce.leases.rent import run_rent
-from swap.commerce.leases.rights import ContractRights
+from swap.commerce.leases.rights import ContractRights, announce_arrears
+from swap.commerce.strandings import charge_strandings, note_strandings
 from swap.config.loading import parse_station
 from swap.config.seed import SyncError, sync_station
 from swap.config.station_file import StationConfig
@@ -64,6 +66,7 @@ from swap.tables import (
 )
 from swap.tables.base import Base
 from tests.support.sim.plant import station_data
+from tests.support.swap.commerce import arrive
 from tests.support.swap.databases import fill, migrate
 from tests.support.swap.leases import signed, terms
 from tests.support.swap.station import Bench
@@ -130,6 +133,21 @@ def miss(store: Store, station: StationConfig, trucks: Sequence[int], at: dateti
         tend_bookings(db, station, at + timedelta(hours=3), rights=rights)
 
 
+def strand(store: Store, station: StationConfig, truck: int, at: datetime) -> datetime:
+    """A truck below its reach is served in spite of arrears, and charged; when."""
+    name = f"{station.station.id.upper()}-V{truck}"
+    with store.commerce() as db:
+        (contract_id,) = db.exec(select(LeaseVehicle.contract_id).where(LeaseVehicle.vehicle_id == name))
+        at = announce_arrears(db, contract_id, Decimal(900), at=at, actor="person:1")
+    with store.station(station.station.id) as db:
+        pack = db.exec(select(Pack).where(Pack.vehicle_id == name)).one()
+        pack.soc_pct, pack.energy_kwh = 8.0, 0.08 * pack.rated_kwh * pack.soh_pct / 100
+    arrive(store, station, name, at)
+    note_strandings(store, station.station.id, at)
+    assert len(charge_strandings(store, station.station.id).swaps) == 1
+    return at
+
+
 @dataclass(frozen=True)
 class Day:
     """A day of two stations: their journals, and what their database has."""
@@ -192,6 +210,8 @@ async def days(folder: Path, url: str) -> datetime:
     await live(first, 2)
     contract(first.store, first.clock.now(), A, [3], bookings={"no_show_yuan": "12.5"})
     miss(first.store, first.config, (2, 3), first.clock.now())
+    contract(first.store, first.clock.now(), A, [2], arrears_notice_days=1, stranding_yuan="88.50")
+    strand(first.store, first.config, 2, first.clock.now())
     first.close()
     charged = config(B, 2, basis="charged_energy", energy_price="moving_average")
     second = Bench(folder, charged, url=url, speed=20.0)
@@ -336,14 +356,14 @@ def rents(store: Store, day: Day) -> None:
 @pytest.mark.parametrize("order", [1, -1])
 def test_rents_fees_and_custody_are_the_same_to_the_byte(day: Day, order: int) -> None:
     kinds = {json.loads(row)["kind"] for row in day.leased["ChargeRow"]}
-    assert kinds == {"rent", "energy", "per_swap", "occupancy", "no_show"}
+    assert kinds == {"rent", "energy", "per_swap", "occupancy", "no_show", "stranding"}
     fees = {json.loads(row)["amount_fen"] for row in day.leased["ChargeRow"] if '"kind":"no_show"' in row}
     assert fees == {5000, 1250}, "of the station, and of the contract"
     contracted = [line for row in day.rows["BillLine"] if (line := json.loads(row))["contract_id"]]
     assert any(line["unit_price_1e4_yuan"] == 2100 for line in contracted), "the price of the contract"
     with alone(day) as store:
         taken = take(store, day.all_lines[::order], day.ended_at)
-        assert (len(taken.fees), taken.problems) == (2, [])
+        assert (len(taken.fees), len(taken.strandings), taken.problems) == (2, 1, [])
         with pytest.raises(JournalBehind, match="the journal of station alpha is known up to"):
             run_rent(store, f"{day.ended_at:%Y-%m}", day.ended_at + timedelta(days=40))
         rents(store, day)
@@ -358,17 +378,20 @@ def test_rents_fees_and_custody_are_the_same_to_the_byte(day: Day, order: int) -
 
 
 def test_a_fee_that_is_not_what_its_journal_makes_it_is_not_charged_and_told(day: Day) -> None:
-    """A fee that was raised, in a journal hashed anew; and a contract that says another fee than the station knew."""
+    """A fee and a stranding charge that were raised, in a journal hashed anew."""
 
     def raise_it(entry: Entry) -> Entry:
         data = json.loads(entry.data)
-        return entry if data.get("fee_fen") != 5000 else replace(entry, data=canonical_json(data | {"fee_fen": 5001}))
+        fen = data.get("fee_fen")
+        return replace(entry, data=canonical_json(data | {"fee_fen": fen + 1})) if fen in (5000, 8850) else entry
 
     with alone(day) as store:
         taken = take(store, [*rehashed(day.lines[A], raise_it), *day.lines[B]], day.ended_at)
-        (problem,) = taken.problems
-        assert "the station charged 5001 fen; its journal and the contracts make it 5000" in problem
-        assert len(taken.fees) == 1
+        fee, stranding = taken.problems
+        assert "the station charged 5001 fen; its journal and the contracts make it 5000" in fee
+        assert "the station told 8851 fen" in stranding
+        assert stranding.endswith("makes it 8850")
+        assert (len(taken.fees), taken.strandings) == (1, [])
 
 
 def head(lines: Sequence[JournalLine], at: datetime) -> NotedHead:

@@ -27,7 +27,6 @@ from swap.commerce.leases.rights import (
     clear_arrears,
     entitled,
     may_swap,
-    note_strandings,
     override,
     standing_of,
     swap_right,
@@ -35,6 +34,7 @@ from swap.commerce.leases.rights import (
 from swap.commerce.leases.settle import buy_out, charge_damage, end_contract, settle_contract
 from swap.commerce.leases.show import Quantity, get_contract, give_readings, list_charges, list_contracts
 from swap.commerce.leases.states import LeaseState, LeaseTrigger
+from swap.commerce.strandings import charge_strandings, note_strandings
 from swap.errors import InvalidInput, NotFound, SwapError
 from swap.store import Store
 from swap.tables import ChargeRow, LeaseEvent, LeaseVersion, Pack, PackKindRow, RentRun
@@ -398,6 +398,10 @@ def _stranding(store: Store, contract: str, at: datetime) -> None:
     swap_id = arrive(store, config, "V0", at).swap_id
     for _ in range(2):
         note_strandings(store, "S", at)
+    # The process ended between telling and charging: it is charged by what was told, once.
+    assert [charge_strandings(store, "S").swaps for _ in range(2)] == [(swap_id,), ()]
+    with store.reading_commerce() as db:
+        assert [charge.made_at for charge in db.exec(select(ChargeRow))] == [at]
     with store.reading_station("S") as here:
         assert swap_right(here, swap_id, at).code is RightCode.STRANDING
     assert right(store, at, "walk_in").code is RightCode.ARREARS

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +20,6 @@ from swap.journal.canonical import canonical_json
 from swap.register.persons import person_actor
 from swap.store import Store
 from swap.tables import BillingPeriod, Invoice, InvoiceLine, Settlement, SettlementShare
-from tests.support.postgres import PostgresServer
 from tests.support.swap.commerce import AT, filled_store, station
 from tests.swap.test_invoices import DECEMBER, IN_DECEMBER, NOVEMBER, SHARES, ZONE, billed, violations
 
@@ -41,23 +37,6 @@ class KilledError(Exception):
 @pytest.fixture
 def config() -> StationConfig:
     return station(SHARES, trucks=4)
-
-
-@pytest.fixture
-def copy_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """Copies a database to which nobody is connected; the URL of the copy."""
-    number = count()
-    with ExitStack() as copies:
-
-        def copied(url: str) -> str:
-            if url.startswith("sqlite"):
-                target = tmp_path / f"copy-{next(number)}.db"
-                shutil.copy(url.removeprefix("sqlite:///"), target)
-                return f"sqlite:///{target}"
-            postgres: PostgresServer = request.getfixturevalue("postgres")
-            return copies.enter_context(postgres.database(url.rsplit("/", 1)[1]))
-
-        yield copied
 
 
 def rent(store: Store, source: str, seller: str, period: str = NOVEMBER, at: datetime = AT) -> None:

@@ -6,7 +6,7 @@ spot swaps, unless `[commerce] contract_required` says otherwise. Arrears are an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,12 +20,11 @@ from swap.commerce.leases.contracts import contract_row, contracts_of_vehicle, e
 from swap.commerce.leases.errors import ContractState
 from swap.commerce.leases.lease import LeaseHistory
 from swap.commerce.leases.periods import day_of, start_of
-from swap.commerce.leases.settle import charge_stranding
+from swap.commerce.leases.settle import stranding_told
 from swap.commerce.leases.states import BINDING, LeaseState
 from swap.commerce_db import AnyDb, CommerceDb
 from swap.errors import InvalidInput, NotFound
 from swap.rights import BookingTerms, MaySwap, Purpose
-from swap.store import Store
 from swap.tables import LeaseEvent, Pack, Swap, VehicleModelRow, VehicleRow
 from swap.words import N_
 
@@ -258,29 +257,9 @@ def swap_right(db: AnyDb, swap_id: str, at: datetime, *, contract_required: bool
     purpose: Purpose = "walk_in" if swap.booking_id is None else "booked_swap"
     right = may_swap(db, swap.vehicle_id, swap.station_id, at, purpose=purpose, contract_required=contract_required)
     arrears = right.code is RightCode.ARREARS and right.contract_id is not None
-    if arrears and _given(events_of(db, right.contract_id or ""), swap_id):
+    if arrears and stranding_told(events_of(db, right.contract_id or ""), swap_id):
         return ContractRight(RightCode.STRANDING, right.contract_id, dict(right.values) | {"soc_pct": "-"})
     return right
-
-
-def note_strandings(store: Store, station_id: str, at: datetime, *, contract_required: bool = False) -> None:
-    """Charge the swaps that trucks below their reach get in spite of arrears, and tell the lessors, each once."""
-    with store.reading_station(station_id) as db:
-        found = [(swap.id, swap.vehicle_id) for swap in db.open_swaps() if swap.booking_id is None]
-        due = [
-            (right.contract_id, vehicle_id, swap_id)
-            for swap_id, vehicle_id in found
-            if (right := swap_right(db, swap_id, at, contract_required=contract_required)).code is RightCode.STRANDING
-            and right.contract_id is not None
-            and not _given(events_of(db, right.contract_id), swap_id)
-        ]
-    for contract_id, vehicle_id, swap_id in due:
-        with store.commerce() as writing:
-            charge_stranding(writing, contract_id, vehicle_id, swap_id, station_id, at=at)
-
-
-def _given(events: Iterable[LeaseEvent], swap_id: str) -> bool:
-    return any(event.kind == "stranding" and event.data.get("swap_id") == swap_id for event in events)
 
 
 def _contract_for(db: AnyDb, vehicle_id: str, at: datetime) -> tuple[LeaseHistory | None, LeaseState | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from swap.commerce.charges import FEN_YUAN, NewCharge, add_charge, charges_of, half_up
 from swap.commerce.custody.readings import readings
 from swap.commerce.custody.told import PackOnRecord, packs_on_record
-from swap.commerce.leases.contracts import lease_of, move, note
+from swap.commerce.leases.contracts import events_of, lease_of, move, note
 from swap.commerce.leases.errors import ContractState
 from swap.commerce.leases.facts import gather
 from swap.commerce.leases.lease import LeaseHistory
@@ -21,6 +21,7 @@ from swap.commerce.leases.states import LeaseState, LeaseTrigger
 from swap.commerce.leases.terms import BuyOut, Damage
 from swap.commerce_db import AnyDb, CommerceDb
 from swap.errors import InvalidInput
+from swap.tables import LeaseEvent
 from swap.words import N_
 
 
@@ -140,16 +141,37 @@ def buy_out(db: CommerceDb, contract_id: str, pack_id: str, *, at: datetime, act
     return yuan
 
 
+STRANDING = "stranding"
+"""Kind of charge, and of the event of a contract, of a truck that was served in spite of arrears."""
+
+
+def stranding_yuan(lease: LeaseHistory, at: datetime) -> Decimal:
+    """What a contract asks at an instant for the swap of a truck below its reach in spite of arrears."""
+    version = lease.version_of(day_of(at, lease.terms.tz)) or lease.newest
+    return half_up(version.terms.stranding_yuan)
+
+
+def stranding_source(contract_id: str, swap_id: str) -> str:
+    """What such a swap is charged for, once."""
+    return _source(STRANDING, contract_id, swap_id)
+
+
 def charge_stranding(
     db: CommerceDb, contract_id: str, vehicle_id: str, swap_id: str, station_id: str, *, at: datetime
 ) -> None:
     """Charge the swap of a truck below its reach in spite of arrears, and tell the lessor. A second time nothing."""
     lease = lease_of(db, contract_id)
-    yuan = half_up(lease.terms.stranding_yuan)
+    yuan = stranding_yuan(lease, at)
     basis = {"vehicle_id": vehicle_id, "station_id": station_id}
-    if _charge(db, lease, "stranding", swap_id, yuan, at, vehicle_id=vehicle_id, swap_id=swap_id, basis=basis):
+    charged = _charge(db, lease, STRANDING, swap_id, yuan, at, vehicle_id=vehicle_id, swap_id=swap_id, basis=basis)
+    if charged and not stranding_told(events_of(db, contract_id), swap_id):
         data = {"vehicle_id": vehicle_id, "station_id": station_id, "swap_id": swap_id}
-        note(db, contract_id, "stranding", day_of(at, lease.terms.tz), at=at, actor="commerce", data=data)
+        note(db, contract_id, STRANDING, day_of(at, lease.terms.tz), at=at, actor="commerce", data=data)
+
+
+def stranding_told(events: Iterable[LeaseEvent], swap_id: str) -> bool:
+    """Whether the events of a contract tell of a swap that was given in spite of arrears."""
+    return any(event.kind == STRANDING and event.data.get("swap_id") == swap_id for event in events)
 
 
 def _owned(db: AnyDb, lease: LeaseHistory, pack_id: str) -> PackOnRecord:
@@ -157,6 +179,10 @@ def _owned(db: AnyDb, lease: LeaseHistory, pack_id: str) -> PackOnRecord:
     if pack is None or pack.owner_id != lease.terms.lessor_id:
         raise InvalidInput("pack_id", pack_id, N_("a pack of {lessor_id}"), lessor_id=lease.terms.lessor_id)
     return pack
+
+
+def _source(kind: str, contract_id: str, what: str) -> str:
+    return f"{kind}:{contract_id}:{what}"
 
 
 def _charge(
@@ -174,7 +200,7 @@ def _charge(
 ) -> bool:
     version = lease.version_of(day_of(at, lease.terms.tz)) or lease.newest
     new = NewCharge(
-        source=f"{kind}:{lease.id}:{what}",
+        source=_source(kind, lease.id, what),
         quantity=Decimal(1 if yuan >= 0 else -1),
         unit="item",
         unit_price_yuan=abs(yuan),
