@@ -119,8 +119,6 @@ class MeterSection(SiteDeviceSection):
 
     register_map: str = "site_meter_v1"
     """Name of a shipped map, or path of a TOML file relative to the station file."""
-    poll_s: float = Field(default=1.0, ge=0.05, le=60)
-    """How often it is read."""
     max_age_s: float = Field(default=10.0, gt=0, le=300)
     """An older reading is unknown; the import is then reckoned from set-points."""
 

@@ -26,6 +26,7 @@ _TEXT = Path(__file__).with_name("station_page.toml")
 _HIDDEN = {"folder"}
 _UNITS = (
     ("_yuan_per_kwh", "yuan/kWh", "元/kWh"),
+    ("_yuan_per_kw", "yuan/kW", "元/kW"),
     ("_ohm_per_v", "Ω/V", "Ω/V"),
     ("_kwh", "kWh", "kWh"),
     ("_kva", "kVA", "kVA"),
