@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from swap.messages.events import FaultRaised, SwapCompleted, SwapStepDone, SwapS
 from swap.messages.packs import ThermalStep
 from swap.station.life.coming_back import Cause
 from swap.station.life.watchdog import Gap
+from swap.station.power.site_faults import OVER_S, SiteWatch
+from swap.station.power.view import site_limits
 from swap.station.sequence.evacuation import EVACUATE_WITHIN_S, Effect, Procedure
 from swap.station.sequence.session import Send
 from swap.station.states.thermal_stages import Stage
@@ -203,6 +206,49 @@ async def test_a_pack_comes_away_from_the_limit_before_it_is_charged_again(bench
     assert set(seen[cools:waits]) == {("cooling", False)}
     assert "charging" in states[waits:]
     assert [event.data["name"] for event in bench.events() if event.kind == FaultRaised.kind] == ["bms_alarm"]
+
+
+# Chargers and the site
+
+
+async def test_a_charger_that_reports_a_fault_is_told_with_its_own_code(bench: Bench) -> None:
+    await drained(bench)
+    bench.plant.inject("charger_fault", "A2", code=17)
+    await bench.run(5)
+    assert bench.open_faults() == {"charger_fault": "bay:A2"}
+    (raised,) = [event for event in bench.events() if event.kind == FaultRaised.kind]
+    assert raised.data["detail"] == {"charger_code": 17}
+    bench.controller.rack.load()  # as one that has just started, which knows of no fault
+    bench.plant.clear("charger_fault", "A2")
+    await bench.run(5)
+    assert bench.open_faults() == {}
+
+
+async def test_a_charger_that_gives_more_than_it_was_told_is_told(bench: Bench) -> None:
+    await drained(bench)
+    bench.plant.inject("charger_ignores_setpoint", "A2")
+    bench.plant.inject("pack_alarm", HOT, level=2, bit=int(AlarmBit.POOR_CONSISTENCY))
+    await bench.tick(1.0)
+    assert charge_kw(bench, "A2") > 50
+    assert "charger_over_delivers" not in bench.open_faults()  # it may only be on its way down
+    await bench.run((OVER_S + 1) * bench.speed)
+    assert bench.open_faults()["charger_over_delivers"] == "bay:A2"
+    bench.plant.clear("charger_ignores_setpoint", "A2")
+    await bench.run(10)
+    assert "charger_over_delivers" not in bench.open_faults()
+
+
+async def test_an_import_that_stays_above_its_limit_is_told(bench: Bench) -> None:
+    context, watch = bench.controller.context, SiteWatch(bench.controller.site)
+    limits = site_limits(context)
+    over = replace(limits, measured_import_kw=1.06 * limits.import_limit_kw)
+    assert not watch.troubles(context, over, bench.clock.now())
+    await bench.run((OVER_S + 1) * bench.speed)
+    told = watch.troubles(context, over, bench.clock.now())
+    assert list(told) == [("site_over_limit", "site")]
+    for measured_kw in (None, limits.import_limit_kw * 1.04):
+        assert not watch.troubles(context, replace(limits, measured_import_kw=measured_kw), bench.clock.now())
+    assert not watch.troubles(context, over, bench.clock.now())  # the time begins anew
 
 
 # Heat

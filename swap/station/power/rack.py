@@ -26,7 +26,7 @@ from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.inventory import block_bay, close_charge, end_charge, quarantine, set_pack_state, start_charge
 from swap.station.power.site import SiteRunner
-from swap.station.power.site_faults import SiteWatch
+from swap.station.power.site_faults import SiteWatch, Trouble
 from swap.station.power.view import fresh_pv_kw, fresh_storage, site_limits, station_view
 from swap.station.states.pack_states import PackTrigger, may, trigger_for_reading
 from swap.station_db import StationDb as Db
@@ -151,13 +151,13 @@ class RackRunner:
         last = self._sampled
         due = last is None or (now - last.at).total_seconds() >= SAMPLE_S
         silent_since = dict(self._silent_since)
-        troubles = self.watch.troubles(context, now)
+        troubles = self.watch.troubles(context, limits, now)
 
-        def store(db: Db) -> tuple[_Look, frozenset[str], _Sample | None]:
+        def store(db: Db) -> tuple[_Look, frozenset[Trouble], _Sample | None]:
             look = self._look(db, context, fresh, now, dict(silent_since))
             for section in context.config.bays:
                 self._judge_bay(db, section, look)
-            told = self.watch.store(db, context.station_id, troubles, now)
+            told = self.watch.store(db, troubles, now)
             return look, told, self._sample(db, look, limits, last) if due else last
 
         look, told, self._sampled = await self.context.write(store)
