@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from battery_bms.limits import AlarmBit
+from battery_bms.port import PackReading
 from robotics.port import CommandCode, Location, LocationKind, RobotCommand
 from swap.config.station_file import StationConfig
 from swap.messages.events import FaultRaised, SwapCompleted, SwapStepDone, SwapStepStarted
@@ -222,6 +223,21 @@ async def test_a_charger_that_reports_a_fault_is_told_with_its_own_code(bench: B
     bench.plant.clear("charger_fault", "A2")
     await bench.run(5)
     assert bench.open_faults() == {}
+
+
+async def test_a_rack_device_that_is_not_heard_is_told_as_the_cause(bench: Bench) -> None:
+    await drained(bench)
+    context, watch = bench.controller.context, SiteWatch(bench.controller.site)
+
+    def told(readings: dict[str, PackReading]) -> list[tuple[str, str]]:
+        return list(watch.troubles(replace(context, readings=readings), site_limits(context), bench.clock.now()))
+
+    assert told(context.readings) == []
+    assert told({}) == []
+    await bench.run(11 * bench.speed)
+    (device,) = bench.config.rack_devices
+    assert told({}) == [("rack_link_lost", f"rack:{device.id}")]
+    assert told({"A1": context.readings["A1"]}) == []
 
 
 async def test_a_charger_that_gives_more_than_it_was_told_is_told(bench: Bench) -> None:

@@ -29,7 +29,8 @@ NAMES: Final = (
     "feeder_tripped",
     "site_over_limit",
 )
-BAY_NAMES: Final = ("charger_fault", "charger_over_delivers")
+OTHER_NAMES: Final = ("charger_fault", "charger_over_delivers", "rack_link_lost")
+_RACK = "rack:"
 FEWEST_CHARGERS = 2
 """Chargers that must all report a fault before it is taken for one of their supply."""
 OVER_S = 15.0
@@ -78,7 +79,7 @@ class SiteWatch:
                 continue
             self._heard_since_at.pop(name, None)
             if not context.is_young(since_at, max_age_s):
-                found[f"{name}_silent", SOURCE] = {}
+                found[_silence(name)] = {}
         if (reason := self._disobedience(context, now)) is not None:
             found["storage_does_not_obey", SOURCE] = {"reason": reason}
         faulty = _faulty_chargers(context)
@@ -130,12 +131,21 @@ class SiteWatch:
             found.append(("pv", site.pv.max_age_s, fresh_pv_kw(context) is not None))
         if site.storage is not None and runner.storage is not None:
             found.append(("storage", site.storage.max_age_s, fresh_storage(context) is not None))
+        for device in context.config.rack_devices:
+            bays = [bay.id for bay in context.config.bays if bay.point is not None and bay.point.device == device.id]
+            if bays:
+                found.append((f"{_RACK}{device.id}", device.max_age_s, any(map(context.reading_fresh, bays))))
         return found
+
+
+def _silence(device: str) -> Trouble:
+    """The fault of a device that is not heard; of a rack's, whose bays are then all silent, the cause of theirs."""
+    return ("rack_link_lost", device) if device.startswith(_RACK) else (f"{device}_silent", SOURCE)
 
 
 def _open(db: Db) -> list[Trouble]:
     """What is open of the faults that are judged here."""
-    names = {fault_by_name(name).code: name for name in (*NAMES, *BAY_NAMES)}
+    names = {fault_by_name(name).code: name for name in (*NAMES, *OTHER_NAMES)}
     rows = db.exec(select(FaultRow).where(col(FaultRow.open_key).is_not(None), col(FaultRow.code).in_(names)))
     return [(names[row.code], row.source) for row in rows]
 
