@@ -18,6 +18,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "release_bay": {"bay_id": "A1"},
     "cancel_swap": {"swap_id": "sw-1"},
     "decide": {"swap_id": "sw-1", "decision": "unwind"},
+    "demand_response": {
+        "programme": "shanxi-direct",
+        "from_at": "2026-06-17T16:20:00Z",
+        "until_at": "2026-06-17T17:05:00Z",
+        "limit_kw": 1500.0,
+    },
 }
 
 
