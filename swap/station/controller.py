@@ -416,8 +416,7 @@ class StationController(HoldingController):
         await self.answers.cycle()
 
     async def calls_cycle(self) -> None:
-        """Answer calls of demand response; what was asked before a gap is void."""
-        await self._mind_gaps()
+        """Answer calls of demand response. They move nothing, so no gap is minded."""
         await self.answers.calls_cycle()
 
     async def reasons_cycle(self) -> None:

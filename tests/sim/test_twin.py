@@ -290,7 +290,7 @@ def test_the_controllers_own_loops_make_the_same_events(tmp_path: Path) -> None:
 LOOP_SPEED = 10.0
 """Station seconds for each second of the loops' periods: a cell is looked at every second."""
 TRUCKS = (("V01", 20.0), ("V02", 60.0))
-UNTIL_S = 620.0
+UNTIL_S = 660.0
 
 
 def _example_station() -> StationConfig:

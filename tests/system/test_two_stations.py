@@ -38,12 +38,23 @@ from tests.support.sim.plant import code, station_data
 from tests.support.swap.station import START_AT, Bench
 
 PERSON = "Li Ming"
+PROGRAMME = {
+    "id": "direct",
+    "name_zh": "直控",
+    "name_en": "Direct control",
+    "control": "direct",
+    "notice_min": 5,
+    "price_yuan_per_kwh": "2",
+    "penalty_yuan_per_kwh": "1",
+    "baseline": {"like_days": 2, "least_days": 2, "alike": "any"},
+}
 
 
 def config(station_id: str, number: int) -> StationConfig:
     """A station of its own trucks and packs; the rest is named as at every other."""
     data: dict[str, Any] = station_data()
     data["station"]["id"] = station_id
+    data["programmes"] = [PROGRAMME]
     for pack in data["packs"]:
         pack["id"] = pack["id"].replace("G51", f"G{number}1")
     for truck in data["vehicles"]:
@@ -77,6 +88,7 @@ class Place:
         answer = await self.http.post("/api/v1/requests", json=body)
         assert answer.status_code == 202, answer.text
         await self.bench.controller.answers.cycle()
+        await self.bench.controller.answers.calls_cycle()
         told = await self.http.get(f"/api/v1/requests/{answer.json()['request_id']}")
         assert told.json()["requested_by"] == PERSON
         status: str = told.json()["status"]
@@ -172,6 +184,9 @@ async def live_through(place: Place) -> None:
         done.add((kind, await place.ask(kind)))
         await bench.run(2)
     done.add(("permit_restart", await place.ask("permit_restart", within_min=5)))
+    begin = bench.clock.now().replace(second=0, microsecond=0) + timedelta(hours=1)
+    span = {"from_at": begin.isoformat(), "until_at": (begin + timedelta(minutes=30)).isoformat()}
+    done.add(("demand_response", await place.ask("demand_response", programme="direct", limit_kw=300.0, **span)))
     done.add(("reset", await place.ask("reset", lane_id="L1")))
     waiting = bench.arrive(place.truck(2))
     done.add(("cancel_swap", await place.ask("cancel_swap", swap_id=waiting)))
