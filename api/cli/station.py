@@ -167,29 +167,14 @@ def charge_plan(
     optimiser plans a day for the trucks that are expected, and says what limits each bay and what more of transformer,
     chargers or packs would save.
     """
-    from datetime import UTC
 
+    from api.cli.power.beginning import begin_of, stock_and_tariff
     from api.cli.power.least_cost import show_least_cost, trucks_by_hour
-    from scheduler.tariff_files import TariffError, load_tariff
-    from swap.errors import InvalidInput
-    from swap.reading.charge_plan import project_charging, set_soc, stock_of_file
+    from swap.reading.charge_plan import project_charging
 
     config = read_station(station)
-    zone = config.station.zone
-    start_at = datetime.now(UTC) if at is None else at.replace(tzinfo=at.tzinfo or zone).astimezone(UTC)
-    start_at = start_at.replace(second=0, microsecond=0)
-    stock = stock_of_file(config)
-    try:
-        for item in soc or ():
-            bay_id, _, percent = item.partition("=")
-            try:
-                value = float(percent)
-            except ValueError:
-                raise InvalidInput("--soc", item, "BAY=PERCENT, such as A1=20") from None
-            set_soc(config, stock, bay_id, value)
-        tariff = load_tariff(config.tariff, zone, station.parent)
-    except (InvalidInput, TariffError) as error:
-        fail(str(error))
+    start_at = begin_of(config, at)
+    stock, tariff = stock_and_tariff(station, config, soc)
     if (plan or config.charging.plan) == "optimal":
         per_hour = trucks_by_hour(config, trucks_per_hour)
         show_least_cost(

@@ -18,25 +18,15 @@ from swap.messages.power import DrAnswered
 from swap.reading.response import answered, settled
 from swap.station.power.response import DrCall, take_call
 from swap.tables import SiteSample
-from tests.support.sim.plant import station
+from tests.support.sim.plant import DIRECT_PROGRAMME, station
 from tests.support.swap.station import Bench
 
-PROGRAMME: dict[str, Any] = {
-    "id": "direct",
-    "name_zh": "直控",
-    "name_en": "Direct control",
-    "control": "direct",
-    "notice_min": 5,
-    "price_yuan_per_kwh": "2",
-    "penalty_yuan_per_kwh": "1",
-    "baseline": {"like_days": 2, "least_days": 2, "alike": "any"},
-}
-VOLUNTARY = PROGRAMME | {"id": "voluntary", "control": "voluntary"}
+VOLUNTARY = DIRECT_PROGRAMME | {"id": "voluntary", "control": "voluntary"}
 
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    programmes = tuple(ProgrammeSection.model_validate(one) for one in (PROGRAMME, VOLUNTARY))
+    programmes = tuple(ProgrammeSection.model_validate(one) for one in (DIRECT_PROGRAMME, VOLUNTARY))
     bench = Bench(tmp_path, station().model_copy(update={"programmes": programmes}))
     await bench.start()
     await bench.run(5)

@@ -34,27 +34,17 @@ from swap.station_db import STATION_TABLES
 from swap.store import Store
 from swap.tables import FaultRow, Pack
 from tests.support.api.people import PersonAuth
-from tests.support.sim.plant import code, station_data
+from tests.support.sim.plant import DIRECT_PROGRAMME, code, station_data
 from tests.support.swap.station import START_AT, Bench
 
 PERSON = "Li Ming"
-PROGRAMME = {
-    "id": "direct",
-    "name_zh": "直控",
-    "name_en": "Direct control",
-    "control": "direct",
-    "notice_min": 5,
-    "price_yuan_per_kwh": "2",
-    "penalty_yuan_per_kwh": "1",
-    "baseline": {"like_days": 2, "least_days": 2, "alike": "any"},
-}
 
 
 def config(station_id: str, number: int) -> StationConfig:
     """A station of its own trucks and packs; the rest is named as at every other."""
     data: dict[str, Any] = station_data()
     data["station"]["id"] = station_id
-    data["programmes"] = [PROGRAMME]
+    data["programmes"] = [DIRECT_PROGRAMME]
     for pack in data["packs"]:
         pack["id"] = pack["id"].replace("G51", f"G{number}1")
     for truck in data["vehicles"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,29 +51,14 @@ def flexibility(
     The live rules are carried forward with the trucks that are expected, as planned and under each limit. What sun and
     storage give comes on top.
     """
+    from api.cli.power.beginning import begin_of, stock_and_tariff
     from api.cli.power.least_cost import trucks_by_hour
     from scheduler.response.flexibility import flexibility as curve
-    from scheduler.tariff_files import TariffError, load_tariff
-    from swap.errors import InvalidInput
-    from swap.reading.charge_plan import set_soc, stock_of_file
     from swap.station.power.flexibility import AFTER, beginning_of_file, courses, expected_trucks
 
     config = read_station(station)
-    zone = config.station.zone
-    from_at = datetime.now(UTC) if at is None else at.replace(tzinfo=at.tzinfo or zone).astimezone(UTC)
-    from_at = from_at.replace(second=0, microsecond=0)
-    stock = stock_of_file(config)
-    try:
-        for item in soc or ():
-            bay_id, _, percent = item.partition("=")
-            try:
-                value = float(percent)
-            except ValueError:
-                raise InvalidInput("--soc", item, "BAY=PERCENT, such as A1=20") from None
-            set_soc(config, stock, bay_id, value)
-        tariff = load_tariff(config.tariff, zone, station.parent)
-    except (InvalidInput, TariffError) as error:
-        fail(str(error))
+    from_at = begin_of(config, at)
+    stock, tariff = stock_and_tariff(station, config, soc)
     until_at = from_at + timedelta(hours=hours)
     start_at = from_at - timedelta(minutes=notice_min)
     span_h = (until_at + AFTER - start_at) / timedelta(hours=1)

@@ -16,6 +16,19 @@ PORTS = (15800, 15801, 15802, 15803)
 BAYS = ("A1", "A2", "A3", "A4")
 
 
+DIRECT_PROGRAMME: dict[str, Any] = {
+    "id": "direct",
+    "name_zh": "直控",
+    "name_en": "Direct control",
+    "control": "direct",
+    "notice_min": 5,
+    "price_yuan_per_kwh": "2",
+    "penalty_yuan_per_kwh": "1",
+    "baseline": {"like_days": 2, "least_days": 2, "alike": "any"},
+}
+"""A demand-response programme of direct control, as a station file would give it."""
+
+
 def code(number: int) -> str:
     return f"0SXPB280000YQ1G51{number:07d}"
 
