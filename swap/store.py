@@ -13,6 +13,7 @@ not take the commit back.
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -350,7 +351,7 @@ class Store:
         """Alembic's configuration for this database; needs no ini file."""
         from alembic.config import Config  # here, since most processes bring no schema to the newest migration
 
-        config = Config()
+        config = Config(stdout=sys.stdout)  # its own default is what that was when alembic was first imported
         config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["engine"] = self.engine
         return config
