@@ -67,13 +67,13 @@ def _tests(*names: str) -> tuple[str, ...]:
     return tuple(f"tests/swap/test_{name}.py" for name in names)
 
 
-def _sequence(name: str) -> Examined:
+def _sequence(name: str, own: str = "") -> Examined:
     files = _tests(
         "permissives", "recovery", "secured", "fitted", "released", "sequencer", "sequencer_faults",
         "sequencer_decisions", "seats", "incoming", "evacuation",
     )  # fmt: skip
-    own = _tests(name)
-    return Examined(f"swap.station.sequence.{name}", tuple(dict.fromkeys((*own, *files))), pure=True)
+    first = _tests(own or name)
+    return Examined(f"swap.station.sequence.{name}", tuple(dict.fromkeys((*first, *files))), pure=True)
 
 
 def _bills(name: str, *files: str, pure: bool = True) -> Examined:
@@ -85,6 +85,9 @@ MODULES: dict[str, Examined] = {
     "permissives": _sequence("permissives"),
     "secured": _sequence("secured"),
     "sequencer": _sequence("sequencer"),
+    "row_facts": _sequence("row_facts", own="sequencer"),
+    "turns": _sequence("turns", own="sequencer_faults"),
+    "decided": _sequence("decided", own="sequencer_decisions"),
     "reconcile": Examined("swap.station.reconcile", _tests("reconcile")),
     "money": _bills("money", "bill_rules", "billing", "ledger"),
     "quantity": _bills("quantity", "bill_rules", "billing"),

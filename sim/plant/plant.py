@@ -8,7 +8,7 @@ studies move it as they like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,10 +16,6 @@ from typing import Any
 from battery_bms import pack as physics
 from battery_bms.port import ChargerState, MeterReading, PackReading
 from robotics.port import (
-    SEAT_ACCEPTED,
-    SEAT_LOCKS_CLOSED,
-    SEAT_LOCKS_OPEN,
-    SEAT_OCCUPIED,
     SEATS,
     AckCode,
     CellStatus,
@@ -32,14 +28,13 @@ from sim.plant.draws import Draws
 from sim.plant.fault_codes import cell_fault
 from sim.plant.faults import checked, find_fault
 from sim.plant.rack import US_PER_S, PlantError, Rack
+from sim.plant.sensors import HEADS_MAX, cell_signals, head_bits, seat_signals
 from sim.plant.site import SiteTruth
-from sim.plant.yard import HEADS_PER_SEAT, LockHead, Truck, TruckPlace, Yard
+from sim.plant.yard import HEADS_PER_SEAT, LockHead, TruckPlace, Yard
 from swap.config.station_file import StationConfig
-from swap.places import TANK, bay_place, vehicle_place
+from swap.places import bay_place, vehicle_place
 
 SNAPSHOT_VERSION = 3
-HEADS_MAX = 8
-"""Heads of one seat that a cell's registers have room for."""
 NO_SUPPLY_CODE = 1
 """The simulated charger's own code while its feeder carries no voltage."""
 _CELL_SPREAD_V = 0.01
@@ -284,8 +279,8 @@ class Plant:
             signals=self.signals(lane_id) | (self.seat_signals(lane_id) if self.seats_tell else {}),
             vehicle_packs=self.vehicle_packs(lane_id) if self.vehicles_tell else {},
             bays_occupied=self.bays_occupied(),
-            heads_open=_head_bits(self.seats, truck, lambda t, head: t.heads[head] == LockHead.OPEN),
-            heads_closed=_head_bits(self.seats, truck, cell.head_reads_closed),
+            heads_open=head_bits(self.seats, truck, lambda t, head: t.heads[head] == LockHead.OPEN),
+            heads_closed=head_bits(self.seats, truck, cell.head_reads_closed),
             seats=self.seats,
         )
 
@@ -305,65 +300,11 @@ class Plant:
 
     def signals(self, lane_id: str) -> dict[Signal, bool | None]:
         """Every signal of a cell; those of a truck whose controller is silent are None."""
-        cell, faults, truck = self.cell(lane_id), self.cell(lane_id).faults, self.cell(lane_id).truck
-        linked = truck is not None and truck.link_ok
-        secured = truck.secured if truck is not None and linked else {}
-        heads = () if truck is None else truck.heads
-
-        def seat(index: int) -> bool:
-            place = None if truck is None else vehicle_place(truck.vehicle_id, index)
-            return place is not None and self.rack.at(place) is not None
-
-        tank_occupied = self.rack.at(TANK) is not None
-        ready = secured.get("handbrake_on") and secured.get("key_off")
-        optional = {
-            Signal.SWAP_MODE: ready,
-            Signal.DRIVE_INHIBITED: ready and truck.inhibits if truck is not None else None,
-            Signal.HV_DISCHARGED: secured.get("hv_off") and truck.discharges if truck is not None else None,
-            Signal.CONNECTOR_FREE: truck is not None and truck.connector_free,
-            Signal.GRIPPER_LOCKED: cell.gripped is not None and not faults.gripper_unlocked,
-        }
-        if cell.shuttle:
-            optional[Signal.SUPPORTED] = cell.supporting
-        return optional | {
-            Signal.ESTOP_OK: not faults.estop,
-            Signal.CURTAIN_CLEAR: not faults.curtain,
-            Signal.DOORS_CLOSED: not faults.door,
-            Signal.FIRE_OK: not faults.fire,
-            Signal.SMOKE_OK: not faults.smoke,
-            Signal.POWER_OK: cell.power_confirmed and not faults.power_cut,
-            Signal.HOMED: cell.homed,
-            Signal.AT_HOME: cell.at_home,
-            Signal.VEHICLE_PRESENT: truck is not None,
-            Signal.VEHICLE_IN_POSITION: truck is not None and cell.located and self.yard.in_position(truck),
-            Signal.VEHICLE_LINK: linked,
-            Signal.HANDBRAKE_ON: secured.get("handbrake_on"),
-            Signal.GEAR_NEUTRAL: secured.get("gear_neutral"),
-            Signal.KEY_OFF: secured.get("key_off"),
-            Signal.HV_OFF: secured.get("hv_off"),
-            Signal.LOCKS_OPEN: bool(heads) and all(head == LockHead.OPEN for head in heads),
-            Signal.LOCKS_CLOSED: truck is not None and cell.locks_closed(truck),
-            **{signal: seat(index) for index, signal in SEAT_OCCUPIED.items()},
-            Signal.PACK_ACCEPTED: truck is not None and self.yard.accepts_packs(truck) if linked else None,
-            Signal.GRIPPER_LOADED: cell.gripped is not None,
-            Signal.TRANSFER_OCCUPIED: any(self.rack.at(bay_place(bay)) for bay in cell.transfer_bays),
-            Signal.TANK_READY: not faults.tank_not_ready and not tank_occupied,
-            Signal.TANK_OCCUPIED: tank_occupied,
-            Signal.EXIT_CLEAR: not faults.exit_blocked,
-        }
+        return cell_signals(self.cell(lane_id), self.yard, self.rack)
 
     def seat_signals(self, lane_id: str) -> dict[Signal, bool | None]:
         """What a cell may tell of each seat of the truck in its lane."""
-        cell, told = self.cell(lane_id), dict[Signal, bool | None]()
-        truck = cell.truck
-        for seat in SEATS:
-            there = truck is not None and seat <= truck.seats
-            heads = truck.seat_heads(seat) if truck is not None and there else range(0)
-            told[SEAT_LOCKS_OPEN[seat]] = there and all(truck.heads[i] == LockHead.OPEN for i in heads if truck)
-            told[SEAT_LOCKS_CLOSED[seat]] = there and all(cell.head_agrees_closed(truck, i) for i in heads if truck)
-            accepts = truck is not None and there and self.yard.accepts_seat(truck, seat)
-            told[SEAT_ACCEPTED[seat]] = accepts if truck is not None and truck.link_ok else None
-        return told
+        return seat_signals(self.cell(lane_id), self.yard)
 
     def tell_packs(self, lane_id: str, codes: Mapping[int, str]) -> None:
         """The station tells the truck in a lane which packs it is to accept, by seat; none: any pack."""
@@ -554,16 +495,6 @@ class Plant:
             if lane in data["cells"]:
                 cell.restore(data["cells"][lane])
         self.wire_faults = {k: {n: dict(a) for n, a in v.items()} for k, v in data["wire_faults"].items()}
-
-
-def _head_bits(seats: int, truck: Truck | None, reads: Callable[[Truck, int], bool]) -> tuple[bool | None, ...]:
-    """One value for each head that a vehicle can have, seat by seat; None where none is fitted."""
-    bits: list[bool | None] = [None] * (seats * HEADS_MAX)
-    if truck is not None:
-        for seat in range(1, truck.seats + 1):
-            for place, head in enumerate(truck.seat_heads(seat)):
-                bits[(seat - 1) * HEADS_MAX + place] = reads(truck, head)
-    return tuple(bits)
 
 
 __all__ = ["Draws", "Plant", "PlantError"]

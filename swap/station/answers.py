@@ -42,7 +42,7 @@ from swap.station.reconcile import Mismatch
 from swap.station.records import stock_unconfirmed
 from swap.station.sequence.permissives import tripped
 from swap.station.sequence.recipe import CANCELLED, QUEUED
-from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station.sequence.row_facts import MOVING_MODES
 from swap.station.sequence.session import Decision, Phase, Session
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import IllegalPackStep, PackTrigger

@@ -29,7 +29,7 @@ from swap.station.clock import Clock
 from swap.station.life.database import DirectDatabase
 from swap.station.records import newest_seq, qualified
 from swap.station.sequence.permissives import BayFact
-from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station.sequence.row_facts import MOVING_MODES
 from swap.station_db import StationDb as Db
 
 T = TypeVar("T")

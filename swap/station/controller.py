@@ -54,7 +54,7 @@ from swap.station.resume import (
     tell_clock,
 )
 from swap.station.sequence.recipe import StepTable
-from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station.sequence.row_facts import MOVING_MODES
 from swap.station.sequence.session import Session
 from swap.station.thermal import ThermalRunner
 from swap.station_db import StationDb as Db

@@ -14,7 +14,7 @@ from swap.station.reconcile import Mismatch, reconcile
 from swap.station.records import change_mode
 from swap.station.resume import clear_losses, stored_mode
 from swap.station.sequence.permissives import tripped
-from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station.sequence.row_facts import MOVING_MODES
 from swap.station.sequence.session import Decision, Phase
 from swap.station.states.modes import ModeTrigger
 from swap.station_db import StationDb as Db

@@ -7,12 +7,14 @@ import json
 import logging
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import api.wiring as wiring
@@ -24,7 +26,7 @@ from swap.config.loading import parse_station
 from swap.station.controller import StationController
 from swap.station.life.database import ApartDatabase
 from swap.station_db import StationDb as Db
-from swap.turns import Turns
+from swap.store import Store
 from tests.drill.power import shadow_disk
 
 T = TypeVar("T")
@@ -38,7 +40,7 @@ class Hooks:
         self.control: asyncio.AbstractEventLoop | None = None
         self.waits_s: list[float] = []
         """What each commit of the controller was waited for."""
-        self.foreign: list[tuple[float, float]] = []
+        self.foreign: list[tuple[float, float, str]] = []
         """How long each transaction of somebody else kept the others out: seconds on the wall, of the processor."""
         self.commerce_fails = False
         self.late_s: list[float] = []
@@ -113,15 +115,16 @@ def _install(hooks: Hooks) -> None:
             hooks.waits_s.append(time.monotonic() - began_s)
             return done
 
-    real_turn = Turns.turn
+    real_turn = Store._turn
 
     @contextmanager
-    def turn(self: Turns, *, first: bool, wait_s: float) -> Iterator[None]:
-        with real_turn(self, first=first, wait_s=wait_s):
-            wall_s, processor_s = time.monotonic(), time.thread_time()
+    def turn(self: Store, station_id: str | None) -> Iterator[None]:
+        first = self._first
+        with real_turn(self, station_id):
+            wall_s, processor_s, whose = time.monotonic(), time.thread_time(), "" if first else _writer()
             yield
         if not first:
-            hooks.foreign.append((time.monotonic() - wall_s, time.thread_time() - processor_s))
+            hooks.foreign.append((time.monotonic() - wall_s, time.thread_time() - processor_s, whose))
 
     real_apart, real_commerce = wiring.run_apart, runner.run_commerce  # type: ignore[attr-defined]
 
@@ -141,13 +144,24 @@ def _install(hooks: Hooks) -> None:
         return real_commerce(*arguments, **options)
 
     for module, name, value in (
-        (Turns, "turn", turn),
+        (Store, "_turn", turn),
         (wiring, "Station", Elsewhere),
         (wiring, "ApartDatabase", Measured),
         (wiring, "run_apart", apart),
         (runner, "run_commerce", commerce),
     ):
         setattr(module, name, value)
+
+
+def _writer() -> str:
+    """The function of the product that writes, by its file and name: the innermost that is no part of the store."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] in ("api", "swap") and name not in ("swap.store", "swap.turns", "swap.station_db"):
+            return f"{name}.{frame.f_code.co_name}"
+        frame = frame.f_back
+    return "unknown"
 
 
 def _copy_at_each_command(database_url: str, copies: Path) -> None:

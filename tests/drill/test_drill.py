@@ -231,11 +231,13 @@ def test_two_hundred_clients_and_a_thousand_bills(tmp_path: Path, proved: Proved
         waits, foreign = drill.station.ask("waits")
         keep(proved, row)
         proved(f"waits of the controller for its commits, under load: {spread(waits[len(before) :])}")
-        proved(f"others kept the database for: {spread([wall for wall, _ in foreign])} on the wall")
-        proved(f"others kept the database for: {spread([used for _, used in foreign])} of the processor")
+        proved(f"others kept the database for: {spread([wall for wall, _, _ in foreign])} on the wall")
+        proved(f"others kept the database for: {spread([used for _, used, _ in foreign])} of the processor")
+        longest = sorted(foreign, key=lambda one: one[1], reverse=True)[:5]
+        proved("longest: " + ", ".join(f"{whose} {1000 * used:.0f} ms" for _, used, whose in longest))
         proved(f"answers to bookings: {dict(clients.answers)}")
         assert drill.events("swap.held") == []
-        assert sorted(used for _, used in foreign)[int(len(foreign) * 0.99)] < FOREIGN_S
+        assert sorted(used for _, used, _ in foreign)[int(len(foreign) * 0.99)] < FOREIGN_S
         assert row.faults == []
         assert clients.answers.total() > CLIENTS
         assert set(clients.answers) <= {NO_ANSWER, 201, 409, 422}

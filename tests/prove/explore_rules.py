@@ -20,7 +20,8 @@ from swap.places import TANK, bay_place, vehicle_place
 from swap.station.sequence.evacuation import POWER_OFF_KW
 from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.recipe import StepRow
-from swap.station.sequence.sequencer import MOVING_MODES, step
+from swap.station.sequence.row_facts import MOVING_MODES
+from swap.station.sequence.sequencer import step
 from swap.station.sequence.session import HoldReason, Phase
 from tests.prove.explore_reasons import cause_of
 from tests.prove.explore_station import LANE, VEHICLE, Violation, at_once

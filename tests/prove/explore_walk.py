@@ -15,7 +15,7 @@ from sim.plant.plant import PlantError
 from swap.state_table import IllegalTransition
 from swap.station.life.database import DatabaseLost
 from swap.station.sequence.recipe import TERMINAL, StepTable
-from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station.sequence.row_facts import MOVING_MODES
 from swap.station.sequence.session import Phase
 from swap.station.states.pack_states import IllegalPackStep
 from tests.prove.explore_mishaps import Mishap, happen, may_end, mishaps, over

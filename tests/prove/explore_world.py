@@ -22,7 +22,8 @@ from swap.station.answers import Denied
 from swap.station.sequence.evacuation import EVACUATE_WITHIN_S
 from swap.station.sequence.handshake import RESEND_S
 from swap.station.sequence.recipe import TERMINAL, StepRow, StepTable
-from swap.station.sequence.sequencer import CHECK_RETRY_S, MOVING_MODES, begin
+from swap.station.sequence.row_facts import MOVING_MODES
+from swap.station.sequence.sequencer import CHECK_RETRY_S, begin
 from swap.station.sequence.session import Phase
 from swap.station.states.modes import IllegalMode
 from swap.station.states.thermal_stages import THERMAL_STAGE, Stage

@@ -13,7 +13,7 @@ import pytest
 
 from robotics.port import CommandCode
 from swap.station.context import StationContext
-from swap.station.sequence import sequencer
+from swap.station.sequence import decided, row_facts, sequencer
 from swap.station.sequence.handshake import Progress
 from swap.station.sequence.recipe import TERMINAL, StepRow, StepTable, load_recipe
 from swap.station.sequence.secured import unsecured
@@ -117,7 +117,8 @@ def test_a_leaking_pack_comes_into_quarantine_or_stays_on_its_truck() -> None:
 
 
 def test_finds_a_leaking_pack_that_comes_into_the_rack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequencer, "unfit_pack", lambda *_: [])
+    for module in (row_facts, sequencer):
+        monkeypatch.setattr(module, "unfit_pack", lambda *_: [])
     report = _quarantining()
     assert "a leaking pack asked into" in report.violations[0]
 
@@ -153,8 +154,8 @@ def test_sound_where_nothing_is_broken() -> None:
 
 
 def test_finds_unlocking_without_the_handbrake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequencer, "to_unlock", lambda *_: [])
-    monkeypatch.setattr(sequencer, "unsecured", lambda *_, **__: [])  # it would stop the command that it allowed
+    monkeypatch.setattr(row_facts, "to_unlock", lambda *_: [])
+    monkeypatch.setattr(row_facts, "unsecured", lambda *_, **__: [])  # it would stop the command that it allowed
     text = _broken(_table(lambda row: row), "handbrake")
     assert "unlock asked while the vehicle can move" in text
     assert "handbrake" in text.split("after:")[1]
@@ -167,7 +168,7 @@ def test_finds_a_vehicle_that_is_forgotten_after_the_first_unlock(monkeypatch: p
     def not_at_home(table: StepTable, row: StepRow, *rest: Any, **flags: Any) -> Any:
         return [] if row.command is CommandCode.HOME else asked(table, row, *rest, **flags)
 
-    monkeypatch.setattr(sequencer, "unsecured", not_at_home)
+    monkeypatch.setattr(row_facts, "unsecured", not_at_home)
     text = _broken(_table(lambda row: row), "key", deaths=False)
     assert "HOME asked after the first unlock while the vehicle can move" in text
 
@@ -199,7 +200,7 @@ def test_finds_placing_with_a_lock_that_is_not_confirmed() -> None:
 
 def test_finds_a_release_without_a_confirmed_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """S6: the row does not ask for it, and neither does the step function."""
-    monkeypatch.setattr(sequencer, "RELEASED_WHEN", ())
+    monkeypatch.setattr(row_facts, "RELEASED_WHEN", ())
     assert "release asked without a confirmed lock" in _broken(_without("releasing", "all_locks_closed"), "head_slips")
 
 
@@ -234,7 +235,8 @@ def test_finds_a_restart_that_waits_for_nobody() -> None:
 
 
 def test_finds_a_trip_that_nobody_holds_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swap.station.sequence.sequencer.tripped", lambda facts: None)
+    for module in (decided, sequencer):
+        monkeypatch.setattr(module, "tripped", lambda facts: None)
     monkeypatch.setattr("swap.station.lane.runner.tripped", lambda facts: None)
     assert "the swap is not held although estop was seen" in _broken(_table(lambda row: row), "estop")
 
@@ -244,7 +246,7 @@ def test_finds_a_withdrawn_motion_that_is_tried_again(monkeypatch: pytest.Monkey
     that it begins would hold the swap as well, so that is not looked at."""
     monkeypatch.setattr("swap.station.life.ownership.Ownership.changed", lambda *_: False)
     monkeypatch.setattr(
-        "swap.station.sequence.sequencer.recovery_for", lambda row, fault, tries: row.on_fault.action(tries)
+        "swap.station.sequence.turns.recovery_for", lambda row, fault, tries: row.on_fault.action(tries)
     )
     text = _broken(_table(lambda row: row), "link_down", "estop", mishaps_most=2, deaths=False)
     assert "asked after estop" in text
@@ -252,23 +254,23 @@ def test_finds_a_withdrawn_motion_that_is_tried_again(monkeypatch: pytest.Monkey
 
 def test_finds_a_command_sent_again_without_its_permissives(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command is lost; before its number is sent again the charger of the pack comes on."""
-    asked = sequencer._missing
+    asked = row_facts.lacking_of
 
     def only_before_the_first(table: StepTable, session: Session, *rest: Any) -> Any:
         return [] if session.phase is Phase.SENT else asked(table, session, *rest)
 
-    monkeypatch.setattr(sequencer, "_missing", only_before_the_first)
+    monkeypatch.setattr(row_facts, "lacking_of", only_before_the_first)
     text = _broken(_table(lambda row: row), "command_lost", "charger_runs_on", mishaps_most=2, deaths=False)
     assert "hot, alarmed, unknown or charging asked out" in text
 
 
 def test_finds_a_curtain_that_resumes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swap.station.sequence.sequencer.broken_guards", lambda *_: [])
+    monkeypatch.setattr("swap.station.sequence.row_facts.broken_guards", lambda *_: [])
     assert "although curtain was seen" in _broken(_table(lambda row: row), "curtain")
 
 
 def test_finds_a_decision_that_is_held_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swap.station.sequence.sequencer._held_again", lambda *_: ())
+    monkeypatch.setattr("swap.station.sequence.decided._held_again", lambda *_: ())
     text = _broken(_table(lambda row: row), "curtain", deaths=False)
     assert "a decision is taken and held again at the next look for curtain_clear" in text
 
@@ -292,7 +294,7 @@ def test_finds_a_number_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_finds_a_step_that_no_person_can_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swap.station.sequence.sequencer._continue", lambda table, session, *rest: (session, ()))
+    monkeypatch.setattr("swap.station.sequence.decided._continue", lambda table, session, *rest: (session, ()))
     assert "no way to an end" in _broken(_table(lambda row: row), "gripper_jam_lasting", deaths=False)
 
 
@@ -348,7 +350,7 @@ def test_finds_an_evacuation_that_a_gap_does_not_stop(monkeypatch: pytest.Monkey
 def test_finds_an_evacuation_over_a_command_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """The link is lost as the swap's command leaves; nothing of it is seen, and the cell takes it."""
     monkeypatch.setattr("swap.station.lane.runner.LaneRunner.in_flight", lambda *_: False)
-    monkeypatch.setattr("swap.station.sequence.sequencer.believed", lambda *_: True)
+    monkeypatch.setattr("swap.station.sequence.row_facts.believed", lambda *_: True)
     text = _broken(_table(lambda row: row), "new_pack_hot", "link_down", mishaps_most=2, deaths=False)
     assert "is recorded in" in text
 

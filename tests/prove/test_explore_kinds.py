@@ -21,7 +21,7 @@ from swap.station.controller import StationController
 from swap.station.life.coming_back import Ending
 from swap.station.life.watchdog import Gap, Watchdog
 from swap.station.records import next_seq
-from swap.station.sequence import permissives, recovery, rules, secured, sequencer
+from swap.station.sequence import permissives, recovery, row_facts, rules, secured, turns
 from swap.station.sequence.permissives import CellFacts, Missing
 from swap.station.sequence.recipe import FaultAction, StepRow, StepTable, load_recipe
 from swap.station.sequence.recovery import StepFault
@@ -152,7 +152,7 @@ def _without_acceptance(table: StepTable) -> StepTable:
 
 def _acceptance_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     left = tuple(name for name in rules.RELEASED_WHEN if name != "all_packs_accepted")
-    monkeypatch.setattr(sequencer, "RELEASED_WHEN", left)
+    monkeypatch.setattr(row_facts, "RELEASED_WHEN", left)
 
 
 def _the_cell_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ def _the_cell_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     def recovery_for(row: StepRow, fault: StepFault, tries: int) -> FaultAction:
         return decided(row, replace(fault, contradicted=False), tries)
 
-    monkeypatch.setattr(sequencer, "recovery_for", recovery_for)
+    monkeypatch.setattr(turns, "recovery_for", recovery_for)
 
 
 def _the_right_is_asked_again_at_every_look(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from swap.station.records import ended_on_record, next_seq, qualified
 from swap.station.sequence.incoming import QuarantineBay, goes_to_quarantine
 from swap.station.sequence.permissives import BayFact, CellFacts
 from swap.station.sequence.recipe import TERMINAL, Check, StepTable
+from swap.station.sequence.row_facts import plan_of, unfit_pack
 from swap.station.sequence.secured import STRICT, SecuredNeeds, VehiclePhase, to_home
-from swap.station.sequence.sequencer import plan_of, unfit_pack
 from swap.station.sequence.session import Decision, Phase, Session, StepFacts
 from swap.station_db import StationDb as Db
 from swap.tables import Pack, Swap, VehicleRow

@@ -41,9 +41,11 @@ from swap.station.records import (
     table_for,
     take_result,
 )
+from swap.station.sequence.decided import lacks_to_decide
 from swap.station.sequence.permissives import CellFacts, Missing, tripped
 from swap.station.sequence.recipe import TERMINAL, StepTable
-from swap.station.sequence.sequencer import MOVING_MODES, in_flight, interrupted, lacks_to_decide, step
+from swap.station.sequence.row_facts import MOVING_MODES, in_flight
+from swap.station.sequence.sequencer import interrupted, step
 from swap.station.sequence.session import (
     STATION_REASONS,
     Acknowledge,

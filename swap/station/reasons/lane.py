@@ -12,7 +12,7 @@ from swap.station.lane.runner import LaneRunner
 from swap.station.sequence.handshake import Progress, watch
 from swap.station.sequence.permissives import CellFacts, missing
 from swap.station.sequence.recipe import StepRow
-from swap.station.sequence.sequencer import MOVING_MODES, plan_of
+from swap.station.sequence.row_facts import MOVING_MODES, plan_of
 from swap.station.sequence.session import STATION_REASONS, Phase, Session
 
 

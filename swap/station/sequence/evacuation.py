@@ -17,7 +17,7 @@ from scheduler.types import StationMode
 from swap.station.sequence.handshake import Progress, due_again, overdue, watch
 from swap.station.sequence.permissives import TRIPS, CellFacts, SeatPlan, missing
 from swap.station.sequence.recovery import StepFault, cell_fault, recovery_for, refusal
-from swap.station.sequence.sequencer import MOVING_MODES
+from swap.station.sequence.row_facts import MOVING_MODES
 from swap.station.sequence.session import Acknowledge, HoldRobot, Send
 from swap.station.sequence.step_table import FaultAction, StepRow
 from swap.station.states.thermal_stages import THERMAL_STAGE, Stage, StageTrigger

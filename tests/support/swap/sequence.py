@@ -21,11 +21,12 @@ from robotics.port import (
 )
 from scheduler.types import StationMode
 from swap.messages.requests import DecisionKind
+from swap.station.sequence.decided import lacks_to_decide
 from swap.station.sequence.incoming import QuarantineBay
 from swap.station.sequence.permissives import BayFact, CellFacts, SeatPlan
 from swap.station.sequence.recipe import Check, StepTable, SwapOrder, load_recipe
 from swap.station.sequence.secured import span
-from swap.station.sequence.sequencer import begin, lacks_to_decide, step
+from swap.station.sequence.sequencer import begin, step
 from swap.station.sequence.session import Decision, Effect, Phase, Send, Session, StepFacts
 
 START_AT = datetime(2026, 9, 1, 3, 0, tzinfo=UTC)
