@@ -111,6 +111,7 @@ PART_NAMES = {
     "lanes": N_("Lanes and robots"),
     "bays": N_("Bays and land"),
     "storage": N_("Storage"),
+    "pv": N_("Photovoltaics"),
     "staff": N_("Staff"),
     "energy": N_("Energy"),
     "lost swaps": N_("Lost swaps"),

@@ -329,8 +329,10 @@ class CostSection(ScenarioSection):
     bay_yuan: Yuan = 25_000.0
     """Rack bay and the land it needs."""
     storage_yuan_per_kwh: Yuan = 900.0
+    pv_yuan_per_kw: Yuan = 3000.0
+    """Photovoltaics, installed, by peak power; assumed."""
     plant_life_years: float = Field(default=15.0, gt=0, le=60)
-    """Transformer, lanes, bays, storage."""
+    """Transformer, lanes, bays, storage, photovoltaics."""
     lost_swap_yuan: Yuan = 0.0
     wait_yuan_per_h: Yuan = 0.0
     """Price of an hour a truck waits."""

@@ -113,6 +113,7 @@ def bought_parts(scenario: Scenario, design: Design) -> tuple[Bought, ...]:
         Bought("lanes", costs.lane_yuan * design.lanes, years),
         Bought("bays", costs.bay_yuan * equipment.bay_count, years),
         Bought("storage", costs.storage_yuan_per_kwh * design.storage_kwh, years),
+        Bought("pv", costs.pv_yuan_per_kw * scenario.pv.peak_kw, years),
     )
 
 

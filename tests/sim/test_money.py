@@ -194,6 +194,14 @@ def test_costs_for_one_are_the_yearly_cost_divided_by_how_many_and_what_nobody_t
     assert (found.per["km"], found.per["t"], found.present_value_yuan, found.irr, found.payback_years) == (None,) * 5
 
 
+def test_the_sun_is_paid_for_by_its_peak_power() -> None:
+    dark, sunny = scenario(), scenario(pv={"peak_kw": 400}, costs={"pv_yuan_per_kw": 2500})
+    design = design_of(dark)
+    assert investment_yuan(sunny, design) - investment_yuan(dark, design) == pytest.approx(1_000_000)
+    assert capital_parts(dark, design)["pv"] == 0
+    assert capital_parts(sunny, design)["pv"] > 1_000_000 / 15
+
+
 def test_kilometres_and_tonnes_come_from_the_trips(tmp_path: Path) -> None:
     fleet = {"id": "f1", "model": "tractor", "vehicles": 30, "trips": TRIPS}
     read = scenario(fleets=[fleet])
