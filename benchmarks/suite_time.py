@@ -2,9 +2,10 @@
 
 The folder is another checkout of this project (`git worktree add folder COMMIT`). A test is the same where its name
 and parameters are, wherever it stands; a name that stands more than once is told apart by its file's name, then left
-out. Both checkouts run just these tests in one process each, under this interpreter. Printed: how many of the earlier
-checkout's tests are still there by name, the processor seconds and the seconds of each checkout (collecting, servers
-and browsers included), and the ratio of the processor seconds. `agree`: at most half.
+out. Both checkouts run just these tests under this interpreter, in turns by lots of whole files of the earlier one, so
+that a machine that is busy for a while is so for both. Printed: how many of the earlier checkout's tests are still
+there by name, the processor seconds and the seconds of each checkout (collecting, servers and browsers included), and
+the ratio of the processor seconds. `agree`: at most half.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
+from zlib import crc32
 
 HERE = Path(__file__).resolve().parents[1]
 MOST = 0.5
+LOTS = 8
 NODE = re.compile(r"(?P<file>tests/\S+\.py)::(?P<test>.+)")
 OUTCOME = re.compile(r"(\d+) (passed|failed|error|errors|skipped)")
 
@@ -35,13 +38,20 @@ def run() -> dict[str, object]:
     before, now = (_tests(folder) for folder in (earlier, HERE))
     same = sorted(before.keys() & now.keys())
     found: dict[str, object] = {"tests_earlier": len(before), "tests_compared": len(same)}
-    cpu_s = {}
-    for who, folder, nodes in (("earlier", earlier, before), ("now", HERE, now)):
-        cpu_s[who], took_s, outcome = _timed(folder, [nodes[test] for test in same])
-        found |= {f"{who}_cpu_s": cpu_s[who], f"{who}_s": took_s}
-        found |= {f"{who}_{what}": count for what, count in outcome.items()}
-    ratio = cpu_s["now"] / cpu_s["earlier"]
-    return found | {"ratio": ratio, "agree": ratio <= MOST}
+    lots = [[test for test in same if _lot(before[test]) == number] for number in range(LOTS)]
+    sums: Counter[str] = Counter()
+    for lot in filter(None, lots):
+        for who, folder, nodes in (("earlier", earlier, before), ("now", HERE, now)):
+            cpu_s, took_s, outcome = _timed(folder, [nodes[test] for test in lot])
+            sums.update({f"{who}_cpu_s": cpu_s, f"{who}_s": took_s})
+            sums.update({f"{who}_{what}": count for what, count in outcome.items()})
+    ratio = sums["now_cpu_s"] / sums["earlier_cpu_s"]
+    return found | dict(sums) | {"ratio": ratio, "agree": ratio <= MOST}
+
+
+def _lot(node: str) -> int:
+    """Which lot a test runs in: that of its file."""
+    return crc32(node.partition("::")[0].encode()) % LOTS
 
 
 def _tests(folder: Path) -> dict[str, str]:
