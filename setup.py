@@ -16,13 +16,11 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 COMPILED = [
-    "battery_bms/pack/spec.py",
     "battery_bms/pack/charge.py",
     "battery_bms/pack/thermal.py",
     "scheduler/types.py",
     "scheduler/rows.py",
     "scheduler/guide.py",
-    "scheduler/view_rows.py",
     "scheduler/choice.py",
     "scheduler/charging.py",
     "scheduler/queueing.py",
@@ -34,17 +32,9 @@ COMPILED = [
     "sim/study/feed.py",
     "sim/study/waits.py",
     "sim/study/station.py",
-    "sim/world/staff.py",
-    "sim/world/world.py",
-    "sim/study/hours.py",
     "sim/study/storage.py",
     "sim/study/swap_times.py",
     "sim/study/layout.py",
-    "sim/study/given.py",
-    "sim/study/swap_truck.py",
-    "sim/network/engine.py",
-    "sim/validation/flow.py",
-    "sim/validation/counted_racks.py",
 ]
 
 extensions = []
