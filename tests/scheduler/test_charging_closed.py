@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_no_reduction_heals_a_limit_that_is_no_number() -> None:
     ],
     ids=str,
 )
-def test_a_pack_that_cannot_be_is_neither_charged_nor_handed_out(wrong: dict[str, float]) -> None:
+def test_a_pack_that_cannot_be_is_neither_charged_nor_handed_out(wrong: dict[str, Any]) -> None:
     """Its BMS may say what it likes: more energy than it holds, warmest below coldest, an answer from the future."""
     sound, sick = pack(92.0, energy_kwh=250.0), pack(**{"soc_pct": 94.0, "energy_kwh": 250.0} | wrong)
     plan = plan_charging(station(rack(sound, sick)), ChargingPolicy(), KINDS)
