@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fcntl import LOCK_EX, flock
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "build" / "compiled"
 PACKAGES = ("api", "battery_bms", "robotics", "scheduler", "sim", "swap")
-PYTHON = TARGET / "bin" / "python"
 
 
 class CompileError(Exception):
@@ -35,8 +34,12 @@ def has_compiler() -> bool:
     return header.exists() and any(shutil.which(name) for name in names)
 
 
-def build() -> Path:
+def build(modules: Sequence[str] = (), target: Path = TARGET) -> Path:
     """The interpreter of the compiled form; built if it is not there or was built from other sources.
+
+    Args:
+        modules: paths of other modules than those that `setup.py` names, for a comparison.
+        target: folder of the virtual environment.
 
     Raises:
         CompileError: no C compiler, or the build failed; the compiler's own words are in the message.
@@ -44,34 +47,34 @@ def build() -> Path:
     TARGET.parent.mkdir(exist_ok=True)
     with (TARGET.parent / "compiled.lock").open("w") as lock:
         flock(lock, LOCK_EX)  # two at once would build into one folder
-        return _build()
+        return _build(" ".join(modules) or "1", target)
 
 
-def _build() -> Path:
-    stamp, digest = TARGET / "sources.sha256", _digest()
+def _build(wanted: str, target: Path) -> Path:
+    stamp, digest, python = target / "sources.sha256", _digest(wanted), target / "bin" / "python"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
-        return PYTHON
+        return python
     if not has_compiler():
         raise CompileError(
             "compiling needs a C compiler and Python's headers (Debian: apt-get install gcc python3-dev)"
         )
     wheels = ROOT / "build" / "wheel"
-    for folder in (TARGET, wheels, *(ROOT / "build").glob("lib*"), *(ROOT / "build").glob("bdist*")):
+    for folder in (target, wheels, *(ROOT / "build").glob("lib*"), *(ROOT / "build").glob("bdist*")):
         shutil.rmtree(folder, ignore_errors=True)
-    _run("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(ROOT))
-    venv.create(TARGET, with_pip=False)
+    _run(wanted, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(ROOT))
+    venv.create(target, with_pip=False)
     (wheel,) = wheels.glob("*.whl")
-    _run("-m", "pip", "--python", str(PYTHON), "install", "--no-deps", str(wheel))
+    _run(wanted, "-m", "pip", "--python", str(python), "install", "--no-deps", str(wheel))
     # The compiled packages come first, then the folders that are in no wheel, then what all depend on.
-    site = next((TARGET / "lib").glob("python*/site-packages"))
+    site = next((target / "lib").glob("python*/site-packages"))
     (site / "beside.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n", encoding="utf-8")
     stamp.write_text(digest, encoding="utf-8")
-    return PYTHON
+    return python
 
 
-def _digest() -> str:
-    """Of everything that goes into the wheel, and of the Python it is for."""
-    found = sha256(sys.version.encode())
+def _digest(wanted: str) -> str:
+    """Of everything that goes into the wheel, of which modules are wanted, and of the Python it is for."""
+    found = sha256(f"{sys.version}\n{wanted}\n".encode())
     for path in _sources():
         found.update(f"{path.relative_to(ROOT)}\n".encode())
         found.update(path.read_bytes())
@@ -86,10 +89,10 @@ def _sources() -> Iterator[Path]:
                 yield path
 
 
-def _run(*arguments: str) -> None:
+def _run(wanted: str, *arguments: str) -> None:
     command = [sys.executable, *arguments, "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"SWAPSTATION_COMPILE": "1"}, capture_output=True, text=True, check=False
+        command, cwd=ROOT, env=os.environ | {"SWAPSTATION_COMPILE": wanted}, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise CompileError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")

@@ -20,27 +20,25 @@ from sim.network.file import Network
 from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
 from sim.study.agenda import Agenda, Call
-from sim.study.feed import LOST_AGAIN_S, Feed, FleetFeed, scenario_feed
+from sim.study.feed import LOST_AGAIN_S, Feed, FleetFeed, Foresight, StreamFeed, scenario_feed
 from sim.study.rack import is_charged
 from sim.study.rows import StudyTruck
 from sim.study.station import Station
 
 
-class _RoadFeed(Feed):
+class _RoadFeed:
     """The trucks that have a station on their way, and those that come to it from others."""
 
     def __init__(self, network: NetworkFlow, own: Feed) -> None:
-        super().__init__()
         self.network = network
         self.own = own
         self.member: NetworkStation | None = None
         self.guests: dict[str, tuple[NetworkStation, float]] = {}
         """By swap: the station that the truck had on its way, and the drive from there, s."""
 
-    def start(self, time: Agenda, gate: Callable[[Arrival], None]) -> None:
+    def start(self, time: Agenda, gate: Callable[[Arrival], None], foresight: Foresight | None) -> None:
         """Begin to send trucks to the station on their way."""
-        self.own.expect, self.own.hold_s = self.expect, self.hold_s
-        self.own.start(time, gate)
+        self.own.start(time, gate, foresight)
 
     def left(self, truck: StudyTruck, soc_pct: tuple[float, ...]) -> None:
         """A guest drives back, an own truck goes on."""
@@ -74,7 +72,9 @@ class NetworkStation:
         self.open: dict[str, StudyTruck] = {}
         """Trucks in a lane, by swap."""
         self._lane_ends_s: dict[str, float] = {}
-        own = scenario_feed(scenario, seed, replication) if network.network.has_demand(index) else Feed()
+        own: Feed = StreamFeed(iter(()))
+        if network.network.has_demand(index):
+            own = scenario_feed(scenario, seed, replication)
         feed = self.feed = _RoadFeed(network, own)
         feed.member = self
         station = self.station = Station(scenario, seed, replication, time=time, feed=feed)

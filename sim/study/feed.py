@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from sim.scenario.demand import Arrival, FleetDemand, arrivals
 from sim.scenario.file import Scenario
@@ -13,36 +14,43 @@ LOST_AGAIN_S = 1800.0
 """A truck of a fleet that left without a swap comes again after this."""
 
 
-Expect = Callable[[Arrival], None]
-"""Told of a truck that has booked and will come, when packs begin to be kept for it."""
+class Foresight:
+    """Tells a station in time of trucks that have booked, so that packs are kept for them.
 
+    Args:
+        expect: told of a truck that will come, when packs begin to be kept for it.
+        hold_s: so long before its booked window opens.
+    """
 
-class Feed:
-    """Where trucks come from and go to."""
+    def __init__(self, time: Agenda, expect: Callable[[Arrival], None], hold_s: float) -> None:
+        self.hold_s = hold_s
+        self._time = time
+        self._expect = expect
 
-    def __init__(self) -> None:
-        self.expect: Expect | None = None
-        """Set by the station before the start."""
-        self.hold_s = 0.0
-        """So long before a booked window opens packs are kept for it; set with `expect`."""
-
-    def foresee(self, time: Agenda, arrival: Arrival) -> None:
-        """Have the station expect a truck that has booked, in time."""
-        if arrival.booked and self.expect is not None and arrival.booked_until_s > time.now:
-            time.at(max(arrival.booked_from_s - self.hold_s, time.now), self._on_expect, arrival)
+    def foresee(self, arrival: Arrival) -> None:
+        """Tell of this one, if it has booked."""
+        now_s = self._time.now
+        if arrival.booked and arrival.booked_until_s > now_s:
+            self._time.at(max(arrival.booked_from_s - self.hold_s, now_s), self._on_expect, arrival)
 
     def _on_expect(self, call: Call) -> None:
-        if self.expect is not None:
-            self.expect(call.payload)
+        self._expect(call.payload)
 
-    def start(self, time: Agenda, gate: Callable[[Arrival], None]) -> None:
-        """Begin to send trucks through the gate."""
+
+class Feed(Protocol):
+    """Where trucks come from and go to."""
+
+    def start(self, time: Agenda, gate: Callable[[Arrival], None], foresight: Foresight | None) -> None:
+        """Begin to send trucks through the gate; None: no packs are kept for those that have booked."""
+        ...
 
     def left(self, truck: StudyTruck, soc_pct: tuple[float, ...]) -> None:
         """A truck leaves with packs at these states of charge."""
+        ...
 
     def lost(self, truck: StudyTruck) -> None:
         """A truck leaves without a swap."""
+        ...
 
 
 class _NextTruck(AgendaEvent):
@@ -70,58 +78,65 @@ class _NextTruck(AgendaEvent):
             self.gate(arrival)
 
 
-class StreamFeed(Feed):
+class StreamFeed:
     """Trucks in order of time; whoever leaves is not seen again.
 
     Args:
-        window_s: a truck that has booked comes at most so long after its window opens; None: no packs are kept.
+        window_s: a truck that has booked comes at most so long after its window opens.
     """
 
-    def __init__(self, coming: Iterator[Arrival], window_s: float | None = None) -> None:
-        super().__init__()
+    def __init__(self, coming: Iterator[Arrival], window_s: float = 0.0) -> None:
         self._coming = coming
         self._window_s = window_s
 
-    def start(self, time: Agenda, gate: Callable[[Arrival], None]) -> None:
+    def start(self, time: Agenda, gate: Callable[[Arrival], None], foresight: Foresight | None) -> None:
         """Begin to send trucks through the gate."""
-        coming = self._coming if self._window_s is None else self._foreseen(time, self._window_s)
+        coming = self._coming if foresight is None else self._foreseen(foresight)
         _NextTruck(time, coming, gate).await_next()
 
-    def _foreseen(self, time: Agenda, window_s: float) -> Iterator[Arrival]:
+    def _foreseen(self, foresight: Foresight) -> Iterator[Arrival]:
         """The same trucks, with those that have booked foreseen before packs have to be kept for them."""
+        window_s, hold_s = self._window_s, foresight.hold_s
         seen: list[Arrival] = []
         ended = False
         while True:
-            while not ended and (not seen or seen[-1].at_s <= seen[0].at_s + window_s + self.hold_s):
+            while not ended and (not seen or seen[-1].at_s <= seen[0].at_s + window_s + hold_s):
                 arrival = next(self._coming, None)
                 if arrival is None:
                     ended = True
                 else:
                     seen.append(arrival)
-                    self.foresee(time, arrival)
+                    foresight.foresee(arrival)
             if not seen:
                 return
             yield seen.pop(0)
 
+    def left(self, truck: StudyTruck, soc_pct: tuple[float, ...]) -> None:
+        """It has gone."""
 
-class FleetFeed(Feed):
+    def lost(self, truck: StudyTruck) -> None:
+        """It has gone."""
+
+
+class FleetFeed:
     """Trucks that come again when they have driven their trips."""
 
     def __init__(self, scenario: Scenario, demand: FleetDemand) -> None:
-        super().__init__()
         self.scenario = scenario
         self.demand = demand
 
-    def start(self, time: Agenda, gate: Callable[[Arrival], None]) -> None:
+    def start(self, time: Agenda, gate: Callable[[Arrival], None], foresight: Foresight | None) -> None:
         """Begin to send trucks through the gate."""
         self._time = time
         self._gate = gate
+        self._foresight = foresight
         for arrival in self.demand.first():
             self.comes(arrival)
 
     def comes(self, arrival: Arrival) -> None:
         """A truck will be at the gate at its instant."""
-        self.foresee(self._time, arrival)
+        if self._foresight is not None:
+            self._foresight.foresee(arrival)
         self._time.at(arrival.at_s, self._on_gate, arrival)
 
     def _on_gate(self, call: Call) -> None:
@@ -143,6 +158,5 @@ def scenario_feed(scenario: Scenario, seed: int, replication: int) -> Feed:
     """The trucks of a scenario."""
     if scenario.demand.mode == "fleet":
         return FleetFeed(scenario, FleetDemand(scenario, scenario.start_at, seed, replication))
-    keeps = scenario.bookings.hold_before_min is not None
-    window_s = scenario.bookings.window_min * 60 if keeps else None
-    return StreamFeed(arrivals(scenario, scenario.start_at, seed, replication), window_s)
+    coming = arrivals(scenario, scenario.start_at, seed, replication)
+    return StreamFeed(coming, scenario.bookings.window_min * 60)

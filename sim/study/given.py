@@ -11,7 +11,7 @@ from scheduler.site import StorageSection
 from sim.scenario.demand import Arrival
 from sim.scenario.file import Scenario
 from sim.study.agenda import Agenda, Call
-from sim.study.feed import Feed
+from sim.study.feed import Foresight
 from sim.study.layout import Layout
 from sim.study.rows import StudyBay, StudyLane, StudyTruck
 from sim.study.station import Station
@@ -75,22 +75,22 @@ class Given:
     """From setting a pack down until the station has read its BMS and charges it."""
 
 
-class _GivenFeed(Feed):
+class _GivenFeed:
     """The given trucks, each with its own lane time and temperatures."""
 
     def __init__(self, given: Given) -> None:
-        super().__init__()
         self.given = given
         self.station: Station | None = None
         self.trucks: dict[int, StudyTruck] = {}
         """By place in `given.arrivals`; those that have come."""
         self._coming = iter(enumerate(given.arrivals))
 
-    def start(self, time: Agenda, gate: Callable[[Arrival], None]) -> None:
+    def start(self, time: Agenda, gate: Callable[[Arrival], None], foresight: Foresight | None) -> None:
         """Begin to send trucks."""
         self._time = time
-        for arrival in self.given.arrivals:
-            self.foresee(time, arrival)
+        if foresight is not None:
+            for arrival in self.given.arrivals:
+                foresight.foresee(arrival)
         self._await_next()
 
     def _await_next(self) -> None:
@@ -119,6 +119,12 @@ class _GivenFeed(Feed):
         for listener in station.listeners:
             listener(self._time.now, "queued", truck)
         station.arrive(truck)
+
+    def left(self, truck: StudyTruck, soc_pct: tuple[float, ...]) -> None:
+        """It has gone."""
+
+    def lost(self, truck: StudyTruck) -> None:
+        """It has gone."""
 
 
 class GivenStation:

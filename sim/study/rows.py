@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Protocol
 
 from battery_bms.pack.charge import Charge, Curve
 from scheduler.rows import BayRow, KindRow, LaneRow, PackRow, TruckRow
@@ -126,17 +127,21 @@ class StudyTruck(TruckRow):
         self.taken: list[StudyPack] = []
 
 
-class LaneTask:
+class LaneTask(Protocol):
     """What lanes do besides swaps."""
 
     def build(self) -> None:
         """Lanes and a stocked rack stand."""
+        ...
 
     def begin(self) -> None:
         """The station is complete."""
+        ...
 
     def before_calls(self) -> None:
         """Trucks are about to be called."""
+        ...
 
     def lane_free(self, lane: StudyLane) -> None:
         """A lane has ended its swap or is repaired."""
+        ...

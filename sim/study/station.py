@@ -22,7 +22,7 @@ from sim.scenario.streams import Purpose, stream
 from sim.study.agenda import Agenda, AgendaEvent, Call
 from sim.study.bays import READY, Watcher
 from sim.study.failures import start_failures
-from sim.study.feed import Feed, scenario_feed
+from sim.study.feed import Feed, Foresight, scenario_feed
 from sim.study.hours import HourRecord
 from sim.study.layout import Kinds, Layout, TruckMaker, load_models, scenario_layout
 from sim.study.rack import StudyRack
@@ -89,7 +89,7 @@ class Station(Watcher):
         self.feed = scenario_feed(scenario, seed, replication) if feed is None else feed
         self.gate: Callable[[Arrival], None] = self.receive
         """Where the feed sends its trucks."""
-        self.lane_task = LaneTask()
+        self.lane_task: LaneTask | None = None
         self.listeners: list[Listener] = []
         # Queue and lanes
         self.line = WaitingLine()
@@ -174,16 +174,17 @@ class Station(Watcher):
         for bay, pack in layout.stock:
             rack.place(bay, pack)
         rack.empty = len(rack.vacant)
-        self.lane_task.build()
+        if self.lane_task is not None:
+            self.lane_task.build()
         self.first_kwh = self.stock_kwh()
         """Energy in the packs of the rack when counting began."""
         self._apply_world()
         start_failures(self)
-        hold_before_min = self.scenario.bookings.hold_before_min
-        if hold_before_min is not None:
-            self.feed.expect, self.feed.hold_s = self._expect, hold_before_min * 60
-        self.feed.start(self.time, self.gate)
-        self.lane_task.begin()
+        hold_min = scenario.bookings.hold_before_min
+        foresight = None if hold_min is None else Foresight(self.time, self._expect, hold_min * 60)
+        self.feed.start(self.time, self.gate, foresight)
+        if self.lane_task is not None:
+            self.lane_task.begin()
 
     # -- the rack's watcher
 
@@ -316,7 +317,8 @@ class Station(Watcher):
 
     def call_trucks(self) -> None:
         """Call trucks as long as the live station's rule finds one; after `before_change`."""
-        self.lane_task.before_calls()
+        if self.lane_task is not None:
+            self.lane_task.before_calls()
         rack, line = self.rack, self.line
         while line.trucks and self.free_lanes and rack.charged and (rack.empty or self._in_out) and self._attended():
             rack.settle_charged()
@@ -433,7 +435,8 @@ class Station(Watcher):
         self.feed.left(truck, tuple([pack.soc_pct for pack in truck.taken]))
         if self.line.trucks:
             self.call_trucks()
-        self.lane_task.lane_free(lane)
+        if self.lane_task is not None:
+            self.lane_task.lane_free(lane)
 
     # -- failures and staff
 
@@ -456,7 +459,8 @@ class Station(Watcher):
         if was_idle:
             self.free_lanes += 1
         self.call_trucks()
-        self.lane_task.lane_free(lane)
+        if self.lane_task is not None:
+            self.lane_task.lane_free(lane)
 
     def _on_staff(self, call: Call) -> None:
         """A shift begins or ends. Running swaps end whoever is there."""

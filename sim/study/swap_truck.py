@@ -15,7 +15,7 @@ from collections.abc import Callable
 from sim.scenario.file import Scenario, SwapTruckSection
 from sim.study.agenda import Call
 from sim.study.rack import is_charged, is_free, put_in, take_charged, take_out
-from sim.study.rows import LaneTask, StudyBay, StudyLane
+from sim.study.rows import StudyBay, StudyLane
 from sim.study.station import Station
 
 AWAY = "fetching packs"
@@ -23,7 +23,7 @@ AWAY = "fetching packs"
 _RACK_ONLY = frozenset({"rack"})
 
 
-class SwapTrucks(LaneTask):
+class SwapTrucks:
     """The swap trucks of a scenario with `equipment.swap_truck`, as the lanes of its station."""
 
     def __init__(self, station: Station) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from random import Random
+from typing import Any
+
+import pytest
 
 from battery_bms.config import CHARGER_EFFICIENCY
 from scheduler.charging import plan_charging
+from scheduler.queueing import next_dispatch
 from scheduler.types import BayRole, BayView, ChargingPolicy, Limit, PackState, PackView, SiteLimits, StationMode
-from tests.support.scheduler.views import KIND, KINDS, charging, rack, site, station
+from tests.support.scheduler.views import KIND, KINDS, charging, pack, rack, site, station, truck
 
 NAN, INF = float("nan"), float("inf")
 SICK = (NAN, INF, -INF, -1.0, -1e9, 1e300)
@@ -38,6 +42,32 @@ def test_no_reduction_heals_a_limit_that_is_no_number() -> None:
         pack = charging(50, temp_max_c=temp_c, temp_min_c=temp_c, max_charge_kw=NAN)
         plan = plan_charging(station(rack(pack)), ChargingPolicy(), KINDS)
         assert (plan["A1"].power_kw, plan["A1"].limited_by) == (0.0, Limit.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"energy_kwh": 300.0},
+        {"energy_kwh": 280.0, "soh_pct": 90.0},
+        {"energy_kwh": -1.0},
+        {"energy_kwh": NAN},
+        {"soc_pct": 150.0},
+        {"soh_pct": 0.0},
+        {"rated_kwh": -282.0},
+        {"temp_max_c": 20.0},
+        {"reading_age_s": -1.0},
+    ],
+    ids=str,
+)
+def test_a_pack_that_cannot_be_is_neither_charged_nor_handed_out(wrong: dict[str, Any]) -> None:
+    """Its BMS may say what it likes: more energy than it holds, warmest below coldest, an answer from the future."""
+    sound, sick = pack(92.0, energy_kwh=250.0), pack(**{"soc_pct": 94.0, "energy_kwh": 250.0} | wrong)
+    plan = plan_charging(station(rack(sound, sick)), ChargingPolicy(), KINDS)
+    assert (plan["A1"].power_kw, plan["A2"].power_kw) == (240.0, 0.0)
+    assert plan["A2"].limited_by in (Limit.UNKNOWN, Limit.STALE)
+    handed = next_dispatch(station(rack(sick, sound, None), [truck(1)]), ChargingPolicy())
+    assert handed is not None
+    assert handed.packs.bay_ids == ("A2",)
 
 
 def _sick(draw: Random, value: float | None, none: bool = True) -> float | None:
