@@ -10,7 +10,7 @@ What belongs to no station stays visible: the register (firms, vehicles, kinds),
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -145,6 +145,8 @@ _SEATS_IN_LANES = (
 )
 _OPEN_REQUESTS = select(ControlRequest).where(ControlRequest.status == "open").order_by(col(ControlRequest.id))
 _STATION = select(Station)
+_STATIONS: Table = Station.__table__  # type: ignore[attr-defined]
+_VERSION = sql_select(_STATIONS.c.version).where(_STATIONS.c.id == bindparam("station"))
 _NEWEST_SEQ = select(StationEvent.seq).order_by(col(StationEvent.seq).desc()).limit(1)
 
 
@@ -181,18 +183,28 @@ def _tables_of(statement: Select[Any] | Update | Delete) -> set[str]:
     return {str(part.name) for part in iterate(statement) if isinstance(part, TableClause)}
 
 
-_NARROWED: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
-"""By statement, as long as somebody has it, and station."""
+_NARROWED: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
+"""By statement, as long as somebody has it, and for whom."""
+_NARROWED_MOST = 256
+"""Forms of one statement that are kept."""
 
 
-def _narrowed(statement: Select[Any] | Update | Delete, station_id: str) -> Any:
-    """A statement as one station is asked it; the same one again for the same statement."""
+def narrowed(
+    statement: Select[Any] | Update | Delete, whose: Hashable, conditions: Mapping[str, ExecutableOption]
+) -> Any:
+    """A statement with the conditions of the tables that it reads or writes; the same one again for the same statement.
+
+    Args:
+        whose: names the conditions, which are always the same for it.
+        conditions: by the table's name.
+    """
     known = _NARROWED.setdefault(statement, {})
-    found = known.get(station_id)
+    found = known.get(whose)
     if found is None:
-        scope, used = _scope(station_id), _tables_of(statement)
-        found = statement.options(*[option for name, option in scope.items() if name in used])
-        known[station_id] = found
+        if len(known) >= _NARROWED_MOST:
+            known.clear()
+        used = _tables_of(statement)
+        found = known[whose] = statement.options(*[option for name, option in conditions.items() if name in used])
     return found
 
 
@@ -250,6 +262,12 @@ class StationDb(Session):
             with self.no_autoflush:
                 self._station = self.exec(_STATION).one()
         return self._station
+
+    def version(self) -> int:
+        """The station's version as it is now: it has risen with whatever this session has written."""
+        self.flush()
+        found: int = self.connection().execute(_VERSION, {"station": self.station_id}).scalar_one()
+        return found
 
     def bays(self) -> Sequence[Bay]:
         """Every bay, in rack order."""
@@ -404,7 +422,8 @@ class StationDb(Session):
 def _narrow(state: ORMExecuteState) -> None:
     assert isinstance(state.session, StationDb)
     if isinstance(state.statement, (Select, Update, Delete)):
-        state.statement = _narrowed(state.statement, state.session.station_id)
+        station_id = state.session.station_id
+        state.statement = narrowed(state.statement, station_id, _scope(station_id))
 
 
 @event.listens_for(StationDb, "before_flush")

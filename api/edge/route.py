@@ -13,7 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from api.edge.keys import KnownAnswerError, asking, done_once, takes_key
+from api.edge.keys import KnownAnswerError, takes_key
+from api.edge.work import asking, catch_up, in_one_thread
 from swap.messages.values import unfit_character
 
 DEEPEST = 20
@@ -73,10 +74,13 @@ class StrictRoute(APIRoute):
     """A route that refuses what it does not know, and does what it changes once for a caller's key."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        if any(takes_key(method, endpoint.__name__) for method in options.get("methods") or ()):
-            if iscoroutinefunction(endpoint):
-                raise TypeError(f"{endpoint.__module__}.{endpoint.__name__} is a coroutine, and cannot be done once")
-            endpoint = done_once(endpoint, options.get("status_code"), lambda: self.response_model)
+        keyed = any(takes_key(method, endpoint.__name__) for method in options.get("methods") or ())
+        self.threaded = not iscoroutinefunction(endpoint)
+        """Its function blocks, so it has a thread, in which more may be done."""
+        if self.threaded:
+            endpoint = in_one_thread(endpoint, options.get("status_code"), lambda: self.response_model)
+        elif keyed:
+            raise TypeError(f"{endpoint.__module__}.{endpoint.__name__} is a coroutine, and cannot be done once")
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -100,7 +104,11 @@ class StrictRoute(APIRoute):
                 raise RequestValidationError(unknown[:20])
             try:
                 with asking(request):
-                    return await handle(StrictRequest(request.scope, request.receive))
+                    try:
+                        return await handle(StrictRequest(request.scope, request.receive))
+                    except RequestValidationError:
+                        await catch_up()
+                        raise
             except KnownAnswerError as before:
                 return before.response
             except HTTPException as error:

@@ -11,8 +11,8 @@ from fastapi import Depends, Request
 
 from api.access import Who, caller, holder, let_in
 from api.deps import AnyDoors
-from api.edge.keys import take_turns
 from api.edge.route import strict_router
+from api.edge.work import take_turns
 from api.problems import declared
 from api.schemas import RequestIn, RowId
 from swap.identity.principal import EVERYTHING, View

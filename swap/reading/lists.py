@@ -6,13 +6,13 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import literal
+from sqlalchemy import bindparam, literal
 from sqlalchemy.orm import aliased
 from sqlmodel import col, func, or_, select
 
 from swap.errors import NotFound
 from swap.identity.view import sees_part
-from swap.paging import Order, between, cut, number_in
+from swap.paging import Listing, Order, between, cut, number_in
 from swap.places import local_name
 from swap.reading.now import fault_record, get_station, published, swap_waits_for
 from swap.reading.records import (
@@ -39,6 +39,17 @@ from swap.tables import (
     Swap,
     SwapSeat,
     VehicleRow,
+)
+
+_BOOKINGS = Listing(
+    select(Booking).where(Booking.station_id == bindparam("station")),
+    Order(col(Booking.id), col(Booking.window_start_at)),
+    {
+        "from_at": col(Booking.window_start_at) >= bindparam("from_at"),
+        "to_at": col(Booking.window_start_at) < bindparam("to_at"),
+        "status": col(Booking.status) == bindparam("status"),
+        "vehicle_id": col(Booking.vehicle_id) == bindparam("vehicle_id"),
+    },
 )
 
 
@@ -346,14 +357,12 @@ def list_bookings(
     cursor: str | None = None,
 ) -> Page[BookingRecord]:
     """Bookings by the start of their window, latest first; windows that start from an instant and before another."""
-    opens_at = col(Booking.window_start_at)
-    query = select(Booking).where(Booking.station_id == station_id, *between(opens_at, from_at, to_at))
-    if status is not None:
-        query = query.where(Booking.status == status)
-    if vehicle_id is not None:
-        query = query.where(Booking.vehicle_id == vehicle_id)
-    query = Order(col(Booking.id), opens_at).page(query, limit, cursor)
-    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.window_start_at)
+    query, values = _BOOKINGS.page(
+        limit, cursor, station=station_id, from_at=from_at, to_at=to_at, status=status, vehicle_id=vehicle_id
+    )
+    rows, following = cut(
+        db.exec(query, params=values).all(), limit, lambda row: row.id, lambda row: row.window_start_at
+    )
     return Page(items=tuple(_booking(row) for row in rows), next_cursor=following)
 
 

@@ -75,6 +75,9 @@ Asked = tuple[PromiseView, Sequence[Demand], Demand]
 class Foreseen:
     """An answer, and what it rests on."""
 
+    wanted: Wanted
+    version: int
+    """Of the station, whose lanes, packs, trucks and promises are what they were as long as it has not risen."""
     asked: Asked
     found: Promise | NotPromised
 
@@ -133,7 +136,11 @@ def ask_booking(
     check_window(config, wanted.window_start_at, wanted.window_end_at, at)
     tend_bookings(db, config, at, rights=rights)
     check_apart(db, config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
-    asked = _asked(db, config, model, wanted, at, rights)
+    if foreseen is not None and foreseen.wanted == wanted and foreseen.version == db.version():
+        view, others, _ = foreseen.asked
+        asked = view, others, _demand(db, config, view, model, wanted, rights)
+    else:
+        asked = _asked(db, config, model, wanted, at, rights)
     view, _, demand = asked
     found = foreseen.found if foreseen is not None and foreseen.asked == asked else promise(*asked)
     if not isinstance(found, Promise):
@@ -154,16 +161,27 @@ def foresee(
     model = served_model(db, config, wanted.vehicle_id)
     check_window(config, wanted.window_start_at, wanted.window_end_at, at)
     asked = _asked(db, config, model, wanted, at, rights)
-    return Foreseen(asked, promise(*asked))
+    return Foreseen(wanted, db.station().version, asked, promise(*asked))
 
 
 def _asked(
     db: StationDb, config: StationConfig, model: VehicleModelSection, wanted: Wanted, at: datetime, rights: SwapRights
 ) -> Asked:
     view = promise_view(db, config, at)
-    priority = rights.terms(db, wanted.vehicle_id, db.station_id, wanted.window_start_at).priority
-    demand = demand_for(config, view, model, wanted, priority)
+    demand = _demand(db, config, view, model, wanted, rights)
     return view, promised_demands(db, config, view, asker=wanted.vehicle_id), demand
+
+
+def _demand(
+    db: StationDb,
+    config: StationConfig,
+    view: PromiseView,
+    model: VehicleModelSection,
+    wanted: Wanted,
+    rights: SwapRights,
+) -> Demand:
+    priority = rights.terms(db, wanted.vehicle_id, db.station_id, wanted.window_start_at).priority
+    return demand_for(config, view, model, wanted, priority)
 
 
 def add_booking(
