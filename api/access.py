@@ -12,14 +12,14 @@ from typing import Annotated, Any
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from api.deps import AnyDoors, Doors
+from api.deps import Doors, doors_of
 from api.edge.keys import answer_if_known, begin_once, key_of, keyed
-from api.edge.route import StrictRoute
+from api.edge.route import StrictRoute, strict_router
 from api.edge.work import PutOff, put_off
 from swap.identity.errors import AccessError, NameOfAnother, NotAllowed, NotSignedIn, TooManyAttempts
 from swap.identity.principal import EVERYTHING, NOBODY, Principal, PrincipalKind, View
@@ -182,9 +182,9 @@ async def _judge(request: Request, doors: Doors, operation: str) -> Callable[[],
     return judge
 
 
-async def authorise(request: Request, doors: AnyDoors) -> Access | PutOff[Access]:
+async def authorise(request: Request) -> Access | PutOff[Access]:
     """Let the caller do the operation of this route, in the thread of its work where it has one. Raises AccessError."""
-    route: APIRoute = request.scope["route"]
+    doors, route = doors_of(request), request.scope["route"]
     operation = operation_of(route)
     if right_of(operation).anyone:  # also while the database is away
         return Access(NOBODY, EVERYTHING)
@@ -196,6 +196,16 @@ async def authorise(request: Request, doors: AnyDoors) -> Access | PutOff[Access
 
 Who = Annotated[Access, Depends(authorise)]
 """Who asks, and what of it all they see."""
+
+
+API = "/api/v1"
+"""Where the operations of programs are."""
+
+
+def guarded_router(prefix: str = "", *, under: str = API, **options: Any) -> APIRouter:
+    """A router of strict routes that each let in who may do its operation."""
+    guard = [Depends(authorise)]
+    return strict_router(prefix=under + prefix, dependencies=guard, generate_unique_id_function=operation_of, **options)
 
 
 def describe_access(document: dict[str, Any]) -> None:

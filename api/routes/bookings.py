@@ -7,9 +7,8 @@ from typing import Annotated
 
 from fastapi import Query
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, Doors, InTime, Paged
-from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import BookingChange, BookingIn, RecordId
 from swap.commerce.bookings.refusals import BookingDenied
@@ -22,7 +21,7 @@ from swap.identity.view import require_booking, require_vehicle
 from swap.reading.lists import get_booking, list_bookings
 from swap.reading.records import BookingRecord, Page
 
-router = strict_router(prefix="/bookings", tags=["bookings"])
+router = guarded_router(prefix="/bookings", tags=["bookings"])
 
 
 def _told(found: BookingRecord | BookingDenied) -> BookingRecord:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import bindparam, literal
+from sqlalchemy import select as sql_select
 from sqlalchemy.orm import aliased
 from sqlmodel import col, func, or_, select
 
@@ -42,7 +43,7 @@ from swap.tables import (
 )
 
 _BOOKINGS = Listing(
-    select(Booking).where(Booking.station_id == bindparam("station")),
+    sql_select(*BookingRecord.columns(Booking, booking_id="id")).where(Booking.station_id == bindparam("station")),
     Order(col(Booking.id), col(Booking.window_start_at)),
     {
         "from_at": col(Booking.window_start_at) >= bindparam("from_at"),
@@ -360,10 +361,9 @@ def list_bookings(
     query, values = _BOOKINGS.page(
         limit, cursor, station=station_id, from_at=from_at, to_at=to_at, status=status, vehicle_id=vehicle_id
     )
-    rows, following = cut(
-        db.exec(query, params=values).all(), limit, lambda row: row.id, lambda row: row.window_start_at
-    )
-    return Page(items=tuple(_booking(row) for row in rows), next_cursor=following)
+    found = db.execute(query, values).all()
+    rows, following = cut(found, limit, lambda row: row.booking_id, lambda row: row.window_start_at)
+    return Page(items=tuple(BookingRecord.of_columns(row) for row in rows), next_cursor=following)
 
 
 def get_booking(db: StationDb, station_id: str, booking_id: str) -> BookingRecord:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import bindparam
+from sqlalchemy import Row, bindparam
+from sqlalchemy import select as sql_select
 from sqlmodel import and_, col, func, or_, select
 
 from scheduler.types import PackState
@@ -17,7 +18,7 @@ from swap.config.station_file import StationConfig
 from swap.errors import NotFound
 from swap.messages.events import SwapRefused
 from swap.paging import Listing, Order, cut
-from swap.places import local_name, place_of, place_within
+from swap.places import PLACE_COLUMNS, local_name, place_of, place_of_columns, place_within
 from swap.reading.records import (
     AvailabilityRecord,
     BayRecord,
@@ -57,14 +58,25 @@ _KNOWN_HERE = or_(
     .exists(),
 )
 """Packs that are here, or that the journal of the station tells of."""
+_PACK_FIELDS = tuple(name for name in PackRecord.model_fields if name != "place")
+_PACK_NAMES = {"pack_id": "id", "charged_kwh": "cycles_kwh"}
+"""What a pack's row calls fields of its record that are called otherwise there."""
 _PACKS = Listing(
-    select(Pack).where(_KNOWN_HERE),
+    sql_select(
+        *(getattr(Pack, _PACK_NAMES.get(name, name)).label(name) for name in _PACK_FIELDS),
+        *(getattr(Pack, name) for name in PLACE_COLUMNS),
+    ).where(_KNOWN_HERE),
     Order(col(Pack.id), newest_first=False),
     {"state": col(Pack.state) == bindparam("state"), "kind": col(Pack.kind) == bindparam("kind")},
 )
 _PACK = select(Pack).where(Pack.id == bindparam("pack"), _KNOWN_HERE)
 _STATIONS = (
-    select(Station, ControllerLease)
+    sql_select(
+        *(getattr(Station, name) for name in StationRecord.model_fields if name not in ("station_id", "controller")),
+        col(Station.id).label("station_id"),
+        ControllerLease.holder,
+        ControllerLease.heartbeat_at,
+    )
     .join(ControllerLease, col(ControllerLease.station_id) == Station.id, isouter=True)
     .order_by(Station.id)
 )
@@ -74,6 +86,12 @@ def pack_record(station_id: str, pack: Pack) -> PackRecord:
     """The record of a pack row, its place as seen from a station."""
     place = place_within(place_of(pack), station_id)
     return PackRecord.of(pack, pack_id=pack.id, place=place, charged_kwh=pack.cycles_kwh)
+
+
+def _pack_of_columns(station_id: str, row: Sequence[Any]) -> PackRecord:
+    place = place_of_columns(row[0], *row[len(_PACK_FIELDS) :])
+    values = dict(zip(_PACK_FIELDS, row, strict=False))  # the columns of its place come after them
+    return PackRecord(**values, place=place_within(place, station_id))
 
 
 def swap_record(db: StationDb, swap: Swap, fleet_id: str) -> SwapRecord:
@@ -101,8 +119,7 @@ def live_mark(db: StationDb, station_id: str) -> tuple[int, int]:
 
 def list_stations(db: StationDb) -> tuple[StationRecord, ...]:
     """The stations of the session: one, and none while it was never filled."""
-    rows: Sequence[tuple[Station, ControllerLease | None]] = db.exec(_STATIONS).all()
-    return tuple(_station_record(station, lease) for station, lease in rows)
+    return tuple(_station_record(row) for row in db.execute(_STATIONS))
 
 
 def get_station(db: StationDb, station_id: str) -> StationRecord:
@@ -113,11 +130,11 @@ def get_station(db: StationDb, station_id: str) -> StationRecord:
     raise NotFound("station", station_id)
 
 
-def _station_record(row: Station, lease: ControllerLease | None) -> StationRecord:
+def _station_record(row: Row[Any]) -> StationRecord:
     # The lease is kept in real time: two processes that run at different speeds must agree about it.
-    fresh = lease is not None and (datetime.now(UTC) - lease.heartbeat_at).total_seconds() <= LEASE_EXPIRES_S
-    holder = lease.holder if lease is not None and fresh else None
-    return StationRecord.of(row, station_id=row.id, controller=holder)
+    heard_at = row.heartbeat_at
+    fresh = heard_at is not None and (datetime.now(UTC) - heard_at).total_seconds() <= LEASE_EXPIRES_S
+    return StationRecord.of(row, controller=row.holder if fresh else None)
 
 
 def station_state(db: StationDb, config: StationConfig) -> StationState:
@@ -295,8 +312,8 @@ def list_packs(
 ) -> Page[PackRecord]:
     """Packs by id, all or those of a state or kind: what is here, and what has been here and is on a truck or away."""
     query, values = _PACKS.page(limit, cursor, station=station_id, state=state, kind=kind)
-    rows, following = cut(db.exec(query, params=values).all(), limit, lambda row: row.id)
-    return Page(items=tuple(pack_record(station_id, row) for row in rows), next_cursor=following)
+    rows, following = cut(db.execute(query, values).all(), limit, lambda row: row.pack_id)
+    return Page(items=tuple(_pack_of_columns(station_id, row) for row in rows), next_cursor=following)
 
 
 def get_pack(db: StationDb, station_id: str, pack_id: str) -> PackRecord:
