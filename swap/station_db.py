@@ -24,6 +24,7 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from swap.events import append_event, raise_version
+from swap.journal.chain import Entry
 from swap.messages.events import AnyEvent, FileTaken
 from swap.tables import (
     Bay,
@@ -234,7 +235,7 @@ class StationDb(Session):
         bay_id: str | None = None,
         lane_id: str | None = None,
         cause_seq: int | None = None,
-    ) -> StationEvent:
+    ) -> Entry:
         """Append one event of this station."""
         return append_event(
             self,

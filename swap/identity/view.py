@@ -363,15 +363,16 @@ def _require(db: StationDb, view: View, table: type[Any], key: str | int, what: 
     staff = view.sight is Sight.STATIONS
     row = None
     if not staff or db.station_id in view.station_ids:
-        row = db.exec(_required(table, EVERYTHING if staff else view), params={"key": key}).first()
+        row = db.exec(_required(str(table.__tablename__), EVERYTHING if staff else view), params={"key": key}).first()
     if row is None:
         raise NotFound(what, key)
     db.keep(row)  # what is done for it reads it next
 
 
 @functools.lru_cache(maxsize=1024)
-def _required(table: type[Any], view: View) -> Any:
-    """A row by its key, where a view has it."""
+def _required(name: str, view: View) -> Any:
+    """A row of a table by its key, where a view has it."""
+    table = next(mapper.class_ for mapper in default_registry.mappers if mapper.class_.__tablename__ == name)
     (primary,) = inspect(table).primary_key
     query, wanted = select(table).where(primary == bindparam("key")), condition(view, table)
     return query if wanted is None else query.where(wanted)

@@ -43,7 +43,7 @@ from swap.tables import (
 )
 
 _BOOKINGS = Listing(
-    sql_select(*BookingRecord.columns(Booking, booking_id="id")).where(Booking.station_id == bindparam("station")),
+    sql_select(*BookingRecord.columns(Booking, booking_id="id")).where(col(Booking.station_id) == bindparam("station")),
     Order(col(Booking.id), col(Booking.window_start_at)),
     {
         "from_at": col(Booking.window_start_at) >= bindparam("from_at"),

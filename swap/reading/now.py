@@ -74,8 +74,8 @@ _STATIONS = (
     sql_select(
         *(getattr(Station, name) for name in StationRecord.model_fields if name not in ("station_id", "controller")),
         col(Station.id).label("station_id"),
-        ControllerLease.holder,
-        ControllerLease.heartbeat_at,
+        col(ControllerLease.holder),
+        col(ControllerLease.heartbeat_at),
     )
     .join(ControllerLease, col(ControllerLease.station_id) == Station.id, isouter=True)
     .order_by(Station.id)

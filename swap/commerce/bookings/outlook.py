@@ -16,7 +16,7 @@ from scheduler.charging import budget, policy_from_section
 from scheduler.types import Limit, PackState, SiteLimits, StationMode
 from swap.commerce.bookings.rules import Demand, KindOutlook, Lot, PromiseView
 from swap.commerce.bookings.slots import SlotGrid, SlotRange
-from swap.commerce.bookings.states import COMING, BookingStatus
+from swap.commerce.bookings.states import COMING, OPEN, BookingStatus
 from swap.config.station_file import BookingSection, StationConfig, VehicleModelSection
 from swap.messages.commerce import BookingMade, BookingRefused
 from swap.reading.charge_plan import READY_HORIZON_H
@@ -35,10 +35,10 @@ _QUEUED = (
     .join(Booking, col(Booking.id) == Swap.booking_id, isouter=True)
     .where(col(Swap.ended_at).is_(None), col(Swap.dispatched_at).is_(None))
 )
-_COMING = (
+_OPEN = (
     select(Booking, VehicleRow.model)
     .join(VehicleRow, col(VehicleRow.id) == Booking.vehicle_id)
-    .where(col(Booking.status).in_(COMING))
+    .where(col(Booking.status).in_(OPEN))
     .order_by(col(Booking.created_at), col(Booking.id))
 )
 _TOLD_SINCE = (
@@ -202,24 +202,36 @@ def _queue(db: StationDb, config: StationConfig, grid: SlotGrid, at: datetime, l
     return tuple(found)
 
 
+def open_bookings(db: StationDb) -> Sequence[tuple[Booking, str]]:
+    """Bookings that have not ended, with the model of their vehicle, in the order in which they were made."""
+    return db.exec(_OPEN).all()
+
+
 def coming_bookings(db: StationDb) -> Sequence[tuple[Booking, str]]:
     """Promises whose truck has not come, with the model of their vehicle, in the order in which they were made."""
-    return db.exec(_COMING).all()
+    return [(booking, model) for booking, model in open_bookings(db) if booking.status in COMING]
 
 
 def promised_demands(
-    db: StationDb, config: StationConfig, view: PromiseView, *, without: str | None = None, asker: str | None = None
+    db: StationDb,
+    config: StationConfig,
+    view: PromiseView,
+    *,
+    coming: Sequence[tuple[Booking, str]] | None = None,
+    without: str | None = None,
+    asker: str | None = None,
 ) -> list[Demand]:
     """All that is promised or kept for somebody.
 
     Args:
+        coming: `coming_bookings`, where they have been read.
         without: a booking that is left out, with its alternative.
         asker: a vehicle whose own alternatives are left out: it may have them.
     """
     grid, now = view.grid, view.grid.slot_at(view.at)
     models = {model.id: model for model in config.vehicle_models}
     found = []
-    for booking, model_id in coming_bookings(db):
+    for booking, model_id in coming_bookings(db) if coming is None else coming:
         model = models.get(model_id)
         if booking.id == without or model is None:
             continue

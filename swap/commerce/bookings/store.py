@@ -20,11 +20,19 @@ from sqlalchemy import bindparam, or_
 from sqlmodel import col, select
 
 from swap.commerce.bookings.fees import Missed, fee_fen, no_show
-from swap.commerce.bookings.outlook import promise_view, promised_demands, turnaround_s
+from swap.commerce.bookings.outlook import open_bookings, promise_view, promised_demands, turnaround_s
 from swap.commerce.bookings.refusals import Alternative, BookingDenied, refused_for
 from swap.commerce.bookings.rules import Demand, NotPromised, Promise, PromiseView, promise
 from swap.commerce.bookings.states import BOOKING, COMING, OPEN, BookingStatus, BookingTrigger
-from swap.commerce.bookings.wanted import Wanted, check_apart, check_window, demand_for, served_model
+from swap.commerce.bookings.wanted import (
+    Wanted,
+    check_apart,
+    check_apart_elsewhere,
+    check_apart_here,
+    check_window,
+    demand_for,
+    served_model,
+)
 from swap.commerce.charges import add_charge
 from swap.commerce.errors import BookingNotUsable
 from swap.config.prices import prices_before
@@ -78,6 +86,8 @@ class Foreseen:
     wanted: Wanted
     version: int
     """Of the station, whose lanes, packs, trucks and promises are what they were as long as it has not risen."""
+    ended: bool
+    """Bookings were over that had not been ended."""
     asked: Asked
     found: Promise | NotPromised
 
@@ -134,12 +144,13 @@ def ask_booking(
     model = served_model(db, config, wanted.vehicle_id)
     ask_right(rights, db, wanted.vehicle_id, db.station_id, wanted.window_start_at)
     check_window(config, wanted.window_start_at, wanted.window_end_at, at)
-    tend_bookings(db, config, at, rights=rights)
-    check_apart(db, config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
-    if foreseen is not None and foreseen.wanted == wanted and foreseen.version == db.version():
+    if foreseen is not None and not foreseen.ended and (foreseen.wanted, foreseen.version) == (wanted, db.version()):
+        check_apart_elsewhere(db, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
         view, others, _ = foreseen.asked
         asked = view, others, _demand(db, config, view, model, wanted, rights)
     else:
+        tend_bookings(db, config, at, rights=rights)
+        check_apart(db, config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
         asked = _asked(db, config, model, wanted, at, rights)
     view, _, demand = asked
     found = foreseen.found if foreseen is not None and foreseen.asked == asked else promise(*asked)
@@ -156,20 +167,33 @@ def foresee(
 ) -> Foreseen:
     """What `ask_booking` would find. It only reads: a plan of all promises is made without the station's lock.
 
-    Raises as `ask_booking` does for what is wanted of a station that does not serve it.
+    Raises as `ask_booking` does, but for what is asked of contracts and of other stations.
     """
     model = served_model(db, config, wanted.vehicle_id)
-    check_window(config, wanted.window_start_at, wanted.window_end_at, at)
-    asked = _asked(db, config, model, wanted, at, rights)
-    return Foreseen(wanted, db.station().version, asked, promise(*asked))
+    start_at, end_at = wanted.window_start_at, wanted.window_end_at
+    check_window(config, start_at, end_at, at)
+    bookings = open_bookings(db)
+    own = [booking for booking, _ in bookings if booking.vehicle_id == wanted.vehicle_id]
+    check_apart_here(config, wanted.vehicle_id, start_at, end_at, own)
+    coming = [(booking, model_id) for booking, model_id in bookings if booking.status in COMING]
+    limit_at = _limit_at(config, at)
+    ended = any(booking.window_end_at < limit_at for booking, _ in coming) or db.exec(_FOLLOWED).first() is not None
+    asked = _asked(db, config, model, wanted, at, rights, coming)
+    return Foreseen(wanted, db.station().version, ended, asked, promise(*asked))
 
 
 def _asked(
-    db: StationDb, config: StationConfig, model: VehicleModelSection, wanted: Wanted, at: datetime, rights: SwapRights
+    db: StationDb,
+    config: StationConfig,
+    model: VehicleModelSection,
+    wanted: Wanted,
+    at: datetime,
+    rights: SwapRights,
+    coming: Sequence[tuple[Booking, str]] | None = None,
 ) -> Asked:
     view = promise_view(db, config, at)
     demand = _demand(db, config, view, model, wanted, rights)
-    return view, promised_demands(db, config, view, asker=wanted.vehicle_id), demand
+    return view, promised_demands(db, config, view, coming=coming, asker=wanted.vehicle_id), demand
 
 
 def _demand(
