@@ -15,7 +15,21 @@ from datetime import datetime
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Delete, Select, Table, TableClause, Update, bindparam, event, exists, or_
+from sqlalchemy import (
+    BinaryExpression,
+    Column,
+    ColumnElement,
+    Delete,
+    Row,
+    Select,
+    Table,
+    TableClause,
+    Update,
+    bindparam,
+    event,
+    exists,
+    or_,
+)
 from sqlalchemy import select as sql_select
 from sqlalchemy.orm import ORMExecuteState, UOWTransaction, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
@@ -27,6 +41,7 @@ from swap.events import append_event, raise_version
 from swap.journal.chain import Entry
 from swap.messages.events import AnyEvent, FileTaken
 from swap.tables import (
+    Base,
     Bay,
     Bill,
     BillLine,
@@ -209,6 +224,32 @@ def narrowed(
     return found
 
 
+class OfStation:
+    """A statement on tables for `StationDb.rows`: each table of a station is asked for the rows of `:station` alone.
+
+    Args:
+        statement: with the parameter `station`, and a condition with it on every table whose rows name their station.
+
+    Raises:
+        ValueError: a table is asked without it.
+    """
+
+    def __init__(self, statement: Select[Any]) -> None:
+        asked = {
+            part.left.table
+            for part in iterate(statement)
+            if isinstance(part, BinaryExpression)
+            and getattr(part.right, "key", None) == "station"
+            and isinstance(part.left, Column)
+        }
+        own = {Base.metadata.tables[str(table.__tablename__)] for table in (*OWN_STATION, Station)}
+        tables = {part for part in iterate(statement) if isinstance(part, Table)}
+        forgotten = sorted(table.name for table in (tables & own) - asked)
+        if forgotten:
+            raise ValueError(f"{', '.join(forgotten)}: asked for rows of every station")
+        self.statement = statement
+
+
 class StationDb(Session):
     """A session on one station's rows."""
 
@@ -254,6 +295,15 @@ class StationDb(Session):
         """Hold the row that a session is about, which itself holds rows weakly: who asks for it by its key has it."""
         self._kept = row
         return row
+
+    def rows(self, query: OfStation, **values: object) -> Sequence[Row[Any]]:
+        """Rows of tables, for what is read again and again and not changed: no objects of the session are made.
+
+        Args:
+            query: of this station alone, whose id it asks for itself.
+        """
+        self.flush()
+        return self.connection().execute(query.statement, {"station": self.station_id, **values}).all()
 
     # the rack and its packs
 

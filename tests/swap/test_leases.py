@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import select
 
-from swap.commerce.charges import NewCharge, charges_of
+from swap.commerce.charges import NewCharge, add_charge, charges_of
 from swap.commerce.custody.take import JournalEvent, NewReading, add_readings, take_events, take_journals
 from swap.commerce.leases import rent
 from swap.commerce.leases.contracts import draft, events_of, lease_of, move, revise
@@ -179,10 +179,10 @@ def test_a_run_that_was_killed_is_run_again_without_a_double(store: Store, monke
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """The process ends with a charge written and not committed."""
-    real, made = rent.add_charge, list[str]()
+    made = list[str]()
 
     def killed(db: Any, new: NewCharge, at: datetime) -> tuple[ChargeRow, bool]:
-        found = real(db, new, at)
+        found = add_charge(db, new, at)
         made.append(new.source)
         if len(made) == number:
             raise KeyboardInterrupt

@@ -15,8 +15,10 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import bindparam, or_
+from sqlalchemy import Row, Table, bindparam, or_
+from sqlalchemy import select as sql_select
 from sqlmodel import col, select
 
 from swap.commerce.bookings.fees import Missed, fee_fen, no_show
@@ -43,7 +45,7 @@ from swap.messages.commerce import BookingChanged, BookingEnded, BookingMade, Bo
 from swap.reading.lists import get_booking
 from swap.reading.records import BookingRecord
 from swap.rights import EVERYBODY, SwapRights, ask_right
-from swap.station_db import StationDb
+from swap.station_db import OfStation, StationDb
 from swap.tables import Booking, Swap, VehicleRow
 from swap.words import N_
 
@@ -68,6 +70,17 @@ _FOLLOWED = (
     .order_by(col(Swap.arrived_at), col(Booking.id))
 )
 """Bookings that are behind their truck, with its swap."""
+
+_BOOKINGS: Table = Booking.__table__  # type: ignore[attr-defined]
+_SWAPS: Table = Swap.__table__  # type: ignore[attr-defined]
+_IS_FOLLOWED = OfStation(
+    sql_select(_BOOKINGS.c.id)
+    .join(_SWAPS, _SWAPS.c.booking_id == _BOOKINGS.c.id)
+    .where(or_(_BOOKINGS.c.status.in_(COMING), _SWAPS.c.ended_at.is_not(None)), _BOOKINGS.c.status.in_(OPEN))
+    .where(_BOOKINGS.c.station_id == bindparam("station"), _SWAPS.c.station_id == bindparam("station"))
+    .limit(1)
+)
+"""Whether there is one of them."""
 
 
 def _limit_at(config: StationConfig, at: datetime) -> datetime:
@@ -173,12 +186,12 @@ def foresee(
     start_at, end_at = wanted.window_start_at, wanted.window_end_at
     check_window(config, start_at, end_at, at)
     bookings = open_bookings(db)
-    own = [booking for booking, _ in bookings if booking.vehicle_id == wanted.vehicle_id]
+    own = [booking for booking in bookings if booking.vehicle_id == wanted.vehicle_id]
     check_apart_here(config, wanted.vehicle_id, start_at, end_at, own)
-    coming = [(booking, model_id) for booking, model_id in bookings if booking.status in COMING]
     limit_at = _limit_at(config, at)
-    ended = any(booking.window_end_at < limit_at for booking, _ in coming) or db.exec(_FOLLOWED).first() is not None
-    asked = _asked(db, config, model, wanted, at, rights, coming)
+    overdue = any(booking.status in COMING and booking.window_end_at < limit_at for booking in bookings)
+    ended = overdue or bool(db.rows(_IS_FOLLOWED))
+    asked = _asked(db, config, model, wanted, at, rights, bookings)
     return Foreseen(wanted, db.station().version, ended, asked, promise(*asked))
 
 
@@ -189,11 +202,11 @@ def _asked(
     wanted: Wanted,
     at: datetime,
     rights: SwapRights,
-    coming: Sequence[tuple[Booking, str]] | None = None,
+    bookings: Sequence[Row[Any]] | None = None,
 ) -> Asked:
     view = promise_view(db, config, at)
     demand = _demand(db, config, view, model, wanted, rights)
-    return view, promised_demands(db, config, view, coming=coming, asker=wanted.vehicle_id), demand
+    return view, promised_demands(db, config, view, bookings=bookings, asker=wanted.vehicle_id), demand
 
 
 def _demand(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import bindparam
+from sqlalchemy import Row, bindparam
 from sqlmodel import col, select
 
 from swap.commerce.bookings.rules import Demand, PromiseView
@@ -130,7 +131,7 @@ def check_apart(
 
 
 def check_apart_here(
-    config: StationConfig, vehicle_id: str, start_at: datetime, end_at: datetime, others: Sequence[Booking]
+    config: StationConfig, vehicle_id: str, start_at: datetime, end_at: datetime, others: Sequence[Booking | Row[Any]]
 ) -> None:
     """The same among the vehicle's open bookings at the station, which are not too many. Raises BookingOpen."""
     for other in others:
