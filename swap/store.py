@@ -170,7 +170,8 @@ class Store:
                     "options": f"-c lock_timeout={wait_ms}",
                 },
             )
-        engine = create_engine(self.url, connect_args={"timeout": self._wait_s})
+        # The connection that was used last has what it read before at hand.
+        engine = create_engine(self.url, connect_args={"timeout": self._wait_s}, pool_use_lifo=True)
 
         @event.listens_for(engine, "connect")
         def _on_connect(dbapi: Any, _record: object) -> None:
