@@ -7,8 +7,8 @@ contracts), and are asked in turns by 1, 8 and 64 clients, after both have been 
 a process does once is in no figure. The client, which parses every answer, is the same for both and in the figures of
 both; the doors' answers are whole records, compressed as the client asks, the reference's a number. Ratios are of the
 medians of the rounds, beside them the processor's time of a booking with its cancelling, and of a read, which has no
-client in it. The statements alone, in the database's
-own driver without HTTP, are printed as a second reference. `agree`: bookings ≥ 0.5 and reads ≥ 0.6 of the reference.
+client in it. The statements alone, in the database's own driver without HTTP, are printed as a second reference.
+`agree`: bookings ≥ 0.5 and reads ≥ 0.6 of the reference.
 The months' end is measured by `month_end`.
 """
 
@@ -50,8 +50,9 @@ from swap.store import Store
 STATION = Path(__file__).parents[1] / "examples" / "yangquan_mine" / "station.toml"
 NOW_AT = datetime(2026, 9, 1, tzinfo=UTC)
 CLIENTS = (1, 8, 64)
-PAIRS, QUICK_PAIRS = 384, 64
-ROUNDS, QUICK_ROUNDS = 5, 1
+PAIRS, QUICK_PAIRS = 128, 64
+ROUNDS, QUICK_ROUNDS = 15, 3
+"""Many short ones: both sides then meet the same moments of a machine that others use too."""
 WARM_CLIENTS, WARM_PAIRS = 8, 32
 """Before anything is measured."""
 LEAST_BOOKINGS, LEAST_READS = 0.5, 0.6

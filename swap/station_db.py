@@ -17,11 +17,13 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     BinaryExpression,
+    BindParameter,
     Column,
     ColumnElement,
     Delete,
     Row,
     Select,
+    String,
     Table,
     TableClause,
     Update,
@@ -102,14 +104,29 @@ def local_name(station_id: str, key: str) -> str:
     return key.removeprefix(f"{station_id}:")
 
 
+class _Value(BindParameter[str]):
+    """A value in a condition that each query gets. It is looked up among the values of the compiled statement, where
+    one of SQLAlchemy's own would make an expression of SQL out of each comparison."""
+
+    inherit_cache = True
+    __hash__ = BindParameter.__hash__
+
+    def __eq__(self, other: object) -> bool:  # type: ignore[override]
+        return hash(self) == hash(other)
+
+
+def _value(text: str) -> _Value:
+    return _Value(None, text, type_=String(), unique=True)
+
+
 def _pack_here(station_id: str) -> ColumnElement[bool]:
-    own_bays = select(Bay.id).where(col(Bay.station_id) == station_id).scalar_subquery()
+    own_bays = select(Bay.id).where(col(Bay.station_id) == _value(station_id)).scalar_subquery()
     return or_(
         col(Pack.vehicle_id).is_not(None),
         col(Pack.off_site).is_(True),
         col(Pack.bay_id).in_(own_bays),
         col(Pack.gripper_lane_id).startswith(f"{station_id}:", autoescape=True),
-        col(Pack.tank_station_id) == station_id,
+        col(Pack.tank_station_id) == _value(station_id),
     )
 
 
@@ -124,16 +141,16 @@ def _scope(station_id: str) -> dict[str, ExecutableOption]:
     swap, bill = _SWAP.alias("own_swap"), _BILL.alias("own_bill")
 
     def of_own_swap(swap_id: Any) -> ColumnElement[bool]:
-        return exists().where(swap.c.id == swap_id, swap.c.station_id == station_id)
+        return exists().where(swap.c.id == swap_id, swap.c.station_id == _value(station_id))
 
-    of_own_bill = exists().where(bill.c.id == col(BillLine.bill_id), bill.c.station_id == station_id)
+    of_own_bill = exists().where(bill.c.id == col(BillLine.bill_id), bill.c.station_id == _value(station_id))
     conditions: list[tuple[type[Any], ColumnElement[bool]]] = [
-        (Station, col(Station.id) == station_id),
+        (Station, col(Station.id) == _value(station_id)),
         (Pack, _pack_here(station_id)),
         (SwapSeat, of_own_swap(col(SwapSeat.swap_id))),
         (BillLine, of_own_bill),
     ]
-    conditions += [(table, col(table.station_id) == station_id) for table in OWN_STATION]
+    conditions += [(table, col(table.station_id) == _value(station_id)) for table in OWN_STATION]
     return {
         str(table.__tablename__): with_loader_criteria(table, condition, include_aliases=True)
         for table, condition in conditions

@@ -42,6 +42,7 @@ from swap.tables import (
     VehicleRow,
 )
 
+_BOOKING_FIELDS = tuple(BookingRecord.model_fields)
 _BOOKINGS = Listing(
     sql_select(*BookingRecord.columns(Booking, booking_id="id")).where(col(Booking.station_id) == bindparam("station")),
     Order(col(Booking.id), col(Booking.window_start_at)),
@@ -363,7 +364,8 @@ def list_bookings(
     )
     found = db.execute(query, values).all()
     rows, following = cut(found, limit, lambda row: row.booking_id, lambda row: row.window_start_at)
-    return Page(items=tuple(BookingRecord.of_columns(row) for row in rows), next_cursor=following)
+    items = [dict(zip(_BOOKING_FIELDS, row, strict=True)) for row in rows]
+    return Page[BookingRecord].model_validate({"items": items, "next_cursor": following})
 
 
 def get_booking(db: StationDb, station_id: str, booking_id: str) -> BookingRecord:

@@ -88,10 +88,11 @@ def pack_record(station_id: str, pack: Pack) -> PackRecord:
     return PackRecord.of(pack, pack_id=pack.id, place=place, charged_kwh=pack.cycles_kwh)
 
 
-def _pack_of_columns(station_id: str, row: Sequence[Any]) -> PackRecord:
-    place = place_of_columns(row[0], *row[len(_PACK_FIELDS) :])
-    values = dict(zip(_PACK_FIELDS, row, strict=False))  # the columns of its place come after them
-    return PackRecord(**values, place=place_within(place, station_id))
+def _pack_of_columns(station_id: str, row: Sequence[Any]) -> dict[str, Any]:
+    """The fields of a pack's record."""
+    values: dict[str, Any] = dict(zip(_PACK_FIELDS, row, strict=False))  # the columns of its place come after them
+    values["place"] = place_within(place_of_columns(row[0], *row[len(_PACK_FIELDS) :]), station_id)
+    return values
 
 
 def swap_record(db: StationDb, swap: Swap, fleet_id: str) -> SwapRecord:
@@ -313,7 +314,8 @@ def list_packs(
     """Packs by id, all or those of a state or kind: what is here, and what has been here and is on a truck or away."""
     query, values = _PACKS.page(limit, cursor, station=station_id, state=state, kind=kind)
     rows, following = cut(db.execute(query, values).all(), limit, lambda row: row.pack_id)
-    return Page(items=tuple(_pack_of_columns(station_id, row) for row in rows), next_cursor=following)
+    items = [_pack_of_columns(station_id, row) for row in rows]
+    return Page[PackRecord].model_validate({"items": items, "next_cursor": following})
 
 
 def get_pack(db: StationDb, station_id: str, pack_id: str) -> PackRecord:

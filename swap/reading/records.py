@@ -7,7 +7,6 @@ known is None.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Generic, Literal, Self, TypeVar
@@ -33,18 +32,13 @@ class Record(BaseModel):
 
     @classmethod
     def columns(cls, table: type[Any], **renamed: str) -> list[ColumnElement[Any]]:
-        """The columns of a table that records are made from by `of_columns`, in their order; a list of records is read
+        """The columns of a table that records are made from, in the order of their fields; a list of records is read
         so: rows that nobody changes need not be objects of the session.
 
         Args:
             renamed: what the table calls a field that the record calls otherwise.
         """
         return [getattr(table, renamed.get(name, name)).label(name) for name in cls.model_fields]
-
-    @classmethod
-    def of_columns(cls, row: Sequence[Any]) -> Self:
-        """The record of a row of exactly its `columns`."""
-        return cls(**dict(zip(cls.model_fields, row, strict=True)))
 
 
 class Page(Record, Generic[T]):
