@@ -123,8 +123,8 @@ def run(quick: bool = False) -> Mapping[str, object]:
                     mine, least = median(rates["ours", what]), median(rates["bare", what])
                     found[f"{what}_{clients}_clients_a_second"] = mine
                     found[f"{what}_{clients}_clients_ratio"] = mine / least
-                    for who in ("ours", "bare"):
-                        found[f"{what}_{clients}_clients_{who}_cpu_ms"] = 1000 * median(rates[who, f"{what}_cpu_s"])
+                    cpu_ms = {who: 1000 * median(rates[who, f"{what}_cpu_s"]) for who in ("ours", "bare")}
+                    found |= {f"{what}_{clients}_clients_{who}_cpu_ms": cpu_ms[who] for who in cpu_ms}
     found["bookings_of_the_driver_alone_a_second"] = pairs / driver_s
     bookings = min(float(str(found[f"bookings_{clients}_clients_ratio"])) for clients in CLIENTS)
     reads = min(float(str(found[f"reads_{clients}_clients_ratio"])) for clients in CLIENTS)

@@ -27,7 +27,6 @@ from swap.tables import (
     Bay,
     Bill,
     BillLine,
-    Booking,
     ChargeSession,
     ControlRequest,
     FaultRow,
@@ -271,7 +270,7 @@ def test_a_writer_of_one_station_does_not_wait_for_another_on_postgres(postgres_
     store.close()
 
 
-SWAPS, SEATS, BOOKINGS = (table.__table__ for table in (Swap, SwapSeat, Booking))  # type: ignore[attr-defined]
+SWAPS, SEATS, BOOKINGS = (Base.metadata.tables[name] for name in ("swap", "swap_seat", "booking"))
 
 
 def test_a_statement_on_tables_asks_each_of_them_for_the_own_station(store: Store) -> None:
