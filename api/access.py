@@ -12,13 +12,15 @@ from typing import Annotated, Any
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from api.deps import AnyDoors, Doors
+from api.deps import Doors, doors_of
 from api.edge.keys import answer_if_known, begin_once, key_of, keyed
+from api.edge.route import StrictRoute, strict_router
+from api.edge.work import PutOff, put_off
 from swap.identity.errors import AccessError, NameOfAnother, NotAllowed, NotSignedIn, TooManyAttempts
 from swap.identity.principal import EVERYTHING, NOBODY, Principal, PrincipalKind, View
 from swap.identity.rights import Factor, right_of
@@ -148,16 +150,21 @@ def operation_of(route: APIRoute) -> str:
 
 
 async def let_in(request: Request, doors: Doors, operation: str) -> Access:
-    """Let the caller do an operation; once, where the request has a key.
+    """Let the caller do an operation; once, where the request has a key. Raises as what `_judge` gives."""
+    return await run_in_threadpool(await _judge(request, doors, operation))
 
-    Raises:
+
+async def _judge(request: Request, doors: Doors, operation: str) -> Callable[[], Access]:
+    """What tells, in a thread, whether the caller may do an operation; a request with a key is from now on done once.
+
+    It raises:
         AccessError: it is not allowed, or a second factor is wanting or wrong.
         KnownAnswerError: it was done before, and answered so. The second factor, whose codes are good once, is not
             asked for again.
     """
     key = key_of(request, operation)
     if key is None:
-        return await run_in_threadpool(lambda: permit(doors, caller(doors, request), operation, factors(request)))
+        return lambda: permit(doors, caller(doors, request), operation, factors(request))
 
     def known() -> Access:
         principal = caller(doors, request)
@@ -167,24 +174,38 @@ async def let_in(request: Request, doors: Doors, operation: str) -> Access:
     asked = await keyed(request, key, doors, access.principal)
     begin_once(request, doors, asked)
 
-    def go_on() -> None:
+    def judge() -> Access:
         answer_if_known(doors, asked)
         _check_factor(doors, access.principal, operation, factors(request))
+        return access
 
-    await run_in_threadpool(go_on)
-    return access
+    return judge
 
 
-async def authorise(request: Request, doors: AnyDoors) -> Access:
-    """Let the caller do the operation of this route. Raises AccessError."""
-    operation = operation_of(request.scope["route"])
+async def authorise(request: Request) -> Access | PutOff[Access]:
+    """Let the caller do the operation of this route, in the thread of its work where it has one. Raises AccessError."""
+    doors, route = doors_of(request), request.scope["route"]
+    operation = operation_of(route)
     if right_of(operation).anyone:  # also while the database is away
         return Access(NOBODY, EVERYTHING)
-    return await let_in(request, doors, operation)
+    judge = await _judge(request, doors, operation)
+    if isinstance(route, StrictRoute) and route.threaded:
+        return put_off(judge)
+    return await run_in_threadpool(judge)
 
 
 Who = Annotated[Access, Depends(authorise)]
 """Who asks, and what of it all they see."""
+
+
+API = "/api/v1"
+"""Where the operations of programs are."""
+
+
+def guarded_router(prefix: str = "", *, under: str = API, **options: Any) -> APIRouter:
+    """A router of strict routes that each let in who may do its operation."""
+    guard = [Depends(authorise)]
+    return strict_router(prefix=under + prefix, dependencies=guard, generate_unique_id_function=operation_of, **options)
 
 
 def describe_access(document: dict[str, Any]) -> None:

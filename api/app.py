@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from anyio import CapacityLimiter
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import problems
-from api.access import SignInTurns, authorise, describe_access, operation_of
+from api.access import API, SignInTurns, describe_access, operation_of
 from api.console.page import install_console
 from api.deps import Doors, StationClock
 from api.edge.gate import BodyLimits, Gate
 from api.edge.hosts import KnownHosts
 from api.edge.keys import KeysInWork, describe_keys
 from api.edge.metrics import Metrics
+from api.edge.route import Signpost
 from api.edge.stream import EventStreams
 from api.examples import give_examples
 from api.glossary import describe
@@ -90,7 +90,7 @@ def create_app(
     app.state.keys_in_work = KeysInWork()
     app.state.hold_turns = CapacityLimiter(HOLDS_AT_ONCE)
     app.state.streams = EventStreams(doors)
-    app.router.routes.extend(_routes().routes)
+    app.router.routes += [Signpost(API, _ROUTES), *_ROUTES]
     install_console(app)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(
@@ -100,13 +100,11 @@ def create_app(
     return app
 
 
-@cache
-def _routes() -> APIRouter:
-    """Health and the interface. They know no application, so those of one process share them: most of the work of
-    building one is here."""
-    whole = APIRouter(generate_unique_id_function=operation_of)
-    whole.include_router(health.router, dependencies=[Depends(authorise)])
-    parts = (
+# They know no application, so those of one process share them: most of the work of building one is here.
+_ROUTES = tuple(
+    route
+    for part in (
+        health,
         auth,
         stations,
         bookings,
@@ -122,10 +120,8 @@ def _routes() -> APIRouter:
         accounts,
         problem_kinds,
     )
-    for part in parts:
-        # Each by itself: a router of routers would have every route worked out twice.
-        whole.include_router(part.router, prefix="/api/v1", dependencies=[Depends(authorise)])
-    return whole
+    for route in part.router.routes
+)
 
 
 def _version() -> str:

@@ -56,14 +56,14 @@ def append_event(
     lane_id: str | None = None,
     cause_seq: int | None = None,
     epoch: int | None = None,
-) -> StationEvent:
+) -> Entry:
     """Append one event and raise the station's version; call inside a write transaction of the store.
 
     Args:
         epoch: begins a new epoch; only the event `journal.epoch` does.
 
     Returns:
-        What was written; it is in no session.
+        What was written.
     """
     plain = without_nan(event.payload())
     data = canonical_json(plain)
@@ -87,10 +87,9 @@ def append_event(
         prev_hash=prev_hash,
     )
     fields = {name: getattr(entry, name) for name in Entry.__slots__} | {"data": plain}
-    row = StationEvent(**fields, hash=entry_hash(entry))
-    connection.execute(_INSERT, {**fields, "hash": row.hash})
+    connection.execute(_INSERT, {**fields, "hash": entry_hash(entry)})
     raise_version(db, station_id)
-    return row
+    return entry
 
 
 def raise_version(db: Session, station_id: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, or_
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, or_
 
 from swap.errors import InvalidInput
 from swap.words import N_
@@ -84,14 +84,22 @@ class Order:
         Raises:
             InvalidInput: a cursor that this program did not make.
         """
-        columns = [self.key] if self.at is None else [self.at, self.key]
         if cursor is not None:
-            query = query.where(*self._beyond(cursor))
-        return query.order_by(*(one.desc() if self.newest_first else one for one in columns)).limit(limit + 1)
+            query = query.where(*self.beyond(*self.position(cursor)))
+        return query.order_by(*self.columns()).limit(limit + 1)
 
-    def _beyond(self, cursor: str) -> list[ColumnElement[bool]]:
+    def columns(self) -> list[ColumnElement[Any]]:
+        """What the records are ordered by."""
+        columns = [self.key] if self.at is None else [self.at, self.key]
+        return [one.desc() if self.newest_first else one for one in columns]
+
+    def position(self, cursor: str) -> tuple[datetime, str | int]:
+        """The instant and id of a cursor. Raises InvalidInput for one that this program did not make."""
         at, text = read_cursor(cursor)
-        key: str | int = number_in(cursor) if self.key.type.python_type is int else text
+        return at, number_in(cursor) if self.key.type.python_type is int else text
+
+    def beyond(self, at: Any, key: Any) -> list[ColumnElement[bool]]:
+        """The records after a position: of an instant and an id, or of parameters for them."""
         further = self.key < key if self.newest_first else self.key > key
         if self.at is None:
             return [further]
@@ -99,6 +107,49 @@ class Order:
             # The first is implied by the second, which alone no index answers: the pages before would be read again.
             return [self.at <= at, or_(self.at < at, further)]
         return [self.at >= at, or_(self.at > at, further)]
+
+
+class Listing(Generic[Query]):
+    """A list whose statement is made once for each set of filters that it is asked with.
+
+    To build a statement, to narrow it to a station and to find it among the compiled ones costs more than the
+    database's answer.
+
+    Args:
+        query: without any filter.
+        filters: by name, each with the parameter of its name.
+    """
+
+    def __init__(self, query: Query, order: Order, filters: Mapping[str, ColumnElement[bool]]) -> None:
+        self._query = query
+        self._order = order
+        self._filters = filters
+        self._made: dict[tuple[bool, tuple[str, ...]], Query] = {}
+
+    def page(self, limit: int, cursor: str | None, **given: object) -> tuple[Query, dict[str, Any]]:
+        """The statement of the records after a cursor, one more than a page has, and its parameters.
+
+        Args:
+            given: values of the filters, None: not asked with it; and of parameters that the query itself has.
+
+        Raises:
+            InvalidInput: a cursor that this program did not make.
+        """
+        values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        asked = (cursor is not None, tuple(name for name in self._filters if name in values))
+        query = self._made.get(asked)
+        if query is None:
+            query = self._made[asked] = self._make(*asked)
+        values["page_limit"] = limit + 1
+        if cursor is not None:
+            values["page_at"], values["page_key"] = self._order.position(cursor)
+        return query, values
+
+    def _make(self, beyond: bool, filters: Iterable[str]) -> Query:
+        query = self._query.where(*(self._filters[name] for name in filters))
+        if beyond:
+            query = query.where(*self._order.beyond(bindparam("page_at"), bindparam("page_key")))
+        return query.order_by(*self._order.columns()).limit(bindparam("page_limit", type_=Integer))
 
 
 def cut(

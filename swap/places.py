@@ -8,7 +8,7 @@ station's id, a colon and its id in the station file.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swap.tables import Pack
@@ -44,22 +44,48 @@ def tank_place(station_id: str) -> str:
 
 def places_of(pack: Pack) -> tuple[str, ...]:
     """Every place that a pack's row names: one, unless the row is impossible."""
-    named = (
-        None if pack.bay_id is None else bay_place(pack.bay_id),
-        None if pack.vehicle_id is None or pack.seat is None else vehicle_place(pack.vehicle_id, pack.seat),
-        None if pack.gripper_lane_id is None else gripper_place(pack.gripper_lane_id),
-        None if pack.tank_station_id is None else tank_place(pack.tank_station_id),
-        OFF_SITE if pack.off_site else None,
+    return tuple(
+        _named(pack.bay_id, pack.vehicle_id, pack.seat, pack.gripper_lane_id, pack.tank_station_id, pack.off_site)
     )
-    return tuple(place for place in named if place is not None)
+
+
+def _named(
+    bay_id: str | None,
+    vehicle_id: str | None,
+    seat: int | None,
+    gripper_lane_id: str | None,
+    tank_station_id: str | None,
+    off_site: bool,
+) -> list[str]:
+    found = []
+    if bay_id is not None:
+        found.append(bay_place(bay_id))
+    if vehicle_id is not None and seat is not None:
+        found.append(vehicle_place(vehicle_id, seat))
+    if gripper_lane_id is not None:
+        found.append(gripper_place(gripper_lane_id))
+    if tank_station_id is not None:
+        found.append(tank_place(tank_station_id))
+    if off_site:
+        found.append(OFF_SITE)
+    return found
+
+
+PLACE_COLUMNS = ("bay_id", "vehicle_id", "seat", "gripper_lane_id", "tank_station_id", "off_site")
+"""The columns of a pack that say where it is, as `place_of_columns` takes them."""
 
 
 def place_of(pack: Pack) -> str:
     """The one place of a pack. Raises ImpossiblePlace."""
-    places = places_of(pack)
+    return place_of_columns(pack.id, *(getattr(pack, name) for name in PLACE_COLUMNS))
+
+
+def place_of_columns(pack_id: str, *columns: Any) -> str:
+    """The same by `PLACE_COLUMNS`. Raises ImpossiblePlace."""
+    places = _named(*columns)
     if len(places) != 1:
         where = " and ".join(places) or "no place"
-        raise ImpossiblePlace(f"pack {pack.id} is in {where}: allowed exactly one; `swap audit` shows such rows")
+        raise ImpossiblePlace(f"pack {pack_id} is in {where}: allowed exactly one; `swap audit` shows such rows")
     return places[0]
 
 

@@ -10,12 +10,28 @@ What belongs to no station stays visible: the register (firms, vehicles, kinds),
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Delete, Select, Table, TableClause, Update, bindparam, event, exists, or_
+from sqlalchemy import (
+    BinaryExpression,
+    BindParameter,
+    Column,
+    ColumnElement,
+    Delete,
+    Row,
+    Select,
+    String,
+    Table,
+    TableClause,
+    Update,
+    bindparam,
+    event,
+    exists,
+    or_,
+)
 from sqlalchemy import select as sql_select
 from sqlalchemy.orm import ORMExecuteState, UOWTransaction, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
@@ -24,8 +40,10 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from swap.events import append_event, raise_version
+from swap.journal.chain import Entry
 from swap.messages.events import AnyEvent, FileTaken
 from swap.tables import (
+    Base,
     Bay,
     Bill,
     BillLine,
@@ -86,14 +104,29 @@ def local_name(station_id: str, key: str) -> str:
     return key.removeprefix(f"{station_id}:")
 
 
+class _Value(BindParameter[str]):
+    """A value in a condition that each query gets. It is looked up among the values of the compiled statement, where
+    one of SQLAlchemy's own would make an expression of SQL out of each comparison."""
+
+    inherit_cache = True
+    __hash__ = BindParameter.__hash__
+
+    def __eq__(self, other: object) -> bool:  # type: ignore[override]
+        return hash(self) == hash(other)
+
+
+def _value(text: str) -> _Value:
+    return _Value(None, text, type_=String(), unique=True)
+
+
 def _pack_here(station_id: str) -> ColumnElement[bool]:
-    own_bays = select(Bay.id).where(col(Bay.station_id) == station_id).scalar_subquery()
+    own_bays = select(Bay.id).where(col(Bay.station_id) == _value(station_id)).scalar_subquery()
     return or_(
         col(Pack.vehicle_id).is_not(None),
         col(Pack.off_site).is_(True),
         col(Pack.bay_id).in_(own_bays),
         col(Pack.gripper_lane_id).startswith(f"{station_id}:", autoescape=True),
-        col(Pack.tank_station_id) == station_id,
+        col(Pack.tank_station_id) == _value(station_id),
     )
 
 
@@ -108,16 +141,16 @@ def _scope(station_id: str) -> dict[str, ExecutableOption]:
     swap, bill = _SWAP.alias("own_swap"), _BILL.alias("own_bill")
 
     def of_own_swap(swap_id: Any) -> ColumnElement[bool]:
-        return exists().where(swap.c.id == swap_id, swap.c.station_id == station_id)
+        return exists().where(swap.c.id == swap_id, swap.c.station_id == _value(station_id))
 
-    of_own_bill = exists().where(bill.c.id == col(BillLine.bill_id), bill.c.station_id == station_id)
+    of_own_bill = exists().where(bill.c.id == col(BillLine.bill_id), bill.c.station_id == _value(station_id))
     conditions: list[tuple[type[Any], ColumnElement[bool]]] = [
-        (Station, col(Station.id) == station_id),
+        (Station, col(Station.id) == _value(station_id)),
         (Pack, _pack_here(station_id)),
         (SwapSeat, of_own_swap(col(SwapSeat.swap_id))),
         (BillLine, of_own_bill),
     ]
-    conditions += [(table, col(table.station_id) == station_id) for table in OWN_STATION]
+    conditions += [(table, col(table.station_id) == _value(station_id)) for table in OWN_STATION]
     return {
         str(table.__tablename__): with_loader_criteria(table, condition, include_aliases=True)
         for table, condition in conditions
@@ -145,6 +178,8 @@ _SEATS_IN_LANES = (
 )
 _OPEN_REQUESTS = select(ControlRequest).where(ControlRequest.status == "open").order_by(col(ControlRequest.id))
 _STATION = select(Station)
+_STATIONS: Table = Station.__table__  # type: ignore[attr-defined]
+_VERSION = sql_select(_STATIONS.c.version).where(_STATIONS.c.id == bindparam("station"))
 _NEWEST_SEQ = select(StationEvent.seq).order_by(col(StationEvent.seq).desc()).limit(1)
 
 
@@ -181,19 +216,55 @@ def _tables_of(statement: Select[Any] | Update | Delete) -> set[str]:
     return {str(part.name) for part in iterate(statement) if isinstance(part, TableClause)}
 
 
-_NARROWED: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
-"""By statement, as long as somebody has it, and station."""
+_NARROWED: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
+"""By statement, as long as somebody has it, and for whom."""
+_NARROWED_MOST = 256
+"""Forms of one statement that are kept."""
 
 
-def _narrowed(statement: Select[Any] | Update | Delete, station_id: str) -> Any:
-    """A statement as one station is asked it; the same one again for the same statement."""
+def narrowed(
+    statement: Select[Any] | Update | Delete, whose: Hashable, conditions: Mapping[str, ExecutableOption]
+) -> Any:
+    """A statement with the conditions of the tables that it reads or writes; the same one again for the same statement.
+
+    Args:
+        whose: names the conditions, which are always the same for it.
+        conditions: by the table's name.
+    """
     known = _NARROWED.setdefault(statement, {})
-    found = known.get(station_id)
+    found = known.get(whose)
     if found is None:
-        scope, used = _scope(station_id), _tables_of(statement)
-        found = statement.options(*[option for name, option in scope.items() if name in used])
-        known[station_id] = found
+        if len(known) >= _NARROWED_MOST:
+            known.clear()
+        used = _tables_of(statement)
+        found = known[whose] = statement.options(*[option for name, option in conditions.items() if name in used])
     return found
+
+
+class OfStation:
+    """A statement on tables for `StationDb.rows`: each table of a station is asked for the rows of `:station` alone.
+
+    Args:
+        statement: with the parameter `station`, and a condition with it on every table whose rows name their station.
+
+    Raises:
+        ValueError: a table is asked without it.
+    """
+
+    def __init__(self, statement: Select[Any]) -> None:
+        asked = {
+            part.left.table
+            for part in iterate(statement)
+            if isinstance(part, BinaryExpression)
+            and getattr(part.right, "key", None) == "station"
+            and isinstance(part.left, Column)
+        }
+        own = {Base.metadata.tables[str(table.__tablename__)] for table in (*OWN_STATION, Station)}
+        tables = {part for part in iterate(statement) if isinstance(part, Table)}
+        forgotten = sorted(table.name for table in (tables & own) - asked)
+        if forgotten:
+            raise ValueError(f"{', '.join(forgotten)}: asked for rows of every station")
+        self.statement = statement
 
 
 class StationDb(Session):
@@ -222,7 +293,7 @@ class StationDb(Session):
         bay_id: str | None = None,
         lane_id: str | None = None,
         cause_seq: int | None = None,
-    ) -> StationEvent:
+    ) -> Entry:
         """Append one event of this station."""
         return append_event(
             self,
@@ -242,6 +313,15 @@ class StationDb(Session):
         self._kept = row
         return row
 
+    def rows(self, query: OfStation, **values: object) -> Sequence[Row[Any]]:
+        """Rows of tables, for what is read again and again and not changed: no objects of the session are made.
+
+        Args:
+            query: of this station alone, whose id it asks for itself.
+        """
+        self.flush()
+        return self.connection().execute(query.statement, {"station": self.station_id, **values}).all()
+
     # the rack and its packs
 
     def station(self) -> Station:
@@ -250,6 +330,12 @@ class StationDb(Session):
             with self.no_autoflush:
                 self._station = self.exec(_STATION).one()
         return self._station
+
+    def version(self) -> int:
+        """The station's version as it is now: it has risen with whatever this session has written."""
+        self.flush()
+        found: int = self.connection().execute(_VERSION, {"station": self.station_id}).scalar_one()
+        return found
 
     def bays(self) -> Sequence[Bay]:
         """Every bay, in rack order."""
@@ -404,7 +490,8 @@ class StationDb(Session):
 def _narrow(state: ORMExecuteState) -> None:
     assert isinstance(state.session, StationDb)
     if isinstance(state.statement, (Select, Update, Delete)):
-        state.statement = _narrowed(state.statement, state.session.station_id)
+        station_id = state.session.station_id
+        state.statement = narrowed(state.statement, station_id, _scope(station_id))
 
 
 @event.listens_for(StationDb, "before_flush")

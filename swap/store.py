@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import Engine, Table, bindparam, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlmodel import Session
@@ -170,7 +170,8 @@ class Store:
                     "options": f"-c lock_timeout={wait_ms}",
                 },
             )
-        engine = create_engine(self.url, connect_args={"timeout": self._wait_s})
+        # The connection that was used last has what it read before at hand.
+        engine = create_engine(self.url, connect_args={"timeout": self._wait_s}, pool_use_lifo=True)
 
         @event.listens_for(engine, "connect")
         def _on_connect(dbapi: Any, _record: object) -> None:
@@ -300,6 +301,13 @@ class Store:
     def reading_identity(self) -> AbstractContextManager[IdentityDb]:
         """A read session on accounts, keys and tokens, with a stable snapshot. Raises DatabaseAway."""
         return self._reading_apart(IdentityDb)
+
+    @contextmanager
+    def looking_up(self) -> Iterator[Connection]:
+        """A read transaction on tables, with a stable snapshot and without the work of a session: of what each request
+        asks. Raises DatabaseAway."""
+        with _told(self._file), self._read_engine.connect() as connection:
+            yield connection
 
     def commerce(self) -> AbstractContextManager[CommerceDb]:
         """A write session on what belongs to firms: committed on leaving, rolled back on any exception.

@@ -7,7 +7,6 @@ the work begins, for its form or its caller, and what fails with 5xx, leaves the
 
 from __future__ import annotations
 
-import functools
 import hmac
 import re
 from collections.abc import Callable, Iterator
@@ -16,11 +15,8 @@ from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter
 
 from api.deps import KEY_FORM, KEY_HEADER, Doors, bare_key
 from api.problems import KINDS, declared, problem_of
@@ -108,29 +104,14 @@ class KeysInWork:
 
 _ASKED: ContextVar[tuple[Request, Doors, KeyedRequest] | None] = ContextVar("asked", default=None)
 """The request that this context is to do once."""
-_TURNS: ContextVar[CapacityLimiter | None] = ContextVar("turns", default=None)
-"""Of which threads one does the work of this context; None: of those that all share."""
-_ENDING = "swap.ending"
-
-
-@contextmanager
-def asking(request: Request) -> Iterator[None]:
-    """Around one request: what `begin_once` and `take_turns` begin ends with it."""
-    with ExitStack() as ending:
-        request.scope[_ENDING] = ending
-        ending.callback(_TURNS.reset, _TURNS.set(None))
-        yield
-
-
-def take_turns(turns: CapacityLimiter) -> None:
-    """From now on the route of this request needs a thread of its own kind; in the task of the request."""
-    _TURNS.set(turns)
+ENDING = "swap.ending"
+"""Where a request's scope has the stack of what ends with it."""
 
 
 def begin_once(request: Request, doors: Doors, asked: KeyedRequest) -> None:
     """From now on the route of this request is done once; in the task of the request. Raises KeyInUse,
     KeyOfOtherRequest."""
-    ending: ExitStack = request.scope[_ENDING]
+    ending: ExitStack = request.scope[ENDING]
     keys: KeysInWork = request.app.state.keys_in_work
     ending.enter_context(keys.entered(asked))
     ending.callback(_ASKED.reset, _ASKED.set((request, doors, asked)))
@@ -144,41 +125,15 @@ def answer_if_known(doors: Doors, asked: KeyedRequest) -> None:
         raise KnownAnswerError(answer)
 
 
-def done_once(endpoint: Callable[..., Any], status: int | None, model: Callable[[], Any]) -> Callable[..., Any]:
-    """A route's function that is done once where its request bears a key, in a thread.
-
-    Args:
-        endpoint: no coroutine: its work, the claim of the key and the answer are one commit of one thread.
-        status: of the route's success.
-        model: gives the type of what it returns.
-    """
-
-    @functools.cache
-    def adapter() -> TypeAdapter[Any]:
-        return TypeAdapter(model())
-
-    def success(value: Any, given: dict[str, Any]) -> Response:
-        said = next((part for part in given.values() if isinstance(part, Response)), None)
-        headers = {} if said is None else dict(said.headers)
-        if value is None:
-            return Response(status_code=status or 204, headers=headers)
-        return Response(adapter().dump_json(value, by_alias=True), status or 200, headers, "application/json")
-
-    def work(given: dict[str, Any]) -> Any:
-        asking = _ASKED.get()
-        if asking is None:
-            return endpoint(**given)
-        request, doors, asked = asking
-        try:
-            return _done(request, doors, asked, lambda: success(endpoint(**given), given))
-        except AnsweredBeforeError as before:
-            return _response(before.answer, replayed=True)
-
-    @functools.wraps(endpoint)
-    async def once(**given: Any) -> Any:
-        return await run_sync(work, given, limiter=_TURNS.get())
-
-    return once
+def once_for_its_key(work: Callable[[], Response]) -> Response:
+    """Do the work of the request of this context: once, where it bears a key; blocks."""
+    asking = _ASKED.get()
+    if asking is None:
+        return work()
+    try:
+        return _done(*asking, work)
+    except AnsweredBeforeError as before:
+        return _response(before.answer, replayed=True)
 
 
 def _done(request: Request, doors: Doors, asked: KeyedRequest, work: Callable[[], Response]) -> Response:

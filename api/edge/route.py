@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from inspect import iscoroutinefunction
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_type_hints
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request, Response, params
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
 
-from api.edge.keys import KnownAnswerError, asking, done_once, takes_key
+from api.edge.keys import KnownAnswerError, takes_key
+from api.edge.work import asking, catch_up, in_one_thread
 from swap.messages.values import unfit_character
 
 DEEPEST = 20
@@ -69,14 +72,25 @@ def _parameters(dependant: Dependant) -> set[str]:
     return names
 
 
+def _dependencies(endpoint: Callable[..., Any]) -> Iterator[object]:
+    """What a route's function depends on by its annotations."""
+    for hint in get_type_hints(endpoint, include_extras=True).values():
+        yield from (part.dependency for part in getattr(hint, "__metadata__", ()) if isinstance(part, params.Depends))
+
+
 class StrictRoute(APIRoute):
     """A route that refuses what it does not know, and does what it changes once for a caller's key."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        if any(takes_key(method, endpoint.__name__) for method in options.get("methods") or ()):
-            if iscoroutinefunction(endpoint):
-                raise TypeError(f"{endpoint.__module__}.{endpoint.__name__} is a coroutine, and cannot be done once")
-            endpoint = done_once(endpoint, options.get("status_code"), lambda: self.response_model)
+        keyed = any(takes_key(method, endpoint.__name__) for method in options.get("methods") or ())
+        self.threaded = not iscoroutinefunction(endpoint)
+        """Its function blocks, so it has a thread, in which more may be done."""
+        if self.threaded:
+            endpoint = in_one_thread(endpoint, options.get("status_code"), lambda: self.response_model)
+        elif keyed:
+            raise TypeError(f"{endpoint.__module__}.{endpoint.__name__} is a coroutine, and cannot be done once")
+        own = set(_dependencies(endpoint))  # asked for by the function itself: not once more beside it
+        options["dependencies"] = [one for one in options.get("dependencies") or () if one.dependency not in own]
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -100,7 +114,11 @@ class StrictRoute(APIRoute):
                 raise RequestValidationError(unknown[:20])
             try:
                 with asking(request):
-                    return await handle(StrictRequest(request.scope, request.receive))
+                    try:
+                        return await handle(StrictRequest(request.scope, request.receive))
+                    except RequestValidationError:
+                        await catch_up()
+                        raise
             except KnownAnswerError as before:
                 return before.response
             except HTTPException as error:
@@ -115,3 +133,36 @@ class StrictRoute(APIRoute):
 def strict_router(**options: Any) -> APIRouter:
     """A router of strict routes."""
     return APIRouter(route_class=StrictRoute, **options)
+
+
+class Signpost(BaseRoute):
+    """Finds a route by the first word of its path, where all would be tried one after the other.
+
+    It stands before them; what it does not find is looked for among all: another method, a slash too much.
+
+    Args:
+        under: the path that all have in common.
+    """
+
+    def __init__(self, under: str, routes: Iterable[BaseRoute]) -> None:
+        self._under = under + "/"
+        self._routes: dict[str, list[APIRoute]] = {}
+        for route in routes:
+            if isinstance(route, APIRoute) and route.path.startswith(self._under):
+                self._routes.setdefault(self._word(route.path), []).append(route)
+
+    def _word(self, path: str) -> str:
+        return path[len(self._under) :].partition("/")[0]
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """The first route of its word that takes the request."""
+        if scope["type"] == "http" and scope["path"].startswith(self._under):
+            for route in self._routes.get(self._word(scope["path"]), ()):
+                match, found = route.matches(scope)
+                if match is Match.FULL:
+                    return match, found
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request to the route that was found."""
+        await scope["route"].handle(scope, receive, send)

@@ -8,9 +8,8 @@ from typing import Annotated
 from fastapi import Query, Response
 from pydantic import Field
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, InTime, Paged
-from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import Input, Instant, Output, RecordId, VehicleId
 from swap.identity import secrets
@@ -40,7 +39,7 @@ from swap.identity.changes import AccessChangeRecord, list_changes
 from swap.identity.rights import SCOPES, Role
 from swap.reading.records import Page
 
-router = strict_router(tags=["accounts"])
+router = guarded_router(tags=["accounts"])
 
 FirmId = Annotated[str, Field(min_length=1, max_length=32, examples=["fleet-a"])]
 FirmQuery = Annotated[str | None, Query(max_length=32, description="Only those of a firm.")]

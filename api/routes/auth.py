@@ -7,9 +7,8 @@ from typing import Annotated
 from fastapi import Request, Response
 from pydantic import Field
 
-from api.access import SignInTurns, Who, address_of, bearer
+from api.access import SignInTurns, Who, address_of, bearer, guarded_router
 from api.deps import AnyDoors
-from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import Input, Output
 from swap.identity import secrets
@@ -27,7 +26,7 @@ from swap.identity.sign_in import (
     refresh as refreshed,
 )
 
-router = strict_router(prefix="/auth", tags=["auth"])
+router = guarded_router(prefix="/auth", tags=["auth"])
 
 Secret = Annotated[str, Field(min_length=1, max_length=secrets.PASSWORD_MOST)]
 Token = Annotated[str, Field(min_length=1, max_length=secrets.TOKEN_MOST)]

@@ -7,10 +7,9 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, InTime, Paged
 from api.documents import DocumentKind, render
-from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import ClosePeriodIn, CorrectIn, Instant, RecordId, ReverseIn, StationId, VehicleId
 from api.words import load_language
@@ -36,7 +35,7 @@ from swap.reading.records import BillRecord, Page
 from swap.register.show import party_names
 from swap.words import language_of
 
-router = strict_router()
+router = guarded_router()
 Period = Annotated[str | None, Query(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", examples=["2026-06"])]
 Party = Annotated[str | None, Query(max_length=32)]
 Kwh = Annotated[Decimal, Query(ge=0, le=10_000)]

@@ -7,9 +7,8 @@ from typing import Annotated
 
 from fastapi import Query
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, Doors, InTime, Paged
-from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import BookingChange, BookingIn, RecordId
 from swap.commerce.bookings.refusals import BookingDenied
@@ -17,11 +16,12 @@ from swap.commerce.bookings.states import BookingStatus
 from swap.commerce.bookings.store import Foreseen, ask_booking, cancel_booking, change_booking, foresee
 from swap.commerce.bookings.wanted import Wanted
 from swap.errors import Conflict, InvalidInput, NotFound
+from swap.identity.principal import View
 from swap.identity.view import require_booking, require_vehicle
 from swap.reading.lists import get_booking, list_bookings
 from swap.reading.records import BookingRecord, Page
 
-router = strict_router(prefix="/bookings", tags=["bookings"])
+router = guarded_router(prefix="/bookings", tags=["bookings"])
 
 
 def _told(found: BookingRecord | BookingDenied) -> BookingRecord:
@@ -31,11 +31,12 @@ def _told(found: BookingRecord | BookingDenied) -> BookingRecord:
     return found
 
 
-def _foreseen(doors: Doors, wanted: Wanted, at: datetime) -> Foreseen | None:
+def _foreseen(doors: Doors, view: View, wanted: Wanted, at: datetime) -> Foreseen | None:
     """What would be found; None of what is refused, for the transaction that follows says why, and knows whether the
     same was asked before."""
     try:
         with doors.store.reading_station(doors.station_id) as db:  # whole: promises to other firms count too
+            require_vehicle(db, view, wanted.vehicle_id)
             return foresee(db, doors.config, wanted, at, doors.rights)
     except (NotFound, Conflict, InvalidInput):
         return None
@@ -58,7 +59,7 @@ def book(body: BookingIn, doors: AnyDoors, who: Who) -> BookingRecord:
     with doors.store.one_asker(doors.station_id):
         # Planned without the station's lock, which a controller may wait for; what nobody changes meanwhile holds.
         at = doors.clock.now()
-        foreseen = _foreseen(doors, wanted, at)
+        foreseen = _foreseen(doors, who.view, wanted, at)
         with doors.writing(who.view) as db:
             require_vehicle(db, who.view, body.vehicle_id)
             found = ask_booking(db, doors.config, wanted, at=at, rights=doors.rights, foreseen=foreseen)

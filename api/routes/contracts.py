@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 from fastapi import Query, Request
 from pydantic import Field
 
-from api.access import Access, Who
+from api.access import Access, Who, guarded_router
 from api.deps import AnyDoors, Doors, InTime, Paged
-from api.edge.route import strict_router
 from api.problems import declared, language_for
 from api.schemas import Input, Instant, Output, PersonName, RecordId, StationId, VehicleId
 from swap.commerce.custody.show import CustodyRecord, PackUse, custody_records
@@ -39,7 +38,7 @@ from swap.paging import cut_after
 from swap.reading.records import Page
 from swap.register.persons import person_actor
 
-router = strict_router(tags=["contracts"])
+router = guarded_router(tags=["contracts"])
 
 Party = Annotated[str | None, Query(max_length=32, description="Only those of a firm, on either side.")]
 MONTH = r"^20\d\d-(0[1-9]|1[0-2])$"

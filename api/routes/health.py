@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import asdict
 from typing import Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, Doors
 from api.edge.metrics import Metrics
 from api.problems import declared
@@ -21,7 +21,7 @@ from swap.reading.now import get_station
 from swap.station.life.status import ControlBoard, ControlWord
 from swap.words import LANGUAGES
 
-router = APIRouter(tags=["health"])
+router = guarded_router(under="", tags=["health"])
 
 ASK_S = 0.8
 """Real seconds that the database is asked for the lease, where the controller runs in another process."""

@@ -6,16 +6,15 @@ from typing import Annotated
 
 from fastapi import Query
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, InTime, Paged
-from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import AccountId, FirmQuery
 from swap.commerce.ledger.balances import list_accounts, list_entries
 from swap.commerce.ledger.records import AccountRecord, EntryRecord
 from swap.reading.records import Page
 
-router = strict_router(prefix="/accounts", tags=["ledger"])
+router = guarded_router(prefix="/accounts", tags=["ledger"])
 
 
 @router.get("", responses=declared(422))

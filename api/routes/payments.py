@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Header, Query, Request, Response
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, Doors, IdempotencyKey, InTime, Paged
 from api.documents import DocumentKind, render_receipt
-from api.edge.route import strict_router
 from api.money_schemas import (
     BankLineEndIn,
     CallIn,
@@ -53,7 +52,7 @@ from swap.reading.records import Page
 from swap.register.show import party_names
 from swap.words import N_, language_of
 
-router = strict_router(tags=["payments"])
+router = guarded_router(tags=["payments"])
 RECEIPTS = (DocumentKind.PDF, DocumentKind.XLSX)
 """What a receipt may be had as."""
 

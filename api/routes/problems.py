@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import Request
 
-from api.edge.route import strict_router
+from api.access import guarded_router
 from api.problems import KINDS, declared, language_for
 from api.schemas import ProblemKind
 from swap.reading.records import Page
 
-router = strict_router(prefix="/problems", tags=["problems"])
+router = guarded_router(prefix="/problems", tags=["problems"])
 
 
 @router.get("", responses=declared())

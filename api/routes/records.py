@@ -7,10 +7,9 @@ from typing import Annotated
 from fastapi import Header, Query, Request
 from starlette.responses import StreamingResponse
 
-from api.access import Who, caller, permit
+from api.access import Who, caller, guarded_router, permit
 from api.deps import AnyDoors, InTime, Paged
 from api.edge.gate import STREAM
-from api.edge.route import strict_router
 from api.edge.stream import LOT, EventStreams
 from api.problems import declared
 from api.schemas import AcknowledgeIn, RecordId, RowId
@@ -22,7 +21,7 @@ from swap.reading.records import EventRecord, FaultRecord, PackRecord, Page
 from swap.station.requests import acknowledge_fault
 from swap.words import N_
 
-router = strict_router()
+router = guarded_router()
 AfterId = Annotated[int, Query(ge=0, le=LARGEST_SEQ)]
 
 

@@ -9,10 +9,9 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
-from api.access import Who, caller, holder, let_in
+from api.access import Who, caller, guarded_router, holder, let_in
 from api.deps import AnyDoors
-from api.edge.keys import take_turns
-from api.edge.route import strict_router
+from api.edge.work import take_turns
 from api.problems import declared
 from api.schemas import RequestIn, RowId
 from swap.identity.principal import EVERYTHING, View
@@ -21,7 +20,7 @@ from swap.messages.requests import Request as Message
 from swap.reading.records import RequestRecord
 from swap.station.requests import get_request, make_request
 
-router = strict_router(prefix="/requests", tags=["requests"])
+router = guarded_router(prefix="/requests", tags=["requests"])
 
 
 @dataclass(frozen=True, slots=True)

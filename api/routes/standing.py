@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 from fastapi import Query
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, InTime, Paged
-from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import RecordId, StandingChange, StandingIn
 from swap.commerce.bookings.standing import Rule, change_standing, end_standing, make_standing
@@ -17,7 +16,7 @@ from swap.identity.view import require_standing, require_vehicle
 from swap.reading.bookings import get_standing, list_standing
 from swap.reading.records import Page, StandingRecord
 
-router = strict_router(prefix="/standing-bookings", tags=["bookings"])
+router = guarded_router(prefix="/standing-bookings", tags=["bookings"])
 
 
 @router.post("", status_code=201, responses=declared(400, 404, 409, 422))

@@ -7,9 +7,8 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, InTime, Paged
-from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import RecordId
 from swap.commerce.bookings.offers import Ask, offers
@@ -33,7 +32,7 @@ from swap.reading.records import (
     StationState,
 )
 
-router = strict_router(prefix="/stations", tags=["stations"])
+router = guarded_router(prefix="/stations", tags=["stations"])
 
 
 @router.get("", responses=declared())

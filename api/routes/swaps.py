@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, Doors, InTime, Paged
-from api.edge.route import strict_router
 from api.problems import declared
 from api.reasons import wait_words
 from api.schemas import RecordId, SwapAccepted, SwapOut, TruckAtGate, WaitOut
@@ -18,7 +17,7 @@ from swap.identity.view import require_booking, require_vehicle
 from swap.reading.lists import get_swap, list_swaps
 from swap.reading.records import Page, SwapStory
 
-router = strict_router(prefix="/swaps", tags=["swaps"])
+router = guarded_router(prefix="/swaps", tags=["swaps"])
 
 
 @router.post("", status_code=202, responses=declared(400, 404, 409, 422))

@@ -7,9 +7,8 @@ from typing import Annotated
 from fastapi import Response
 from pydantic import Field
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, InTime, Paged
-from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import FirmId, Input, Output, RecordId
 from swap.commerce.webhooks.endpoints import (
@@ -28,7 +27,7 @@ from swap.commerce.webhooks.kinds import WebhookKind
 from swap.identity.view import require_firm, require_webhook
 from swap.reading.records import Page
 
-router = strict_router(prefix="/webhooks", tags=["webhooks"])
+router = guarded_router(prefix="/webhooks", tags=["webhooks"])
 
 
 class WebhookIn(Input):

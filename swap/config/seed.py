@@ -20,7 +20,7 @@ from swap.config.prices import told_prices
 from swap.config.register_rows import KEPT_ELSEWHERE, RegisterImport
 from swap.config.station_file import PackSection, StationConfig
 from swap.errors import SwapError
-from swap.events import append_event
+from swap.events import append_event, raise_version
 from swap.messages.commerce import PricesSet
 from swap.messages.events import StationModeChanged
 from swap.messages.packs import BayBlocked, BayReleased, PackMoved
@@ -145,6 +145,8 @@ def sync_station(store: Store, config: StationConfig, now_at: datetime) -> SyncR
             raise SyncError(sync.problems)
         _tell(db, sync.register, config.station.id, now_at)
         _tell_prices(db, config, now_at)
+        if sync.added or sync.changed:
+            raise_version(db, config.station.id)
         return SyncReport(first, dict(sync.added), dict(sync.changed))
 
 

@@ -8,10 +8,12 @@ the console has one token, which its cookie keeps.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Table, bindparam
+from sqlalchemy import Row, Table, bindparam
 from sqlalchemy import select as sql_select
 from sqlmodel import col, delete, select
 
@@ -53,7 +55,8 @@ _KEYS: Table = ApiKey.__table__  # type: ignore[attr-defined]
 _PERSONS: Table = Person.__table__  # type: ignore[attr-defined]
 _PARTIES: Table = Party.__table__  # type: ignore[attr-defined]
 _STATIONS: Table = Station.__table__  # type: ignore[attr-defined]
-# Of the tables, and not of their classes, and made once: every request asks them.
+# Of the tables, and not of their classes, and made once: every request asks them. A row for each station that the
+# organisation operates, one where it operates none.
 _OF_TOKEN = (
     sql_select(
         _TOKENS.c.kind,
@@ -71,19 +74,26 @@ _OF_TOKEN = (
         _PERSONS.c.name,
         _PARTIES.c.id.label("party_id"),
         _PARTIES.c.kind.label("party_kind"),
+        _STATIONS.c.id.label("operated_id"),
     )
     .join(_FAMILIES, _FAMILIES.c.id == _TOKENS.c.family_id)
     .join(_ACCOUNTS, _ACCOUNTS.c.id == _FAMILIES.c.account_id)
     .join(_PERSONS, _PERSONS.c.id == _ACCOUNTS.c.person_id)
     .join(_PARTIES, _PARTIES.c.id == _ACCOUNTS.c.organisation_id)
+    .outerjoin(_STATIONS, _STATIONS.c.operator_id == _PARTIES.c.id)
     .where(_TOKENS.c.hash == bindparam("hash"))
 )
 _OF_KEY = (
-    sql_select(_KEYS, _PARTIES.c.id.label("party_id"), _PARTIES.c.kind.label("party_kind"))
+    sql_select(
+        _KEYS,
+        _PARTIES.c.id.label("party_id"),
+        _PARTIES.c.kind.label("party_kind"),
+        _STATIONS.c.id.label("operated_id"),
+    )
     .join(_PARTIES, _PARTIES.c.id == _KEYS.c.organisation_id)
+    .outerjoin(_STATIONS, _STATIONS.c.operator_id == _PARTIES.c.id)
     .where(_KEYS.c.key_hash == bindparam("hash"))
 )
-_OPERATED = sql_select(_STATIONS.c.id).where(_STATIONS.c.operator_id == bindparam("party"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,33 +294,37 @@ def principal_of(store: Store, settings: IdentitySettings, token: str, at: datet
     """
     if len(token) > secrets.TOKEN_MOST:
         raise TokenNotValid
-    with store.reading_identity() as db:
-        if token.startswith(secrets.KEY) and not cookie:
-            return _machine(db, token, at)
-        row = db.connection().execute(_OF_TOKEN, {"hash": secrets.token_hash(token)}).first()
-        if row is None or row.kind != ("session" if cookie else "access"):
-            raise TokenNotValid
-        if row.revoked_at is not None or min(row.expires_at, row.family_expires_at) <= at:
-            raise TokenNotValid
-        if not _usable(row.name, row.disabled_at, row.demo, settings):
-            raise TokenNotValid
-        return Principal(
-            kind=PrincipalKind.PERSON,
-            id=row.account_id,
-            name=row.name,
-            actor=PREFIX + row.person_id,
-            organisation_id=row.party_id,
-            organisation_kind=row.party_kind,
-            station_ids=_stations(db, row.party_id, row.party_kind, row.station_id),
-            vehicle_ids=frozenset(row.vehicle_ids),
-            roles=frozenset(Role(role) for role in row.roles),
-            family_id=row.family_id,
-        )
+    key = token.startswith(secrets.KEY) and not cookie
+    with store.looking_up() as connection:
+        rows = connection.execute(_OF_KEY if key else _OF_TOKEN, {"hash": secrets.token_hash(token)}).all()
+    if not rows:
+        raise TokenNotValid
+    return _machine(rows, at) if key else _person(rows, settings, at, "session" if cookie else "access")
 
 
-def _machine(db: IdentityDb, key: str, at: datetime) -> Principal:
-    row = db.connection().execute(_OF_KEY, {"hash": secrets.token_hash(key)}).first()
-    if row is None or row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= at):
+def _person(rows: Sequence[Row[Any]], settings: IdentitySettings, at: datetime, kind: str) -> Principal:
+    row = rows[0]
+    if row.kind != kind or row.revoked_at is not None or min(row.expires_at, row.family_expires_at) <= at:
+        raise TokenNotValid
+    if not _usable(row.name, row.disabled_at, row.demo, settings):
+        raise TokenNotValid
+    return Principal(
+        kind=PrincipalKind.PERSON,
+        id=row.account_id,
+        name=row.name,
+        actor=PREFIX + row.person_id,
+        organisation_id=row.party_id,
+        organisation_kind=row.party_kind,
+        station_ids=_stations(rows),
+        vehicle_ids=frozenset(row.vehicle_ids),
+        roles=frozenset(Role(role) for role in row.roles),
+        family_id=row.family_id,
+    )
+
+
+def _machine(rows: Sequence[Row[Any]], at: datetime) -> Principal:
+    row = rows[0]
+    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= at):
         raise TokenNotValid
     return Principal(
         kind=PrincipalKind.MACHINE,
@@ -319,19 +333,20 @@ def _machine(db: IdentityDb, key: str, at: datetime) -> Principal:
         actor=f"api_key:{row.id}",
         organisation_id=row.party_id,
         organisation_kind=row.party_kind,
-        station_ids=_stations(db, row.party_id, row.party_kind, row.station_id),
+        station_ids=_stations(rows),
         vehicle_ids=frozenset(row.vehicle_ids),
         roles=frozenset(Role(role) for role in row.roles),
         scopes=frozenset(row.scopes),
     )
 
 
-def _stations(db: IdentityDb, party_id: str, kind: str, only: str | None) -> frozenset[str]:
-    """Stations of an organisation that somebody is let into; `only` the one that he works at."""
-    if kind != STATION_OPERATOR:
+def _stations(rows: Sequence[Row[Any]]) -> frozenset[str]:
+    """Stations of an organisation that somebody is let into: all, or the one that he works at."""
+    row = rows[0]
+    if row.party_kind != STATION_OPERATOR:
         return frozenset()
-    operated = frozenset(db.connection().execute(_OPERATED, {"party": party_id}).scalars())
-    return operated if only is None else operated & {only}
+    operated = frozenset(one.operated_id for one in rows if one.operated_id is not None)
+    return operated if row.station_id is None else operated & {row.station_id}
 
 
 # second factors

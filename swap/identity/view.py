@@ -18,9 +18,9 @@ from sqlalchemy import (
     Delete,
     Select,
     Table,
-    TableClause,
     Update,
     and_,
+    bindparam,
     event,
     exists,
     false,
@@ -30,7 +30,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
-from sqlalchemy.sql.visitors import iterate
 from sqlmodel import Session, col, func, select
 from sqlmodel.main import default_registry
 
@@ -38,7 +37,7 @@ from swap.commerce_db import CommerceDb
 from swap.errors import NotFound
 from swap.identity.principal import EVERYTHING, Sight, View
 from swap.register.persons import HIDES_STRANGERS
-from swap.station_db import StationDb
+from swap.station_db import StationDb, narrowed
 from swap.tables import (
     AcquirerCall,
     AcquirerOrder,
@@ -361,16 +360,22 @@ def require_standing(db: StationDb, view: View, standing_id: str) -> None:
 
 
 def _require(db: StationDb, view: View, table: type[Any], key: str | int, what: str) -> None:
-    if view.sight is Sight.STATIONS:
-        wanted: ColumnElement[bool] | None = None if db.station_id in view.station_ids else false()
-    else:
-        wanted = condition(view, table)
-    (primary,) = inspect(table).primary_key
-    query = select(table).where(primary == key)
-    row = db.exec(query if wanted is None else query.where(wanted)).first()
+    staff = view.sight is Sight.STATIONS
+    row = None
+    if not staff or db.station_id in view.station_ids:
+        row = db.exec(_required(str(table.__tablename__), EVERYTHING if staff else view), params={"key": key}).first()
     if row is None:
         raise NotFound(what, key)
     db.keep(row)  # what is done for it reads it next
+
+
+@functools.lru_cache(maxsize=1024)
+def _required(name: str, view: View) -> Any:
+    """A row of a table by its key, where a view has it."""
+    table = next(mapper.class_ for mapper in default_registry.mappers if mapper.class_.__tablename__ == name)
+    (primary,) = inspect(table).primary_key
+    query, wanted = select(table).where(primary == bindparam("key")), condition(view, table)
+    return query if wanted is None else query.where(wanted)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -384,11 +389,9 @@ def _criteria(view: View | str) -> dict[str, ExecutableOption]:
 
 
 @event.listens_for(Session, "do_orm_execute")
-def _narrowed(state: ORMExecuteState) -> None:
+def _narrow(state: ORMExecuteState) -> None:
     view = state.session.info.get(_KEY)
     if view is None or view == EVERYTHING:
         return
     if isinstance(state.statement, (Select, Update, Delete)):
-        criteria = _criteria(view)
-        used = {str(part.name) for part in iterate(state.statement) if isinstance(part, TableClause)}
-        state.statement = state.statement.options(*[option for name, option in criteria.items() if name in used])
+        state.statement = narrowed(state.statement, view, _criteria(view))

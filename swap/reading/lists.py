@@ -6,13 +6,14 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import literal
+from sqlalchemy import bindparam, literal
+from sqlalchemy import select as sql_select
 from sqlalchemy.orm import aliased
 from sqlmodel import col, func, or_, select
 
 from swap.errors import NotFound
 from swap.identity.view import sees_part
-from swap.paging import Order, between, cut, number_in
+from swap.paging import Listing, Order, between, cut, number_in
 from swap.places import local_name
 from swap.reading.now import fault_record, get_station, published, swap_waits_for
 from swap.reading.records import (
@@ -39,6 +40,18 @@ from swap.tables import (
     Swap,
     SwapSeat,
     VehicleRow,
+)
+
+_BOOKING_FIELDS = tuple(BookingRecord.model_fields)
+_BOOKINGS = Listing(
+    sql_select(*BookingRecord.columns(Booking, booking_id="id")).where(col(Booking.station_id) == bindparam("station")),
+    Order(col(Booking.id), col(Booking.window_start_at)),
+    {
+        "from_at": col(Booking.window_start_at) >= bindparam("from_at"),
+        "to_at": col(Booking.window_start_at) < bindparam("to_at"),
+        "status": col(Booking.status) == bindparam("status"),
+        "vehicle_id": col(Booking.vehicle_id) == bindparam("vehicle_id"),
+    },
 )
 
 
@@ -346,15 +359,13 @@ def list_bookings(
     cursor: str | None = None,
 ) -> Page[BookingRecord]:
     """Bookings by the start of their window, latest first; windows that start from an instant and before another."""
-    opens_at = col(Booking.window_start_at)
-    query = select(Booking).where(Booking.station_id == station_id, *between(opens_at, from_at, to_at))
-    if status is not None:
-        query = query.where(Booking.status == status)
-    if vehicle_id is not None:
-        query = query.where(Booking.vehicle_id == vehicle_id)
-    query = Order(col(Booking.id), opens_at).page(query, limit, cursor)
-    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.window_start_at)
-    return Page(items=tuple(_booking(row) for row in rows), next_cursor=following)
+    query, values = _BOOKINGS.page(
+        limit, cursor, station=station_id, from_at=from_at, to_at=to_at, status=status, vehicle_id=vehicle_id
+    )
+    found = db.execute(query, values).all()
+    rows, following = cut(found, limit, lambda row: row.booking_id, lambda row: row.window_start_at)
+    items = [dict(zip(_BOOKING_FIELDS, row, strict=True)) for row in rows]
+    return Page[BookingRecord].model_validate({"items": items, "next_cursor": following})
 
 
 def get_booking(db: StationDb, station_id: str, booking_id: str) -> BookingRecord:

@@ -5,19 +5,20 @@ Lists over time (swaps, events, bills) are in `swap/reading/lists.py`. Instants 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import Row, bindparam
+from sqlalchemy import select as sql_select
 from sqlmodel import and_, col, func, or_, select
 
 from scheduler.types import PackState
 from swap.config.station_file import StationConfig
 from swap.errors import NotFound
 from swap.messages.events import SwapRefused
-from swap.paging import Order, cut
-from swap.places import local_name, place_of, place_within
+from swap.paging import Listing, Order, cut
+from swap.places import PLACE_COLUMNS, local_name, place_of, place_of_columns, place_within
 from swap.reading.records import (
     AvailabilityRecord,
     BayRecord,
@@ -49,11 +50,49 @@ from swap.tables import (
     VehicleRow,
 )
 
+# Made once: to build a statement and to narrow it to a station costs more than the database's answer.
+_KNOWN_HERE = or_(
+    and_(col(Pack.vehicle_id).is_(None), col(Pack.off_site).is_(False)),
+    select(StationEvent.seq)
+    .where(StationEvent.station_id == bindparam("station"), StationEvent.pack_id == Pack.id)
+    .exists(),
+)
+"""Packs that are here, or that the journal of the station tells of."""
+_PACK_FIELDS = tuple(name for name in PackRecord.model_fields if name != "place")
+_PACK_NAMES = {"pack_id": "id", "charged_kwh": "cycles_kwh"}
+"""What a pack's row calls fields of its record that are called otherwise there."""
+_PACKS = Listing(
+    sql_select(
+        *(getattr(Pack, _PACK_NAMES.get(name, name)).label(name) for name in _PACK_FIELDS),
+        *(getattr(Pack, name) for name in PLACE_COLUMNS),
+    ).where(_KNOWN_HERE),
+    Order(col(Pack.id), newest_first=False),
+    {"state": col(Pack.state) == bindparam("state"), "kind": col(Pack.kind) == bindparam("kind")},
+)
+_PACK = select(Pack).where(Pack.id == bindparam("pack"), _KNOWN_HERE)
+_STATIONS = (
+    sql_select(
+        *(getattr(Station, name) for name in StationRecord.model_fields if name not in ("station_id", "controller")),
+        col(Station.id).label("station_id"),
+        col(ControllerLease.holder),
+        col(ControllerLease.heartbeat_at),
+    )
+    .join(ControllerLease, col(ControllerLease.station_id) == Station.id, isouter=True)
+    .order_by(Station.id)
+)
+
 
 def pack_record(station_id: str, pack: Pack) -> PackRecord:
     """The record of a pack row, its place as seen from a station."""
     place = place_within(place_of(pack), station_id)
     return PackRecord.of(pack, pack_id=pack.id, place=place, charged_kwh=pack.cycles_kwh)
+
+
+def _pack_of_columns(station_id: str, row: Sequence[Any]) -> dict[str, Any]:
+    """The fields of a pack's record."""
+    values: dict[str, Any] = dict(zip(_PACK_FIELDS, row, strict=False))  # the columns of its place come after them
+    values["place"] = place_within(place_of_columns(row[0], *row[len(_PACK_FIELDS) :]), station_id)
+    return values
 
 
 def swap_record(db: StationDb, swap: Swap, fleet_id: str) -> SwapRecord:
@@ -81,23 +120,22 @@ def live_mark(db: StationDb, station_id: str) -> tuple[int, int]:
 
 def list_stations(db: StationDb) -> tuple[StationRecord, ...]:
     """The stations of the session: one, and none while it was never filled."""
-    return tuple(_station_record(db, row) for row in db.exec(select(Station).order_by(Station.id)))
+    return tuple(_station_record(row) for row in db.execute(_STATIONS))
 
 
 def get_station(db: StationDb, station_id: str) -> StationRecord:
     """One station. Raises NotFound."""
-    row = db.get(Station, station_id)
-    if row is None:
-        raise NotFound("station", station_id)
-    return _station_record(db, row)
+    for record in list_stations(db):
+        if record.station_id == station_id:
+            return record
+    raise NotFound("station", station_id)
 
 
-def _station_record(db: StationDb, row: Station) -> StationRecord:
-    lease = db.get(ControllerLease, row.id)
+def _station_record(row: Row[Any]) -> StationRecord:
     # The lease is kept in real time: two processes that run at different speeds must agree about it.
-    fresh = lease is not None and (datetime.now(UTC) - lease.heartbeat_at).total_seconds() <= LEASE_EXPIRES_S
-    holder = lease.holder if lease is not None and fresh else None
-    return StationRecord.of(row, station_id=row.id, controller=holder)
+    heard_at = row.heartbeat_at
+    fresh = heard_at is not None and (datetime.now(UTC) - heard_at).total_seconds() <= LEASE_EXPIRES_S
+    return StationRecord.of(row, controller=row.holder if fresh else None)
 
 
 def station_state(db: StationDb, config: StationConfig) -> StationState:
@@ -274,24 +312,15 @@ def list_packs(
     cursor: str | None = None,
 ) -> Page[PackRecord]:
     """Packs by id, all or those of a state or kind: what is here, and what has been here and is on a truck or away."""
-    query = select(Pack).where(_known_here(db))
-    if state is not None:
-        query = query.where(Pack.state == state)
-    if kind is not None:
-        query = query.where(Pack.kind == kind)
-    query = Order(col(Pack.id), newest_first=False).page(query, limit, cursor)
-    rows, following = cut(db.exec(query).all(), limit, lambda row: row.id)
-    return Page(items=tuple(pack_record(station_id, row) for row in rows), next_cursor=following)
-
-
-def _known_here(db: StationDb) -> ColumnElement[bool]:
-    told = select(StationEvent.seq).where(StationEvent.station_id == db.station_id, StationEvent.pack_id == Pack.id)
-    return or_(and_(col(Pack.vehicle_id).is_(None), col(Pack.off_site).is_(False)), told.exists())
+    query, values = _PACKS.page(limit, cursor, station=station_id, state=state, kind=kind)
+    rows, following = cut(db.execute(query, values).all(), limit, lambda row: row.pack_id)
+    items = [_pack_of_columns(station_id, row) for row in rows]
+    return Page[PackRecord].model_validate({"items": items, "next_cursor": following})
 
 
 def get_pack(db: StationDb, station_id: str, pack_id: str) -> PackRecord:
     """One pack that is or has been here. Raises NotFound."""
-    row = db.exec(select(Pack).where(Pack.id == pack_id, _known_here(db))).first()
+    row = db.exec(_PACK, params={"station": db.station_id, "pack": pack_id}).first()
     if row is None:
         raise NotFound("pack", pack_id)
     return pack_record(station_id, row)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import ColumnElement
 
 from scheduler.waiting import Wait
 from swap.messages.answers import Answer
@@ -28,6 +29,16 @@ class Record(BaseModel):
     def of(cls, row: object, **more: Any) -> Self:
         """The record of a row: fields by their names, and `more` for what the row has not or calls otherwise."""
         return cls(**{name: getattr(row, name) for name in cls.model_fields if name not in more}, **more)
+
+    @classmethod
+    def columns(cls, table: type[Any], **renamed: str) -> list[ColumnElement[Any]]:
+        """The columns of a table that records are made from, in the order of their fields; a list of records is read
+        so: rows that nobody changes need not be objects of the session.
+
+        Args:
+            renamed: what the table calls a field that the record calls otherwise.
+        """
+        return [getattr(table, renamed.get(name, name)).label(name) for name in cls.model_fields]
 
 
 class Page(Record, Generic[T]):

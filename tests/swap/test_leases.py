@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import select
 
-from swap.commerce.charges import charges_of
+from swap.commerce.charges import NewCharge, add_charge, charges_of
 from swap.commerce.custody.take import JournalEvent, NewReading, add_readings, take_events, take_journals
 from swap.commerce.leases import rent
 from swap.commerce.leases.contracts import draft, events_of, lease_of, move, revise
@@ -168,22 +168,88 @@ def test_without_any_contract_no_month_is_closed_ahead(store: Store) -> None:
 
 def test_a_run_that_was_killed_is_run_again_without_a_double(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     contracts = sorted(signed(store, terms(vehicles=[f"V{n}"])) for n in range(3))
-    real, seen = rent.charge_contract, list[str]()
-
-    def killed(db: Any, contract_id: str, month: str, at: datetime) -> list[str]:
-        seen.append(contract_id)
-        made = real(db, contract_id, month, at)
-        if len(seen) == 2:
-            raise KeyboardInterrupt  # after its rows, before its commit
-        return made
-
-    monkeypatch.setattr(rent, "charge_contract", killed)
+    kill_at(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         run_rent(store, "2024-01", JULY)
     assert [len(amounts(store, one)) for one in contracts] == [1, 0, 0]
-    monkeypatch.setattr(rent, "charge_contract", real)
+    monkeypatch.undo()
     assert len(run_rent(store, "2024-01", JULY).charges) == 2
     assert [amounts(store, one) for one in contracts] == [[("2024-01", "2024-01", "rent", 282_000)]] * 3
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The process ends with a charge written and not committed."""
+    made = list[str]()
+
+    def killed(db: Any, new: NewCharge, at: datetime) -> tuple[ChargeRow, bool]:
+        found = add_charge(db, new, at)
+        made.append(new.source)
+        if len(made) == number:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(rent, "add_charge", killed)
+
+
+def rows_of(store: Store, contract_id: str) -> list[dict[str, Any]]:
+    with store.reading_commerce() as db:
+        return [row.model_dump() for row in charges_of(db, contract_id=contract_id)]
+
+
+def test_a_contract_is_charged_in_short_commits_and_killed_between_them_it_is_charged_the_same(
+    database_url: str, copy_of: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vehicles = [f"V{n}" for n in range(3)]
+    fill(database_url, station(bays=8, packs=4, trucks=3), FIRST_AT)
+    store = Store(database_url)
+    take_journals(store)
+    each = [{"id": "km", "kind": "usage", "per": "km", "yuan": "1"}]
+    contract = signed(store, terms(vehicles=vehicles, components=each))
+    begin, end = (datetime(2024, 1, day, 4, tzinfo=UTC) for day in (1, 31))
+    with store.commerce() as db:
+        for place, vehicle in enumerate(vehicles):
+            for at, km in ((begin, 1000), (end, 4000 + place)):
+                add_readings(db, [NewReading(vehicle, "odometer_km", at, Decimal(km), "entered", WHO, AT)])
+    store.close()
+    monkeypatch.setattr(rent, "AT_ONCE", 1)
+
+    def charged(killed_at: int | None) -> list[dict[str, Any]]:
+        own = Store(copy_of(database_url))
+        try:
+            if killed_at is not None:
+                with pytest.MonkeyPatch.context() as patch:
+                    kill_at(patch, killed_at)
+                    with pytest.raises(KeyboardInterrupt):
+                        run_rent(own, "2024-01", JULY)
+                assert len(rows_of(own, contract)) == killed_at - 1
+            run_rent(own, "2024-01", JULY)
+            return rows_of(own, contract)
+        finally:
+            own.close()
+
+    at_once = charged(None)
+    assert sorted(row["vehicle_id"] for row in at_once) == vehicles
+    for number in (1, 2, 3):
+        assert charged(number) == at_once
+
+
+def test_what_another_run_has_charged_meanwhile_is_not_charged_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = signed(store, terms())
+    real, raced = rent.owed, list[str]()
+
+    def owed(db: Any, contract_id: str, month: str) -> list[list[NewCharge]]:
+        found = real(db, contract_id, month)
+        db.rollback()  # its snapshot ends
+        if not raced:
+            raced.append(contract_id)
+            rent.charge_contract(store, contract_id, month, JULY)
+        return found
+
+    monkeypatch.setattr(rent, "owed", owed)
+    assert run_rent(store, "2024-01", JULY).charges == ()
+    assert amounts(store, contract) == [("2024-01", "2024-01", "rent", 282_000)]
 
 
 def test_a_month_that_is_not_over_somewhere_is_not_charged(store: Store) -> None:

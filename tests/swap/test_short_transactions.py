@@ -27,6 +27,7 @@ from swap.commerce.webhooks.endpoints import make_endpoint
 from swap.commerce.webhooks.outbox import collect
 from swap.config.station_file import RetentionSection, StationConfig
 from swap.keeping.samples import thin_samples
+from swap.reading.records import BookingRecord
 from swap.store import Store
 from swap.tables import Booking, SiteSample
 from tests.support.swap.commerce import AT, STATION, arrive, charge_packs, exchange, filled_store, station
@@ -35,6 +36,8 @@ from tests.support.swap.told import HOSTS, WELL
 
 MOST = 80
 """Statements: at half a millisecond each they keep a controller waiting for less than 50 ms."""
+FORESEEN = 8
+"""Statements of a booking that was foreseen: what it rests on is not read again."""
 SWAPS, HOUR = 24, timedelta(hours=1)
 
 
@@ -115,6 +118,11 @@ def test_what_is_foreseen_without_the_lock_is_planned_again_only_where_it_is_old
         assert planned == []
         told.append(type(found).__name__)
     assert set(told) == {"BookingRecord", "BookingDenied"}
+    with store.reading_station(STATION) as db:
+        seen = foresee(db, config, Wanted("V20", AT + 18 * HOUR, AT + 18.5 * HOUR), AT)
+    with counted_writes(store) as counted, store.station(STATION) as db:
+        assert isinstance(ask_booking(db, config, seen.wanted, at=AT, foreseen=seen), BookingRecord)
+    assert counted == [FORESEEN]
     with store.reading_station(STATION) as db:
         seen = foresee(db, config, Wanted("V22", AT + 20 * HOUR, AT + 20.5 * HOUR), AT)
     with store.station(STATION) as db:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete, func, update
+from sqlalchemy import bindparam, delete, func, update
+from sqlalchemy import select as sql_select
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
@@ -19,7 +20,7 @@ from swap.errors import NotFound
 from swap.messages.events import Reconciled
 from swap.station.faults import raise_fault
 from swap.station.lease import Lease
-from swap.station_db import STATION_TABLES, OtherStation
+from swap.station_db import STATION_TABLES, OfStation, OtherStation
 from swap.store import LeaseLost, Store
 from swap.tables import (
     Base,
@@ -267,3 +268,35 @@ def test_a_writer_of_one_station_does_not_wait_for_another_on_postgres(postgres_
     for thread in threads:
         thread.join()
     store.close()
+
+
+SWAPS, SEATS, BOOKINGS = (Base.metadata.tables[name] for name in ("swap", "swap_seat", "booking"))
+
+
+def test_a_statement_on_tables_asks_each_of_them_for_the_own_station(store: Store) -> None:
+    here = SWAPS.c.station_id == bindparam("station")
+    joined = sql_select(SWAPS.c.id, BOOKINGS.c.id).join(BOOKINGS, BOOKINGS.c.id == SWAPS.c.booking_id, isouter=True)
+    for forgotten in (sql_select(SWAPS.c.id), joined.where(here), sql_select(SWAPS).where(SWAPS.c.station_id == "S")):
+        with pytest.raises(ValueError, match="of every station"):
+            OfStation(forgotten)
+    OfStation(joined.where(here, BOOKINGS.c.station_id == bindparam("station")))
+    own = OfStation(sql_select(SWAPS.c.id, SEATS.c.seat).join(SEATS, SEATS.c.swap_id == SWAPS.c.id).where(here))
+    with store.reading() as whole:
+        everybody = {row.station_id for row in whole.exec(select(Swap))}
+    assert len(everybody) == 2
+    for station_id in everybody:
+        with store.reading_station(station_id) as db:
+            assert {row.id for row in db.rows(own)} == {row.id for row in db.exec(select(Swap))}
+        with store.station(station_id) as writing:  # what was written before is read
+            swap = writing.exec(select(Swap)).one()
+            swap.end_reason = "seen"
+            told = OfStation(sql_select(SWAPS.c.end_reason).where(here, SWAPS.c.id == bindparam("swap")))
+            assert [row.end_reason for row in writing.rows(told, swap=swap.id)] == ["seen"]
+
+
+def test_the_version_is_that_of_what_was_written(store: Store) -> None:
+    with store.station("S") as db:
+        before = db.version()
+        assert db.version() == before
+        db.exec(select(Bay)).first().blocked = True  # type: ignore[union-attr]
+        assert db.version() == before + 1

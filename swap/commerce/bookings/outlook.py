@@ -8,7 +8,8 @@ from math import inf, isfinite
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import bindparam
+from sqlalchemy import Row, Table, and_, bindparam
+from sqlalchemy import select as sql_select
 from sqlmodel import col, select
 
 from battery_bms.pack import PackSpec, energy_at_soc_kwh, soc_pct, spec_from_section
@@ -16,12 +17,12 @@ from scheduler.charging import budget, policy_from_section
 from scheduler.types import Limit, PackState, SiteLimits, StationMode
 from swap.commerce.bookings.rules import Demand, KindOutlook, Lot, PromiseView
 from swap.commerce.bookings.slots import SlotGrid, SlotRange
-from swap.commerce.bookings.states import COMING, BookingStatus
+from swap.commerce.bookings.states import COMING, OPEN, BookingStatus
 from swap.config.station_file import BookingSection, StationConfig, VehicleModelSection
 from swap.messages.commerce import BookingMade, BookingRefused
 from swap.reading.charge_plan import READY_HORIZON_H
-from swap.station_db import StationDb
-from swap.tables import Bay, Booking, Pack, Station, StationEvent, Swap, VehicleRow
+from swap.station_db import OfStation, StationDb
+from swap.tables import Bay, Booking, Pack, Station, StationEvent, Swap, SwapSeat, VehicleRow
 
 _OUT_OF_USE = frozenset(
     {PackState.BLOCKED, PackState.QUARANTINED, PackState.EVACUATED, PackState.PICKED, PackState.ON_VEHICLE}
@@ -29,11 +30,35 @@ _OUT_OF_USE = frozenset(
 _NOT_CHARGED = frozenset({Limit.CHARGER_FAULT, Limit.NO_CHARGER, Limit.ALARM, Limit.UNKNOWN, Limit.STALE})
 """Why a bay gives its pack no power, and nobody knows until when."""
 _LONG = (StationMode.CLOSED, StationMode.FIRE)
-_QUEUED = (
-    select(Swap, VehicleRow.model, Booking)
-    .join(VehicleRow, col(VehicleRow.id) == Swap.vehicle_id)
-    .join(Booking, col(Booking.id) == Swap.booking_id, isouter=True)
-    .where(col(Swap.ended_at).is_(None), col(Swap.dispatched_at).is_(None))
+_SWAPS: Table = Swap.__table__  # type: ignore[attr-defined]
+_SEATS: Table = SwapSeat.__table__  # type: ignore[attr-defined]
+_VEHICLES: Table = VehicleRow.__table__  # type: ignore[attr-defined]
+_BOOKINGS: Table = Booking.__table__  # type: ignore[attr-defined]
+_BAYS: Table = Bay.__table__  # type: ignore[attr-defined]
+_PACKS: Table = Pack.__table__  # type: ignore[attr-defined]
+_EVENTS: Table = StationEvent.__table__  # type: ignore[attr-defined]
+# Of the tables, and not of their classes: all of it is read for each booking.
+_QUEUED = OfStation(
+    sql_select(
+        _SWAPS.c.id,
+        _SWAPS.c.pack_count,
+        _SWAPS.c.priority,
+        _VEHICLES.c.model,
+        _BOOKINGS.c.id.label("booking_id"),
+        _BOOKINGS.c.window_start_at,
+        _BOOKINGS.c.window_end_at,
+        _BOOKINGS.c.kinds,
+        _BOOKINGS.c.min_kwh,
+    )
+    .join(_VEHICLES, _VEHICLES.c.id == _SWAPS.c.vehicle_id)
+    .outerjoin(_BOOKINGS, and_(_BOOKINGS.c.id == _SWAPS.c.booking_id, _BOOKINGS.c.station_id == bindparam("station")))
+    .where(_SWAPS.c.station_id == bindparam("station"), _SWAPS.c.ended_at.is_(None), _SWAPS.c.dispatched_at.is_(None))
+)
+_OPEN = OfStation(
+    sql_select(_BOOKINGS, _VEHICLES.c.model)
+    .join(_VEHICLES, _VEHICLES.c.id == _BOOKINGS.c.vehicle_id)
+    .where(_BOOKINGS.c.station_id == bindparam("station"), _BOOKINGS.c.status.in_(OPEN))
+    .order_by(_BOOKINGS.c.created_at, _BOOKINGS.c.id)
 )
 _COMING = (
     select(Booking, VehicleRow.model)
@@ -41,10 +66,35 @@ _COMING = (
     .where(col(Booking.status).in_(COMING))
     .order_by(col(Booking.created_at), col(Booking.id))
 )
-_TOLD_SINCE = (
-    select(StationEvent.seq, StationEvent.data)
-    .where(StationEvent.kind == bindparam("kind"), col(StationEvent.at) >= bindparam("since"))
-    .order_by(col(StationEvent.at))
+_RACK = OfStation(
+    sql_select(
+        _BAYS.c.id,
+        _BAYS.c.name,
+        _BAYS.c.position,
+        _BAYS.c.reading_fresh,
+        _BAYS.c.limited_by,
+        _PACKS.c.kind,
+        _PACKS.c.state,
+        _PACKS.c.soh_pct,
+        _PACKS.c.soc_pct,
+        _PACKS.c.energy_kwh,
+        _PACKS.c.reading_at,
+    )
+    .join(_PACKS, _PACKS.c.bay_id == _BAYS.c.id)
+    .where(_BAYS.c.station_id == bindparam("station"), _BAYS.c.role == "rack", _BAYS.c.blocked.is_(False))
+    .order_by(_BAYS.c.position)
+)
+"""Bays of the rack that can be used, with the pack in each."""
+_IN_MOTION = OfStation(
+    sql_select(_SEATS.c.old_bay_id, _SEATS.c.new_bay_id)
+    .join(_SWAPS, _SWAPS.c.id == _SEATS.c.swap_id)
+    .where(_SWAPS.c.station_id == bindparam("station"), _SWAPS.c.ended_at.is_(None), _SWAPS.c.open_lane_id.is_not(None))
+)
+_TOLD_SINCE = OfStation(
+    sql_select(_EVENTS.c.seq, _EVENTS.c.data)
+    .where(_EVENTS.c.station_id == bindparam("station"))
+    .where(_EVENTS.c.kind == bindparam("kind"), _EVENTS.c.at >= bindparam("since"))
+    .order_by(_EVENTS.c.at)
 )
 
 
@@ -128,16 +178,14 @@ def _lots(
     """Packs of the rack that nobody has taken. When one is charged is what the controller has published, else
     reckoned from what it lacks; a pack that is not heard any more is none."""
     published = station.waiting.get("ready_at")
-    moving = db.bays_in_motion()
-    packs = db.packs_in_bays()
+    moving = {key for row in db.rows(_IN_MOTION) for key in row}
     now_s = at.timestamp()
     ready: list[Lot] = []
-    lacking: list[tuple[float, Bay, Pack, PackSpec]] = []
-    for bay in db.bays():
-        pack = packs.get(bay.id)
-        if pack is None or bay.role != "rack" or bay.blocked or bay.id in moving or pack.kind not in specs:
+    lacking: list[tuple[float, Row[Any], PackSpec]] = []
+    for pack in db.rows(_RACK):
+        if pack.id in moving or pack.kind not in specs:
             continue
-        if PackState(pack.state) in _OUT_OF_USE or (pack.reading_at is not None and not bay.reading_fresh):
+        if PackState(pack.state) in _OUT_OF_USE or (pack.reading_at is not None and not pack.reading_fresh):
             continue
         spec = specs[pack.kind]
         energy_kwh = pack.energy_kwh
@@ -147,21 +195,21 @@ def _lots(
             energy_kwh = energy_at_soc_kwh(level_pct, spec, pack.soh_pct)
         if soc_pct(energy_kwh, spec, pack.soh_pct) + 0.05 >= config.charging.offer_soc_pct:
             ready.append(_lot(config, pack, spec, kinds[pack.kind], now_s, energy_kwh))
-        elif bay.limited_by not in _NOT_CHARGED:
-            lacking.append((energy_kwh, bay, pack, spec))
+        elif pack.limited_by not in _NOT_CHARGED:
+            lacking.append((energy_kwh, pack, spec))
     lacking.sort(key=lambda item: (-item[0], item[1].position))
     busy_s = now_s
-    for energy_kwh, bay, pack, spec in lacking:
+    for energy_kwh, pack, spec in lacking:
         outlook = kinds[pack.kind]
         offer_kwh = energy_at_soc_kwh(config.charging.offer_soc_pct, spec, pack.soh_pct)
         need_kwh = (offer_kwh - energy_kwh) / spec.charge_efficiency
-        power_kw = min(spec.max_charge_kw, config.bay(bay.name).charger_kw, charge_kw)
+        power_kw = min(spec.max_charge_kw, config.bay(pack.name).charger_kw, charge_kw)
         if power_kw <= 0.0:
             continue
         busy_s += need_kwh / charge_kw * 3600
         ready_s = max(now_s + need_kwh / power_kw * 3600, busy_s)
         if isinstance(published, dict):
-            told = published.get(bay.name)
+            told = published.get(pack.name)
             # One that the controller sees no end of within its forecast is there after it at the earliest.
             ready_s = datetime.fromisoformat(told).timestamp() if told else max(ready_s, now_s + READY_HORIZON_H * 3600)
         ready.append(_lot(config, pack, spec, outlook, ready_s, offer_kwh))
@@ -169,7 +217,7 @@ def _lots(
 
 
 def _lot(
-    config: StationConfig, pack: Pack, spec: PackSpec, outlook: KindOutlook, ready_s: float, energy_kwh: float
+    config: StationConfig, pack: Row[Any], spec: PackSpec, outlook: KindOutlook, ready_s: float, energy_kwh: float
 ) -> Lot:
     full_kwh = energy_at_soc_kwh(config.charging.target_soc_pct, spec, pack.soh_pct)
     full_s = ready_s if energy_kwh >= full_kwh else ready_s + outlook.top_up_s
@@ -181,25 +229,30 @@ def _queue(db: StationDb, config: StationConfig, grid: SlotGrid, at: datetime, l
     now = grid.slot_at(at)
     models = {model.id: model for model in config.vehicle_models}
     found: list[Demand] = []
-    rows: Sequence[tuple[Swap, str, Booking | None]] = db.exec(_QUEUED).all()
-    for swap, model_id, booking in rows:
-        model = models.get(model_id)
+    for swap in db.rows(_QUEUED):
+        model = models.get(swap.model)
         if model is None:
             continue
-        last = -1 if booking is None else grid.slots_of(booking.window_start_at, booking.window_end_at).last
+        booked = swap.booking_id is not None
+        last = grid.slots_of(swap.window_start_at, swap.window_end_at).last if booked else -1
         found.append(
             Demand(
-                key=swap.id if booking is None else booking.id,
+                key=swap.booking_id if booked else swap.id,
                 window=SlotRange(now, last if last >= now else last_slot),
-                kinds=frozenset((booking.kinds if booking is not None else ()) or model.pack_kinds),
+                kinds=frozenset((swap.kinds if booked else ()) or model.pack_kinds),
                 packs=swap.pack_count,
                 swap_mode=model.swap_mode,
-                min_kwh=0.0 if booking is None else booking.min_kwh,
+                min_kwh=swap.min_kwh if booked else 0.0,
                 priority=swap.priority,
                 promised=last >= now,
             )
         )
     return tuple(found)
+
+
+def open_bookings(db: StationDb) -> Sequence[Row[Any]]:
+    """Bookings that have not ended, each with the `model` of its vehicle, in the order in which they were made."""
+    return db.rows(_OPEN)
 
 
 def coming_bookings(db: StationDb) -> Sequence[tuple[Booking, str]]:
@@ -208,20 +261,27 @@ def coming_bookings(db: StationDb) -> Sequence[tuple[Booking, str]]:
 
 
 def promised_demands(
-    db: StationDb, config: StationConfig, view: PromiseView, *, without: str | None = None, asker: str | None = None
+    db: StationDb,
+    config: StationConfig,
+    view: PromiseView,
+    *,
+    bookings: Sequence[Row[Any]] | None = None,
+    without: str | None = None,
+    asker: str | None = None,
 ) -> list[Demand]:
     """All that is promised or kept for somebody.
 
     Args:
+        bookings: `open_bookings`, where they have been read.
         without: a booking that is left out, with its alternative.
         asker: a vehicle whose own alternatives are left out: it may have them.
     """
     grid, now = view.grid, view.grid.slot_at(view.at)
     models = {model.id: model for model in config.vehicle_models}
     found = []
-    for booking, model_id in coming_bookings(db):
-        model = models.get(model_id)
-        if booking.id == without or model is None:
+    for booking in open_bookings(db) if bookings is None else bookings:
+        model = models.get(booking.model)
+        if booking.status not in COMING or booking.id == without or model is None:
             continue
         window = grid.slots_of(booking.window_start_at, booking.window_end_at)
         if window.last >= now:
@@ -239,7 +299,7 @@ def promised_demands(
     return found + _kept_offers(db, config, view, {model.id: model.swap_mode for model in models.values()}, asker)
 
 
-def demand_of(booking: Booking, model: VehicleModelSection, window: SlotRange, key: str = "") -> Demand:
+def demand_of(booking: Booking | Row[Any], model: VehicleModelSection, window: SlotRange, key: str = "") -> Demand:
     """A booking as a plan reads it; one without kinds, of an old release, is served by all that the vehicle takes."""
     return Demand(
         key=key or booking.id,
@@ -254,8 +314,8 @@ def demand_of(booking: Booking, model: VehicleModelSection, window: SlotRange, k
 
 def _told_since(db: StationDb, kind: str, since_at: datetime) -> Sequence[tuple[int, dict[str, Any]]]:
     """Numbers and contents of the events of a kind since an instant, in order."""
-    told = db.exec(_TOLD_SINCE, params={"kind": kind, "since": since_at})
-    return sorted(((seq, dict(data)) for seq, data in told), key=itemgetter(0))
+    told = db.rows(_TOLD_SINCE, kind=kind, since=since_at)
+    return sorted(((row.seq, dict(row.data)) for row in told), key=itemgetter(0))
 
 
 def _kept_offers(

@@ -15,16 +15,26 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import bindparam, or_
+from sqlalchemy import Row, Table, bindparam, or_
+from sqlalchemy import select as sql_select
 from sqlmodel import col, select
 
 from swap.commerce.bookings.fees import Missed, fee_fen, no_show
-from swap.commerce.bookings.outlook import promise_view, promised_demands, turnaround_s
+from swap.commerce.bookings.outlook import open_bookings, promise_view, promised_demands, turnaround_s
 from swap.commerce.bookings.refusals import Alternative, BookingDenied, refused_for
 from swap.commerce.bookings.rules import Demand, NotPromised, Promise, PromiseView, promise
 from swap.commerce.bookings.states import BOOKING, COMING, OPEN, BookingStatus, BookingTrigger
-from swap.commerce.bookings.wanted import Wanted, check_apart, check_window, demand_for, served_model
+from swap.commerce.bookings.wanted import (
+    Wanted,
+    check_apart,
+    check_apart_elsewhere,
+    check_apart_here,
+    check_window,
+    demand_for,
+    served_model,
+)
 from swap.commerce.charges import add_charge
 from swap.commerce.errors import BookingNotUsable
 from swap.config.prices import prices_before
@@ -35,7 +45,7 @@ from swap.messages.commerce import BookingChanged, BookingEnded, BookingMade, Bo
 from swap.reading.lists import get_booking
 from swap.reading.records import BookingRecord
 from swap.rights import EVERYBODY, SwapRights, ask_right
-from swap.station_db import StationDb
+from swap.station_db import OfStation, StationDb
 from swap.tables import Booking, Swap, VehicleRow
 from swap.words import N_
 
@@ -61,6 +71,17 @@ _FOLLOWED = (
 )
 """Bookings that are behind their truck, with its swap."""
 
+_BOOKINGS: Table = Booking.__table__  # type: ignore[attr-defined]
+_SWAPS: Table = Swap.__table__  # type: ignore[attr-defined]
+_IS_FOLLOWED = OfStation(
+    sql_select(_BOOKINGS.c.id)
+    .join(_SWAPS, _SWAPS.c.booking_id == _BOOKINGS.c.id)
+    .where(or_(_BOOKINGS.c.status.in_(COMING), _SWAPS.c.ended_at.is_not(None)), _BOOKINGS.c.status.in_(OPEN))
+    .where(_BOOKINGS.c.station_id == bindparam("station"), _SWAPS.c.station_id == bindparam("station"))
+    .limit(1)
+)
+"""Whether there is one of them."""
+
 
 def _limit_at(config: StationConfig, at: datetime) -> datetime:
     """Windows that ended before it are over, with their grace."""
@@ -75,6 +96,11 @@ Asked = tuple[PromiseView, Sequence[Demand], Demand]
 class Foreseen:
     """An answer, and what it rests on."""
 
+    wanted: Wanted
+    version: int
+    """Of the station, whose lanes, packs, trucks and promises are what they were as long as it has not risen."""
+    ended: bool
+    """Bookings were over that had not been ended."""
     asked: Asked
     found: Promise | NotPromised
 
@@ -131,9 +157,14 @@ def ask_booking(
     model = served_model(db, config, wanted.vehicle_id)
     ask_right(rights, db, wanted.vehicle_id, db.station_id, wanted.window_start_at)
     check_window(config, wanted.window_start_at, wanted.window_end_at, at)
-    tend_bookings(db, config, at, rights=rights)
-    check_apart(db, config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
-    asked = _asked(db, config, model, wanted, at, rights)
+    if foreseen is not None and not foreseen.ended and (foreseen.wanted, foreseen.version) == (wanted, db.version()):
+        check_apart_elsewhere(db, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
+        view, others, _ = foreseen.asked
+        asked = view, others, _demand(db, config, view, model, wanted, rights)
+    else:
+        tend_bookings(db, config, at, rights=rights)
+        check_apart(db, config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
+        asked = _asked(db, config, model, wanted, at, rights)
     view, _, demand = asked
     found = foreseen.found if foreseen is not None and foreseen.asked == asked else promise(*asked)
     if not isinstance(found, Promise):
@@ -149,21 +180,45 @@ def foresee(
 ) -> Foreseen:
     """What `ask_booking` would find. It only reads: a plan of all promises is made without the station's lock.
 
-    Raises as `ask_booking` does for what is wanted of a station that does not serve it.
+    Raises as `ask_booking` does, but for what is asked of contracts and of other stations.
     """
     model = served_model(db, config, wanted.vehicle_id)
-    check_window(config, wanted.window_start_at, wanted.window_end_at, at)
-    asked = _asked(db, config, model, wanted, at, rights)
-    return Foreseen(asked, promise(*asked))
+    start_at, end_at = wanted.window_start_at, wanted.window_end_at
+    check_window(config, start_at, end_at, at)
+    bookings = open_bookings(db)
+    own = [booking for booking in bookings if booking.vehicle_id == wanted.vehicle_id]
+    check_apart_here(config, wanted.vehicle_id, start_at, end_at, own)
+    limit_at = _limit_at(config, at)
+    overdue = any(booking.status in COMING and booking.window_end_at < limit_at for booking in bookings)
+    ended = overdue or bool(db.rows(_IS_FOLLOWED))
+    asked = _asked(db, config, model, wanted, at, rights, bookings)
+    return Foreseen(wanted, db.station().version, ended, asked, promise(*asked))
 
 
 def _asked(
-    db: StationDb, config: StationConfig, model: VehicleModelSection, wanted: Wanted, at: datetime, rights: SwapRights
+    db: StationDb,
+    config: StationConfig,
+    model: VehicleModelSection,
+    wanted: Wanted,
+    at: datetime,
+    rights: SwapRights,
+    bookings: Sequence[Row[Any]] | None = None,
 ) -> Asked:
     view = promise_view(db, config, at)
+    demand = _demand(db, config, view, model, wanted, rights)
+    return view, promised_demands(db, config, view, bookings=bookings, asker=wanted.vehicle_id), demand
+
+
+def _demand(
+    db: StationDb,
+    config: StationConfig,
+    view: PromiseView,
+    model: VehicleModelSection,
+    wanted: Wanted,
+    rights: SwapRights,
+) -> Demand:
     priority = rights.terms(db, wanted.vehicle_id, db.station_id, wanted.window_start_at).priority
-    demand = demand_for(config, view, model, wanted, priority)
-    return view, promised_demands(db, config, view, asker=wanted.vehicle_id), demand
+    return demand_for(config, view, model, wanted, priority)
 
 
 def add_booking(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import bindparam
+from sqlalchemy import Row, bindparam
 from sqlmodel import col, select
 
 from swap.commerce.bookings.rules import Demand, PromiseView
@@ -124,6 +126,14 @@ def check_apart(
 ) -> None:
     """A truck is in one place at a time. Raises BookingOpen."""
     others = [booking for booking in db.exec(_OPEN_OF, params={"vehicle": vehicle_id}) if booking.id != without]
+    check_apart_here(config, vehicle_id, start_at, end_at, others)
+    check_apart_elsewhere(db, vehicle_id, start_at, end_at)
+
+
+def check_apart_here(
+    config: StationConfig, vehicle_id: str, start_at: datetime, end_at: datetime, others: Sequence[Booking | Row[Any]]
+) -> None:
+    """The same among the vehicle's open bookings at the station, which are not too many. Raises BookingOpen."""
     for other in others:
         if other.window_start_at < end_at and start_at < other.window_end_at:
             raise BookingOpen(
@@ -137,6 +147,10 @@ def check_apart(
             vehicle_id=vehicle_id,
             number=len(others),
         )
+
+
+def check_apart_elsewhere(db: StationDb, vehicle_id: str, start_at: datetime, end_at: datetime) -> None:
+    """The same at all other stations. Raises BookingOpen."""
     if db.booked_elsewhere(vehicle_id, start_at, end_at) is not None:
         raise BookingOpen(
             N_("vehicle {vehicle_id} has a booking at another station at that time"), vehicle_id=vehicle_id

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from swap.commerce.custody.told import elsewhere, files_told, packs_on_record
@@ -301,10 +302,14 @@ def binding_days(db: AnyDb, contract_id: str, vehicle_id: str) -> tuple[Days, ..
     return lease_of(db, contract_id).days_of(vehicle_id, binding=state in BINDING)
 
 
+_OF_VEHICLE = (
+    select(LeaseVehicle.contract_id).where(LeaseVehicle.vehicle_id == bindparam("vehicle")).distinct()
+)  # made once: each booking asks it
+
+
 def contracts_of_vehicle(db: AnyDb, vehicle_id: str) -> tuple[str, ...]:
     """Every contract that a version has named a vehicle in."""
-    query = select(LeaseVehicle.contract_id).where(LeaseVehicle.vehicle_id == vehicle_id).distinct()
-    return tuple(sorted(db.exec(query)))
+    return tuple(sorted(db.exec(_OF_VEHICLE, params={"vehicle": vehicle_id})))
 
 
 def contract_row(db: AnyDb, contract_id: str) -> LeaseContract:

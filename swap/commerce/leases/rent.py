@@ -9,7 +9,7 @@ already are found as they should be.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -44,6 +44,8 @@ from swap.store import Store
 from swap.tables import ChargeRow, LeaseContract, RentRun
 from swap.words import N_
 
+AT_ONCE = 12
+"""Charges in one transaction: with SQLite the controller waits meanwhile."""
 LOOK_BACK_MONTHS = 12
 """So many closed months are rated again by each run."""
 
@@ -97,9 +99,7 @@ def run_rent(store: Store, month: str, at: datetime, *, as_known: bool = False) 
         with store.reading_commerce() as db:
             ids = list(db.exec(select(LeaseContract.id).where(col(LeaseContract.state).in_(CHARGED))))
         for contract_id in sorted(ids):
-            with store.commerce() as writing:
-                if writing.get(RentRun, open_month) is None:  # else another process has been faster
-                    charges += charge_contract(writing, contract_id, open_month, at)
+            charges += charge_contract(store, contract_id, open_month, at)
             contracts.add(contract_id)
         with store.commerce() as writing:
             _close(writing, open_month, at)
@@ -194,8 +194,48 @@ def rated_months(lease: LeaseHistory, month: str) -> list[str]:
     return list(months_between(max(f"{year:04d}-{number + 1:02d}", month_of(lease.active_from)), month))
 
 
-def charge_contract(db: CommerceDb, contract_id: str, month: str, at: datetime) -> list[str]:
-    """Charge in a month what a contract owes up to its end and has not been charged; the ids of the charges."""
+def charge_contract(store: Store, contract_id: str, month: str, at: datetime) -> list[str]:
+    """Charge in a month what a contract owes up to its end and has not been charged; the ids of the charges.
+
+    What it owes is rated from a snapshot and written in short commits. Each looks first whether the contract's charges
+    are those that were rated from; else, as where another process runs the same month, it is rated again.
+    """
+    made: list[str] = []
+    while True:
+        with store.reading_commerce() as db:
+            due, known = owed(db, contract_id, month), _count(db, contract_id)
+        for lot in _in_lots(due):
+            with store.commerce() as writing:
+                if writing.get(RentRun, month) is not None:  # another process has been faster
+                    return made
+                if _count(writing, contract_id) != known:
+                    break
+                ids = [row.id for row, is_new in (add_charge(writing, one, at) for one in lot) if is_new]
+            made += ids
+            known += len(ids)
+        else:
+            return made
+
+
+def _count(db: AnyDb, contract_id: str) -> int:
+    """Charges of a contract; none is ever taken away."""
+    return db.exec(select(func.count()).select_from(ChargeRow).where(ChargeRow.contract_id == contract_id)).one()
+
+
+def _in_lots(groups: Iterable[list[NewCharge]]) -> Iterator[list[NewCharge]]:
+    """Groups together as far as they are few. One is never parted: what is charged of a group counts as all of it."""
+    lot: list[NewCharge] = []
+    for group in groups:
+        if lot and len(lot) + len(group) > AT_ONCE:
+            yield lot
+            lot = []
+        lot = lot + group
+    if lot:
+        yield lot
+
+
+def owed(db: CommerceDb, contract_id: str, month: str) -> list[list[NewCharge]]:
+    """What a contract owes up to the end of a month and has not been charged, in groups that are charged as one."""
     lease = lease_of(db, contract_id)
     if lease.active_from is None:
         return []
@@ -205,7 +245,7 @@ def charge_contract(db: CommerceDb, contract_id: str, month: str, at: datetime) 
         return []
     facts = gather(db, lease, start_of(known[0][1].first, lease.terms.tz))
     charged = _charged(db, contract_id)
-    made: list[str] = []
+    found: list[list[NewCharge]] = []
     for rated, period in known:
         groups: dict[str, list[Line]] = defaultdict(list)
         for line in rate(lease, period, facts):
@@ -213,11 +253,10 @@ def charge_contract(db: CommerceDb, contract_id: str, month: str, at: datetime) 
         for group in sorted({*groups, *(name for of, name in charged if of == rated)}):
             before = charged.get((rated, group))
             if before is None:
-                new = [_new(lease, line, rated, group, month) for line in groups[group]]
+                found.append([_new(lease, line, rated, group, month) for line in groups[group]])
             else:
-                new = _correction(lease, before, groups.get(group, []), rated, group, month)
-            made += [row.id for row, is_new in (add_charge(db, one, at) for one in new) if is_new]
-    return made
+                found.append(_correction(lease, before, groups.get(group, []), rated, group, month))
+    return [group for group in found if group]
 
 
 def _charged(db: AnyDb, contract_id: str) -> dict[tuple[str, str], _Charged]:

@@ -198,17 +198,19 @@ def may_swap(
     vehicle = db.get(VehicleRow, vehicle_id)
     if vehicle is None:
         raise NotFound("vehicle", vehicle_id)
+    lease, state = _contract_for(db, vehicle_id, at)
+    if lease is None:  # nothing else counts
+        return entitled(
+            RightFacts(vehicle_id, station_id, 0, frozenset(), contract_required=contract_required), purpose, at
+        )
     model = db.get(VehicleModelRow, vehicle.model)
     on_it = db.exec(select(Pack).where(Pack.vehicle_id == vehicle_id)).all()
     socs = [Decimal(repr(float(pack.soc_pct))) for pack in on_it if pack.soc_pct is not None]
-    lease, state = _contract_for(db, vehicle_id, at)
-    held = 0
-    if lease is not None:
-        version = lease.version_of(day_of(at, lease.terms.tz)) or lease.newest
-        others = [name for name in version.terms.vehicles if name != vehicle_id]
-        entitled_to = [part.kind for part in version.terms.entitlement]
-        query = select(Pack.id).where(col(Pack.vehicle_id).in_(others), col(Pack.kind).in_(entitled_to))
-        held = len(db.exec(query).all())
+    version = lease.version_of(day_of(at, lease.terms.tz)) or lease.newest
+    others = [name for name in version.terms.vehicles if name != vehicle_id]
+    entitled_to = [part.kind for part in version.terms.entitlement]
+    query = select(Pack.id).where(col(Pack.vehicle_id).in_(others), col(Pack.kind).in_(entitled_to))
+    held = len(db.exec(query).all())
     facts = RightFacts(
         vehicle_id=vehicle_id,
         station_id=station_id,
@@ -217,7 +219,7 @@ def may_swap(
         lease=lease,
         state=state,
         held_by_others=held,
-        standing=PaymentStanding() if lease is None else standing_of(events_of(db, lease.id), station_id),
+        standing=standing_of(events_of(db, lease.id), station_id),
         soc_pct=min(socs, default=None),
         contract_required=contract_required,
     )
