@@ -82,6 +82,7 @@ RIGHTS: dict[str, Right] = {
     "stations": right("stations:read", every="*"),
     "station": right("stations:read", every="*"),
     "availability": right("stations:read", every="*"),
+    "prices": right("stations:read", every="*"),
     # the station at work
     "state": right("station:read", every=_SEE, station=f"{_STAFF} planner"),
     "power": right("station:read", every=_SEE, station=f"{_STAFF} planner"),
