@@ -25,7 +25,10 @@ from tests.support.swap.commerce import arrive, code, station
 from tests.support.swap.damage import Examined, bare
 from tests.support.swap.leases import WHO, Traffic, lease_store, signed, terms
 
-MINE = ("rents_rated_again", "contract_acts_charged", "stranding_as_told", "lease_charge_due", "rents_complete")
+MINE = (
+    "rents_rated_again", "contract_acts_charged", "stranding_as_told", "lease_charge_due", "rents_complete",
+    "lease_in_its_events",
+)  # fmt: skip
 TWO_PART = terms(
     last_day="2024-12-31",
     components=[
@@ -136,6 +139,11 @@ LEASE_AUDIT_DAMAGE = {
         "(SELECT min(at) FROM reading WHERE subject = 'V1' AND quantity = 'odometer_km' AND at > '2024-01-31 16:00')",
         "UPDATE lease_event SET day = '2024-01-15' WHERE kind = 'activate'",
     ),
+    "rents_complete": (
+        "UPDATE rent_run SET month = '2024-02' WHERE month = '2024-01'",
+        "DELETE FROM rent_run WHERE month = '2024-01'",
+    ),
+    "lease_in_its_events": ("UPDATE lease_event SET day = '2024-01-01' WHERE kind = 'arrears'",),
     "contract_acts_charged": (
         "DELETE FROM charge WHERE id = (SELECT min(id) FROM charge WHERE kind = 'damage')",
         "UPDATE charge SET amount_fen = 2 * amount_fen, quantity_1e6 = 2 * quantity_1e6 WHERE kind = 'buy_out'",

@@ -13,14 +13,14 @@ from typing import Any
 
 from sqlmodel import col
 
-from swap.audit.findings import Findings
+from swap.audit.findings import Findings, listed
 from swap.audit.leases.contracts import ContractFile, object_of
 from swap.audit.rows import Reader
 from swap.commerce.charges import half_up, whole
 from swap.commerce.leases.facts import gather
 from swap.commerce.leases.lease import LeaseHistory
 from swap.commerce.leases.lines import fen_of
-from swap.commerce.leases.periods import DAY, is_month, start_of
+from swap.commerce.leases.periods import DAY, is_month, months_between, start_of
 from swap.commerce.leases.rating import early_end_yuan, rate, residual_yuan
 from swap.commerce.leases.rent import rated_months
 from swap.commerce.leases.settle import STRANDING, act_source, stranding_source
@@ -62,8 +62,16 @@ def check_charges(
         newest_at: how far the journal of each station has come.
     """
     complete = findings["rents_complete"]
-    runs = {row.month: row for row in reader.rows(RentRun, order=(col(RentRun.month),))}
+    runs, told = dict[str, Any](), list[str]()
+    for run in reader.rows(RentRun, order=(col(RentRun.month),)):
+        told.append(run.month)
+        runs[run.month] = run
     closed = [month for month in runs if is_month(month)]
+    months = list(months_between(min(closed), max(closed))) if closed else []
+    complete.look(
+        sorted(month for month in told if is_month(month)) == months,
+        f"rent_run: months are {listed(told)}, and every one is closed once, none left out",
+    )
     last = runs[max(closed)] if closed else None
     charged = _read(reader, findings, contracts, None if last is None else last.done_at)
     for month, run in runs.items():

@@ -6,10 +6,11 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlmodel import col
 
@@ -21,6 +22,7 @@ from swap.commerce.leases.states import BINDING, CHARGED, LEASE, LeaseTrigger
 from swap.commerce.strandings import ACTOR
 from swap.register.persons import PREFIX
 from swap.tables import LeaseContract, LeaseEvent, LeaseVehicle, LeaseVersion, Person
+from swap.zones import zone_names
 
 BOUND = {
     "drafted": {"version", "hash"},
@@ -35,6 +37,8 @@ BOUND = {
     **{trigger.value: set[str]() for trigger in LeaseTrigger},
 }
 """What an event of each kind says, besides a reason."""
+NOTED = ("arrears", "arrears_cleared", "credit_override", "safety_override", "stranding", "damage", "buy_out")
+"""Events of the day on which they are noted; a step may count from another."""
 LIMITED = {"credit_override": {"station_id"}, "safety_override": {"station_id"}}
 """What it may say too: where an override counts."""
 
@@ -96,6 +100,10 @@ def _contracts(reader: Reader, findings: Findings) -> dict[str, ContractFile]:
                 expected is not None and data.keys() - {"reason", *LIMITED.get(event.kind, ())} == expected,
                 f"lease_event {event.contract_id}:{event.no}: data of kind {event.kind} has {sorted(data)}",
             )
+            if event.kind in NOTED:
+                day = event.at.astimezone(_zone(row.zone)).date().isoformat()
+                name = f"lease_event {event.contract_id}:{event.no}"
+                told.look(event.day == day, f"{name}: day is {event.day}, it was noted on {day}")
             if event.kind in ("drafted", "revised"):
                 version = own.pop(data.get("version", 0), None)
                 _kept(kept, row.id, version, event, data, vehicles)
@@ -115,6 +123,11 @@ def _contracts(reader: Reader, findings: Findings) -> dict[str, ContractFile]:
         told.look(row.first_day == first, f"lease_contract {row.id}: first_day is not that of its versions, {first}")
         found[row.id] = ContractFile(row, lease, tuple(versions[row.id]), tuple(events[row.id]))
     return found
+
+
+def _zone(name: str) -> tzinfo:
+    """A time zone; UTC for a name of none, which its terms contradict."""
+    return ZoneInfo(name) if name in zone_names() else UTC
 
 
 def _kept(
