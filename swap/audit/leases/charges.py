@@ -67,13 +67,15 @@ def check_charges(
         told.append(run.month)
         runs[run.month] = run
     closed = [month for month in runs if is_month(month)]
+    last = runs[max(closed)] if closed else None
+    charged = _read(reader, findings, contracts, None if last is None else last.done_at)
     months = list(months_between(min(closed), max(closed))) if closed else []
+    unclosed = [month for month in charged.counts if closed and month <= max(closed) and month not in runs]
+    complete.look(not unclosed, f"rent_run: {listed(sorted(unclosed))} was charged, and was never closed (month)")
     complete.look(
         sorted(month for month in told if is_month(month)) == months,
         f"rent_run: months are {listed(told)}, and every one is closed once, none left out",
     )
-    last = runs[max(closed)] if closed else None
-    charged = _read(reader, findings, contracts, None if last is None else last.done_at)
     for month, run in runs.items():
         if complete.look(is_month(month), f"rent_run {month}: month is none"):
             for name, made in (("charges", charged.counts[month]), ("amount_fen", charged.sums[month])):

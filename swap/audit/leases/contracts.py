@@ -19,6 +19,7 @@ from swap.audit.rows import Reader
 from swap.commerce.leases.contracts import lease_from, terms_hash
 from swap.commerce.leases.lease import LeaseHistory
 from swap.commerce.leases.states import BINDING, CHARGED, LEASE, LeaseTrigger
+from swap.commerce.seals import row_digest
 from swap.commerce.strandings import ACTOR
 from swap.register.persons import PREFIX
 from swap.tables import LeaseContract, LeaseEvent, LeaseVehicle, LeaseVersion, Person
@@ -92,6 +93,11 @@ def _contracts(reader: Reader, findings: Findings) -> dict[str, ContractFile]:
     for row in reader.rows(LeaseContract, order=(col(LeaseContract.id),)):
         own = {version.version: version for version in versions[row.id]}
         for event in events[row.id]:
+            whole = row_digest(LeaseEvent, event._replace(data=object_of(event.data)))
+            told.look(
+                whole == event.digest,
+                f"lease_event {event.contract_id}:{event.no}: it is not what its digest was made from",
+            )
             by = persons if event.kind != "stranding" else None
             known_actor(findings, by, f"lease_event {event.contract_id}:{event.no}", event.actor, event.at)
             data = object_of(event.data)

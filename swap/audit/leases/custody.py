@@ -12,6 +12,7 @@ from swap.audit.findings import Findings
 from swap.audit.leases.contracts import known_actor, persons_known
 from swap.audit.rows import Reader
 from swap.commerce.custody.spans import PackMove, gaps, vehicle_of
+from swap.commerce.seals import row_digest
 from swap.messages.commerce import BillIssued
 from swap.messages.events import SwapQueued, read_event_text
 from swap.messages.packs import PackMoved, PackRead
@@ -87,6 +88,8 @@ def _readings(reader: Reader, findings: Findings) -> None:
     persons = persons_known(reader)
     for row in reader.rows(ReadingRow, order=(col(ReadingRow.id),)):
         numbers[row.subject, row.quantity, row.at].append(row.no)
+        whole = row_digest(ReadingRow, row._replace(id=None))
+        found.look(whole == row.digest, f"reading {row.id} ({row.quantity}) is not what its digest was made from")
         if row.origin != "journal":
             known_actor(findings, persons, f"reading {row.id}", row.actor, row.made_at)
             found.wait()
