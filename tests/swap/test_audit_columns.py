@@ -48,6 +48,15 @@ def test_an_eventful_day_is_clean_and_every_invariant_looked_at_something(day: E
     assert {i.name for i in report.invariants if not i.examined} == idle
 
 
+def test_a_standing_booking_has_dealt_with_every_day_that_it_has_booked(day: Examined) -> None:
+    for script in (
+        "UPDATE standing_booking SET made_until = NULL",
+        "UPDATE standing_booking SET made_until = starts_on",
+    ):
+        found = {i.name for i in day.after(script).invariants if i.violations}
+        assert "standing_in_journal" in found
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_each_corrupted_column_is_found_and_named_or_listed(day: Examined, table: str) -> None:
     wrong = {}
