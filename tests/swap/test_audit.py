@@ -264,6 +264,8 @@ DAMAGE: dict[str, tuple[str, ...]] = {
         f"DELETE FROM swap_seat WHERE swap_id = {OPEN_SWAP}",
     ),
     "charge_sessions_apart": (
+        "UPDATE charge_session SET end_energy_kwh = 30 WHERE ended_at IS NULL",
+        "UPDATE charge_session SET end_meter_kwh = 30 WHERE ended_at IS NULL",
         f"UPDATE charge_session SET started_at = '2020-01-01 00:00:00', ended_at = NULL WHERE pack_id = {SPENT}",
         "UPDATE charge_session SET ended_at = '2020-01-01 00:00:00'",
         "UPDATE charge_session SET open_pack_id = 'x'",
