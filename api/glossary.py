@@ -267,6 +267,7 @@ _CODES: dict[str, dict[str, type[StrEnum] | tuple[str, ...]]] = {
     "BillRecord": {"kind": ("swap", "reversal", "correction")},
     "BillLineRecord": {"kind": ("energy", "service"), "tariff_period": PERIODS},
     "Quote": {"tariff_period": PERIODS},
+    "ShownPrice": {"tariff_period": PERIODS},
     "LineWhy": {"kind": ("energy", "service"), "tariff_period": PERIODS},
     "EventOf": {"kind": tuple(EVENTS)},
     "AccountRecord": {"kind": tuple(chart())},

@@ -11,6 +11,8 @@ from api.words import Language
 from scheduler.config import TariffSection
 from scheduler.tariff import Doubt, Tariff
 from scheduler.tariff_files import load_tariff
+from swap.commerce.bills.quotes import shown_prices
+from swap.config.prices import StationPrices
 from swap.config.station_file import StationConfig
 
 AHEAD = timedelta(days=31)
@@ -20,6 +22,27 @@ AHEAD = timedelta(days=31)
 @lru_cache(maxsize=4)
 def _tariff(section: str, zone: str, folder: Path | None) -> Tariff:
     return load_tariff(TariffSection.model_validate_json(section), ZoneInfo(zone), folder)
+
+
+def price_line(config: StationConfig, at: datetime, language: Language) -> str:
+    """What a kWh costs now, electricity and service apart (明码标价), and until when.
+
+    Raises:
+        TariffError: the period table is missing or not valid.
+    """
+    station, site = config.station, config.site
+    tariff = _tariff(config.tariff.model_dump_json(), station.timezone, config.folder)
+    now = StationPrices(0, station.operator, station.zone, tariff, config.billing, site.charger_efficiency)
+    shown = shown_prices(station.id, now, at).prices[0]
+    text, yuan = language.text, shown.electricity_yuan_per_kwh
+    electricity = text("by the pack's charging") if yuan is None else f"{yuan:f}"
+    return text(
+        "electricity {electricity} ({period}, until {time}), service {service} yuan/kWh",
+        electricity=electricity,
+        period=language.word("period", shown.tariff_period),
+        time=language.time_of_day(shown.until_at)[:5],
+        service=f"{shown.service_yuan_per_kwh:f}",
+    )
 
 
 def tariff_notes(config: StationConfig, at: datetime, language: Language) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from api.schemas import (
     SwapOut,
     TruckAtGate,
 )
-from swap.commerce.bills.records import Quote
+from swap.commerce.bills.records import Quote, ShownPrices
 from swap.commerce.bookings.states import BookingStatus
 from swap.reading.records import (
     AvailabilityRecord,
@@ -65,6 +65,10 @@ class SwapCalls(ServerSession):
             "min_kwh": min_kwh,
         }
         return self.all(OfferRecord, f"/stations/{station_id}/offers", query)
+
+    def prices(self, station_id: str) -> ShownPrices:
+        """What a kWh costs at a station in the next 24 hours, electricity and service apart."""
+        return self.get(ShownPrices, f"/stations/{station_id}/prices")
 
     def quote(self, vehicle_id: str, *, at: datetime | None = None, returned_soe_kwh: Iterable[str] = ()) -> Quote:
         """What a swap of a truck would cost; with the energy of each pack when it comes back, in seat order, kWh."""

@@ -216,5 +216,7 @@ class PageView:
     requests: tuple[RequestLine, ...]
     devices: tuple[DeviceLine, ...]
     """Empty where another process runs the station."""
+    prices: str
+    """What a kWh costs now, electricity and service apart."""
     tariff_notes: tuple[str, ...]
     """What makes prices doubtful."""

@@ -28,7 +28,7 @@ from api.console.cards import (
     SwapLine,
 )
 from api.reasons import lacking, reason_words, wait_words
-from api.tariff_notes import tariff_notes
+from api.tariff_notes import price_line, tariff_notes
 from api.words import WORDS, Language, duration, kilowatts, short_code
 from robotics.faults import fault_by_code
 from robotics.modbus_link.quality import LinkQuality
@@ -106,6 +106,7 @@ def page_view(
         faults=tuple(fault_line(fault, language) for fault in faults),
         requests=tuple(_request(request, language, now, speed) for request in requests),
         devices=tuple(_device(name, quality, language) for name, quality in devices.items()),
+        prices=price_line(config, now, language),
         tariff_notes=tariff_notes(config, now, language),
     )
 

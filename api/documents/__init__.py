@@ -1,6 +1,6 @@
-"""Invoices and receipts as documents: PDF, Excel, and of an invoice the fields of a digital one.
+"""Invoices, receipts and statements as documents: PDF, Excel, and of an invoice the fields of a digital one.
 
-`sheet` says what stands on an invoice, `pdf`, `excel` and `fields` write it down.
+`sheet` and `statements` say what stands on one, `pdf`, `excel` and `fields` write it down.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from api.documents.sheet import Sheet, receipt_sheet, sheet
 from api.words import Language
 from swap.commerce.bills.records import InvoiceRecord
 from swap.commerce.payments.receipts import DepositReceipt
+
+__all__ = ["DocumentKind", "Sheet", "draw", "render", "render_receipt"]
 
 
 class DocumentKind(StrEnum):
@@ -47,15 +49,16 @@ def render(
     """
     if kind is DocumentKind.JSON:
         return digital_invoice(invoice, names)
-    return _drawn(sheet(invoice, names, language), kind)
+    return draw(sheet(invoice, names, language), kind)
 
 
 def render_receipt(
     receipt: DepositReceipt, names: Mapping[str, tuple[str, str]], kind: DocumentKind, language: Language
 ) -> bytes:
     """The receipt of a deposit as a document, PDF or Excel; as for `render`."""
-    return _drawn(receipt_sheet(receipt, names, language), kind)
+    return draw(receipt_sheet(receipt, names, language), kind)
 
 
-def _drawn(page: Sheet, kind: DocumentKind) -> bytes:
+def draw(page: Sheet, kind: DocumentKind) -> bytes:
+    """A page as PDF or Excel. Raises NotInstalled: a PDF needs the extra `documents`."""
     return pdf(page) if kind is DocumentKind.PDF else workbook(page)

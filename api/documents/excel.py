@@ -1,4 +1,4 @@
-"""An invoice or a receipt as an Excel workbook."""
+"""An invoice, a receipt or a statement as an Excel workbook."""
 
 from __future__ import annotations
 
@@ -43,6 +43,10 @@ def workbook(page: Sheet) -> bytes:
     for number, cells in enumerate(sheet.columns, start=1):
         width = max((len(str(cell.value)) for cell in list(cells)[1:] if cell.value is not None), default=8)
         sheet.column_dimensions[get_column_letter(number)].width = min(width + 2, _WIDEST)
+    for cells in sheet.iter_rows():
+        for cell in cells:
+            if isinstance(cell.value, str):
+                cell.data_type = "s"  # a name that begins with = is a name, not a formula
     out = BytesIO()
     book.save(out)
     return out.getvalue()

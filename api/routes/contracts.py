@@ -15,7 +15,7 @@ from api.problems import declared, language_for
 from api.schemas import Input, Instant, Output, PersonName, RecordId, StationId, VehicleId
 from swap.commerce.custody.show import CustodyRecord, PackUse, custody_records
 from swap.commerce.custody.show import pack_uses as uses_of
-from swap.commerce.leases.contracts import draft, move, revise
+from swap.commerce.leases.contracts import contract_row, draft, move, revise
 from swap.commerce.leases.periods import month_days
 from swap.commerce.leases.rights import announce_arrears, clear_arrears, may_swap, override
 from swap.commerce.leases.settle import buy_out, charge_damage, end_contract, settle_contract
@@ -29,11 +29,11 @@ from swap.commerce.leases.show import (
     list_charges,
     list_contracts,
 )
-from swap.commerce.leases.states import LeaseState, LeaseTrigger
+from swap.commerce.leases.states import LeaseState, LeaseTrigger, takers
 from swap.commerce.leases.terms import LeaseTerms, Price
 from swap.commerce_db import CommerceDb
 from swap.identity.principal import EVERYTHING
-from swap.identity.view import require_contract, require_firm, require_served, require_vehicle
+from swap.identity.view import require_contract, require_firm, require_served, require_step, require_vehicle
 from swap.paging import cut_after
 from swap.reading.records import Page
 from swap.register.persons import person_actor
@@ -221,10 +221,12 @@ def add_version(contract_id: RecordId, body: VersionIn, doors: AnyDoors, who: Wh
 
 @router.post("/contracts/{contract_id}/steps", responses=declared(400, 404, 409, 422))
 def take_step(contract_id: RecordId, body: StepIn, doors: AnyDoors, who: Who) -> ContractRecord:
-    """Offer, sign, activate, suspend, resume, end, settle or withdraw a contract."""
+    """Offer, activate, suspend, resume, end, settle or withdraw a contract, which is for its lessor to do; the lessee
+    signs an offer, or withdraws it."""
     at = doors.clock.now()
     with doors.store.commerce() as db:
-        require_contract(db, who.view, contract_id)
+        state = LeaseState(contract_row(db, contract_id).state)
+        require_step(db, who.view, contract_id, body.step.value, takers(state, body.step))
         actor = _who(doors, who, db, body.name, at)
         if body.step is LeaseTrigger.END:
             end_contract(db, contract_id, at=at, actor=actor, day=body.day, reason=body.reason)

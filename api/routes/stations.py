@@ -11,7 +11,10 @@ from api.access import Who, guarded_router
 from api.deps import AnyDoors, InTime, Paged
 from api.problems import declared
 from api.schemas import RecordId
+from swap.commerce.bills.quotes import shown_prices
+from swap.commerce.bills.records import ShownPrices
 from swap.commerce.bookings.offers import Ask, offers
+from swap.config.prices import prices_before
 from swap.identity.principal import EVERYTHING
 from swap.identity.view import require_vehicle
 from swap.messages.values import LARGEST_SEQ
@@ -55,6 +58,14 @@ def availability(station_id: RecordId, doors: AnyDoors) -> AvailabilityRecord:
     doors.own_station(station_id)
     with doors.reading(EVERYTHING) as db:  # numbers of everybody's rows
         return station_availability(db, station_id)
+
+
+@router.get("/{station_id}/prices", responses=declared(404))
+def prices(station_id: RecordId, doors: AnyDoors) -> ShownPrices:
+    """What a kWh costs here in the next 24 hours, electricity and service apart, where no contract says otherwise."""
+    doors.own_station(station_id)
+    with doors.reading(EVERYTHING) as db:
+        return shown_prices(station_id, prices_before(db), doors.clock.now())
 
 
 @router.get(

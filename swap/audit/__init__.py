@@ -116,7 +116,7 @@ def audit(
     PackChecks(reader, findings, packs, swaps.promised).look()
     check_bookings(reader, findings, walk.promises)
     LedgerChecks(reader, findings).look()
-    check_leases(reader, findings)
+    check_leases(reader, findings, walk.told.newest_at)
     check_accounts(reader, findings)
     InvoiceChecks(reader, findings, walk.told).look()
     check_webhooks(reader, findings)

@@ -45,6 +45,7 @@ NEED_WHOLE_JOURNAL = (
     "bill_in_journal",
     "custody_in_journal",
     "readings_in_journal",
+    "stranding_as_told",
 )
 """Invariants that compare rows with events of any age."""
 

@@ -55,7 +55,7 @@ def check_bookings(reader: Reader, findings: Findings, walk: PromiseWalk) -> Non
         if station_id in walk.grids:
             _fit(findings, station_id, _grid(*walk.grids[station_id]), kept)
         _stocked(findings, station_id, kept, told)
-    _standing(reader, findings, walk.standing)
+    _standing(reader, findings, walk.standing, days)
     _fees(reader, findings, told)
 
 
@@ -184,7 +184,12 @@ def _stocked(findings: Findings, station_id: str, rows: Sequence[Any], told: Map
         )
 
 
-def _standing(reader: Reader, findings: Findings, told: Mapping[str, Promised]) -> None:
+def _standing(
+    reader: Reader, findings: Findings, told: Mapping[str, Promised], days: Mapping[tuple[str, str], str]
+) -> None:
+    booked: dict[str, str] = {}
+    for standing_id, day in days:
+        booked[standing_id] = max(booked.get(standing_id, day), day)
     found = findings["standing_in_journal"]
     seen: set[str] = set()
     model: type[SQLModel] = StandingBooking
@@ -195,5 +200,10 @@ def _standing(reader: Reader, findings: Findings, told: Mapping[str, Promised]) 
             if found.look(promised is not None, f"standing booking {row.id} of {row.vehicle_id}: no event made it"):
                 assert promised is not None
                 found.same(f"standing booking {row.id}", promised.where, row, promised.values)
+            newest = booked.get(row.id)
+            found.look(
+                newest is None or (row.made_until is not None and newest <= row.made_until),
+                f"standing booking {row.id}: made_until is {row.made_until}, it has booked {newest}",
+            )
     for key in told.keys() - seen:
         found.look(False, f"{told[key].where} tells of standing booking {key}, which does not exist")

@@ -158,7 +158,19 @@ INVARIANTS: dict[str, str] = {
         "Each charge of a contract is between its parties, of one of its versions, for days on which it was active, "
         "and is quantity × price × factors, half up."
     ),
-    "rents_complete": N_("Each closed month has every rent that is due by time alone, and adds up as its run says."),
+    "rents_complete": N_("The rents of each closed month add up as its run says."),
+    "rents_rated_again": N_(
+        "What rent runs have charged is, to the fen, what contracts and readings make it, as they were known at the "
+        "last run."
+    ),
+    "contract_acts_charged": N_(
+        "Each early end, damage, purchase and return of a deposit of a contract was charged as the contract asks, "
+        "once, and nothing else was."
+    ),
+    "stranding_as_told": N_(
+        "Each truck that a journal tells was served below its reach in spite of arrears was charged as told, the "
+        "lessor was told, and no other was charged."
+    ),
     "charge_names_own_pack": N_("A charge of a contract names no pack that another organisation than the seller owns."),
     "custody_in_journal": N_("Each move of a pack that a journal tells of is in custody, as it is told, and no other."),
     "custody_unbroken": N_("Each pack leaves the place in which it was: its custody has neither gap nor overlap."),

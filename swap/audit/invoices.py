@@ -15,8 +15,7 @@ from swap.audit.journal import JournalTold
 from swap.audit.rows import Reader
 from swap.commerce.bills.digests import FIRST, period_digest, row_digest
 from swap.commerce.bills.invoices import BLUE, RED, bill_values, charge_values
-from swap.commerce.bills.settlements import shares_of
-from swap.commerce.bills.sharing import split
+from swap.commerce.bills.settlements import shares_of, split
 from swap.tables import (
     Bill,
     BillingPeriod,

@@ -17,7 +17,7 @@ from sqlalchemy.types import NullType
 from sqlmodel import col
 
 from swap.audit.findings import Findings, listed
-from swap.audit.journal import JournalTold, named, parsed
+from swap.audit.journal import COMMERCE, JournalTold, named, parsed
 from swap.audit.rows import Reader, instant
 from swap.audit.swap_files import KnownContracts, SwapFile
 from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, FEN, UNIT_PRICE, taxed, to_decimal
@@ -29,7 +29,7 @@ from swap.commerce.bills.terms import WAITS_FOR_CHARGING, EnergyPrice, Measure, 
 from swap.commerce.charges import half_up, whole
 from swap.commerce.leases.billing import by_contract
 from swap.config.prices import StationPrices
-from swap.messages.commerce import BilledLine, BillIssued, BillReversed
+from swap.messages.commerce import CONTRACT_CHANGED, LATE_READING, BilledLine, BillIssued, BillReversed
 from swap.messages.events import SwapCompleted
 from swap.messages.packs import PackRead
 from swap.tables import ChargeSession, StationEvent, Swap, SwapSeat
@@ -101,6 +101,8 @@ class MoneyChecks:
                 values |= {"kind": said.bill, "flags": ",".join(said.flags)}
             else:
                 values["kind"] = "reversal"
+                late = said.reason != LATE_READING or "unmeasured" in bill.flags.split(",")
+                found.look(late or event.actor != COMMERCE, f"{named(event)}: the bill was measured")
                 if said.reverses in bills:
                     values["flags"] = bills[said.reverses].flags
             if said.payer_id is None:
@@ -177,11 +179,14 @@ class MoneyChecks:
             if prices is None:
                 self._findings["bill_priced_by_its_instant"].wait()  # older than the first prices told
                 continue
-            terms = self._terms(file, prices, event.at, lines)
+            changed = {line.basis.get("reason") for line in lines.values()} == {CONTRACT_CHANGED}
+            terms = self._terms(file, prices, event.at, lines, bill.issued_at if changed else event.at)
             right = self._right(file, bill, terms, prices, event.at)
             if bill.kind == "swap":
                 self._energy(file, bill, lines, right)
                 self._flags(bill, right, terms, lines)
+            elif changed or any(line.basis.get("confirmed_by") == COMMERCE for line in lines.values()):
+                self._energy(file, bill, lines, right)  # by the readings, as the first one; nobody has confirmed any
             self._priced(bill, lines, right, terms, prices, event.at)
 
     def _prices_before(self, station_id: str, seq: int) -> StationPrices | None:
@@ -189,9 +194,11 @@ class MoneyChecks:
         before = [prices for _, prices in told if prices.seq < seq]
         return before[-1] if before else told[0][1] if told else None
 
-    def _terms(self, file: SwapFile, prices: StationPrices, at: datetime, lines: dict[Any, Any]) -> SwapTerms:
-        """The terms in force: those of the contract that counted, as it was known then, or of the station."""
-        found = self._contracts.counting(file.row.vehicle_id, file.row.station_id, at)
+    def _terms(
+        self, file: SwapFile, prices: StationPrices, at: datetime, lines: dict[Any, Any], known_at: datetime
+    ) -> SwapTerms:
+        """The terms in force: those of the contract that counted, as it was known at an instant, or of the station."""
+        found = self._contracts.counting(file.row.vehicle_id, file.row.station_id, at, known_at)
         if found is not None:
             contract_id, version = found
             return by_contract(prices, contract_id, version.number, version.terms)

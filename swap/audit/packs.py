@@ -194,6 +194,11 @@ class PackChecks:
                 f"{what} of pack {pack.id} in {session.bay_id}, ended at {session.ended_at}: open_pack_id is "
                 f"{session.open_pack_id}, the pack is in {pack.bay_id}",
             )
+            ends = session.end_energy_kwh, session.end_meter_kwh
+            found.look(
+                not is_open or ends == (None, None),
+                f"{what} has not ended, and end_energy_kwh, end_meter_kwh are {ends}",
+            )
             if before is not None:
                 overlap = before.ended_at is None or before.ended_at > session.started_at
                 found.look(not overlap, f"charge_session {before.id} and {session.id} of pack {pack.id} overlap")
@@ -268,6 +273,8 @@ class PackChecks:
     def _ended(self, session: Any, row: Any, said: ChargeEnded) -> None:
         found, what = self._findings["charge_in_journal"], f"charge_session {session.id}"
         found.same(what, named(row), session, {"ended_at": row.at, "end_meter_kwh": said.meter_kwh})
+        if said.session_id is not None:
+            found.same(what, named(row), session, {"id": said.session_id})
         gained_kwh = (session.end_energy_kwh or session.start_energy_kwh) - session.start_energy_kwh
         found.look(
             abs(gained_kwh - said.gained_kwh) <= ROUNDED_KWH,

@@ -111,10 +111,12 @@ class KnownContracts:
         for row in reader.rows(LeaseVehicle, judged=False):
             self._of_vehicle[row.vehicle_id].add(row.contract_id)
 
-    def counting(self, vehicle_id: str, station_id: str, at: datetime) -> tuple[str, Version] | None:
-        """The contract that counted for a vehicle at a station at an instant, and its version."""
+    def counting(
+        self, vehicle_id: str, station_id: str, at: datetime, known_at: datetime
+    ) -> tuple[str, Version] | None:
+        """The contract that counted for a vehicle at a station at an instant, and its version, by what was known."""
         for contract_id in sorted(self._of_vehicle.get(vehicle_id, ())):
-            lease = self._known(contract_id, at)
+            lease = self._known(contract_id, known_at)
             version = None if lease is None else counts(lease, vehicle_id, station_id, at)
             if version is not None:
                 return contract_id, version

@@ -16,6 +16,7 @@ from datetime import datetime
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential
 
 from swap.commerce.bills.issuing import BillingMark, NotBilled, run_commerce
+from swap.commerce.bills.late import LateMark, correct_late
 from swap.commerce.bills.terms import BillingTerms, StationTerms
 from swap.commerce.bookings.keeping import KeepingMark, keep_promises
 from swap.commerce.bookings.standing import book_ahead
@@ -35,6 +36,8 @@ LONGEST_WAIT_S = 60.0
 BILL_WAIT_S = 10.0
 """Real seconds until a bill that failed is tried again; twice as long after each failure."""
 BILL_WAIT_MAX_S = 3600.0
+CONTRACTS_WAIT_S = 60.0
+"""Real seconds between two looks whether a contract was changed for days past."""
 RENT_WAIT_S = 60.0
 """Real seconds until custody and rents are tried again after a failure."""
 
@@ -92,6 +95,8 @@ class Commerce:
         """Why custody or rents could not be brought up to now."""
         self._rents_again_s = 0.0
         self._mark = BillingMark()
+        self._late = LateMark()
+        self._contracts_again_s = 0.0
         self._posted = PostingMark()
         self._trouble: str | None = None
         """Why the last cycle failed as a whole."""
@@ -140,6 +145,11 @@ class Commerce:
         }
         for error in failed.values():
             self._keep(error)
+        contracts = now_s >= self._contracts_again_s
+        station_id = self._config.station.id
+        correct_late(self._store, station_id, at, terms=self._terms, mark=self._late, contracts=contracts)
+        if contracts:
+            self._contracts_again_s = now_s + CONTRACTS_WAIT_S
         post_due(self._store, self._config.station.id, self._now(), self._posted)
         self._tend_rents()
         self._trouble = None

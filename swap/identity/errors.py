@@ -68,6 +68,15 @@ class NotAllowed(AccessError):
         super().__init__(N_("Your roles do not allow {operation}."), operation=operation)
 
 
+class StepOfParty(NotAllowed):
+    """A step of a contract that its other party takes."""
+
+    def __init__(self, step: str, firm: str) -> None:
+        AccessError.__init__(
+            self, N_("{step} is for {firm} to do, the other party of the contract."), step=step, firm=firm
+        )
+
+
 class NameOfAnother(AccessError):
     """Somebody else than the signed-in person is named."""
 

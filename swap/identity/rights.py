@@ -82,6 +82,7 @@ RIGHTS: dict[str, Right] = {
     "stations": right("stations:read", every="*"),
     "station": right("stations:read", every="*"),
     "availability": right("stations:read", every="*"),
+    "prices": right("stations:read", every="*"),
     # the station at work
     "state": right("station:read", every=_SEE, station=f"{_STAFF} planner"),
     "power": right("station:read", every=_SEE, station=f"{_STAFF} planner"),
@@ -148,6 +149,7 @@ RIGHTS: dict[str, Right] = {
     # the ledger and payments
     "ledger_accounts": right("ledger:read", every=_SEE, own=_FIRM),
     "ledger_entries": right("ledger:read", every=_SEE, own=_FIRM),
+    "account_document": right("ledger:read", every=_SEE, own=_FIRM),
     "payments": right("payments:read", every=_SEE, own=_FIRM),
     "payment": right("payments:read", every=_SEE, own=_FIRM),
     "payment_order": right("payments:read", every=_SEE, own=_FIRM),
@@ -166,6 +168,7 @@ RIGHTS: dict[str, Right] = {
     "receipt": right("payments:read", every=_SEE, own=_FIRM),
     "make_net_statement": right("payments:write", every="administrator", factor="totp"),
     "net_statements": right("payments:read", every=_SEE, own=_FIRM),
+    "net_document": right("payments:read", every=_SEE, own=_FIRM),
     "quotes": right("bills:read", every=_SEE, station=_STAFF, own="fleet_operator driver planner accountant"),
     "bill_why": right("bills:read", every=_SEE, station="station_operator accountant", own="fleet_operator accountant"),
     "reverse": right(None, every="administrator", station="station_operator accountant", factor="totp"),
@@ -175,12 +178,13 @@ RIGHTS: dict[str, Right] = {
     "invoice_document": right("invoices:read", every=_SEE, own=_FIRM),
     "close_month": right(None, every="administrator", own="station_operator battery_owner accountant", factor="totp"),
     "settlements": right("invoices:read", every=_SEE, own=_FIRM),
+    "settlement_document": right("invoices:read", every=_SEE, own=_FIRM),
     # lease contracts
     "contracts": right("contracts:read", every=_SEE, own=f"{_FIRM} planner"),
     "contract": right("contracts:read", every=_SEE, own=f"{_FIRM} planner"),
     "draft_contract": right(None, every="administrator", own="station_operator battery_owner"),
     "add_version": right(None, every="administrator", own="station_operator battery_owner", factor="totp"),
-    "take_step": right(None, every="administrator", own="station_operator battery_owner", factor="totp"),
+    "take_step": right(None, every="administrator", own="station_operator battery_owner fleet_operator", factor="totp"),
     "arrears": right(None, every="administrator", own="station_operator battery_owner accountant", factor="totp"),
     "override_contract": right(
         None, every="administrator", station="station_operator", own="battery_owner", factor="totp"

@@ -10,7 +10,7 @@ A table that is neither in `SEEN` nor in `OPEN` is seen by nobody but those who 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -35,6 +35,7 @@ from sqlmodel.main import default_registry
 
 from swap.commerce_db import CommerceDb
 from swap.errors import NotFound
+from swap.identity.errors import StepOfParty
 from swap.identity.principal import EVERYTHING, Sight, View
 from swap.register.persons import HIDES_STRANGERS
 from swap.station_db import StationDb, narrowed
@@ -320,6 +321,26 @@ def require_contract(db: CommerceDb, view: View, contract_id: str) -> None:
         query = query.where(LeaseContract.lessor_id == view.organisation_id)
     if db.exec(query).first() is None:
         raise NotFound("contract", contract_id)
+
+
+def require_step(db: CommerceDb, view: View, contract_id: str, step: str, takers: Sequence[str]) -> None:
+    """Ask for a contract of which the organisation takes a step.
+
+    Args:
+        takers: the columns of the contract that name the firms which may take it.
+
+    Raises:
+        NotFound: no such contract, or the organisation is no party to it.
+        StepOfParty: only the other party may take it.
+    """
+    row = db.get(LeaseContract, contract_id)
+    parties = () if row is None else (row.lessor_id, row.lessee_id)
+    everything = view.sight is Sight.EVERYTHING
+    if row is None or not (everything or view.organisation_id in parties):
+        raise NotFound("contract", contract_id)
+    allowed = [str(getattr(row, name)) for name in takers]
+    if not everything and view.organisation_id not in allowed:
+        raise StepOfParty(step, allowed[0])
 
 
 def require_served(db: CommerceDb, view: View, contract_id: str, station_id: str) -> str | None:

@@ -221,6 +221,12 @@ class BillIssued(Event):
     lines: tuple[BilledLine, ...] = ()
 
 
+LATE_READING = "late_reading"
+"""Reason of a reversal that no person asked for: the reading that the bill lacked has come."""
+CONTRACT_CHANGED = "contract_changed"
+"""The same: the contract was changed for days past, and makes the bill another one."""
+
+
 class BillReversed(Event):
     """A bill was reversed by another one."""
 

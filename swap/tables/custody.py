@@ -66,3 +66,5 @@ class ReadingRow(Base, table=True):
     actor: str = Field(max_length=64)
     """Who or which machine gave it; of a journal the station and the number of the event."""
     made_at: datetime
+    digest: str = Field(default="", max_length=64)
+    """SHA-256 of what it says, without `id` (`swap.commerce.seals`)."""

@@ -72,6 +72,8 @@ class LeaseEvent(Base, table=True):
     actor: str = Field(max_length=64)
     data: dict[str, Any] = Field(default_factory=dict, sa_column=Column(CanonicalJson, nullable=False))
     """Further values; of a version its number and the hash of what it says."""
+    digest: str = Field(default="", max_length=64)
+    """SHA-256 of what it says (`swap.commerce.seals`)."""
 
 
 class RentRun(Base, table=True):

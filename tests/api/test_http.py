@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -269,3 +270,22 @@ async def test_open_swaps_say_what_they_wait_for(client: httpx.AsyncClient, stor
     with store.transaction() as whole:
         whole.delete(whole.get_one(ControllerLease, "yangquan-mine"))
     assert (await client.get("/api/v1/swaps/sw-0010")).json()["waits_for"] is None
+
+
+async def test_prices_are_shown_as_quotes_ask_them(client: httpx.AsyncClient) -> None:
+    """明码标价: of each hour of the next day, electricity and service apart, on the page too."""
+    shown = (await client.get("/api/v1/stations/yangquan-mine/prices")).json()
+    parts = shown["prices"]
+    assert [part["until_at"] for part in parts[:-1]] == [part["from_at"] for part in parts[1:]]
+    first, last = (datetime.fromisoformat(at) for at in (parts[0]["from_at"], parts[-1]["until_at"]))
+    assert (first, last) == (NOW, NOW + timedelta(hours=24))
+    assert len({part["tariff_period"] for part in parts}) > 2
+    for part in parts:
+        at = {"vehicle_id": "YQ-001", "energy_kwh": "100", "at": part["from_at"]}
+        lines = (await client.get("/api/v1/quotes", params=at)).json()["lines"]
+        asked = {line["kind"]: line["unit_price_yuan_per_kwh"] for line in lines}
+        assert asked == {"energy": part["electricity_yuan_per_kwh"], "service": part["service_yuan_per_kwh"]}
+    page = (await client.get("/console", headers={"Accept-Language": "en"})).text
+    for price in (parts[0]["electricity_yuan_per_kwh"], parts[0]["service_yuan_per_kwh"]):
+        assert price in page
+    assert (await client.get("/api/v1/stations/other/prices")).status_code == 404

@@ -15,6 +15,7 @@ from sqlmodel import select
 from api.app import create_app
 from api.settings import Settings
 from swap.commerce.bills.issuing import bill_completed_swaps, reverse_bill
+from swap.commerce.leases.contracts import draft
 from swap.events import append_event
 from swap.identity import secrets
 from swap.identity.rights import RIGHTS, Factor
@@ -50,9 +51,9 @@ def store(sqlite_url: str) -> Iterator[Store]:
 
 
 @asynccontextmanager
-async def client(store: Store, folder: Path, role: str, firm: str) -> AsyncIterator[httpx.AsyncClient]:
+async def client(store: Store, folder: Path, role: str, firm: str, name: str = "") -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(store, station(), StoppedClock(), settings=Settings(station_file=folder / "station.toml"))
-    headers = signed_in(store, account(store, role, firm, name=f"{role} of {firm}"))
+    headers = signed_in(store, account(store, role, firm, name=name or f"{role} of {firm}"))
     transport, url = httpx.ASGITransport(app=app), "http://127.0.0.1:8000/api/v1"
     async with httpx.AsyncClient(transport=transport, base_url=url, headers=headers) as found:
         yield found
@@ -146,6 +147,38 @@ async def test_the_operator_gives_credit_at_its_own_station_and_the_lessor_every
         async with client(store, tmp_path, role, firm) as own:
             told = await own.post(f"/contracts/{contract_id}/overrides", json=body)
             assert (told.status_code, told.json()["station_id"]) == (200, station_id)
+
+
+@pytest.mark.usefixtures("second_factor")
+async def test_the_lessee_signs_and_nobody_else_binds_its_trucks(store: Store, tmp_path: Path) -> None:
+    """What it is asked for and who it may not be are told; every other step is the lessor's."""
+    with store.commerce() as db:
+        drafts = [draft(db, terms(vehicles=[name]), at=AT, actor="person:1") for name in ("V0", "V1")]
+    sides = (("battery_owner", "own"), ("fleet_operator", "fleet"), ("battery_owner", "own2"))
+    with store.transaction() as whole:
+        whole.add(Party(id="own2", kind="battery_owner", name_zh="二", name_en="Second"))
+    told: dict[str, list[str]] = {}
+
+    async def step(one: int, name: str, by: tuple[tuple[str, str], ...] = sides) -> None:
+        for role, firm in by:
+            async with client(store, tmp_path, role, firm, f"{role} of {firm} {one} {name}") as own:
+                answer = await own.post(f"/contracts/{drafts[one]}/steps", json={"step": name})
+                said = answer.json()
+                told.setdefault(f"{one} {name}", []).append(said.get("state") or said["code"])
+                if said.get("code") == "forbidden":
+                    assert {"own": "fleet", "fleet": "own"}[firm] in said["detail"]
+
+    for one, name in ((0, "offer"), (0, "sign"), (0, "withdraw"), (1, "offer")):
+        await step(one, name)
+    await step(1, "withdraw", sides[1:2])  # the fleet declines
+    refused, strange = "forbidden", "not_found"
+    assert told == {
+        "0 offer": ["offered", refused, strange],
+        "0 sign": [refused, "signed", strange],
+        "0 withdraw": ["withdrawn", refused, strange],
+        "1 offer": ["offered", refused, strange],
+        "1 withdraw": ["withdrawn"],
+    }
 
 
 def test_a_second_factor_is_asked_where_money_moves() -> None:

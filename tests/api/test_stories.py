@@ -23,7 +23,9 @@ from api.settings import Settings
 from swap.commerce.bills.closing import close_period
 from swap.commerce.bills.issuing import bill_completed_swaps
 from swap.commerce.custody.take import take_journals
+from swap.commerce.leases.contracts import move
 from swap.commerce.leases.rent import run_rent
+from swap.commerce.leases.states import LeaseTrigger
 from swap.commerce.posting import PostingMark, post_due
 from swap.config.station_file import StationConfig
 from swap.identity import secrets
@@ -82,7 +84,8 @@ class World:
     async def take(self, step: Step) -> None:
         """Do a step, and compare the answer."""
         if step.then:
-            {"the truck is swapped": self.swapped, "the month is over": self.month_over}[step.then]()
+            happens = {"the truck is swapped": self.swapped, "the fleet signs": self.signed}
+            (happens | {"the month is over": self.month_over})[step.then]()
             return
         if "$code" in step.call:
             self.known["code"] = next(self.codes)
@@ -95,6 +98,10 @@ class World:
         exchange(self.store, self.known["swap_id"], self.clock.at + timedelta(minutes=6))
         self.clock.at += timedelta(minutes=10)
         bill_completed_swaps(self.store, STATION, self.clock.at)
+
+    def signed(self) -> None:
+        with self.store.commerce() as db:
+            move(db, self.known["contract_id"], LeaseTrigger.SIGN, at=self.clock.at, actor="person:fleet")
 
     def month_over(self) -> None:
         take_journals(self.store)

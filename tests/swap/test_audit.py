@@ -26,6 +26,7 @@ from tests.support.swap.station import START_AT, Bench
 from tests.support.swap.told import WEBHOOK_DAMAGE
 from tests.swap.test_audit_accounts import ACCESS_DAMAGE
 from tests.swap.test_audit_fees import FEE_DAMAGE
+from tests.swap.test_audit_leases import LEASE_AUDIT_DAMAGE
 from tests.swap.test_audit_ledger import DAMAGE as LEDGER_DAMAGE
 
 
@@ -78,9 +79,10 @@ NOTHING_OF = {
     "account_named", "transfer_sealed", "no_leg_unsealed", "leg_in_one_firm", "hold_settled_once",
     "transfer_has_source", "books_balance", "books_mirror", "floors_kept", "payment_not_exceeded",
     "debt_not_overpaid", "payment_rows_sealed", "payment_told_alike",
-    "access_in_its_changes", "sign_ins_bounded",
+    "access_in_its_changes", "sign_ins_bounded", "stranding_as_told",
 }  # fmt: skip
-"""Nothing of the kind happens on an ordinary day; `test_audit_columns` and `test_audit_accounts` have days of it."""
+"""Nothing of the kind happens on an ordinary day; `test_audit_columns`, `test_audit_accounts` and `test_audit_leases`
+have days of it."""
 FIRST_SWAP = "(SELECT id FROM swap WHERE state = 'completed' ORDER BY arrived_at LIMIT 1)"
 SECOND_SWAP = "(SELECT id FROM swap WHERE state = 'completed' ORDER BY arrived_at DESC LIMIT 1)"
 OPEN_SWAP = "(SELECT id FROM swap WHERE ended_at IS NULL)"
@@ -262,6 +264,8 @@ DAMAGE: dict[str, tuple[str, ...]] = {
         f"DELETE FROM swap_seat WHERE swap_id = {OPEN_SWAP}",
     ),
     "charge_sessions_apart": (
+        "UPDATE charge_session SET end_energy_kwh = 30 WHERE ended_at IS NULL",
+        "UPDATE charge_session SET end_meter_kwh = 30 WHERE ended_at IS NULL",
         f"UPDATE charge_session SET started_at = '2020-01-01 00:00:00', ended_at = NULL WHERE pack_id = {SPENT}",
         "UPDATE charge_session SET ended_at = '2020-01-01 00:00:00'",
         "UPDATE charge_session SET open_pack_id = 'x'",
@@ -474,7 +478,7 @@ def test_taking_the_constraints_away_is_no_damage(unguarded: Examined) -> None:
 
 
 def test_every_invariant_has_its_damage() -> None:
-    known = {*DAMAGE, *LEASE_DAMAGE, *LEDGER_DAMAGE, *WEBHOOK_DAMAGE, *ACCESS_DAMAGE, *FEE_DAMAGE}
+    known = {*DAMAGE, *LEASE_DAMAGE, *LEDGER_DAMAGE, *WEBHOOK_DAMAGE, *ACCESS_DAMAGE, *FEE_DAMAGE, *LEASE_AUDIT_DAMAGE}
     assert known == set(INVARIANTS)
 
 

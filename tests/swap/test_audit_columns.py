@@ -41,9 +41,20 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examined]:
 def test_an_eventful_day_is_clean_and_every_invariant_looked_at_something(day: Examined) -> None:
     report = day.after("")
     assert {i.name: i.violations for i in report.invariants if i.violations} == {}
-    # No heads are given; the promised pack is taken; accounts have a day of their own (`test_audit_accounts`).
+    # No heads are given; the promised pack is taken; accounts have a day of their own (`test_audit_accounts`),
+    # and a stranded truck has (`test_audit_leases`).
     idle = {"journal_reaches_heads", "reserved_pack_is_promised", "access_in_its_changes", "sign_ins_bounded"}
+    idle |= {"stranding_as_told"}
     assert {i.name for i in report.invariants if not i.examined} == idle
+
+
+def test_a_standing_booking_has_dealt_with_every_day_that_it_has_booked(day: Examined) -> None:
+    for script in (
+        "UPDATE standing_booking SET made_until = NULL",
+        "UPDATE standing_booking SET made_until = starts_on",
+    ):
+        found = {i.name for i in day.after(script).invariants if i.violations}
+        assert "standing_in_journal" in found
 
 
 @pytest.mark.parametrize("table", TABLES)

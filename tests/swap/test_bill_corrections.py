@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from sqlmodel import col, select
 
+from swap.audit import audit
 from swap.commerce.bills.issuing import (
     add_bill,
     bill_completed_swaps,
@@ -20,11 +22,14 @@ from swap.commerce.bills.issuing import (
     lines_of,
     reverse_bill,
 )
+from swap.commerce.bills.late import LateMark, correct_late
 from swap.commerce.bills.terms import StationTerms, SwapTerms
 from swap.commerce.errors import BillNotReversible
 from swap.config.prices import StationPrices
 from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
+from swap.messages.commerce import LATE_READING
+from swap.messages.packs import PackRead
 from swap.reading.lists import list_bills
 from swap.reading.records import BillRecord
 from swap.register.persons import shown_actor
@@ -32,6 +37,7 @@ from swap.station_db import StationDb
 from swap.store import Store
 from swap.tables import Bill, BillLine, StationEvent
 from tests.support.swap.commerce import AT, STATION, arrive, exchange, filled_store, station
+from tests.support.swap.damage import Examined, bare
 
 LATER = AT + timedelta(hours=1)
 
@@ -120,7 +126,16 @@ def test_a_line_of_an_earlier_release_has_no_tariff_period_when_corrected(store:
 class TwoBuyers(StationTerms):
     """The service is for another firm than the electricity."""
 
-    def terms(self, db: StationDb, *, vehicle_id: str, fleet_id: str, prices: StationPrices, at: datetime) -> SwapTerms:
+    def terms(
+        self,
+        db: StationDb,
+        *,
+        vehicle_id: str,
+        fleet_id: str,
+        prices: StationPrices,
+        at: datetime,
+        known_at: datetime | None = None,
+    ) -> SwapTerms:
         by = super().terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at)
         return replace(by, service=replace(by.service, buyer_id="own"))
 
@@ -176,3 +191,63 @@ def test_a_correction_outside_what_is_possible_leaves_the_bill(
     assert len(bills(store)) == 1
     with store.reading() as db:
         assert db.exec(select(BillLine.line_no).order_by(col(BillLine.line_no))).all() == [1, 2]
+
+
+def read_late(store: Store, swap_id: str, at: datetime, energy_kwh: float) -> None:
+    """The BMS of the pack given back is heard at last, as the controller writes it."""
+    with store.station(STATION) as db:
+        (seat,) = db.seats(swap_id)
+        seat.returned_soe_kwh = energy_kwh
+        db.add(seat)
+        read = PackRead(energy_kwh=energy_kwh, soc_pct=28.0, soh_pct=100.0, temp_max_c=None)
+        db.append(read, at=at, actor="controller", swap_id=swap_id, pack_id=seat.old_pack_id)
+
+
+def test_a_reading_that_comes_late_corrects_its_bill_by_itself(store: Store, config: StationConfig) -> None:
+    """Once, as the bill would have been; of a doubtful one, and of a bill that a person has reversed, nothing."""
+    at, mark = LATER + timedelta(hours=1), LateMark()
+    swaps = [arrive(store, config, f"V{number}").swap_id for number in range(2)]
+    for swap_id in swaps:
+        exchange(store, swap_id, LATER, returned_soe_kwh=None)
+    bill_completed_swaps(store, STATION, at)
+    assert {bill.flags for bill in bills(store)} == {("first_swap", "unmeasured")}
+    assert correct_late(store, STATION, at, mark=mark) == ()
+    read_late(store, swaps[0], at, 78.95)
+    read_late(store, swaps[1], at, 270.0)  # charged elsewhere: for a person
+    (bill_id,) = correct_late(store, STATION, at, mark=mark)
+    assert correct_late(store, STATION, at, mark=mark) == ()
+    assert correct_late(store, STATION, at) == ()
+    again = next(bill for bill in bills(store) if bill.bill_id == bill_id)
+    assert (again.swap_id, again.kind, again.flags) == (swaps[0], "correction", ("first_swap",))
+    assert str(again.total_yuan) == "174.14"
+    assert (again.lines[0].basis["confirmed_by"], again.lines[0].basis["reason"]) == ("commerce", LATE_READING)
+    assert sorted(bill.kind for bill in bills(store)) == ["correction", "reversal", "swap", "swap"]
+    with store.reading() as db:
+        found = {one.name: one.violations for one in audit(db).invariants}
+    assert [found[name] for name in LOOKED_AT] == [()] * len(LOOKED_AT)
+
+
+LOOKED_AT = ("bill_in_journal", "bill_energy_is_the_packs", "reversal_mirrors_bill", "bill_adds_up", "actors_known")
+
+
+@pytest.mark.parametrize(
+    ("invariant", "script"),
+    [
+        ("bill_in_journal", "UPDATE bill SET flags = 'first_swap' WHERE kind <> 'correction'"),
+        ("actors_known", "UPDATE station_event SET data = replace(data, 'late_reading', 'a gift')"),
+        ("bill_energy_is_the_packs", "UPDATE bill_line SET energy_centi_kwh = 100 WHERE basis LIKE '%confirmed_by%'"),
+    ],
+)
+def test_a_correction_that_commerce_would_not_have_made_is_found(
+    sqlite_url: str, config: StationConfig, tmp_path: Path, invariant: str, script: str
+) -> None:
+    with filled_store(sqlite_url, config) as store:
+        swap_id = arrive(store, config, "V0").swap_id
+        exchange(store, swap_id, LATER, returned_soe_kwh=None)
+        bill_completed_swaps(store, STATION, LATER + timedelta(hours=1))
+        read_late(store, swap_id, LATER, 78.95)
+        assert len(correct_late(store, STATION, LATER + timedelta(hours=1))) == 1
+    examined = Examined(bare(Path(sqlite_url.removeprefix("sqlite:///")), tmp_path))
+    found = {one.name for one in examined.after(script).invariants if one.violations}
+    examined.close()
+    assert invariant in found

@@ -293,7 +293,16 @@ class HolesInTerms(StationTerms):
 
     why: tuple[str, ...] = ("no terms",)
 
-    def terms(self, db: StationDb, *, vehicle_id: str, fleet_id: str, prices: StationPrices, at: datetime) -> SwapTerms:
+    def terms(
+        self,
+        db: StationDb,
+        *,
+        vehicle_id: str,
+        fleet_id: str,
+        prices: StationPrices,
+        at: datetime,
+        known_at: datetime | None = None,
+    ) -> SwapTerms:
         if at < AT + timedelta(minutes=10):
             raise LookupError(*self.why)
         return super().terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at)
@@ -559,7 +568,16 @@ def test_lines_name_seller_buyer_sale_and_tax(sqlite_url: str) -> None:
 class ByContract(StationTerms):
     """A contract that has its own price of the service."""
 
-    def terms(self, db: StationDb, *, vehicle_id: str, fleet_id: str, prices: StationPrices, at: datetime) -> SwapTerms:
+    def terms(
+        self,
+        db: StationDb,
+        *,
+        vehicle_id: str,
+        fleet_id: str,
+        prices: StationPrices,
+        at: datetime,
+        known_at: datetime | None = None,
+    ) -> SwapTerms:
         own = super().terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at)
         return replace(own, service_price_yuan=Decimal("0.2"), contract_id="lease-1", contract_version=3)
 

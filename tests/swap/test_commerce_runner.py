@@ -35,7 +35,16 @@ class Holes(StationTerms):
     mended = False
     asked = 0
 
-    def terms(self, db: StationDb, *, vehicle_id: str, fleet_id: str, prices: StationPrices, at: datetime) -> SwapTerms:
+    def terms(
+        self,
+        db: StationDb,
+        *,
+        vehicle_id: str,
+        fleet_id: str,
+        prices: StationPrices,
+        at: datetime,
+        known_at: datetime | None = None,
+    ) -> SwapTerms:
         if not self.mended and at < AT + timedelta(minutes=10):
             self.asked += 1
             raise LookupError("no terms")

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from swap.audit import audit
 from swap.commerce.bills.issuing import bill_completed_swaps
+from swap.commerce.bills.late import LateMark, correct_late
 from swap.commerce.bills.quotes import quote
 from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
@@ -162,3 +163,33 @@ def test_the_class_of_the_contract_goes_first_and_has_its_fee(store: Store, conf
         fees = [rights.terms(db, vehicle, STATION, LATER).no_show_fee_yuan for vehicle in ("V0", "V1")]
     assert [first.priority, plain.priority] == [5, 0]
     assert fees == [Decimal("12.50"), None]
+
+
+def test_a_contract_that_is_changed_for_days_past_corrects_the_bills_of_those_days(
+    store: Store, config: StationConfig
+) -> None:
+    """Once, by reversal and correction; what a change leaves as it was, and bills of other days, stay alone."""
+    contract_id = contract(store, swaps={"service_yuan_per_kwh": "0.2"})
+    exchange(store, arrive(store, config, "V0").swap_id)
+    assert len(billed(store)) == 1
+    late: dict[str, Any] = {"terms": ContractTerms(), "mark": LateMark()}
+    hours = (LATER + timedelta(days=2, hours=number) for number in range(9))
+    assert correct_late(store, STATION, LATER, **late) == ()
+
+    def change(day: date, yuan: str) -> tuple[str, ...]:
+        changed, at = terms(first_day="2026-09-01", swaps={"service_yuan_per_kwh": yuan}), next(hours)
+        with store.commerce() as db:
+            revise(db, contract_id, day, changed, at=at, actor=WHO)
+        return correct_late(store, STATION, at, **late)
+
+    assert change(date(2026, 11, 2), "0.15") == (), "the swap was the day before"
+    assert change(date(2026, 10, 1), "0.2") == (), "it says the same of that day"
+    (bill_id,) = change(date(2026, 10, 1), "0.1")
+    first, reversal, again = sorted(billed(store), key=lambda bill: ("swap", "reversal", "correction").index(bill.kind))
+    assert (again.bill_id, again.lines[1].contract_version) == (bill_id, 4)
+    assert str(again.lines[1].unit_price_yuan_per_kwh) == "0.1000"
+    assert again.lines[0].amount_yuan == first.lines[0].amount_yuan
+    assert reversal.total_yuan == -first.total_yuan
+    assert change(date(2026, 10, 1), "0.3") == (), "it was corrected before: a person decides"
+    assert correct_late(store, STATION, next(hours), terms=ContractTerms()) == ()
+    assert money_findings(store) == {}

@@ -17,7 +17,7 @@ from sqlmodel import col, select
 from swap.audit import audit
 from swap.commerce.bills.closing import close_period
 from swap.commerce.bills.issuing import bill_completed_swaps, correct_bill, reverse_bill
-from swap.commerce.bills.sharing import split
+from swap.commerce.bills.settlements import split
 from swap.commerce.charges import NewCharge, add_charge
 from swap.commerce.errors import PeriodNotClosable
 from swap.config.station_file import StationConfig

@@ -17,6 +17,7 @@ from scheduler.waiting import Wait
 from swap.config.loading import parse_station
 from swap.messages.events import SwapDispatched, SwapHeld
 from swap.messages.packs import PackStateChanged
+from swap.reading.lists import list_swaps
 from swap.reading.now import station_state
 from swap.reading.records import StationState, WaitRecord
 from swap.station.reasons.published import Reasons
@@ -83,6 +84,13 @@ async def test_a_truck_that_waits_for_charging_is_told_when_its_pack_is_expected
     assert first is not None
     assert second is not None
     assert bench.clock.now() + timedelta(minutes=2) < first < second
+    with bench.store.reading_station(bench.config.station.id) as db:  # and when it is expected to be called
+        starts = {swap.vehicle_id: swap.estimated_start_at for swap in list_swaps(db, bench.config.station.id).items}
+    assert starts["V1"] is not None
+    assert starts["V2"] is not None
+    assert abs(starts["V1"] - first) <= timedelta(minutes=1)
+    assert starts["V2"] >= second - timedelta(minutes=1)
+    assert starts["V2"] - starts["V1"] >= timedelta(seconds=bench.config.bookings.nominal_swap_s - 60)
     assert (await lane(bench)).cause is Wait.FIRST_TRUCK
     in_bay = {bay.bay_id: bay.ready_at for bay in (await state(bench)).bays if bay.ready_at is not None}
     assert set(in_bay) == {"A1", "A2", "A3"}

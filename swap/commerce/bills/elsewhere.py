@@ -29,12 +29,13 @@ from swap.commerce.bills.issuing import (
     lines_of,
 )
 from swap.commerce.bills.journal_record import JournalRecord, NotTold
+from swap.commerce.bills.late import ACTOR, agreed_otherwise
 from swap.commerce.bills.terms import BillingTerms, StationTerms
 from swap.commerce.custody.take import add_readings, energy_price
 from swap.errors import DatabaseAway
 from swap.ids import new_id
 from swap.journal.canonical import canonical_json, without_nan
-from swap.messages.commerce import BillIssued, BillReversed
+from swap.messages.commerce import CONTRACT_CHANGED, BillIssued, BillReversed
 from swap.messages.events import SwapCompleted
 from swap.station_db import StationDb
 from swap.store import Store
@@ -109,7 +110,7 @@ def _make(db: StationDb, event: StationEvent, terms: BillingTerms, issue_at: dat
     if event.kind == BillReversed.kind:
         return _again(event, _reversal(db, event))
     said = BillIssued.read(event.data)
-    return _again(event, _bill(db, event, terms) if said.bill == SWAP else _correction(db, event, said))
+    return _again(event, _bill(db, event, terms) if said.bill == SWAP else _correction(db, event, said, terms))
 
 
 def _issue(db: StationDb, event: StationEvent, terms: BillingTerms, issue_at: datetime | None) -> str | None:
@@ -157,12 +158,18 @@ def _reversal(db: StationDb, event: StationEvent) -> BillReversed:
     return add_reversal(db, _first(db, event, said.reverses), said.bill_id, event.at, said.reason)
 
 
-def _correction(db: StationDb, event: StationEvent, said: BillIssued) -> BillIssued:
-    """By the quantities that a person has confirmed, which only the journal's lines tell."""
+def _correction(db: StationDb, event: StationEvent, said: BillIssued, terms: BillingTerms) -> BillIssued:
+    """By what was agreed later; else by the quantities that were confirmed, which only the journal's lines tell."""
     told = said.lines[0].basis if said.lines else {}
     bill = _first(db, event, str(told.get("corrects")))
     if bill_of(db, bill.swap_id, REVERSAL) is None:
         raise NotTold(f"bill {said.bill_id} corrects {bill.id}, which was not reversed before")
+    if told.get("reason") == CONTRACT_CHANGED and event.actor == ACTOR:
+        record = JournalRecord(db, event.seq, event.at)
+        again = agreed_otherwise(record, bill, lines_of(db, bill.id), terms, event.at)
+        if again is None:
+            raise NotTheSame(f"bill {said.bill_id} corrects {bill.id}, which the contracts here leave as it is")
+        return add_bill(db, again, said.bill_id, event.at)
     confirmed = {line.seat or 0: Decimal(str(line.basis["confirmed_kwh"])) for line in said.lines}
     draft = corrected(bill, lines_of(db, bill.id), confirmed, event.actor, str(told.get("reason")))
     assert draft.kind == CORRECTION

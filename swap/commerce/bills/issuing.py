@@ -154,7 +154,7 @@ def bill_completed_swaps(
                     continue  # another process was faster
                 if _readings(db, one.swap_id) != read:
                     continue  # a reading came in between: at the next look
-                issued.append(_issue(db, draft, new_id("bl", at), at, "commerce", one.seq))
+                issued.append(issue_bill(db, draft, new_id("bl", at), at, "commerce", one.seq))
         except DatabaseAway:
             raise
         except Exception as error:
@@ -332,7 +332,7 @@ def correct_bill(
             )
     by = person_actor(db, name, at)
     draft = corrected(bill, old_lines, energy_kwh_by_seat, by, reason)
-    return reversal, get_bill(db, bill.station_id, _issue(db, draft, new_id("bl", at), at, by, None))
+    return reversal, get_bill(db, bill.station_id, issue_bill(db, draft, new_id("bl", at), at, by, None))
 
 
 def corrected(
@@ -433,7 +433,7 @@ def _as_told(lines: Iterable[BillLine]) -> tuple[BilledLine, ...]:
     return tuple(BilledLine(**line.model_dump(include=set(BilledLine.model_fields))) for line in lines)
 
 
-def _issue(db: StationDb, draft: BillDraft, bill_id: str, at: datetime, actor: str, cause_seq: int | None) -> str:
+def issue_bill(db: StationDb, draft: BillDraft, bill_id: str, at: datetime, actor: str, cause_seq: int | None) -> str:
     """Write a bill and its event; its id."""
     append_event(
         db,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -101,21 +102,30 @@ def list_settlements(
         query = query.where(or_(Settlement.seller_id == party_id, col(Settlement.id).in_(shared)))
     query = Order(col(Settlement.id), col(Settlement.made_at)).page(query, limit, cursor)
     rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.made_at)
+    return Page(items=_settlements(db, rows), next_cursor=following)
+
+
+def get_settlement(db: CommerceDb, settlement_id: str) -> SettlementRecord:
+    """One settlement statement. Raises NotFound."""
+    row = db.exec(select(Settlement).where(Settlement.id == settlement_id)).first()
+    if row is None:
+        raise NotFound("settlement", settlement_id)
+    return _settlements(db, [row])[0]
+
+
+def _settlements(db: CommerceDb, rows: Sequence[Settlement]) -> tuple[SettlementRecord, ...]:
     shares: dict[str, list[ShareRecord]] = {}
     of_rows = select(SettlementShare).where(col(SettlementShare.settlement_id).in_([row.id for row in rows]))
     for share in db.exec(of_rows.order_by(col(SettlementShare.settlement_id), col(SettlementShare.party_id))):
         record = ShareRecord.of(share, share=share.share_bp * BASIS_POINT, amount_yuan=share.amount_fen * FEN)
         shares.setdefault(share.settlement_id, []).append(record)
-    return Page(
-        items=tuple(
-            SettlementRecord.of(
-                row,
-                settlement_id=row.id,
-                prices_event_id=row.prices_seq,
-                income_yuan=row.income_fen * FEN,
-                shares=tuple(shares.get(row.id, ())),
-            )
-            for row in rows
-        ),
-        next_cursor=following,
+    return tuple(
+        SettlementRecord.of(
+            row,
+            settlement_id=row.id,
+            prices_event_id=row.prices_seq,
+            income_yuan=row.income_fen * FEN,
+            shares=tuple(shares.get(row.id, ())),
+        )
+        for row in rows
     )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlmodel import col, select
 
-from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, to_decimal
-from swap.commerce.bills.pricing import PricedLine, price_swap
+from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, UNIT_PRICE, to_decimal
+from swap.commerce.bills.pricing import PricedLine, energy_price, price_swap
 from swap.commerce.bills.quantity import SeatEnergy
 from swap.commerce.bills.readings import energy_prices, prices_by_time, prices_of_time
 from swap.commerce.bills.record import RowRecord
-from swap.commerce.bills.records import Quote, QuoteLine
-from swap.commerce.bills.terms import BillingTerms, Measure
+from swap.commerce.bills.records import Quote, QuoteLine, ShownPrice, ShownPrices
+from swap.commerce.bills.terms import BillingTerms, EnergyPrice, Measure, station_terms
 from swap.commerce.charges import half_up
-from swap.config.prices import NoPrices
+from swap.config.prices import NoPrices, StationPrices
 from swap.errors import InvalidInput, NotFound
 from swap.station_db import StationDb
 from swap.tables import Pack, VehicleRow
@@ -88,6 +88,37 @@ def quote(
         flags=priced.flags,
         contract_id=terms.contract_id,
         contract_version=terms.contract_version,
+    )
+
+
+SHOWN = timedelta(hours=24)
+"""How far ahead prices are shown."""
+
+
+def shown_prices(station_id: str, prices: StationPrices, at: datetime) -> ShownPrices:
+    """What a station asks for a kWh from an instant on, by the rules of its bills. Pure."""
+    terms = station_terms(prices, "")
+    parts = []
+    for part in prices.tariff.slices(at, at + SHOWN):
+        energy = None if terms.energy_price is EnergyPrice.MOVING_AVERAGE else energy_price(terms, prices, part.from_at)
+        parts.append(
+            ShownPrice(
+                from_at=part.from_at,
+                until_at=part.until_at,
+                tariff_period=part.period,
+                electricity_yuan_per_kwh=None if energy is None else energy.yuan,
+                service_yuan_per_kwh=half_up(terms.service_price_yuan, UNIT_PRICE),
+            )
+        )
+    return ShownPrices(
+        station_id=station_id,
+        at=at,
+        energy_price=terms.energy_price,
+        electricity_tax_included=terms.energy.tax_included,
+        electricity_tax_rate=half_up(terms.energy.tax_rate, BASIS_POINT),
+        service_tax_included=terms.service.tax_included,
+        service_tax_rate=half_up(terms.service.tax_rate, BASIS_POINT),
+        prices=tuple(parts),
     )
 
 

@@ -12,6 +12,38 @@ from swap.commerce.charges import Sale
 from swap.reading.records import BillRecord, Record
 
 
+class ShownPrice(Record):
+    """What a kWh costs for some time, electricity and service apart (明码标价)."""
+
+    from_at: datetime
+    """Begin of the time for which they hold, or the instant that was asked for."""
+    until_at: datetime
+    tariff_period: str
+    electricity_yuan_per_kwh: Decimal | None
+    """Null where it is what that pack's charging has cost on average: a quote names it."""
+    service_yuan_per_kwh: Decimal
+    """Price of the service."""
+
+
+class ShownPrices(Record):
+    """What a station asks for a kWh, for vehicles without a contract that says otherwise."""
+
+    station_id: str
+    at: datetime
+    energy_price: EnergyPrice
+    """Where the price of electricity comes from."""
+    electricity_tax_included: bool
+    """The price of electricity has the tax in (含税)."""
+    electricity_tax_rate: Decimal
+    """0.13 for 13 %."""
+    service_tax_included: bool
+    """The price of the service has the tax in."""
+    service_tax_rate: Decimal
+    """0.06 for 6 %."""
+    prices: tuple[ShownPrice, ...]
+    """Of the next 24 hours, in order."""
+
+
 class QuoteLine(Record):
     """One line that a bill would have."""
 

@@ -1,4 +1,8 @@
-"""Settlement statements: what of a seller's income of a month goes to whom. The customer's bill knows nothing of it."""
+"""Settlement statements: what of a seller's income of a month goes to whom. The customer's bill knows nothing of it.
+
+Each firm gets its share rounded towards zero; one firm, declared beforehand, gets what that leaves over. So the parts
+sum to the income to the fen, and the order of the firms changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,14 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from swap.commerce.bills.money import BASIS_POINT
-from swap.commerce.bills.sharing import split
 from swap.commerce.charges import whole
 from swap.commerce_db import CommerceDb
 from swap.config.billing_section import ShareSection
 from swap.config.prices import read_prices
 from swap.messages.commerce import PricesSet
 from swap.tables import Settlement, SettlementShare, StationEvent
+
+WHOLE_BP = 10_000
 
 
 def shares_of(shares: tuple[ShareSection, ...], kind: str) -> tuple[dict[str, int], str] | None:
@@ -64,3 +69,23 @@ def settlements(
         ]
         found.append((row, lines))
     return found
+
+
+def split(income_fen: int, shares_bp: Mapping[str, int], rest_to: str) -> dict[str, int]:
+    """What each firm gets of an income; of a negative one the mirror image.
+
+    Args:
+        shares_bp: by firm, in 1/10 000; together 10 000.
+        rest_to: the firm that gets what rounding leaves over.
+
+    Raises:
+        ValueError: the shares do not sum to the whole, one is negative, or nobody of them takes the rest.
+    """
+    if sum(shares_bp.values()) != WHOLE_BP or min(shares_bp.values()) < 0:
+        raise ValueError(f"shares = {dict(shares_bp)}: allowed 0 or more each, {WHOLE_BP} together")
+    if rest_to not in shares_bp:
+        raise ValueError(f"rest_to = {rest_to!r}: allowed {', '.join(sorted(shares_bp))}")
+    sign = -1 if income_fen < 0 else 1
+    parts = {party: sign * (abs(income_fen) * share_bp // WHOLE_BP) for party, share_bp in shares_bp.items()}
+    parts[rest_to] += income_fen - sum(parts.values())
+    return parts

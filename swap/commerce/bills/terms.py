@@ -77,18 +77,59 @@ class SwapTerms:
 class BillingTerms(Protocol):
     """Says how a swap is billed."""
 
-    def terms(self, db: StationDb, *, vehicle_id: str, fleet_id: str, prices: StationPrices, at: datetime) -> SwapTerms:
+    def terms(
+        self,
+        db: StationDb,
+        *,
+        vehicle_id: str,
+        fleet_id: str,
+        prices: StationPrices,
+        at: datetime,
+        known_at: datetime | None = None,
+    ) -> SwapTerms:
         """The terms of a vehicle's swap at this station, completed at an instant.
 
         Args:
             prices: what the station had at that instant.
+            known_at: by what had been agreed then; by what was known at the completion where none is given.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class TermsKnown:
+    """Terms as they had been agreed at an instant, whenever the swap was."""
+
+    source: BillingTerms
+    known_at: datetime
+
+    def terms(
+        self,
+        db: StationDb,
+        *,
+        vehicle_id: str,
+        fleet_id: str,
+        prices: StationPrices,
+        at: datetime,
+        known_at: datetime | None = None,
+    ) -> SwapTerms:
+        """The terms of a swap, by what was known at that instant."""
+        known_at = self.known_at if known_at is None else known_at
+        return self.source.terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at, known_at=known_at)
 
 
 class StationTerms:
     """The terms of the station file, for vehicles without a contract that says otherwise."""
 
-    def terms(self, db: StationDb, *, vehicle_id: str, fleet_id: str, prices: StationPrices, at: datetime) -> SwapTerms:
+    def terms(
+        self,
+        db: StationDb,
+        *,
+        vehicle_id: str,
+        fleet_id: str,
+        prices: StationPrices,
+        at: datetime,
+        known_at: datetime | None = None,
+    ) -> SwapTerms:
         """The terms of the station, at the instant of the prices."""
         return station_terms(prices, fleet_id)
 

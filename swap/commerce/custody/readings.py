@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import ColumnElement, union
 from sqlalchemy.orm import aliased
@@ -22,10 +23,21 @@ COUNTERS = ("odometer_km", "engine_h", "counter_kwh")
 """They only rise."""
 
 
-def readings(db: AnyDb, quantity: str, subjects: Iterable[str], from_at: datetime) -> dict[str, Series]:
-    """Readings from an instant on and the last before it, by subject and time; the last given for an instant counts."""
+def by_then(column: Any, known_at: datetime | None) -> tuple[ColumnElement[bool], ...]:
+    """What narrows a query to what an instant's column says was there by then; nothing where no instant is given."""
+    return () if known_at is None else (column <= known_at,)
+
+
+def readings(
+    db: AnyDb, quantity: str, subjects: Iterable[str], from_at: datetime, known_at: datetime | None = None
+) -> dict[str, Series]:
+    """Readings from an instant on and the last before it, by subject and time; the last given for an instant counts.
+
+    Args:
+        known_at: leave out what was put on record after it.
+    """
     row, names = ReadingRow, sorted(subjects)
-    mine = (row.quantity == quantity, col(row.subject).in_(names))
+    mine = (col(row.quantity) == quantity, col(row.subject).in_(names), *by_then(row.made_at, known_at))
     newest = (
         select(row.subject, func.max(col(row.at)).label("at"))
         .where(*mine, col(row.at) < from_at)
@@ -50,11 +62,13 @@ def readings_about(
     *,
     up_to: tuple[ColumnElement[str], ColumnElement[datetime]],
     since: tuple[ColumnElement[str], ColumnElement[datetime]],
+    known_at: datetime | None = None,
 ) -> dict[str, Series]:
     """The last readings up to certain instants and the first ones from others on, by subject and time.
 
     Args:
         up_to, since: subject and instant, columns of one query each.
+        known_at: leave out what was put on record after it.
     """
     row, other = ReadingRow, aliased(ReadingRow)
     asked = []
@@ -62,12 +76,13 @@ def readings_about(
         subject, instant = of
         nearest = select(func.max(col(other.at)) if newest else func.min(col(other.at)))
         nearest = nearest.where(other.quantity == quantity, other.subject == subject)
+        nearest = nearest.where(*by_then(other.made_at, known_at))
         nearest = nearest.where(col(other.at) <= instant if newest else col(other.at) >= instant)
         about = select(subject.label("subject"), nearest.scalar_subquery().label("at")).distinct().subquery()
         asked.append(
             select(row.subject, row.at, row.no, row.value_1e4)
             .join(about, and_(col(row.subject) == about.c.subject, col(row.at) == about.c.at))
-            .where(row.quantity == quantity)
+            .where(row.quantity == quantity, *by_then(row.made_at, known_at))
         )
     found: dict[str, dict[datetime, Decimal]] = defaultdict(dict)
     for name, at, _, value in sorted(db.execute(union(*asked))):

@@ -12,6 +12,7 @@ from sqlmodel import col, select
 
 from swap.commerce.custody.spans import vehicle_of
 from swap.commerce.custody.told import Holders
+from swap.commerce.seals import sealed
 from swap.commerce_db import AnyDb, CommerceDb
 from swap.lots import lots
 from swap.messages.commerce import BillIssued
@@ -183,15 +184,17 @@ def add_readings(db: AnyDb, readings: Sequence[NewReading]) -> int:
             continue
         last[key] = number + 1, scaled
         rows.append(
-            ReadingRow(
-                subject=one.subject,
-                quantity=one.quantity,
-                at=one.at,
-                no=number + 1,
-                value_1e4=scaled,
-                origin=one.origin,
-                actor=one.actor,
-                made_at=one.made_at,
+            sealed(
+                ReadingRow(
+                    subject=one.subject,
+                    quantity=one.quantity,
+                    at=one.at,
+                    no=number + 1,
+                    value_1e4=scaled,
+                    origin=one.origin,
+                    actor=one.actor,
+                    made_at=one.made_at,
+                )
             )
         )
     db.add_all(rows)

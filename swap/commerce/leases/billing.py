@@ -1,7 +1,7 @@
 """How the contract of a vehicle has its swaps billed, and what it says of its bookings.
 
 A swap is billed by the contract as it was known at its completion. So a bill made late is the bill that would have
-been made at once, and equals the price displayed then; what is agreed later for days past is corrected in the rents.
+been made at once, and equals the price displayed then; what is agreed later for days past comes as a correction.
 """
 
 from __future__ import annotations
@@ -26,24 +26,42 @@ from swap.tables import LeaseEvent, LeaseVersion
 class ContractTerms:
     """`BillingTerms` by lease contracts; those of the station for vehicles without one that counts there."""
 
-    def terms(self, db: StationDb, *, vehicle_id: str, fleet_id: str, prices: StationPrices, at: datetime) -> SwapTerms:
+    def terms(
+        self,
+        db: StationDb,
+        *,
+        vehicle_id: str,
+        fleet_id: str,
+        prices: StationPrices,
+        at: datetime,
+        known_at: datetime | None = None,
+    ) -> SwapTerms:
         """The terms of a vehicle's swap at this station, completed at an instant."""
-        found = counting(db, vehicle_id, db.station_id, at)
+        found = counting(db, vehicle_id, db.station_id, at, known_at)
         if found is None:
             return station_terms(prices, fleet_id)
         contract_id, version = found
         return by_contract(prices, contract_id, version.number, version.terms)
 
 
-def counting(db: AnyDb, vehicle_id: str, station_id: str, at: datetime) -> tuple[str, Version] | None:
-    """The contract that counts for a vehicle at a station at an instant, and its version, by what was known then."""
+def counting(
+    db: AnyDb, vehicle_id: str, station_id: str, at: datetime, known_at: datetime | None = None
+) -> tuple[str, Version] | None:
+    """The contract that counts for a vehicle at a station at an instant, and its version, by what was known then.
+
+    Args:
+        known_at: by what was known at this instant instead.
+    """
+    known_at = at if known_at is None else known_at
     for contract_id in contracts_of_vehicle(db, vehicle_id):
         versions = db.exec(
-            select(LeaseVersion).where(LeaseVersion.contract_id == contract_id, col(LeaseVersion.made_at) <= at)
+            select(LeaseVersion).where(LeaseVersion.contract_id == contract_id, col(LeaseVersion.made_at) <= known_at)
         ).all()
         if not versions:
             continue
-        events = db.exec(select(LeaseEvent).where(LeaseEvent.contract_id == contract_id, col(LeaseEvent.at) <= at))
+        events = db.exec(
+            select(LeaseEvent).where(LeaseEvent.contract_id == contract_id, col(LeaseEvent.at) <= known_at)
+        )
         version = counts(lease_from(contract_id, versions, events), vehicle_id, station_id, at)
         if version is not None:
             return contract_id, version

@@ -21,6 +21,7 @@ from swap.commerce.leases.lease import LeaseHistory, Version
 from swap.commerce.leases.periods import DAY, Days, day_of
 from swap.commerce.leases.states import BINDING, CHARGED, LEASE, LeaseState, LeaseTrigger
 from swap.commerce.leases.terms import FIXED_FIELDS, LeaseTerms
+from swap.commerce.seals import sealed
 from swap.commerce.webhooks.kinds import WebhookKind
 from swap.commerce.webhooks.outbox import tell
 from swap.commerce_db import AnyDb, CommerceDb
@@ -186,17 +187,16 @@ def note(
         select(LeaseEvent.no).where(LeaseEvent.contract_id == contract_id).order_by(col(LeaseEvent.no).desc()).limit(1)
     ).first()
     number = (newest or 0) + 1
-    db.add(
-        LeaseEvent(
-            contract_id=contract_id,
-            no=number,
-            at=at,
-            kind=kind,
-            day=day.isoformat(),
-            actor=actor,
-            data=dict(data),
-        )
+    event = LeaseEvent(
+        contract_id=contract_id,
+        no=number,
+        at=at,
+        kind=kind,
+        day=day.isoformat(),
+        actor=actor,
+        data=dict(data),
     )
+    db.add(sealed(event))
     db.flush()
     contract = contract_row(db, contract_id)
     firms = (contract.lessor_id, contract.lessee_id)

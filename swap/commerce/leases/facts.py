@@ -12,7 +12,14 @@ from sqlalchemy import CTE, union
 from sqlalchemy.orm import aliased
 from sqlmodel import and_, col, func, select
 
-from swap.commerce.custody.readings import Series, at_installation, at_removal, readings, readings_about
+from swap.commerce.custody.readings import (
+    Series,
+    at_installation,
+    at_removal,
+    by_then,
+    readings,
+    readings_about,
+)
 from swap.commerce.custody.spans import PackMove, in_order, vehicle_of
 from swap.commerce.custody.told import packs_on_record
 from swap.commerce.leases.contracts import leases_of
@@ -28,18 +35,23 @@ ON_VEHICLE = "vehicle:"
 METERS = ("odometer_km", "engine_h", "tonnes")
 
 
-def gather(db: AnyDb, lease: LeaseHistory, from_at: datetime) -> Facts:
-    """Everything from an instant on that counts for the vehicles of a contract."""
+def gather(db: AnyDb, lease: LeaseHistory, from_at: datetime, known_at: datetime | None = None) -> Facts:
+    """Everything from an instant on that counts for the vehicles of a contract.
+
+    Args:
+        known_at: leave out what happened, or was put on record, after it; None for what is known now. Contracts that
+            cover the vehicles elsewhere are as they are now.
+    """
     vehicles = sorted({name for version in lease.versions for name in version.terms.vehicles})
-    spans = _spans(vehicles, from_at)
-    moves = _moves(db, vehicles, spans, from_at)
+    spans = _spans(vehicles, from_at, known_at)
+    moves = _moves(db, vehicles, spans, from_at, known_at)
     elsewhere = _elsewhere(db, lease, vehicles)
     wanted = {vehicle: None for vehicle in vehicles}
     energy = "counter_kwh" if lease.terms.energy == "counter" else "energy_kwh"
     put_on, taken_off = (spans.c.pack_id, spans.c.at), (spans.c.pack_id, spans.c.ends_at)
-    counters = readings_about(db, energy, up_to=put_on, since=taken_off)
-    health = readings_about(db, "soh_pct", up_to=put_on, since=put_on)
-    prices = _prices(db, {move.swap_id for pack in moves.values() for move in pack if move.swap_id})
+    counters = readings_about(db, energy, up_to=put_on, since=taken_off, known_at=known_at)
+    health = readings_about(db, "soh_pct", up_to=put_on, since=put_on, known_at=known_at)
+    prices = _prices(db, {move.swap_id for pack in moves.values() for move in pack if move.swap_id}, known_at)
     known = packs_on_record(db, moves)
     held: list[HeldPack] = []
     for pack_id, ordered in moves.items():
@@ -78,12 +90,12 @@ def gather(db: AnyDb, lease: LeaseHistory, from_at: datetime) -> Facts:
             )
     meters: dict[tuple[str, str], Series] = {}
     for quantity in METERS:
-        for vehicle_id, series in readings(db, quantity, vehicles, from_at).items():
+        for vehicle_id, series in readings(db, quantity, vehicles, from_at, known_at).items():
             meters[vehicle_id, quantity] = series
     return Facts(tuple(held), _swaps(moves, wanted), meters, elsewhere)
 
 
-def _spans(vehicles: Sequence[str], from_at: datetime) -> CTE:
+def _spans(vehicles: Sequence[str], from_at: datetime, known_at: datetime | None) -> CTE:
     """When packs were put on these vehicles since an instant, and the last time before it: `pack_id`, `at`, when it
     moved next to or from any vehicle, `ends_at`, and when it was put on one after that, `again_at`.
 
@@ -91,7 +103,7 @@ def _spans(vehicles: Sequence[str], from_at: datetime) -> CTE:
     not read.
     """
     row, after, again = CustodyMove, aliased(CustodyMove), aliased(CustodyMove)
-    put_on = and_(col(row.vehicle_id).in_(vehicles), col(row.target).startswith(ON_VEHICLE))
+    put_on = and_(col(row.vehicle_id).in_(vehicles), col(row.target).startswith(ON_VEHICLE), *by_then(row.at, known_at))
     before = (
         select(row.pack_id, func.max(col(row.at)).label("at"))
         .where(col(row.vehicle_id).in_(vehicles), col(row.at) < from_at)
@@ -105,20 +117,22 @@ def _spans(vehicles: Sequence[str], from_at: datetime) -> CTE:
     ends_at = (
         select(func.min(col(after.at)))
         .where(after.pack_id == own.c.pack_id, col(after.vehicle_id).is_not(None), col(after.at) > own.c.at)
-        .where(col(after.at) >= from_at)
+        .where(col(after.at) >= from_at, *by_then(after.at, known_at))
         .scalar_subquery()
     )
     ended = select(own.c.pack_id, own.c.at, ends_at.label("ends_at")).cte("ended")
     again_at = (
         select(func.min(col(again.at)))
         .where(again.pack_id == ended.c.pack_id, col(again.at) > ended.c.ends_at)
-        .where(col(again.target).startswith(ON_VEHICLE))
+        .where(col(again.target).startswith(ON_VEHICLE), *by_then(again.at, known_at))
         .scalar_subquery()
     )
     return select(ended.c.pack_id, ended.c.at, ended.c.ends_at, again_at.label("again_at")).cte("spans")
 
 
-def _moves(db: AnyDb, vehicles: Sequence[str], spans: CTE, from_at: datetime) -> dict[str, list[PackMove]]:
+def _moves(
+    db: AnyDb, vehicles: Sequence[str], spans: CTE, from_at: datetime, known_at: datetime | None
+) -> dict[str, list[PackMove]]:
     """Moves to and from these vehicles since an instant, and those that begin and end the spans; by pack, in order."""
     row = CustodyMove
     columns = select(  # type: ignore[call-overload]
@@ -129,7 +143,7 @@ def _moves(db: AnyDb, vehicles: Sequence[str], spans: CTE, from_at: datetime) ->
         columns.join(spans, and_(col(row.pack_id) == spans.c.pack_id, col(row.at) == at))
         for at in (spans.c.at, spans.c.ends_at, spans.c.again_at)
     )
-    own = columns.where(col(row.vehicle_id).in_(vehicles), col(row.at) >= from_at)
+    own = columns.where(col(row.vehicle_id).in_(vehicles), col(row.at) >= from_at, *by_then(row.at, known_at))
     by_pack: dict[str, list[PackMove]] = defaultdict(list)
     for told in db.execute(union(own, *of_spans)):
         energy = None if told.energy_centi_kwh is None else Decimal(told.energy_centi_kwh).scaleb(-2)
@@ -149,11 +163,13 @@ def _moves(db: AnyDb, vehicles: Sequence[str], spans: CTE, from_at: datetime) ->
     return {pack: in_order(moves) for pack, moves in sorted(by_pack.items())}
 
 
-def _prices(db: AnyDb, swaps: set[str]) -> dict[str, Decimal]:
+def _prices(db: AnyDb, swaps: set[str], known_at: datetime | None) -> dict[str, Decimal]:
     found: dict[str, Decimal] = {}
     for some in lots(sorted(swaps)):
         query = select(ReadingRow.subject, ReadingRow.value_1e4).where(
-            ReadingRow.quantity == "energy_price", col(ReadingRow.subject).in_(some)
+            ReadingRow.quantity == "energy_price",
+            col(ReadingRow.subject).in_(some),
+            *by_then(ReadingRow.made_at, known_at),
         )
         found |= {swap: Decimal(value).scaleb(-4) for swap, value in db.exec(query.order_by(col(ReadingRow.no)))}
     return found

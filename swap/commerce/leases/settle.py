@@ -153,7 +153,7 @@ def stranding_yuan(lease: LeaseHistory, at: datetime) -> Decimal:
 
 def stranding_source(contract_id: str, swap_id: str) -> str:
     """What such a swap is charged for, once."""
-    return _source(STRANDING, contract_id, swap_id)
+    return act_source(STRANDING, contract_id, swap_id)
 
 
 def charge_stranding(
@@ -181,7 +181,8 @@ def _owned(db: AnyDb, lease: LeaseHistory, pack_id: str) -> PackOnRecord:
     return pack
 
 
-def _source(kind: str, contract_id: str, what: str) -> str:
+def act_source(kind: str, contract_id: str, what: str) -> str:
+    """What an act is charged for, once: an early end, a damage, a purchase, a deposit given back, a stranding."""
     return f"{kind}:{contract_id}:{what}"
 
 
@@ -200,7 +201,7 @@ def _charge(
 ) -> bool:
     version = lease.version_of(day_of(at, lease.terms.tz)) or lease.newest
     new = NewCharge(
-        source=_source(kind, lease.id, what),
+        source=act_source(kind, lease.id, what),
         quantity=Decimal(1 if yuan >= 0 else -1),
         unit="item",
         unit_price_yuan=abs(yuan),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from swap.state_table import Row, StateTable
 
@@ -37,6 +38,13 @@ class LeaseTrigger(StrEnum):
     END = "end"
     SETTLE = "settle"
     WITHDRAW = "withdraw"
+
+
+def takers(state: LeaseState, trigger: LeaseTrigger) -> tuple[Literal["lessor_id", "lessee_id"], ...]:
+    """Who takes a step: the lessee signs and may decline an offer, everything else is the lessor's."""
+    if trigger is LeaseTrigger.SIGN:
+        return ("lessee_id",)
+    return ("lessor_id", "lessee_id") if (state, trigger) == (_S.OFFERED, LeaseTrigger.WITHDRAW) else ("lessor_id",)
 
 
 _S = LeaseState

@@ -12,13 +12,14 @@ from sqlalchemy import select as sql_select
 from sqlmodel import and_, col, or_, select
 
 from swap.commerce.ledger.chart import Account
-from swap.commerce.ledger.records import AccountRecord, EntryRecord, yuan
+from swap.commerce.ledger.records import AccountRecord, AccountStatement, EntryRecord, yuan
 from swap.commerce.ledger.transfers import TransferKind
 from swap.commerce_db import AnyDb
-from swap.errors import NotFound
+from swap.errors import InvalidInput, NotFound
 from swap.paging import Order, between, cut, make_cursor, read_cursor
 from swap.reading.records import Page
 from swap.tables import LedgerAccount, LedgerLeg, LedgerTransfer
+from swap.words import N_
 
 _LEG, _SEAL = LedgerLeg, LedgerTransfer
 _SEALS: Table = LedgerTransfer.__table__  # type: ignore[attr-defined]
@@ -66,9 +67,9 @@ def position(db: AnyDb, account: Account, at: datetime, *, without: str | None =
     return Position(account, debits_fen, credits_fen, *held)
 
 
-def _sum(db: AnyDb, side: str, account_id: str) -> int:
+def _sum(db: AnyDb, side: str, account_id: str, to_at: datetime | None = None) -> int:
     query = select(func.coalesce(func.sum(_LEG.amount_fen), 0)).where(
-        col(side) == account_id, _LEG.kind == TransferKind.POSTED.value
+        col(side) == account_id, _LEG.kind == TransferKind.POSTED.value, *between(col(_LEG.at), None, to_at)
     )
     return int(db.exec(query).one())
 
@@ -130,6 +131,49 @@ def list_accounts(
     shown, following = cut(db.exec(query).all(), limit, lambda row: row.id)
     items = tuple(AccountRecord.at(row, position(db, account_of(row), at)) for row in shown)
     return Page(items=items, next_cursor=following)
+
+
+STATEMENT_MOST = 10_000
+"""Entries on one statement; a longer time is divided."""
+
+
+def account_statement(
+    db: AnyDb, account_id: str, *, at: datetime, from_at: datetime | None = None, to_at: datetime | None = None
+) -> AccountStatement:
+    """What was posted to an account in a time, until now where no end is given, with the balances around it.
+
+    Raises:
+        NotFound: no such account.
+        InvalidInput: more was posted in that time than one statement takes.
+    """
+    until_at = at if to_at is None else to_at
+    entries, cursor = list[EntryRecord](), None
+    while True:
+        page = list_entries(db, account_id, from_at=from_at, to_at=until_at, limit=500, cursor=cursor)
+        entries += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+        if len(entries) >= STATEMENT_MOST:
+            given = "-" if from_at is None else from_at.isoformat()
+            raise InvalidInput("from", given, N_("a time with at most {most} entries"), most=STATEMENT_MOST)
+    row = db.get_one(LedgerAccount, account_id)
+    debits_fen, credits_fen = (
+        0 if from_at is None else _sum(db, side, account_id, from_at) for side in (_LEG.debit_id, _LEG.credit_id)
+    )
+    balance = opening = yuan(Position(account_of(row), debits_fen, credits_fen).balance_fen)
+    entries.reverse()
+    balances = [balance := balance + one.amount_yuan for one in entries]
+    return AccountStatement(
+        account_id=account_id,
+        firm_id=row.firm_id,
+        from_at=from_at,
+        until_at=until_at,
+        opening_yuan=opening,
+        entries=tuple(entries),
+        balances_yuan=tuple(balances),
+        closing_yuan=balance,
+    )
 
 
 def list_entries(

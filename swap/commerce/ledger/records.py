@@ -51,6 +51,23 @@ class AccountRecord(Record):
         )
 
 
+class AccountStatement(Record):
+    """What was posted to an account in a time, with the balances before and after."""
+
+    account_id: str
+    firm_id: str
+    from_at: datetime | None
+    """Begin of the time; null where it begins with the account."""
+    until_at: datetime
+    opening_yuan: Decimal
+    """The balance before, on the side on which the account grows."""
+    entries: tuple[EntryRecord, ...]
+    """The oldest first."""
+    balances_yuan: tuple[Decimal, ...]
+    """The balance after each of them."""
+    closing_yuan: Decimal
+
+
 class EntryRecord(Record):
     """One posted amount of an account."""
 

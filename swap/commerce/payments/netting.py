@@ -18,7 +18,7 @@ from swap.commerce.ledger.records import yuan
 from swap.commerce.payments.taking import NewPayment, check_firms, take
 from swap.commerce.seals import sealed
 from swap.commerce_db import CommerceDb
-from swap.errors import InvalidInput
+from swap.errors import InvalidInput, NotFound
 from swap.ids import new_id
 from swap.paging import Order, between, cut
 from swap.reading.records import Page, Record
@@ -99,6 +99,14 @@ def list_net(
     query = Order(col(NetStatement.id), until_at).page(query.where(*between(until_at, from_at, to_at)), limit, cursor)
     rows, following = cut(db.exec(query).all(), limit, lambda row: row.id, lambda row: row.until_at)
     return Page(items=tuple(_record(row) for row in rows), next_cursor=following)
+
+
+def get_net(db: CommerceDb, statement_id: str) -> NetRecord:
+    """One net statement. Raises NotFound."""
+    row = db.exec(select(NetStatement).where(NetStatement.id == statement_id)).first()
+    if row is None:
+        raise NotFound("net statement", statement_id)
+    return _record(row)
 
 
 def _owed_fen(db: CommerceDb, debtor_id: str, creditor_id: str, until_at: datetime | None = None) -> int:
