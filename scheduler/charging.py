@@ -20,8 +20,8 @@ from typing import Final
 
 from scheduler.choice import HIGHEST_SAFE_ALARM, SOC_TOLERANCE_PCT, count_spare
 from scheduler.config import ChargingSection
-from scheduler.guide import Guide, Planner, PriceRule, is_bound
-from scheduler.rows import INFINITE, NAN, BayRow, is_possible
+from scheduler.guide import EVERY_PACK, Guide, Planner, PriceRule, freed, is_bound
+from scheduler.rows import INFINITE, NAN, BayRow, KindRow, is_possible
 from scheduler.types import (
     BayRole,
     ChargingPolicy,
@@ -234,7 +234,7 @@ def share_power(
         if bay.setpoint_kw > 0.0:
             line.append(bay)
             claims_kw += bay.setpoint_kw
-            if guide is not None and bay.pack is not None and is_bound(bay.pack.kind, guide):
+            if guide is not None and bay.pack is not None and freed(bay.pack.kind, guide) < EVERY_PACK:
                 bound_kw += bay.setpoint_kw
     if guide is not None and bound_kw > 0.0 and (bound_kw > guide.most_kw or guide.pack_kw):
         claims_kw = _hold_back(line, policy, guide)
@@ -266,8 +266,9 @@ def claim_alone(bay: BayRow, policy: ChargingPolicy, guide: Guide | None) -> Non
 def _hold_back(line: list[BayRow], policy: ChargingPolicy, guide: Guide) -> float:
     """Keep the bays whose kind the guide binds to its powers; gives what all claim together then."""
     left_kw, claims_kw = guide.rest_kw, 0.0
-    for bay in in_line(line) if left_kw > 0.0 else line:
-        if bay.pack is not None and is_bound(bay.pack.kind, guide):
+    free: dict[str, int] = {}
+    for bay in in_line(line) if left_kw > 0.0 or guide.only_missing else line:
+        if bay.pack is not None and not _is_freed(bay, bay.pack.kind, guide, free):
             own = bay.pack.pack_id in guide.pack_kw
             most_kw = guide.pack_kw[bay.pack.pack_id] if own else left_kw
             if bay.setpoint_kw > most_kw:
@@ -277,6 +278,18 @@ def _hold_back(line: list[BayRow], policy: ChargingPolicy, guide: Guide) -> floa
                 left_kw -= bay.setpoint_kw
         claims_kw += bay.setpoint_kw
     return claims_kw
+
+
+def _is_freed(bay: BayRow, kind: KindRow, guide: Guide, free: dict[str, int]) -> bool:
+    """Whether the guide leaves a bay alone; bays come in line, `free` counts by kind how many more it leaves so."""
+    left = free[kind.name] if kind.name in free else freed(kind, guide)
+    if left >= EVERY_PACK:
+        return True
+    if left > 0 and not bay.at_offer:  # what may be handed out already makes up for nothing that is missing
+        free[kind.name] = left - 1
+        return True
+    free[kind.name] = left
+    return False
 
 
 def goes_first(bay: BayRow, other: BayRow) -> bool:

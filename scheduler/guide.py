@@ -16,7 +16,7 @@ from scheduler.types import ChargingPolicy, TariffSlice
 
 DEAR_PERIODS: Final = frozenset({"critical", "peak"})
 """Periods in which charging may be held back."""
-_NEVER: Final = 1_000_000
+EVERY_PACK: Final = 1_000_000
 """More packs than a station has: a kind that a guide does not name is never held back."""
 
 
@@ -27,6 +27,8 @@ class Guide:
         most_kw: output of the chargers together, 0 … inf.
         least_ready: packs to spare by kind from which on it is bound; a kind left out never is.
         pack_kw: what single packs take of it at most, by their id; all others share what that leaves.
+        only_missing: of a kind with fewer packs to spare only as many as are missing are not bound, those that are
+            ready first; otherwise the whole kind.
 
     Raises:
         ValueError: a power below 0 or that is none.
@@ -38,12 +40,15 @@ class Guide:
         most_kw: float,
         least_ready: Mapping[str, int],
         pack_kw: Mapping[str, float] | None = None,
+        *,
+        only_missing: bool = False,
     ) -> None:
         if not most_kw >= 0.0:
             raise ValueError(f"most_kw of a guide is {most_kw}; it must be 0 or more (inf: no wish)")
         self.until_at = until_at
         self.most_kw = most_kw
         self.least_ready = dict(least_ready)
+        self.only_missing = only_missing
         self.pack_kw = {} if pack_kw is None else dict(pack_kw)
         for pack_id, kw in self.pack_kw.items():
             if not 0.0 <= kw < inf:
@@ -54,16 +59,36 @@ class Guide:
         """Whether it can hold anything back."""
 
 
+def until(guide: Guide, at: datetime) -> Guide:
+    """The same wish, ending at an instant."""
+    return Guide(at, guide.most_kw, guide.least_ready, guide.pack_kw, only_missing=guide.only_missing)
+
+
+def freed(kind: KindRow, guide: Guide) -> int:
+    """How many packs of a kind that are not ready yet a guide does not bind; `EVERY_PACK` for the whole kind."""
+    if not guide.binds:
+        return EVERY_PACK
+    missing = guide.least_ready.get(kind.name, EVERY_PACK) - kind.spare
+    if missing <= 0:
+        return 0
+    return missing if guide.only_missing and missing < EVERY_PACK else EVERY_PACK
+
+
 def is_bound(kind: KindRow, guide: Guide) -> bool:
-    """Whether a kind has packs enough that the guide counts."""
-    return guide.binds and kind.spare >= guide.least_ready.get(kind.name, _NEVER)
+    """Whether a kind has packs enough that the guide counts for all of them."""
+    return freed(kind, guide) == 0
 
 
 def alike(guide: Guide | None, other: Guide | None) -> bool:
     """Whether two guides wish the same, whenever they end."""
     if guide is None or other is None:
         return guide is other
-    return guide.most_kw == other.most_kw and guide.least_ready == other.least_ready and guide.pack_kw == other.pack_kw
+    return (
+        guide.most_kw == other.most_kw
+        and guide.least_ready == other.least_ready
+        and guide.pack_kw == other.pack_kw
+        and guide.only_missing == other.only_missing
+    )
 
 
 class Planner(Protocol):

@@ -117,6 +117,8 @@ class Forecast:
     cover_h: float = COVER_H
     every_h: float = EVERY.total_seconds() / 3600
     """Until the next plan."""
+    patience_h: float = 0.0
+    """A truck that comes before it is expected may wait so long for its packs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,17 +329,17 @@ def _expected(
     for number in left:
         at_h, sort = mean_h[number], sorts[number]
         beyond = stock_beyond_mean(forecast.rates, at_h, forecast.cover_h, forecast.level)
-        needed_h = mean_h[number - beyond] if number >= beyond else 0.0
+        early_h = mean_h[number - beyond] if number >= beyond else 0.0
+        needed_h = min(early_h + forecast.patience_h, at_h)
         leaves = tuple(_spent(outlook, f"E{number}.{seat}", one, at_h) for seat, one in enumerate(sort.leaves))
         found.append(TruckAhead(f"E{number}", needed_h, sort.kinds, leaves, comes_h=at_h))
     return found
 
 
 def need_at(outlook: Outlook, at_h: float) -> dict[str, int]:
-    """Packs of each kind below which nothing is held back, until the next plan.
+    """Packs of each kind to spare; what is missing of them is charged whatever the plan says, until the next one.
 
-    For the trucks that may come beyond those expected, as many packs as the largest of them takes; never fewer than
-    the price rule keeps.
+    For the trucks that may come beyond those expected, as many packs as the largest of them takes.
     """
     forecast = outlook.forecast
     if forecast is None:
@@ -348,6 +350,5 @@ def need_at(outlook: Outlook, at_h: float) -> dict[str, int]:
         takers = [share for share in forecast.shares if kind in share.kinds]
         part = sum(share.weight for share in takers) / whole
         trucks = stock_beyond_mean(forecast.rates, at_h, forecast.every_h, forecast.level, part)
-        packs = trucks * max((len(share.leaves) for share in takers), default=0)
-        found[kind] = max(packs, outlook.policy.reserve_ready)
+        found[kind] = trucks * max((len(share.leaves) for share in takers), default=0)
     return found

@@ -10,7 +10,7 @@ from math import inf
 
 import numpy as np
 
-from scheduler.guide import Guide
+from scheduler.guide import Guide, until
 from scheduler.optimal.check import AnswerCheck, check
 from scheduler.optimal.flows import Flows, read_flows
 from scheduler.optimal.matrix import law_groups
@@ -75,7 +75,7 @@ def guides_of(
     """The guides of a plan, one after the other from its begin; slots that wish the same are one.
 
     Args:
-        need: by slot and kind, packs to spare below which the plan holds nothing back.
+        need: by slot and kind, packs to spare; what is missing of them is charged whatever the plan says.
         packs: by store, the id of the pack that it is; each of these is guided by itself, the others together.
     """
     own_kw = _own_kw(plan, {} if packs is None else packs)
@@ -85,9 +85,9 @@ def guides_of(
         if found and found[-1].least_ready == dict(need[number]):
             before = found[-1]
             if _alike(before.most_kw, most_kw) and _all_alike(before.pack_kw, own_kw[number]):
-                found[-1] = Guide(until_at, before.most_kw, need[number], before.pack_kw)
+                found[-1] = until(before, until_at)
                 continue
-        found.append(Guide(until_at, most_kw, need[number], own_kw[number]))
+        found.append(Guide(until_at, most_kw, need[number], own_kw[number], only_missing=True))
     return tuple(found)
 
 

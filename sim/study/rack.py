@@ -14,7 +14,7 @@ from math import inf
 from typing import Final, TypeVar
 
 from scheduler.charging import budget, claim_alone, kept_by_temperature, share_power
-from scheduler.guide import Guide, alike, is_bound
+from scheduler.guide import EVERY_PACK, Guide, alike, freed
 from scheduler.rows import BayRow
 from scheduler.types import ChargingPolicy, Limit, PackState, SiteLimits
 from sim.study.agenda import Agenda, AgendaEvent, Call
@@ -278,7 +278,7 @@ class StudyRack(Bays):
             claims_kw = min(claims_kw, self.modules * self.charger_kw)
         if guide is not None and self._hold_back_changes(guide):
             self.plan()
-        elif self.short or claims_kw > self.budget_kw + 1e-6 or (guide is not None and guide.most_kw > 0):
+        elif self.short or claims_kw > self.budget_kw + 1e-6 or (guide is not None and _divides(guide)):
             if frees or bay is not None or connected:
                 self.plan()
         else:
@@ -297,9 +297,9 @@ class StudyRack(Bays):
             self.set_power(bay, bay.setpoint_kw)
 
     def _hold_back_changes(self, guide: Guide) -> bool:
-        """Whether a kind's charging begins or ceases to be held back."""
+        """Whether more or fewer packs of a kind are held back."""
         for kind in self.kinds.values():  # noqa: SIM110 - a generator is slow in the compiled form
-            if is_bound(kind, guide) != kind.was_bound:
+            if freed(kind, guide) != kind.was_freed:
                 return True
         return False
 
@@ -322,7 +322,7 @@ class StudyRack(Bays):
             claiming.append(bay)
         guide = self.guide
         for kind in self.kinds.values():
-            kind.was_bound = guide is not None and is_bound(kind, guide)
+            kind.was_freed = EVERY_PACK if guide is None else freed(kind, guide)
         short = share_power(claiming, self.policy, self.budget_kw, self._cause, guide)
         if short != self.short:
             self.watcher.before_change()
@@ -484,6 +484,11 @@ def _take_off(rows: list[Row], row: Row) -> None:
             rows.pop(number)
             return
     raise ValueError("the list has no such bay")
+
+
+def _divides(guide: Guide) -> bool:
+    """Whether what a guide gives one bay depends on the others."""
+    return guide.most_kw > 0 or guide.only_missing
 
 
 def _is_switched_before(bay: StudyBay, other: StudyBay) -> bool:

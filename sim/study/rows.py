@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from battery_bms.pack.charge import Charge, Curve
+from scheduler.guide import EVERY_PACK
 from scheduler.rows import BayRow, KindRow, LaneRow, PackRow, TruckRow
 from scheduler.types import PackState
 from sim.scenario.demand import Arrival
@@ -16,8 +17,8 @@ class StudyKind(KindRow):
 
     def __init__(self, name: str, max_charge_kw: float, temp_min_c: float, temp_max_c: float) -> None:
         super().__init__(name, max_charge_kw, temp_min_c, temp_max_c)
-        self.was_bound = False
-        """Whether the guide held it back when the rack was planned last."""
+        self.was_freed = EVERY_PACK
+        """How many of its packs the guide did not bind when the rack was planned last."""
 
 
 class StudyPack(PackRow):

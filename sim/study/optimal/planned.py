@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Literal
 
 from battery_bms.pack.ahead import laws_of
-from scheduler.guide import Guide, PriceRule
+from scheduler.guide import Guide, PriceRule, until
 from scheduler.optimal.forecast import Rates
 from scheduler.optimal.outlook import (
     COVER_H,
@@ -34,6 +34,7 @@ from scheduler.optimal.solve import NotSolved, has_solver
 from scheduler.rows import BayRow
 from scheduler.types import Plan, SiteLimits, TariffSlice
 from sim.scenario.demand import Arrival, HourlyRates, arrivals
+from sim.scenario.expected import spread
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note
 from sim.study.layout import Model
@@ -129,7 +130,7 @@ class StudyPlanner:
         guide = self._keeper.guide_at(at, prices)
         due_at = self.station.start_at + timedelta(seconds=self._next_s)
         if guide is not None and guide.until_at > due_at:
-            return Guide(due_at, guide.most_kw, guide.least_ready, guide.pack_kw)
+            return until(guide, due_at)
         return guide
 
     def _plan(self, at: datetime, now_s: float) -> None:
@@ -261,11 +262,15 @@ class StudyPlanner:
         )
         habits = self.habits
         return Forecast(
-            _shifted(per_h, into_h), shares, scenario.promise.target_share, habits.cover_h, habits.every_min / 60
+            _shifted(per_h, into_h, spread(scenario)),
+            shares,
+            scenario.promise.target_share,
+            habits.cover_h,
+            habits.every_min / 60,
         )
 
 
-def _shifted(per_h: Sequence[float], into_h: float) -> Rates:
+def _shifted(per_h: Sequence[float], into_h: float, dispersion: float) -> Rates:
     """Rates by whole hours, from a part of the first on: in steps of a quarter."""
     quarters = [per_h[int((n + 0.5) * 0.25 + into_h)] for n in range(4 * (len(per_h) - 1))]
-    return Rates(quarters, 0.25)
+    return Rates(quarters, 0.25, dispersion)
