@@ -1,8 +1,7 @@
-"""When trucks are expected, and how much stock stands between what is expected and what may come.
+"""When trucks are expected, and how many may come.
 
-The mean says when the next packs come back and go; the stock that must be ready beside it is the newsvendor's: as many
-packs as the promised share of draws asks for beyond the mean, over the time in which more can be made ready. Counts of
-trucks are Poisson, or wider where trucks come in groups; the quantile is that of the service level.
+The mean says when the next packs come back and go, the quantile of the promised service level how many trucks must be
+counted on within a time. Counts are Poisson, or wider where trucks come in groups.
 """
 
 from __future__ import annotations
@@ -101,13 +100,3 @@ def expected_at_h(rates: Rates, horizon_h: float) -> list[float]:
     total = float(np.interp(horizon_h, at_h, counts))
     wanted = np.arange(int(total + 0.5)) + 0.5
     return [float(x) for x in np.interp(wanted, counts, at_h)]
-
-
-def stock_beyond_mean(rates: Rates, at_h: float, cover_h: float, level: float, part: float = 1.0) -> int:
-    """Trucks that may come beyond those expected until more packs can be ready, for the service level.
-
-    Args:
-        part: share of the trucks that is asked about.
-    """
-    mean = part * rates.between(at_h, at_h + cover_h)
-    return max(count_quantile(mean, level, rates.dispersion) - round(mean), 0)

@@ -17,8 +17,8 @@ class StudyKind(KindRow):
 
     def __init__(self, name: str, max_charge_kw: float, temp_min_c: float, temp_max_c: float) -> None:
         super().__init__(name, max_charge_kw, temp_min_c, temp_max_c)
-        self.was_freed = EVERY_PACK
-        """How many of its packs the guide did not bind when the rack was planned last."""
+        self.stood = EVERY_PACK
+        """What the guide saw of its stock when the rack was planned last."""
 
 
 class StudyPack(PackRow):

@@ -62,7 +62,7 @@ class LeastCostSlot:
     ready: int
     """Packs at the slot's end that may be handed out and are nobody's yet, those that trucks bring back in."""
     need: int
-    """Packs to spare below which nothing is held back."""
+    """Packs that are ready or nearly so whatever the price, for trucks that may come sooner than expected."""
     bays: tuple[LeastCostBay, ...]
 
 
@@ -109,7 +109,8 @@ def forecast_of(config: StationConfig, known: TruckForecast, at: datetime) -> Fo
     """What a plan from an instant on counts on; None where no truck is expected."""
     if not known.expects_any():
         return None
-    return Forecast(known.rates(at, HORIZON / timedelta(hours=1)), shares_of(config, known), SERVICE_LEVEL)
+    hours = HORIZON / timedelta(hours=1)
+    return Forecast(known.rates(at, hours), shares_of(config, known), SERVICE_LEVEL, SWAP_H / len(config.lanes))
 
 
 def least_cost(
@@ -209,7 +210,7 @@ def _slot(
         capacity_kwh = store.most_kwh / (config.charging.target_soc_pct / 100)
         soc_pct = 100 * energy_kwh / capacity_kwh
         bays.append(LeastCostBay(store.name, pack.pack_id, soc_pct, max(power_kw, 0.0), str(limit)))
-    need = sum(task.need[number].values())
+    need = sum(len(hours) for hours in task.reach[number].values())
     return LeastCostSlot(
         at,
         float(problem.hours[number]),

@@ -16,7 +16,6 @@ from battery_bms.pack.ahead import laws_of
 from scheduler.guide import Guide, PriceRule, until
 from scheduler.optimal.forecast import Rates
 from scheduler.optimal.outlook import (
-    COVER_H,
     HORIZON,
     Forecast,
     KnownTruck,
@@ -87,8 +86,6 @@ class Habits:
     """Between two plans. The live station plans each `scheduler.optimal.outlook.EVERY`; a study takes a fifth of that
     time, and `make bench BENCH=charging` prints what the difference costs (about 0.2 % of the energy)."""
     horizon_h: float = HORIZON.total_seconds() / 3600
-    cover_h: float = COVER_H
-    """Time in which more packs can be made ready: so long the stock must last."""
 
 
 class StudyPlanner:
@@ -141,7 +138,7 @@ class StudyPlanner:
         except (NotSolved, NotBelieved):
             self.failed += 1
         else:
-            self._keeper.adopt(at, guides_of(plan, task.need, task.packs))
+            self._keeper.adopt(at, guides_of(plan, task.reach, task.packs))
 
     # -- what is known
 
@@ -260,13 +257,12 @@ class StudyPlanner:
             )
             for fleet in scenario.fleets
         )
-        habits = self.habits
+        swap_h = sum(model.plan.nominal_s for model in models.values()) / len(models) / 3600
         return Forecast(
             _shifted(per_h, into_h, spread(scenario)),
             shares,
             scenario.promise.target_share,
-            habits.cover_h,
-            habits.every_min / 60,
+            swap_h / len(self.station.lanes),
         )
 
 
