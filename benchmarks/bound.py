@@ -153,7 +153,7 @@ def least(visits: Sequence[Visit], grid: Grid) -> Least:
         raise ArithmeticError(f"the bound is {solver.modelStatusToString(status)}: the run broke a limit it stands on")
     x = np.array(solver.getSolution().col_value)
     gains = tuple(
-        np.bincount(slot[at : at + size], x[at : at + size], minlength=slots)
+        np.bincount(slot[at : at + size], x[at : at + size], minlength=slots).astype(np.float64)
         for at, size in zip(begin, count, strict=True)
     )
     return Least(float(solver.getInfo().objective_function_value), x[2 * total :], gains)

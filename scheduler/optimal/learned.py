@@ -27,7 +27,7 @@ PRIOR_DAYS = 7.0
 """An expectation from before the record counts as so many days of it."""
 OWN_DAYS = 1.0
 """Where there is none, the record's mean counts as so many days of each hour."""
-WEEKDAY_DAYS = 3.0
+WEEKDAY_DAYS = 1.0
 """The expected factor of a weekday counts as so many of these days."""
 SPREAD_HOURS = 48.0
 """The expected spread counts as so many hours of record."""

@@ -351,10 +351,13 @@ def _reach(forecast: Forecast, mean_h: Sequence[float], number: int) -> tuple[tu
 
 
 def _soonest_h(forecast: Forecast, at_h: float, trucks: int, part: float = 1.0) -> float:
-    """Until a lane can take the last of so many trucks, should they come as early as the level counts on."""
+    """Until a lane can take the last of so many trucks, should they come as early as the level counts on.
+
+    Judged by steps of one call: who may come before the next one counts as there.
+    """
     taken_h = forecast.call_h * max(trucks - 1, 0)
     while taken_h <= _FURTHEST_H:
-        mean = round(part * forecast.rates.between(at_h, at_h + taken_h), 2)
+        mean = round(part * forecast.rates.between(at_h, at_h + taken_h + forecast.call_h), 2)
         if count_quantile(mean, forecast.level, round(forecast.rates.dispersion, 2)) >= trucks:
             return taken_h
         taken_h += forecast.call_h
@@ -372,7 +375,8 @@ def reach_of(outlook: Outlook, at_h: float) -> dict[str, tuple[float, ...]]:
     for kind in outlook.kinds:
         takers = [share for share in forecast.shares if kind in share.kinds]
         part = sum(share.weight for share in takers) / whole
-        packs, hours = max((len(share.leaves) for share in takers), default=0), []
+        packs = max((len(share.leaves) for share in takers), default=0)
+        hours: list[float] = []
         while packs and len(hours) < _MOST_KEPT:
             soonest_h = _soonest_h(forecast, at_h, len(hours) // packs + 1, part)
             if soonest_h > _FURTHEST_H:

@@ -22,6 +22,10 @@ from scheduler.optimal.problem import ChargeLaw, EnergyStore, Goal, Tier
 class Law(ChargeLaw, Protocol):
     """A law of charging that tells energies too."""
 
+    def __hash__(self) -> int:
+        """What is reckoned of a law is kept with it."""
+        ...
+
     def energy_after(self, from_kwh: float, hours: float) -> float:
         """Energy after some time at full power."""
         ...

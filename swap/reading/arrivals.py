@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import col, func, select
+from sqlmodel import col, select
 
 from scheduler.optimal.learned import RECORD, CamePack, CameTruck
 from swap.station_db import StationDb as Db
@@ -26,21 +26,25 @@ def arrival_record(db: Db, *, station_id: str, now: datetime) -> ArrivalRecord:
 
     A station's record begins with its first truck.
     """
-    first_at = db.exec(select(func.min(Swap.arrived_at)).where(Swap.station_id == station_id)).one()
+    own = select(Swap.arrived_at).where(Swap.station_id == station_id)
+    first_at = db.exec(own.order_by(col(Swap.arrived_at)).limit(1)).first()
     since = now if first_at is None else max(first_at, now - RECORD)
-    query = (
-        select(Swap.id, Swap.arrived_at, VehicleRow.model, Pack.kind, SwapSeat.returned_soc_pct)
-        .join(VehicleRow, col(VehicleRow.id) == col(Swap.vehicle_id))
-        .join(SwapSeat, col(SwapSeat.swap_id) == col(Swap.id), isouter=True)
-        .join(Pack, col(Pack.id) == col(SwapSeat.old_pack_id), isouter=True)
-        .where(Swap.station_id == station_id, col(Swap.arrived_at) >= since, col(Swap.arrived_at) < now)
-        .order_by(col(Swap.arrived_at), col(Swap.id), col(SwapSeat.seat))
+    here = (Swap.station_id == station_id, col(Swap.arrived_at) >= since, col(Swap.arrived_at) < now)
+    taken_off = (
+        select(SwapSeat.swap_id, Pack.kind, SwapSeat.returned_soc_pct)
+        .join(Swap, col(Swap.id) == col(SwapSeat.swap_id))
+        .join(Pack, col(Pack.id) == col(SwapSeat.old_pack_id))
+        .where(*here)
+        .order_by(col(SwapSeat.swap_id), col(SwapSeat.seat))
     )
-    found: dict[str, CameTruck] = {}
-    for swap_id, at, model, kind, soc_pct in db.exec(query).all():
-        before = found.get(swap_id)
-        packs = () if before is None else before.packs
-        if kind is not None:
-            packs = (*packs, CamePack(kind, soc_pct))
-        found[swap_id] = CameTruck(at, model, packs)
-    return ArrivalRecord(tuple(found.values()), since)
+    packs: dict[str, list[CamePack]] = {}
+    for swap_id, kind, soc_pct in db.exec(taken_off).all():
+        packs.setdefault(swap_id, []).append(CamePack(kind, soc_pct))
+    trucks = (
+        select(Swap.id, Swap.arrived_at, VehicleRow.model)
+        .join(VehicleRow, col(VehicleRow.id) == col(Swap.vehicle_id))
+        .where(*here)
+        .order_by(col(Swap.arrived_at), col(Swap.id))
+    )
+    came = (CameTruck(at, model, tuple(packs.get(swap_id, ()))) for swap_id, at, model in db.exec(trucks).all())
+    return ArrivalRecord(tuple(came), since)

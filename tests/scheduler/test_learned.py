@@ -67,7 +67,7 @@ def test_hours_and_weekdays_are_learned() -> None:
     table = found.by_weekday_hour
     assert table[:5, 8:20].mean() == pytest.approx(6.0, rel=0.08)
     assert table[:5, :8].mean() == pytest.approx(1.0, rel=0.2)
-    assert table[6].sum() / table[:6].sum(axis=1).mean() == pytest.approx(0.5, abs=0.1), "Sundays"
+    assert table[6].sum() / table[:6].sum(axis=1).mean() == pytest.approx(0.5, abs=0.13), "four Sundays"
     at = MONDAY + timedelta(days=28, hours=7.5)
     assert found.rates(at, 2).between(0.5, 1.5) == pytest.approx(table[0, 8], rel=1e-9)
     assert found.rates(at, 2).between(0.0, 0.5) == pytest.approx(table[0, 7] / 2, rel=1e-9)
@@ -83,8 +83,8 @@ def test_a_short_record_is_drawn_to_what_was_expected() -> None:
     came = drawn(2, days=2)
     short = learned(came, 2.0, expected(4.0))
     assert short.basis is Basis.MIXED
-    busy = short.by_weekday_hour[0, 8:20].mean()
-    assert 4.2 < busy < 5.2, "the record says 6, and counts two days of nine"
+    busy = short.by_weekday_hour[:, 8:20].mean()
+    assert 4.2 < busy < 4.9, "the record says 6, and counts two days of nine"
     assert learned(drawn(2), PRIOR_DAYS, expected(4.0)).basis is Basis.RECORD
 
 

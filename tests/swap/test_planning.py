@@ -56,6 +56,13 @@ def prices(at: datetime, hours: float = 24.0) -> list[TariffSlice]:
     ]
 
 
+class Known:
+    """Two trucks an hour, whoever came."""
+
+    def forecast(self, came: Sequence[CameTruck], since: datetime, at: datetime) -> TruckForecast:
+        return EXPECTED
+
+
 class Prices:
     """Prices for so many hours ahead."""
 
@@ -80,6 +87,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await bench.start()
     await bench.run(10)
     bench.controller.context.prices = Prices()
+    bench.controller.context.forecaster = Known()
     yield bench
     bench.close()
 
@@ -297,6 +305,7 @@ async def test_without_prices_for_tomorrow_the_rule_charges(bench: Bench) -> Non
 
 async def test_what_came_in_the_last_weeks_is_expected(bench: Bench) -> None:
     context, zone = bench.controller.context, bench.config.station.zone
+    context.forecaster = None
     with bench.store.reading_station(bench.config.station.id) as db:
         nobody = look(context, db, bench.clock.now())
     assert nobody.trucks.basis is Basis.NONE
@@ -332,6 +341,7 @@ async def test_a_forecast_that_fails_is_told_and_the_record_stands_in(
             raise RuntimeError("the feed has gone")
 
     context = bench.controller.context
+    context.forecaster = None
     runner = PlanRunner(context, in_this_process)
     await ended(runner)
     assert UNFORESEEN in bench.open_faults(), "nobody came yet"
@@ -346,11 +356,11 @@ async def test_a_forecast_that_fails_is_told_and_the_record_stands_in(
     assert context.planner is not None
     assert FAULT not in bench.open_faults()
     with bench.store.reading_station(bench.config.station.id) as db:
-        (row,) = db.exec(select(FaultRow).where(col(FaultRow.cleared_at).is_(None))).all()
+        (told,) = [row.data for row in db.exec(select(FaultRow).where(col(FaultRow.cleared_at).is_(None))).all()]
         known, reason = expected_trucks_of(
             context, arrival_record(db, station_id=bench.config.station.id, now=bench.clock.now()), bench.clock.now()
         )
-    assert row.data == {"reason": "the feed has gone"}
+    assert told == {"reason": "the feed has gone"}
     assert (known.basis, reason) == (Basis.RECORD, "the feed has gone")
     bench.build()
     await bench.start()
