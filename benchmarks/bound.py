@@ -55,8 +55,6 @@ class Least:
     yuan: float
     import_kw: Floats
     """Mean of each slot."""
-    gains: tuple[Floats, ...]
-    """Energy that each visit's pack gains in each slot, kWh."""
 
 
 def least_yuan(visits: Sequence[Visit], grid: Grid) -> float:
@@ -152,8 +150,4 @@ def least(visits: Sequence[Visit], grid: Grid) -> Least:
     if status != highspy.HighsModelStatus.kOptimal:
         raise ArithmeticError(f"the bound is {solver.modelStatusToString(status)}: the run broke a limit it stands on")
     x = np.array(solver.getSolution().col_value)
-    gains = tuple(
-        np.bincount(slot[at : at + size], x[at : at + size], minlength=slots).astype(np.float64)
-        for at, size in zip(begin, count, strict=True)
-    )
-    return Least(float(solver.getInfo().objective_function_value), x[2 * total :], gains)
+    return Least(float(solver.getInfo().objective_function_value), x[2 * total :])
