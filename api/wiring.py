@@ -30,6 +30,7 @@ from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.link import ModbusLink
 from robotics.modbus_link.registers import load_map
 from robotics.plc_robot import PlcRobot
+from scheduler.optimal.learned import LearnedTrucks
 from scheduler.tariff import Tariff
 from scheduler.tariff_files import load_tariff
 from swap.commerce.leases.billing import ContractTerms
@@ -169,6 +170,7 @@ class Station:
         ]
         rack = ModbusRack(config.rack_devices, config.bays, now, folder=config.folder, link_factory=link)
         context = StationContext.build(self.database, config, self.clock, self.tariff)
+        context.forecaster = self._forecaster()
         required = config.commerce.contract_required
         context.has_right = lambda db, swap_id, at: swap_right(db, swap_id, at, contract_required=required).allowed
         return StationController(
@@ -182,6 +184,17 @@ class Station:
             link_quality=lambda: {name: one.quality() for name, one in links.items()},
             planning=PlanRunner(context) if config.charging.plan == "optimal" else None,
         )
+
+    def _forecaster(self) -> LearnedTrucks:
+        """Learns which trucks come; as long as its record is short, the scenario of the station file stands in."""
+        config = self.config
+        if config.scenario is None:
+            return LearnedTrucks(config.station.zone)
+        from sim.scenario.expected import ExpectedWeeks
+        from sim.scenario.load import load_scenario
+
+        scenario = load_scenario((config.folder or Path()) / config.scenario)
+        return LearnedTrucks(config.station.zone, ExpectedWeeks(scenario))
 
     def _tell_of_commerce(self, failing: str | None) -> None:
         """Commerce fails, or works again: a fault of the station that holds nothing."""

@@ -48,8 +48,26 @@ class Grid:
     """All modules together."""
 
 
+@dataclass(frozen=True)
+class Least:
+    """The cheapest charging."""
+
+    yuan: float
+    import_kw: Floats
+    """Mean of each slot."""
+
+
 def least_yuan(visits: Sequence[Visit], grid: Grid) -> float:
     """The least that importing for these visits and the base load could have cost, yuan.
+
+    Raises:
+        ArithmeticError: as of `least`.
+    """
+    return least(visits, grid).yuan
+
+
+def least(visits: Sequence[Visit], grid: Grid) -> Least:
+    """The cheapest charging for these visits.
 
     Raises:
         ArithmeticError: the program has no optimum; the run it was taken from broke a limit.
@@ -131,4 +149,5 @@ def least_yuan(visits: Sequence[Visit], grid: Grid) -> float:
     status = solver.getModelStatus()
     if status != highspy.HighsModelStatus.kOptimal:
         raise ArithmeticError(f"the bound is {solver.modelStatusToString(status)}: the run broke a limit it stands on")
-    return float(solver.getInfo().objective_function_value)
+    x = np.array(solver.getSolution().col_value)
+    return Least(float(solver.getInfo().objective_function_value), x[2 * total :])

@@ -2,8 +2,8 @@
 
 Each run of the study is set beside its own bound (`bound.py`): the same packs to the same trucks with the same energy,
 and the same energy left. "uncontrolled" charges at full power, "rule" holds back in dear hours, "expected" plans with
-the scenario's rates of trucks as often as the live station does, "hourly" as often as a study does, "foreseen" with the
-very trucks to come: what a perfect forecast is worth.
+the scenario's rates of trucks as often as the live station does, "learned" with what four weeks of record say, "hourly"
+as often as a study does, "foreseen" with the very trucks to come: what a perfect forecast is worth.
 
 `--evcc DIR` puts the case files of the evcc optimizer in a folder to the same program (`evcc.py`).
 """
@@ -11,7 +11,7 @@ very trucks to come: what a perfect forecast is worth.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -22,7 +22,7 @@ import numpy as np
 
 from battery_bms.pack import PackSpec, curve_of
 from battery_bms.pack.ahead import ChargeAhead
-from benchmarks.bound import SLOT_H, Grid, Visit, least_yuan
+from benchmarks.bound import SLOT_H, Grid, Visit, least
 from benchmarks.evcc import compare
 from scheduler.optimal.check import check
 from scheduler.optimal.matrix import Matrix
@@ -115,6 +115,13 @@ class Month:
     plans: int
     failed: int
     """Plans thrown away."""
+    by_period: Mapping[str, float] = field(default_factory=dict)
+    """Of the gap what was paid more in the hours of each price period; below 0 where less was."""
+
+    @property
+    def price_yuan_per_kwh(self) -> float:
+        """Paid for each kWh handed out."""
+        return self.cost_yuan / self.handed_kwh
 
     @property
     def gap(self) -> float:
@@ -123,10 +130,12 @@ class Month:
 
     def __str__(self) -> str:
         """All of it in a line."""
-        price, handed = self.cost_yuan / self.handed_kwh, f"{self.handed_kwh:,.0f} kWh handed out"
+        handed = f"{self.handed_kwh:,.0f} kWh handed out"
+        parts = ", ".join(f"{name} {100 * share:+.1f}" for name, share in self.by_period.items())
         return (
-            f"{100 * self.gap:.2f} % above the bound; {self.cost_yuan:,.0f} yuan, {handed} "
-            f"({price:.4f} yuan/kWh), {self.swaps} swaps, {100 * self.within:.1f} % within the promise; "
+            f"{100 * self.gap:.2f} % above the bound ({parts}); {self.cost_yuan:,.0f} yuan, {handed} "
+            f"({self.price_yuan_per_kwh:.4f} yuan/kWh), {self.swaps} swaps, "
+            f"{100 * self.within:.1f} % within the promise; "
             f"{self.plans} plans ({self.failed} failed), {self.run_s:.0f} s"
         )
 
@@ -148,12 +157,13 @@ def broken(ways: Mapping[str, Month]) -> list[str]:
     if foreseen.gap > FORESEEN_GAP:
         found.append(f"foreseen: {foreseen.gap:.2%} above the bound, asked {FORESEEN_GAP:.0%}")
     most = rule.gap / 2 if rule.gap > RULE_GAP else rule.gap
-    if expected.gap > most:
-        found.append(f"expected: {expected.gap:.2%} above the bound, asked {most:.2%} by the rule's {rule.gap:.2%}")
+    for way in ("expected", "learned"):
+        if ways[way].gap > most:
+            found.append(f"{way}: {ways[way].gap:.2%} above the bound, asked {most:.2%} by the rule's {rule.gap:.2%}")
     apart = ways["hourly"].gap - expected.gap
     if abs(apart) > HOURLY_GAP:
         found.append(f"hourly: {apart:+.2%} of the bound from expected, asked {HOURLY_GAP:.1%}")
-    for way, run in (("expected", expected), ("foreseen", foreseen)):
+    for way, run in (("expected", expected), ("learned", ways["learned"]), ("foreseen", foreseen)):
         if run.within < rule.within - 1 / max(rule.swaps, 1):
             found.append(f"{way}: {run.within:.1%} within the promise, {rule.within:.1%} under the rule")
     return found
@@ -185,17 +195,24 @@ def month(scenario: Scenario, seed: int, days: float, habits: Habits | None, war
         scenario.equipment.charger_count * scenario.equipment.charger_kw,
     )
     cost = sum(hour.import_kwh * hour.price_yuan_per_kwh for hour in station.hours)
+    bound = least(visits.end(), grid)
+    apart = dict.fromkeys(sorted({world.tariff.period for world in worlds}), 0.0)
+    for hour in station.hours:
+        apart[hour.period] += hour.import_kwh * hour.price_yuan_per_kwh / bound.yuan
+    for world, import_kw, price in zip(worlds, bound.import_kw, grid.price_yuan_per_kwh, strict=True):
+        apart[world.tariff.period] -= float(import_kw * SLOT_H * price) / bound.yuan
     limit_s = scenario.promise.wait_limit_min * 60
     waits = station.waits
     return Month(
         cost,
-        least_yuan(visits.end(), grid),
+        bound.yuan,
         station.handed_kwh,
         len(waits),
         sum(w <= limit_s for w in waits) / max(len(waits), 1),
         took_s,
         0 if planner is None else planner.plans,
         0 if planner is None else planner.failed,
+        apart,
     )
 
 
@@ -280,6 +297,7 @@ def run(quick: bool = False, evcc: Path | None = None) -> dict[str, object]:
             "rule": (scenario, None),
             "hourly": (scenario, Habits("expected")),
             "expected": (scenario, Habits("expected", every_min=LIVE_MIN)),
+            "learned": (scenario, Habits("learned", every_min=LIVE_MIN)),
             "foreseen": (scenario, Habits("own", every_min=LIVE_MIN)),
         }
         for seed in seeds:
@@ -288,6 +306,12 @@ def run(quick: bool = False, evcc: Path | None = None) -> dict[str, object]:
                 found = runs[way] = month(asked, seed, days, habits)
                 rows[f"{name}_seed_{seed}_{way}"] = str(found)
                 print(f"{name}, seed {seed}, {way}: {found}", flush=True)
+            saved = runs["rule"].price_yuan_per_kwh - runs["foreseen"].price_yuan_per_kwh
+            for way in ("expected", "learned"):
+                share = (runs["rule"].price_yuan_per_kwh - runs[way].price_yuan_per_kwh) / saved
+                said = f"{share:.0%} of what foresight saves on each kWh handed out"
+                rows[f"{name}_seed_{seed}_{way}_saves"] = said
+                print(f"{name}, seed {seed}, {way}: {said}", flush=True)
             misses = broken(runs)
             agree &= not misses
             rows[f"{name}_seed_{seed}_broken"] = "; ".join(misses) or "nothing"

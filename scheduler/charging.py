@@ -20,8 +20,8 @@ from typing import Final
 
 from scheduler.choice import HIGHEST_SAFE_ALARM, SOC_TOLERANCE_PCT, count_spare
 from scheduler.config import ChargingSection
-from scheduler.guide import Guide, Planner, PriceRule, is_bound
-from scheduler.rows import INFINITE, NAN, BayRow, is_possible
+from scheduler.guide import EVERY_PACK, Guide, Planner, PriceRule, is_bound, standing
+from scheduler.rows import INFINITE, NAN, BayRow, KindRow, is_possible
 from scheduler.types import (
     BayRole,
     ChargingPolicy,
@@ -63,6 +63,9 @@ _PACK_TEMP: Final = Limit.PACK_TEMP
 _MIN_SETPOINT: Final = Limit.MIN_SETPOINT
 _TARIFF: Final = Limit.TARIFF
 
+_PCT_PCT: Final = 1e4
+"""`BayRow.missing` is of two percentages."""
+_ROUNDING_H: Final = 1e-6
 _ROUNDING_KW: Final = 1e-6
 """A sum of powers that comes no nearer to its limit than this is below it whatever the order of adding."""
 
@@ -234,7 +237,7 @@ def share_power(
         if bay.setpoint_kw > 0.0:
             line.append(bay)
             claims_kw += bay.setpoint_kw
-            if guide is not None and bay.pack is not None and is_bound(bay.pack.kind, guide):
+            if guide is not None and bay.pack is not None and standing(bay.pack.kind, guide) < EVERY_PACK:
                 bound_kw += bay.setpoint_kw
     if guide is not None and bound_kw > 0.0 and (bound_kw > guide.most_kw or guide.pack_kw):
         claims_kw = _hold_back(line, policy, guide)
@@ -266,8 +269,9 @@ def claim_alone(bay: BayRow, policy: ChargingPolicy, guide: Guide | None) -> Non
 def _hold_back(line: list[BayRow], policy: ChargingPolicy, guide: Guide) -> float:
     """Keep the bays whose kind the guide binds to its powers; gives what all claim together then."""
     left_kw, claims_kw = guide.rest_kw, 0.0
-    for bay in in_line(line) if left_kw > 0.0 else line:
-        if bay.pack is not None and is_bound(bay.pack.kind, guide):
+    rank: dict[str, int] = {}
+    for bay in in_line(line) if left_kw > 0.0 or guide.reach_h else line:
+        if bay.pack is not None and not _is_free(bay, bay.pack.kind, guide, rank):
             own = bay.pack.pack_id in guide.pack_kw
             most_kw = guide.pack_kw[bay.pack.pack_id] if own else left_kw
             if bay.setpoint_kw > most_kw:
@@ -277,6 +281,30 @@ def _hold_back(line: list[BayRow], policy: ChargingPolicy, guide: Guide) -> floa
                 left_kw -= bay.setpoint_kw
         claims_kw += bay.setpoint_kw
     return claims_kw
+
+
+def _is_free(bay: BayRow, kind: KindRow, guide: Guide, rank: dict[str, int]) -> bool:
+    """Whether the guide leaves a bay alone; bays come in line, `rank` counts the packs of each kind before it."""
+    if kind.name not in guide.reach_h:
+        return not is_bound(kind, guide)
+    if bay.at_offer:
+        return False
+    place = rank.get(kind.name, kind.spare)
+    rank[kind.name] = place + 1
+    return lacks_h(bay) > reach_at(guide, kind.name, place) + _ROUNDING_H
+
+
+def reach_at(guide: Guide, kind: str, place: int) -> float:
+    """How far from ready the pack of a kind at a place may be, hours; places below 0 are the queue's."""
+    reach_h = guide.reach_h[kind]
+    if place < 0:
+        return 0.0
+    return reach_h[place] if place < len(reach_h) else INFINITE
+
+
+def lacks_h(bay: BayRow) -> float:
+    """How far a pack below the offer level is from it at the power that it can take now, hours, its taper left out."""
+    return bay.missing / _PCT_PCT / bay.setpoint_kw
 
 
 def goes_first(bay: BayRow, other: BayRow) -> bool:

@@ -29,7 +29,7 @@ from api.cli import (
     study,
 )
 from api.cli.common import DEFECT
-from api.cli.power import response
+from api.cli.power import forecast, response
 from swap.errors import SwapError
 from swap.words import CatalogueError
 
@@ -67,6 +67,7 @@ for part in (
     replay,
     network,
     response,
+    forecast,
 ):
     app.add_typer(part.commands)
 

@@ -13,6 +13,7 @@ from api.cli.common import (
     FOUND,
     INVALID,
     OK,
+    DatabaseUrl,
     Json,
     Station,
     fail,
@@ -157,8 +158,9 @@ def charge_plan(
     plan: PlanOption = None,
     trucks_per_hour: Annotated[
         float | None,
-        typer.Option(min=0, max=1000, help="Trucks the optimiser expects; the scenario's when not given."),
+        typer.Option(min=0, max=1000, help="Trucks the optimiser expects; those of the forecast when not given."),
     ] = None,
+    database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
     """Carry the charging plan forward for the packs in the rack: power by bay, price period, energy and cost.
@@ -169,16 +171,17 @@ def charge_plan(
     """
 
     from api.cli.power.beginning import begin_of, stock_and_tariff
-    from api.cli.power.least_cost import show_least_cost, trucks_by_hour
+    from api.cli.power.forecast import trucks_ahead
+    from api.cli.power.least_cost import show_least_cost
     from swap.reading.charge_plan import project_charging
 
     config = read_station(station)
     start_at = begin_of(config, at)
     stock, tariff = stock_and_tariff(station, config, soc)
     if (plan or config.charging.plan) == "optimal":
-        per_hour = trucks_by_hour(config, trucks_per_hour)
+        trucks = trucks_ahead(config, trucks_per_hour, database_url, start_at)
         show_least_cost(
-            config, stock, tariff, start_at=start_at, hours=hours, per_hour=per_hour, as_json=as_json
+            config, stock, tariff, start_at=start_at, hours=hours, trucks=trucks, as_json=as_json
         )  # fmt: skip
         return
     steps = project_charging(config, stock, tariff, start_at=start_at, hours=hours, step_min=step_min)

@@ -16,10 +16,10 @@ from typing import Protocol
 import numpy as np
 
 from scheduler.charging import limit_of
-from scheduler.optimal.forecast import Rates, expected_at_h, stock_beyond_mean
+from scheduler.optimal.forecast import Rates, count_quantile, expected_at_h
 from scheduler.optimal.problem import ChargeProblem, Site, Tier
 from scheduler.optimal.slots import lengths_h, prices_of, slot_starts
-from scheduler.optimal.stock import Delay, Law, PackAhead, TruckAhead, Worth, visits_of
+from scheduler.optimal.stock import Delay, Law, PackAhead, TruckAhead, Worth, energy_before, visits_of
 from scheduler.rows import BayRow
 from scheduler.types import BayRole, ChargingPolicy, Limit, PackState, SiteLimits, TariffSlice
 
@@ -28,8 +28,6 @@ EVERY = timedelta(minutes=15)
 HORIZON = timedelta(hours=24)
 LEAST_HORIZON = timedelta(hours=2)
 """Prices must be known for so long."""
-COVER_H = 0.5
-"""Time in which more packs can be made ready: so long the stock must last."""
 SPENT_SOC_PCT = 25.0
 """Of a pack that a truck leaves, until it is read (assumed: trucks come between 15 and 45 %)."""
 COOL_H = 1.0
@@ -113,10 +111,9 @@ class Forecast:
     shares: tuple[TruckShare, ...]
     """At least one."""
     level: float
-    """Share of draws for which the stock must last."""
-    cover_h: float = COVER_H
-    every_h: float = EVERY.total_seconds() / 3600
-    """Until the next plan."""
+    """Share of draws for which packs are ready in time."""
+    call_h: float
+    """Between two trucks that the lanes take, one after the other as fast as they can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +154,8 @@ class PlanTask:
     """What the optimiser is asked, and what was seen before."""
 
     problem: ChargeProblem
-    need: tuple[dict[str, int], ...]
-    """By slot and kind, packs to spare below which nothing is held back."""
+    reach: tuple[dict[str, tuple[float, ...]], ...]
+    """By slot and kind, how far from ready the packs may be: `scheduler.guide.Guide.reach_h`."""
     delays: tuple[Delay, ...] = ()
     """Promised trucks whose packs cannot be ready in time, whatever is planned."""
     packs: Mapping[str, str] = field(default_factory=dict)
@@ -207,12 +204,12 @@ def task_of(outlook: Outlook) -> PlanTask:
     worth = Worth(float(np.average(price, weights=hours)), limits[0].charger_efficiency, policy.min_setpoint_kw)
     packs, trucks = packs_ahead(outlook), trucks_ahead(outlook, horizon_h)
     problem = ChargeProblem(at, hours, site, visits_of(packs, trucks, horizon_h, worth).stores)
-    need = tuple(need_at(outlook, float(start_h)) for start_h in problem.starts_h)
+    reach = tuple(reach_of(outlook, float(start_h)) for start_h in problem.starts_h)
     # Packs are kept for promised trucks, so those that are only expected make none of them late.
     promised = [truck for truck in trucks if truck.tier is Tier.PROMISED]
     delays = visits_of(packs, promised, horizon_h, worth).delays
     in_bays = {bay.bay_id: bay.pack.pack_id for bay in outlook.bays if bay.pack is not None}
-    return PlanTask(problem, need, delays, in_bays)
+    return PlanTask(problem, reach, delays, in_bays)
 
 
 def _own_kw(bay: BayRow) -> float:
@@ -326,28 +323,73 @@ def _expected(
     found = []
     for number in left:
         at_h, sort = mean_h[number], sorts[number]
-        beyond = stock_beyond_mean(forecast.rates, at_h, forecast.cover_h, forecast.level)
-        needed_h = mean_h[number - beyond] if number >= beyond else 0.0
         leaves = tuple(_spent(outlook, f"E{number}.{seat}", one, at_h) for seat, one in enumerate(sort.leaves))
-        found.append(TruckAhead(f"E{number}", needed_h, sort.kinds, leaves, comes_h=at_h))
+        found.append(TruckAhead(f"E{number}", at_h, sort.kinds, leaves, reach=_reach(forecast, mean_h, number)))
     return found
 
 
-def need_at(outlook: Outlook, at_h: float) -> dict[str, int]:
-    """Packs of each kind below which nothing is held back, until the next plan.
+_MOST_KEPT = 99
+_FURTHEST_H = 1.0
+"""A pack that is further from ready needs no wish of its own: any pack is ready sooner."""
 
-    For the trucks that may come beyond those expected, as many packs as the largest of them takes; never fewer than
-    the price rule keeps.
+
+def _reach(forecast: Forecast, mean_h: Sequence[float], number: int) -> tuple[tuple[float, float], ...]:
+    """How near to ready the packs of an expected truck must be whenever one of those before it comes.
+
+    From then on others may come faster than expected, but no faster than the lanes take them, nor than the level
+    counts on. Whoever keeps this makes nobody wait for a pack who would not wait for a lane.
     """
+    found = []
+    for before in range(number - 1, -1, -1):
+        at_h = mean_h[before]
+        soonest_h = _soonest_h(forecast, at_h, number - before)
+        if soonest_h > _FURTHEST_H:
+            break
+        if at_h + soonest_h < mean_h[number]:
+            found.append((at_h, soonest_h))
+    return tuple(found)
+
+
+def _soonest_h(forecast: Forecast, at_h: float, trucks: int, part: float = 1.0) -> float:
+    """Until a lane can take the last of so many trucks, should they come as early as the level counts on.
+
+    Judged by steps of one call: who may come before the next one counts as there.
+    """
+    taken_h = forecast.call_h * max(trucks - 1, 0)
+    while taken_h <= _FURTHEST_H:
+        mean = round(part * forecast.rates.between(at_h, at_h + taken_h + forecast.call_h), 2)
+        if count_quantile(mean, forecast.level, round(forecast.rates.dispersion, 2)) >= trucks:
+            return taken_h
+        taken_h += forecast.call_h
+    return taken_h
+
+
+def reach_of(outlook: Outlook, at_h: float) -> dict[str, tuple[float, ...]]:
+    """How far from ready the packs of each kind may be from an instant on, in the order in which they will be, hours:
+    trucks may come as fast as the level counts on, and the lanes take no more."""
     forecast = outlook.forecast
     if forecast is None:
-        return dict.fromkeys(outlook.kinds, 0)
+        return {kind: () for kind in outlook.kinds}
     whole = sum(share.weight for share in forecast.shares)
     found = {}
     for kind in outlook.kinds:
         takers = [share for share in forecast.shares if kind in share.kinds]
         part = sum(share.weight for share in takers) / whole
-        trucks = stock_beyond_mean(forecast.rates, at_h, forecast.every_h, forecast.level, part)
-        packs = trucks * max((len(share.leaves) for share in takers), default=0)
-        found[kind] = max(packs, outlook.policy.reserve_ready)
+        packs = max((len(share.leaves) for share in takers), default=0)
+        hours: list[float] = []
+        while packs and len(hours) < _MOST_KEPT:
+            soonest_h = _soonest_h(forecast, at_h, len(hours) // packs + 1, part)
+            if soonest_h > _FURTHEST_H:
+                break
+            hours += [soonest_h] * packs
+        found[kind] = tuple(_without_taper(outlook, kind, one) for one in hours)
     return found
+
+
+def _without_taper(outlook: Outlook, kind: str, hours: float) -> float:
+    """Hours in which a pack would be ready if it kept the power it begins with: so the rule reckons."""
+    law = outlook.laws(kind, 100.0, _usual_kw(outlook))
+    if law.power_kw <= 0:
+        return hours
+    offer_kwh = outlook.policy.offer_soc_pct / 100 * law.capacity_kwh
+    return (offer_kwh - energy_before(law, offer_kwh, round(hours, 4))) / law.power_kw

@@ -10,7 +10,7 @@ from math import inf
 
 import numpy as np
 
-from scheduler.guide import Guide
+from scheduler.guide import Guide, until
 from scheduler.optimal.check import AnswerCheck, check
 from scheduler.optimal.flows import Flows, read_flows
 from scheduler.optimal.matrix import law_groups
@@ -19,6 +19,8 @@ from scheduler.optimal.solve import NotSolved, SolverAnswer, solve
 
 SHORT_KWH = 0.01
 """Less than this is no shortfall: one unit of a bill."""
+_WISHED = (Tier.STOCK, Tier.COMFORT)
+"""Not to reach these is no shortfall: nobody was told of them."""
 _SAME_KW = 0.5
 _LATE_H = 1e-6
 _NEAR = 1e-3
@@ -31,7 +33,7 @@ class NotBelieved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """A goal that the plan does not reach; comfort is none."""
+    """A promise or an expected need that the plan does not reach."""
 
     store: str
     tier: Tier
@@ -70,24 +72,24 @@ class ChargePlan:
 
 
 def guides_of(
-    plan: ChargePlan, need: Sequence[Mapping[str, int]], packs: Mapping[str, str] | None = None
+    plan: ChargePlan, reach: Sequence[Mapping[str, Sequence[float]]], packs: Mapping[str, str] | None = None
 ) -> tuple[Guide, ...]:
     """The guides of a plan, one after the other from its begin; slots that wish the same are one.
 
     Args:
-        need: by slot and kind, packs to spare below which the plan holds nothing back.
+        reach: by slot and kind, how far from ready the packs may be: `scheduler.guide.Guide.reach_h`.
         packs: by store, the id of the pack that it is; each of these is guided by itself, the others together.
     """
     own_kw = _own_kw(plan, {} if packs is None else packs)
     found: list[Guide] = []
     for number, most_kw in enumerate(plan.guide_kw):
         until_at = plan.starts[number + 1]
-        if found and found[-1].least_ready == dict(need[number]):
+        if found and found[-1].reach_h == {kind: list(hours) for kind, hours in reach[number].items()}:
             before = found[-1]
             if _alike(before.most_kw, most_kw) and _all_alike(before.pack_kw, own_kw[number]):
-                found[-1] = Guide(until_at, before.most_kw, need[number], before.pack_kw)
+                found[-1] = until(before, until_at)
                 continue
-        found.append(Guide(until_at, most_kw, need[number], own_kw[number]))
+        found.append(Guide(until_at, most_kw, {}, own_kw[number], reach[number]))
     return tuple(found)
 
 
@@ -149,7 +151,7 @@ def _shortfalls(problem: ChargeProblem, flows: Flows, answer: SolverAnswer) -> t
             short = float(flows.short_kwh[place])
             place += 1
             # What is to be reached after the last slot only pulls: nobody knows yet what will lack then.
-            if short <= SHORT_KWH or goal.tier is Tier.COMFORT or goal.at_h > problem.ends_h[-1] + _LATE_H:
+            if short <= SHORT_KWH or goal.tier in _WISHED or goal.at_h > problem.ends_h[-1] + _LATE_H:
                 continue
             has_kwh = goal.kwh - short
             hours = store.law.hours_to(has_kwh, goal.kwh) if store.law is not None else _hours(store.charge_kw, short)

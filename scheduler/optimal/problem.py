@@ -46,7 +46,9 @@ class Tier(IntEnum):
     """A truck that stands in the queue or has booked."""
     FORECAST = 1
     """Stock for trucks that are expected."""
-    COMFORT = 2
+    STOCK = 2
+    """Nearly ready, for trucks that may come before they are expected."""
+    COMFORT = 3
     """More in a pack than may be offered: sold with the swap."""
 
 
@@ -140,7 +142,7 @@ class ChargeProblem:
     steady_h: float = 0.25
     """Up to here slots become set-points, so a charger's least power counts; later ones are means, in which a charger
     may be on for a part."""
-    tier_weights: tuple[float, float, float] = (1000.0, 100.0, 3.0)
+    tier_weights: tuple[float, float, float, float] = (1000.0, 100.0, 30.0, 3.0)
     """Price of a kWh short in each tier, times the highest price at which energy could be bought instead."""
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import heapq
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import lru_cache
 from math import inf
 from typing import Protocol
 
@@ -20,6 +21,10 @@ from scheduler.optimal.problem import ChargeLaw, EnergyStore, Goal, Tier
 
 class Law(ChargeLaw, Protocol):
     """A law of charging that tells energies too."""
+
+    def __hash__(self) -> int:
+        """What is reckoned of a law is kept with it."""
+        ...
 
     def energy_after(self, from_kwh: float, hours: float) -> float:
         """Energy after some time at full power."""
@@ -79,8 +84,8 @@ class TruckAhead:
     """Least energy that it was promised in each pack."""
     packs: int | None = None
     """So many it gets; None: as many as it leaves."""
-    comes_h: float | None = None
-    """When it is called, if that is not `at_h`: stock for more trucks than the mean is ready before they come."""
+    reach: tuple[tuple[float, float], ...] = ()
+    """Instants at which its packs must be within so many hours of full power of being ready: it may come sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +166,9 @@ def visits_of(packs: Sequence[PackAhead], trucks: Sequence[TruckAhead], horizon_
         if ready_h > truck.at_h + _NOTHING_H:
             missing = sum(_missing_kwh(pack, truck) for *_, pack in given)
             delays.append(Delay(truck.name, truck.tier, truck.at_h, missing, 60 * (ready_h - truck.at_h)))
-        stores += [_store(p, at_h, truck.tier, worth, truck.min_kwh) for *_, p in given if p.from_h < horizon_h]
-        comes_h = truck.at_h if truck.comes_h is None else truck.comes_h
+        stores += [_store(p, at_h, truck.tier, worth, truck) for *_, p in given if p.from_h < horizon_h]
         for pack in truck.leaves:
-            put(pack.later(at_h - comes_h))
+            put(pack.later(at_h - truck.at_h))
     for line in waiting.values():
         stores += [_store(pack, inf, None, worth) for *_, pack in line if pack.from_h < horizon_h]
     return Visits(tuple(stores), tuple(delays))
@@ -202,10 +206,44 @@ def _missing_kwh(pack: PackAhead, truck: TruckAhead) -> float:
     return max(goal_kwh - kwh, 0.0)
 
 
-def _store(pack: PackAhead, until_h: float, tier: Tier | None, worth: Worth, min_kwh: float = 0.0) -> EnergyStore:
+@lru_cache(maxsize=4096)
+def energy_before(law: Law, to_kwh: float, hours: float) -> float:
+    """Energy from which it takes so long at full power to another."""
+    low, high = 0.0, to_kwh
+    if law.hours_to(low, to_kwh) <= hours:
+        return low
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if law.hours_to(middle, to_kwh) > hours else (low, middle)
+    return high
+
+
+_HALVINGS = 20
+
+
+def _reach_goals(pack: PackAhead, until_h: float, truck: TruckAhead) -> list[Goal]:
+    """What the pack must hold on the way, no more than it can."""
+    goal_kwh, found = pack.goal_kwh(truck.min_kwh), []
+    for at_h, hours in truck.reach:
+        if pack.from_h < at_h < until_h:
+            kwh = energy_before(pack.law, goal_kwh, round(hours, 4))
+            if kwh > pack.energy_kwh:
+                most_kwh = pack.law.energy_after(pack.energy_kwh, at_h - pack.from_h)
+                found.append(Goal(at_h, min(kwh, most_kwh), Tier.STOCK))
+    return found
+
+
+def _store(
+    pack: PackAhead, until_h: float, tier: Tier | None, worth: Worth, truck: TruckAhead | None = None
+) -> EnergyStore:
     goals: tuple[Goal, ...] = ()
-    if tier is not None:
-        goals = (Goal(until_h, pack.goal_kwh(min_kwh), tier), Goal(until_h, pack.target_kwh, Tier.COMFORT))
+    if tier is not None and truck is not None:
+        goal_kwh = pack.goal_kwh(truck.min_kwh)
+        goals = (
+            Goal(until_h, goal_kwh, tier),
+            Goal(until_h, pack.target_kwh, Tier.COMFORT),
+            *_reach_goals(pack, until_h, truck),
+        )
     return EnergyStore(
         pack.name,
         pack.energy_kwh,

@@ -127,5 +127,5 @@ def _lacking_kwh(problem: ChargeProblem, flows: Flows) -> float:
     return sum(
         float(short_kwh)
         for short_kwh, goal in zip(flows.short_kwh, goals, strict=True)
-        if goal.tier is not Tier.COMFORT and goal.at_h <= problem.ends_h[-1] + 1e-6
+        if goal.tier in (Tier.PROMISED, Tier.FORECAST) and goal.at_h <= problem.ends_h[-1] + 1e-6
     )

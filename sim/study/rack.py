@@ -13,8 +13,16 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final, TypeVar
 
-from scheduler.charging import budget, claim_alone, kept_by_temperature, share_power
-from scheduler.guide import Guide, alike, is_bound
+from scheduler.charging import (
+    budget,
+    claim_alone,
+    in_line,
+    kept_by_temperature,
+    lacks_h,
+    reach_at,
+    share_power,
+)
+from scheduler.guide import EVERY_PACK, Guide, alike, standing
 from scheduler.rows import BayRow
 from scheduler.types import ChargingPolicy, Limit, PackState, SiteLimits
 from sim.study.agenda import Agenda, AgendaEvent, Call
@@ -25,6 +33,8 @@ RESERVED: Final = PackState.RESERVED
 QUARANTINED: Final = PackState.QUARANTINED
 RECEIVED: Final = PackState.RECEIVED
 _BMS: Final = Limit.BMS
+_AFTER_S: Final = 1.0
+"""A plan for what a pack has reached is made so long after it."""
 Row = TypeVar("Row", bound=BayRow)
 
 
@@ -278,7 +288,7 @@ class StudyRack(Bays):
             claims_kw = min(claims_kw, self.modules * self.charger_kw)
         if guide is not None and self._hold_back_changes(guide):
             self.plan()
-        elif self.short or claims_kw > self.budget_kw + 1e-6 or (guide is not None and guide.most_kw > 0):
+        elif self.short or claims_kw > self.budget_kw + 1e-6 or (guide is not None and _divides(guide)):
             if frees or bay is not None or connected:
                 self.plan()
         else:
@@ -297,9 +307,9 @@ class StudyRack(Bays):
             self.set_power(bay, bay.setpoint_kw)
 
     def _hold_back_changes(self, guide: Guide) -> bool:
-        """Whether a kind's charging begins or ceases to be held back."""
+        """Whether more or fewer packs of a kind are held back."""
         for kind in self.kinds.values():  # noqa: SIM110 - a generator is slow in the compiled form
-            if is_bound(kind, guide) != kind.was_bound:
+            if standing(kind, guide) != kind.stood:
                 return True
         return False
 
@@ -322,7 +332,7 @@ class StudyRack(Bays):
             claiming.append(bay)
         guide = self.guide
         for kind in self.kinds.values():
-            kind.was_bound = guide is not None and is_bound(kind, guide)
+            kind.stood = EVERY_PACK if guide is None else standing(kind, guide)
         short = share_power(claiming, self.policy, self.budget_kw, self._cause, guide)
         if short != self.short:
             self.watcher.before_change()
@@ -350,10 +360,10 @@ class StudyRack(Bays):
         """While power is divided, plan again when a pack in its taper has given some back."""
         self._replan.drop()
         guide = self.guide
-        if not self.short and (guide is None or guide.most_kw <= 0 or not guide.binds):
+        if not self.short and (guide is None or not _divides(guide) or not guide.binds):
             return
         now_s = self.time.now
-        soonest_s = inf
+        soonest_s = inf if guide is None else now_s + self._reached_s(guide, claiming)
         for row in claiming:
             assert isinstance(row, StudyBay)
             charge = row.charge
@@ -365,6 +375,25 @@ class StudyRack(Bays):
             soonest_s = min(soonest_s, from_s + (given_s if self.replan_s is None else self.replan_s))
         if soonest_s < inf:
             self.time.put(soonest_s, self._replan)
+
+    def _reached_s(self, guide: Guide, claiming: list[BayRow]) -> float:
+        """Until the first pack that a guide leaves alone is as near to ready as the guide asks."""
+        soonest_s = inf
+        if len(guide.reach_h) == 0:
+            return soonest_s
+        rank: dict[str, int] = {}
+        for row in in_line(claiming):
+            pack = row.pack
+            if pack is None or row.at_offer or pack.kind.name not in guide.reach_h:
+                continue
+            name = pack.kind.name
+            place = rank.get(name, pack.kind.spare)
+            rank[name] = place + 1
+            if row.setpoint_kw > 0:
+                left_s = (lacks_h(row) - reach_at(guide, name, place)) * 3600
+                if left_s > 0:
+                    soonest_s = min(soonest_s, left_s + _AFTER_S)
+        return soonest_s
 
     # -- one bay
 
@@ -484,6 +513,11 @@ def _take_off(rows: list[Row], row: Row) -> None:
             rows.pop(number)
             return
     raise ValueError("the list has no such bay")
+
+
+def _divides(guide: Guide) -> bool:
+    """Whether what a guide gives one bay depends on the others."""
+    return guide.most_kw > 0 or len(guide.reach_h) > 0
 
 
 def _is_switched_before(bay: StudyBay, other: StudyBay) -> bool:

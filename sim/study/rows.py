@@ -6,6 +6,7 @@ from math import inf
 from typing import Protocol
 
 from battery_bms.pack.charge import Charge, Curve
+from scheduler.guide import EVERY_PACK
 from scheduler.rows import BayRow, KindRow, LaneRow, PackRow, TruckRow
 from scheduler.types import PackState
 from sim.scenario.demand import Arrival
@@ -17,8 +18,8 @@ class StudyKind(KindRow):
 
     def __init__(self, name: str, max_charge_kw: float, temp_min_c: float, temp_max_c: float) -> None:
         super().__init__(name, max_charge_kw, temp_min_c, temp_max_c)
-        self.was_bound = False
-        """Whether the guide held it back when the rack was planned last."""
+        self.stood = EVERY_PACK
+        """What the guide saw of its stock when the rack was planned last."""
 
 
 class StudyPack(PackRow):

@@ -8,15 +8,15 @@ the file or the asker says, nobody waits, and trucks are expected at the rates t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 
 from battery_bms.pack import spec_from_section
 from battery_bms.pack.ahead import laws_of
 from scheduler.charging import policy_from_section
 from scheduler.demand_response import changes_between
-from scheduler.optimal.forecast import Rates
+from scheduler.optimal.learned import TruckForecast
 from scheduler.optimal.outlook import HORIZON, Forecast, Outlook, PlanTask, SpentPack, TruckShare, task_of
 from scheduler.optimal.plan import ChargePlan, Shortfall, make_plan
 from scheduler.optimal.worth import UnitWorth, unit_worths
@@ -62,7 +62,7 @@ class LeastCostSlot:
     ready: int
     """Packs at the slot's end that may be handed out and are nobody's yet, those that trucks bring back in."""
     need: int
-    """Packs to spare below which nothing is held back."""
+    """Packs that are ready or nearly so whatever the price, for trucks that may come sooner than expected."""
     bays: tuple[LeastCostBay, ...]
 
 
@@ -80,25 +80,37 @@ class LeastCost:
     gap: float
 
 
-def rates_of(per_h: Sequence[float], at: datetime, zone: tzinfo) -> Rates:
-    """Rates by local hour of the day as rates from an instant on."""
-    quarters = [at + timedelta(minutes=15 * n + 7.5) for n in range(int(4 * (HORIZON / timedelta(hours=1))) + 4)]
-    return Rates([per_h[quarter.astimezone(zone).hour] for quarter in quarters], 0.25)
+def model_weights(config: StationConfig, known: TruckForecast) -> dict[str, int]:
+    """Vehicle models as they came; before any came as the station file lists its vehicles. In order of their names."""
+    models = {model.id for model in config.vehicle_models}
+    came = {name: count for name, count in known.models.items() if name in models}
+    weights = came or Counter(vehicle.model for vehicle in config.vehicles) or dict.fromkeys(models, 1)
+    return dict(sorted(weights.items()))
 
 
-def shares_of(config: StationConfig, came: Mapping[str, int]) -> tuple[TruckShare, ...]:
-    """Vehicle models as they came; before any came as the station file lists its vehicles."""
-    models = {model.id: model for model in config.vehicle_models}
-    weights = {name: count for name, count in came.items() if name in models}
-    weights = weights or Counter(vehicle.model for vehicle in config.vehicles) or dict.fromkeys(models, 1)
-    return tuple(
-        TruckShare(
-            weight,
-            tuple(models[name].pack_kinds),
-            (SpentPack(models[name].pack_kinds[0], SWAP_H),) * models[name].packs_per_vehicle,
-        )
-        for name, weight in sorted(weights.items())
-    )
+def shares_of(config: StationConfig, known: TruckForecast) -> tuple[TruckShare, ...]:
+    """The sorts of trucks that are expected, each with the packs that it leaves."""
+    found = []
+    for name, weight in model_weights(config, known).items():
+        model = config.vehicle_model(name)
+        kind = model.pack_kinds[0]
+        spent = SpentPack(kind, SWAP_H, usual_soc_pct(known, kind))
+        found.append(TruckShare(weight, tuple(model.pack_kinds), (spent,) * model.packs_per_vehicle))
+    return tuple(found)
+
+
+def usual_soc_pct(known: TruckForecast, kind: str) -> float | None:
+    """Mean state of charge of the packs of a kind that came off; None where none was read."""
+    levels = known.packs.get(kind)
+    return None if levels is None else levels.mean_pct
+
+
+def forecast_of(config: StationConfig, known: TruckForecast, at: datetime) -> Forecast | None:
+    """What a plan from an instant on counts on; None where no truck is expected."""
+    if not known.expects_any():
+        return None
+    hours = HORIZON / timedelta(hours=1)
+    return Forecast(known.rates(at, hours), shares_of(config, known), SERVICE_LEVEL, SWAP_H / len(config.lanes))
 
 
 def least_cost(
@@ -107,19 +119,16 @@ def least_cost(
     tariff: Tariff,
     *,
     start_at: datetime,
-    per_h: Sequence[float],
+    trucks: TruckForecast,
     temp_c: float = 25.0,
 ) -> LeastCost:
-    """The plan of a day.
-
-    Args:
-        per_h: trucks in each local hour of the day, 24 values.
+    """The plan of a day for the trucks that are expected.
 
     Raises:
         NoSolver, NotSolved, NotBelieved: there is no plan that may be believed.
         ValueError: prices are not known for long enough.
     """
-    asked = _outlook(config, stock, tariff, start_at, per_h, temp_c)
+    asked = _outlook(config, stock, tariff, start_at, trucks, temp_c)
     task = task_of(asked)
     plan = make_plan(task.problem)
     slots = tuple(_slot(config, stock, tariff, task, plan, number) for number in range(len(plan.guide_kw)))
@@ -139,7 +148,7 @@ def _outlook(
     stock: Mapping[str, StockedPack],
     tariff: Tariff,
     at: datetime,
-    per_h: Sequence[float],
+    trucks: TruckForecast,
     temp_c: float,
 ) -> Outlook:
     specs = {kind.id: spec_from_section(kind) for kind in config.pack_kinds}
@@ -160,7 +169,7 @@ def _outlook(
         rows_of(view, specs).bays,
         (),
         (),
-        Forecast(rates_of(per_h, at, zone), shares_of(config, {}), SERVICE_LEVEL) if any(per_h) else None,
+        forecast_of(config, trucks, at),
     )
 
 
@@ -201,7 +210,7 @@ def _slot(
         capacity_kwh = store.most_kwh / (config.charging.target_soc_pct / 100)
         soc_pct = 100 * energy_kwh / capacity_kwh
         bays.append(LeastCostBay(store.name, pack.pack_id, soc_pct, max(power_kw, 0.0), str(limit)))
-    need = sum(task.need[number].values())
+    need = sum(len(hours) for hours in task.reach[number].values())
     return LeastCostSlot(
         at,
         float(problem.hours[number]),

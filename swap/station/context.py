@@ -16,6 +16,7 @@ from battery_bms.port import MeterReading, PackReading, PvReading, StorageReadin
 from robotics.port import CellState, CellStatus, ControlMode, RunMode, Signal
 from scheduler.charging import policy_from_section
 from scheduler.guide import Planner
+from scheduler.optimal.learned import TruckForecaster
 from scheduler.site import DrEventSection
 from scheduler.types import (
     ChargingPolicy,
@@ -61,6 +62,8 @@ class StationContext:
     prices: Prices | None = None
     planner: Planner | None = None
     """Who guides the charging; None: the price rule."""
+    forecaster: TruckForecaster | None = None
+    """Who says which trucks to expect; None: the record alone."""
     orders: tuple[DrEventSection, ...] = ()
     """Import limits of single events that were told and accepted, as the journal has them."""
     policy: ChargingPolicy = field(default_factory=ChargingPolicy)

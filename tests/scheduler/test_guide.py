@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from scheduler.charging import budget, plan_charging, share_power
 from scheduler.choice import count_spare
-from scheduler.guide import Guide, PriceRule
+from scheduler.guide import Guide, PriceRule, alike, is_bound, until
 from scheduler.queueing import WaitingLine
 from scheduler.rows import TruckRow
 from scheduler.types import ChargingPolicy, Limit, SiteLimits, TariffSlice
 from scheduler.view_rows import rows_of
-from tests.support.scheduler.views import AT, KIND, KINDS, OTHER, charging, pack, rack, station
+from tests.support.scheduler.views import AT, KIND, KINDS, OTHER, charging, pack, rack, station, truck
 
 POLICY = ChargingPolicy(reserve_ready=1)
 END = AT + timedelta(hours=4)
@@ -72,6 +72,47 @@ def test_a_guide_can_give_single_packs_their_power(
     ids = [bay.pack.pack_id for bay in bays if bay.pack is not None]
     guide = Guide(END, most_kw, {KIND: 1}, {ids[place]: kw for place, kw in pack_kw.items()})
     assert powers(guide) == expected
+
+
+@pytest.mark.parametrize(
+    ("reach_h", "expected"),
+    [
+        # One pack is ready and nobody waits: the next in line, at 70 of 90 %, is second, the one at 50 % third.
+        ([0.0], [HELD, HELD]),
+        ([0.0, 1.0], [HELD, HELD]),
+        ([0.0, 0.5], [HELD, FULL]),
+        ([0.0, 0.5, 1.0], [FULL, FULL]),
+        ([0.0, 0.5, 1.2], [HELD, FULL]),
+        ([], [HELD, HELD]),
+    ],
+)
+def test_packs_further_from_ready_than_a_guide_allows_are_not_bound(
+    reach_h: list[float], expected: list[tuple[float, Limit]]
+) -> None:
+    """Packs of 282 kWh at 100 kW: 20 % take 0.56 h, 40 % take 1.13 h."""
+    found = powers(Guide(END, 0.0, {}, reach_h={KIND: reach_h}))
+    assert found[:2] == expected
+    assert found[2] == FULL, "the other kind is not named"
+
+
+def test_packs_that_the_queue_asks_for_are_not_bound() -> None:
+    bays = rack(charging(50), charging(70), charger_kw=100)
+    rows = rows_of(station(bays, queue=[truck(1)]), KINDS)
+    count_spare(rows.kinds.values(), rows.bays, rows.queue, POLICY)
+    share_power(rows.bays, POLICY, 2000.0, Limit.GRID, Guide(END, 0.0, {}, reach_h={KIND: []}))
+    assert [(bay.setpoint_kw, bay.limited_by) for bay in rows.bays] == [HELD, FULL]
+
+
+def test_a_guide_of_one_power_for_all_gives_what_is_left_to_the_others() -> None:
+    found = powers(Guide(END, 40.0, {}, reach_h={KIND: [0.0, 0.5]}))
+    assert found[:2] == [(40.0, Limit.TARIFF), FULL], "who is free takes nothing of what the plan has for the others"
+
+
+def test_guides_that_keep_packs_otherwise_are_not_alike() -> None:
+    guide = Guide(END, 0.0, {}, reach_h={KIND: [0.0]})
+    assert alike(guide, until(guide, END + timedelta(hours=1)))
+    assert not alike(guide, Guide(END, 0.0, {}, reach_h={KIND: [0.1]}))
+    assert is_bound(rows_of(station(rack(pack(95))), KINDS).kinds[KIND], Guide(END, 0.0, {}, reach_h={KIND: []}))
 
 
 def test_a_guide_with_a_power_that_is_none_is_refused() -> None:
@@ -139,8 +180,8 @@ def test_the_line_is_put_right_when_a_window_opens_and_closes() -> None:
     walk_in, booked = (TruckRow(name, name, at_s, frozenset({KIND})) for name, at_s in (("S1", 0.0), ("S2", 10.0)))
     booked.booked_from_s, booked.booked_until_s = 100.0, 200.0
     line = WaitingLine()
-    for truck in (walk_in, booked):
-        line.add(truck, 10.0)
+    for row in (walk_in, booked):
+        line.add(row, 10.0)
     order = []
     for at_s in (10.0, 99.9, 100.0, 199.9, 200.0):
         line.put_right(at_s)

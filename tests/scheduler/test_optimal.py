@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from scheduler.optimal.check import check, flaws
 from scheduler.optimal.flows import read_flows
-from scheduler.optimal.matrix import Matrix
+from scheduler.optimal.matrix import Matrix, cheaper_next
 from scheduler.optimal.plan import ChargePlan, NotBelieved, guides_of, make_plan, plan_of
 from scheduler.optimal.problem import ChargeProblem, EnergyStore, Goal, Site, Tier
 from scheduler.optimal.solve import NotSolved, SolverAnswer, solve
@@ -54,7 +54,7 @@ class TestUnreachable:
         other = pack("expected", until_h=1.0, goals=(Goal(1.0, 200.0, Tier.FORECAST),))
         plan = make_plan(problem([9.0, 0.1], other, first, limit_kw=200.0))
         assert [short.store for short in plan.shortfalls] == ["expected"]
-        assert plan.flows.import_kw[0] == pytest.approx(200.0)
+        assert plan.flows.import_kw[0] == pytest.approx(200.0, abs=1e-3)
 
     def test_comfort_is_bought_where_it_can_be_had_and_never_a_shortfall(self) -> None:
         goals = (Goal(1.0, 253.8, Tier.FORECAST), Goal(1.0, 267.9, Tier.COMFORT))
@@ -376,7 +376,7 @@ def test_a_hundred_plans_after_a_failure_are_those_of_cold_solves() -> None:
         (lambda: problem([0.5], pack(), steady_h=nan), "steady_h is nan"),
         (lambda: problem([0.5], pack(), chargers_kw=nan), "chargers_kw is nan"),
         (lambda: problem([0.5], pack(), demand_yuan_per_kw=inf), "demand_yuan_per_kw is inf"),
-        (lambda: replace(problem([0.5]), tier_weights=(1.0, 100.0, 3.0)), "none above the one before"),
+        (lambda: replace(problem([0.5]), tier_weights=(1.0, 100.0, 30.0, 3.0)), "none above the one before"),
         (lambda: problem([0.5], pack(high_kwh=nan)), "high_kwh is nan"),
         (lambda: problem([0.5], pack(least_kwh=300.0)), "least_kwh is 300.0, above most_kwh"),
         (lambda: problem([0.5], pack(asked_kw=np.array([nan]))), "asked_kw"),
@@ -505,14 +505,24 @@ def by_hand(asked: ChargeProblem, plan: ChargePlan) -> None:
     assert plan.money_yuan == pytest.approx(yuan, abs=0.02)
 
 
+def test_who_waits_for_a_cheaper_hour_waits_with_all_of_it() -> None:
+    """At one price: before a cheaper hour as late as the goal allows, since it may not be needed; else at once."""
+    half = pack(goals=(Goal(2.0, 170.0),), until_h=2.0)
+    first_kw = {after: make_plan(problem([0.9, 0.9, after], half)).flows.charge_kw[0] for after in (0.2, 0.9, 1.4)}
+    assert first_kw[0.2] < 1.0
+    assert first_kw[0.9] > 100.0
+    assert first_kw[1.4] > 100.0
+    assert list(cheaper_next(np.array([0.5, 0.5, 0.3, 0.3, 0.6, 0.6]))) == [True, True, False, False, False, False]
+
+
 def test_guides_follow_the_plan_and_slots_that_wish_the_same_are_one() -> None:
     plan = make_plan(problem([0.9, 0.9, 0.2, 0.2], pack(goals=(Goal(4.0, 250.0),))))
-    guides = guides_of(plan, [{"lfp": 2}] * 4)
+    guides = guides_of(plan, [{"lfp": (0.0, 0.1)}] * 4)
     assert guides[0].until_at == BEGIN_AT + timedelta(hours=2)
     assert guides[0].most_kw == pytest.approx(0.0, abs=0.5)
     assert guides[-1].until_at == plan.until_at
-    assert all(guide.least_ready == {"lfp": 2} for guide in guides)
-    assert len(guides_of(plan, [{"lfp": 2}, {"lfp": 1}, {"lfp": 1}, {"lfp": 1}])) > len(guides)
+    assert all(guide.reach_h == {"lfp": [0.0, 0.1]} for guide in guides)
+    assert len(guides_of(plan, [{"lfp": (0.0, 0.1)}, *[{"lfp": (0.0,)}] * 3])) > len(guides)
 
 
 def test_a_guide_has_for_each_pack_what_the_plan_has_for_it_while_it_is_there() -> None:
@@ -520,8 +530,8 @@ def test_a_guide_has_for_each_pack_what_the_plan_has_for_it_while_it_is_there() 
     near = pack("A1", 200.0, until_h=3.0, goals=(Goal(3.0, 250.0),))
     far = pack("A2", 60.0, until_h=2.5, goals=(Goal(2.5, 253.0),))
     late = pack("T1.0", 60.0, from_h=0.5)
-    plan = make_plan(problem([0.9, 0.9, 0.9, 0.2], near, far, late, chargers_kw=240.0))
-    guides = guides_of(plan, [{"lfp": 2}] * 4, {"A1": "P1", "A2": "P2"})
+    plan = make_plan(problem([0.9, 0.9, 0.9, 0.9], near, far, late, chargers_kw=240.0))
+    guides = guides_of(plan, [{"lfp": (0.0, 0.1)}] * 4, {"A1": "P1", "A2": "P2"})
     windows = plan.flows.windows
     for number, pack_id in enumerate(("P1", "P2")):
         for place in np.flatnonzero(windows.store == number):

@@ -12,7 +12,7 @@ import pytest
 
 from scheduler.config import TariffSection
 from scheduler.guide import Guide
-from scheduler.optimal.forecast import Rates, expected_at_h, poisson_quantile, stock_beyond_mean
+from scheduler.optimal.forecast import Rates, count_quantile, expected_at_h
 from scheduler.optimal.plan import make_plan
 from scheduler.optimal.planner import GuideKeeper
 from scheduler.optimal.problem import ChargeProblem, Tier
@@ -76,24 +76,17 @@ class TestForecast:
     @pytest.mark.parametrize(("mean", "level", "count"), [(0.0, 0.9, 0), (1.0, 0.5, 1), (4.0, 0.95, 8), (9.0, 0.9, 13)])
     def test_quantiles_of_a_count(self, mean: float, level: float, count: int) -> None:
         """By tables of the Poisson distribution: P(N ≤ 7) = 0.9489 and P(N ≤ 8) = 0.9786 at a mean of 4."""
-        assert poisson_quantile(mean, level) == count
+        assert count_quantile(mean, level) == count
 
     def test_no_quantile_of_nonsense(self) -> None:
         with pytest.raises(ValueError, match="level 1"):
-            poisson_quantile(3.0, 1.0)
+            count_quantile(3.0, 1.0)
         with pytest.raises(ValueError, match="mean is -1"):
-            poisson_quantile(-1.0, 0.5)
+            count_quantile(-1.0, 0.5)
 
     def test_trucks_are_expected_where_half_of_one_more_has_come(self) -> None:
         assert expected_at_h(Rates([2.0, 0.0, 4.0]), 3.0) == pytest.approx([0.25, 0.75, 2.125, 2.375, 2.625, 2.875])
         assert expected_at_h(Rates([2.0, 2.0]), 1.0) == pytest.approx([0.25, 0.75])
-
-    def test_stock_grows_with_time_to_cover_and_level(self) -> None:
-        rates = Rates([4.0] * 24)
-        asked = ((0.5, 0.9), (1.0, 0.9), (1.0, 0.99))
-        found = [stock_beyond_mean(rates, 2.0, cover_h, level) for cover_h, level in asked]
-        assert found == [2, 3, 5]
-        assert stock_beyond_mean(Rates([0.0] * 24), 2.0, 1.0, 0.99) == 0
 
 
 WORTH = Worth(0.5, 0.95)

@@ -24,8 +24,8 @@ from scheduler.optimal.outlook import (
     Outlook,
     SpentPack,
     TruckShare,
-    need_at,
     packs_ahead,
+    reach_of,
     task_of,
     through_lanes,
     trucks_ahead,
@@ -75,7 +75,7 @@ def outlook(*bays: BayRow, **more: Any) -> Outlook:
 
 
 def forecast(per_h: float, *shares: TruckShare) -> Forecast:
-    return Forecast(Rates([per_h] * 24), shares or (SHARE,), 0.95)
+    return Forecast(Rates([per_h] * 24), shares or (SHARE,), 0.95, call_h=0.1)
 
 
 class TestPacks:
@@ -152,7 +152,7 @@ class TestTrucks:
         asked = outlook(forecast=both, trucks=(known("B1", 12.4, replaces=True),))
         left = trucks_ahead(asked, 24.0)
         (gone,) = {truck.name for truck in plain} - {truck.name for truck in left}
-        comes_h = {truck.name: truck.comes_h or 0.0 for truck in plain if truck.kinds == ("lfp",)}
+        comes_h = {truck.name: truck.at_h for truck in plain if truck.kinds == ("lfp",)}
         assert gone == min(comes_h, key=lambda name: abs(comes_h[name] - 12.4))
         waits = outlook(forecast=both, trucks=(known("S1", 0.0),))
         assert len(trucks_ahead(waits, 24.0)) == len(plain) + 1, "who has come is not expected any more"
@@ -176,14 +176,40 @@ class TestTrucks:
         assert sum(truck.kinds == ("nmc",) for truck in found) == pytest.approx(36, abs=2)
         assert {len(truck.leaves) for truck in found if truck.kinds == ("nmc",)} == {2}
 
-    def test_stock_is_counted_in_packs_of_the_kind_that_trucks_take(self) -> None:
-        one = forecast(8.0, replace(SHARE, weight=1.0))
+    def test_packs_are_kept_near_ready_for_trucks_that_come_sooner(self) -> None:
+        """No faster than lanes take them, nor than the level counts on; with two packs a truck each counts twice."""
+        one = reach_of(outlook(bay(1), forecast=forecast(8.0)), 1.0)
+        assert one["nmc"] == (), "no truck takes it"
+        first, *others = one["lfp"]
+        assert first == 0.0, "the first must be ready"
+        assert list(others) == sorted(others)
+        assert len(others) >= 3
         pairs = forecast(8.0, TruckShare(1.0, ("lfp",), SHARE.leaves * 2))
-        assert need_at(outlook(forecast=one), 1.0)["lfp"] > 0
-        assert need_at(outlook(forecast=pairs), 1.0)["lfp"] == 2 * need_at(outlook(forecast=one), 1.0)["lfp"]
-        assert need_at(outlook(forecast=one), 1.0)["nmc"] == 0, "no truck takes it"
-        keeps = outlook(forecast=one, policy=replace(POLICY, reserve_ready=9))
-        assert need_at(keeps, 1.0) == {"lfp": 9, "nmc": 9}
+        assert reach_of(outlook(bay(1), forecast=pairs), 1.0)["lfp"] == tuple(h for h in one["lfp"] for _ in range(2))
+        law = laws_of({"lfp": SPEC})("lfp", 100.0, bay(1).max_charge_kw)
+        offer_kwh = POLICY.offer_soc_pct / 100 * law.capacity_kwh
+        for call, hours in enumerate(one["lfp"]):
+            lacking_kwh = hours * law.power_kw
+            assert law.hours_to(offer_kwh - lacking_kwh, offer_kwh) == pytest.approx(0.1 * call, abs=1e-3)
+
+    def test_few_trucks_need_fewer_packs_and_groups_more(self) -> None:
+        few, many = (len(reach_of(outlook(bay(1), forecast=forecast(rate)), 1.0)["lfp"]) for rate in (1.0, 8.0))
+        assert few < many
+        grouped = replace(forecast(1.0), rates=Rates([1.0] * 24, dispersion=3.0))
+        assert few < len(reach_of(outlook(bay(1), forecast=grouped), 1.0)["lfp"])
+        assert reach_of(outlook(bay(1)), 1.0) == {"lfp": (), "nmc": ()}, "nobody is expected"
+
+    def test_the_plan_keeps_them_too(self) -> None:
+        """A dear hour and trucks that are expected hours later: the pack is not left spent until then."""
+        asked = outlook(bay(1, 20.0), bay(2, 95.0), bay(3, 95.0), forecast=forecast(2.0))
+        goals = {goal.tier for store in task_of(asked).problem.stores for goal in store.goals}
+        assert Tier.STOCK in goals
+        task = task_of(asked)
+        stock = [goal for store in task.problem.stores for goal in store.goals if goal.tier is Tier.STOCK]
+        assert all(goal.kwh <= POLICY.offer_soc_pct / 100 * 282.0 + 1e-6 for goal in stock)
+        assert make_plan(task.problem).shortfalls == () or all(
+            short.tier is not Tier.STOCK for short in make_plan(task.problem).shortfalls
+        )
 
     def test_one_without_packs_is_named_and_a_forecast_makes_nobody_late(self) -> None:
         asked = outlook(bay(1, 60.0), trucks=(known("B1", 2.0), known("B2", 2.0, "nmc")), forecast=forecast(6.0))

@@ -39,12 +39,17 @@ def test_windows_limits_and_base_load_count() -> None:
         least_yuan([late], grid([0.5] * 4, limit_kw=100.0))
 
 
-@pytest.mark.parametrize("habits", [None, Habits("own", every_min=120)], ids=["rule", "foreseen"])
+@pytest.mark.parametrize(
+    "habits",
+    [None, Habits("own", every_min=120), Habits("learned", every_min=120)],
+    ids=["rule", "foreseen", "learned"],
+)
 def test_nothing_was_ever_cheaper(habits: Habits | None) -> None:
     made = scenario(demand={"trucks_per_hour_by_hour": [3.0] * 24}, equipment={"packs": {"lfp-282": 10}})
     found = month(made, 2, 0.5, habits, warmup_days=0.25)
     assert found.swaps > 10
-    assert 0.0 <= found.gap < (0.03 if habits else 0.3)
+    assert 0.0 <= found.gap < (0.03 if habits and habits.foresight == "own" else 0.3)
+    assert sum(found.by_period.values()) == pytest.approx(found.gap, abs=1e-9), "each period has its part of it"
 
 
 def a_month(gap: float, within: float = 0.9, failed: int = 0) -> Month:
@@ -67,15 +72,20 @@ def a_month(gap: float, within: float = 0.9, failed: int = 0) -> Month:
 def test_what_is_asked_of_a_month_and_does_not_hold_is_said(
     rule: Month, expected: Month, foreseen: Month, told: list[str]
 ) -> None:
-    ways = {"rule": rule, "expected": expected, "hourly": expected, "foreseen": foreseen}
-    found = [line for line in broken(ways) if not line.startswith("hourly: below")]
+    ways = {"rule": rule, "expected": expected, "hourly": expected, "learned": a_month(0.0), "foreseen": foreseen}
+    found = [line for line in broken(ways) if not line.startswith(("hourly: below", "learned"))]
     assert len(found) == len(told), found
     assert all(line.startswith(start) for line, start in zip(found, told, strict=True))
 
 
 def test_planning_by_the_hour_may_not_be_dearer_by_much() -> None:
     ways = {"rule": a_month(0.02), "expected": a_month(0.015), "hourly": a_month(0.0199), "foreseen": a_month(0.005)}
+    ways["learned"] = a_month(0.015)
     assert broken(ways) == []
+    (said,) = broken(ways | {"learned": a_month(0.025)})
+    assert said.startswith("learned: 2.50% above")
+    (said,) = broken(ways | {"learned": a_month(0.015, 0.8)})
+    assert said.startswith("learned: 80.0% within the promise")
     (said,) = broken(ways | {"hourly": a_month(0.021)})
     assert said.startswith("hourly: +0.60%")
 

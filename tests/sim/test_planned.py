@@ -58,11 +58,11 @@ def test_expected_trucks_are_a_forecast_and_those_that_wait_a_promise() -> None:
     assert planner is not None
     now_s = station.time.now
     task = task_of(planner.outlook(station.start_at + timedelta(seconds=now_s), now_s))
-    problem, need = task.problem, task.need
+    problem, reach = task.problem, task.reach
     tiers = {goal.tier for store in problem.stores for goal in store.goals}
     assert Tier.FORECAST in tiers
-    assert len(need) == len(problem.hours)
-    assert {count >= station.policy.reserve_ready for by_kind in need for count in by_kind.values()} == {True}
+    assert len(reach) == len(problem.hours)
+    assert all(hours[0] == 0.0 for by_kind in reach for hours in by_kind.values())
 
 
 def test_the_study_tells_of_packs_on_their_way_of_kept_ones_of_bookings_and_of_changes_of_the_limit() -> None:

@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from math import inf, nan
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from scheduler.guide import Guide
+from scheduler.optimal.learned import Basis, CameTruck, ComingExpected, LearnedTrucks, TruckForecast, steady
 from scheduler.optimal.outlook import EVERY, PlanTask, task_of
 from scheduler.optimal.planner import GOOD_FOR, GuideKeeper
 from scheduler.optimal.problem import ChargeProblem, Goal, Site, Tier
@@ -24,8 +26,9 @@ from scheduler.site import DrEventSection
 from scheduler.types import TariffSlice
 from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
+from swap.reading.arrivals import arrival_record
 from swap.reading.least_cost import SWAP_H
-from swap.station.power.outlook import ArrivalRecord, arrival_record, look, outlook_of
+from swap.station.power.outlook import expected_trucks_of, look, outlook_of
 from swap.station.power.plan_process import (
     PROCESS_S,
     SOLVER_S,
@@ -35,13 +38,13 @@ from swap.station.power.plan_process import (
     plan_apart,
     plan_here,
 )
-from swap.station.power.planning import FAULT, LATE, PlanRunner
+from swap.station.power.planning import FAULT, LATE, UNFORESEEN, PlanRunner
 from swap.station.power.view import station_view
 from swap.tables import FaultRow
 from tests.support.sim.plant import station
 from tests.support.swap.station import START_AT, Bench
 
-RATES = (2.0,) * 24
+EXPECTED = steady(2.0, ZoneInfo("Asia/Shanghai"))
 
 
 def prices(at: datetime, hours: float = 24.0) -> list[TariffSlice]:
@@ -51,6 +54,13 @@ def prices(at: datetime, hours: float = 24.0) -> list[TariffSlice]:
         TariffSlice(at, cheap_at, "flat", 0.9),
         TariffSlice(cheap_at, at + timedelta(hours=hours), "valley", 0.3),
     ]
+
+
+class Known:
+    """Two trucks an hour, whoever came."""
+
+    def forecast(self, came: Sequence[CameTruck], since: datetime, at: datetime) -> TruckForecast:
+        return EXPECTED
 
 
 class Prices:
@@ -77,6 +87,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await bench.start()
     await bench.run(10)
     bench.controller.context.prices = Prices()
+    bench.controller.context.forecaster = Known()
     yield bench
     bench.close()
 
@@ -94,7 +105,7 @@ def asked(bench: Bench) -> PlanTask:
     context = bench.controller.context
     with bench.store.reading_station(bench.config.station.id) as db:
         seen = look(context, db, bench.clock.now())
-    seen = replace(seen, record=ArrivalRecord(RATES, seen.record.models))
+    seen = replace(seen, trucks=EXPECTED)
     return task_of(outlook_of(context, seen, prices(seen.view.at)))
 
 
@@ -120,7 +131,6 @@ async def test_a_plan_is_asked_from_what_the_station_holds_and_carried_out(
     (task,) = tasks
     assert {store.name for store in task.problem.stores} >= {"A1", "A2", "A3"}
     assert task.problem.site.import_limit_kw[0] == pytest.approx(context.config.site.grid_limit_kw)
-    assert all(count >= context.policy.reserve_ready for count in task.need[0].values())
     assert "truck B1, promised in 2.0 h: its packs will be 25 min late, 31.5 kWh lack then" in caplog.text
     await runner.step()
     assert len(tasks) == 1, "the next is due in a quarter of an hour"
@@ -197,7 +207,7 @@ async def test_events_of_demand_response_and_vehicle_models_are_told(bench: Benc
     }
     told = outlook_of(
         replace(context, config=bench.config.model_copy(update=update)),
-        replace(seen, record=ArrivalRecord(RATES, {"pairs": 3, "tractor": 1, "gone": 5})),
+        replace(seen, trucks=replace(EXPECTED, models={"pairs": 3, "tractor": 1, "gone": 5})),
         prices(seen.view.at),
     )
     begin_at = now.replace(minute=15, second=0, microsecond=0) + timedelta(hours=3)
@@ -294,15 +304,67 @@ async def test_without_prices_for_tomorrow_the_rule_charges(bench: Bench) -> Non
 
 
 async def test_what_came_in_the_last_weeks_is_expected(bench: Bench) -> None:
-    bench.arrive(bench.config.vehicles[0].id)
-    context, now = bench.controller.context, bench.clock.now()
+    context, zone = bench.controller.context, bench.config.station.zone
+    context.forecaster = None
     with bench.store.reading_station(bench.config.station.id) as db:
-        record = arrival_record(context, db, now)
-    per_h = record.per_h
-    hour = now.astimezone(context.config.station.zone).hour
-    assert per_h[hour] == pytest.approx(1.0)
-    assert sum(per_h) == pytest.approx(1.0)
-    assert record.models == {bench.config.vehicles[0].model: 1}
+        nobody = look(context, db, bench.clock.now())
+    assert nobody.trucks.basis is Basis.NONE
+    assert nobody.missing is not None
+    assert "no truck is on record yet" in nobody.missing
+    assert outlook_of(context, nobody, prices(nobody.view.at)).forecast is None
+
+    bench.arrive(bench.config.vehicles[0].id)
+    await bench.run_until("swap.completed", step_s=5.0)
+    now = bench.clock.now()
+    with bench.store.reading_station(bench.config.station.id) as db:
+        record = arrival_record(db, station_id=bench.config.station.id, now=now)
+        seen = look(context, db, now)
+    (came,) = record.came
+    assert (came.at, came.model) == (record.since, bench.config.vehicles[0].model)
+    (pack,) = came.packs
+    assert pack.kind == bench.config.packs[0].kind
+    assert pack.soc_pct is not None
+    assert (seen.trucks.basis, seen.trucks.trucks, seen.missing) == (Basis.RECORD, 1, None)
+    assert seen.trucks.per_h(now) == max(map(max, seen.trucks.by_weekday_hour))
+    told = outlook_of(context, seen, prices(seen.view.at)).forecast
+    assert told is not None
+    assert [leaf.soc_pct for leaf in told.shares[0].leaves] == [pack.soc_pct], "what came is what is expected"
+    assert told.rates.between(0, 24) == pytest.approx(seen.trucks.rates(now, 25).between(0, 24))
+    assert zone == seen.trucks.zone
+
+
+async def test_a_forecast_that_fails_is_told_and_the_record_stands_in(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def forecast(self, came: Sequence[CameTruck], since: datetime, at: datetime) -> TruckForecast:
+            raise RuntimeError("the feed has gone")
+
+    context = bench.controller.context
+    context.forecaster = None
+    runner = PlanRunner(context, in_this_process)
+    await ended(runner)
+    assert UNFORESEEN in bench.open_faults(), "nobody came yet"
+    context.forecaster = LearnedTrucks(bench.config.station.zone, lambda at: ComingExpected("mine", ((2.0,) * 24,) * 7))
+    bench.seconds += EVERY.total_seconds()
+    await ended(runner)
+    assert UNFORESEEN not in bench.open_faults()
+    context.forecaster = Broken()
+    bench.arrive(bench.config.vehicles[0].id)
+    bench.seconds += EVERY.total_seconds()
+    await ended(runner)
+    assert context.planner is not None
+    assert FAULT not in bench.open_faults()
+    with bench.store.reading_station(bench.config.station.id) as db:
+        (told,) = [row.data for row in db.exec(select(FaultRow).where(col(FaultRow.cleared_at).is_(None))).all()]
+        known, reason = expected_trucks_of(
+            context, arrival_record(db, station_id=bench.config.station.id, now=bench.clock.now()), bench.clock.now()
+        )
+    assert told == {"reason": "the feed has gone"}
+    assert (known.basis, reason) == (Basis.RECORD, "the feed has gone")
+    bench.build()
+    await bench.start()
+    assert UNFORESEEN not in bench.open_faults(), "nobody asks for a plan any more"
 
 
 class TestApart:

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from api.cli.common import fail, print_json, print_table
+from api.cli.power.forecast import basis_line
 from api.terminal import echo, language, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
+    from scheduler.optimal.learned import TruckForecast
     from scheduler.optimal.worth import UnitWorth
     from scheduler.tariff import Tariff
     from swap.config.station_file import StationConfig
@@ -23,18 +25,6 @@ LEAST_LATE_MIN = 1.0
 """Less is rounding: the plan's straight lines lie below what a pack takes."""
 
 
-def trucks_by_hour(config: StationConfig, per_hour: float | None) -> Sequence[float]:
-    """Trucks in each local hour: as asked, else of the scenario that the station file names, else none."""
-    if per_hour is not None:
-        return (per_hour,) * 24
-    if config.scenario is None or config.folder is None:
-        return (0.0,) * 24
-    from api.cli.planner import read_scenario
-
-    demand = read_scenario(config.folder / config.scenario).demand
-    return demand.trucks_per_hour_by_hour if demand.mode == "profile" else (0.0,) * 24
-
-
 def show_least_cost(
     config: StationConfig,
     stock: Mapping[str, StockedPack],
@@ -42,7 +32,7 @@ def show_least_cost(
     *,
     start_at: datetime,
     hours: float,
-    per_hour: Sequence[float],
+    trucks: TruckForecast,
     as_json: bool,
 ) -> None:
     """Plan a day, print the first hours of it; ends the command where there is no plan."""
@@ -51,12 +41,13 @@ def show_least_cost(
     from swap.reading.least_cost import least_cost
 
     try:
-        plan = least_cost(config, stock, tariff, start_at=start_at, per_h=per_hour)
+        plan = least_cost(config, stock, tariff, start_at=start_at, trucks=trucks)
     except (NoSolver, NotSolved, NotBelieved, ValueError) as error:
         fail(text("--plan optimal: {reason}. With --plan rule the price rule charges.", reason=error))
     if as_json:
-        print_json(_json(config, plan, start_at + timedelta(hours=hours)))
+        print_json(_json(config, plan, start_at + timedelta(hours=hours)) | {"trucks_basis": str(trucks.basis)})
     else:
+        echo(basis_line(trucks))
         _print(config, plan, start_at + timedelta(hours=hours))
 
 

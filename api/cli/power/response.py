@@ -42,8 +42,9 @@ def flexibility(
         float, typer.Option("--notice", min=0, max=1440, help="Minutes before the window at which the stock is so.")
     ] = 15,
     trucks_per_hour: Annotated[
-        float | None, typer.Option(min=0, max=1000, help="Trucks that are expected; the scenario's when not given.")
+        float | None, typer.Option(min=0, max=1000, help="Trucks that are expected; the forecast's when not given.")
     ] = None,
+    database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
     """How many kW a station can shed or absorb in a window, for how long, and which truck would wait first.
@@ -52,7 +53,7 @@ def flexibility(
     storage give comes on top.
     """
     from api.cli.power.beginning import begin_of, stock_and_tariff
-    from api.cli.power.least_cost import trucks_by_hour
+    from api.cli.power.forecast import trucks_ahead
     from scheduler.response.flexibility import flexibility as curve
     from swap.station.power.flexibility import AFTER, beginning_of_file, courses, expected_trucks
 
@@ -62,7 +63,8 @@ def flexibility(
     until_at = from_at + timedelta(hours=hours)
     start_at = from_at - timedelta(minutes=notice_min)
     span_h = (until_at + AFTER - start_at) / timedelta(hours=1)
-    trucks = expected_trucks(config, trucks_by_hour(config, trucks_per_hour), start_at, span_h)
+    known = trucks_ahead(config, trucks_per_hour, database_url, start_at)
+    trucks = expected_trucks(config, known, start_at, span_h)
     begun = beginning_of_file(config, stock, tariff, start_at=start_at, until_at=until_at, trucks=trucks)
     found = curve(courses(begun, until_at), from_at, until_at, config.site.base_load_kw)
     if as_json:

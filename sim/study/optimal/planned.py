@@ -1,22 +1,23 @@
 """The study under the optimiser: plans made again and again from what the rack holds and what is expected to come.
 
-The station of the study is asked as the live one is: packs, queue, running swaps. What comes is either expected (the
-scenario's rates by hour) or foreseen (the very trucks of this replication), which no station can and a bench must.
+The station of the study is asked as the live one is: packs, queue, running swaps. What comes is expected (the
+scenario's rates by hour), learned from four weeks of record as the live station learns, or foreseen (the very trucks
+of this replication), which no station can and a bench must.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Literal
 
 from battery_bms.pack.ahead import laws_of
-from scheduler.guide import Guide, PriceRule
+from scheduler.guide import Guide, PriceRule, until
 from scheduler.optimal.forecast import Rates
+from scheduler.optimal.learned import RECORD, CamePack, CameTruck, LearnedTrucks, TruckForecast
 from scheduler.optimal.outlook import (
-    COVER_H,
     HORIZON,
     Forecast,
     KnownTruck,
@@ -34,6 +35,7 @@ from scheduler.optimal.solve import NotSolved, has_solver
 from scheduler.rows import BayRow
 from scheduler.types import Plan, SiteLimits, TariffSlice
 from sim.scenario.demand import Arrival, HourlyRates, arrivals
+from sim.scenario.expected import spread
 from sim.scenario.file import Scenario
 from sim.scenario.notes import Note
 from sim.study.layout import Model
@@ -41,7 +43,9 @@ from sim.study.rows import StudyTruck
 from sim.study.station import Station
 from swap.words import N_
 
-Foresight = Literal["expected", "own"]
+Foresight = Literal["expected", "learned", "own"]
+_OTHERS = 1000
+"""Replications of the record are so far from those of the study."""
 _PATIENCE_S = 600.0
 """A study waits: how busy the machine is must not show in its results."""
 
@@ -86,8 +90,6 @@ class Habits:
     """Between two plans. The live station plans each `scheduler.optimal.outlook.EVERY`; a study takes a fifth of that
     time, and `make bench BENCH=charging` prints what the difference costs (about 0.2 % of the energy)."""
     horizon_h: float = HORIZON.total_seconds() / 3600
-    cover_h: float = COVER_H
-    """Time in which more packs can be made ready: so long the stock must last."""
 
 
 class StudyPlanner:
@@ -103,6 +105,7 @@ class StudyPlanner:
         self._coming: Iterator[Arrival] = arrivals(scenario, scenario.start_at, seed, replication)
         self._seen: list[Arrival] = []
         self._rates = HourlyRates(scenario, scenario.start_at)
+        self._came = self._record(seed, replication) if self.habits.foresight == "learned" else []
         self._next_s = -1.0
         self._swapping: list[StudyTruck] = []
 
@@ -117,6 +120,8 @@ class StudyPlanner:
     def _on_truck(self, at_s: float, event: str, truck: StudyTruck) -> None:
         if event == "dispatched":
             self._swapping.append(truck)
+            if self.habits.foresight == "learned":
+                self._came.append(self._as_came(truck.details, self.scenario.start_at))
         elif event == "completed":
             self._swapping.remove(truck)
 
@@ -129,7 +134,7 @@ class StudyPlanner:
         guide = self._keeper.guide_at(at, prices)
         due_at = self.station.start_at + timedelta(seconds=self._next_s)
         if guide is not None and guide.until_at > due_at:
-            return Guide(due_at, guide.most_kw, guide.least_ready, guide.pack_kw)
+            return until(guide, due_at)
         return guide
 
     def _plan(self, at: datetime, now_s: float) -> None:
@@ -140,7 +145,7 @@ class StudyPlanner:
         except (NotSolved, NotBelieved):
             self.failed += 1
         else:
-            self._keeper.adopt(at, guides_of(plan, task.need, task.packs))
+            self._keeper.adopt(at, guides_of(plan, task.reach, task.packs))
 
     # -- what is known
 
@@ -208,6 +213,18 @@ class StudyPlanner:
             for seat, kind in enumerate(kinds, start=1)
         )
 
+    def _record(self, seed: int, replication: int) -> list[CameTruck]:
+        """Four weeks before the start, of trucks that have nothing to do with those of this replication."""
+        scenario, until_s = self.scenario, RECORD / timedelta(seconds=1)
+        begin_at = scenario.start_at - RECORD
+        before = arrivals(scenario, begin_at, seed, replication + _OTHERS)
+        return [self._as_came(one, begin_at) for one in takewhile(lambda one: one.at_s < until_s, before) if one.comes]
+
+    def _as_came(self, arrival: Arrival, begin_at: datetime) -> CameTruck:
+        kinds = self.scenario.vehicle_model(arrival.model).pack_kinds
+        packs = tuple(CamePack(kinds[0], soc_pct) for soc_pct in arrival.soc_pct)
+        return CameTruck(begin_at + timedelta(seconds=arrival.at_s), arrival.model, packs)
+
     def _known(self, name: str, truck: StudyTruck, at_h: float, *, replaces: bool = False) -> KnownTruck:
         leaves = self._arrival_leaves(truck.details)
         kinds = tuple(sorted(truck.accepts))
@@ -246,7 +263,8 @@ class StudyPlanner:
         scenario, models = self.scenario, self.station.models
         hour = int((now_s + self._rates.offset_s) // 3600)
         into_h = (now_s + self._rates.offset_s) / 3600 - hour
-        per_h = [self._rates[hour + n] for n in range(int(self.habits.horizon_h) + 3)]
+        habits = self.habits
+        per_h = [self._rates[hour + n] for n in range(int(habits.horizon_h) + 3)]
         shares = tuple(
             TruckShare(
                 float(fleet.vehicles) if fleet.weight is None else fleet.weight,
@@ -259,13 +277,30 @@ class StudyPlanner:
             )
             for fleet in scenario.fleets
         )
-        habits = self.habits
+        swap_h = sum(model.plan.nominal_s for model in models.values()) / len(models) / 3600
+        rates = _shifted(per_h, into_h, spread(scenario))
+        if habits.foresight == "learned":
+            at = scenario.start_at + timedelta(seconds=now_s)
+            known = LearnedTrucks(scenario.zone).forecast(self._came, scenario.start_at - RECORD, at)
+            rates = known.rates(at, habits.horizon_h)
+            shares = tuple(_with_soc(share, known) for share in shares)
         return Forecast(
-            _shifted(per_h, into_h), shares, scenario.promise.target_share, habits.cover_h, habits.every_min / 60
+            rates,
+            shares,
+            scenario.promise.target_share,
+            swap_h / len(self.station.lanes),
         )
 
 
-def _shifted(per_h: Sequence[float], into_h: float) -> Rates:
+def _with_soc(share: TruckShare, known: TruckForecast) -> TruckShare:
+    """Its packs as those of the record came, on the mean."""
+    leaves = tuple(
+        replace(one, soc_pct=known.packs[one.kind].mean_pct) if one.kind in known.packs else one for one in share.leaves
+    )
+    return replace(share, leaves=leaves)
+
+
+def _shifted(per_h: Sequence[float], into_h: float, dispersion: float) -> Rates:
     """Rates by whole hours, from a part of the first on: in steps of a quarter."""
     quarters = [per_h[int((n + 0.5) * 0.25 + into_h)] for n in range(4 * (len(per_h) - 1))]
-    return Rates(quarters, 0.25)
+    return Rates(quarters, 0.25, dispersion)

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from battery_bms.pack import PackSpec, energy_at_soc_kwh, spec_from_section
 from scheduler.charging import policy_from_section
 from scheduler.guide import Guide, Planner, PriceRule
-from scheduler.optimal.forecast import Rates, expected_at_h
+from scheduler.optimal.forecast import expected_at_h
+from scheduler.optimal.learned import TruckForecast
 from scheduler.optimal.outlook import SPENT_SOC_PCT
 from scheduler.response.flexibility import Course, CourseOf, CourseStep, Restraint
 from scheduler.response.traffic import ComingTruck, RunningSwap, SwapTimes, Traffic
@@ -21,7 +22,7 @@ from scheduler.tariff import Tariff
 from scheduler.types import ChargingPolicy, LaneView, PackState, QueueEntry, StationView, TariffSlice
 from swap.config.station_file import StationConfig, VehicleModelSection
 from swap.reading.charge_plan import DrLimit, StockedPack, carry_forward, dr_limits, pack_view, view_of_stock
-from swap.reading.least_cost import rates_of, shares_of
+from swap.reading.least_cost import model_weights, usual_soc_pct
 from swap.station.sequence.recipe import load_recipe
 
 AFTER = timedelta(hours=4)
@@ -197,25 +198,18 @@ def coming_truck(
     return ComingTruck(entry, leaves, swap_times(config, packs), None if booked is None else booked[0] - hold)
 
 
-def expected_trucks(config: StationConfig, per_h: Sequence[float], at: datetime, hours: float) -> list[ComingTruck]:
-    """Trucks at the mean instants of their rates, models in turn by their shares.
-
-    Args:
-        per_h: trucks in each local hour of the day, 24 values.
-    """
-    if not any(per_h):
-        return []
-    day = rates_of(per_h, at, config.station.zone)
-    rates = Rates(list(day.per_h) * (int(hours // 24) + 1), day.step_h)
-    models = {model.id: model for model in config.vehicle_models}
-    names = sorted({vehicle.model for vehicle in config.vehicles} or models)
-    weights = [share.weight for share in shares_of(config, {})]
-    given = [0.0] * len(names)
+def expected_trucks(config: StationConfig, known: TruckForecast, at: datetime, hours: float) -> list[ComingTruck]:
+    """Trucks at the mean instants of their rates, models in turn by their shares."""
+    rates = known.rates(at, hours)
+    weights = model_weights(config, known)
+    given = dict.fromkeys(weights, 0)
     found = []
     for number, at_h in enumerate(expected_at_h(rates, hours), 1):
         # Each sort in turn as its share asks: who has had least of it.
-        sort = min(range(len(names)), key=lambda n: ((given[n] + 1) / weights[n], n))
-        given[sort] += 1
-        name = f"E{number}"
-        found.append(coming_truck(config, name, models[names[sort]], at + timedelta(hours=at_h)))
+        name = min(weights, key=lambda one: (given[one] + 1) / weights[one])
+        given[name] += 1
+        model = config.vehicle_model(name)
+        level_pct = usual_soc_pct(known, model.pack_kinds[0])
+        soc_pct = () if level_pct is None else (level_pct,) * model.packs_per_vehicle
+        found.append(coming_truck(config, f"E{number}", model, at + timedelta(hours=at_h), soc_pct=soc_pct))
     return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -11,34 +11,18 @@ from sqlmodel import col, select
 
 from battery_bms.pack.ahead import laws_of
 from scheduler.demand_response import changes_between, limit_at
-from scheduler.optimal.outlook import (
-    HORIZON,
-    Forecast,
-    KnownTruck,
-    Outlook,
-    SpentPack,
-    through_lanes,
-)
+from scheduler.optimal.learned import LearnedTrucks, TruckForecast
+from scheduler.optimal.outlook import HORIZON, KnownTruck, Outlook, SpentPack, through_lanes
 from scheduler.types import BayRole, QueueEntry, SiteLimits, StationView, TariffSlice
 from scheduler.view_rows import rows_of
-from swap.reading.least_cost import SERVICE_LEVEL, SWAP_H, rates_of, shares_of
+from swap.reading.arrivals import ArrivalRecord, arrival_record
+from swap.reading.least_cost import SWAP_H, forecast_of, usual_soc_pct
 from swap.station.context import StationContext
 from swap.station.power.view import promised_until, station_view
 from swap.station_db import StationDb as Db
 from swap.tables import Pack, Swap, SwapSeat, VehicleRow
 
-RECORD = timedelta(days=28)
-"""Arrivals of so long make the expected ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArrivalRecord:
-    """Who came in the last weeks."""
-
-    per_h: tuple[float, ...]
-    """Mean arrivals in each local hour of the day; 0 where there is no record yet."""
-    models: Mapping[str, int]
-    """Arrivals by vehicle model."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +33,34 @@ class Seen:
     booked: tuple[QueueEntry, ...]
     """All who have booked and are to come within the horizon."""
     incoming: tuple[SpentPack, ...]
-    record: ArrivalRecord
+    trucks: TruckForecast
+    missing: str | None = None
+    """Why the trucks to come are not known, in words; None: they are."""
 
 
 def look(context: StationContext, db: Db, now: datetime) -> Seen:
     """Read all that a plan is made from."""
     view = station_view(context, db)
     booked = promised_until(context, db, now + HORIZON)
-    return Seen(view, booked, incoming_packs(context, db, now), arrival_record(context, db, now))
+    record = arrival_record(db, station_id=context.station_id, now=now)
+    trucks, missing = expected_trucks_of(context, record, now)
+    return Seen(view, booked, incoming_packs(context, db, now), trucks, missing)
 
 
-def arrival_record(context: StationContext, db: Db, now: datetime) -> ArrivalRecord:
-    """Arrivals of the last weeks, by local hour and by vehicle model."""
-    query = (
-        select(Swap.arrived_at, VehicleRow.model)
-        .join(VehicleRow, col(VehicleRow.id) == col(Swap.vehicle_id))
-        .where(Swap.station_id == context.station_id, col(Swap.arrived_at) >= now - RECORD)
-    )
-    came = db.exec(query).all()
-    counts = Counter(at.astimezone(context.config.station.zone).hour for at, _ in came)
-    days = max((now - min((at for at, _ in came), default=now)) / timedelta(days=1), 1.0)
-    return ArrivalRecord(tuple(counts[hour] / days for hour in range(24)), Counter(model for _, model in came))
+def expected_trucks_of(
+    context: StationContext, record: ArrivalRecord, now: datetime
+) -> tuple[TruckForecast, str | None]:
+    """The forecast of trucks, and why it is not there; a forecaster that fails is replaced by the record alone."""
+    plain = LearnedTrucks(context.config.station.zone)
+    forecaster, reason = context.forecaster or plain, None
+    try:
+        found = forecaster.forecast(record.came, record.since, now)
+    except Exception as error:  # whoever made it, it must not end the controller
+        log.error("the forecast of trucks failed", exc_info=error)
+        found, reason = plain.forecast(record.came, record.since, now), str(error) or type(error).__name__
+    if reason is None and not found.expects_any():
+        reason = "no truck is on record yet, and no scenario says how many come"
+    return found, reason
 
 
 def incoming_packs(context: StationContext, db: Db, now: datetime) -> tuple[SpentPack, ...]:
@@ -104,11 +95,11 @@ def outlook_of(context: StationContext, seen: Seen, prices: Sequence[TariffSlice
         return replace(view.limits, pv_kw=0.0, dr_limit_kw=limit_at(events, at, zone)[0])
 
     free_h = [0.0 if lane.open_swap_id is None else SWAP_H / 2 for lane in view.lanes]
-    trucks = through_lanes([_known(context, entry, 0.0) for entry in view.queue], free_h, SWAP_H)
+    trucks = through_lanes([_known(context, entry, 0.0, seen.trucks) for entry in view.queue], free_h, SWAP_H)
     for entry in seen.booked:
         begins_at = entry.booked_from_at or view.at
         at_h = max((begins_at - view.at) / timedelta(hours=1), 0.0)
-        trucks.append(_known(context, entry, at_h, replaces=True))
+        trucks.append(_known(context, entry, at_h, seen.trucks, replaces=True))
     return Outlook(
         view.at,
         prices,
@@ -120,13 +111,15 @@ def outlook_of(context: StationContext, seen: Seen, prices: Sequence[TariffSlice
         rows_of(view, context.specs).bays,
         seen.incoming,
         tuple(trucks),
-        Forecast(rates_of(seen.record.per_h, view.at, zone), shares_of(config, seen.record.models), SERVICE_LEVEL),
+        forecast_of(config, seen.trucks, view.at),
     )
 
 
-def _known(context: StationContext, entry: QueueEntry, at_h: float, *, replaces: bool = False) -> KnownTruck:
+def _known(
+    context: StationContext, entry: QueueEntry, at_h: float, known: TruckForecast, *, replaces: bool = False
+) -> KnownTruck:
     kinds = tuple(sorted(entry.accepts))
     usual = next((kind for kind in kinds if kind in context.specs), "")
     leaves = (usual,) * entry.packs_needed if entry.installed_kinds is None else entry.installed_kinds
-    spent = tuple(SpentPack(kind, SWAP_H) for kind in leaves)
+    spent = tuple(SpentPack(kind, SWAP_H, usual_soc_pct(known, kind)) for kind in leaves)
     return KnownTruck(entry.swap_id, at_h, kinds, spent, min_kwh=entry.min_energy_kwh, replaces=replaces)

@@ -85,7 +85,7 @@ def plan_here(task: PlanTask) -> PlannedGuides:
         raise PlanFailed(str(error), PlanCause.NOT_BELIEVED) from error
     short_kwh = sum(short.kwh for short in plan.shortfalls)
     verdict = plan.verdict
-    guides = guides_of(plan, task.need, task.packs)
+    guides = guides_of(plan, task.reach, task.packs)
     return PlannedGuides(task.problem.begin_at, guides, verdict.primal_residual, verdict.gap, short_kwh, task.delays)
 
 

@@ -31,10 +31,14 @@ log = logging.getLogger(__name__)
 
 FAULT = "charge_plan_failing"
 SOURCE = "planner"
+UNFORESEEN = "truck_forecast_missing"
 LATE = "booking_late"
 LATE_SOURCE = "booking"
 LEAST_LATE_MIN = 1.0
 """A delay of less is none: a swap takes some minutes more or less."""
+
+_NOTHING_TOLD = ""
+"""What is on record of faults before a restart is put right once."""
 
 Solver = Callable[[PlanTask], Awaitable[PlannedGuides]]
 
@@ -52,6 +56,7 @@ class PlanRunner:
         self._keeper = GuideKeeper(PriceRule(context.policy, tuple(context.specs)))
         context.planner = self._keeper
         self._due_at: datetime | None = None
+        self._told: str | None = _NOTHING_TOLD
         self._running: asyncio.Task[PlannedGuides] | None = None
 
     async def step(self) -> None:
@@ -67,6 +72,7 @@ class PlanRunner:
         self._due_at = now + EVERY
         still = self.context.still()
         seen = await self.context.read(lambda db: look(still, db, now))
+        await self._tell_of_trucks(seen.missing)
         prices = () if self.context.prices is None else tuple(self.context.prices.slices(now, now + HORIZON))
         try:
             task = task_of(outlook_of(self.context, seen, prices))
@@ -77,6 +83,14 @@ class PlanRunner:
             await self._fail(str(error) or type(error).__name__, cause)
             return
         self._running = asyncio.get_running_loop().create_task(self._made(task))
+
+    async def _tell_of_trucks(self, missing: str | None) -> None:
+        """A plan without a forecast of trucks keeps packs for those alone that wait or have booked."""
+        if missing == self._told:
+            return
+        station_id, at = self.context.station_id, self.context.clock.now()
+        await self.context.write(partial(tell_of_trucks, station_id=station_id, at=at, missing=missing))
+        self._told = missing
 
     async def _made(self, task: PlanTask) -> PlannedGuides:
         return await self._solve(task)
@@ -146,6 +160,13 @@ def tell_of_plan(db: Db, *, station_id: str, at: datetime, plan: PlannedGuides) 
         raise_fault(db, station_id=station_id, name=LATE, source=source, at=at, data=data)
 
 
+def tell_of_trucks(db: Db, *, station_id: str, at: datetime, missing: str | None) -> None:
+    """Whether the trucks to come are known; None: they are."""
+    clear_fault(db, station_id=station_id, name=UNFORESEEN, source=SOURCE, at=at)
+    if missing is not None:
+        raise_fault(db, station_id=station_id, name=UNFORESEEN, source=SOURCE, at=at, data={"reason": missing})
+
+
 def _clear_late(db: Db, *, station_id: str, at: datetime, but: Collection[str]) -> None:
     told = select(FaultRow.source).where(FaultRow.station_id == station_id, col(FaultRow.cleared_at).is_(None))
     for source in db.exec(told.where(FaultRow.code == fault_by_name(LATE).code)).all():
@@ -155,5 +176,6 @@ def _clear_late(db: Db, *, station_id: str, at: datetime, but: Collection[str]) 
 
 def clear_plan_faults(db: Db, *, station_id: str, at: datetime) -> None:
     """No plan is asked for."""
-    clear_fault(db, station_id=station_id, name=FAULT, source=SOURCE, at=at)
+    for name in (FAULT, UNFORESEEN):
+        clear_fault(db, station_id=station_id, name=name, source=SOURCE, at=at)
     _clear_late(db, station_id=station_id, at=at, but=())

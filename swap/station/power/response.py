@@ -148,7 +148,7 @@ def beginning_now(context: StationContext, db: Db, seen: Seen, until_at: datetim
         trucks.append(_coming(context, models, entry, come_at, kept_from_at=entry.arrived_at - hold))
     hours = (end_at - view.at) / timedelta(hours=1)
     # Each booked truck is one of those expected: the nearest.
-    expected = expected_trucks(context.config, seen.record.per_h, view.at, hours)
+    expected = expected_trucks(context.config, seen.trucks, view.at, hours)
     for entry in booked:
         if expected:
             expected.remove(min(expected, key=lambda one: abs(one.entry.arrived_at - entry.arrived_at)))

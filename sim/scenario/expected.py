@@ -1,0 +1,58 @@
+"""What a scenario expects of a week: the trucks that a station counts on before it has a record of its own."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import takewhile
+
+import numpy as np
+
+from scheduler.optimal.learned import ComingExpected
+from sim.scenario.demand import HourlyRates, arrivals
+from sim.scenario.file import Scenario
+
+WEEKS = 8
+"""So many are drawn where trucks have no rate by hour."""
+_HOUR_S = 3600
+
+
+class ExpectedWeeks:
+    """Trucks by weekday and hour as a scenario has them, week by week.
+
+    A profile says its rates; of a trace or of fleets that drive their trips some weeks are drawn and counted.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._known: dict[datetime, ComingExpected] = {}
+
+    def __call__(self, at: datetime) -> ComingExpected:
+        """The week of an instant (aware)."""
+        local = at.astimezone(self._scenario.zone)
+        monday = (local - timedelta(days=local.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
+        if monday not in self._known:
+            self._known = {monday: self._week(monday)}
+        return self._known[monday]
+
+    def _week(self, monday: datetime) -> ComingExpected:
+        scenario = self._scenario
+        if scenario.demand.mode == "profile":
+            rates = HourlyRates(scenario, monday)
+            table = np.array([[rates[24 * day + hour] for hour in range(24)] for day in range(7)])
+        else:
+            table = np.zeros((7, 24))
+            until_s = WEEKS * 7 * 24 * _HOUR_S
+            for truck in takewhile(lambda one: one.at_s < until_s, arrivals(scenario, monday, seed=0)):
+                if truck.comes:
+                    came = monday + timedelta(seconds=truck.at_s)
+                    table[came.weekday(), came.hour] += 1 / WEEKS
+        return ComingExpected(scenario.id, tuple(tuple(map(float, day)) for day in table), spread(scenario))
+
+
+def spread(scenario: Scenario) -> float:
+    """Variance ÷ mean of the count of trucks where convoys come by chance: mean of the squared size ÷ mean size."""
+    convoys = scenario.demand.convoys
+    if scenario.demand.mode != "profile" or convoys.share == 0:
+        return 1.0
+    square = sum(int(size) ** 2 * share for size, share in convoys.sizes.items())
+    return (1 + convoys.share * (square - 1)) / convoys.mean_size
