@@ -10,14 +10,13 @@ power free little by little: the rack is planned anew each time one has given ba
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 from typing import Final, TypeVar
 
 from scheduler.charging import budget, claim_alone, kept_by_temperature, share_power
 from scheduler.guide import Guide, alike, is_bound
 from scheduler.rows import BayRow
 from scheduler.types import ChargingPolicy, Limit, PackState, SiteLimits
-from sim.study.agenda import Agenda, AgendaEvent, Call
+from sim.study.agenda import NEVER, Agenda, AgendaEvent, Call
 from sim.study.bays import READY, WAITING, Bays, is_active, is_kept
 from sim.study.rows import StudyBay, StudyKind, StudyPack
 
@@ -82,6 +81,7 @@ class StudyRack(Bays):
         self.charged_area = 0.0
         self.plans = 0
         """How often the whole rack was planned."""
+        self._sorts = list(kinds.values())
         self._wanting: list[StudyBay] = []
         """Bays of the rack whose pack is below its target, by place."""
         self._line: list[StudyBay] = []
@@ -123,7 +123,7 @@ class StudyRack(Bays):
 
     def _take_in(self, bay: StudyBay, pack: StudyPack) -> bool:
         """The station knows the pack; gives whether it may be handed out as it is."""
-        bay.crossed_s = -inf
+        bay.crossed_s = -NEVER
         self.settle(bay)
         self.judge_temperature(pack)
         pack.state = WAITING
@@ -298,7 +298,7 @@ class StudyRack(Bays):
 
     def _hold_back_changes(self, guide: Guide) -> bool:
         """Whether a kind's charging begins or ceases to be held back."""
-        for kind in self.kinds.values():  # noqa: SIM110 - a generator is slow in the compiled form
+        for kind in self._sorts:  # noqa: SIM110 - a generator is slow in the compiled form
             if is_bound(kind, guide) != kind.was_bound:
                 return True
         return False
@@ -321,7 +321,7 @@ class StudyRack(Bays):
                 continue  # no module is connected
             claiming.append(bay)
         guide = self.guide
-        for kind in self.kinds.values():
+        for kind in self._sorts:
             kind.was_bound = guide is not None and is_bound(kind, guide)
         short = share_power(claiming, self.policy, self.budget_kw, self._cause, guide)
         if short != self.short:
@@ -353,7 +353,7 @@ class StudyRack(Bays):
         if not self.short and (guide is None or guide.most_kw <= 0 or not guide.binds):
             return
         now_s = self.time.now
-        soonest_s = inf
+        soonest_s = NEVER
         for row in claiming:
             assert isinstance(row, StudyBay)
             charge = row.charge
@@ -363,7 +363,7 @@ class StudyRack(Bays):
             # Power falls at first by decay x power in a second: never later than when `replan_kw` are free.
             given_s = self.replan_kw / (charge.taper_kw * charge.curve.decay_per_s)
             soonest_s = min(soonest_s, from_s + (given_s if self.replan_s is None else self.replan_s))
-        if soonest_s < inf:
+        if soonest_s < NEVER:
             self.time.put(soonest_s, self._replan)
 
     # -- one bay
