@@ -35,6 +35,8 @@ COMPILED = [
     "sim/study/storage.py",
     "sim/study/swap_times.py",
     "sim/study/layout.py",
+    "sim/validation/flow.py",
+    "sim/validation/counted_racks.py",
 ]
 
 extensions = []

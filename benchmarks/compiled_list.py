@@ -27,12 +27,10 @@ ROUNDS = 7
 DAYS = {case: 2.0 if case == "station_x16" else 14.0 for case in CASES}
 PLAIN = (
     "battery_bms/pack/spec.py",
-    "battery_bms/pack/thermal.py",
     "scheduler/view_rows.py",
     "sim/network/engine.py",
     "sim/study/given.py",
     "sim/study/hours.py",
-    "sim/study/storage.py",
     "sim/study/swap_truck.py",
     "sim/world/staff.py",
     "sim/world/world.py",
@@ -99,7 +97,7 @@ def run() -> dict[str, object]:
     if not has_compiler():
         return {"compiled_list": "not measured: there is no C compiler"}
     modules = named()
-    wanted = os.environ.get("COMPILED_LIST", "").split() or [*modules, *(name for name in PLAIN if name not in modules)]
+    wanted = os.environ.get("COMPILED_LIST", "").split() or [*modules, *PLAIN]
     python = build()
     results: dict[str, object] = {}
     for module in wanted:

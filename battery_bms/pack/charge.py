@@ -13,6 +13,8 @@ from typing import Final
 from battery_bms.pack.spec import PackSpec, capacity_kwh
 
 SECONDS_PER_HOUR = 3600.0
+_NEVER: Final = inf
+"""These three are read directly by the compiled form, which looks up a name that comes from a library at each use."""
 _expm1: Final = expm1
 _log1p: Final = log1p
 
@@ -105,7 +107,7 @@ class Charge:
         self.taper_rate = self.taper_kw * curve.per_s
         if from_kwh >= curve.capacity_kwh:
             self.rate = 0.0
-        self.knee_s = (self.knee_kwh - from_kwh) / self.rate if self.rate > 0 else inf
+        self.knee_s = (self.knee_kwh - from_kwh) / self.rate if self.rate > 0 else _NEVER
 
     def energy_kwh(self, at_s: float) -> float:
         """Energy at an instant not before the start."""
@@ -124,12 +126,12 @@ class Charge:
         if energy_kwh <= self.from_kwh:
             return self.from_s
         if energy_kwh <= self.knee_kwh:
-            return self.from_s + (energy_kwh - self.from_kwh) / self.rate if self.rate > 0 else inf
+            return self.from_s + (energy_kwh - self.from_kwh) / self.rate if self.rate > 0 else _NEVER
         curve = self.curve
         if energy_kwh > curve.capacity_kwh or curve.slope == 0.0:
-            return inf
+            return _NEVER
         done = (energy_kwh - self.knee_kwh) * curve.decay_per_s / self.taper_rate
-        return self.from_s + self.knee_s - _log1p(-done) / curve.decay_per_s if done < 1.0 else inf
+        return self.from_s + self.knee_s - _log1p(-done) / curve.decay_per_s if done < 1.0 else _NEVER
 
     def power_kw(self, at_s: float) -> float:
         """Output of the charger at an instant."""

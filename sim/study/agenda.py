@@ -15,6 +15,8 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any, Final
 
+NEVER: Final = inf
+"""Read directly by the compiled form, which looks up a name that comes from a library at each use."""
 _NOT_ON_LIST: Final = -1
 _push: Final = heappush
 _pop: Final = heappop
@@ -30,11 +32,11 @@ class AgendaEvent:
     def __init__(self) -> None:
         self.ticket = _NOT_ON_LIST
         """Its place among all that was put; what counts at one instant."""
-        self.at_s = inf
+        self.at_s = NEVER
         """When it is due, s."""
         self.entry = _NOT_ON_LIST
         """Ticket of the entry that stands for it."""
-        self.entry_s = inf
+        self.entry_s = NEVER
         """When that comes up."""
 
     def happen(self) -> None:
@@ -57,7 +59,7 @@ class Call(AgendaEvent):
     def __init__(self, fn: Callable[[Call], None], payload: Any = None) -> None:
         # Not by the base class: a study makes thousands of calls.
         self.ticket = self.entry = _NOT_ON_LIST
-        self.at_s = self.entry_s = inf
+        self.at_s = self.entry_s = NEVER
         self.fn = fn
         self.payload = payload
 
@@ -72,7 +74,7 @@ class Agenda:
     def __init__(self, start_s: float = 0.0) -> None:
         self.now = start_s
         """The present instant, s."""
-        self.processes_s = inf
+        self.processes_s = NEVER
         """When SimPy's next event is due; its environment keeps it right."""
         self.environment: Any = None
         """The SimPy environment of `clock.processes`, once one is asked for."""
@@ -116,7 +118,7 @@ class Agenda:
         due = self._list
         while due and (due[0][2].ticket != due[0][1] or due[0][2].entry != due[0][1]):
             self._take_next()
-        return min(due[0][0] if due else inf, self.processes_s)
+        return min(due[0][0] if due else NEVER, self.processes_s)
 
     def run_until(self, time_s: float) -> None:
         """Let everything happen that is due before `time_s`, and stand there.
@@ -125,7 +127,7 @@ class Agenda:
         """
         due = self._list
         while True:
-            at_s = due[0][0] if due else inf
+            at_s = due[0][0] if due else NEVER
             if self.processes_s < at_s:
                 if self.processes_s >= time_s:
                     break

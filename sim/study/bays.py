@@ -8,7 +8,6 @@ is decided in `rack.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 from typing import Final
 
 from battery_bms.pack.charge import Charge
@@ -16,7 +15,7 @@ from battery_bms.pack.thermal import advance_temp_c, temp_after_c, time_to_temp_
 from scheduler.charging import HYSTERESIS_C
 from scheduler.choice import SOC_TOLERANCE_PCT
 from scheduler.types import ChargingPolicy, PackState
-from sim.study.agenda import Agenda, AgendaEvent
+from sim.study.agenda import NEVER, Agenda, AgendaEvent
 from sim.study.rows import StudyBay, StudyKind, StudyPack
 
 READY: Final = PackState.READY
@@ -208,7 +207,7 @@ class Bays:
         event = bay.next
         assert event is not None
         charge = bay.charge
-        next_s = inf
+        next_s = NEVER
         if charge is not None:
             share = self._target_share if pack.state is READY else self._offer_share
             next_s = charge.instant_of(share * pack.capacity_kwh)
@@ -217,7 +216,7 @@ class Bays:
             self.settle(bay)
             crosses_s = self.time.now + self._to_next_temperature_s(pack, bay.power_kw)
             next_s = min(next_s, max(crosses_s, bay.crossed_s + self.temperature_step_s))
-        if next_s < inf:
+        if next_s < NEVER:
             self.time.put(next_s, event)
         else:
             event.drop()
@@ -226,7 +225,7 @@ class Bays:
         """Until the pack crosses a limit that changes what it may draw."""
         spec, policy = pack.curve.spec, self.policy
         heat_kw = (1 - spec.charge_efficiency) * power_kw
-        soonest_s = inf
+        soonest_s = NEVER
         for limit_c in (
             policy.charge_temp_min_c,
             policy.charge_temp_max_c,

@@ -10,7 +10,6 @@ power free little by little: the rack is planned anew each time one has given ba
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 from typing import Final, TypeVar
 
 from scheduler.charging import (
@@ -25,7 +24,7 @@ from scheduler.charging import (
 from scheduler.guide import EVERY_PACK, Guide, alike, standing
 from scheduler.rows import BayRow
 from scheduler.types import ChargingPolicy, Limit, PackState, SiteLimits
-from sim.study.agenda import Agenda, AgendaEvent, Call
+from sim.study.agenda import NEVER, Agenda, AgendaEvent, Call
 from sim.study.bays import READY, WAITING, Bays, is_active, is_kept
 from sim.study.rows import StudyBay, StudyKind, StudyPack
 
@@ -92,6 +91,7 @@ class StudyRack(Bays):
         self.charged_area = 0.0
         self.plans = 0
         """How often the whole rack was planned."""
+        self._sorts = list(kinds.values())
         self._wanting: list[StudyBay] = []
         """Bays of the rack whose pack is below its target, by place."""
         self._line: list[StudyBay] = []
@@ -133,7 +133,7 @@ class StudyRack(Bays):
 
     def _take_in(self, bay: StudyBay, pack: StudyPack) -> bool:
         """The station knows the pack; gives whether it may be handed out as it is."""
-        bay.crossed_s = -inf
+        bay.crossed_s = -NEVER
         self.settle(bay)
         self.judge_temperature(pack)
         pack.state = WAITING
@@ -308,7 +308,7 @@ class StudyRack(Bays):
 
     def _hold_back_changes(self, guide: Guide) -> bool:
         """Whether more or fewer packs of a kind are held back."""
-        for kind in self.kinds.values():  # noqa: SIM110 - a generator is slow in the compiled form
+        for kind in self._sorts:  # noqa: SIM110 - a generator is slow in the compiled form
             if standing(kind, guide) != kind.stood:
                 return True
         return False
@@ -331,7 +331,7 @@ class StudyRack(Bays):
                 continue  # no module is connected
             claiming.append(bay)
         guide = self.guide
-        for kind in self.kinds.values():
+        for kind in self._sorts:
             kind.stood = EVERY_PACK if guide is None else standing(kind, guide)
         short = share_power(claiming, self.policy, self.budget_kw, self._cause, guide)
         if short != self.short:
@@ -363,7 +363,7 @@ class StudyRack(Bays):
         if not self.short and (guide is None or not _divides(guide) or not guide.binds):
             return
         now_s = self.time.now
-        soonest_s = inf if guide is None else now_s + self._reached_s(guide, claiming)
+        soonest_s = NEVER if guide is None else now_s + self._reached_s(guide, claiming)
         for row in claiming:
             assert isinstance(row, StudyBay)
             charge = row.charge
@@ -373,12 +373,12 @@ class StudyRack(Bays):
             # Power falls at first by decay x power in a second: never later than when `replan_kw` are free.
             given_s = self.replan_kw / (charge.taper_kw * charge.curve.decay_per_s)
             soonest_s = min(soonest_s, from_s + (given_s if self.replan_s is None else self.replan_s))
-        if soonest_s < inf:
+        if soonest_s < NEVER:
             self.time.put(soonest_s, self._replan)
 
     def _reached_s(self, guide: Guide, claiming: list[BayRow]) -> float:
         """Until the first pack that a guide leaves alone is as near to ready as the guide asks."""
-        soonest_s = inf
+        soonest_s = NEVER
         if len(guide.reach_h) == 0:
             return soonest_s
         rank: dict[str, int] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Protocol
 
 from battery_bms.pack.charge import Charge, Curve
@@ -10,7 +9,7 @@ from scheduler.guide import EVERY_PACK
 from scheduler.rows import BayRow, KindRow, LaneRow, PackRow, TruckRow
 from scheduler.types import PackState
 from sim.scenario.demand import Arrival
-from sim.study.agenda import AgendaEvent
+from sim.study.agenda import NEVER, AgendaEvent
 
 
 class StudyKind(KindRow):
@@ -63,11 +62,11 @@ class StudyBay(BayRow):
         """The charge at this set-point; None at 0 kW."""
         self.since_s = 0.0
         """Instant of the pack's energy and temperature."""
-        self.crossed_s = -inf
+        self.crossed_s = -NEVER
         """When the pack last crossed a temperature limit."""
         self.put_s = 0.0
         """When the pack came."""
-        self.goal_s = inf
+        self.goal_s = NEVER
         """When the charge makes the pack ready, or full where it is ready already."""
         self.claim_kw = 0.0
         """What its charger could draw at most until its pack is full."""
