@@ -170,8 +170,9 @@ class Store:
                     "options": f"-c lock_timeout={wait_ms}",
                 },
             )
-        # The connection that was used last has what it read before at hand.
-        engine = create_engine(self.url, connect_args={"timeout": self._wait_s}, pool_use_lifo=True)
+        # Of a file the connection that was used last has what it read before at hand.
+        pool = {"pool_use_lifo": True} if self._file is not None else {}
+        engine = create_engine(self.url, connect_args={"timeout": self._wait_s}, **pool)
 
         @event.listens_for(engine, "connect")
         def _on_connect(dbapi: Any, _record: object) -> None:

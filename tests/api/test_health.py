@@ -63,6 +63,9 @@ class GoneStore(Store):
     def reading_identity(self) -> Any:
         raise DatabaseAway("connection refused")
 
+    def looking_up(self) -> Any:
+        raise DatabaseAway("connection refused")
+
     def reading_station(self, station_id: str) -> Any:
         raise DatabaseAway("connection refused")
 

@@ -2,8 +2,8 @@
 
 A month is closed when its run has come to its end. What is learnt later (a reading, a version that counts from a past
 day, a pack that comes back) is charged in the month that is open then, as the difference to what was charged before;
-rows of a closed month are never touched. A run that was ended in its middle is run again: contracts that were charged
-already are found as they should be.
+rows of a closed month are never touched. A run that was ended in its middle is run again: what was charged
+already is found as it should be.
 """
 
 from __future__ import annotations
