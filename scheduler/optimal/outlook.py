@@ -337,7 +337,7 @@ def _reach(forecast: Forecast, mean_h: Sequence[float], number: int) -> tuple[tu
     """How near to ready the packs of an expected truck must be whenever one of those before it comes.
 
     From then on others may come faster than expected, but no faster than the lanes take them, nor than the level
-    counts on. Whoever keeps this makes nobody wait for a pack who would not wait for a lane.
+    counts on. The aim: who does not wait for a lane does not wait for a pack.
     """
     found = []
     for before in range(number - 1, -1, -1):

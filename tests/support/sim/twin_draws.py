@@ -34,7 +34,10 @@ class AnyGuides:
         most_kw = draw.choice([0.0, 60.0, 150.0, 260.0, inf])
         self.given_kw.add(most_kw)
         until_at = datetime.fromtimestamp((number + 1) * self._piece_s, UTC)
-        return Guide(until_at, most_kw, {kind: draw.randint(0, 2) for kind in self._kinds})
+        ready = {kind: draw.randint(0, 2) for kind in self._kinds}
+        near = [kind for kind in self._kinds if draw.random() < 0.4]
+        reach_h = {kind: sorted(draw.choice([0.0, 0.1, 0.5, 2.0]) for _ in range(draw.randint(0, 4))) for kind in near}
+        return Guide(until_at, most_kw, ready, reach_h=reach_h)
 
 
 @dataclass(frozen=True)
