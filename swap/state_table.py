@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from transitions import Machine, MachineError
-from transitions.extensions import GraphMachine
 
 S = TypeVar("S", bound=str)
 T = TypeVar("T", bound=str)
@@ -161,6 +160,8 @@ class StateTable(Generic[S, T]):
         left_out = {str(trigger) for trigger in without}
         drawn = self._build()
         drawn["transitions"] = [row for row in drawn["transitions"] if row[0] not in left_out]
+        from transitions.extensions import GraphMachine  # brings asyncio, which no table needs
+
         machine = GraphMachine(
             model=None, auto_transitions=False, graph_engine="mermaid", title=f"title: {self.name}", **drawn
         )

@@ -318,9 +318,7 @@ def build(problem: ChargeProblem) -> Matrix:
     money[blocks.low + ends] -= worth
     money[blocks.high + ends] -= worth
 
-    # Who waits for a cheaper hour waits with all of it: fewer trucks may come than expected.
-    early = np.where(cheaper_next(site.import_yuan_per_kwh), 1.0, -1.0)
-    wish[cols(blocks.low, line)] = _EARLY * early[slot] * slot_h
+    wish[cols(blocks.low, line)] = -_EARLY * slot_h
     wish[cols(blocks.high, line)] = _HIGH * slot_h
     wish[cols(blocks.rise, slots)] = _SMOOTH
     wish[cols(blocks.fall, slots)] = _SMOOTH
@@ -333,15 +331,6 @@ def build(problem: ChargeProblem) -> Matrix:
     costly = np.flatnonzero(cost)
     rows.put(np.full(len(costly), money_row), costly, cost[costly])
     return _pressed(rows, windows, blocks, cost, wish, lower, upper, money, money_row)
-
-
-def cheaper_next(price: Floats) -> NDArray[np.bool_]:
-    """By slot, whether the next price that is another is lower."""
-    found = np.zeros(len(price), dtype=bool)
-    for number in range(len(price) - 2, -1, -1):
-        step = price[number + 1] - price[number]
-        found[number] = found[number + 1] if step == 0 else step < 0
-    return found
 
 
 def _gain_rows(

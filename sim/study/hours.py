@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sim.study.storage import SiteFlows
@@ -30,3 +32,44 @@ class HourRecord:
     lost: int = 0
     flows: SiteFlows | None = None
     """Of a site with sun or storage."""
+
+
+class HourLog:
+    """The hours of a run, in their order. Kept in columns: as objects, those of a year take some megabytes."""
+
+    def __init__(self) -> None:
+        self._numbers = array("d")
+        self._periods: list[str] = []
+        self._flows: list[SiteFlows | None] = []
+
+    def __len__(self) -> int:
+        return len(self._periods)
+
+    def __iter__(self) -> Iterator[HourRecord]:
+        for at, (period, flows) in enumerate(zip(self._periods, self._flows, strict=True)):
+            start_s, hours, charge_kwh, site_kwh, import_kwh, pv_kwh, price, limit_kw, ready, waiting, lost = (
+                self._numbers[at * _NUMBERS : (at + 1) * _NUMBERS]
+            )
+            yield HourRecord(
+                start_s, hours, charge_kwh, site_kwh, import_kwh, pv_kwh, price, period, limit_kw,
+                int(ready), int(waiting), int(lost), flows,
+            )  # fmt: skip
+
+    def append(self, hour: HourRecord) -> None:
+        """Add the next one."""
+        self._numbers.extend(
+            (
+                hour.start_s, hour.hours, hour.charge_kwh, hour.site_kwh, hour.import_kwh, hour.pv_kwh,
+                hour.price_yuan_per_kwh, hour.limit_kw, hour.ready, hour.waiting, hour.lost,
+            )
+        )  # fmt: skip
+        self._periods.append(hour.period)
+        self._flows.append(hour.flows)
+
+    def clear(self) -> None:
+        """Forget all."""
+        del self._numbers[:], self._periods[:], self._flows[:]
+
+
+_NUMBERS = 11
+"""Of each hour, in the order of its fields."""

@@ -8,6 +8,7 @@ besides swaps. Failures are SimPy processes beside it (`failures.py`).
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -23,7 +24,7 @@ from sim.study.agenda import Agenda, AgendaEvent, Call
 from sim.study.bays import READY, Watcher
 from sim.study.failures import start_failures
 from sim.study.feed import Feed, Foresight, scenario_feed
-from sim.study.hours import HourRecord
+from sim.study.hours import HourLog, HourRecord
 from sim.study.layout import Kinds, Layout, TruckMaker, load_models, scenario_layout
 from sim.study.rack import StudyRack
 from sim.study.rows import LaneTask, StudyBay, StudyLane, StudyTruck
@@ -114,9 +115,9 @@ class Station(Watcher):
         self.lost = 0
         self.gave_up = 0
         self.started = 0
-        self.waits: list[float] = []
+        self.waits = array("d")
         """Wait of each truck served, in the order of service, s."""
-        self.arrival_s: list[float] = []
+        self.arrival_s = array("d")
         """Arrival of each truck served, beside `waits`."""
         self.lost_s: list[float] = []
         """Arrival of each truck lost."""
@@ -126,7 +127,7 @@ class Station(Watcher):
         """Energy in the packs that left the rack."""
         self.taken_kwh = 0.0
         """Energy in the packs that came into it."""
-        self.hours: list[HourRecord] = []
+        self.hours = HourLog()
         self.causes = WaitCauses()
         """What the trucks of the queue have waited for."""
         self.gave_up_s = 0.0
@@ -542,7 +543,7 @@ class Station(Watcher):
         """Forget all that was counted (end of the warm-up); trucks and packs stay where they are."""
         self.before_change()
         self.arrived = self.lost = self.gave_up = self.started = self.stockouts = 0
-        self.waits, self.arrival_s, self.lost_s = [], [], []
+        self.waits, self.arrival_s, self.lost_s = array("d"), array("d"), []
         self.gave_up_s = 0.0
         self.causes.reset()
         self.waiting_area_s = self._lane_area = self._stockout_area = 0.0

@@ -125,7 +125,7 @@ def read_run(
     import_kwh = sum(hour.import_kwh for hour in station.hours)
     pv_kwh = sum(hour.pv_kwh for hour in station.hours)
     pv_used_kwh = sum(hour.flows.pv_used_kwh for hour in station.hours if hour.flows is not None)
-    storage, storage_means = read_storage(station.hours, scenario.storage, first.hour, days, PERIODS)
+    storage, storage_means = read_storage(list(station.hours), scenario.storage, first.hour, days, PERIODS)
     seconds = station.observed_s
     efficiency = min(spec.charge_efficiency for spec in station.specs.values())
     # Packs go round between rack and trucks, so the wear is shared by all of them.
@@ -176,7 +176,7 @@ def read_run(
         waiting_h_by_cause={
             name: sum_s / 3600 / days for name, sum_s in zip(CAUSES, station.causes.sums_s, strict=True)
         },
-        queue_growth_per_day=_queue_growth_per_day(station.hours),
+        queue_growth_per_day=_queue_growth_per_day(list(station.hours)),
     )
 
 
