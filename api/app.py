@@ -9,10 +9,12 @@ from typing import Any
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute
 
 from api import problems
-from api.access import API, SignInTurns, describe_access, operation_of
+from api.access import API, SignInTurns, authorise, describe_access, operation_of
 from api.console.page import install_console
 from api.deps import Doors, StationClock
 from api.edge.gate import BodyLimits, Gate
@@ -101,9 +103,16 @@ def create_app(
     return app
 
 
+def guarded(route: BaseRoute) -> BaseRoute:
+    """The route, if it lets in who may; a route of a bare router would let in everybody. Raises TypeError."""
+    if isinstance(route, APIRoute) and not any(part.call is authorise for part in route.dependant.dependencies):
+        raise TypeError(f"{route.path} asks nobody who they are: make its router with api.access.guarded_router")
+    return route
+
+
 # They know no application, so those of one process share them: most of the work of building one is here.
 _ROUTES = tuple(
-    route
+    guarded(route)
     for part in (
         health,
         auth,

@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query, Response
 
-from api.access import Who
+from api.access import Who, guarded_router
 from api.deps import AnyDoors, Doors, InTime
 from api.documents import DocumentKind, Sheet, draw
 from api.documents.statements import account_sheet, net_sheet, settlement_sheet
-from api.edge.route import strict_router
 from api.problems import declared
 from api.schemas import AccountId, RecordId
 from api.words import Language, load_language
@@ -20,7 +19,7 @@ from swap.commerce.payments.netting import get_net
 from swap.register.show import party_names
 from swap.words import language_of
 
-router = strict_router(tags=["statements"])
+router = guarded_router(tags=["statements"])
 
 Form = Literal["pdf", "xlsx"]
 Lang = Annotated[str, Query(max_length=10, pattern="^(zh|en)([-_].*)?$")]

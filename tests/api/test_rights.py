@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
+from api.app import guarded
 from scheduler.types import PackState
 from swap.commerce.bookings.standing import Rule, make_standing
 from swap.commerce.bookings.store import make_booking
@@ -166,6 +167,17 @@ def test_every_route_under_the_interface_asks_who_it_is(desk: Desk) -> None:
     seen = {path for _, path in operations(desk.app).values()}
     routes = {route.path for route in desk.app.routes if isinstance(route, APIRoute)}
     assert {path for path in routes if path not in hidden and path not in seen} == set()
+
+
+def test_a_route_that_asks_nobody_who_they_are_is_no_route_of_ours() -> None:
+    router = APIRouter()
+
+    @router.get("/more")
+    def more() -> None:
+        """What a router without a guard would give to everybody."""
+
+    with pytest.raises(TypeError, match="/more asks nobody"):
+        guarded(router.routes[0])
 
 
 def test_an_operation_without_a_row_is_refused() -> None:
