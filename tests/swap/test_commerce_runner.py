@@ -13,6 +13,8 @@ from swap.commerce import runner
 from swap.commerce.bills.issuing import BillingMark, Completion, bill_completed_swaps, due_bill, run_commerce
 from swap.commerce.bills.record import RowRecord
 from swap.commerce.bills.terms import StationTerms, SwapTerms
+from swap.commerce.bookings.store import make_booking
+from swap.commerce.bookings.wanted import Wanted
 from swap.commerce.charges import charges_of
 from swap.commerce.custody.show import custody_spans
 from swap.commerce.runner import BILL_WAIT_S, RENT_WAIT_S, Commerce
@@ -208,6 +210,19 @@ def test_the_mark_stays_before_the_first_swap_without_its_bill(sqlite_url: str) 
         assert mark.seq == newest()
         exchange(store, arrive(store, config, "V1", LATER).swap_id, LATER)
         assert bill_completed_swaps(store, station_id, LATER, mark=BillingMark(newest())) == ()
+
+
+def test_a_booking_ends_with_its_truck_at_the_first_look_after_it(sqlite_url: str) -> None:
+    config = station()
+    with filled_store(sqlite_url, config) as store:
+        mark = BillingMark()
+        with store.station(config.station.id) as db:
+            wanted = Wanted("V0", AT - timedelta(minutes=5), AT + timedelta(hours=2))
+            booking = make_booking(db, config, wanted, at=AT - timedelta(hours=1))
+        run_commerce(store, config, AT, mark=mark)
+        exchange(store, arrive(store, config, "V0", booking_id=booking.booking_id).swap_id)
+        assert run_commerce(store, config, LATER, mark=mark).bookings_ended == (booking.booking_id,)
+        assert run_commerce(store, config, LATER, mark=mark).bookings_ended == ()
 
 
 def test_a_stepped_clock_bills_nothing_twice_and_leaves_nothing_out(bench: Bench) -> None:
