@@ -245,10 +245,11 @@ class OfStation:
     """A statement on tables for `StationDb.rows`: each table of a station is asked for the rows of `:station` alone.
 
     Args:
-        statement: with the parameter `station`, and a condition with it on every table whose rows name their station.
+        statement: with the parameter `station`, and a condition with it on every table whose rows name their station;
+            tables whose rows name none, such as packs and seats, are joined to one that does.
 
     Raises:
-        ValueError: a table is asked without it.
+        ValueError: a table is asked without it, or none is asked with it.
     """
 
     def __init__(self, statement: Select[Any]) -> None:
@@ -261,7 +262,7 @@ class OfStation:
         }
         own = {Base.metadata.tables[str(table.__tablename__)] for table in (*OWN_STATION, Station)}
         tables = {part for part in iterate(statement) if isinstance(part, Table)}
-        forgotten = sorted(table.name for table in (tables & own) - asked)
+        forgotten = sorted(table.name for table in ((tables & own) or tables) - asked)
         if forgotten:
             raise ValueError(f"{', '.join(forgotten)}: asked for rows of every station")
         self.statement = statement

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 import numpy as np
@@ -42,9 +42,10 @@ class ExpectedWeeks:
         else:
             table = np.zeros((7, 24))
             until_s = WEEKS * 7 * 24 * _HOUR_S
+            begin_at = monday.astimezone(UTC)  # seconds pass in no zone: clocks may be set within these weeks
             for truck in takewhile(lambda one: one.at_s < until_s, arrivals(scenario, monday, seed=0)):
                 if truck.comes:
-                    came = monday + timedelta(seconds=truck.at_s)
+                    came = (begin_at + timedelta(seconds=truck.at_s)).astimezone(scenario.zone)
                     table[came.weekday(), came.hour] += 1 / WEEKS
         return ComingExpected(scenario.id, tuple(tuple(map(float, day)) for day in table), spread(scenario))
 

@@ -276,7 +276,11 @@ SWAPS, SEATS, BOOKINGS = (Base.metadata.tables[name] for name in ("swap", "swap_
 def test_a_statement_on_tables_asks_each_of_them_for_the_own_station(store: Store) -> None:
     here = SWAPS.c.station_id == bindparam("station")
     joined = sql_select(SWAPS.c.id, BOOKINGS.c.id).join(BOOKINGS, BOOKINGS.c.id == SWAPS.c.booking_id, isouter=True)
-    for forgotten in (sql_select(SWAPS.c.id), joined.where(here), sql_select(SWAPS).where(SWAPS.c.station_id == "S")):
+    alone = sql_select(SEATS.c.swap_id, SEATS.c.seat).where(
+        SEATS.c.seat == 1
+    )  # names no station, and is joined to none
+    fixed = sql_select(SWAPS).where(SWAPS.c.station_id == "S")
+    for forgotten in (sql_select(SWAPS.c.id), joined.where(here), fixed, alone):
         with pytest.raises(ValueError, match="of every station"):
             OfStation(forgotten)
     OfStation(joined.where(here, BOOKINGS.c.station_id == bindparam("station")))
