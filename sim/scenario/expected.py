@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scheduler.optimal.learned import ComingExpected
 from sim.scenario.demand import HourlyRates, arrivals
 from sim.scenario.file import Scenario
 
-WEEKS = 8
-"""So many are drawn where trucks have no rate by hour."""
-_HOUR_S = 3600
+WEEKS, ENOUGH = 8, 2000
+"""So many weeks, or as many as have so many trucks, are drawn where trucks have no rate by hour. The live plan asks in
+the controller's turn with the database, which it must not keep."""
+_WEEK_S = 7 * 24 * 3600
 
 
 class ExpectedWeeks:
@@ -40,14 +41,23 @@ class ExpectedWeeks:
             rates = HourlyRates(scenario, monday)
             table = np.array([[rates[24 * day + hour] for hour in range(24)] for day in range(7)])
         else:
-            table = np.zeros((7, 24))
-            until_s = WEEKS * 7 * 24 * _HOUR_S
-            begin_at = monday.astimezone(UTC)  # seconds pass in no zone: clocks may be set within these weeks
-            for truck in takewhile(lambda one: one.at_s < until_s, arrivals(scenario, monday, seed=0)):
-                if truck.comes:
-                    came = (begin_at + timedelta(seconds=truck.at_s)).astimezone(scenario.zone)
-                    table[came.weekday(), came.hour] += 1 / WEEKS
+            table = self._drawn(monday)
         return ComingExpected(scenario.id, tuple(tuple(map(float, day)) for day in table), spread(scenario))
+
+    def _drawn(self, monday: datetime) -> NDArray[np.float64]:
+        """Mean counts of some whole weeks; of a trace, of those that it has."""
+        scenario = self._scenario
+        begin_at = monday.astimezone(UTC)  # seconds pass in no zone: clocks may be set within these weeks
+        table, week = np.zeros((7, 24)), 0
+        for truck in arrivals(scenario, monday, seed=0):
+            this_week = int(truck.at_s // _WEEK_S)
+            if this_week > week and (this_week >= WEEKS or table.sum() >= ENOUGH):
+                return table / min(this_week, WEEKS)
+            week = this_week
+            if truck.comes:
+                came = (begin_at + timedelta(seconds=truck.at_s)).astimezone(scenario.zone)
+                table[came.weekday(), came.hour] += 1
+        return table / (week + 1)
 
 
 def spread(scenario: Scenario) -> float:

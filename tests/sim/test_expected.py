@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
 
-from sim.scenario.demand import arrivals
+from sim.scenario import expected
+from sim.scenario.demand import Arrival, arrivals
 from sim.scenario.expected import ExpectedWeeks, spread
+from sim.scenario.file import Scenario
 from tests.support.sim.study import scenario
+
+TRIPS = {"km_loaded": 20, "km_empty": 20, "kwh_per_km_loaded": 3.0, "kwh_per_km_empty": 1.0}
 
 
 def test_a_profile_says_its_rates() -> None:
@@ -48,10 +53,31 @@ def test_convoys_spread_wider_as_their_arrivals_do() -> None:
     assert counts.mean() == pytest.approx(36.0, rel=0.05)
 
 
+def test_no_more_weeks_are_drawn_than_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The controller waits for it: of many trucks one week says enough, and a record that ends is not thinned by it."""
+    asked: list[float] = []
+
+    def trucks(hours: int) -> Callable[..., Iterator[Arrival]]:
+        def come(made: Scenario, start_at: datetime, seed: int) -> Iterator[Arrival]:
+            first = next(iter(arrivals(made, start_at, seed)))
+            for number in range(20 * hours):
+                asked.append(180.0 * number)
+                yield first._replace(at_s=180.0 * number)
+
+        return come
+
+    made = scenario(demand={"mode": "fleet"}, fleets=[f.model_dump() | {"trips": TRIPS} for f in scenario().fleets])
+    for hours in (5 * 168, 168):
+        asked.clear()
+        monkeypatch.setattr(expected, "arrivals", trucks(hours))
+        week = ExpectedWeeks(made)(made.start_at)
+        assert sum(map(sum, week.by_weekday_hour)) == pytest.approx(20 * 168)
+        assert asked[-1] <= 7 * 86_400
+
+
 def test_trucks_without_rates_are_drawn_and_counted() -> None:
-    trips = {"km_loaded": 20, "km_empty": 20, "kwh_per_km_loaded": 3.0, "kwh_per_km_empty": 1.0}
     made = scenario()
-    fleets = [fleet.model_dump() | {"trips": trips} for fleet in made.fleets]
+    fleets = [fleet.model_dump() | {"trips": TRIPS} for fleet in made.fleets]
     driving = scenario(demand={"mode": "fleet"}, fleets=fleets)
     week = ExpectedWeeks(driving)(driving.start_at)
     seconds = 7 * 86_400
