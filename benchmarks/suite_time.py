@@ -1,11 +1,12 @@
 """The tests that an earlier checkout has, there and here: `EARLIER=folder python -m benchmarks suite_time`.
 
-The folder is another checkout of this project (`git worktree add folder COMMIT`). A test is the same where its name
-and parameters are, wherever it stands; a name that stands more than once is told apart by its file's name, then left
-out. Both checkouts run just these tests under this interpreter, in turns by lots of whole files of the earlier one, so
-that a machine that is busy for a while is so for both. Printed: how many of the earlier checkout's tests are still
-there by name, the processor seconds and the seconds of each checkout (collecting, servers and browsers included), and
-the ratio of the processor seconds. `agree`: at most half.
+The folder is another checkout of this project (`git worktree add folder COMMIT`), made ready there by its own `make
+setup` or `make tools`: each checkout's tests run in its own environment. A test is the same where its name and
+parameters are, wherever it stands; a name that stands more than once is told apart by its file's name, then left out.
+Both checkouts run just these tests as `make test` does, two processes at a time, in turns by lots of whole files of
+the earlier one, so that a machine that is busy for a while is so for both. Compiled modules are kept, as in CI.
+Printed: how many of the earlier checkout's tests are still there by name, seconds and processor seconds of each
+checkout (collecting, servers and browsers included), and the ratios. `agree`: at most half of the seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import os
 import re
 import resource
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from zlib import crc32
 
 HERE = Path(__file__).resolve().parents[1]
 MOST = 0.5
+AS_TESTED = ("-n", "2", "--dist", "worksteal")
 LOTS = 3
 """Few: each collects its tests anew, which costs both sides some seconds."""
 NODE = re.compile(r"(?P<file>tests/\S+\.py)::(?P<test>.+)")
@@ -46,8 +47,8 @@ def run() -> dict[str, object]:
             cpu_s, took_s, outcome = _timed(folder, [nodes[test] for test in lot])
             sums.update({f"{who}_cpu_s": cpu_s, f"{who}_s": took_s})
             sums.update({f"{who}_{what}": count for what, count in outcome.items()})
-    ratio = sums["now_cpu_s"] / sums["earlier_cpu_s"]
-    return found | dict(sums) | {"ratio": ratio, "agree": ratio <= MOST}
+    ratio, of_cpu = (sums[f"now_{what}"] / sums[f"earlier_{what}"] for what in ("s", "cpu_s"))
+    return found | dict(sums) | {"ratio": ratio, "ratio_cpu": of_cpu, "agree": ratio <= MOST}
 
 
 def _lot(node: str) -> int:
@@ -58,7 +59,7 @@ def _lot(node: str) -> int:
 def _tests(folder: Path) -> dict[str, str]:
     """Nodes by what names a test in both checkouts."""
     told = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"],
+        [_python(folder), "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"],
         cwd=folder,
         env=_own(folder),
         capture_output=True,
@@ -75,8 +76,14 @@ def _tests(folder: Path) -> dict[str, str]:
 
 
 def _own(folder: Path) -> dict[str, str]:
-    """The environment in which every process that a test starts imports this checkout."""
-    return os.environ | {"PYTHONPATH": str(folder)}
+    """The environment in which every process that a test starts imports this checkout, and keeps what it compiles."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPATH": str(folder)}
+
+
+def _python(folder: Path) -> str:
+    """The interpreter of a checkout's own environment."""
+    return str(folder / ".venv" / "bin" / "python")
 
 
 def _timed(folder: Path, nodes: Sequence[str]) -> tuple[float, float, dict[str, int]]:
@@ -84,7 +91,7 @@ def _timed(folder: Path, nodes: Sequence[str]) -> tuple[float, float, dict[str, 
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as listed:
         listed.write("\n".join(nodes))
         listed.flush()
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"@{listed.name}"]
+        command = [_python(folder), "-m", "pytest", "-q", "-p", "no:cacheprovider", *AS_TESTED, f"@{listed.name}"]
         before, began_s = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
         done = subprocess.run(command, cwd=folder, env=_own(folder), capture_output=True, text=True, check=False)
         took_s, after = perf_counter() - began_s, resource.getrusage(resource.RUSAGE_CHILDREN)

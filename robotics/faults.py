@@ -104,6 +104,8 @@ class Fault(Section):
 
 
 class _Catalogue(Section):
+    withdrawn: tuple[int, ...]
+    """Codes that earlier releases listed; none of them is given again."""
     faults: tuple[Fault, ...]
 
 
@@ -115,6 +117,8 @@ def load_faults() -> Mapping[int, Fault]:
     names = {fault.name for fault in catalogue.faults}
     if not len(by_code) == len(names) == len(catalogue.faults):
         raise ValueError("faults.toml: a code or a name is given more than once")
+    if again := by_code.keys() & set(catalogue.withdrawn):
+        raise ValueError(f"faults.toml: withdrawn codes are given again: {sorted(again)}")
     return MappingProxyType(by_code)
 
 

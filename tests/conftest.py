@@ -16,6 +16,7 @@ from hypothesis import settings
 
 from tests.support.postgres import PostgresMissingError, PostgresServer, postgres_server
 from tests.support.swap.databases import migrate, migrated_sqlite
+from tests.support.swap.statements import compile_once
 from tests.support.tools import in_ci, skip_or_fail
 
 # Neither UTC nor any station's zone, and half an hour off: code that leans on the machine's zone fails here.
@@ -41,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [n for n in os.environ if n.startswith(("SWAP_", "PG"))]:
         del os.environ[name]
     settings.load_profile("ci" if in_ci() else "here")
+    compile_once()
 
 
 def pytest_collection_finish() -> None:

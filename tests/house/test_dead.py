@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 from deploy.house import PACKAGES, ROOT
+from robotics.faults import load_faults
+from robotics.port import AckCode
 
 ARGUED = {
     "parse_code": "what a pack's code says by GB/T 34014, before packs are registered by it",
@@ -37,3 +39,20 @@ def test_every_public_name_is_used_in_the_product() -> None:
                 unused.add(node.name)
     assert unused - set(ARGUED) == set()
     assert set(ARGUED) - defined == set(), "argued, and gone"
+
+
+SENT_BY_A_CELL = range(1000, 3000), range(6000, 7000)
+"""Codes that a cell may send of itself: the maps list them, and it may send others of these ranges."""
+REFUSED = "command_"
+"""Faults named after how a cell refuses a command."""
+
+
+def test_every_fault_of_the_catalogue_is_raised_by_somebody() -> None:
+    words = {word for path in sources() for word in re.findall(r"\w+", path.read_text("utf-8"))}
+    refusals = {f"{REFUSED}{code.name.lower()}" for code in AckCode}
+    silent = {
+        fault.name
+        for fault in load_faults().values()
+        if not any(fault.code in codes for codes in SENT_BY_A_CELL) and fault.name not in words | refusals
+    }
+    assert silent == set(), "the troubleshooting page tells people of what never comes"
