@@ -221,7 +221,7 @@ async def _serve(begin: Begin, listening: socket.socket) -> None:
     import uvicorn
 
     from api.app import create_app
-    from api.edge.protocol import ConnectionLimits, LimitedHttp, fit
+    from api.edge.protocol import KEEP_ALIVE_S, ConnectionLimits, LimitedHttp, fit
     from swap.commerce.leases.rights import ContractRights
     from swap.store import Store
 
@@ -240,6 +240,7 @@ async def _serve(begin: Begin, listening: socket.socket) -> None:
             http=Limited,
             log_config=None,  # the process has one form of logging
             access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=2,
             lifespan="off",
             ws_max_size=65_536,

@@ -91,9 +91,9 @@ def _sources() -> Iterator[Path]:
 
 def _run(wanted: str, *arguments: str) -> None:
     command = [sys.executable, *arguments, "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"SWAPSTATION_COMPILE": wanted}, capture_output=True, text=True, check=False
-    )
+    # A cache of its own: `make check` may run mypy at the same time.
+    own = {"SWAPSTATION_COMPILE": wanted, "MYPY_CACHE_DIR": str(TARGET.parent / "mypy_cache")}
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | own, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CompileError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 

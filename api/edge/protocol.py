@@ -40,6 +40,11 @@ class ConnectionLimits:
     head_bytes: int = 32_768
 
 
+KEEP_ALIVE_S = 12
+"""An idle connection is kept so long: longer than common clients keep theirs (httpx 5 s), so that none sends a request
+on a connection that is just being closed here. Each kept one takes a place of `ConnectionLimits.most`."""
+
+
 def fit(limits: ConnectionLimits, open_files: int | None = None) -> ConnectionLimits:
     """The limits with as many connections as the process may have open files."""
     if open_files is None:

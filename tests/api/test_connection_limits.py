@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from api.edge.protocol import BEYOND, ConnectionLimits, LimitedHttp, fit
+from api.edge.protocol import BEYOND, KEEP_ALIVE_S, ConnectionLimits, LimitedHttp, fit
 
 pytestmark = pytest.mark.system
 
@@ -144,3 +144,10 @@ def test_connections_leave_files_for_the_rest() -> None:
     assert fit(ConnectionLimits(), 1024).most == 512
     assert fit(ConnectionLimits(), 256).most == 64
     assert fit(ConnectionLimits(), 64).most == 8
+
+
+def test_an_idle_connection_outlives_what_clients_keep() -> None:
+    """Else one sends a request on a connection that is just being closed, and hears of it only as an error."""
+    kept_s = httpx.Limits().keepalive_expiry
+    assert kept_s is not None
+    assert kept_s + 5 <= KEEP_ALIVE_S

@@ -289,6 +289,7 @@ SERVER = """
 import os, signal, sys
 import uvicorn
 from api.edge import keys
+from api.edge.protocol import KEEP_ALIVE_S
 from api.edge.route import strict_router
 from swap.store import Store
 from tests.support.api.doors import make_app
@@ -305,7 +306,8 @@ if step != "none":
                 target, name, value = importlib.import_module(module), attribute, name
             setattr(target, name, value)
     STEPS[step][0](Patch(), die)
-uvicorn.run(make_app(Store(url)), host="127.0.0.1", port=int(port), log_level="warning")
+quiet = {"log_level": "warning", "timeout_keep_alive": KEEP_ALIVE_S}
+uvicorn.run(make_app(Store(url)), host="127.0.0.1", port=int(port), **quiet)
 """
 
 

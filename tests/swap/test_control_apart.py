@@ -168,7 +168,7 @@ async def test_a_gap_while_a_swap_runs_waits_for_a_person(running: Running, monk
     blocked(running, 0.8)
     await running.until(lambda: running.mode() == ("held", "control_gap"), "held")
     (_, data), *_ = running.told(ControlGap.kind)
-    assert data["what"] == "looking"
+    assert data["what"] in ("looking", "commanding")  # which loop comes first after a gap is chance
     assert 0.5 < data["gap_s"] < 5
     await running.until(lambda: running.swap(swap_id).phase == "held", "the swap is held")
     assert running.plant.cell("L1").hold

@@ -38,6 +38,7 @@ SERVER = """
 import sys
 import uvicorn
 from api.app import create_app
+from api.edge.protocol import KEEP_ALIVE_S
 from api.settings import Settings
 from swap.store import Store
 from tests.support.swap.commerce import AT, station
@@ -48,7 +49,7 @@ class Stopped:
 url, port, file, trucks = sys.argv[1:]
 settings = Settings(database_url=url, station_file=file)
 app = create_app(Store(url), station(trucks=int(trucks), packs=6, bays=8, lanes=2), Stopped(), settings=settings)
-uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")
+uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning", timeout_keep_alive=KEEP_ALIVE_S)
 """
 
 

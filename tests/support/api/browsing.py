@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from api.edge.protocol import KEEP_ALIVE_S
 from swap.store import Store
 from tests.support.api.doors import make_app
 from tests.support.tools import require_tool
@@ -26,7 +27,7 @@ SHOTS = ROOT / "var" / "screenshots"
 
 def _serve(url: str, port: int) -> None:
     """The process of a `ServerProcess`."""
-    uvicorn.run(make_app(Store(url)), host="127.0.0.1", port=port, log_level="warning")
+    uvicorn.run(make_app(Store(url)), host="127.0.0.1", port=port, log_level="warning", timeout_keep_alive=KEEP_ALIVE_S)
 
 
 @contextmanager
