@@ -340,26 +340,23 @@ class Store:
     def _reading_apart(self, kind: type[S]) -> Iterator[S]:
         with _told(self._file), kind(self._read_engine, expire_on_commit=False) as db:
             yield db
-            db.rollback()
 
     @contextmanager
     def reading_station(self, station_id: str) -> Iterator[StationDb]:
-        """A read session on one station with a stable snapshot; writes in it are rolled back. Raises DatabaseAway."""
+        """A read session on one station with a stable snapshot; writes in it end with it. Raises DatabaseAway."""
         with _told(self._file), StationDb(self._read_engine, expire_on_commit=False) as db:
             db.station_id = station_id
             yield db
-            db.rollback()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A read session with a stable snapshot; writes in it are rolled back.
+        """A read session with a stable snapshot; writes in it end with it.
 
         Raises:
             DatabaseAway: the database cannot be used now.
         """
         with _told(self._file), Session(self._read_engine, expire_on_commit=False) as db:
             yield db
-            db.rollback()
 
     def alembic_config(self) -> Config:
         """Alembic's configuration for this database; needs no ini file."""
