@@ -19,9 +19,17 @@ from starlette.requests import HTTPConnection
 
 from api.deps import Doors, doors_of
 from api.edge.keys import answer_if_known, begin_once, key_of, keyed
+from api.edge.rates import CallerRates
 from api.edge.route import StrictRoute, strict_router
 from api.edge.work import PutOff, put_off
-from swap.identity.errors import AccessError, NameOfAnother, NotAllowed, NotSignedIn, TooManyAttempts
+from swap.identity.errors import (
+    AccessError,
+    NameOfAnother,
+    NotAllowed,
+    NotSignedIn,
+    TooManyAttempts,
+    TooManyRequests,
+)
 from swap.identity.principal import EVERYTHING, NOBODY, Principal, PrincipalKind, View
 from swap.identity.rights import Factor, right_of
 from swap.identity.sign_in import Tokens, check_factor, principal_of, sign_in
@@ -126,6 +134,17 @@ def caller(doors: Doors, request: HTTPConnection) -> Principal:
     return principal_of(doors.store, doors.settings.identity, token, doors.real_now(), cookie=False)
 
 
+def counted_caller(doors: Doors, request: HTTPConnection) -> Principal:
+    """The same, whose requests are counted. Raises TooManyRequests besides."""
+    principal = caller(doors, request)
+    rates = request.app.state.caller_rates
+    assert isinstance(rates, CallerRates)
+    wait_s = rates.wait_s(principal.id)
+    if wait_s:
+        raise TooManyRequests(wait_s)
+    return principal
+
+
 def holder(who: Callable[[], Principal]) -> str:
     """The name under which a hold is asked for: the signed-in person's, else nobody's. Nothing refuses a hold."""
     try:
@@ -164,10 +183,10 @@ async def _judge(request: Request, doors: Doors, operation: str) -> Callable[[],
     """
     key = key_of(request, operation)
     if key is None:
-        return lambda: permit(doors, caller(doors, request), operation, factors(request))
+        return lambda: permit(doors, counted_caller(doors, request), operation, factors(request))
 
     def known() -> Access:
-        principal = caller(doors, request)
+        principal = counted_caller(doors, request)
         return Access(principal, principal.view(operation, right_of(operation)))
 
     access = await run_in_threadpool(known)

@@ -21,6 +21,7 @@ from api.edge.gate import BodyLimits, Gate
 from api.edge.hosts import KnownHosts
 from api.edge.keys import KeysInWork, describe_keys
 from api.edge.metrics import Metrics
+from api.edge.rates import CallerRates
 from api.edge.route import Signpost
 from api.edge.stream import EventStreams
 from api.examples import give_examples
@@ -91,6 +92,7 @@ def create_app(
     problems.install(app)
     app.state.sign_in_turns = SignInTurns()
     app.state.keys_in_work = KeysInWork()
+    app.state.caller_rates = CallerRates(settings.requests_a_second, settings.requests_at_once)
     app.state.hold_turns = CapacityLimiter(HOLDS_AT_ONCE)
     app.state.streams = EventStreams(doors)
     app.router.routes += [Signpost(API, _ROUTES), *_ROUTES]

@@ -102,6 +102,7 @@ KINDS = {
     "file_unreadable": Kind(422, N_("The bank file cannot be read")),
     "unfit_text": Kind(422, N_("A text that no medium can carry")),
     "too_many_attempts": Kind(429, N_("Too many failed attempts")),
+    "too_many_requests": Kind(429, N_("Too many requests")),
     "headers_too_large": Kind(431, N_("The headers are too large")),
     "internal_error": Kind(500, N_("A mistake of the program")),
     "database_away": Kind(503, N_("The database is away")),
@@ -137,6 +138,7 @@ _CODES: tuple[tuple[type[SwapError], str], ...] = (
     (access.TokenReused, "token_reused"),
     (access.SignInFailed, "sign_in_failed"),
     (access.TooManyAttempts, "too_many_attempts"),
+    (access.TooManyRequests, "too_many_requests"),
     (access.NotAllowed, "forbidden"),
     (access.NameOfAnother, "name_of_another"),
     (access.SecondFactorNeeded, "second_factor_needed"),
@@ -351,7 +353,7 @@ def _headers(code: str, error: SwapError) -> dict[str, str]:
     """What else a client is told of an error."""
     if isinstance(error, DatabaseAway):
         return {"Retry-After": "5"}
-    if isinstance(error, access.TooManyAttempts):
+    if isinstance(error, access.TooManyAttempts | access.TooManyRequests):
         return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, answers.KeyInUse):
         return {"Retry-After": "1"}

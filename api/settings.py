@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     `name:port`, separated by commas."""
     max_connections: int = Field(default=512, ge=8, le=100_000)
     """Connections at a time, WebSockets among them; fewer where the process may not open so many files."""
+    requests_a_second: float = Field(default=200.0, gt=0, le=1_000_000)
+    """Requests that one caller may send in a second, on and on, in each process. The figure is assumed."""
+    requests_at_once: int = Field(default=2_000, ge=1, le=1_000_000)
+    """Requests that one caller may send at once after a pause. The figure is assumed."""
     open_console: bool = False
     """The console shows live state, and takes a hold, without a sign-in from everywhere, not only from this machine."""
     attempts_free: int = Field(default=5, ge=1, le=100)

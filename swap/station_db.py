@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
@@ -41,6 +41,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from swap.events import append_event, raise_version
 from swap.journal.chain import Entry
+from swap.lots import among
 from swap.messages.events import AnyEvent, FileTaken
 from swap.tables import (
     Base,
@@ -85,9 +86,6 @@ STATION_TABLES = (*OWN_STATION, Station, Pack, SwapSeat, BillLine)
 
 SHOWN = (Bay, Pack, HotPack, Swap, SwapSeat, Booking, FaultRow, ControlRequest)
 """Tables that pages show the present state of; the newest power sample has a mark of its own."""
-
-
-R = TypeVar("R")
 
 
 class OtherStation(Exception):
@@ -184,17 +182,19 @@ _NEWEST_SEQ = select(StationEvent.seq).order_by(col(StationEvent.seq).desc()).li
 
 
 _BOOKINGS: Table = Booking.__table__  # type: ignore[attr-defined]
-_ELSEWHERE = (
+_BOOKED_ELSEWHERE = (
     sql_select(_BOOKINGS.c.station_id)
     .where(
         _BOOKINGS.c.vehicle_id == bindparam("vehicle"),
         _BOOKINGS.c.station_id != bindparam("station"),
-        _BOOKINGS.c.status.in_(("booked", "disrupted", "arrived")),
+        among(_BOOKINGS.c.status, ("booked", "disrupted", "arrived")),
         _BOOKINGS.c.window_start_at < bindparam("until"),
         _BOOKINGS.c.window_end_at > bindparam("since"),
     )
     .limit(1)
+    .scalar_subquery()
 )
+_ELSEWHERE = sql_select(_STATIONS.c.version, _BOOKED_ELSEWHERE).where(_STATIONS.c.id == bindparam("station"))
 
 
 @functools.cache
@@ -273,7 +273,6 @@ class StationDb(Session):
 
     station_id: str
     _station: Station | None = None
-    _kept: object = None
 
     def key(self, name: str) -> str:
         """Key of a bay or lane of this station."""
@@ -308,11 +307,6 @@ class StationDb(Session):
             lane_id=lane_id,
             cause_seq=cause_seq,
         )
-
-    def keep(self, row: R) -> R:
-        """Hold the row that a session is about, which itself holds rows weakly: who asks for it by its key has it."""
-        self._kept = row
-        return row
 
     def rows(self, query: OfStation, **values: object) -> Sequence[Row[Any]]:
         """Rows of tables, for what is read again and again and not changed: no objects of the session are made.
@@ -439,14 +433,16 @@ class StationDb(Session):
         newest_first = query.order_by(swaps.arrived_at.desc(), swaps.id.desc())
         return self.execute(newest_first.limit(1)).first() is not None
 
-    def booked_elsewhere(self, vehicle_id: str, from_at: datetime, until_at: datetime) -> str | None:
-        """The station, other than this one, at which a vehicle has booked a window that overlaps [from, until).
+    def version_and_elsewhere(self, vehicle_id: str, from_at: datetime, until_at: datetime) -> tuple[int, str | None]:
+        """The station's version as it is now, and the station, other than this one, at which a vehicle has booked a
+        window that overlaps [from, until).
 
         Like `put_on_by_swap` it crosses stations, so it asks the tables.
         """
+        self.flush()
         asked = {"vehicle": vehicle_id, "station": self.station_id, "since": from_at, "until": until_at}
-        found: str | None = self.connection().execute(_ELSEWHERE, asked).scalar()
-        return found
+        version, elsewhere = self.connection().execute(_ELSEWHERE, asked).one()
+        return version, elsewhere
 
     def files_taken(self, until_at: datetime) -> list[dict[str, Any]]:
         """What station files have brought into the register up to an instant, at whichever station, newest first.

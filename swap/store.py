@@ -114,6 +114,8 @@ class Store:
         self.is_sqlite = _backend(url) == "sqlite"
         self._wait_s = wait_s
         self._first = turns is not None
+        self._numbers: dict[str, int] = {}
+        """Of the stations that were written to; a station keeps its number."""
         self._file: _File | None = None
         self._turns = turns if turns is not None else defaultdict(Turns)
         self._file_turn: FileTurn | None = None
@@ -278,9 +280,12 @@ class Store:
             db.station_id = station_id
             self._lock(db, ("_shared(:key)", {"key": _WHOLE}))
             connection = db.connection()
-            number = connection.execute(_NUMBER, {"station": station_id}).scalar()
+            number = self._numbers.get(station_id)
             if number is None:
-                raise NotFound("station", station_id)
+                number = connection.execute(_NUMBER, {"station": station_id}).scalar()
+                if number is None:
+                    raise NotFound("station", station_id)
+                self._numbers[station_id] = number
             self._lock(db, ("(:kind, :number)", {"kind": _STATION, "number": number}))
             if holder is not None:
                 running = connection.execute(_HOLDER, {"station": station_id}).scalar()
@@ -335,26 +340,23 @@ class Store:
     def _reading_apart(self, kind: type[S]) -> Iterator[S]:
         with _told(self._file), kind(self._read_engine, expire_on_commit=False) as db:
             yield db
-            db.rollback()
 
     @contextmanager
     def reading_station(self, station_id: str) -> Iterator[StationDb]:
-        """A read session on one station with a stable snapshot; writes in it are rolled back. Raises DatabaseAway."""
+        """A read session on one station with a stable snapshot; writes in it end with it. Raises DatabaseAway."""
         with _told(self._file), StationDb(self._read_engine, expire_on_commit=False) as db:
             db.station_id = station_id
             yield db
-            db.rollback()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A read session with a stable snapshot; writes in it are rolled back.
+        """A read session with a stable snapshot; writes in it end with it.
 
         Raises:
             DatabaseAway: the database cannot be used now.
         """
         with _told(self._file), Session(self._read_engine, expire_on_commit=False) as db:
             yield db
-            db.rollback()
 
     def alembic_config(self) -> Config:
         """Alembic's configuration for this database; needs no ini file."""

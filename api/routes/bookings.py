@@ -116,5 +116,5 @@ def change_window(booking_id: RecordId, body: BookingChange, doors: AnyDoors, wh
 def cancel(booking_id: RecordId, doors: AnyDoors, who: Who) -> BookingRecord:
     """Cancel a booking that no truck has used. Cancelling it again changes nothing."""
     with doors.writing(who.view) as db:
-        require_booking(db, who.view, booking_id)
-        return cancel_booking(db, doors.config, booking_id, at=doors.clock.now())
+        row = require_booking(db, who.view, booking_id)
+        return cancel_booking(db, booking_id, at=doors.clock.now(), row=row)

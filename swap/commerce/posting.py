@@ -28,7 +28,7 @@ from swap.tables import Bill, BillLine, ChargeRow, LedgerTransfer, StationEvent
 
 READ_AT_ONCE = 200
 """Events of the journal that are looked through in one go."""
-AT_ONCE = 6
+AT_ONCE = 4
 """Bills or charges in one transaction: with SQLite the controller waits meanwhile."""
 LATE = timedelta(days=2)
 """How far behind the newest charge one is still looked for that was committed late; a start looks at all of them."""

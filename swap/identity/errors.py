@@ -7,6 +7,7 @@ SwapError
     ├── TokenReused           a refresh token came a second time: every token of that sign-in is revoked
     ├── SignInFailed          login or password is wrong, or the account is not to be used; which is not told
     ├── TooManyAttempts       nothing is tried before `retry_after_s`
+    ├── TooManyRequests       the caller sends more than he may; again after `retry_after_s`
     ├── NotAllowed            nobody of these roles, or no key of these scopes, may do this
     ├── NameOfAnother         somebody else than the signed-in person is named
     ├── SecondFactorNeeded    a PIN or a TOTP code is missing
@@ -59,6 +60,16 @@ class TooManyAttempts(AccessError):
     def __init__(self, retry_after_s: int) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(N_("Too many failed attempts. Try again in {seconds} s."), seconds=retry_after_s)
+
+
+class TooManyRequests(AccessError):
+    """The caller sends more requests than one may."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(
+            N_("You send more requests than one caller may. Go on after {seconds} s."), seconds=retry_after_s
+        )
 
 
 class NotAllowed(AccessError):

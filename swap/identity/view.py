@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Delete,
+    Row,
     Select,
     Table,
     Update,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     or_,
     true,
 )
+from sqlalchemy import select as sql_select
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 from sqlmodel import Session, col, func, select
@@ -38,7 +40,8 @@ from swap.errors import NotFound
 from swap.identity.errors import StepOfParty
 from swap.identity.principal import EVERYTHING, Sight, View
 from swap.register.persons import HIDES_STRANGERS
-from swap.station_db import StationDb, narrowed
+from swap.register.vehicles import note_model
+from swap.station_db import OWN_STATION, StationDb, narrowed
 from swap.tables import (
     AcquirerCall,
     AcquirerOrder,
@@ -306,12 +309,13 @@ def require_vehicle(db: StationDb, view: View, vehicle_id: str) -> None:
     Raises:
         NotFound: there is none, or it is somebody else's: which of the two is not told.
     """
-    _require(db, view, VehicleRow, vehicle_id, "vehicle")
+    note_model(db, vehicle_id, _require(db, view, VehicleRow, vehicle_id, "vehicle").model)
 
 
-def require_booking(db: StationDb, view: View, booking_id: str) -> None:
-    """Ask for a booking that is to be used or changed, in a session that is not narrowed. Raises NotFound."""
-    _require(db, view, Booking, booking_id, "booking")
+def require_booking(db: StationDb, view: View, booking_id: str) -> Row[Any]:
+    """Ask for a booking that is to be used or changed, in a session that is not narrowed; its row in the table. Raises
+    NotFound."""
+    return _require(db, view, Booking, booking_id, "booking")
 
 
 def require_contract(db: CommerceDb, view: View, contract_id: str) -> None:
@@ -380,22 +384,26 @@ def require_standing(db: StationDb, view: View, standing_id: str) -> None:
     _require(db, view, StandingBooking, standing_id, "standing booking")
 
 
-def _require(db: StationDb, view: View, table: type[Any], key: str | int, what: str) -> None:
+def _require(db: StationDb, view: View, table: type[Any], key: str | int, what: str) -> Row[Any]:
     staff = view.sight is Sight.STATIONS
-    row = None
+    found = None
     if not staff or db.station_id in view.station_ids:
-        row = db.exec(_required(str(table.__tablename__), EVERYTHING if staff else view), params={"key": key}).first()
-    if row is None:
+        db.flush()
+        query = _required(str(table.__tablename__), EVERYTHING if staff else view)
+        found = db.connection().execute(query, {"key": key, "station": db.station_id}).first()
+    if found is None:
         raise NotFound(what, key)
-    db.keep(row)  # what is done for it reads it next
+    return found
 
 
 @functools.lru_cache(maxsize=1024)
 def _required(name: str, view: View) -> Any:
-    """A row of a table by its key, where a view has it."""
+    """The row of a key, at `station` where the table's rows name theirs, if a view has it."""
     table = next(mapper.class_ for mapper in default_registry.mappers if mapper.class_.__tablename__ == name)
     (primary,) = inspect(table).primary_key
-    query, wanted = select(table).where(primary == bindparam("key")), condition(view, table)
+    query, wanted = sql_select(table.__table__).where(primary == bindparam("key")), condition(view, table)
+    if table in OWN_STATION:
+        query = query.where(table.station_id == bindparam("station"))
     return query if wanted is None else query.where(wanted)
 
 

@@ -33,6 +33,7 @@ WHOLE = {
     "swap/config/erasing.py": "persons belong to no station",
     "swap/register/persons.py": "persons belong to no station",
     "swap/register/show.py": "the register belongs to no station",
+    "swap/register/vehicles.py": "vehicles belong to no station",
     "swap/station/life/heads.py": "the heads of every journal of the database",
     "swap/station/restored.py": "a restore concerns every journal of the database",
     "api/cli/data.py": "audit, backup and register are of the whole database",

@@ -23,9 +23,8 @@ from swap.commerce.bills.issuing import (
     reverse_bill,
 )
 from swap.commerce.bills.late import LateMark, correct_late
-from swap.commerce.bills.terms import StationTerms, SwapTerms
+from swap.commerce.bills.terms import StationTerms, SwapAsked, SwapTerms
 from swap.commerce.errors import BillNotReversible
-from swap.config.prices import StationPrices
 from swap.config.station_file import StationConfig
 from swap.errors import InvalidInput, NotFound
 from swap.messages.commerce import LATE_READING
@@ -126,17 +125,8 @@ def test_a_line_of_an_earlier_release_has_no_tariff_period_when_corrected(store:
 class TwoBuyers(StationTerms):
     """The service is for another firm than the electricity."""
 
-    def terms(
-        self,
-        db: StationDb,
-        *,
-        vehicle_id: str,
-        fleet_id: str,
-        prices: StationPrices,
-        at: datetime,
-        known_at: datetime | None = None,
-    ) -> SwapTerms:
-        by = super().terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at)
+    def terms(self, db: StationDb, asked: SwapAsked) -> SwapTerms:
+        by = super().terms(db, asked)
         return replace(by, service=replace(by.service, buyer_id="own"))
 
 

@@ -28,11 +28,11 @@ from swap.commerce.bills.issuing import (
 from swap.commerce.bills.money import to_decimal
 from swap.commerce.bills.pricing import PricedSwap, UnitPrice, price_swap
 from swap.commerce.bills.quantity import Flag, SeatEnergy
-from swap.commerce.bills.terms import EnergyPrice, Measure, SaleTerms, StationTerms, SwapTerms
+from swap.commerce.bills.terms import EnergyPrice, Measure, SaleTerms, StationTerms, SwapAsked, SwapTerms
 from swap.commerce.bills.why import explain
 from swap.commerce.charges import Sale
 from swap.commerce.leases.rating import two_part_rent
-from swap.config.prices import StationPrices, read_prices, told_prices
+from swap.config.prices import read_prices, told_prices
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.messages.commerce import PricesSet
@@ -293,19 +293,10 @@ class HolesInTerms(StationTerms):
 
     why: tuple[str, ...] = ("no terms",)
 
-    def terms(
-        self,
-        db: StationDb,
-        *,
-        vehicle_id: str,
-        fleet_id: str,
-        prices: StationPrices,
-        at: datetime,
-        known_at: datetime | None = None,
-    ) -> SwapTerms:
-        if at < AT + timedelta(minutes=10):
+    def terms(self, db: StationDb, asked: SwapAsked) -> SwapTerms:
+        if asked.at < AT + timedelta(minutes=10):
             raise LookupError(*self.why)
-        return super().terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at)
+        return super().terms(db, asked)
 
 
 def test_a_swap_that_cannot_be_priced_stops_no_other(store: Store, config: StationConfig) -> None:
@@ -568,17 +559,8 @@ def test_lines_name_seller_buyer_sale_and_tax(sqlite_url: str) -> None:
 class ByContract(StationTerms):
     """A contract that has its own price of the service."""
 
-    def terms(
-        self,
-        db: StationDb,
-        *,
-        vehicle_id: str,
-        fleet_id: str,
-        prices: StationPrices,
-        at: datetime,
-        known_at: datetime | None = None,
-    ) -> SwapTerms:
-        own = super().terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at)
+    def terms(self, db: StationDb, asked: SwapAsked) -> SwapTerms:
+        own = super().terms(db, asked)
         return replace(own, service_price_yuan=Decimal("0.2"), contract_id="lease-1", contract_version=3)
 
 

@@ -92,7 +92,7 @@ def test_a_cancelled_booking_and_a_broken_promise_cost_nothing(store: Store, con
     config = config.model_copy(update={"bookings": capacity_rules(no_show_fee_yuan="50")})
     cancelled, broken = book(store, config, "V0"), book(store, config, "V1")
     with store.station(STATION) as db:
-        cancel_booking(db, config, cancelled.booking_id, at=AT)
+        cancel_booking(db, cancelled.booking_id, at=AT)
         row = db.station()
         row.mode, row.mode_since_at = "closed", AT
         assert tell(db, config, AT) == (broken.booking_id,)

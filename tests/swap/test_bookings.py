@@ -101,7 +101,7 @@ def test_a_truck_books_several_swaps_a_day_and_none_at_the_same_time(store: Stor
         book(store, config, start_at=AT + 1.5 * HOUR)
     assert caught.value.detail == {"booking_id": first.booking_id}
     with store.station(STATION) as db:
-        cancel_booking(db, config, first.booking_id, at=AT)
+        cancel_booking(db, first.booking_id, at=AT)
     assert book(store, config, start_at=AT + 1.5 * HOUR).status == "booked"
     few = config.model_copy(update={"bookings": capacity_rules(per_vehicle_max=2)})
     with pytest.raises(BookingOpen, match="2 open bookings"):
@@ -142,15 +142,15 @@ def test_unknown_vehicle_and_unserved_model(store: Store, config: StationConfig)
 def test_cancel(store: Store, config: StationConfig) -> None:
     booking = book(store, config)
     with store.station(STATION) as db:
-        assert cancel_booking(db, config, booking.booking_id, at=AT).status == "cancelled"
-        assert cancel_booking(db, config, booking.booking_id, at=AT).status == "cancelled"
+        assert cancel_booking(db, booking.booking_id, at=AT).status == "cancelled"
+        assert cancel_booking(db, booking.booking_id, at=AT).status == "cancelled"
     assert ends(store) == [(booking.booking_id, "cancelled")]
     used = book(store, config, start_at=AT)
     arrive(store, config, "V0")
     with store.station(STATION) as db, pytest.raises(BookingNotUsable, match="arrived"):
-        cancel_booking(db, config, used.booking_id, at=AT)
+        cancel_booking(db, used.booking_id, at=AT)
     with store.station(STATION) as db, pytest.raises(NotFound):
-        cancel_booking(db, config, "none", at=AT)
+        cancel_booking(db, "none", at=AT)
 
 
 def test_expiry_after_window_and_grace(store: Store, config: StationConfig) -> None:
@@ -400,7 +400,7 @@ def test_a_change_promises_anew_or_leaves_the_booking_as_it_was(sqlite_url: str)
         assert isinstance(changed, BookingRecord)
         assert (changed.status, changed.window_start_at) == ("booked", other.start_at)
         with store.station(STATION) as db:
-            cancel_booking(db, config, late.booking_id, at=AT)
+            cancel_booking(db, late.booking_id, at=AT)
             with pytest.raises(BookingNotUsable, match="cancelled"):
                 change_booking(db, config, late.booking_id, at=AT, min_kwh=100.0)
 

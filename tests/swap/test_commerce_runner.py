@@ -12,13 +12,12 @@ import pytest
 from swap.commerce import runner
 from swap.commerce.bills.issuing import BillingMark, Completion, bill_completed_swaps, due_bill, run_commerce
 from swap.commerce.bills.record import RowRecord
-from swap.commerce.bills.terms import StationTerms, SwapTerms
+from swap.commerce.bills.terms import StationTerms, SwapAsked, SwapTerms
 from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
 from swap.commerce.charges import charges_of
 from swap.commerce.custody.show import custody_spans
 from swap.commerce.runner import BILL_WAIT_S, RENT_WAIT_S, Commerce
-from swap.config.prices import StationPrices
 from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway
 from swap.messages.events import SwapCompleted
@@ -37,20 +36,11 @@ class Holes(StationTerms):
     mended = False
     asked = 0
 
-    def terms(
-        self,
-        db: StationDb,
-        *,
-        vehicle_id: str,
-        fleet_id: str,
-        prices: StationPrices,
-        at: datetime,
-        known_at: datetime | None = None,
-    ) -> SwapTerms:
-        if not self.mended and at < AT + timedelta(minutes=10):
+    def terms(self, db: StationDb, asked: SwapAsked) -> SwapTerms:
+        if not self.mended and asked.at < AT + timedelta(minutes=10):
             self.asked += 1
             raise LookupError("no terms")
-        return super().terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at)
+        return super().terms(db, asked)
 
 
 class Bench:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from swap.commerce.leases.terms import LeaseTerms
 from swap.store import Store
 from swap.tables import ChargeRow, RentRun
 from tests.support.swap.leases import WHO, Traffic, lease_store, signed, terms, terms_data
+from tests.swap import rerate as rerate_module
 from tests.swap.rerate import Contract, Fen, World, rerate
 
 MONTHS = [f"2024-{n:02d}" for n in range(1, 13)]
@@ -231,6 +235,18 @@ def test_the_year_is_rated_alike_to_the_fen(year: Year) -> None:
     } <= things
     assert {"tonnes/step1", "tonnes/step2", "power/at0.5500"} <= things
     assert len(expected) > 120
+
+
+def test_the_second_rating_is_short_enough_to_be_read_and_has_nothing_of_the_product() -> None:
+    source = Path(rerate_module.__file__).read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 300
+    named = set[str]()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            named.add(node.module or "")
+    assert {name.partition(".")[0] for name in named} <= sys.stdlib_module_names
 
 
 @pytest.mark.slow

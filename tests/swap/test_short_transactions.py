@@ -36,7 +36,7 @@ from tests.support.swap.told import HOSTS, WELL
 
 MOST = 80
 """Statements: at half a millisecond each they keep a controller waiting for less than 50 ms."""
-FORESEEN = 8
+FORESEEN = 6
 """Statements of a booking that was foreseen: what it rests on is not read again."""
 SWAPS, HOUR = 24, timedelta(hours=1)
 

@@ -106,7 +106,7 @@ def test_what_was_cancelled_for_one_day_is_not_booked_again(store: Store, config
     found = make(store, config, rule())
     with store.station(STATION) as db:
         booking = db.exec(select(Booking).order_by(col(Booking.window_start_at))).all()[0]
-        cancel_booking(db, config, booking.id, at=AT)
+        cancel_booking(db, booking.id, at=AT)
     assert book_ahead(store, config, AT + timedelta(minutes=1)) == ()
     assert [status for _, status in made(store, found.standing_id)] == ["cancelled"] + 4 * ["booked"]
 

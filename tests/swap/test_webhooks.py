@@ -80,7 +80,7 @@ class Site:
         with self.store.station(STATION) as db:
             window = Wanted(vehicle, AT, AT + timedelta(minutes=30))
             booking_id = make_booking(db, self.config, window, at=AT).booking_id
-            cancel_booking(db, self.config, booking_id, at=AT)
+            cancel_booking(db, booking_id, at=AT)
         return booking_id
 
     def next_try_at(self, webhook_id: str) -> Any:

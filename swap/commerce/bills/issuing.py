@@ -23,7 +23,7 @@ from swap.commerce.bills.pricing import PricedLine, PricedSwap, priced_line
 from swap.commerce.bills.quantity import OF_QUANTITY, Flag
 from swap.commerce.bills.readings import measured, priced
 from swap.commerce.bills.record import BillingRecord, RowRecord, SwapOnRecord
-from swap.commerce.bills.terms import WAITS_FOR_CHARGING, BillingTerms, SaleTerms, StationTerms, SwapTerms
+from swap.commerce.bills.terms import WAITS_FOR_CHARGING, BillingTerms, SaleTerms, StationTerms, SwapAsked, SwapTerms
 from swap.commerce.bookings.store import ENDED_AT_ONCE, bookings_due, tend_bookings
 from swap.commerce.charges import Sale, half_up, whole
 from swap.commerce.errors import BillNotReversible
@@ -205,7 +205,7 @@ def terms_of(
     """How a completed swap is billed, by the prices that the station had then."""
     prices = prices_before(record.db, one.seq)
     fleet_id = record.fleet_of(swap.vehicle_id)
-    return source.terms(record.db, vehicle_id=swap.vehicle_id, fleet_id=fleet_id, prices=prices, at=one.at), prices
+    return source.terms(record.db, SwapAsked(swap.vehicle_id, fleet_id, prices, one.at)), prices
 
 
 def due_bill(record: BillingRecord, one: Completion, source: BillingTerms, at: datetime | None) -> BillDraft | None:

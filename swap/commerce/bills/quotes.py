@@ -15,7 +15,7 @@ from swap.commerce.bills.quantity import SeatEnergy
 from swap.commerce.bills.readings import energy_prices, prices_by_time, prices_of_time
 from swap.commerce.bills.record import RowRecord
 from swap.commerce.bills.records import Quote, QuoteLine, ShownPrice, ShownPrices
-from swap.commerce.bills.terms import BillingTerms, EnergyPrice, Measure, station_terms
+from swap.commerce.bills.terms import BillingTerms, EnergyPrice, Measure, SwapAsked, station_terms
 from swap.commerce.charges import half_up
 from swap.config.prices import NoPrices, StationPrices
 from swap.errors import InvalidInput, NotFound
@@ -53,7 +53,7 @@ def quote(
     if not known:
         raise NoPrices(f"the journal of station {db.station_id} tells of no prices; start the station once")
     prices = prices_of_time(known, at)
-    terms = source.terms(db, vehicle_id=vehicle_id, fleet_id=vehicle.fleet_id, prices=prices, at=at)
+    terms = source.terms(db, SwapAsked(vehicle_id, vehicle.fleet_id, prices, at))
     given = {"returned_soe_kwh": returned_soe_kwh, "energy_kwh": energy_kwh}
     for name, values in given.items():
         if values and len(values) != len(packs):

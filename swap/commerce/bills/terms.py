@@ -5,7 +5,7 @@ The station file says it for everybody; a contract may say otherwise for a vehic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -74,25 +74,25 @@ class SwapTerms:
     contract_version: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SwapAsked:
+    """The swap whose terms are asked for."""
+
+    vehicle_id: str
+    fleet_id: str
+    prices: StationPrices
+    """What the station had when it was completed."""
+    at: datetime
+    """When it was completed."""
+    known_at: datetime | None = None
+    """By what had been agreed then; by what was known at the completion where none is given."""
+
+
 class BillingTerms(Protocol):
     """Says how a swap is billed."""
 
-    def terms(
-        self,
-        db: StationDb,
-        *,
-        vehicle_id: str,
-        fleet_id: str,
-        prices: StationPrices,
-        at: datetime,
-        known_at: datetime | None = None,
-    ) -> SwapTerms:
-        """The terms of a vehicle's swap at this station, completed at an instant.
-
-        Args:
-            prices: what the station had at that instant.
-            known_at: by what had been agreed then; by what was known at the completion where none is given.
-        """
+    def terms(self, db: StationDb, asked: SwapAsked) -> SwapTerms:
+        """The terms of a vehicle's swap at this station."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,36 +102,18 @@ class TermsKnown:
     source: BillingTerms
     known_at: datetime
 
-    def terms(
-        self,
-        db: StationDb,
-        *,
-        vehicle_id: str,
-        fleet_id: str,
-        prices: StationPrices,
-        at: datetime,
-        known_at: datetime | None = None,
-    ) -> SwapTerms:
+    def terms(self, db: StationDb, asked: SwapAsked) -> SwapTerms:
         """The terms of a swap, by what was known at that instant."""
-        known_at = self.known_at if known_at is None else known_at
-        return self.source.terms(db, vehicle_id=vehicle_id, fleet_id=fleet_id, prices=prices, at=at, known_at=known_at)
+        known_at = self.known_at if asked.known_at is None else asked.known_at
+        return self.source.terms(db, replace(asked, known_at=known_at))
 
 
 class StationTerms:
     """The terms of the station file, for vehicles without a contract that says otherwise."""
 
-    def terms(
-        self,
-        db: StationDb,
-        *,
-        vehicle_id: str,
-        fleet_id: str,
-        prices: StationPrices,
-        at: datetime,
-        known_at: datetime | None = None,
-    ) -> SwapTerms:
+    def terms(self, db: StationDb, asked: SwapAsked) -> SwapTerms:
         """The terms of the station, at the instant of the prices."""
-        return station_terms(prices, fleet_id)
+        return station_terms(asked.prices, asked.fleet_id)
 
 
 def station_terms(prices: StationPrices, buyer_id: str) -> SwapTerms:

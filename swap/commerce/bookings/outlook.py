@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import inf, isfinite
-from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Row, Table, and_, bindparam
+from sqlalchemy import Row, Table, and_, bindparam, func
 from sqlalchemy import select as sql_select
 from sqlmodel import col, select
 
@@ -19,6 +18,7 @@ from swap.commerce.bookings.rules import Demand, KindOutlook, Lot, PromiseView
 from swap.commerce.bookings.slots import SlotGrid, SlotRange
 from swap.commerce.bookings.states import COMING, OPEN, BookingStatus
 from swap.config.station_file import BookingSection, StationConfig, VehicleModelSection
+from swap.lots import among
 from swap.messages.commerce import BookingMade, BookingRefused
 from swap.reading.charge_plan import READY_HORIZON_H
 from swap.station_db import OfStation, StationDb
@@ -37,6 +37,7 @@ _BOOKINGS: Table = Booking.__table__  # type: ignore[attr-defined]
 _BAYS: Table = Bay.__table__  # type: ignore[attr-defined]
 _PACKS: Table = Pack.__table__  # type: ignore[attr-defined]
 _EVENTS: Table = StationEvent.__table__  # type: ignore[attr-defined]
+_STATIONS: Table = Station.__table__  # type: ignore[attr-defined]
 # Of the tables, and not of their classes: all of it is read for each booking.
 _QUEUED = OfStation(
     sql_select(
@@ -55,9 +56,10 @@ _QUEUED = OfStation(
     .where(_SWAPS.c.station_id == bindparam("station"), _SWAPS.c.ended_at.is_(None), _SWAPS.c.dispatched_at.is_(None))
 )
 _OPEN = OfStation(
-    sql_select(_BOOKINGS, _VEHICLES.c.model)
+    sql_select(_BOOKINGS, _VEHICLES.c.model, _SWAPS.c.id.label("swap_id"), _SWAPS.c.ended_at.label("swap_ended_at"))
     .join(_VEHICLES, _VEHICLES.c.id == _BOOKINGS.c.vehicle_id)
-    .where(_BOOKINGS.c.station_id == bindparam("station"), _BOOKINGS.c.status.in_(OPEN))
+    .outerjoin(_SWAPS, and_(_SWAPS.c.booking_id == _BOOKINGS.c.id, _SWAPS.c.station_id == bindparam("station")))
+    .where(_BOOKINGS.c.station_id == bindparam("station"), among(_BOOKINGS.c.status, OPEN))
     .order_by(_BOOKINGS.c.created_at, _BOOKINGS.c.id)
 )
 _COMING = (
@@ -65,6 +67,12 @@ _COMING = (
     .join(VehicleRow, col(VehicleRow.id) == Booking.vehicle_id)
     .where(col(Booking.status).in_(COMING))
     .order_by(col(Booking.created_at), col(Booking.id))
+)
+_MOVING = (
+    sql_select(_SEATS.c.old_bay_id, _SEATS.c.new_bay_id)
+    .join(_SWAPS, _SWAPS.c.id == _SEATS.c.swap_id)
+    .where(_SWAPS.c.station_id == bindparam("station"), _SWAPS.c.ended_at.is_(None), _SWAPS.c.open_lane_id.is_not(None))
+    .cte("moving")
 )
 _RACK = OfStation(
     sql_select(
@@ -82,26 +90,35 @@ _RACK = OfStation(
     )
     .join(_PACKS, _PACKS.c.bay_id == _BAYS.c.id)
     .where(_BAYS.c.station_id == bindparam("station"), _BAYS.c.role == "rack", _BAYS.c.blocked.is_(False))
+    .where(*(_BAYS.c.id.not_in(sql_select(bay_id).where(bay_id.is_not(None))) for bay_id in _MOVING.c))
     .order_by(_BAYS.c.position)
 )
-"""Bays of the rack that can be used, with the pack in each."""
-_IN_MOTION = OfStation(
-    sql_select(_SEATS.c.old_bay_id, _SEATS.c.new_bay_id)
-    .join(_SWAPS, _SWAPS.c.id == _SEATS.c.swap_id)
-    .where(_SWAPS.c.station_id == bindparam("station"), _SWAPS.c.ended_at.is_(None), _SWAPS.c.open_lane_id.is_not(None))
+"""Bays of the rack that can be used and that no swap fills or empties, with the pack in each."""
+_LAST_BEFORE = (
+    sql_select(_EVENTS.c.seq)
+    .where(_EVENTS.c.station_id == bindparam("station"), _EVENTS.c.at < bindparam("since"))
+    .order_by(_EVENTS.c.at.desc(), _EVENTS.c.seq.desc())
+    .limit(1)
+    .scalar_subquery()
 )
 _TOLD_SINCE = OfStation(
     sql_select(_EVENTS.c.seq, _EVENTS.c.data)
-    .where(_EVENTS.c.station_id == bindparam("station"))
-    .where(_EVENTS.c.kind == bindparam("kind"), _EVENTS.c.at >= bindparam("since"))
-    .order_by(_EVENTS.c.at)
+    .where(_EVENTS.c.station_id == bindparam("station"), _EVENTS.c.kind == bindparam("kind"))
+    .where(_EVENTS.c.seq > func.coalesce(_LAST_BEFORE, 0), _EVENTS.c.at >= bindparam("since"))
+    .order_by(_EVENTS.c.seq)
+)
+"""Events of a kind since an instant, found by their numbers: of all that happened meanwhile few are of the kind."""
+_NOW = OfStation(
+    sql_select(_STATIONS.c.version, _STATIONS.c.mode, _STATIONS.c.mode_since_at, _STATIONS.c.waiting).where(
+        _STATIONS.c.id == bindparam("station")
+    )
 )
 
 
 def promise_view(db: StationDb, config: StationConfig, at: datetime) -> PromiseView:
     """The station as promises are made from it."""
     rules = config.bookings
-    station = db.station()
+    (station,) = db.rows(_NOW)
     mode = StationMode(station.mode)
     grid = SlotGrid.of(rules, len(config.lanes))
     own = rules.model_copy(update={"capacity_per_slot": None})
@@ -121,11 +138,12 @@ def promise_view(db: StationDb, config: StationConfig, at: datetime) -> PromiseV
         modes=modes,
         mode=mode,
         opens_at=at if mode is StationMode.AUTOMATIC else _opens_at(rules, mode, station.mode_since_at, at),
-        lots=_lots(db, config, station, specs, kinds, charge_kw, at),
+        lots=_lots(db, config, station.waiting, specs, kinds, charge_kw, at),
         kinds=kinds,
         charge_kw=charge_kw,
         last_slot=last_slot,
         queue=_queue(db, config, grid, at, last_slot),
+        version=station.version,
     )
 
 
@@ -169,7 +187,7 @@ def turnaround_s(view: PromiseView, kinds: Iterable[str]) -> int:
 def _lots(
     db: StationDb,
     config: StationConfig,
-    station: Station,
+    waiting: Mapping[str, Any],
     specs: dict[str, PackSpec],
     kinds: dict[str, KindOutlook],
     charge_kw: float,
@@ -177,13 +195,12 @@ def _lots(
 ) -> tuple[Lot, ...]:
     """Packs of the rack that nobody has taken. When one is charged is what the controller has published, else
     reckoned from what it lacks; a pack that is not heard any more is none."""
-    published = station.waiting.get("ready_at")
-    moving = {key for row in db.rows(_IN_MOTION) for key in row}
+    published = waiting.get("ready_at")
     now_s = at.timestamp()
     ready: list[Lot] = []
     lacking: list[tuple[float, Row[Any], PackSpec]] = []
     for pack in db.rows(_RACK):
-        if pack.id in moving or pack.kind not in specs:
+        if pack.kind not in specs:
             continue
         if PackState(pack.state) in _OUT_OF_USE or (pack.reading_at is not None and not pack.reading_fresh):
             continue
@@ -251,7 +268,8 @@ def _queue(db: StationDb, config: StationConfig, grid: SlotGrid, at: datetime, l
 
 
 def open_bookings(db: StationDb) -> Sequence[Row[Any]]:
-    """Bookings that have not ended, each with the `model` of its vehicle, in the order in which they were made."""
+    """Bookings that have not ended, in the order in which they were made, each with the `model` of its vehicle, and the
+    `swap_id` and `swap_ended_at` of the swap that uses it."""
     return db.rows(_OPEN)
 
 
@@ -314,8 +332,7 @@ def demand_of(booking: Booking | Row[Any], model: VehicleModelSection, window: S
 
 def _told_since(db: StationDb, kind: str, since_at: datetime) -> Sequence[tuple[int, dict[str, Any]]]:
     """Numbers and contents of the events of a kind since an instant, in order."""
-    told = db.rows(_TOLD_SINCE, kind=kind, since=since_at)
-    return sorted(((row.seq, dict(row.data)) for row in told), key=itemgetter(0))
+    return [(row.seq, row.data) for row in db.rows(_TOLD_SINCE, kind=kind, since=since_at)]
 
 
 def _kept_offers(

@@ -120,6 +120,8 @@ class PromiseView:
     queue_first: bool = True
     """Trucks that wait without a promise come before promises whose window is open: nothing is promised at the cost of
     those who are here. False: promises that are made keep their packs from them."""
+    version: int = field(default=0, compare=False)
+    """Of the station when it was read; a plan does not rest on it."""
 
 
 @dataclass(frozen=True, slots=True)

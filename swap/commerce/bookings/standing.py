@@ -311,8 +311,8 @@ def _book_day(
     standing = StandingDay(row.id, day.isoformat())
     booking = add_booking(db, view, wanted, demand, at=at, actor=MACHINE, standing=standing)
     if not isinstance(found, Promise):
-        disrupt(db, config, booking, model, found.why, at)
-    return booking.id
+        disrupt(db, config, db.get_one(Booking, booking.booking_id), model, found.why, at)
+    return booking.booking_id
 
 
 def _end(db: StationDb, row: StandingBooking, at: datetime, reason: str, actor: str) -> None:

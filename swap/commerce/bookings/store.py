@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Table, bindparam, or_
+from sqlalchemy import Row, Table, bindparam, insert, or_, update
 from sqlalchemy import select as sql_select
 from sqlmodel import col, select
 
@@ -72,15 +72,21 @@ _FOLLOWED = (
 """Bookings that are behind their truck, with its swap."""
 
 _BOOKINGS: Table = Booking.__table__  # type: ignore[attr-defined]
-_SWAPS: Table = Swap.__table__  # type: ignore[attr-defined]
-_IS_FOLLOWED = OfStation(
-    sql_select(_BOOKINGS.c.id)
-    .join(_SWAPS, _SWAPS.c.booking_id == _BOOKINGS.c.id)
-    .where(or_(_BOOKINGS.c.status.in_(COMING), _SWAPS.c.ended_at.is_not(None)), _BOOKINGS.c.status.in_(OPEN))
-    .where(_BOOKINGS.c.station_id == bindparam("station"), _SWAPS.c.station_id == bindparam("station"))
-    .limit(1)
+_BOOKING = OfStation(
+    sql_select(_BOOKINGS).where(_BOOKINGS.c.station_id == bindparam("station"), _BOOKINGS.c.id == bindparam("booking"))
 )
-"""Whether there is one of them."""
+_INSERT = insert(_BOOKINGS)
+_NO_TROUBLE: dict[str, Any] = {
+    "trouble": "",
+    "alternative_start_at": None,
+    "alternative_end_at": None,
+    "alternative_until_at": None,
+}
+_CHANGE = (
+    update(_BOOKINGS)
+    .where(_BOOKINGS.c.id == bindparam("booking"))
+    .values({name: bindparam(name) for name in ("status", *_NO_TROUBLE)})
+)
 
 
 def _limit_at(config: StationConfig, at: datetime) -> datetime:
@@ -97,12 +103,15 @@ class Foreseen:
     """An answer, and what it rests on."""
 
     wanted: Wanted
-    version: int
-    """Of the station, whose lanes, packs, trucks and promises are what they were as long as it has not risen."""
     ended: bool
     """Bookings were over that had not been ended."""
     asked: Asked
     found: Promise | NotPromised
+
+    @property
+    def version(self) -> int:
+        """Of the station, whose lanes, packs, trucks and promises are what they were as long as it has not risen."""
+        return self.asked[0].version
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +166,9 @@ def ask_booking(
     model = served_model(db, config, wanted.vehicle_id)
     ask_right(rights, db, wanted.vehicle_id, db.station_id, wanted.window_start_at)
     check_window(config, wanted.window_start_at, wanted.window_end_at, at)
-    if foreseen is not None and not foreseen.ended and (foreseen.wanted, foreseen.version) == (wanted, db.version()):
-        check_apart_elsewhere(db, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
+    version, elsewhere = db.version_and_elsewhere(wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
+    if foreseen is not None and not foreseen.ended and (foreseen.wanted, foreseen.version) == (wanted, version):
+        check_apart_elsewhere(wanted.vehicle_id, elsewhere)
         view, others, _ = foreseen.asked
         asked = view, others, _demand(db, config, view, model, wanted, rights)
     else:
@@ -171,8 +181,7 @@ def ask_booking(
         refused = refused_for(config, view, wanted.window_start_at, wanted.window_end_at, demand, found)
         _tell_refused(db, wanted, demand, refused, at, actor)
         return refused
-    booking = add_booking(db, view, wanted, demand, at=at, actor=actor)
-    return get_booking(db, db.station_id, booking.id)
+    return add_booking(db, view, wanted, demand, at=at, actor=actor)
 
 
 def foresee(
@@ -189,10 +198,13 @@ def foresee(
     own = [booking for booking in bookings if booking.vehicle_id == wanted.vehicle_id]
     check_apart_here(config, wanted.vehicle_id, start_at, end_at, own)
     limit_at = _limit_at(config, at)
-    overdue = any(booking.status in COMING and booking.window_end_at < limit_at for booking in bookings)
-    ended = overdue or bool(db.rows(_IS_FOLLOWED))
+    ended = any(
+        booking.swap_ended_at is not None
+        or (booking.status in COMING and (booking.swap_id is not None or booking.window_end_at < limit_at))
+        for booking in bookings
+    )
     asked = _asked(db, config, model, wanted, at, rights, bookings)
-    return Foreseen(wanted, db.station().version, ended, asked, promise(*asked))
+    return Foreseen(wanted, ended, asked, promise(*asked))
 
 
 def _asked(
@@ -230,42 +242,47 @@ def add_booking(
     at: datetime,
     actor: str,
     standing: StandingDay | None = None,
-) -> Booking:
+) -> BookingRecord:
     """Write a booking that can be promised, and tell it."""
-    kinds = sorted(demand.kinds)
-    booking = Booking(
-        id=new_id("bk", at),
+    booking = BookingRecord(
+        booking_id=new_id("bk", at),
         station_id=db.station_id,
         vehicle_id=wanted.vehicle_id,
         window_start_at=wanted.window_start_at,
         window_end_at=wanted.window_end_at,
-        kinds=kinds,
+        status=BookingStatus.BOOKED.value,
+        kinds=tuple(sorted(demand.kinds)),
         packs=demand.packs,
         min_kwh=demand.min_kwh,
         priority=demand.priority,
         promised_in=view.mode.value,
+        trouble="",
+        alternative_start_at=None,
+        alternative_end_at=None,
+        alternative_until_at=None,
         standing_id=None if standing is None else standing.standing_id,
         standing_on=None if standing is None else standing.on,
         created_at=at,
     )
-    db.add(booking)
+    db.flush()
+    db.connection().execute(_INSERT, {"id" if name == "booking_id" else name: value for name, value in booking})
     db.append(
         BookingMade(
-            booking_id=booking.id,
+            booking_id=booking.booking_id,
             vehicle_id=booking.vehicle_id,
             window_start_at=booking.window_start_at,
             window_end_at=booking.window_end_at,
             slot_s=view.grid.slot_s,
             swaps_per_slot=str(view.grid.swaps_per_slot),
-            kinds=tuple(kinds),
+            kinds=booking.kinds,
             packs=booking.packs,
             min_kwh=booking.min_kwh,
             priority=booking.priority,
             promised_in=booking.promised_in,
             standing_id=booking.standing_id,
             standing_on=booking.standing_on,
-            stock_packs=_stock(view, kinds),
-            turnaround_s=turnaround_s(view, kinds),
+            stock_packs=_stock(view, booking.kinds),
+            turnaround_s=turnaround_s(view, booking.kinds),
         ),
         at=at,
         actor=actor,
@@ -345,25 +362,39 @@ def change_booking(
 
 
 def cancel_booking(
-    db: StationDb, config: StationConfig, booking_id: str, *, at: datetime, reason: str = "", actor: str = "api"
+    db: StationDb,
+    booking_id: str,
+    *,
+    at: datetime,
+    reason: str = "",
+    actor: str = "api",
+    row: Row[Any] | None = None,
 ) -> BookingRecord:
     """Cancel a booking whose truck has not come. Cancelling again changes nothing.
+
+    Args:
+        row: its row in the table, where this session has read it.
 
     Raises:
         NotFound: no such booking at this station.
         BookingNotUsable: the truck has arrived, or the booking has ended otherwise.
     """
-    booking = _booking(db, booking_id)
+    row = next(iter(db.rows(_BOOKING, booking=booking_id)), None) if row is None else row
+    if row is None:
+        raise NotFound("booking", booking_id)
+    booking = BookingRecord.of(row, booking_id=booking_id)
     status = BookingStatus(booking.status)
     if status is BookingStatus.CANCELLED:
-        return get_booking(db, config.station.id, booking_id)
+        return booking
     if not BOOKING.allows(status, BookingTrigger.CANCEL):
         raise BookingNotUsable(
             N_("booking {booking_id} is {status}; only a booked one can be cancelled"),
             {"booking_id": booking_id, "status": booking.status},
         )
-    end_booking(db, booking, BookingTrigger.CANCEL, at, reason or "cancelled", actor)
-    return get_booking(db, config.station.id, booking_id)
+    ended = {"status": BOOKING.next(status, BookingTrigger.CANCEL).value, **_NO_TROUBLE}
+    db.connection().execute(_CHANGE, {"booking": booking_id, **ended})
+    _tell_ended(db, booking_id, ended["status"], at, reason or "cancelled", actor)
+    return booking.model_copy(update=ended)
 
 
 def expire_bookings(
@@ -476,8 +507,8 @@ def restore(booking: Booking) -> None:
 
 
 def _forget_trouble(booking: Booking) -> None:
-    booking.trouble = ""
-    booking.alternative_start_at = booking.alternative_end_at = booking.alternative_until_at = None
+    for name, value in _NO_TROUBLE.items():
+        setattr(booking, name, value)
 
 
 def end_booking(
@@ -494,7 +525,21 @@ def end_booking(
     """It promises nothing any more; what its fleet is charged is told with it."""
     _move(booking, trigger)
     _forget_trouble(booking)
-    ended = BookingEnded(booking_id=booking.id, status=booking.status, reason=reason, fee_fen=charged_fen)
+    _tell_ended(db, booking.id, booking.status, at, reason, actor, swap_id=swap_id, charged_fen=charged_fen)
+
+
+def _tell_ended(
+    db: StationDb,
+    booking_id: str,
+    status: str,
+    at: datetime,
+    reason: str,
+    actor: str,
+    *,
+    swap_id: str | None = None,
+    charged_fen: int = 0,
+) -> None:
+    ended = BookingEnded(booking_id=booking_id, status=status, reason=reason, fee_fen=charged_fen)
     db.append(ended, at=at, actor=actor, swap_id=swap_id)
 
 

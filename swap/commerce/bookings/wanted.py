@@ -15,8 +15,9 @@ from swap.commerce.bookings.states import OPEN
 from swap.commerce.errors import BookingOpen, WindowNotAllowed
 from swap.config.station_file import StationConfig, VehicleModelSection
 from swap.errors import InvalidInput, NotFound, NotServed
+from swap.register.vehicles import vehicle_model
 from swap.station_db import StationDb
-from swap.tables import Booking, VehicleRow
+from swap.tables import Booking
 from swap.words import N_
 
 _OPEN_OF = select(Booking).where(Booking.vehicle_id == bindparam("vehicle"), col(Booking.status).in_(OPEN))
@@ -39,15 +40,15 @@ class Wanted:
 
 def served_model(db: StationDb, config: StationConfig, vehicle_id: str) -> VehicleModelSection:
     """What the station file says of a vehicle's model. Raises NotFound, NotServed."""
-    vehicle = db.get(VehicleRow, vehicle_id)
-    if vehicle is None:
+    model = vehicle_model(db, vehicle_id)
+    if model is None:
         raise NotFound("vehicle", vehicle_id)
     try:
-        return config.vehicle_model(vehicle.model)
+        return config.vehicle_model(model)
     except KeyError:
         raise NotServed(
             N_("vehicle {vehicle_id} is a {model}, which station {station_id} does not serve"),
-            {"model": vehicle.model},
+            {"model": model},
             vehicle_id=vehicle_id,
             station_id=config.station.id,
         ) from None
@@ -127,7 +128,7 @@ def check_apart(
     """A truck is in one place at a time. Raises BookingOpen."""
     others = [booking for booking in db.exec(_OPEN_OF, params={"vehicle": vehicle_id}) if booking.id != without]
     check_apart_here(config, vehicle_id, start_at, end_at, others)
-    check_apart_elsewhere(db, vehicle_id, start_at, end_at)
+    check_apart_elsewhere(vehicle_id, db.version_and_elsewhere(vehicle_id, start_at, end_at)[1])
 
 
 def check_apart_here(
@@ -149,9 +150,9 @@ def check_apart_here(
         )
 
 
-def check_apart_elsewhere(db: StationDb, vehicle_id: str, start_at: datetime, end_at: datetime) -> None:
-    """The same at all other stations. Raises BookingOpen."""
-    if db.booked_elsewhere(vehicle_id, start_at, end_at) is not None:
+def check_apart_elsewhere(vehicle_id: str, elsewhere: str | None) -> None:
+    """The same at the other stations. Args: elsewhere: where it is booked then. Raises BookingOpen."""
+    if elsewhere is not None:
         raise BookingOpen(
             N_("vehicle {vehicle_id} has a booking at another station at that time"), vehicle_id=vehicle_id
         )

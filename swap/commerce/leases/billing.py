@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from sqlmodel import col, select
 
-from swap.commerce.bills.terms import SaleTerms, SwapTerms, station_terms
+from swap.commerce.bills.terms import SaleTerms, SwapAsked, SwapTerms, station_terms
 from swap.commerce.leases.contracts import contracts_of_vehicle, lease_from
 from swap.commerce.leases.lease import LeaseHistory, Version
 from swap.commerce.leases.periods import day_of
@@ -26,22 +26,13 @@ from swap.tables import LeaseEvent, LeaseVersion
 class ContractTerms:
     """`BillingTerms` by lease contracts; those of the station for vehicles without one that counts there."""
 
-    def terms(
-        self,
-        db: StationDb,
-        *,
-        vehicle_id: str,
-        fleet_id: str,
-        prices: StationPrices,
-        at: datetime,
-        known_at: datetime | None = None,
-    ) -> SwapTerms:
-        """The terms of a vehicle's swap at this station, completed at an instant."""
-        found = counting(db, vehicle_id, db.station_id, at, known_at)
+    def terms(self, db: StationDb, asked: SwapAsked) -> SwapTerms:
+        """The terms of a vehicle's swap at this station."""
+        found = counting(db, asked.vehicle_id, db.station_id, asked.at, asked.known_at)
         if found is None:
-            return station_terms(prices, fleet_id)
+            return station_terms(asked.prices, asked.fleet_id)
         contract_id, version = found
-        return by_contract(prices, contract_id, version.number, version.terms)
+        return by_contract(asked.prices, contract_id, version.number, version.terms)
 
 
 def counting(

@@ -12,7 +12,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import bindparam
+from sqlalchemy import Table, bindparam
+from sqlalchemy import select as sql_select
 from sqlmodel import col, select
 
 from swap.commerce.custody.told import elsewhere, files_told, packs_on_record
@@ -230,6 +231,7 @@ def _add_version(
         )
     )
     db.add_all([LeaseVehicle(contract_id=contract_id, version=number, vehicle_id=name) for name in terms.vehicles])
+    db.info.pop(_KNOWN, None)
     db.flush()
     data = {"version": number, "hash": terms_hash(stored, rated, day)}
     note(db, contract_id, kind, effective, at=at, actor=actor, data=data | ({"reason": reason} if reason else {}))
@@ -302,14 +304,21 @@ def binding_days(db: AnyDb, contract_id: str, vehicle_id: str) -> tuple[Days, ..
     return lease_of(db, contract_id).days_of(vehicle_id, binding=state in BINDING)
 
 
-_OF_VEHICLE = (
-    select(LeaseVehicle.contract_id).where(LeaseVehicle.vehicle_id == bindparam("vehicle")).distinct()
-)  # made once: each booking asks it
+_LEASED: Table = LeaseVehicle.__table__  # type: ignore[attr-defined]
+# Of the table, and made once: each booking asks it.
+_OF_VEHICLE = sql_select(_LEASED.c.contract_id).where(_LEASED.c.vehicle_id == bindparam("vehicle")).distinct()
+_KNOWN = "contracts_of_vehicles"
+"""What a session has read of it, until it names a vehicle in a contract."""
 
 
 def contracts_of_vehicle(db: AnyDb, vehicle_id: str) -> tuple[str, ...]:
     """Every contract that a version has named a vehicle in."""
-    return tuple(sorted(db.exec(_OF_VEHICLE, params={"vehicle": vehicle_id})))
+    known: dict[str, tuple[str, ...]] = db.info.setdefault(_KNOWN, {})
+    if vehicle_id not in known:
+        db.flush()
+        found = db.connection().execute(_OF_VEHICLE, {"vehicle": vehicle_id}).scalars()
+        known[vehicle_id] = tuple(sorted(found))
+    return known[vehicle_id]
 
 
 def contract_row(db: AnyDb, contract_id: str) -> LeaseContract:

@@ -24,8 +24,9 @@ from swap.commerce.leases.settle import stranding_told
 from swap.commerce.leases.states import BINDING, LeaseState
 from swap.commerce_db import AnyDb, CommerceDb
 from swap.errors import InvalidInput, NotFound
+from swap.register.vehicles import vehicle_model
 from swap.rights import BookingTerms, MaySwap, Purpose
-from swap.tables import LeaseEvent, Pack, Swap, VehicleModelRow, VehicleRow
+from swap.tables import LeaseEvent, Pack, Swap, VehicleModelRow
 from swap.words import N_
 
 
@@ -195,15 +196,15 @@ def may_swap(
     Raises:
         NotFound: no such vehicle.
     """
-    vehicle = db.get(VehicleRow, vehicle_id)
-    if vehicle is None:
+    model_id = vehicle_model(db, vehicle_id)
+    if model_id is None:
         raise NotFound("vehicle", vehicle_id)
     lease, state = _contract_for(db, vehicle_id, at)
     if lease is None:  # nothing else counts
         return entitled(
             RightFacts(vehicle_id, station_id, 0, frozenset(), contract_required=contract_required), purpose, at
         )
-    model = db.get(VehicleModelRow, vehicle.model)
+    model = db.get(VehicleModelRow, model_id)
     on_it = db.exec(select(Pack).where(Pack.vehicle_id == vehicle_id)).all()
     socs = [Decimal(repr(float(pack.soc_pct))) for pack in on_it if pack.soc_pct is not None]
     version = lease.version_of(day_of(at, lease.terms.tz)) or lease.newest

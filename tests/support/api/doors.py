@@ -59,13 +59,20 @@ def station_config() -> StationConfig:
     return load_station(STATION_FILE)
 
 
-def make_app(store: Store, clock: StoppedClock | None = None, control: ControlBoard | None = None) -> FastAPI:
-    """An app on a filled database, with the board of a controller in its process where one is given."""
+def make_app(
+    store: Store, clock: StoppedClock | None = None, control: ControlBoard | None = None, **given: Any
+) -> FastAPI:
+    """An app on a filled database, with the board of a controller in its process where one is given.
+
+    Args:
+        given: further settings.
+    """
     settings = Settings(
         station_file=STATION_FILE,
         database_url=store.url,
         hosts=("station", "testserver"),
         acquirer_secret=SecretStr(ACQUIRER_SECRET),
+        **given,
     )
     return create_app(store, station_config(), clock or StoppedClock(), settings=settings, control=control)
 

@@ -99,7 +99,7 @@ async def ordinary(bench: Bench) -> str:
                 Wanted(vehicle, start_at, start_at + timedelta(minutes=30)),
                 at=at,
             )
-        cancel_booking(db, bench.config, booking.booking_id, at=at)
+        cancel_booking(db, booking.booking_id, at=at)
     bench.arrive("V1", 30)
     await bench.run_until(SwapDispatched.kind)
     waiting = bench.arrive("V2", 30)
