@@ -23,6 +23,7 @@ from swap.messages.answers import ANSWERS, Answer, say
 from swap.messages.requests import REQUESTS, DecisionKind
 from swap.reading.records import FaultRecord, WaitRecord
 from swap.station.power.plan_process import PlanCause
+from swap.station.power.truck_forecast import ForecastCause
 from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.sequence.session import HoldReason, Phase
 from swap.station.sequence.step_table import CELL_FACTS
@@ -122,7 +123,7 @@ LATE: tuple[dict[str, object], ...] = (
     {},
     {"promised_at": NOW.isoformat(), "late_min": 25, "missing_kwh": 31.5},
     {"promised_at": NOW.isoformat(), "late_min": None, "missing_kwh": None},
-    *[dict[str, object](cause=cause.value) for cause in PlanCause],
+    *[dict[str, object](cause=cause.value) for cause in (*PlanCause, *ForecastCause)],
 )
 
 
