@@ -187,6 +187,22 @@ def test_flexibility_says_how_much_for_how_long_and_who_would_wait() -> None:
     assert (code, "allowed" in err) == (2, True)
 
 
+def test_flexibility_is_that_of_the_plan_in_force(tmp_path: Path) -> None:
+    def found(station: Path, *more: str) -> dict[str, Any]:
+        spent = [item for bay in ("A1", "A2", "A3", "A4", "A5") for item in ("--soc", f"{bay}=30")]
+        window = ("--at", "2026-07-01T21:00:00", "--hours", "1", "--trucks-per-hour", "3")
+        code, out, err = swap("flexibility", str(station), *window, *spent, *more, "--json")
+        assert code == 0, err
+        return dict(json.loads(out))
+
+    rule, optimal = found(SHUOZHOU), found(SHUOZHOU, "--plan", "optimal")
+    assert optimal["planned_kw"] != pytest.approx(rule["planned_kw"], rel=0.05), "another plan draws another power"
+    planned = tmp_path / "station.toml"
+    written = SHUOZHOU.read_text(encoding="utf-8").replace('scenario = "scenario.toml"', "")
+    planned.write_text(written.replace("charging.offer_soc_pct", 'charging.plan = "optimal"\ncharging.offer_soc_pct'))
+    assert found(planned) == optimal, "the station file says which plan is in force"
+
+
 @pytest.mark.parametrize("soc", ["A1", "A1=x", "A1=120", "Z9=20"])
 def test_charge_plan_refuses_a_wrong_start(soc: str) -> None:
     code, _, err = swap("charge-plan", str(STATION_FILE), "--soc", soc)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from api.cli.common import fail, print_json, print_table
 from api.cli.power.forecast import basis_line
 from api.terminal import echo, language, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scheduler.optimal.learned import TruckForecast
     from scheduler.optimal.worth import UnitWorth
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from swap.config.station_file import StationConfig
     from swap.reading.charge_plan import StockedPack
     from swap.reading.least_cost import LeastCost
+
+T = TypeVar("T")
 
 LEAST_LATE_MIN = 1.0
 """Less is rounding: the plan's straight lines lie below what a pack takes."""
@@ -36,19 +38,25 @@ def show_least_cost(
     as_json: bool,
 ) -> None:
     """Plan a day, print the first hours of it; ends the command where there is no plan."""
-    from scheduler.optimal.plan import NotBelieved
-    from scheduler.optimal.solve import NoSolver, NotSolved
     from swap.reading.least_cost import least_cost
 
-    try:
-        plan = least_cost(config, stock, tariff, start_at=start_at, trucks=trucks)
-    except (NoSolver, NotSolved, NotBelieved, ValueError) as error:
-        fail(text("--plan optimal: {reason}. With --plan rule the price rule charges.", reason=error))
+    plan = by_optimiser(lambda: least_cost(config, stock, tariff, start_at=start_at, trucks=trucks))
     if as_json:
         print_json(_json(config, plan, start_at + timedelta(hours=hours)) | {"trucks_basis": str(trucks.basis)})
     else:
         echo(basis_line(trucks))
         _print(config, plan, start_at + timedelta(hours=hours))
+
+
+def by_optimiser(make: Callable[[], T]) -> T:
+    """What is made by the optimiser; ends the command where there is no plan."""
+    from scheduler.optimal.plan import NotBelieved
+    from scheduler.optimal.solve import NoSolver, NotSolved
+
+    try:
+        return make()
+    except (NoSolver, NotSolved, NotBelieved, ValueError) as error:
+        fail(text("--plan optimal: {reason}. With --plan rule the price rule charges.", reason=error))
 
 
 def _json(config: StationConfig, plan: LeastCost, until_at: datetime) -> dict[str, object]:
