@@ -183,7 +183,8 @@ def least_free(visits: Sequence[Visit], grid: Grid, kept_kwh: Floats | None = No
     and that a pack handed out soon was charged before, at no more than its own power.
 
     Args:
-        kept_kwh: energy that the rack must hold at least at the begin of each slot, beside; None: nothing more.
+        kept_kwh: stock that must stand in the rack at the begin of each slot beside, as energy above that of packs as
+            empty as any that ever came; None: none.
 
     Raises:
         ArithmeticError: as of `least`.
@@ -204,7 +205,8 @@ def least_free(visits: Sequence[Visit], grid: Grid, kept_kwh: Floats | None = No
     share = max(-np.expm1(-curve.decay_per_s * 3600 * SLOT_H) for curve in curves)
     least = np.array([_needed_kwh(at, from_h, from_kwh, until_h, until_kwh, pack_kw) for at in edges])
     if kept_kwh is not None:
-        least[:-1] = np.minimum(np.maximum(least[:-1], kept_kwh), there[:-1] * until_kwh.max())
+        stock = there[:-1] * from_kwh.min() + kept_kwh
+        least[:-1] = np.minimum(np.maximum(least[:-1], stock), there[:-1] * until_kwh.max())
     gain, held = np.arange(slots), slots + np.arange(slots)  # columns: gained in a slot, held at its end, import
     bought, in_slots = 2 * slots + np.arange(slots), np.arange(slots)
     first = came[0] - gone[0]

@@ -215,6 +215,18 @@ def month(
     planner: Attached | None = None,
 ) -> Month:
     """Run, and set it beside its bound."""
+    return measured(scenario, seed, days, habits, warmup_days, planner)[0]
+
+
+def measured(
+    scenario: Scenario,
+    seed: int,
+    days: float,
+    habits: Habits | None,
+    warmup_days: float = 1.0,
+    planner: Attached | None = None,
+) -> tuple[Month, list[Visit], Grid]:
+    """The same, with what the bound was made from."""
     station = Station(scenario, seed)
     if habits is not None:
         planner = StudyPlanner(scenario, seed, 0, habits)
@@ -249,7 +261,7 @@ def month(
         apart[world.tariff.period] -= float(import_kw * SLOT_H * price) / bound.yuan
     limit_s = scenario.promise.wait_limit_min * 60
     waits = station.waits
-    return Month(
+    found_month = Month(
         cost,
         bound.yuan,
         station.handed_kwh,
@@ -262,6 +274,7 @@ def month(
         least_free(found, grid),
         sum(waits) / 60 / max(len(waits), 1),
     )
+    return found_month, found, grid
 
 
 # -- all of it, in pieces

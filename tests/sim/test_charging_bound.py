@@ -55,9 +55,12 @@ def test_packs_that_may_change_places_cost_no_more_and_still_come_in_time() -> N
     twins = [Visit(0.0, until, 60.0, 60.0 + most_kwh, CURVE, 240.0) for until in (0.5, 1.0)]
     dear_first = grid([0.2, 0.9, 0.9, 0.2])
     assert least_free(twins, dear_first) == pytest.approx(2 * 0.2 * quarter_kwh)
-    kept = np.array([0.0, 0.0, 60.0 + most_kwh, 0.0])
-    stock = least_free(twins, grid([0.9, 0.9, 0.2, 0.2]), kept)
-    assert stock >= least_free(twins, grid([0.9, 0.9, 0.2, 0.2])), "to keep more costs no less"
+    falling = grid([0.9, 0.9, 0.2, 0.2])
+    assert least_free(twins, falling) == pytest.approx((0.9 + 0.2) * quarter_kwh)
+    kept = np.array([0.0, most_kwh, most_kwh / 2, 0.0])
+    assert least_free(twins, falling, kept) == pytest.approx((1.5 * 0.9 + 0.5 * 0.2) * quarter_kwh), (
+        "a stock has a price"
+    )
 
 
 @pytest.mark.parametrize(
