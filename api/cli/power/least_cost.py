@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from api.cli.common import fail, print_json, print_table
 from api.cli.power.forecast import basis_line
+from api.cli.power.picture import draw, of_least_cost
 from api.terminal import echo, language, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from scheduler.optimal.learned import TruckForecast
     from scheduler.optimal.worth import UnitWorth
@@ -36,6 +38,7 @@ def show_least_cost(
     hours: float,
     trucks: TruckForecast,
     as_json: bool,
+    plot: Path | None = None,
 ) -> None:
     """Plan a day, print the first hours of it; ends the command where there is no plan."""
     from swap.reading.least_cost import least_cost
@@ -46,6 +49,9 @@ def show_least_cost(
     else:
         echo(basis_line(trucks))
         _print(config, plan, start_at + timedelta(hours=hours))
+    if plot is not None:
+        picture = of_least_cost(config, plan, start_at + timedelta(hours=hours))
+        draw(plot, language().pick(config.station.name_zh, config.station.name_en), picture)
 
 
 def by_optimiser(make: Callable[[], T]) -> T:
