@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from api.cli.common import fail
 from api.terminal import language, text
+from swap.errors import NotInstalled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,7 +100,7 @@ def draw(path: Path, title: str, picture: PlanPicture) -> None:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError:
-        fail(text("--plot: matplotlib is not installed: {command}", command="pip install 'swapstation[plot]'"))
+        fail(text(NotInstalled("plot").message, extra="plot"))
     fonts = [*CHINESE, "sans-serif"] if language().tag == "zh-CN" else ["sans-serif"]
     with matplotlib.rc_context({"font.family": _installed(fonts), "svg.fonttype": "none", "axes.unicode_minus": False}):
         counted = bool(picture.ready)
