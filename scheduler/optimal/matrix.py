@@ -321,7 +321,8 @@ def build(problem: ChargeProblem) -> Matrix:
     money[blocks.low + ends] -= worth
     money[blocks.high + ends] -= worth
 
-    wish[cols(blocks.low, line)] = -_EARLY * slot_h * np.where(waits(problem), -1.0, 1.0)[slot]
+    put_off = waits(problem)[slot] & may_not_come(problem)[store]
+    wish[cols(blocks.low, line)] = -_EARLY * slot_h * np.where(put_off, -1.0, 1.0)
     wish[cols(blocks.high, line)] = _HIGH * slot_h
     wish[cols(blocks.rise, slots)] = _SMOOTH
     wish[cols(blocks.fall, slots)] = _SMOOTH
@@ -334,6 +335,13 @@ def build(problem: ChargeProblem) -> Matrix:
     costly = np.flatnonzero(cost)
     rows.put(np.full(len(costly), money_row), costly, cost[costly])
     return _pressed(rows, windows, blocks, cost, wish, lower, upper, money, money_row)
+
+
+def may_not_come(problem: ChargeProblem) -> NDArray[np.bool_]:
+    """By store, whether it is for nobody, or for a truck that is expected and not known."""
+    tiers = [{goal.tier for goal in s.goals} for s in problem.stores]
+    unknown = any(Tier.STOCK in found for found in tiers)
+    return np.array([unknown and Tier.PROMISED not in found for found in tiers], dtype=bool)
 
 
 def waits(problem: ChargeProblem) -> NDArray[np.bool_]:
