@@ -28,10 +28,10 @@ from scheduler.waiting import Wait, Waiting
 from swap.config.station_file import StationConfig
 from swap.station.clock import Clock
 from swap.station.life.database import DirectDatabase
-from swap.station.power.truck_forecast import ForecastThread
 from swap.station.records import newest_seq, qualified
 from swap.station.sequence.permissives import BayFact
 from swap.station.sequence.row_facts import MOVING_MODES
+from swap.station.truck_forecast import ForecastThread
 from swap.station_db import StationDb as Db
 
 T = TypeVar("T")

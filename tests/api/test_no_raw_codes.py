@@ -23,11 +23,11 @@ from swap.messages.answers import ANSWERS, Answer, say
 from swap.messages.requests import REQUESTS, DecisionKind
 from swap.reading.records import FaultRecord, WaitRecord
 from swap.station.power.plan_process import PlanCause
-from swap.station.power.truck_forecast import ForecastCause
 from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.sequence.session import HoldReason, Phase
 from swap.station.sequence.step_table import CELL_FACTS
 from swap.station.states.modes import ModeTrigger
+from swap.station.truck_forecast import ForecastCause
 from swap.words import LANGUAGES
 from tests.support.api.doors import NOW
 

@@ -48,8 +48,8 @@ from swap.station.power.plan_process import (
     plan_here,
 )
 from swap.station.power.planning import FAULT, LATE, UNFORESEEN, PlanRunner
-from swap.station.power.truck_forecast import FORECAST_S, ForecastCause, ForecastFound
 from swap.station.power.view import station_view
+from swap.station.truck_forecast import FORECAST_S, ForecastCause, ForecastFound
 from swap.tables import FaultRow
 from tests.support.sim.plant import station
 from tests.support.swap.station import START_AT, Bench

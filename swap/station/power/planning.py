@@ -25,7 +25,7 @@ from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.power.outlook import Seen, look, outlook_of
 from swap.station.power.plan_process import PlanCause, PlanFailed, PlannedGuides, plan_apart
-from swap.station.power.truck_forecast import ForecastFailing
+from swap.station.truck_forecast import ForecastFailing
 from swap.station_db import StationDb as Db
 from swap.tables import Booking, FaultRow
 
