@@ -97,8 +97,9 @@ class ForecastThread:
             try:
                 said = forecaster.forecast(record.came, record.since, now)
                 check_forecast(said)
-            except BaseException as error:  # whoever made it, the thread ends with an answer
-                answer.set_exception(error)
+            except BaseException as error:  # whoever made it, the thread ends with an answer, and the loop goes on
+                plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
+                answer.set_exception(error if plain else RuntimeError(repr(error)))
             else:
                 answer.set_result(said)
 

@@ -381,6 +381,13 @@ class Timing:
         raise TimeoutError("the feed gave no answer")
 
 
+class Leaving:
+    """Ends the program, as a script does that was made for a command line."""
+
+    def forecast(self, came: Sequence[CameTruck], since: datetime, at: datetime) -> TruckForecast:
+        raise SystemExit(3)
+
+
 class Hanging:
     """Answers when it is let, and counts who asks."""
 
@@ -412,6 +419,7 @@ def scenario_of(bench: Bench) -> LearnedTrucks:
         (NoNumbers(), "7 × 24 rates"),
         (NoForecast(), "NoneType"),
         (Timing(), "the feed gave no answer"),
+        (Leaving(), "SystemExit(3)"),
     ],
 )
 async def test_a_forecast_that_fails_is_one_alarm_and_record_and_scenario_stand_in(
