@@ -170,7 +170,7 @@ class Station:
         ]
         rack = ModbusRack(config.rack_devices, config.bays, now, folder=config.folder, link_factory=link)
         context = StationContext.build(self.database, config, self.clock, self.tariff)
-        context.forecaster = self._forecaster()
+        context.forecast.usual = self._forecaster()
         required = config.commerce.contract_required
         context.has_right = lambda db, swap_id, at: swap_right(db, swap_id, at, contract_required=required).allowed
         return StationController(

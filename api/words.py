@@ -328,6 +328,9 @@ WORDS: dict[str, dict[str, str]] = {
         "late": N_("the plan was not made in time"),
         "died": N_("the solver's process has ended without an answer"),
         "broken": N_("a fault of the program; see the log"),
+        "no_trucks": N_("no truck is on record yet, and no scenario says how many come"),
+        "forecast_failed": N_("the forecast of trucks has failed; record and scenario stand in for it"),
+        "forecast_late": N_("the forecast of trucks has given no answer in time; record and scenario stand in for it"),
     },
     "level": {
         "1": N_("note"),

@@ -67,6 +67,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="only list them")
     parser.add_argument("--quick", action="store_true", help="the quick form of those that have one")
     parser.add_argument("--evcc", type=Path, metavar="DIR", help="case files of the evcc optimizer, for charging")
+    parser.add_argument(
+        "--minutes", type=float, help="begin no more runs after so many, for charging; it goes on later"
+    )
     args = parser.parse_args(argv)
 
     known = module_names()
@@ -85,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         console.print(f"running {name} ...", style="dim")
         start = time.perf_counter()
         takes = inspect.signature(run).parameters
-        given = {"quick": args.quick or None, "evcc": args.evcc}
+        given = {"quick": args.quick or None, "evcc": args.evcc, "minutes": args.minutes}
         results = run(**{key: value for key, value in given.items() if key in takes and value is not None})
         agree = agree and results.get("agree") is not False
         write(name, results, time.perf_counter() - start)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import highspy
@@ -124,22 +125,44 @@ def least(visits: Sequence[Visit], grid: Grid) -> Least:
     high.append(np.full(slots, grid.chargers_kw))
     rows += slots
 
-    lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = 2 * total + slots, rows
-    lp.col_cost_ = np.concatenate([np.zeros(2 * total), grid.price_yuan_per_kwh * SLOT_H])
     starts = np.array([v.from_kwh for v in visits])
     fixed = np.where(later, 0.0, starts[visit])
-    lp.col_lower_ = np.concatenate([np.zeros(total), fixed, np.zeros(slots)])
-    lp.col_upper_ = np.concatenate(
-        [power * stored * overlap, np.where(later, highspy.kHighsInf, fixed), np.maximum(grid.limit_kw, grid.base_kw)]
+    yuan, x = _solved(
+        np.concatenate([np.zeros(2 * total), grid.price_yuan_per_kwh * SLOT_H]),
+        np.concatenate([np.zeros(total), fixed, np.zeros(slots)]),
+        np.concatenate(
+            [
+                power * stored * overlap,
+                np.where(later, highspy.kHighsInf, fixed),
+                np.maximum(grid.limit_kw, grid.base_kw),
+            ]
+        ),
+        np.concatenate(low),
+        np.concatenate(high),
+        entries,
     )
-    lp.row_lower_, lp.row_upper_ = np.concatenate(low), np.concatenate(high)
+    return Least(yuan, x[2 * total :])
+
+
+def _solved(
+    cost: Floats,
+    lower: Floats,
+    upper: Floats,
+    row_lower: Floats,
+    row_upper: Floats,
+    entries: Sequence[tuple[NDArray[Any], NDArray[Any], Floats | float]],
+) -> tuple[float, Floats]:
+    """The least cost and its columns, from entries by row, column and value. Raises ArithmeticError."""
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = len(cost), len(row_lower)
+    lp.col_cost_, lp.col_lower_, lp.col_upper_ = cost, lower, upper
+    lp.row_lower_, lp.row_upper_ = row_lower, row_upper
     row = np.concatenate([np.asarray(e[0]) for e in entries])
     column = np.concatenate([np.asarray(e[1]) for e in entries])
     value = np.concatenate([np.broadcast_to(np.asarray(e[2], dtype=np.float64), np.shape(e[0])) for e in entries])
     order = np.argsort(row, kind="stable")
     lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=rows))]).astype(np.int32)
+    lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(row_lower)))]).astype(np.int32)
     lp.a_matrix_.index_, lp.a_matrix_.value_ = column[order].astype(np.int32), value[order]
     solver = highspy.Highs()
     solver.silent()
@@ -149,5 +172,90 @@ def least(visits: Sequence[Visit], grid: Grid) -> Least:
     status = solver.getModelStatus()
     if status != highspy.HighsModelStatus.kOptimal:
         raise ArithmeticError(f"the bound is {solver.modelStatusToString(status)}: the run broke a limit it stands on")
-    x = np.array(solver.getSolution().col_value)
-    return Least(float(solver.getInfo().objective_function_value), x[2 * total :])
+    return float(solver.getInfo().objective_function_value), np.array(solver.getSolution().col_value)
+
+
+def least_free(visits: Sequence[Visit], grid: Grid, kept_kwh: Floats | None = None) -> float:
+    """The least that it could have cost had any pack been given to any truck, yuan.
+
+    The rack is one pool: at each swap the same energy goes out and comes in at the same instants, and at the end the
+    same is left. Of single packs remains what no exchange of packs can change: how many stand there at each instant,
+    and that a pack handed out soon was charged before, at no more than its own power.
+
+    Args:
+        kept_kwh: stock that must stand in the rack at the begin of each slot beside, as energy above that of packs as
+            empty as any that ever came; None: none.
+
+    Raises:
+        ArithmeticError: as of `least`.
+    """
+    slots = len(grid.price_yuan_per_kwh)
+    edges = np.arange(slots + 1) * SLOT_H
+    from_h, until_h = np.array([v.from_h for v in visits]), np.array([v.until_h for v in visits])
+    from_kwh, until_kwh = np.array([v.from_kwh for v in visits]), np.array([v.until_kwh for v in visits])
+    came = np.array([from_kwh[from_h <= at].sum() for at in edges])
+    gone = np.array([until_kwh[until_h <= at].sum() for at in edges])
+    there = np.array([int(np.sum((from_h <= at) & (until_h > at))) for at in edges])
+    spans = list(pairwise(edges))
+    stays_h = np.array([np.clip(np.minimum(until_h, b) - np.maximum(from_h, a), 0, None).sum() for a, b in spans])
+    curves = [v.curve for v in visits]
+    stored = max(curve.efficiency for curve in curves)
+    pack_kw = stored * max(min(v.charge_kw, v.curve.max_kw) for v in visits)
+    end_kwh = max(curve.taper_from_kwh + curve.max_kw / curve.slope for curve in curves)
+    share = max(-np.expm1(-curve.decay_per_s * 3600 * SLOT_H) for curve in curves)
+    least = np.array([_needed_kwh(at, from_h, from_kwh, until_h, until_kwh, pack_kw) for at in edges])
+    if kept_kwh is not None:
+        stock = there[:-1] * from_kwh.min() + kept_kwh
+        least[:-1] = np.minimum(np.maximum(least[:-1], stock), there[:-1] * until_kwh.max())
+    gain, held = np.arange(slots), slots + np.arange(slots)  # columns: gained in a slot, held at its end, import
+    bought, in_slots = 2 * slots + np.arange(slots), np.arange(slots)
+    first = came[0] - gone[0]
+    flow = np.diff(came) - np.diff(gone)
+    flow[0] += first
+    drawn = 1.0 / (stored * SLOT_H)
+    entering = np.array([int(np.sum((from_h > a) & (from_h < b))) for a, b in spans])
+    brought = np.array([from_kwh[(from_h > a) & (from_h < b)].sum() for a, b in spans])
+    # Packs in their taper: gained <= share x (full - held at the begin), over all that stand there in the slot.
+    most_taper = share * ((there[:-1] + entering) * end_kwh - brought)
+    most_taper[0] -= share * first
+    entries: list[tuple[NDArray[Any], NDArray[Any], Floats | float]] = [
+        (in_slots, held, 1.0),
+        (in_slots[1:], held[:-1], -1.0),
+        (in_slots, gain, -1.0),
+        (slots + in_slots, gain, 1.0),
+        (slots + in_slots[1:], held[:-1], share),
+        (2 * slots + in_slots, bought, 1.0),
+        (2 * slots + in_slots, gain, -drawn / grid.efficiency),
+    ]
+    infinite = np.full(slots, highspy.kHighsInf)
+    yuan, _ = _solved(
+        np.concatenate([np.zeros(2 * slots), grid.price_yuan_per_kwh * SLOT_H]),
+        np.concatenate([np.zeros(slots), least[1:], np.zeros(slots)]),
+        np.concatenate(
+            [
+                np.minimum(pack_kw * stays_h, grid.chargers_kw / drawn),
+                np.maximum(there[1:] * until_kwh.max(), least[1:]),
+                np.maximum(grid.limit_kw, grid.base_kw),
+            ]
+        ),
+        np.concatenate([flow, -infinite, grid.base_kw]),
+        np.concatenate([flow, most_taper, infinite]),
+        entries,
+    )
+    return yuan
+
+
+def _needed_kwh(
+    at_h: float, from_h: Floats, from_kwh: Floats, until_h: Floats, until_kwh: Floats, pack_kw: float
+) -> float:
+    """What the packs that stand there hold at least, whoever gets which: none is below the emptiest that ever came, and
+    what goes so soon that no pack that comes later could be charged for it stands there already."""
+    number = int(np.sum((from_h <= at_h) & (until_h > at_h)))
+    if number == 0:
+        return 0.0
+    later = from_kwh[from_h > at_h]
+    fullest = float(later.max()) if len(later) else 0.0
+    soon = until_kwh[until_h > at_h] - pack_kw * (until_h[until_h > at_h] - at_h)
+    soon = np.sort(soon[soon > fullest])[::-1][:number]
+    emptiest = float(from_kwh.min())
+    return float(np.maximum(soon, emptiest).sum() + (number - len(soon)) * emptiest)

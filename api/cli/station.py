@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -160,6 +160,9 @@ def charge_plan(
         float | None,
         typer.Option(min=0, max=1000, help="Trucks the optimiser expects; those of the forecast when not given."),
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the plan into this file too (.png, .svg, .pdf); needs the extra `plot`.")
+    ] = None,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
@@ -173,6 +176,7 @@ def charge_plan(
     from api.cli.power.beginning import begin_of, stock_and_tariff
     from api.cli.power.forecast import trucks_ahead
     from api.cli.power.least_cost import show_least_cost
+    from api.cli.power.picture import draw, of_rule
     from swap.reading.charge_plan import project_charging
 
     config = read_station(station)
@@ -181,10 +185,13 @@ def charge_plan(
     if (plan or config.charging.plan) == "optimal":
         trucks = trucks_ahead(config, trucks_per_hour, database_url, start_at)
         show_least_cost(
-            config, stock, tariff, start_at=start_at, hours=hours, trucks=trucks, as_json=as_json
+            config, stock, tariff, start_at=start_at, hours=hours, trucks=trucks, as_json=as_json, plot=plot
         )  # fmt: skip
         return
     steps = project_charging(config, stock, tariff, start_at=start_at, hours=hours, step_min=step_min)
+    if plot is not None and steps:
+        picture = of_rule(config, steps, start_at + timedelta(hours=hours))
+        draw(plot, language().pick(config.station.name_zh, config.station.name_en), picture)
     cost_yuan = sum((float(s.price_yuan_per_kwh) * s.import_kwh for s in steps), 0.0)
     energy_kwh, import_kwh = sum(s.energy_kwh for s in steps), sum(s.import_kwh for s in steps)
     if as_json:

@@ -85,9 +85,7 @@ class ComingExpected:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a table of another shape, or a rate that is none."""
-        table = np.asarray(self.by_weekday_hour, dtype=np.float64)
-        if table.shape != (7, 24) or not np.all(np.isfinite(table) & (table >= 0)) or not self.dispersion >= 1:
-            raise ValueError(f"expected trucks of {self.source}: 7 × 24 rates of 0 or more and a spread of 1 or more")
+        check_rates(self.source, self.by_weekday_hour, self.dispersion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +150,27 @@ class TruckForecaster(Protocol):
             came: who came from `since` to `at`, in any order.
         """
         ...
+
+
+def check_forecast(said: object) -> None:
+    """Whether what a forecaster has said can be counted on at all.
+
+    Raises:
+        TypeError: it is no forecast.
+        ValueError: rates or spread that are none.
+    """
+    if not isinstance(said, TruckForecast):
+        raise TypeError(f"a forecaster has said a {type(said).__name__}, not a TruckForecast")
+    check_rates("a forecaster", said.by_weekday_hour, said.dispersion)
+    if not all(0 <= levels.mean_pct <= 100 for levels in said.packs.values()):
+        raise ValueError("a forecaster has said a state of charge that is none")
+
+
+def check_rates(source: str, by_weekday_hour: object, dispersion: float) -> None:
+    """Raises ValueError for a table of another shape, or a rate or spread that is none."""
+    table = np.asarray(by_weekday_hour, dtype=np.float64)
+    if table.shape != (7, 24) or not np.all(np.isfinite(table) & (table >= 0)) or not 1 <= dispersion < np.inf:
+        raise ValueError(f"expected trucks of {source}: 7 × 24 rates of 0 or more and a spread of 1 or more")
 
 
 @dataclass(frozen=True)

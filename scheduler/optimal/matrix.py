@@ -20,6 +20,9 @@ Ints = NDArray[np.int64]
 
 _EARLY, _HIGH, _SMOOTH = 1.0, 0.05, 0.02
 """Weights of the second objective: energy early, then no time at high charge, then a level output."""
+_AFTER_H, _ROOM = 1.0, 0.75
+"""After a price has fallen, so much of the site's power may be asked for in so many hours, that charging waits for it
+(measured where trucks come in groups: with more, some wait longer than promised)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +321,8 @@ def build(problem: ChargeProblem) -> Matrix:
     money[blocks.low + ends] -= worth
     money[blocks.high + ends] -= worth
 
-    wish[cols(blocks.low, line)] = -_EARLY * slot_h
+    put_off = waits(problem)[slot] & may_not_come(problem)[store]
+    wish[cols(blocks.low, line)] = -_EARLY * slot_h * np.where(put_off, -1.0, 1.0)
     wish[cols(blocks.high, line)] = _HIGH * slot_h
     wish[cols(blocks.rise, slots)] = _SMOOTH
     wish[cols(blocks.fall, slots)] = _SMOOTH
@@ -331,6 +335,40 @@ def build(problem: ChargeProblem) -> Matrix:
     costly = np.flatnonzero(cost)
     rows.put(np.full(len(costly), money_row), costly, cost[costly])
     return _pressed(rows, windows, blocks, cost, wish, lower, upper, money, money_row)
+
+
+def may_not_come(problem: ChargeProblem) -> NDArray[np.bool_]:
+    """By store, whether it is for nobody, or for a truck that is expected and not known."""
+    tiers = [{goal.tier for goal in s.goals} for s in problem.stores]
+    unknown = any(Tier.STOCK in found for found in tiers)
+    return np.array([unknown and Tier.PROMISED not in found for found in tiers], dtype=bool)
+
+
+def waits(problem: ChargeProblem) -> NDArray[np.bool_]:
+    """By slot, whether what need not be charged yet is left until later: the next other price is lower, and what is
+    asked for in the hour after that leaves the site room to make good what then lacks. Not every truck that is expected
+    comes, and for one that does not come nothing is paid at the dear price."""
+    price, starts_h = problem.site.import_yuan_per_kwh, problem.starts_h
+    stores, limit_kw = problem.stores, problem.site.import_limit_kw
+    leaves_h = np.array([s.until_h for s in stores], dtype=np.float64)
+    asked_kwh = np.array(
+        [
+            max((goal.kwh for goal in s.goals if goal.tier is not Tier.COMFORT), default=0.0) - s.energy_kwh
+            for s in stores
+        ],
+        dtype=np.float64,
+    )
+    drawn_kwh = np.maximum(asked_kwh, 0.0) / (_of(stores, "efficiency") * _of(stores, "ac_efficiency"))
+    found = np.zeros(len(price), dtype=bool)
+    for slot in range(len(price) - 2, -1, -1):
+        after = slot + 1
+        if price[after] == price[slot]:
+            found[slot] = found[after]
+        elif price[after] < price[slot]:
+            soon = (leaves_h > starts_h[after]) & (leaves_h <= starts_h[after] + _AFTER_H)
+            room_kw = limit_kw[after] - problem.site.base_kw[after]
+            found[slot] = float(drawn_kwh[soon].sum()) <= _ROOM * _AFTER_H * room_kw
+    return found
 
 
 def _gain_rows(

@@ -371,6 +371,7 @@ def reach_of(outlook: Outlook, at_h: float) -> dict[str, tuple[float, ...]]:
     if forecast is None:
         return {kind: () for kind in outlook.kinds}
     whole = sum(share.weight for share in forecast.shares)
+    charger_kw = _usual_kw(outlook)
     found = {}
     for kind in outlook.kinds:
         takers = [share for share in forecast.shares if kind in share.kinds]
@@ -382,13 +383,13 @@ def reach_of(outlook: Outlook, at_h: float) -> dict[str, tuple[float, ...]]:
             if soonest_h > _FURTHEST_H:
                 break
             hours += [soonest_h] * packs
-        found[kind] = tuple(_without_taper(outlook, kind, one) for one in hours)
+        law = outlook.laws(kind, 100.0, charger_kw) if hours else None
+        found[kind] = tuple(one if law is None else _without_taper(outlook, law, one) for one in hours)
     return found
 
 
-def _without_taper(outlook: Outlook, kind: str, hours: float) -> float:
+def _without_taper(outlook: Outlook, law: PackLaw, hours: float) -> float:
     """Hours in which a pack would be ready if it kept the power it begins with: so the rule reckons."""
-    law = outlook.laws(kind, 100.0, _usual_kw(outlook))
     if law.power_kw <= 0:
         return hours
     offer_kwh = outlook.policy.offer_soc_pct / 100 * law.capacity_kwh

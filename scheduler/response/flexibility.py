@@ -19,6 +19,9 @@ LEVELS = 8
 """Points of the curve."""
 LEAST_SHARE = 0.1
 """Of what is planned: less lies within what a course errs, and is no point of the curve."""
+LEAST_KWH = 50.0
+"""Likewise over the minutes of a point: in 200 windows by chance small points erred by up to 2.4 kWh, a twentieth of it
+(`FLEXIBILITY_WINDOWS=200 pytest tests/sim/test_flexibility.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +159,14 @@ def flexibility(
         from_at,
         until_at,
         mean_kw,
-        tuple(point for point in shed if point.kw >= least_kw or point.minutes == 0),
-        lifted if lifted.kw >= least_kw else None,
+        tuple(point for point in shed if point.minutes == 0 or _counts(point, least_kw)),
+        lifted if _counts(lifted, least_kw) else None,
     )
+
+
+def _counts(point: FlexPoint, least_kw: float) -> bool:
+    """Whether a point is more than what a course errs."""
+    return point.kw >= least_kw and point.kw * point.minutes / 60 >= LEAST_KWH
 
 
 def _longest(course_of: CourseOf, planned: Course, whole: Restraint) -> FlexPoint:

@@ -93,7 +93,7 @@ def settle(
         delivered_kw = 0.0 if part is None else sign * (base_kw - part.mean_kw)
         hours = event.hours_in(at, programme.slot)
         # 80 kW of 100 must not be short because 0.8 × 100 has no exact form.
-        short = delivered_kw < programme.least_share * offered_kw - _ROUNDING_KW
+        short = delivered_kw < programme.least_share * offered_kw * (1 - _ROUNDING) - _ROUNDING_KW
         counted_kw = 0.0 if short else max(min(delivered_kw, programme.most_share * offered_kw), 0.0)
         short_kwh = _kwh((offered_kw - max(delivered_kw, 0.0)) * hours) if short else Decimal(0)
         counted_kwh = _kwh(counted_kw * hours)
@@ -118,7 +118,7 @@ def settle(
     return DrSettlement(tuple(lines))
 
 
-_ROUNDING_KW = 1e-9
+_ROUNDING, _ROUNDING_KW = 1e-9, 1e-6
 
 
 def _kwh(value: float) -> Decimal:

@@ -16,9 +16,10 @@ from battery_bms.pack import spec_from_section
 from battery_bms.pack.ahead import laws_of
 from scheduler.charging import policy_from_section
 from scheduler.demand_response import changes_between
+from scheduler.guide import Guide
 from scheduler.optimal.learned import TruckForecast
 from scheduler.optimal.outlook import HORIZON, Forecast, Outlook, PlanTask, SpentPack, TruckShare, task_of
-from scheduler.optimal.plan import ChargePlan, Shortfall, make_plan
+from scheduler.optimal.plan import ChargePlan, Shortfall, guides_of, make_plan
 from scheduler.optimal.worth import UnitWorth, unit_worths
 from scheduler.tariff import Tariff
 from scheduler.types import Limit, SiteLimits
@@ -141,6 +142,20 @@ def least_cost(
         plan.verdict.primal_residual,
         plan.verdict.gap,
     )
+
+
+def planned_guides(
+    config: StationConfig,
+    stock: Mapping[str, StockedPack],
+    tariff: Tariff,
+    *,
+    start_at: datetime,
+    trucks: TruckForecast,
+    temp_c: float = 25.0,
+) -> tuple[Guide, ...]:
+    """What the rule is told of that plan, one guide after the other. Raises what `least_cost` does."""
+    task = task_of(_outlook(config, stock, tariff, start_at, trucks, temp_c))
+    return guides_of(make_plan(task.problem), task.reach, task.packs)
 
 
 def _outlook(

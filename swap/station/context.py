@@ -16,7 +16,7 @@ from battery_bms.port import MeterReading, PackReading, PvReading, StorageReadin
 from robotics.port import CellState, CellStatus, ControlMode, RunMode, Signal
 from scheduler.charging import policy_from_section
 from scheduler.guide import Planner
-from scheduler.optimal.learned import TruckForecaster
+from scheduler.optimal.learned import LearnedTrucks
 from scheduler.site import DrEventSection
 from scheduler.types import (
     ChargingPolicy,
@@ -31,6 +31,7 @@ from swap.station.life.database import DirectDatabase
 from swap.station.records import newest_seq, qualified
 from swap.station.sequence.permissives import BayFact
 from swap.station.sequence.row_facts import MOVING_MODES
+from swap.station.truck_forecast import ForecastThread
 from swap.station_db import StationDb as Db
 
 T = TypeVar("T")
@@ -59,11 +60,11 @@ class StationContext:
     database: DirectDatabase
     config: StationConfig
     clock: Clock
+    forecast: ForecastThread
+    """Asks whoever says which trucks to expect."""
     prices: Prices | None = None
     planner: Planner | None = None
     """Who guides the charging; None: the price rule."""
-    forecaster: TruckForecaster | None = None
-    """Who says which trucks to expect; None: the record alone."""
     orders: tuple[DrEventSection, ...] = ()
     """Import limits of single events that were told and accepted, as the journal has them."""
     policy: ChargingPolicy = field(default_factory=ChargingPolicy)
@@ -110,6 +111,7 @@ class StationContext:
             database=database,
             config=config,
             clock=clock,
+            forecast=ForecastThread(LearnedTrucks(config.station.zone)),
             prices=prices,
             policy=policy_from_section(config.charging, max_age_s, specs.values()),
             specs=specs,

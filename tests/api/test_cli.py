@@ -9,12 +9,14 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from api.cli.__main__ import app, main
+from api.cli.power.picture import PlanPicture, clock_of, hours_of
 from robotics.handshake import limit_sentence, limits_of
 from robotics.modbus_link.registers import load_map
 from swap.config.loading import load_station
@@ -168,6 +170,36 @@ def test_charge_plan_of_the_optimiser_says_what_limits_and_what_more_would_save(
     assert (code, "allowed" in err) == (2, True)
 
 
+def test_a_plan_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both planners, in both languages; a picture that cannot be drawn is said, not a trace."""
+    window = ("--at", "2026-01-07T13:00:00", "--hours", "24", "--soc", "A1=30")
+    shuozhou = ("charge-plan", str(SHUOZHOU), *window)
+    for plan, lang, name in (("optimal", "en", "a.png"), ("rule", "zh", "b.png")):
+        code, _, err = swap("--lang", lang, *shuozhou, "--plan", plan, "--plot", str(tmp_path / name))
+        assert (code, err) == (0, "")
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    code, _, err = swap(*shuozhou, "--plan", "optimal", "--plot", str(tmp_path / "c.svg"), "--json")
+    drawn = (tmp_path / "c.svg").read_text(encoding="utf-8")
+    for told in ("Shuozhou", "critical peak", "0.900", "import, kW", "A9", "packs that trucks bring", "packs ready"):
+        assert told in drawn
+    for name in ("d.nothing", "nowhere/d.png"):
+        code, _, err = swap(*shuozhou, "--plan", "rule", "--plot", str(tmp_path / name))
+        assert (code, "cannot be written" in err) == (2, True)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, _, err = swap(*shuozhou, "--plan", "rule", "--plot", str(tmp_path / "e.png"))
+    assert (code, "swapstation[plot]" in err) == (2, True)
+
+
+def test_a_picture_of_a_day_on_which_the_clocks_are_set_has_real_hours() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    starts = tuple(
+        (datetime(2026, 3, 28, 23, tzinfo=UTC) + timedelta(hours=hour)).astimezone(berlin) for hour in range(5)
+    )
+    picture = PlanPicture(starts, ("flat",) * 4, (0.5,) * 4, (1.0,) * 4, (2.0,) * 4, ("A1",), ((1.0,) * 4,))
+    assert hours_of(picture) == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert clock_of(picture) == ([0.0, 1.0, 2.0, 3.0, 4.0], ["00:00", "01:00", "03:00", "04:00", "05:00"])
+
+
 def test_flexibility_says_how_much_for_how_long_and_who_would_wait() -> None:
     spent = [item for bay in ("A1", "A2", "A3", "A4", "A5") for item in ("--soc", f"{bay}=30")]
     arguments = ("flexibility", str(SHUOZHOU), "--at", "2026-07-01T23:00:00", "--hours", "1", *spent)
@@ -185,6 +217,22 @@ def test_flexibility_says_how_much_for_how_long_and_who_would_wait() -> None:
     assert "first truck that would wait" in out
     code, _, err = swap("flexibility", str(SHUOZHOU), "--soc", "A1")
     assert (code, "allowed" in err) == (2, True)
+
+
+def test_flexibility_is_that_of_the_plan_in_force(tmp_path: Path) -> None:
+    def found(station: Path, *more: str) -> dict[str, Any]:
+        spent = [item for bay in ("A1", "A2", "A3", "A4", "A5") for item in ("--soc", f"{bay}=30")]
+        window = ("--at", "2026-07-01T21:00:00", "--hours", "1", "--trucks-per-hour", "3")
+        code, out, err = swap("flexibility", str(station), *window, *spent, *more, "--json")
+        assert code == 0, err
+        return dict(json.loads(out))
+
+    rule, optimal = found(SHUOZHOU), found(SHUOZHOU, "--plan", "optimal")
+    assert optimal["planned_kw"] != pytest.approx(rule["planned_kw"], rel=0.05), "another plan draws another power"
+    planned = tmp_path / "station.toml"
+    written = SHUOZHOU.read_text(encoding="utf-8").replace('scenario = "scenario.toml"', "")
+    planned.write_text(written.replace("charging.offer_soc_pct", 'charging.plan = "optimal"\ncharging.offer_soc_pct'))
+    assert found(planned) == optimal, "the station file says which plan is in force"
 
 
 @pytest.mark.parametrize("soc", ["A1", "A1=x", "A1=120", "Z9=20"])

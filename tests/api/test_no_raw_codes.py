@@ -27,6 +27,7 @@ from swap.station.sequence.recipe import DERIVED_FACTS, TERMINAL, Check
 from swap.station.sequence.session import HoldReason, Phase
 from swap.station.sequence.step_table import CELL_FACTS
 from swap.station.states.modes import ModeTrigger
+from swap.station.truck_forecast import ForecastCause
 from swap.words import LANGUAGES
 from tests.support.api.doors import NOW
 
@@ -122,7 +123,7 @@ LATE: tuple[dict[str, object], ...] = (
     {},
     {"promised_at": NOW.isoformat(), "late_min": 25, "missing_kwh": 31.5},
     {"promised_at": NOW.isoformat(), "late_min": None, "missing_kwh": None},
-    *[dict[str, object](cause=cause.value) for cause in PlanCause],
+    *[dict[str, object](cause=cause.value) for cause in (*PlanCause, *ForecastCause)],
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -179,6 +179,7 @@ class TestSettlement:
         least=st.floats(0, 1),
         most=st.floats(1, 3),
     )
+    @example(imports=[0.0, 0.0, 0.0, 5.96e-08], base=[0.0] * 4, offered_kw=1.0, least=0.0, most=1.0)
     def test_never_more_than_the_most_share_and_nothing_below_the_least(
         self, imports: list[float], base: list[float], offered_kw: float, least: float, most: float
     ) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from scheduler.optimal.check import check, flaws
 from scheduler.optimal.flows import read_flows
-from scheduler.optimal.matrix import Matrix
+from scheduler.optimal.matrix import Matrix, may_not_come, waits
 from scheduler.optimal.plan import ChargePlan, NotBelieved, guides_of, make_plan, plan_of
 from scheduler.optimal.problem import ChargeProblem, EnergyStore, Goal, Site, Tier
 from scheduler.optimal.solve import NotSolved, SolverAnswer, solve
@@ -506,10 +506,30 @@ def by_hand(asked: ChargeProblem, plan: ChargePlan) -> None:
 
 
 def test_at_one_price_packs_are_ready_as_early_as_they_can() -> None:
-    """Also before a cheaper hour that is not needed: a truck that comes sooner than expected finds them so."""
+    """Also before a cheaper hour that is not needed, for a truck that is known: it may be sooner than it said."""
     half = pack(goals=(Goal(2.0, 170.0),), until_h=2.0)
     for after in (0.2, 0.9, 1.4):
         assert make_plan(problem([0.9, 0.9, after], half)).flows.charge_kw[0] > 100.0
+
+
+def test_before_a_cheaper_hour_charging_for_who_may_not_come_waits_if_that_hour_has_room() -> None:
+    """What is not charged for a truck that does not come is charged for the next one, cheaper."""
+    goals = (Goal(2.0, 170.0, Tier.FORECAST), Goal(1.0, 60.0, Tier.STOCK))
+    half = pack(goals=goals, until_h=2.0)
+    asked = problem([0.9, 0.9, 0.2], half)
+    assert list(waits(asked)) == [True, True, False]
+    plan = make_plan(asked)
+    assert plan.flows.charge_kw[0] == pytest.approx(0.0, abs=0.1)
+    assert not plan.shortfalls, "and it is ready when it is asked for"
+    promised = pack("A2", goals=(Goal(2.0, 170.0),), until_h=2.0)
+    assert list(may_not_come(problem([0.9, 0.9, 0.2], half, promised, pack("A3")))) == [True, False, True]
+    assert not may_not_come(problem([0.9, 0.9, 0.2], promised, pack("A3"))).any(), "all who come are known"
+    busy = pack("A2", 60.0, until_h=3.0, goals=(Goal(3.0, 250.0),))
+    for chargers, wanted in ((240.0, False), (400.0, True)):
+        site = Site(np.array([0.9, 0.9, 0.2]), np.zeros(3), np.zeros(3), np.full(3, chargers))
+        assert list(waits(ChargeProblem(BEGIN_AT, np.ones(3), site, (half, busy)))) == [wanted, wanted, False]
+    dearer_first = list(waits(problem([0.9, 0.9, 1.2, 0.2], half)))
+    assert dearer_first == [False, False, True, False], "the next other price counts"
 
 
 def test_guides_follow_the_plan_and_slots_that_wish_the_same_are_one() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from battery_bms.pack import PackSpec, curve_of
-from benchmarks.bound import Grid, Visit, least_yuan
-from benchmarks.charging import Month, broken, month
+from benchmarks.bound import Grid, Visit, least_free, least_yuan
+from benchmarks.charging import KeptRuns, Month, begun_on, broken, month, together, ways_of
 from benchmarks.evcc import compare
 from sim.study.optimal.planned import Habits
 from tests.support.sim.study import scenario
@@ -39,6 +41,28 @@ def test_windows_limits_and_base_load_count() -> None:
         least_yuan([late], grid([0.5] * 4, limit_kw=100.0))
 
 
+def test_packs_that_may_change_places_cost_no_more_and_still_come_in_time() -> None:
+    """Two packs come spent, one goes at once: whichever is charged then, the other has all night."""
+    most_kwh = 0.25 * 240.0 * CURVE.efficiency
+    soon = Visit(0.0, 0.25, 60.0, 60.0 + most_kwh, CURVE, 240.0)
+    late = Visit(0.0, 1.0, 60.0 + most_kwh, 60.0 + 2 * most_kwh, CURVE, 240.0)
+    prices = grid([0.9, 0.2, 0.2, 0.2])
+    quarter_kwh = 0.25 * 240.0 / 0.95
+    assert least_yuan([soon, late], prices) == pytest.approx((0.9 + 0.2) * quarter_kwh)
+    assert least_free([soon, late], prices) == pytest.approx(2 * 0.2 * quarter_kwh), "the fuller one goes first"
+    alone = Visit(0.0, 0.25, 60.0, 60.0 + most_kwh, CURVE, 240.0)
+    assert least_free([alone], prices) == pytest.approx(0.9 * quarter_kwh), "there is no other"
+    twins = [Visit(0.0, until, 60.0, 60.0 + most_kwh, CURVE, 240.0) for until in (0.5, 1.0)]
+    dear_first = grid([0.2, 0.9, 0.9, 0.2])
+    assert least_free(twins, dear_first) == pytest.approx(2 * 0.2 * quarter_kwh)
+    falling = grid([0.9, 0.9, 0.2, 0.2])
+    assert least_free(twins, falling) == pytest.approx((0.9 + 0.2) * quarter_kwh)
+    kept = np.array([0.0, most_kwh, most_kwh / 2, 0.0])
+    assert least_free(twins, falling, kept) == pytest.approx((1.5 * 0.9 + 0.5 * 0.2) * quarter_kwh), (
+        "a stock has a price"
+    )
+
+
 @pytest.mark.parametrize(
     "habits",
     [None, Habits("own", every_min=120), Habits("learned", every_min=120)],
@@ -50,6 +74,49 @@ def test_nothing_was_ever_cheaper(habits: Habits | None) -> None:
     assert found.swaps > 10
     assert 0.0 <= found.gap < (0.03 if habits and habits.foresight == "own" else 0.3)
     assert sum(found.by_period.values()) == pytest.approx(found.gap, abs=1e-9), "each period has its part of it"
+    assert found.free_yuan <= found.bound_yuan * (1 + 1e-9), "with any pack to any truck no dearer"
+    assert found.free_yuan > 0.5 * found.bound_yuan
+
+
+def test_short_power_goes_to_who_is_wanted_first() -> None:
+    """At a site too small for its chargers the order in which packs are charged is what tells the policies apart."""
+    made = scenario(
+        demand={"trucks_per_hour_by_hour": [5.0] * 24},
+        equipment={"packs": {"lfp-282": 10}, "transformer_kva": 800},
+        promise={"wait_limit_min": 10.0},
+    )
+    found = {way: ways_of(made, True)[way](3, 1.0, 0.25) for way in ("uncontrolled", "deadline", "laxity")}
+    assert all(run.gap > -1e-9 for run in found.values())
+    assert found["deadline"].wait_min < min(found["laxity"].wait_min, found["uncontrolled"].wait_min)
+    assert found["laxity"].wait_min != pytest.approx(found["uncontrolled"].wait_min)
+
+
+def test_a_run_that_has_ended_is_kept_as_long_as_nothing_has_changed(tmp_path: Path) -> None:
+    path, made = tmp_path / "kept" / "runs.jsonl", []
+
+    def make() -> Month:
+        made.append(1)
+        return a_month(0.05 * len(made))
+
+    first = KeptRuns(path, "these programs")("a month", make)
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"by": "these programs", "run": "another", "mon')  # stopped while it was written
+    again = KeptRuns(path, "these programs")
+    assert again.has("a month")
+    assert again("a month", make) == first
+    assert not again.has("another")
+    assert KeptRuns(path, "other programs")("a month", make) != first
+    assert len(made) == 2
+
+
+def test_months_together_count_by_their_size() -> None:
+    small, large = a_month(0.1, 0.5), replace(a_month(0.2, 1.0), swaps=300, bound_yuan=300.0, cost_yuan=360.0)
+    both = together([replace(small, by_period={"peak": 0.1}), replace(large, by_period={"peak": 0.2})])
+    assert both.gap == pytest.approx((110 + 360) / 400 - 1)
+    assert both.by_period == {"peak": pytest.approx(both.gap)}
+    assert both.within == pytest.approx((0.5 * 100 + 300) / 400)
+    january = begun_on(scenario(), date(2026, 1, 5))
+    assert january.study.start_on == date(2026, 1, 5)
 
 
 def a_month(gap: float, within: float = 0.9, failed: int = 0) -> Month:

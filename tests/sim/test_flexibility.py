@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from scheduler.response.flexibility import LEAST_WAIT, FlexPoint, flexibility
+from scheduler.response.flexibility import LEAST_KWH, LEAST_WAIT, FlexPoint, flexibility
 from tests.support.sim.flexible import Window, carried_out, window_by_chance
 
 WINDOWS = int(os.environ.get("FLEXIBILITY_WINDOWS", "12"))
@@ -54,6 +54,14 @@ def test_what_is_offered_is_carried_out() -> None:
             wrong.append(f"seed {seed}: {point.kw:.1f} kW for {point.minutes:g} min said, {kw:.1f} kW, late: {late}")
     print(dict(counts), f"worst error {worst:.1%}", *wrong, sep="\n")
     assert not wrong
+
+
+@pytest.mark.parametrize("seed", [70, 137])
+def test_what_lies_within_the_error_of_a_course_is_not_offered(seed: int) -> None:
+    """Windows in which some kW, but less than a course errs, could be shed."""
+    window = window_by_chance(seed)
+    found = flexibility(window.course_of(), window.from_at, window.until_at, window.config.site.base_load_kw)
+    assert all(point.kw * point.minutes / 60 >= LEAST_KWH for point in found.shed if point.minutes > 0)
 
 
 def test_the_truck_that_is_named_waits_when_it_is_held_longer() -> None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from math import inf, nan
 from pathlib import Path
+from threading import Event
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,7 +18,15 @@ import pytest
 from sqlmodel import col, select
 
 from scheduler.guide import Guide
-from scheduler.optimal.learned import Basis, CameTruck, ComingExpected, LearnedTrucks, TruckForecast, steady
+from scheduler.optimal.learned import (
+    Basis,
+    CameTruck,
+    ComingExpected,
+    LearnedTrucks,
+    TruckForecast,
+    TruckForecaster,
+    steady,
+)
 from scheduler.optimal.outlook import EVERY, PlanTask, task_of
 from scheduler.optimal.planner import GOOD_FOR, GuideKeeper
 from scheduler.optimal.problem import ChargeProblem, Goal, Site, Tier
@@ -28,7 +37,7 @@ from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
 from swap.reading.arrivals import arrival_record
 from swap.reading.least_cost import SWAP_H
-from swap.station.power.outlook import expected_trucks_of, look, outlook_of
+from swap.station.power.outlook import look, outlook_of
 from swap.station.power.plan_process import (
     PROCESS_S,
     SOLVER_S,
@@ -40,6 +49,7 @@ from swap.station.power.plan_process import (
 )
 from swap.station.power.planning import FAULT, LATE, UNFORESEEN, PlanRunner
 from swap.station.power.view import station_view
+from swap.station.truck_forecast import FORECAST_S, ForecastCause, ForecastFound
 from swap.tables import FaultRow
 from tests.support.sim.plant import station
 from tests.support.swap.station import START_AT, Bench
@@ -87,7 +97,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await bench.start()
     await bench.run(10)
     bench.controller.context.prices = Prices()
-    bench.controller.context.forecaster = Known()
+    bench.controller.context.forecast.better = Known()
     yield bench
     bench.close()
 
@@ -105,8 +115,7 @@ def asked(bench: Bench) -> PlanTask:
     context = bench.controller.context
     with bench.store.reading_station(bench.config.station.id) as db:
         seen = look(context, db, bench.clock.now())
-    seen = replace(seen, trucks=EXPECTED)
-    return task_of(outlook_of(context, seen, prices(seen.view.at)))
+    return task_of(outlook_of(context, seen, EXPECTED, prices(seen.view.at)))
 
 
 async def in_this_process(task: PlanTask) -> PlannedGuides:
@@ -207,7 +216,8 @@ async def test_events_of_demand_response_and_vehicle_models_are_told(bench: Benc
     }
     told = outlook_of(
         replace(context, config=bench.config.model_copy(update=update)),
-        replace(seen, trucks=replace(EXPECTED, models={"pairs": 3, "tractor": 1, "gone": 5})),
+        seen,
+        replace(EXPECTED, models={"pairs": 3, "tractor": 1, "gone": 5}),
         prices(seen.view.at),
     )
     begin_at = now.replace(minute=15, second=0, microsecond=0) + timedelta(hours=3)
@@ -303,15 +313,24 @@ async def test_without_prices_for_tomorrow_the_rule_charges(bench: Bench) -> Non
     assert FAULT not in bench.open_faults(), "nobody asks for a plan any more"
 
 
+async def expected(bench: Bench) -> ForecastFound:
+    """What the station expects by its own record."""
+    now = bench.clock.now()
+    with bench.store.reading_station(bench.config.station.id) as db:
+        record = arrival_record(db, station_id=bench.config.station.id, now=now)
+    return await bench.controller.context.forecast.ask(record, now)
+
+
 async def test_what_came_in_the_last_weeks_is_expected(bench: Bench) -> None:
     context, zone = bench.controller.context, bench.config.station.zone
-    context.forecaster = None
-    with bench.store.reading_station(bench.config.station.id) as db:
-        nobody = look(context, db, bench.clock.now())
+    context.forecast.better = None
+    nobody = await expected(bench)
     assert nobody.trucks.basis is Basis.NONE
-    assert nobody.missing is not None
-    assert "no truck is on record yet" in nobody.missing
-    assert outlook_of(context, nobody, prices(nobody.view.at)).forecast is None
+    assert nobody.failing is not None
+    assert nobody.failing.cause is ForecastCause.NO_TRUCKS
+    with bench.store.reading_station(bench.config.station.id) as db:
+        seen = look(context, db, bench.clock.now())
+    assert outlook_of(context, seen, nobody.trucks, prices(seen.view.at)).forecast is None
 
     bench.arrive(bench.config.vehicles[0].id)
     await bench.run_until("swap.completed", step_s=5.0)
@@ -319,52 +338,165 @@ async def test_what_came_in_the_last_weeks_is_expected(bench: Bench) -> None:
     with bench.store.reading_station(bench.config.station.id) as db:
         record = arrival_record(db, station_id=bench.config.station.id, now=now)
         seen = look(context, db, now)
+    found = await expected(bench)
     (came,) = record.came
     assert (came.at, came.model) == (record.since, bench.config.vehicles[0].model)
     (pack,) = came.packs
     assert pack.kind == bench.config.packs[0].kind
     assert pack.soc_pct is not None
-    assert (seen.trucks.basis, seen.trucks.trucks, seen.missing) == (Basis.RECORD, 1, None)
-    assert seen.trucks.per_h(now) == max(map(max, seen.trucks.by_weekday_hour))
-    told = outlook_of(context, seen, prices(seen.view.at)).forecast
+    assert (found.trucks.basis, found.trucks.trucks, found.failing) == (Basis.RECORD, 1, None)
+    assert found.trucks.per_h(now) == max(map(max, found.trucks.by_weekday_hour))
+    told = outlook_of(context, seen, found.trucks, prices(seen.view.at)).forecast
     assert told is not None
     assert [leaf.soc_pct for leaf in told.shares[0].leaves] == [pack.soc_pct], "what came is what is expected"
-    assert told.rates.between(0, 24) == pytest.approx(seen.trucks.rates(now, 25).between(0, 24))
-    assert zone == seen.trucks.zone
+    assert told.rates.between(0, 24) == pytest.approx(found.trucks.rates(now, 25).between(0, 24))
+    assert zone == found.trucks.zone
 
 
-async def test_a_forecast_that_fails_is_told_and_the_record_stands_in(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+class Broken:
+    """A feed that has gone."""
+
+    def forecast(self, came: Sequence[CameTruck], since: datetime, at: datetime) -> TruckForecast:
+        raise RuntimeError("the feed has gone")
+
+
+class NoNumbers:
+    """Says rates that are none."""
+
+    def forecast(self, came: Sequence[CameTruck], since: datetime, at: datetime) -> TruckForecast:
+        return steady(nan, ZoneInfo("Asia/Shanghai"))
+
+
+class NoForecast:
+    """Says something else."""
+
+    def forecast(self, came: Sequence[CameTruck], since: datetime, at: datetime) -> TruckForecast:
+        return None  # type: ignore[return-value]
+
+
+class Timing:
+    """Raises what a deadline raises, at once."""
+
+    def forecast(self, came: Sequence[CameTruck], since: datetime, at: datetime) -> TruckForecast:
+        raise TimeoutError("the feed gave no answer")
+
+
+class Leaving:
+    """Ends the program, as a script does that was made for a command line."""
+
+    def forecast(self, came: Sequence[CameTruck], since: datetime, at: datetime) -> TruckForecast:
+        raise SystemExit(3)
+
+
+class Hanging:
+    """Answers when it is let, and counts who asks."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.let = Event()
+
+    def forecast(self, came: Sequence[CameTruck], since: datetime, at: datetime) -> TruckForecast:
+        self.asked += 1
+        self.let.wait()
+        return EXPECTED
+
+
+def open_alarms(bench: Bench) -> list[dict[str, object]]:
+    """What is told with each."""
+    with bench.store.reading_station(bench.config.station.id) as db:
+        return [row.data for row in db.exec(select(FaultRow).where(col(FaultRow.cleared_at).is_(None))).all()]
+
+
+def scenario_of(bench: Bench) -> LearnedTrucks:
+    """Learns, and counts on two trucks an hour as long as its record is short."""
+    return LearnedTrucks(bench.config.station.zone, lambda at: ComingExpected("mine", ((2.0,) * 24,) * 7))
+
+
+@pytest.mark.parametrize(
+    ("forecaster", "reason"),
+    [
+        (Broken(), "the feed has gone"),
+        (NoNumbers(), "7 × 24 rates"),
+        (NoForecast(), "NoneType"),
+        (Timing(), "the feed gave no answer"),
+        (Leaving(), "SystemExit(3)"),
+    ],
+)
+async def test_a_forecast_that_fails_is_one_alarm_and_record_and_scenario_stand_in(
+    bench: Bench, forecaster: TruckForecaster, reason: str
 ) -> None:
-    class Broken:
-        def forecast(self, came: Sequence[CameTruck], since: datetime, at: datetime) -> TruckForecast:
-            raise RuntimeError("the feed has gone")
-
     context = bench.controller.context
-    context.forecaster = None
-    runner = PlanRunner(context, in_this_process)
+    context.forecast.better = None
+    tasks: list[PlanTask] = []
+
+    async def solve(task: PlanTask) -> PlannedGuides:
+        tasks.append(task)
+        return plan_here(task)
+
+    runner = PlanRunner(context, solve)
     await ended(runner)
     assert UNFORESEEN in bench.open_faults(), "nobody came yet"
-    context.forecaster = LearnedTrucks(bench.config.station.zone, lambda at: ComingExpected("mine", ((2.0,) * 24,) * 7))
+    context.forecast.usual = scenario_of(bench)
     bench.seconds += EVERY.total_seconds()
     await ended(runner)
     assert UNFORESEEN not in bench.open_faults()
-    context.forecaster = Broken()
-    bench.arrive(bench.config.vehicles[0].id)
+    context.forecast.better = forecaster
+    for _ in range(3):
+        bench.seconds += EVERY.total_seconds()
+        await ended(runner)
+    assert FAULT not in bench.open_faults()
+    (told,) = open_alarms(bench)
+    assert told["cause"] == ForecastCause.FAILED.value
+    assert reason in str(told["reason"])
+    known = await expected(bench)
+    assert (known.trucks.basis, known.trucks.source) == (Basis.EXPECTED, "mine"), "the scenario stands in for it"
+    assert not any(tasks[0].reach[0].values())
+    assert tasks[-1].reach == tasks[1].reach, "and its trucks are planned for"
+    assert any(tasks[-1].reach[0].values())
+    context.forecast.better = Known()
     bench.seconds += EVERY.total_seconds()
     await ended(runner)
-    assert context.planner is not None
-    assert FAULT not in bench.open_faults()
-    with bench.store.reading_station(bench.config.station.id) as db:
-        (told,) = [row.data for row in db.exec(select(FaultRow).where(col(FaultRow.cleared_at).is_(None))).all()]
-        known, reason = expected_trucks_of(
-            context, arrival_record(db, station_id=bench.config.station.id, now=bench.clock.now()), bench.clock.now()
-        )
-    assert told == {"reason": "the feed has gone"}
-    assert (known.basis, reason) == (Basis.RECORD, "the feed has gone")
+    assert UNFORESEEN not in bench.open_faults(), "a good answer clears it"
+    context.forecast.better = forecaster
+    bench.seconds += EVERY.total_seconds()
+    await ended(runner)
+    assert UNFORESEEN in bench.open_faults()
     bench.build()
     await bench.start()
     assert UNFORESEEN not in bench.open_faults(), "nobody asks for a plan any more"
+
+
+async def test_no_loop_waits_for_a_forecaster_that_hangs(bench: Bench) -> None:
+    context, hanging = bench.controller.context, Hanging()
+    context.forecast.usual, context.forecast.better = scenario_of(bench), hanging
+    runner = PlanRunner(context, in_this_process)
+    await runner.step()
+    assert runner._running is not None
+    bench.arrive(bench.config.vehicles[0].id)
+    await bench.run_until("swap.completed", step_s=5.0)  # the station serves its truck meanwhile
+    await runner.step()
+    assert not runner._running.done(), "still asked"
+    assert hanging.asked == 1
+    runner.close()
+
+    context.forecast.most_s = 0.0
+    for _ in range(2):
+        bench.seconds += EVERY.total_seconds()
+        await ended(runner)
+    assert hanging.asked == 1, "one thread is enough for one that hangs"
+    (told,) = open_alarms(bench)
+    assert told["cause"] == ForecastCause.LATE.value
+    assert context.planner is not None
+    assert isinstance(context.planner, GuideKeeper)
+    assert context.planner.has_plan(bench.clock.now()), "planned for record and scenario"
+
+    hanging.let.set()
+    context.forecast._asked["better"].join()
+    context.forecast.most_s = FORECAST_S
+    bench.seconds += EVERY.total_seconds()
+    await ended(runner)
+    assert hanging.asked == 2
+    assert open_alarms(bench) == []
 
 
 class TestApart:
@@ -417,7 +549,7 @@ async def test_what_cannot_even_be_asked_ends_nothing(bench: Bench, monkeypatch:
 
     monkeypatch.setattr("swap.station.power.planning.task_of", unforeseen)
     runner = PlanRunner(bench.controller.context, in_this_process)
-    await runner.step()
+    await ended(runner)
     with bench.store.reading() as db:
         told = [row.data["reason"] for row in db.exec(select(FaultRow)).all() if row.source == "planner"]
     assert told == ["a world that nobody thought of"]

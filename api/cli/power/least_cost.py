@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from api.cli.common import fail, print_json, print_table
 from api.cli.power.forecast import basis_line
+from api.cli.power.picture import draw, of_least_cost
 from api.terminal import echo, language, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from scheduler.optimal.learned import TruckForecast
     from scheduler.optimal.worth import UnitWorth
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from swap.config.station_file import StationConfig
     from swap.reading.charge_plan import StockedPack
     from swap.reading.least_cost import LeastCost
+
+T = TypeVar("T")
 
 LEAST_LATE_MIN = 1.0
 """Less is rounding: the plan's straight lines lie below what a pack takes."""
@@ -34,21 +38,31 @@ def show_least_cost(
     hours: float,
     trucks: TruckForecast,
     as_json: bool,
+    plot: Path | None = None,
 ) -> None:
     """Plan a day, print the first hours of it; ends the command where there is no plan."""
-    from scheduler.optimal.plan import NotBelieved
-    from scheduler.optimal.solve import NoSolver, NotSolved
     from swap.reading.least_cost import least_cost
 
-    try:
-        plan = least_cost(config, stock, tariff, start_at=start_at, trucks=trucks)
-    except (NoSolver, NotSolved, NotBelieved, ValueError) as error:
-        fail(text("--plan optimal: {reason}. With --plan rule the price rule charges.", reason=error))
+    plan = by_optimiser(lambda: least_cost(config, stock, tariff, start_at=start_at, trucks=trucks))
     if as_json:
         print_json(_json(config, plan, start_at + timedelta(hours=hours)) | {"trucks_basis": str(trucks.basis)})
     else:
         echo(basis_line(trucks))
         _print(config, plan, start_at + timedelta(hours=hours))
+    if plot is not None:
+        picture = of_least_cost(config, plan, start_at + timedelta(hours=hours))
+        draw(plot, language().pick(config.station.name_zh, config.station.name_en), picture)
+
+
+def by_optimiser(make: Callable[[], T]) -> T:
+    """What is made by the optimiser; ends the command where there is no plan."""
+    from scheduler.optimal.plan import NotBelieved
+    from scheduler.optimal.solve import NoSolver, NotSolved
+
+    try:
+        return make()
+    except (NoSolver, NotSolved, NotBelieved, ValueError) as error:
+        fail(text("--plan optimal: {reason}. With --plan rule the price rule charges.", reason=error))
 
 
 def _json(config: StationConfig, plan: LeastCost, until_at: datetime) -> dict[str, object]:

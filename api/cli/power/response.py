@@ -9,10 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.common import FOUND, OK, DatabaseUrl, Json, Station, fail, print_json, print_table, read_station
+from api.cli.common import (
+    FOUND,
+    OK,
+    DatabaseUrl,
+    Json,
+    Station,
+    fail,
+    print_json,
+    print_table,
+    read_station,
+)
+from api.cli.planner import PlanOption
 from api.terminal import echo, language, text
 
 if TYPE_CHECKING:
+    from scheduler.guide import Guide
     from scheduler.response.flexibility import Flexibility, FlexPoint
     from scheduler.response.programme import ProgrammeSection
     from scheduler.response.settlement import DrSettlement
@@ -44,17 +56,20 @@ def flexibility(
     trucks_per_hour: Annotated[
         float | None, typer.Option(min=0, max=1000, help="Trucks that are expected; the forecast's when not given.")
     ] = None,
+    plan: PlanOption = None,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
     """How many kW a station can shed or absorb in a window, for how long, and which truck would wait first.
 
-    The live rules are carried forward with the trucks that are expected, as planned and under each limit. What sun and
-    storage give comes on top.
+    The live rules are carried forward with the trucks that are expected, as planned and under each limit: by the price
+    rule, or by a plan of the optimiser that is made before the notice and kept. What sun and storage give comes on top.
     """
     from api.cli.power.beginning import begin_of, stock_and_tariff
     from api.cli.power.forecast import trucks_ahead
+    from api.cli.power.least_cost import by_optimiser
     from scheduler.response.flexibility import flexibility as curve
+    from swap.reading.least_cost import planned_guides
     from swap.station.power.flexibility import AFTER, beginning_of_file, courses, expected_trucks
 
     config = read_station(station)
@@ -65,7 +80,10 @@ def flexibility(
     span_h = (until_at + AFTER - start_at) / timedelta(hours=1)
     known = trucks_ahead(config, trucks_per_hour, database_url, start_at)
     trucks = expected_trucks(config, known, start_at, span_h)
-    begun = beginning_of_file(config, stock, tariff, start_at=start_at, until_at=until_at, trucks=trucks)
+    guides: tuple[Guide, ...] = ()
+    if (plan or config.charging.plan) == "optimal":
+        guides = by_optimiser(lambda: planned_guides(config, stock, tariff, start_at=start_at, trucks=known))
+    begun = beginning_of_file(config, stock, tariff, start_at=start_at, until_at=until_at, trucks=trucks, guides=guides)
     found = curve(courses(begun, until_at), from_at, until_at, config.site.base_load_kw)
     if as_json:
         print_json({"station": config.station.id, "trucks_expected": len(trucks)} | asdict(found))

@@ -90,6 +90,8 @@ class Habits:
     """Between two plans. The live station plans each `scheduler.optimal.outlook.EVERY`; a study takes a fifth of that
     time, and `make bench BENCH=charging` prints what the difference costs (about 0.2 % of the energy)."""
     horizon_h: float = HORIZON.total_seconds() / 3600
+    level: float | None = None
+    """Share of draws of trucks for which packs are kept near ready; None: the share that the scenario promises."""
 
 
 class StudyPlanner:
@@ -287,7 +289,7 @@ class StudyPlanner:
         return Forecast(
             rates,
             shares,
-            scenario.promise.target_share,
+            scenario.promise.target_share if habits.level is None else habits.level,
             swap_h / len(self.station.lanes),
         )
 

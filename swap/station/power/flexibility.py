@@ -15,7 +15,8 @@ from scheduler.charging import policy_from_section
 from scheduler.guide import Guide, Planner, PriceRule
 from scheduler.optimal.forecast import expected_at_h
 from scheduler.optimal.learned import TruckForecast
-from scheduler.optimal.outlook import SPENT_SOC_PCT
+from scheduler.optimal.outlook import HORIZON, SPENT_SOC_PCT
+from scheduler.optimal.planner import GuideKeeper
 from scheduler.response.flexibility import Course, CourseOf, CourseStep, Restraint
 from scheduler.response.traffic import ComingTruck, RunningSwap, SwapTimes, Traffic
 from scheduler.tariff import Tariff
@@ -116,19 +117,28 @@ def beginning_of_file(
     start_at: datetime,
     until_at: datetime,
     trucks: Sequence[ComingTruck],
+    guides: Sequence[Guide] = (),
     temp_c: float = 25.0,
 ) -> CourseStart:
-    """A station whose packs stand as its file or the asker says, in which nobody waits."""
+    """A station whose packs stand as its file or the asker says, in which nobody waits.
+
+    Args:
+        guides: of the plan in force, from `start_at` on; where they end, and without any, the price rule charges.
+    """
     specs = {kind.id: spec_from_section(kind) for kind in config.pack_kinds}
     dr_limit_kw = dr_limits(config)
     view = view_of_stock(config, specs, stock, start_at, temp_c, dr_limit_kw(start_at))
+    policy = policy_from_section(config.charging, kinds=list(specs.values()))
+    keeper = GuideKeeper(PriceRule(policy, tuple(specs)), good_for=HORIZON)
+    keeper.adopt(start_at, guides)
     return CourseStart(
         replace(view, lanes=_lanes(config)),
-        policy_from_section(config.charging, kinds=list(specs.values())),
+        policy,
         specs,
         tariff.slices(start_at, until_at + AFTER + timedelta(hours=1)),
         dr_limit_kw,
         trucks,
+        planner=keeper,
     )
 
 

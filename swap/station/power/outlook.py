@@ -1,8 +1,7 @@
-"""What the live station knows for its charging plan: rows, readings, bookings, and the record of the last weeks."""
+"""What the live station knows for its charging plan: rows, readings, bookings."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,18 +10,15 @@ from sqlmodel import col, select
 
 from battery_bms.pack.ahead import laws_of
 from scheduler.demand_response import changes_between, limit_at
-from scheduler.optimal.learned import LearnedTrucks, TruckForecast
+from scheduler.optimal.learned import TruckForecast
 from scheduler.optimal.outlook import HORIZON, KnownTruck, Outlook, SpentPack, through_lanes
 from scheduler.types import BayRole, QueueEntry, SiteLimits, StationView, TariffSlice
 from scheduler.view_rows import rows_of
-from swap.reading.arrivals import ArrivalRecord, arrival_record
 from swap.reading.least_cost import SWAP_H, forecast_of, usual_soc_pct
 from swap.station.context import StationContext
 from swap.station.power.view import promised_until, station_view
 from swap.station_db import StationDb as Db
 from swap.tables import Pack, Swap, SwapSeat, VehicleRow
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +29,13 @@ class Seen:
     booked: tuple[QueueEntry, ...]
     """All who have booked and are to come within the horizon."""
     incoming: tuple[SpentPack, ...]
-    trucks: TruckForecast
-    missing: str | None = None
-    """Why the trucks to come are not known, in words; None: they are."""
 
 
 def look(context: StationContext, db: Db, now: datetime) -> Seen:
-    """Read all that a plan is made from."""
+    """Read all that a plan is made from, but the record of arrivals."""
     view = station_view(context, db)
     booked = promised_until(context, db, now + HORIZON)
-    record = arrival_record(db, station_id=context.station_id, now=now)
-    trucks, missing = expected_trucks_of(context, record, now)
-    return Seen(view, booked, incoming_packs(context, db, now), trucks, missing)
-
-
-def expected_trucks_of(
-    context: StationContext, record: ArrivalRecord, now: datetime
-) -> tuple[TruckForecast, str | None]:
-    """The forecast of trucks, and why it is not there; a forecaster that fails is replaced by the record alone."""
-    plain = LearnedTrucks(context.config.station.zone)
-    forecaster, reason = context.forecaster or plain, None
-    try:
-        found = forecaster.forecast(record.came, record.since, now)
-    except Exception as error:  # whoever made it, it must not end the controller
-        log.error("the forecast of trucks failed", exc_info=error)
-        found, reason = plain.forecast(record.came, record.since, now), str(error) or type(error).__name__
-    if reason is None and not found.expects_any():
-        reason = "no truck is on record yet, and no scenario says how many come"
-    return found, reason
+    return Seen(view, booked, incoming_packs(context, db, now))
 
 
 def incoming_packs(context: StationContext, db: Db, now: datetime) -> tuple[SpentPack, ...]:
@@ -85,7 +60,7 @@ def incoming_packs(context: StationContext, db: Db, now: datetime) -> tuple[Spen
     return tuple(found)
 
 
-def outlook_of(context: StationContext, seen: Seen, prices: Sequence[TariffSlice]) -> Outlook:
+def outlook_of(context: StationContext, seen: Seen, expected: TruckForecast, prices: Sequence[TariffSlice]) -> Outlook:
     """What the station holds and expects, for its plan."""
     view, config = seen.view, context.config
     zone, events = config.station.zone, context.dr_events
@@ -95,11 +70,11 @@ def outlook_of(context: StationContext, seen: Seen, prices: Sequence[TariffSlice
         return replace(view.limits, pv_kw=0.0, dr_limit_kw=limit_at(events, at, zone)[0])
 
     free_h = [0.0 if lane.open_swap_id is None else SWAP_H / 2 for lane in view.lanes]
-    trucks = through_lanes([_known(context, entry, 0.0, seen.trucks) for entry in view.queue], free_h, SWAP_H)
+    trucks = through_lanes([_known(context, entry, 0.0, expected) for entry in view.queue], free_h, SWAP_H)
     for entry in seen.booked:
         begins_at = entry.booked_from_at or view.at
         at_h = max((begins_at - view.at) / timedelta(hours=1), 0.0)
-        trucks.append(_known(context, entry, at_h, seen.trucks, replaces=True))
+        trucks.append(_known(context, entry, at_h, expected, replaces=True))
     return Outlook(
         view.at,
         prices,
@@ -111,7 +86,7 @@ def outlook_of(context: StationContext, seen: Seen, prices: Sequence[TariffSlice
         rows_of(view, context.specs).bays,
         seen.incoming,
         tuple(trucks),
-        forecast_of(config, seen.trucks, view.at),
+        forecast_of(config, expected, view.at),
     )
 
 

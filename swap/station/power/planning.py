@@ -20,10 +20,12 @@ from robotics.faults import fault_by_name
 from scheduler.guide import PriceRule
 from scheduler.optimal.outlook import EVERY, HORIZON, PlanTask, task_of
 from scheduler.optimal.planner import GuideKeeper
+from swap.reading.arrivals import ArrivalRecord, arrival_record
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
-from swap.station.power.outlook import look, outlook_of
+from swap.station.power.outlook import Seen, look, outlook_of
 from swap.station.power.plan_process import PlanCause, PlanFailed, PlannedGuides, plan_apart
+from swap.station.truck_forecast import ForecastFailing
 from swap.station_db import StationDb as Db
 from swap.tables import Booking, FaultRow
 
@@ -38,7 +40,7 @@ LEAST_LATE_MIN = 1.0
 """A delay of less is none: a swap takes some minutes more or less."""
 
 _NOTHING_TOLD = ""
-"""What is on record of faults before a restart is put right once."""
+"""What is on record of faults before a restart is put right once; None is a forecast without a fault."""
 
 Solver = Callable[[PlanTask], Awaitable[PlannedGuides]]
 
@@ -57,6 +59,8 @@ class PlanRunner:
         context.planner = self._keeper
         self._due_at: datetime | None = None
         self._told: str | None = _NOTHING_TOLD
+        self._failing: ForecastFailing | None = None
+        """What was wrong with the forecast of the plan that is being made."""
         self._running: asyncio.Task[PlannedGuides] | None = None
 
     async def step(self) -> None:
@@ -71,29 +75,32 @@ class PlanRunner:
             return
         self._due_at = now + EVERY
         still = self.context.still()
-        seen = await self.context.read(lambda db: look(still, db, now))
-        await self._tell_of_trucks(seen.missing)
+        station_id = self.context.station_id
+        seen, record = await self.context.read(
+            lambda db: (look(still, db, now), arrival_record(db, station_id=station_id, now=now))
+        )
+        self._running = asyncio.get_running_loop().create_task(self._made(seen, record, now))
+
+    async def _made(self, seen: Seen, record: ArrivalRecord, now: datetime) -> PlannedGuides:
+        """Expect trucks, ask, solve. Raises PlanFailed."""
+        found = await self.context.forecast.ask(record, now)
+        self._failing = found.failing
         prices = () if self.context.prices is None else tuple(self.context.prices.slices(now, now + HORIZON))
         try:
-            task = task_of(outlook_of(self.context, seen, prices))
-        except Exception as error:  # whatever it is, it must not end the controller: the price rule charges
-            if not isinstance(error, ValueError):
-                log.error("a charging plan could not be asked for", exc_info=error)
-            cause = PlanCause.NOT_ASKED if isinstance(error, ValueError) else PlanCause.BROKEN
-            await self._fail(str(error) or type(error).__name__, cause)
-            return
-        self._running = asyncio.get_running_loop().create_task(self._made(task))
+            task = task_of(outlook_of(self.context, seen, found.trucks, prices))
+        except ValueError as error:
+            raise PlanFailed(str(error), PlanCause.NOT_ASKED) from error
+        return await self._solve(task)
 
-    async def _tell_of_trucks(self, missing: str | None) -> None:
+    async def _tell_of_trucks(self) -> None:
         """A plan without a forecast of trucks keeps packs for those alone that wait or have booked."""
-        if missing == self._told:
+        failing = self._failing
+        cause = None if failing is None else failing.cause
+        if cause == self._told:
             return
         station_id, at = self.context.station_id, self.context.clock.now()
-        await self.context.write(partial(tell_of_trucks, station_id=station_id, at=at, missing=missing))
-        self._told = missing
-
-    async def _made(self, task: PlanTask) -> PlannedGuides:
-        return await self._solve(task)
+        await self.context.write(partial(tell_of_trucks, station_id=station_id, at=at, failing=failing))
+        self._told = cause
 
     def close(self) -> None:
         """End a plan that is being made."""
@@ -102,6 +109,7 @@ class PlanRunner:
             self._running = None
 
     async def _take(self, done: asyncio.Task[PlannedGuides]) -> None:
+        await self._tell_of_trucks()
         error = done.exception()
         if error is not None:
             if not isinstance(error, PlanFailed):
@@ -160,11 +168,12 @@ def tell_of_plan(db: Db, *, station_id: str, at: datetime, plan: PlannedGuides) 
         raise_fault(db, station_id=station_id, name=LATE, source=source, at=at, data=data)
 
 
-def tell_of_trucks(db: Db, *, station_id: str, at: datetime, missing: str | None) -> None:
+def tell_of_trucks(db: Db, *, station_id: str, at: datetime, failing: ForecastFailing | None) -> None:
     """Whether the trucks to come are known; None: they are."""
     clear_fault(db, station_id=station_id, name=UNFORESEEN, source=SOURCE, at=at)
-    if missing is not None:
-        raise_fault(db, station_id=station_id, name=UNFORESEEN, source=SOURCE, at=at, data={"reason": missing})
+    if failing is not None:
+        data = {"reason": failing.reason, "cause": failing.cause.value}
+        raise_fault(db, station_id=station_id, name=UNFORESEEN, source=SOURCE, at=at, data=data)
 
 
 def _clear_late(db: Db, *, station_id: str, at: datetime, but: Collection[str]) -> None:

@@ -15,6 +15,7 @@ from math import isfinite
 from sqlmodel import col, select
 
 from battery_bms.pack import energy_at_soc_kwh
+from scheduler.optimal.learned import TruckForecast
 from scheduler.optimal.outlook import SPENT_SOC_PCT
 from scheduler.response.acceptance import CallAnswer, answer_direct, answer_voluntary
 from scheduler.response.baseline import NoBaseline, baseline_kw
@@ -25,6 +26,7 @@ from swap.errors import InvalidInput
 from swap.events import append_event
 from swap.ids import new_id
 from swap.messages.power import DrAnswered, DrWait
+from swap.reading.arrivals import arrival_record
 from swap.reading.charge_plan import StockedPack, dr_limits, pack_view
 from swap.reading.response import answered, metered_slots, reference_slots, spans
 from swap.station.context import StationContext
@@ -67,8 +69,11 @@ async def take_call(context: StationContext, called: DrCall, actor: str = "contr
         NoBaseline: the programme's baseline rule finds too few days, so a voluntary event cannot be judged.
         DatabaseLost: the database is away.
     """
-    still, now = context.still(), context.clock.now()
-    begun, baseline = await context.read(lambda db: _seen(db, still, now, called))
+    now = context.clock.now()
+    record = await context.read(lambda db: arrival_record(db, station_id=context.station_id, now=now))
+    expected = (await context.forecast.ask(record, now)).trucks
+    still = context.still()
+    begun, baseline = await context.read(lambda db: _seen(db, still, now, called, expected))
     if isinstance(baseline, NoBaseline) and called.limit_kw is None:
         raise baseline
     powers = None if isinstance(baseline, NoBaseline) else baseline
@@ -84,9 +89,9 @@ async def take_call(context: StationContext, called: DrCall, actor: str = "contr
 
 
 def _seen(
-    db: Db, context: StationContext, now: datetime, called: DrCall
+    db: Db, context: StationContext, now: datetime, called: DrCall, trucks: TruckForecast
 ) -> tuple[CourseStart, tuple[float, ...] | NoBaseline]:
-    begun = beginning_now(context, db, look(context, db, now), called.span.until_at)
+    begun = beginning_now(context, db, look(context, db, now), trucks, called.span.until_at)
     return begun, _baseline(db, context, called)
 
 
@@ -136,7 +141,7 @@ def _event(called: DrCall, answer: CallAnswer, baseline: Sequence[float]) -> DrA
 # What the live station knows
 
 
-def beginning_now(context: StationContext, db: Db, seen: Seen, until_at: datetime) -> CourseStart:
+def beginning_now(context: StationContext, db: Db, seen: Seen, known: TruckForecast, until_at: datetime) -> CourseStart:
     """The station as it is, with the trucks that wait, that have booked, and that are expected beside them."""
     view, end_at = seen.view, until_at + AFTER
     models = {row.id: row.model for row in db.exec(select(VehicleRow)).all()}
@@ -148,7 +153,7 @@ def beginning_now(context: StationContext, db: Db, seen: Seen, until_at: datetim
         trucks.append(_coming(context, models, entry, come_at, kept_from_at=entry.arrived_at - hold))
     hours = (end_at - view.at) / timedelta(hours=1)
     # Each booked truck is one of those expected: the nearest.
-    expected = expected_trucks(context.config, seen.trucks, view.at, hours)
+    expected = expected_trucks(context.config, known, view.at, hours)
     for entry in booked:
         if expected:
             expected.remove(min(expected, key=lambda one: abs(one.entry.arrived_at - entry.arrived_at)))
