@@ -184,6 +184,7 @@ def _print_sizing(trials: list[Trial], found: Sizing) -> None:
         "station": None,
         "weeks": None,
         "money": None,
+        "years": None,
         "prices": None,
         "gains": None,
         "rivals": None,

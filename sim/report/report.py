@@ -31,6 +31,7 @@ from sim.sizing.answer import Sizing
 from sim.sizing.trial import Trial
 from sim.sizing.uncertainty import Uncertainty
 from sim.sizing.year import FEW
+from sim.sizing.years import off_of_all
 from sim.study.stats import Estimate
 from sim.study.study import StudyResult
 from swap.words import N_
@@ -239,6 +240,17 @@ def answer_lines(found: Sizing, words: Words) -> list[str]:
                 capital=number(found.answer.capital_yuan),
             ),
         ]
+        if found.years:
+            worst = max(found.years, key=lambda one: abs(one.off))
+            lines.append(
+                text(
+                    "Simulated year by year, the station's life costs {all} more than was reckoned from its mean year; "
+                    "year {year} differs most, by {most}.",
+                    all=f"{off_of_all(found.years):+.2%}",
+                    year=worst.year,
+                    most=f"{worst.off:+.2%}",
+                )
+            )
         failing = [price for price in found.prices if price.trial.verdict is False]
         if failing:
             told = "; ".join(

@@ -18,6 +18,7 @@ from sim.scenario.load import load_scenario
 from sim.sizing.search import Effort, Search
 from sim.sizing.trial import Stratum, Trial, combined, stratified
 from sim.sizing.year import WEEK_DAYS, hardest_week, parts_of, placed, weeks_of
+from sim.sizing.years import life_years, off_of_all
 from sim.study.design import Design
 from sim.study.parallel import Workers
 from sim.study.stats import estimate
@@ -257,3 +258,45 @@ def test_the_cost_of_a_year_does_not_hang_on_how_many_trucks_happened_to_come() 
         assert trial.too_many(0) == pytest.approx([count - expected for count in came])
     assert np.std(known) < np.std(drawn) / 2
     assert np.mean(known) == pytest.approx(np.mean(drawn), rel=0.03)
+
+
+def test_the_years_between_are_simulated_for_the_answer_and_held_against_what_is_reckoned() -> None:
+    """A station that is full in its mean year loses trucks in its last: no line from the mean year tells that."""
+    demand = {"trucks_per_hour_by_hour": [5.0] * 24, "follows_cold": False}
+    costs = {"pack_life_years": 2, "lost_swap_yuan": 200}
+    over = {"tariff": {"profile": "flat"}, "patience": {"balk_at": 3}, "costs": costs}
+    flat = {"years": 4, "soh_pct_by_year": (100.0,)}
+    growing = {"years": 3, "growth_per_year": 0.6, "soh_pct_by_year": (100.0,)}
+
+    class Counting(Workers):
+        tasks = 0
+
+        def map(self, function: object, tasks: Sequence[object], on_done: object = None) -> list[object]:  # type: ignore[override]
+            self.tasks += len(tasks)
+            return super().map(function, tasks)  # type: ignore[arg-type]
+
+    def simulated(life: dict[str, object] | None) -> tuple[Trial, Counting]:
+        read = scenario(demand=demand, **over) if life is None else scenario(demand=demand, life=life, **over)
+        weeks = [replace(week, days=1.0, warmup_days=0.25) for week in weeks_of(read) if week.weight > 0][::4]
+        pool = Counting(None, 1)
+        search = Search(read, pool, Effort(1, spans=tuple(weeks)), 1)
+        trial = search.new_trial(Design(7, 8, 2000, 1))
+        search.extend(trial, 2)
+        pool.tasks = 0
+        return trial, pool
+
+    trial, pool = simulated(None)
+    assert life_years(trial, pool) == ()
+    trial, pool = simulated(flat)
+    years = life_years(trial, pool)
+    assert [one.year for one in years] == [1, 2, 3, 4]
+    assert pool.tasks == 3, "years with the same trucks and packs are one"
+    assert {one.yuan for one in years} == {years[0].reckoned_yuan}, "on the same trucks nothing differs"
+    assert off_of_all(years) == 0
+    trial, pool = simulated(growing)
+    years = life_years(trial, pool)
+    assert [one.growth for one in years] == pytest.approx([1, 1.6, 2.56])
+    assert years[0].share > years[1].share > years[2].share
+    assert all(one.hardest_share <= one.share for one in years)
+    assert years[2].off > 0.05, "swaps lost by the full station are not in proportion to its trucks"
+    assert min(one.yuan for one in years) < trial.drawn_yuan < max(one.yuan for one in years)
