@@ -79,14 +79,19 @@ def size(
     from sim.report.report import size_report
     from sim.report.results import size_values
     from sim.sizing.answer import find_size, pack_table
-    from sim.sizing.search import NoDesign, effort_for
-    from sim.sizing.written import CannotWrite, write_sized
+    from sim.sizing.search import NoDesign, effort_for, grid_of
+    from sim.sizing.written import CannotWrite, check_folder, write_sized
 
     read = planned(read_scenario(scenario), plan)
     wanted = ReportWanted(report, tables, lang)
     effort = effort_for(read, days, quick=quick)
     found, table = None, []
     try:
+        # What cannot end well is said before anybody waits.
+        if write is not None:
+            check_folder(scenario, write)
+        if not packs_only:
+            grid_of(read)
         with worker_pool(processes, cluster) as pool:
             with progress(text("packs"), quiet=as_json) as on_done:
                 table = pack_table(read, pool, effort, seed=seed, on_done=on_done)
@@ -95,7 +100,7 @@ def size(
             if not packs_only:
                 with _searching(quiet=as_json) as (on_trial, on_progress):
                     found = find_size(read, pool, effort, seed=seed, on_trial=on_trial, on_progress=on_progress)
-    except NoDesign as error:
+    except (NoDesign, CannotWrite) as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail(text("Stopped before the end; nothing was found yet."), STOPPED)
@@ -139,8 +144,10 @@ def _searching(*, quiet: bool) -> Iterator[tuple[Callable[[Trial], None], Callab
 
 
 def _say_trial(trial: Trial) -> None:
+    from sim.report.tables import share_text
+
     _, found = trial.hardest
-    share = f"{found.mean:.1%} ± {found.half_width:.1%}"
+    share = share_text(found)
     design, runs = words().design(trial.design), found.count
     said = text("tried {design}: {share} ({runs} runs)", design=design, share=share, runs=runs)
     echo(f"  {said}", err=True)

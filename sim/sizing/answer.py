@@ -60,7 +60,8 @@ class Sizing:
     answer: Trial | None
     """The cheapest that keeps the promise, with replications of fresh seeds in every week."""
     binding: str | None
-    """Of the answer: the resource of which one step less breaks the promise most; without one: what helps most."""
+    """Of the answer: the resource of which one step less breaks the promise most; without one: what helps most.
+    None where nothing does for certain."""
     prices: tuple[Price, ...]
     """Neighbours of the answer with less, those that save most first."""
     largest: Trial | None
@@ -294,7 +295,8 @@ def _what_lacks(found: Sizing, search: Search, designs: Sequence[Design]) -> Siz
     for name, more in tried.items():
         search.extend(more, search.effort.first, places)
         gains[name] = gain_of(more.by_span[places[0]], trial.by_span[places[0]], scenario.promise.confidence)
-    return replace(found, largest=trial, gains=gains, binding=max(gains, key=lambda name: gains[name].mean))
+    most = max(gains, key=lambda name: gains[name].mean)
+    return replace(found, largest=trial, gains=gains, binding=most if gains[most].low > 0 else None)
 
 
 def _sensitivity(search: Search, answer: Design) -> tuple[tuple[str, Estimate, Estimate], ...]:

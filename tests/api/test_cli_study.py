@@ -97,6 +97,24 @@ def test_size_stopped_by_ctrl_c_prints_the_best_so_far(tmp_path: Path, monkeypat
     assert "nothing was found yet" in said
 
 
+def test_what_cannot_end_well_is_refused_before_anything_is_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that could not be written was told after the search, limits without a design after the packs."""
+    monkeypatch.setattr("sim.sizing.answer.pack_table", lambda *_, **__: pytest.fail("simulated"))
+    path, file = tmp_path / "scenario.toml", tmp_path / "sized"
+    path.write_text(SMALL_FILE + "[sizing]\npacks = [8]\nbudget_yuan = 1\n", encoding="utf-8")
+    file.write_text("a file", encoding="utf-8")
+    for arguments, sentence in (
+        (["--write", str(tmp_path)], "give another folder"),
+        (["--write", str(file)], "is no folder"),
+        ([], "none of 1 designs is within budget_yuan"),
+    ):
+        code, said = run("size", str(path), "--quick", "-p", "1", *arguments)
+        assert code == 2
+        assert sentence in said.replace("\n", " ")
+
+
 def test_a_wrong_scenario_is_refused_with_2(tmp_path: Path) -> None:
     path = tmp_path / "scenario.toml"
     path.write_text('id = "x"\ncolour = "red"\n')

@@ -305,6 +305,19 @@ def test_one_lane_at_two_shift_peaks_cannot_be_helped_by_packs() -> None:
     assert found.lane_share < 0.9
 
 
+def test_where_no_step_more_helps_nothing_is_said_to_bind() -> None:
+    """Three times the trucks: every step gained 0.0 %, and "what binds there: packs" stood beside waits for lanes."""
+    read = small(
+        demand={"trucks_per_hour_by_hour": [40.0] * 24, "follows_cold": False},
+        sizing={"packs": [6, 12], "transformer_kva": [3000], "lanes": [1]},
+    )
+    found = find_size(read, Workers(None, 1), Effort(days=1, warmup_days=0.5, first=2, step=2, most=2))
+    assert found.largest is not None
+    assert found.largest.result().unstable
+    assert max(gain.mean for gain in found.gains.values()) < 0.1
+    assert found.binding is None
+
+
 def test_a_short_transformer_binds() -> None:
     read = small(sizing={"packs": [6, 8, 10, 12], "transformer_kva": [800, 900], "lanes": [2]})
     with workers(1) as pool:
