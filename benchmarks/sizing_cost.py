@@ -3,8 +3,8 @@
 `swap size` is run on one process: by four weeks of the year (`--quick`), by all of them, and by 28 days on end. Beside
 each stands how many times as many station days the whole grid would take with the replications of the answer. With
 `EARLIER=folder`, another checkout of this project (see `earlier.py`), its search of a month is run on the same example
-in the same run: the yearly question shall cost no more. `--compiled` takes the compiled form of both, `--quick` asks the
-quick form only.
+in the same run: the yearly question shall cost no more. `--compiled` takes the compiled form of both. `--quick` asks
+the quick form only.
 """
 
 from __future__ import annotations
