@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks.sizing_written import EXAMPLES, FOLDER
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
 from sim.sizing.answer import Sizing, find_size
@@ -28,8 +28,6 @@ from sim.study.design import RESOURCES, Design, capital_yuan_per_year, running_y
 from sim.study.parallel import Workers, workers
 from sim.study.stats import Estimate, difference
 
-EXAMPLES = ("yangquan_mine", "shuozhou_open_pit", "zezhou_transfer")
-FOLDER = Path(__file__).parents[1] / "examples"
 EFFORT = Effort(days=3, warmup_days=0.5, first=4, step=4, most=12)
 QUICK = Effort(days=2, warmup_days=0.5, first=4, step=4, most=8)
 QUICK_LEVELS = {"packs": 6, "chargers": 3, "transformer_kva": 3, "lanes": 2}
@@ -242,7 +240,7 @@ def run(quick: bool = False) -> dict[str, object]:
     agree = True
     with workers() as pool:
         for name in EXAMPLES:
-            scenario = load_scenario(FOLDER / name / "scenario.toml")
+            scenario = load_scenario(FOLDER / f"{name}.toml")
             result = check(_quick_form(scenario) if quick else scenario, pool, effort)
             rows = _rows(name, result)
             print(*(f"{key}: {value}" for key, value in rows.items()), sep="\n", flush=True)
