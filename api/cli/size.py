@@ -20,6 +20,7 @@ from api.cli.planner import (
     Replications,
     ScenarioFile,
     Seed,
+    a_number,
     finite,
     planned,
     print_report_table,
@@ -41,6 +42,16 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 UNDECIDED, STOPPED = 4, 130
+DaysOnEnd = Annotated[
+    float | None,
+    typer.Option(
+        "--days",
+        min=0.5,
+        max=3660,
+        callback=a_number,
+        help="So many days on end from `study.start_on` in place of the year's weeks.",
+    ),
+]
 STEPS = 1000
 """Of the progress bar."""
 
@@ -48,14 +59,11 @@ STEPS = 1000
 @commands.command(
     epilog="Example: `swap size examples/yangquan_mine/scenario.toml --quick --write sized`. "
     "Exit codes: 0 a design keeps the promise, 1 for certain none of the grid does, 2 the file is not valid, or the "
-    "report or the folder cannot be written, 3 undecided, 130 stopped by Ctrl-C, with the best so far."
+    "report or the folder cannot be written, 4 undecided, 130 stopped by Ctrl-C, with the best so far."
 )
 def size(
     scenario: ScenarioFile,
-    days: Annotated[
-        float | None,
-        typer.Option("--days", min=0.5, help="So many days on end from `study.start_on` in place of the year's weeks."),
-    ] = None,
+    days: DaysOnEnd = None,
     packs_only: Annotated[
         bool, typer.Option("--packs-only", help="Only the number of packs, everything else as it is.")
     ] = False,
@@ -217,12 +225,7 @@ def compare(
         list[Path],
         typer.Argument(help="Scenario files, or folders with one scenario each; the first is the base."),
     ],
-    days: Annotated[
-        float | None,
-        typer.Option(
-            "--days", min=0.5, max=3660, help="So many days on end from `study.start_on` in place of the year's weeks."
-        ),
-    ] = None,
+    days: DaysOnEnd = None,
     replications: Replications = None,
     plan: PlanOption = None,
     seed: Seed = None,
