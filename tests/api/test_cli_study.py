@@ -125,6 +125,10 @@ def test_no_command_takes_days_without_end(tmp_path: Path) -> None:
             code, said = run(*command, "--days", days, "-p", "1")
             assert code == 2, (command[0], days)
             assert "--days" in said
+    for option in ("--hours", "--from-hour", "--poll-s", "--tolerance-s"):
+        code, said = run("twin", str(path), str(path), option, "nan")
+        assert code == 2, option
+        assert option in said
 
 
 def test_what_the_help_says_of_exit_codes_is_so() -> None:
