@@ -6,8 +6,9 @@ conclusions from one design to another: each gets replications on the same truck
 side of the target. It stops where a design could not be cheaper than the search's answer even if it ran for
 `MARGIN` less than the cheapest running cost met so far (energy, lost swaps, waiting), and beyond that takes the
 designs one step from the answer. The two agree when the answer keeps the promise and no design that keeps it
-certainly costs less a year: with the most replications for both, on the same trucks, the interval of the difference
-lies below nothing. What the search's fresh seeds refused is no answer for brute force either.
+certainly costs less a year by more than the search looks into (`Effort.indifferent`): with the most replications for
+both, on the same trucks, the interval of the difference lies beyond that. What the search's fresh seeds refused is no
+answer for brute force either, nor is anything smaller.
 
 A whole-grid search needs every design simulated: those that brute force left out count with the replications before
 the search's first verdict. To compare costs as surely as the search does, a whole-grid search needs the
@@ -78,7 +79,15 @@ class Check:
         answer = self.found.answer
         if answer is None:
             return not any(judged.keeps for judged in self.judged.values())
-        return self.judged[answer.design].keeps and all(by.high >= 0 for by in self.cheaper.values())
+        return self.judged[answer.design].keeps and all(
+            by.high >= -self.indifferent_yuan for by in self.cheaper.values()
+        )
+
+    @property
+    def indifferent_yuan(self) -> float:
+        """Difference of cost that the search says it does not look into, yuan a year."""
+        answer = self.found.answer
+        return 0.0 if answer is None else self.found.effort.indifferent * answer.cost.mean
 
     @property
     def brute_force_days(self) -> float:
@@ -164,8 +173,12 @@ def _cheaper(
         )
 
     base = judged[answer.design]
-    # One that fresh seeds did not confirm is no answer, however cheap.
-    keeping = [known for known in judged.values() if known.keeps and known.design not in found.refused]
+    # One that fresh seeds did not confirm is no answer, however cheap, and none that is smaller.
+    keeping = [
+        known
+        for known in judged.values()
+        if known.keeps and not any(known.design == other or known.design.fails_with(other) for other in found.refused)
+    ]
     near = [known for known in keeping if dearer(known, base, first).low < 0]
     search = Search(scenario, pool, effort, found.seed)
     cheaper = {}
@@ -218,7 +231,7 @@ def _rows(name: str, result: Check) -> dict[str, object]:
         texts = (
             f"{design} by {-by.mean:,.0f} ± {by.half_width:,.0f} yuan"
             for design, by in result.cheaper.items()
-            if (by.high < 0) is certain
+            if (by.high < -result.indifferent_yuan) is certain
         )
         rows[key] = "; ".join(texts) or "none"
     rows["whole_grid_station_days"] = result.grid_days
