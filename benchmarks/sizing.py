@@ -6,8 +6,9 @@ conclusions from one design to another: each gets replications on the same truck
 side of the target. It stops where a design could not be cheaper than the search's answer even if it ran for
 `MARGIN` less than the cheapest running cost met so far (energy, lost swaps, waiting), and beyond that takes the
 designs one step from the answer. The two agree when the answer keeps the promise and no design that keeps it
-certainly costs less a year: with the most replications for both, on the same trucks, the interval of the difference
-lies below nothing. What the search's fresh seeds refused is no answer for brute force either.
+certainly costs less a year by more than the search looks into (`Effort.indifferent`): with the most replications for
+both, on the same trucks, the interval of the difference lies beyond that. What the search's fresh seeds refused is no
+answer for brute force either, nor is anything smaller.
 
 A whole-grid search needs every design simulated: those that brute force left out count with the replications before
 the search's first verdict. To compare costs as surely as the search does, a whole-grid search needs the
@@ -18,8 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks.sizing_written import EXAMPLES, FOLDER
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
 from sim.sizing.answer import Sizing, find_size
@@ -28,8 +29,6 @@ from sim.study.design import RESOURCES, Design, capital_yuan_per_year, running_y
 from sim.study.parallel import Workers, workers
 from sim.study.stats import Estimate, difference
 
-EXAMPLES = ("yangquan_mine", "shuozhou_open_pit", "zezhou_transfer")
-FOLDER = Path(__file__).parents[1] / "examples"
 EFFORT = Effort(days=3, warmup_days=0.5, first=4, step=4, most=12)
 QUICK = Effort(days=2, warmup_days=0.5, first=4, step=4, most=8)
 QUICK_LEVELS = {"packs": 6, "chargers": 3, "transformer_kva": 3, "lanes": 2}
@@ -80,7 +79,15 @@ class Check:
         answer = self.found.answer
         if answer is None:
             return not any(judged.keeps for judged in self.judged.values())
-        return self.judged[answer.design].keeps and all(by.high >= 0 for by in self.cheaper.values())
+        return self.judged[answer.design].keeps and all(
+            by.high >= -self.indifferent_yuan for by in self.cheaper.values()
+        )
+
+    @property
+    def indifferent_yuan(self) -> float:
+        """Difference of cost that the search says it does not look into, yuan a year."""
+        answer = self.found.answer
+        return 0.0 if answer is None else self.found.effort.indifferent * answer.cost.mean
 
     @property
     def brute_force_days(self) -> float:
@@ -166,8 +173,12 @@ def _cheaper(
         )
 
     base = judged[answer.design]
-    # One that fresh seeds did not confirm is no answer, however cheap.
-    keeping = [known for known in judged.values() if known.keeps and known.design not in found.refused]
+    # One that fresh seeds did not confirm is no answer, however cheap, and none that is smaller.
+    keeping = [
+        known
+        for known in judged.values()
+        if known.keeps and not any(known.design == other or known.design.fails_with(other) for other in found.refused)
+    ]
     near = [known for known in keeping if dearer(known, base, first).low < 0]
     search = Search(scenario, pool, effort, found.seed)
     cheaper = {}
@@ -220,7 +231,7 @@ def _rows(name: str, result: Check) -> dict[str, object]:
         texts = (
             f"{design} by {-by.mean:,.0f} ± {by.half_width:,.0f} yuan"
             for design, by in result.cheaper.items()
-            if (by.high < 0) is certain
+            if (by.high < -result.indifferent_yuan) is certain
         )
         rows[key] = "; ".join(texts) or "none"
     rows["whole_grid_station_days"] = result.grid_days
@@ -242,7 +253,7 @@ def run(quick: bool = False) -> dict[str, object]:
     agree = True
     with workers() as pool:
         for name in EXAMPLES:
-            scenario = load_scenario(FOLDER / name / "scenario.toml")
+            scenario = load_scenario(FOLDER / f"{name}.toml")
             result = check(_quick_form(scenario) if quick else scenario, pool, effort)
             rows = _rows(name, result)
             print(*(f"{key}: {value}" for key, value in rows.items()), sep="\n", flush=True)

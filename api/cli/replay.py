@@ -56,7 +56,7 @@ def twin(
         ),
     ] = None,
     tolerance_s: Annotated[
-        float, typer.Option("--tolerance-s", min=0.001, help="Largest difference of one event's instant, s.")
+        float, typer.Option("--tolerance-s", min=0.001, max=3600, help="Largest difference of one event's instant, s.")
     ] = 1.0,
     as_json: Json = False,
 ) -> None:

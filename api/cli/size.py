@@ -20,6 +20,7 @@ from api.cli.planner import (
     Replications,
     ScenarioFile,
     Seed,
+    a_number,
     finite,
     planned,
     print_report_table,
@@ -41,6 +42,16 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 UNDECIDED, STOPPED = 4, 130
+DaysOnEnd = Annotated[
+    float | None,
+    typer.Option(
+        "--days",
+        min=0.5,
+        max=3660,
+        callback=a_number,
+        help="So many days on end from `study.start_on` in place of the year's weeks.",
+    ),
+]
 STEPS = 1000
 """Of the progress bar."""
 
@@ -48,14 +59,11 @@ STEPS = 1000
 @commands.command(
     epilog="Example: `swap size examples/yangquan_mine/scenario.toml --quick --write sized`. "
     "Exit codes: 0 a design keeps the promise, 1 for certain none of the grid does, 2 the file is not valid, or the "
-    "report or the folder cannot be written, 3 undecided, 130 stopped by Ctrl-C, with the best so far."
+    "report or the folder cannot be written, 4 undecided, 130 stopped by Ctrl-C, with the best so far."
 )
 def size(
     scenario: ScenarioFile,
-    days: Annotated[
-        float | None,
-        typer.Option("--days", min=0.5, help="So many days on end from `study.start_on` in place of the year's weeks."),
-    ] = None,
+    days: DaysOnEnd = None,
     packs_only: Annotated[
         bool, typer.Option("--packs-only", help="Only the number of packs, everything else as it is.")
     ] = False,
@@ -79,14 +87,19 @@ def size(
     from sim.report.report import size_report
     from sim.report.results import size_values
     from sim.sizing.answer import find_size, pack_table
-    from sim.sizing.search import NoDesign, effort_for
-    from sim.sizing.written import CannotWrite, write_sized
+    from sim.sizing.search import NoDesign, effort_for, grid_of
+    from sim.sizing.written import CannotWrite, check_folder, write_sized
 
     read = planned(read_scenario(scenario), plan)
     wanted = ReportWanted(report, tables, lang)
     effort = effort_for(read, days, quick=quick)
     found, table = None, []
     try:
+        # What cannot end well is said before anybody waits.
+        if write is not None:
+            check_folder(scenario, write)
+        if not packs_only:
+            grid_of(read)
         with worker_pool(processes, cluster) as pool:
             with progress(text("packs"), quiet=as_json) as on_done:
                 table = pack_table(read, pool, effort, seed=seed, on_done=on_done)
@@ -95,7 +108,7 @@ def size(
             if not packs_only:
                 with _searching(quiet=as_json) as (on_trial, on_progress):
                     found = find_size(read, pool, effort, seed=seed, on_trial=on_trial, on_progress=on_progress)
-    except NoDesign as error:
+    except (NoDesign, CannotWrite) as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail(text("Stopped before the end; nothing was found yet."), STOPPED)
@@ -139,8 +152,10 @@ def _searching(*, quiet: bool) -> Iterator[tuple[Callable[[Trial], None], Callab
 
 
 def _say_trial(trial: Trial) -> None:
+    from sim.report.tables import share_text
+
     _, found = trial.hardest
-    share = f"{found.mean:.1%} ± {found.half_width:.1%}"
+    share = share_text(found)
     design, runs = words().design(trial.design), found.count
     said = text("tried {design}: {share} ({runs} runs)", design=design, share=share, runs=runs)
     echo(f"  {said}", err=True)
@@ -184,6 +199,7 @@ def _print_sizing(trials: list[Trial], found: Sizing) -> None:
         "station": None,
         "weeks": None,
         "money": None,
+        "years": None,
         "prices": None,
         "gains": None,
         "rivals": None,
@@ -209,12 +225,7 @@ def compare(
         list[Path],
         typer.Argument(help="Scenario files, or folders with one scenario each; the first is the base."),
     ],
-    days: Annotated[
-        float | None,
-        typer.Option(
-            "--days", min=0.5, max=3660, help="So many days on end from `study.start_on` in place of the year's weeks."
-        ),
-    ] = None,
+    days: DaysOnEnd = None,
     replications: Replications = None,
     plan: PlanOption = None,
     seed: Seed = None,

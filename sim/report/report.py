@@ -22,7 +22,7 @@ from markupsafe import Markup
 from sim.report.plots import Option, size_plots, study_plots
 from sim.report.results import size_values, study_values
 from sim.report.size_tables import size_tables
-from sim.report.tables import Table, assumption_table, number, study_tables, table_html
+from sim.report.tables import Table, assumption_table, number, share_text, study_tables, table_html
 from sim.report.uncertainty_tables import chance_line, uncertainty_tables, uncertainty_values
 from sim.report.words import CAUSE_NAMES, RESOURCE_NAMES, Words
 from sim.scenario.file import Scenario
@@ -31,6 +31,7 @@ from sim.sizing.answer import Sizing
 from sim.sizing.trial import Trial
 from sim.sizing.uncertainty import Uncertainty
 from sim.sizing.year import FEW
+from sim.sizing.years import off_of_all
 from sim.study.stats import Estimate
 from sim.study.study import StudyResult
 from swap.words import N_
@@ -125,7 +126,7 @@ def study_report(result: StudyResult, words: Words, unsure: Uncertainty | None =
         result.share_within,
         {"limit": f"{promise.wait_limit_min:g}", "target": _target(promise.target_share)},
     )
-    values["share"] = _percent_of(share)
+    values["share"] = share_text(share)
     if math.isnan(share.mean):
         mood = "unsure"
         first = text("No truck came in the simulated time: there is nothing to say about the promise.")
@@ -218,7 +219,7 @@ def size_report(by_packs: Sequence[Trial], found: Sizing | None, words: Words, s
 def answer_lines(found: Sizing, words: Words) -> list[str]:
     """What the search says, the answer first."""
     text, promise = words.text, found.scenario.promise
-    limit, target = f"{promise.wait_limit_min:g}", _percent(promise.target_share)
+    limit, target = f"{promise.wait_limit_min:g}", _target(promise.target_share)
     lines = [text("Stopped before the end: what follows is what was known then.")] if found.stopped else []
     if found.answer is not None:
         at, share = found.answer.hardest
@@ -231,14 +232,25 @@ def answer_lines(found: Sizing, words: Words) -> list[str]:
             text(
                 "{share} of the trucks are served within {limit} min over the year, {hardest} in the hardest week "
                 "({week}); wanted {target} in every week. Of the cost {capital} yuan is equipment and pay.",
-                share=_percent_of(found.answer.share),
-                hardest=_percent_of(share),
+                share=share_text(found.answer.share),
+                hardest=share_text(share),
                 week=words.week(found.spans[at]),
                 limit=limit,
                 target=target,
                 capital=number(found.answer.capital_yuan),
             ),
         ]
+        if found.years:
+            worst = max(found.years, key=lambda one: abs(one.off))
+            lines.append(
+                text(
+                    "Simulated year by year, the station's life costs {all} more than was reckoned from its mean year; "
+                    "year {year} differs most, by {most}.",
+                    all=f"{off_of_all(found.years):+.2%}",
+                    year=worst.year,
+                    most=f"{worst.off:+.2%}",
+                )
+            )
         failing = [price for price in found.prices if price.trial.verdict is False]
         if failing:
             told = "; ".join(
@@ -259,7 +271,7 @@ def answer_lines(found: Sizing, words: Words) -> list[str]:
                 "wanted {target}; it was not asked again with fresh seeds, and cheaper ones were left."
             )
         values = {"design": words.design(found.best.design), "week": words.week(found.spans[at])}
-        lines.append(text(message, **values, share=_percent_of(share), limit=limit, target=target))
+        lines.append(text(message, **values, share=share_text(share), limit=limit, target=target))
     elif not found.stopped:
         lines.append(
             text(
@@ -268,17 +280,17 @@ def answer_lines(found: Sizing, words: Words) -> list[str]:
                 limit=limit,
             )
         )
-    share_text = _percent(found.lane_share)
-    lines.append(text("With packs that never run out, the most lanes of the grid serve {share}.", share=share_text))
-    if found.largest is not None and found.binding is not None:
-        lines.append(
-            text(
-                "The largest design ({design}) serves {share}. What binds there: {resource}.",
-                design=words.design(found.largest.design),
-                share=_percent_of(found.largest.hardest[1]),
-                resource=text(RESOURCE_NAMES[found.binding]),
+    most = _percent(found.lane_share)
+    lines.append(text("With packs that never run out, the most lanes of the grid serve {share}.", share=most))
+    if found.largest is not None:
+        message = N_("The largest design ({design}) serves {share}. What binds there: {resource}.")
+        if found.binding is None:
+            message = N_(
+                "The largest design ({design}) serves {share}. No resource helps for certain with one step more."
             )
-        )
+        values = {"design": words.design(found.largest.design), "share": share_text(found.largest.hardest[1])}
+        resource = "" if found.binding is None else text(RESOURCE_NAMES[found.binding])
+        lines.append(text(message, **values, resource=resource))
     return lines
 
 
@@ -326,7 +338,7 @@ def stock_line(by_packs: Sequence[Trial], words: Words) -> str:
     return words.text(
         message,
         packs=looked_at.design.packs,
-        share=_percent_of(looked_at.share),
+        share=share_text(looked_at.share),
         limit=f"{promise.wait_limit_min:g}",
         target=_target(promise.target_share),
     )
@@ -382,7 +394,7 @@ def unstable_line(result: StudyResult, words: Words) -> str:
         "Unstable: the queue grows by {growth} trucks a day, so waits have no mean. "
         "{share} of the trucks are served within {limit} min, wanted {target}.",
         growth=_plus_minus(result.queue_growth_per_day),
-        share=_percent_of(result.share_within),
+        share=share_text(result.share_within),
         limit=f"{promise.wait_limit_min:g}",
         target=_target(promise.target_share),
     )
@@ -441,10 +453,6 @@ def _target(share: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{share:.1%}".replace(".0%", "%")
-
-
-def _percent_of(share: Estimate) -> str:
-    return f"{share.mean:.1%} ± {share.half_width:.1%}" if math.isfinite(share.half_width) else f"{share.mean:.1%}"
 
 
 def _plus_minus(found: Estimate) -> str:

@@ -61,6 +61,7 @@ def size_values(table: Sequence[Trial], found: Sizing | None) -> dict[str, Any]:
             "station": None if found.answer is None else station_values(found.answer),
             "money": None if found.answer is None else board_values(board_of(found.answer)),
             "best": None if found.best is None else trial_values(found.best),
+            "years": [asdict(one) | {"off": one.off} for one in found.years],
             "edges": found.edges,
             "binding": found.binding,
             "prices": [

@@ -26,6 +26,8 @@ def size_tables(by_packs: Sequence[Trial], found: Sizing | None, words: Words) -
     if found.answer is not None:
         money = money_tables(board_of(found.answer), words)
         tables = [_station(found.scenario, found.answer, words), _weeks(found.answer, words), *money, *tables]
+    if found.years:
+        tables.append(_years(found, words))
     if found.prices:
         tables.append(_prices(found, words))
     if found.front:
@@ -99,6 +101,33 @@ def _weeks(trial: Trial, words: Words) -> Table:
         text("Replications"),
     )
     return Table("weeks", text("The answer over the year, with fresh seeds"), heads, tuple(rows))
+
+
+def _years(found: Sizing, words: Words) -> Table:
+    """The years of the station's life, one by one."""
+    text = words.text
+    rows = tuple(
+        (
+            one.year,
+            Share(one.growth),
+            one.soh_pct,
+            Share(one.share),
+            Share(one.hardest_share),
+            one.yuan,
+            one.reckoned_yuan,
+        )
+        for one in found.years
+    )
+    heads = (
+        text("Year"),
+        text("Trucks relative to the scenario"),
+        text("State of health of the packs, %"),
+        text("Within the promise"),
+        text("In the hardest week"),
+        text("Cost simulated, yuan"),
+        text("Cost reckoned from the mean year, yuan"),
+    )
+    return Table("years", text("The answer in each year of its life, one replication of each week"), heads, rows)
 
 
 def _prices(found: Sizing, words: Words) -> Table:

@@ -264,18 +264,25 @@ def number(value: float, digits: int = 4) -> str:
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
+def share_text(share: Estimate) -> str:
+    """A share in per cent with its interval, and as many decimals as a narrow interval can tell: 99.94 is not 99.99."""
+    half = share.half_width
+    if not math.isfinite(half):
+        return f"{share.mean:.1%}"
+    decimals = 1 if half == 0 or half >= 0.001 else 2 if half >= 0.0001 else 3
+    return f"{share.mean:.{decimals}%} ± {half:.{decimals}%}"
+
+
 def shown(cell: Cell) -> str:
     """A cell as the reader sees it."""
     if isinstance(cell, Share):
         value = cell.value
         if math.isnan(value.mean if isinstance(value, Estimate) else value):
             return "–"
-        if isinstance(value, Estimate):
-            return (
-                f"{value.mean:.1%} ± {value.half_width:.1%}" if math.isfinite(value.half_width) else f"{value.mean:.1%}"
-            )
-        return f"{value:.1%}"
+        return share_text(value) if isinstance(value, Estimate) else f"{value:.1%}"
     if isinstance(cell, Estimate):
+        if math.isnan(cell.mean):
+            return "–"
         if cell.half_width == 0:
             return number(cell.mean)
         return f"{number(cell.mean)} ± {number(cell.half_width, 2)}"

@@ -1,8 +1,10 @@
-"""What a scenario expects of a week: the trucks that a station counts on before it has a record of its own."""
+"""What a scenario expects: trucks of a week, which a station counts on before it has a record of its own, and trucks of
+some days, whose mean a study knows before it draws any."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +60,22 @@ class ExpectedWeeks:
                 came = (begin_at + timedelta(seconds=truck.at_s)).astimezone(scenario.zone)
                 table[came.weekday(), came.hour] += 1
         return table / (week + 1)
+
+
+def mean_trucks_per_day(scenario: Scenario, warmup_days: float, days: float) -> float | None:
+    """Trucks that come a day on average over all draws, in `days` on end after a warm-up; None where only a profile
+    could tell: a trace has its own, and trucks that drive trips come when they were served.
+
+    Booked trucks that stay away are not counted.
+    """
+    if scenario.demand.mode != "profile" or days <= 0:
+        return None
+    rates = HourlyRates(scenario, scenario.start_at)
+    from_h = rates.offset_s / 3600 + 24 * warmup_days
+    until_h = from_h + 24 * days
+    hours = range(floor(from_h), ceil(until_h))
+    trucks = sum(rates[hour] * (min(hour + 1, until_h) - max(hour, from_h)) for hour in hours)
+    return trucks / days * (1 - scenario.bookings.share * scenario.bookings.no_show_share)
 
 
 def spread(scenario: Scenario) -> float:

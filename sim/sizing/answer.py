@@ -14,6 +14,7 @@ from sim.sizing.search import OTHER_WEEK, Effort, Search, grid_of
 from sim.sizing.trial import Trial, gain_of, share_of
 from sim.sizing.verdict import PromiseRule, Verdict
 from sim.sizing.year import YearSpan, hardest_week, placed
+from sim.sizing.years import LifeYear, life_years
 from sim.study.design import RESOURCES, Design, applied, capital_yuan_per_year, design_of
 from sim.study.optimal.planned import check_plannable
 from sim.study.parallel import Workers
@@ -59,7 +60,8 @@ class Sizing:
     answer: Trial | None
     """The cheapest that keeps the promise, with replications of fresh seeds in every week."""
     binding: str | None
-    """Of the answer: the resource of which one step less breaks the promise most; without one: what helps most."""
+    """Of the answer: the resource of which one step less breaks the promise most; without one: what helps most.
+    None where nothing does for certain."""
     prices: tuple[Price, ...]
     """Neighbours of the answer with less, those that save most first."""
     largest: Trial | None
@@ -73,6 +75,8 @@ class Sizing:
     """What changed, share within the promise in the hardest week, P95 wait in minutes."""
     lane_share: float
     """Share within the promise if packs never ran out, with the most lanes."""
+    years: tuple[LifeYear, ...] = ()
+    """Each year of the station's life, simulated for the answer; none without `[life]`."""
     days_simulated: float = 0.0
     """Station days, warm-up included."""
     refused: tuple[Design, ...] = ()
@@ -212,8 +216,12 @@ def _beside(found: Sizing, search: Search, designs: Sequence[Design], answer: Tr
     rivals = sorted(((d, search.dearer(d, answer.design)) for d in keeping), key=lambda item: item[1].mean)
     prices = _prices(search, designs, answer)
     failing = [price for price in prices if price.trial.verdict is False]
+    years = life_years(answer, search.pool)
+    states = len({(one.growth, one.soh_pct) for one in years})
+    search.days_simulated += states * sum(span.days + span.warmup_days for span in answer.spans if span.weight > 0)
     return replace(
         found,
+        years=years,
         rivals=tuple(rivals),
         prices=prices,
         binding=min(failing, key=lambda price: price.share.mean).resource if failing else None,
@@ -287,7 +295,8 @@ def _what_lacks(found: Sizing, search: Search, designs: Sequence[Design]) -> Siz
     for name, more in tried.items():
         search.extend(more, search.effort.first, places)
         gains[name] = gain_of(more.by_span[places[0]], trial.by_span[places[0]], scenario.promise.confidence)
-    return replace(found, largest=trial, gains=gains, binding=max(gains, key=lambda name: gains[name].mean))
+    most = max(gains, key=lambda name: gains[name].mean)
+    return replace(found, largest=trial, gains=gains, binding=most if gains[most].low > 0 else None)
 
 
 def _sensitivity(search: Search, answer: Design) -> tuple[tuple[str, Estimate, Estimate], ...]:

@@ -67,6 +67,8 @@ class Effort:
     """Replications before the first verdict."""
     step: int = 4
     most: int = 24
+    confirm_most: int = 0
+    """Replications of a week with fresh seeds before what was chosen is undecided; 0: `most`."""
     spans: tuple[YearSpan, ...] = ()
     """Weeks of the year; none: `days` on end from the scenario's first day on stand for it."""
     compare: int = 0
@@ -85,6 +87,11 @@ class Effort:
         """Replications of a week at which a verdict is asked for."""
         return looks_of(self.first, self.step, self.most)
 
+    @property
+    def confirm_looks(self) -> tuple[int, ...]:
+        """The same with fresh seeds, of what was chosen."""
+        return looks_of(self.first, self.step, max(self.most, self.confirm_most))
+
 
 def effort_for(scenario: Scenario, days: float | None, *, quick: bool) -> Effort:
     """What a search of a scenario may simulate: the weeks of a year, or so many days on end."""
@@ -92,7 +99,10 @@ def effort_for(scenario: Scenario, days: float | None, *, quick: bool) -> Effort
         return Effort(days, first=4, step=4, most=8 if quick else 24)
     spans = weeks_of(scenario, few=quick)
     if quick:
-        return Effort(7.0, first=4, step=4, most=12, spans=spans, compare=1, compare_most=4, indifferent=0.01)
+        # A candidate near the target is undecided by twelve; it is asked longer, for the next one would be no surer.
+        return Effort(
+            7.0, first=4, step=4, most=12, confirm_most=24, spans=spans, compare=1, compare_most=4, indifferent=0.01
+        )
     return Effort(7.0, first=4, step=4, most=24, spans=spans, compare=1)
 
 
@@ -216,14 +226,22 @@ class Search:
         self.days_simulated += sum(task.days + task.warmup_days for task in tasks)
 
     def ask(
-        self, trial: Trial, places: Sequence[int], error: float, seed: int | None = None, *, only_kept: bool = False
+        self,
+        trial: Trial,
+        places: Sequence[int],
+        error: float,
+        seed: int | None = None,
+        *,
+        looks: tuple[int, ...] = (),
+        only_kept: bool = False,
     ) -> Verdict:
         """Whether the promise is kept in every one of some spans; simulates only until that is sure.
 
         Args:
+            looks: replications at which it is asked; `Effort.looks` when not given.
             only_kept: a span that is undecided ends it, for whether another breaks the promise is not wanted.
         """
-        rule = PromiseRule(self.scenario.promise.target_share, error, self.effort.looks)
+        rule = PromiseRule(self.scenario.promise.target_share, error, looks or self.effort.looks)
         said: Verdict = True
         for at in places:
 
@@ -264,16 +282,16 @@ class Search:
         trial = self.new_trial(design)
         seed = self.seed + FRESH_SEED * (attempt + 1)
         every = sorted(range(len(self.spans)), key=lambda n: (n not in self.asked, n))
-        error = attempt_error(self.error, attempt)
-        trial.verdict = self.ask(trial, every, error, seed, only_kept=True)
+        error, looks = attempt_error(self.error, attempt), self.effort.confirm_looks
+        trial.verdict = self.ask(trial, every, error, seed, looks=looks, only_kept=True)
         trial.asked = tuple(at for at in every if trial.by_span[at])
         # The cost of the year is wanted as surely as the search has it.
         if trial.verdict is True:
             self.extend(trial, self.effort.first, seed=seed)
             # What is told of the hardest week has as many replications whatever they say: asking stops early where a
             # few happen to agree, and their share is then too good and its interval too narrow.
-            while len(trial.by_span[trial.hardest[0]]) < self.effort.most:
-                self.extend(trial, self.effort.most, [trial.hardest[0]], seed)
+            while len(trial.by_span[trial.hardest[0]]) < looks[-1]:
+                self.extend(trial, looks[-1], [trial.hardest[0]], seed)
         return trial
 
     def run(self, designs: Sequence[Design], bound: np.ndarray) -> None:
@@ -382,7 +400,7 @@ class Search:
     def is_no_cheaper(self, design: Design, other: Design) -> bool:
         """Whether a design that was not simulated is no cheaper than another, however well it runs."""
         known = self.trial(design).simulated if design in self.trials else []
-        if known or self.least_yuan(design, other) < self.trial(other).cost.mean:
+        if known or self.least_yuan(design, other) < self.trial(other).drawn_yuan:
             return False
         self.too_dear.add(design)
         return True

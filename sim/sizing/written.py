@@ -31,6 +31,18 @@ class CannotWrite(Exception):
     """The sized station cannot be written as a file that means the same; says why."""
 
 
+def check_folder(source: Path, folder: Path) -> None:
+    """Whether a sized scenario may go into a folder; asked before anybody waits for a search.
+
+    Raises:
+        CannotWrite: the folder holds the source's own files, or is none.
+    """
+    if folder.resolve() == source.parent.resolve():
+        raise CannotWrite(f"{folder}: holds the scenario that was sized; give another folder, its files are kept")
+    if folder.exists() and not folder.is_dir():
+        raise CannotWrite(f"{folder}: is no folder; the sized scenario needs one for its files")
+
+
 def write_sized(source: Path, sized: Trial, folder: Path) -> list[Path]:
     """Write the sized scenario, its station file and what both name into a folder, made when it is not there.
 
@@ -39,8 +51,7 @@ def write_sized(source: Path, sized: Trial, folder: Path) -> list[Path]:
             file that the scenario names lies outside its folder.
         OSError: the folder cannot be written.
     """
-    if folder.resolve() == source.parent.resolve():
-        raise CannotWrite(f"{folder}: holds the scenario that was sized; give another folder, its files are kept")
+    check_folder(source, folder)
     text = source.read_text(encoding="utf-8")
     data = tomllib.loads(text)
     folder.mkdir(parents=True, exist_ok=True)

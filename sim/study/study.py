@@ -65,6 +65,11 @@ class RunResult:
     queue_growth_per_day: float = 0.0
     """By how many trucks a day the shortest queue of a day grows."""
 
+    @property
+    def came_per_day(self) -> float:
+        """Trucks that came a day, whatever became of them."""
+        return (self.waits_min.size + self.unserved_min.size + self.lost) / self.days
+
 
 def simulate_once(
     scenario: Scenario,

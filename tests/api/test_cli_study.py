@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.__main__ import app
+from api.cli.size import STOPPED, UNDECIDED
 from sim.report.words import load_words
 from sim.sizing.search import Search
 from sim.study.design import Design
@@ -95,6 +96,45 @@ def test_size_stopped_by_ctrl_c_prints_the_best_so_far(tmp_path: Path, monkeypat
     code, said = run(*command)
     assert code == 130
     assert "nothing was found yet" in said
+
+
+def test_what_cannot_end_well_is_refused_before_anything_is_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that could not be written was told after the search, limits without a design after the packs."""
+    monkeypatch.setattr("sim.sizing.answer.pack_table", lambda *_, **__: pytest.fail("simulated"))
+    path, file = tmp_path / "scenario.toml", tmp_path / "sized"
+    path.write_text(SMALL_FILE + "[sizing]\npacks = [8]\nbudget_yuan = 1\n", encoding="utf-8")
+    file.write_text("a file", encoding="utf-8")
+    for arguments, sentence in (
+        (["--write", str(tmp_path)], "give another folder"),
+        (["--write", str(file)], "is no folder"),
+        ([], "none of 1 designs is within budget_yuan"),
+    ):
+        code, said = run("size", str(path), "--quick", "-p", "1", *arguments)
+        assert code == 2
+        assert sentence in said.replace("\n", " ")
+
+
+def test_no_command_takes_days_without_end(tmp_path: Path) -> None:
+    """P8: `--days inf` was refused by `swap simulate` alone; `swap size` ran for ever."""
+    path = tmp_path / "scenario.toml"
+    path.write_text(SMALL_FILE, encoding="utf-8")
+    for command in (("simulate", str(path)), ("size", str(path)), ("compare", str(path), str(path))):
+        for days in ("inf", "nan", "1e9", "0", "-1"):
+            code, said = run(*command, "--days", days, "-p", "1")
+            assert code == 2, (command[0], days)
+            assert "--days" in said
+    for option in ("--hours", "--from-hour", "--poll-s", "--tolerance-s"):
+        code, said = run("twin", str(path), str(path), option, "nan")
+        assert code == 2, option
+        assert option in said
+
+
+def test_what_the_help_says_of_exit_codes_is_so() -> None:
+    code, said = run("--lang", "en", "size", "--help")
+    assert code == 0
+    assert f"{UNDECIDED} undecided, {STOPPED} stopped by Ctrl-C" in " ".join(said.split())
 
 
 def test_a_wrong_scenario_is_refused_with_2(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ from sim.report.tables import (
     limit_kw_by_hour,
     limit_kw_steps,
     number,
+    share_text,
+    shown,
     unit_of,
     wait_bins,
     write_tables,
@@ -41,6 +43,7 @@ from sim.sizing.trial import Trial
 from sim.sizing.year import YearSpan
 from sim.study.design import design_of
 from sim.study.parallel import Workers, workers
+from sim.study.stats import Estimate
 from sim.study.study import StudyResult, run_study, simulate_once
 from swap.words import LANGUAGES
 from tests.support.sim.study import scenario
@@ -244,6 +247,24 @@ def test_undecided_is_never_told_as_impossible(sized: tuple[list[Trial], Sizing]
         assert report.answer[0].startswith(sentence)
         assert ("Not reachable" in " ".join(report.answer)) is (verdict is False)
         assert ("The cheapest so far" in " ".join(report.answer)) is said.stopped
+
+
+def test_a_share_near_the_target_has_the_digits_that_tell_them_apart(sized: tuple[list[Trial], Sizing]) -> None:
+    """A promise of 99.99 % was "wanted 100 %", beside a station that served "99.9 ± 0.1 %"."""
+    assert share_text(Estimate(0.9712, 0.002, 20)) == "97.1% ± 0.4%"
+    assert share_text(Estimate(0.99942, 0.0002, 20)) == "99.94% ± 0.04%"
+    assert share_text(Estimate(1.0, 0.0, 20)) == "100.0% ± 0.0%"
+    assert share_text(Estimate(0.99, float("inf"), 1)) == "99.0%"
+    assert shown(Estimate(float("nan"), float("nan"), 4)) == "–"
+    table, found = sized
+    promise = found.scenario.promise.model_copy(update={"target_share": 0.9999})
+    strict = found.scenario.model_copy(update={"promise": promise})
+    assert found.answer is not None
+    none = replace(found, scenario=strict, answer=None, prices=(), rivals=(), largest=found.answer, binding=None)
+    said = " ".join(size_report(table, none, load_words("en"), strict).answer)
+    assert "99.99%" in said
+    assert "100% of the trucks" not in said
+    assert "No resource helps for certain with one step more" in said
 
 
 def test_waits_fall_into_bins_that_end_at_the_promise(study: StudyResult) -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from sim.scenario.file import PatienceSection, Scenario
 from sim.scenario.site import StaffSection
 from sim.sizing.answer import find_size, pack_table
 from sim.sizing.screening import EnergyBound, Screen, fifo_starts
-from sim.sizing.search import Effort, NoDesign, Search, grid_of
+from sim.sizing.search import Effort, NoDesign, Search, effort_for, grid_of
 from sim.sizing.trial import Trial
+from sim.sizing.verdict import Verdict
 from sim.study.design import Design, applied, capital_yuan_per_year, investment_yuan
 from sim.study.optimal.planned import CannotPlan, under_plan
 from sim.study.parallel import Workers, workers
@@ -154,7 +156,7 @@ def test_no_design_runs_for_less_than_the_bound_and_what_is_too_dear_for_it_is_n
             search.extend(search.trial(design), 2)
         for design in designs:
             for other in designs:
-                assert search.least_yuan(design, other) <= search.trial(design).cost.mean
+                assert search.least_yuan(design, other) <= search.trial(design).drawn_yuan
                 assert not search.is_no_cheaper(design, other), "it was simulated"
     # One price all day: a larger rack saves nothing, and need not be simulated to see it.
     search = Search(read, Workers(None, 1), effort, 1)
@@ -233,9 +235,7 @@ def test_what_only_the_fresh_seeds_find_wanting_is_no_answer() -> None:
     class Lucky(Search):
         """Every design passes, and only the larger with other seeds."""
 
-        def ask(
-            self, trial: Trial, places: object, error: float, seed: int | None = None, *, only_kept: bool = False
-        ) -> bool:
+        def ask(self, trial: Trial, places: object, error: float, seed: int | None = None, **how: object) -> bool:
             asked_with.append((trial.design, round(error, 6), seed is None))
             self.extend(trial, 2)
             return seed is None or trial.design == large_one
@@ -262,6 +262,34 @@ def test_what_is_told_of_the_hardest_week_does_not_depend_on_when_asking_stopped
     assert len(search.confirmed.by_span[search.confirmed.hardest[0]]) == 9
 
 
+def test_what_was_chosen_is_asked_longer_before_it_is_undecided() -> None:
+    """The quick form had no answer for a trunk road: six designs near the target, each undecided by twelve."""
+    read = small(sizing={"packs": [8], "transformer_kva": [2500], "lanes": [1]}, promise={"target_share": 0.5})
+    asked: list[int] = []
+
+    class Near(Search):
+        """With fresh seeds only nine replications tell."""
+
+        def ask(
+            self, trial: Trial, places: Sequence[int], error: float, seed: int | None = None, **how: Any
+        ) -> Verdict:
+            if seed is None:
+                return super().ask(trial, places, error, seed, **how)
+            asked.extend(how["looks"])
+            self.extend(trial, how["looks"][-1], places, seed)
+            return True if how["looks"][-1] >= 9 else None
+
+    for most, keeps in ((0, False), (9, True)):
+        effort = Effort(days=0.5, warmup_days=0.25, first=3, step=3, most=6, confirm_most=most)
+        search = Near(read, Workers(None, 1), effort, 1)
+        search.run(grid_of(read), np.ones(1))
+        assert (search.confirmed is not None) is keeps
+    assert asked == [3, 6, 3, 6, 9]
+    quick = effort_for(read, None, quick=True)
+    assert quick.confirm_looks[: len(quick.looks)] == quick.looks
+    assert quick.confirm_looks[-1] == 24
+
+
 def test_one_lane_at_two_shift_peaks_cannot_be_helped_by_packs() -> None:
     peaks = [3.0] * 24
     for hour in (6, 7, 16, 17):
@@ -275,6 +303,19 @@ def test_one_lane_at_two_shift_peaks_cannot_be_helped_by_packs() -> None:
     assert found.answer is None
     assert found.binding == "lanes"
     assert found.lane_share < 0.9
+
+
+def test_where_no_step_more_helps_nothing_is_said_to_bind() -> None:
+    """Three times the trucks: every step gained 0.0 %, and "what binds there: packs" stood beside waits for lanes."""
+    read = small(
+        demand={"trucks_per_hour_by_hour": [40.0] * 24, "follows_cold": False},
+        sizing={"packs": [6, 12], "transformer_kva": [3000], "lanes": [1]},
+    )
+    found = find_size(read, Workers(None, 1), Effort(days=1, warmup_days=0.5, first=2, step=2, most=2))
+    assert found.largest is not None
+    assert found.largest.result().unstable
+    assert max(gain.mean for gain in found.gains.values()) < 0.1
+    assert found.binding is None
 
 
 def test_a_short_transformer_binds() -> None:

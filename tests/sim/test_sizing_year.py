@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sim.scenario.demand import arrivals
+from sim.scenario.expected import mean_trucks_per_day
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
 from sim.sizing.search import Effort, Search
-from sim.sizing.trial import Trial, combined, stratified
+from sim.sizing.trial import Stratum, Trial, combined, stratified
 from sim.sizing.year import WEEK_DAYS, hardest_week, parts_of, placed, weeks_of
+from sim.sizing.years import life_years, off_of_all
 from sim.study.design import Design
 from sim.study.parallel import Workers
 from sim.study.stats import estimate
@@ -170,9 +174,129 @@ def test_the_error_of_a_stratified_mean() -> None:
     draw = np.random.default_rng(2)
     inside = 0
     for _ in range(2000):
-        strata = [(0.7, draw.normal(1, 0.1, 3).tolist()), (0.3, draw.normal(5, 1.0, 4).tolist())]
+        strata = [Stratum(0.7, draw.normal(1, 0.1, 3).tolist()), Stratum(0.3, draw.normal(5, 1.0, 4).tolist())]
         found = stratified(strata, 0.95)
         inside += found.low <= 0.7 * 1 + 0.3 * 5 <= found.high
     assert inside / 2000 == pytest.approx(0.95, abs=0.02)
-    one = stratified([(1.0, [1.0, 2.0, 4.0])], 0.95)
+    one = stratified([Stratum(1.0, [1.0, 2.0, 4.0])], 0.95)
     assert one == estimate([1.0, 2.0, 4.0], 0.95), "of one stratum it is the plain one"
+
+
+def test_what_a_year_owes_to_the_trucks_that_happened_to_come_is_taken_out() -> None:
+    """Twelve weeks, two replications: the numbers hang on the trucks by another slope in each, and on other chance."""
+    draw = np.random.default_rng(3)
+    slopes = draw.uniform(80, 120, 12)
+    known, plain, inside = [], [], 0
+    for _ in range(1000):
+        more = draw.normal(0, 5, (12, 2))
+        values = 1e4 + slopes[:, None] * more + draw.normal(0, 100, (12, 2))
+        found = stratified([Stratum(1 / 12, v.tolist(), m.tolist()) for v, m in zip(values, more, strict=True)], 0.95)
+        known.append(found.mean)
+        plain.append(stratified([Stratum(1 / 12, v.tolist()) for v in values], 0.95).mean)
+        inside += found.low <= 1e4 <= found.high
+    assert np.mean(known) == pytest.approx(1e4, abs=3)
+    assert np.std(known) < np.std(plain) / 3
+    assert 0.94 <= inside / 1000 <= 0.985, "with two of each a little too wide: Welch and Satterthwaite"
+
+
+def test_a_regression_on_few_replications_is_none_and_what_adds_up_still_does() -> None:
+    draw = np.random.default_rng(4)
+    more = draw.normal(0, 5, (4, 4))
+    one, other = draw.normal(9, 1, (4, 4)) + 2 * more, draw.normal(3, 1, (4, 4)) - more
+
+    def mean(values: np.ndarray[tuple[int, int], np.dtype[np.float64]], count: int = 4) -> float:
+        strata = [Stratum(0.25, v[:count].tolist(), m[:count].tolist()) for v, m in zip(values, more, strict=True)]
+        return stratified(strata, 0.95).mean
+
+    assert mean(one) + mean(other) == pytest.approx(mean(one + other), rel=1e-12)
+    assert mean(one) != pytest.approx(one.mean(), rel=1e-3)
+    # Four weeks of two: four degrees of freedom, of which one would go.
+    assert mean(one, 2) == pytest.approx(one[:, :2].mean())
+
+
+@pytest.mark.parametrize("convoys", [{}, {"share": 0.5, "sizes": {"2": 0.5, "4": 0.5}, "headway_s": 60}])
+def test_as_many_trucks_come_on_average_as_a_scenario_says(convoys: dict[str, object]) -> None:
+    read = scenario(
+        demand={
+            "trucks_per_hour_by_hour": [2.0] * 12 + [9.0] * 12,
+            "factor_by_weekday": [1, 1, 1, 1, 1, 0.5, 2],
+            "factor_by_month": [1.0] * 5 + [0.4] + [1.0] * 6,
+            "convoys": convoys,
+        },
+        bookings={"share": 0.5, "no_show_share": 0.2},
+        study={"start_on": "2026-05-30"},
+    )
+    expected = mean_trucks_per_day(read, 0.5, 3.25)
+    assert expected is not None
+    from_s, until_s = 0.5 * 86_400, 3.75 * 86_400
+    counts = []
+    for replication in range(300):
+        came = takewhile(lambda truck: truck.at_s < until_s, arrivals(read, read.start_at, 5, replication))
+        counts.append(sum(truck.comes and truck.at_s >= from_s for truck in came) / 3.25)
+    found = estimate(counts, 0.99)
+    assert found.low <= expected <= found.high
+    assert found.half_width < 0.05 * expected
+    by_trips = read.model_copy(update={"demand": read.demand.model_copy(update={"mode": "fleet"})})
+    assert mean_trucks_per_day(by_trips, 0.5, 3.25) is None, "they come when they were served"
+
+
+def test_the_cost_of_a_year_does_not_hang_on_how_many_trucks_happened_to_come() -> None:
+    """Weeks of two replications were off by more than 1 % from 365 days on end, for four of six examples at once: all
+    had drawn the same few trucks."""
+    read = scenario(demand={"trucks_per_hour_by_hour": [6.0] * 24}, tariff={"profile": "flat"})
+    weeks = tuple(replace(week, days=1.0, warmup_days=0.25) for week in weeks_of(read)[::3])
+    known, drawn = [], []
+    for seed in range(8):
+        search = Search(read, Workers(None, 1), Effort(1, spans=weeks), seed)
+        trial = search.new_trial(Design(10, 11, 2000, 1))
+        search.extend(trial, 3)
+        known.append(trial.cost.mean - trial.capital_yuan)
+        drawn.append(trial.drawn_yuan - trial.capital_yuan)
+        came = [run.came_per_day for run in trial.by_span[0]]
+        expected = mean_trucks_per_day(placed(read, weeks[0]), 0.25, 1.0)
+        assert expected is not None
+        assert trial.too_many(0) == pytest.approx([count - expected for count in came])
+    assert np.std(known) < np.std(drawn) / 2
+    assert np.mean(known) == pytest.approx(np.mean(drawn), rel=0.03)
+
+
+def test_the_years_between_are_simulated_for_the_answer_and_held_against_what_is_reckoned() -> None:
+    """A station that is full in its mean year loses trucks in its last: no line from the mean year tells that."""
+    demand = {"trucks_per_hour_by_hour": [5.0] * 24, "follows_cold": False}
+    costs = {"pack_life_years": 2, "lost_swap_yuan": 200}
+    over = {"tariff": {"profile": "flat"}, "patience": {"balk_at": 3}, "costs": costs}
+    flat = {"years": 4, "soh_pct_by_year": (100.0,)}
+    growing = {"years": 3, "growth_per_year": 0.6, "soh_pct_by_year": (100.0,)}
+
+    class Counting(Workers):
+        tasks = 0
+
+        def map(self, function: object, tasks: Sequence[object], on_done: object = None) -> list[object]:  # type: ignore[override]
+            self.tasks += len(tasks)
+            return super().map(function, tasks)  # type: ignore[arg-type]
+
+    def simulated(life: dict[str, object] | None) -> tuple[Trial, Counting]:
+        read = scenario(demand=demand, **over) if life is None else scenario(demand=demand, life=life, **over)
+        weeks = [replace(week, days=1.0, warmup_days=0.25) for week in weeks_of(read) if week.weight > 0][::4]
+        pool = Counting(None, 1)
+        search = Search(read, pool, Effort(1, spans=tuple(weeks)), 1)
+        trial = search.new_trial(Design(7, 8, 2000, 1))
+        search.extend(trial, 2)
+        pool.tasks = 0
+        return trial, pool
+
+    trial, pool = simulated(None)
+    assert life_years(trial, pool) == ()
+    trial, pool = simulated(flat)
+    years = life_years(trial, pool)
+    assert [one.year for one in years] == [1, 2, 3, 4]
+    assert pool.tasks == 3, "years with the same trucks and packs are one"
+    assert {one.yuan for one in years} == {years[0].reckoned_yuan}, "on the same trucks nothing differs"
+    assert off_of_all(years) == 0
+    trial, pool = simulated(growing)
+    years = life_years(trial, pool)
+    assert [one.growth for one in years] == pytest.approx([1, 1.6, 2.56])
+    assert years[0].share > years[1].share > years[2].share
+    assert all(one.hardest_share <= one.share for one in years)
+    assert years[2].off > 0.05, "swaps lost by the full station are not in proportion to its trucks"
+    assert min(one.yuan for one in years) < trial.drawn_yuan < max(one.yuan for one in years)
