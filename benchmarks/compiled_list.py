@@ -6,7 +6,8 @@ the best round, for every station. Waits must be equal before any time counts. `
 measures some alone; `a.py+b.py` leaves several out together, and one of `PLAIN` is added.
 
 Where classes of other modules inherit from those of a module that is to be left out, these are left out with it: an
-interpreted class cannot be the base of a compiled one.
+interpreted class cannot be the base of a compiled one. Nor can a compiled class be the base of an interpreted one: what
+inherits from a module of the list cannot be left out alone, and that is said of it.
 """
 
 from __future__ import annotations
@@ -77,6 +78,12 @@ def without(left_out: str, modules: Sequence[str]) -> list[str]:
     return [name for name in modules if name not in gone]
 
 
+def rests_on(left_out: str, kept: Sequence[str]) -> list[str]:
+    """The modules kept that classes of those left out inherit from."""
+    inherited = {origin for module in left_out.split("+") for origin in bases(module)}
+    return [name for name in kept if name in inherited]
+
+
 def gains(python: Path, other: Path, *, added: bool) -> Iterator[tuple[str, float]]:
     """For each station the time of the form without a module over the time of that with it."""
     ours, theirs = OtherProcess(python), OtherProcess(other)
@@ -103,6 +110,9 @@ def run() -> dict[str, object]:
     for module in wanted:
         added = module in PLAIN
         changed = [*modules, module] if added else without(module, modules)
+        if not added and (needs := rests_on(module, changed)):
+            results[f"{module} stays_with"] = ", ".join(needs)
+            continue
         try:
             other = build(changed, OTHER)
         except CompileError as error:
