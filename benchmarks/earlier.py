@@ -3,8 +3,10 @@
 The folder is another checkout of this project (`git worktree add folder COMMIT`); both run under this interpreter, and
 compiled too where both have been compiled (`make compiled`, or `python deploy/compiled.py` in the folder). Printed is
 how many times as fast this one is: the stripped engine, the Yangquan example as it is, as `swap size` sizes it, with
-twice the demand and as a station sixteen times as large; then the most memory that a year of the example takes, and
-the processor seconds of a whole `swap size` with its answers.
+twice the demand and as a station sixteen times as large; the most memory that a year of the example takes; and the
+processor seconds of a whole `swap size` with its answers: over the same days on end, which each checkout knows, and of
+this one over the year, as it is called. `EARLIER_PARTS='memory speed size'` names some of these alone, `source` or
+`compiled` among them one form.
 """
 
 from __future__ import annotations
@@ -14,13 +16,17 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 HERE = Path(__file__).resolve().parents[1]
 ROUNDS = 5
+PARTS = ("memory", "speed", "size")
+FORMS = ("source", "compiled")
+SIZE_DAYS = 14
+"""Length of a replication of `swap size` where both are asked the same."""
 CASES = {"stripped": 20_000, "yangquan": 28, "sized": 14, "overload": 14, "station_x16": 1}
 """With the number of trucks, or of days."""
 EXAMPLE = "examples/yangquan_mine/scenario.toml"
@@ -68,7 +74,7 @@ try:
     from api.cli.__main__ import main
 except ImportError:  # until the commands had a room
     from api.cli import main
-sys.argv = ["swap", "size", sys.argv[1], "--processes", "1", "--json"]
+sys.argv = ["swap", "size", *sys.argv[1:], "--processes", "1", "--json"]
 main()
 """
 
@@ -97,10 +103,10 @@ class Checkout:
         """Most memory that a year of the example takes; asked before anything else."""
         return self._run("yangquan", 365)[1]
 
-    def size(self) -> tuple[float, dict[str, object]]:
+    def size(self, *asked: str) -> tuple[float, dict[str, object]]:
         """Processor seconds of a whole `swap size` of the example, and its answer."""
         before_s = _children_s()
-        command = [*self._python, "-c", SIZE, EXAMPLE]
+        command = [*self._python, "-c", SIZE, EXAMPLE, *asked]
         done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, check=True)
         return _children_s() - before_s, _answer(json.loads(done.stdout))
 
@@ -126,23 +132,51 @@ def run() -> dict[str, object]:
     if not named:
         return {"earlier": "not measured: set EARLIER to the folder of another checkout"}
     earlier = Path(named).resolve()
-    forms: dict[str, tuple[list[str], list[str]]] = {"": ([sys.executable], [sys.executable])}
+    asked = os.environ.get("EARLIER_PARTS", "").split()
+    parts = [part for part in PARTS if part in asked] or PARTS
+    forms: dict[str, tuple[list[str], list[str]]] = {"source": ([sys.executable], [sys.executable])}
     compiled = [folder / "build" / "compiled" / "bin" / "python" for folder in (HERE, earlier)]
     if all(python.exists() for python in compiled):
-        forms["_compiled"] = ([str(compiled[0]), "-P"], [str(compiled[1]), "-P"])
+        forms["compiled"] = ([str(compiled[0]), "-P"], [str(compiled[1]), "-P"])
     results: dict[str, object] = {}
-    for form, (ours, theirs) in forms.items():
-        both = Checkout(HERE, ours), Checkout(earlier, theirs)
-        now_mb, before_mb = (one.memory_of_a_year_mb() for one in both)
-        results |= {f"year{form}_memory_mb": now_mb, f"year{form}_memory_earlier_mb": before_mb}
-        for case in CASES:
-            found = [[one.s_a_truck(case) for one in both] for _ in range(ROUNDS)]
-            results[f"{case}{form}_times_earlier"] = median(before / now for now, before in found)
-            results[f"{case}{form}_us_a_truck"] = 1e6 * min(now for now, _ in found)
-        for one, name in zip(both, ("", "_earlier"), strict=True):
-            took_s, answer = one.size()
-            results[f"size{form}{name}_cpu_s"] = took_s
-            results[f"size{form}{name}_answer"] = json.dumps(answer)
-        for one in both:
-            one.close()
+    for form in [form for form in FORMS if form in asked] or FORMS:
+        if form in forms:
+            ours, theirs = forms[form]
+            both = Checkout(HERE, ours), Checkout(earlier, theirs)
+            for part in parts:
+                results |= {f"{form}_{name}": value for name, value in _MEASURES[part](both).items()}
+            for one in both:
+                one.close()
     return results
+
+
+def _memory(both: tuple[Checkout, Checkout]) -> dict[str, object]:
+    now_mb, before_mb = (one.memory_of_a_year_mb() for one in both)
+    return {"year_memory_mb": now_mb, "year_memory_earlier_mb": before_mb}
+
+
+def _speed(both: tuple[Checkout, Checkout]) -> dict[str, object]:
+    results: dict[str, object] = {}
+    for case in CASES:
+        found = [[one.s_a_truck(case) for one in both] for _ in range(ROUNDS)]
+        results[f"{case}_times_earlier"] = median(before / now for now, before in found)
+        results[f"{case}_us_a_truck"] = 1e6 * min(now for now, _ in found)
+    return results
+
+
+def _size(both: tuple[Checkout, Checkout]) -> dict[str, object]:
+    results: dict[str, object] = {}
+    on_end = ("--days", str(SIZE_DAYS))
+    for one, name, asked in ((both[0], "", on_end), (both[1], "_earlier", on_end), (both[0], "_of_the_year", ())):
+        took_s, answer = one.size(*asked)
+        results[f"size{name}_cpu_s"] = took_s
+        results[f"size{name}_answer"] = json.dumps(answer)
+        print(f"size{name}: {took_s:.1f} s, {answer}", flush=True)
+    return results
+
+
+_MEASURES: dict[str, Callable[[tuple[Checkout, Checkout]], dict[str, object]]] = {
+    "memory": _memory,
+    "speed": _speed,
+    "size": _size,
+}

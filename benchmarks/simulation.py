@@ -5,11 +5,13 @@ Poisson stream of 7 an hour and wait first come first served. All programs get t
 give the same waits before any time counts. The cases of `full_station.py` are whole stations: recipe, bays, pack
 physics, tariff, failures, with the live station's rules at every event; `…_compiled` is the same source compiled
 (`make compiled`), and must give the same waits too. Without a C compiler it is left out. `bare_agenda` and
-`agenda_with_simpy` run the same events without and with SimPy beside them.
+`agenda_with_simpy` run the same events without and with SimPy beside them. `SIMULATION='sized packs_10'` measures some
+stations alone, beside naive SimPy.
 """
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import pairwise
@@ -215,26 +217,29 @@ def run() -> dict[str, object]:
     """Trucks a second, the best round; and times naive SimPy, the median of the rounds."""
     at_s = arrivals(20_000)
     reference = naive_simpy(at_s)
-    for name, program, count in PROGRAMS:
+    asked = os.environ.get("SIMULATION", "").split()
+    cases = [case for case in CASES if case in asked] or list(CASES)
+    programs = PROGRAMS[:1] if asked else PROGRAMS
+    for name, program, count in programs:
         waits = program(at_s[:count])
         if any(abs(a - b) > 1e-6 for a, b in zip(waits, reference[:count], strict=True)):
             raise AssertionError(f"{name} gives other waits than naive SimPy")
     rates: dict[str, list[float]] = {}
     compiled = OtherProcess(build()) if has_compiler() else None
     if compiled is not None:
-        for case in CASES:
+        for case in cases:
             if run_station(case, DAYS[case])[:2] != compiled.run_station(case, DAYS[case])[:2]:
                 raise AssertionError(f"{case}: the compiled station gives other waits than its source")
     memory_mb = 0.0
     for _ in range(ROUNDS):
-        for name, program, count in PROGRAMS:
+        for name, program, count in programs:
             start = process_time()
             program(at_s[:count])
             rates.setdefault(name, []).append(count / (process_time() - start))
         for with_simpy in (False, True):
             name = "agenda_with_simpy" if with_simpy else "bare_agenda"
             rates.setdefault(name, []).append(agenda_events_per_s(with_simpy=with_simpy))
-        for case in CASES:
+        for case in cases:
             full = run_station(case, DAYS[case])
             rates.setdefault(case, []).append(full.trucks / full.took_s)
             if compiled is not None:
@@ -245,7 +250,7 @@ def run() -> dict[str, object]:
         compiled.close()
     results: dict[str, object] = {"waits_equal": "yes, all programs, to 1e-6 s", "memory_mb": memory_mb}
     for form in ("", "_compiled"):
-        if f"sized{form}" in rates:
+        if {f"packs_10{form}", f"packs_640{form}"} <= rates.keys():
             few, many = (max(rates[f"{case}{form}"]) for case in ("packs_10", "packs_640"))
             results[f"time_a_truck_of_640_packs_to_10{form}"] = few / many
     results["agenda_with_simpy_to_bare"] = median(

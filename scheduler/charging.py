@@ -232,13 +232,19 @@ def share_power(
     """
     line: list[BayRow] = []
     claims_kw, bound_kw = 0.0, 0.0
+    kind: KindRow | None = None  # of the bay before; mostly that of the next one too
+    bound = False
     for bay in bays:
         claim(bay, policy)
         if bay.setpoint_kw > 0.0:
             line.append(bay)
             claims_kw += bay.setpoint_kw
-            if guide is not None and bay.pack is not None and standing(bay.pack.kind, guide) < EVERY_PACK:
-                bound_kw += bay.setpoint_kw
+            if guide is not None and guide.binds and bay.pack is not None:
+                if bay.pack.kind is not kind:
+                    kind = bay.pack.kind
+                    bound = standing(kind, guide) < EVERY_PACK
+                if bound:
+                    bound_kw += bay.setpoint_kw
     if guide is not None and bound_kw > 0.0 and (bound_kw > guide.most_kw or guide.pack_kw):
         claims_kw = _hold_back(line, policy, guide)
         line = [bay for bay in line if bay.setpoint_kw > 0.0]
@@ -272,7 +278,7 @@ def _hold_back(line: list[BayRow], policy: ChargingPolicy, guide: Guide) -> floa
     rank: dict[str, int] = {}
     for bay in in_line(line) if left_kw > 0.0 or guide.reach_h else line:
         if bay.pack is not None and not _is_free(bay, bay.pack.kind, guide, rank):
-            own = bay.pack.pack_id in guide.pack_kw
+            own = len(guide.pack_kw) > 0 and bay.pack.pack_id in guide.pack_kw
             most_kw = guide.pack_kw[bay.pack.pack_id] if own else left_kw
             if bay.setpoint_kw > most_kw:
                 bay.setpoint_kw = most_kw if most_kw > 0.0 and most_kw >= policy.min_setpoint_kw else 0.0
@@ -285,7 +291,7 @@ def _hold_back(line: list[BayRow], policy: ChargingPolicy, guide: Guide) -> floa
 
 def _is_free(bay: BayRow, kind: KindRow, guide: Guide, rank: dict[str, int]) -> bool:
     """Whether the guide leaves a bay alone; bays come in line, `rank` counts the packs of each kind before it."""
-    if kind.name not in guide.reach_h:
+    if len(guide.reach_h) == 0 or kind.name not in guide.reach_h:
         return not is_bound(kind, guide)
     if bay.at_offer:
         return False

@@ -20,6 +20,9 @@ SOC_TOLERANCE_PCT: Final = 1e-6
 HIGHEST_SAFE_ALARM: Final = 1
 """Level 1 of GB/T 32960 does not affect driving; from level 2 on a pack is neither offered nor charged."""
 
+_STEPS_PCT: Final = 100_000.0
+"""Steps in which packs are ranked, times the 100 % of the state of health."""
+
 NOTHING: Final[set[str]] = set()
 """Nothing is barred or kept; never changed."""
 
@@ -82,7 +85,7 @@ def energy_of(pack: PackRow) -> float:
 
 def ranked_kwh(pack: PackRow, energy_kwh: float) -> float:
     """Energy in kWh to a tenth of a per cent of the pack: a BMS knows no more, and equally full packs are equal."""
-    step_kwh = pack.rated_kwh * pack.soh_pct / 100_000.0
+    step_kwh = pack.rated_kwh * pack.soh_pct / _STEPS_PCT
     return floor(energy_kwh / step_kwh + 0.5) * step_kwh
 
 
@@ -135,9 +138,14 @@ def pick_packs(
             pack = bay.pack
             if pack is None:
                 continue
-            energy_kwh = energy_of(pack)
-            if not (0.0 <= energy_kwh < INFINITE and 0.0 < pack.rated_kwh * pack.soh_pct < INFINITE):
+            energy_kwh = pack.energy_kwh
+            if energy_kwh != energy_kwh:
+                energy_kwh = energy_of(pack)
+            full_kwh_pct = pack.rated_kwh * pack.soh_pct
+            if not (0.0 <= energy_kwh < INFINITE and 0.0 < full_kwh_pct < INFINITE):
                 continue  # not known: `is_offered_to` would refuse it, and there is nothing to rank it by
+            if energy_kwh + full_kwh_pct / _STEPS_PCT < best_kwh:
+                continue  # ranked half a step above its energy at most
             ranked = ranked_kwh(pack, energy_kwh)
             # Ranked first: in a large stock few packs are better than the best so far, and the rest need no look.
             if (best is None or ranked > best_kwh or (ranked == best_kwh and _is_before(bay, best))) and is_offered_to(

@@ -73,7 +73,7 @@ def standing(kind: KindRow, guide: Guide) -> int:
     """
     if not guide.binds:
         return EVERY_PACK
-    if kind.name in guide.reach_h:
+    if len(guide.reach_h) > 0 and kind.name in guide.reach_h:
         return max(len(guide.reach_h[kind.name]) - kind.spare, 0)
     return 0 if kind.spare >= guide.least_ready.get(kind.name, EVERY_PACK) else EVERY_PACK
 

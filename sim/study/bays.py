@@ -85,6 +85,8 @@ class Bays:
         """A pack that hovers at a temperature limit is looked at this often."""
         self.temperature_late_s = 0.5
         """It is looked at so long after it has crossed one."""
+        self.some_unsafe = False
+        """Whether the temperature of a pack may have to be followed: `StudyPack.temp_safe`."""
         self.active = 0
         """Chargers that give power."""
         self.drawn_kwh = 0.0
@@ -149,6 +151,7 @@ class Bays:
         temp_c, ambient_c = pack.temp_max_c, self.ambient_c
         if temp_c < coldest_c or ambient_c < coldest_c or temp_c + 1 >= warmest_c:
             pack.temp_safe = False
+            self.some_unsafe = True
             return
         power_kw = self.full_kw(pack)
         curve = pack.curve
@@ -157,6 +160,8 @@ class Bays:
             return
         goal_kwh = policy.target_soc_pct * pack.capacity_kwh / 100
         pack.temp_safe = curve.warmest_c(temp_c, ambient_c, pack.energy_kwh, goal_kwh, power_kw) + 1 < warmest_c
+        if not pack.temp_safe:
+            self.some_unsafe = True
 
     # -- set-points
 

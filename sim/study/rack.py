@@ -94,8 +94,12 @@ class StudyRack(Bays):
         self._sorts = list(kinds.values())
         self._wanting: list[StudyBay] = []
         """Bays of the rack whose pack is below its target, by place."""
+        self._connected: list[StudyBay] = [] if self.switched else self._wanting
+        """Those of them that have a module, by place."""
         self._line: list[StudyBay] = []
-        """The same in the order in which modules are switched to them; empty where each bay has its own."""
+        """Those that want one in the order in which modules are switched to them; empty where each bay has its own."""
+        self._turn = 0
+        """How often modules were switched."""
         self._claims_kw = 0.0
         """What the chargers of packs below their target could draw together."""
         self._replan = _Replan(self)
@@ -214,13 +218,15 @@ class StudyRack(Bays):
 
     def _make_ready(self, bay: StudyBay, pack: StudyPack) -> None:
         self.watcher.before_change()
+        in_line = self.switched and bay.claim_kw > 0 and bay.place >= 0
+        if in_line:
+            self._take_from_line(bay)
         pack.state = READY
         if bay.reserved_by is None:
             pack.sort.spare += 1
         self.charged.append(bay)
-        if self.switched and bay.claim_kw > 0 and bay.place >= 0:
-            _take_off(self._line, bay)
-            self._insert_in_line(bay)
+        if in_line:
+            self._line.insert(self._place_in_line(bay), bay)
 
     def _make_unready(self, bay: StudyBay, pack: StudyPack) -> None:
         if bay.reserved_by is None:
@@ -229,41 +235,47 @@ class StudyRack(Bays):
 
     def settle_charged(self) -> None:
         """Bring the packs up to now that may be handed out and are still being charged."""
-        for bay in self._wanting:
+        for bay in self._connected:
             if bay.power_kw > 0 and bay.content is not None and bay.content.state is READY:
                 self.settle(bay)
 
     # -- what a bay could draw
 
     def _begin_wanting(self, bay: StudyBay) -> None:
-        low, high = 0, len(self._wanting)
-        while low < high:
-            middle = (low + high) // 2
-            if bay.place < self._wanting[middle].place:
-                high = middle
-            else:
-                low = middle + 1
-        self._wanting.insert(low, bay)
+        self._wanting.insert(_place_among(self._wanting, bay), bay)
         if self.switched:
-            self._insert_in_line(bay)
-
-    def _insert_in_line(self, bay: StudyBay) -> None:
-        low, high = 0, len(self._line)
-        while low < high:
-            middle = (low + high) // 2
-            if _is_switched_before(bay, self._line[middle]):
-                high = middle
-            else:
-                low = middle + 1
-        self._line.insert(low, bay)
+            if bay.max_charge_kw > 0:
+                self._connected.insert(_place_among(self._connected, bay), bay)
+            self._line.insert(self._place_in_line(bay), bay)
 
     def _drop_claim(self, bay: StudyBay) -> None:
         self._claims_kw -= bay.claim_kw
         if bay.claim_kw > 0 and bay.place >= 0:
-            _take_off(self._wanting, bay)
+            self._wanting.pop(_place_among(self._wanting, bay))
             if self.switched:
-                _take_off(self._line, bay)
+                if bay.max_charge_kw > 0:
+                    self._connected.pop(_place_among(self._connected, bay))
+                self._take_from_line(bay)
         bay.claim_kw = 0.0
+
+    def _place_in_line(self, bay: StudyBay) -> int:
+        """Behind all to which a module goes before it."""
+        line = self._line
+        low, high = 0, len(line)
+        while low < high:
+            middle = (low + high) // 2
+            if _is_switched_before(bay, line[middle]):
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def _take_from_line(self, bay: StudyBay) -> None:
+        line, number = self._line, self._place_in_line(bay) - 1
+        if number >= 0 and line[number] is bay:
+            line.pop(number)
+        else:
+            _take_off(line, bay)  # one that is too warm has kept its place, whatever its state is now
 
     # -- deciding
 
@@ -317,10 +329,13 @@ class StudyRack(Bays):
         """Ask the live station's rule about the whole rack, and apply it."""
         self.plans += 1
         claiming: list[BayRow] = []
-        for bay in self._wanting:
+        bays = self._wanting if self.some_unsafe else self._connected
+        self.some_unsafe = False
+        for bay in bays:
             pack = bay.content
             assert pack is not None
             if not pack.temp_safe:
+                self.some_unsafe = True
                 self.settle(bay)
                 pack.max_charge_kw = pack.curve.allowed_at_kw(pack.energy_kwh, pack.temp_max_c)
             elif bay.max_charge_kw > 0:
@@ -450,16 +465,22 @@ class StudyRack(Bays):
 
         Gives the connected bays without power.
         """
-        line, modules = self._line, max(self.modules, 0)
-        for number in range(modules, len(line)):
-            bay = line[number]
-            if bay.max_charge_kw != 0.0:
-                bay.max_charge_kw = 0.0
-                self.set_power(bay, 0.0)
+        self._turn += 1
+        first = self._line[: max(self.modules, 0)]
+        for bay in first:
+            bay.turn = self._turn
+        passed_over = [bay for bay in self._connected if bay.turn != self._turn]
+        if len(passed_over) > 1:
+            passed_over.sort(key=self._line.index)
+        for bay in passed_over:
+            self._connected.pop(_place_among(self._connected, bay))
+            bay.max_charge_kw = 0.0
+            self.set_power(bay, 0.0)
         idle: list[StudyBay] = []
-        for number in range(min(modules, len(line))):
-            bay = line[number]
-            bay.max_charge_kw = self.charger_kw
+        for bay in first:
+            if bay.max_charge_kw <= 0:
+                bay.max_charge_kw = self.charger_kw
+                self._connected.insert(_place_among(self._connected, bay), bay)
             if bay.power_kw <= 0:
                 idle.append(bay)
         return idle
@@ -513,6 +534,19 @@ def _take_off(rows: list[Row], row: Row) -> None:
             rows.pop(number)
             return
     raise ValueError("the list has no such bay")
+
+
+def _place_among(bays: list[StudyBay], bay: StudyBay) -> int:
+    """Where a bay stands, or would stand, among others that are in order of place."""
+    place = bay.place
+    low, high = 0, len(bays)
+    while low < high:
+        middle = (low + high) // 2
+        if bays[middle].place < place:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def _divides(guide: Guide) -> bool:

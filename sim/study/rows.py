@@ -70,6 +70,8 @@ class StudyBay(BayRow):
         """When the charge makes the pack ready, or full where it is ready already."""
         self.claim_kw = 0.0
         """What its charger could draw at most until its pack is full."""
+        self.turn = 0
+        """When it last was among those that modules go to, counted by the rack."""
         self.next: AgendaEvent | None = None
         """The next thing that will happen to the pack by itself; made by the rack."""
 

@@ -196,7 +196,7 @@ def test_no_truck_of_a_fleet_gets_lost_between_stations() -> None:
         flow.run_until(day * 86_400.0)
         found = []
         feeds = {member.feed.own: member.index for member in flow.stations}
-        for call in [entry[2] for entry in flow.time._list if entry[2].ticket == entry[1]]:
+        for call in [event for event in flow.time._list if event.waits]:
             name = getattr(getattr(call, "fn", None), "__name__", "")
             if isinstance(call, Call) and name in calls:
                 owner: Any = getattr(call.fn, "__self__", None)

@@ -23,6 +23,7 @@ from sim.study.agenda import Agenda, Call
 from sim.study.failures import processes
 from sim.study.layout import Kinds
 from sim.study.parallel import workers
+from sim.study.rows import StudyBay
 from sim.study.station import Station
 from sim.study.study import run_study, simulate_once
 from sim.study.swap_truck import scenario_station
@@ -212,6 +213,48 @@ def test_no_more_packs_are_charged_than_there_are_modules() -> None:
         flow.run_until(float(instant))
         most = max(most, flow.rack.active)
     assert most == 5
+
+
+def test_modules_are_with_the_first_of_the_line_after_each_event() -> None:
+    """Spent packs by when they came, then ready ones."""
+    made = scenario(
+        demand={"trucks_per_hour_by_hour": [8.0] * 24, "follows_cold": False, "convoys": {"share": 0.3}},
+        equipment={"packs": {"lfp-282": 12}, "chargers": 5, "lanes": 2, "charger_kw": 240, "transformer_kva": 1100},
+        failures={"charger_mtbf_h": 20, "pack_fault_share": 0.05, "pack_inspection_h": 2},
+    )
+    station = built(made, 2)
+    time, rack, fewest, most_left = station.time, station.rack, 5, 0
+    while time.now < 5 * 86_400:
+        time.run_until(nextafter(time.next_s, inf))
+        line, modules = rack._line, max(rack.modules, 0)
+        assert line == sorted(rack._wanting, key=_by_turn)
+        assert [bay.max_charge_kw for bay in line] == [240.0] * min(modules, len(line)) + [0.0] * (len(line) - modules)
+        assert rack._connected == [bay for bay in rack._wanting if bay.max_charge_kw > 0]
+        fewest, most_left = min(fewest, modules), max(most_left, len(line) - modules)
+    assert fewest < 5
+    assert most_left > 4
+
+
+def test_a_ready_pack_that_became_too_warm_leaves_the_line_from_the_place_that_it_had() -> None:
+    flow = built(scenario_with_modules(1), 1)
+    rack = flow.rack
+    for bay, energy_kwh in zip(rack.bays[:3], (262.0, 100.0, 262.0), strict=True):
+        pack = rack.pick(bay)
+        pack.set_energy(energy_kwh)
+        rack.charged.remove(bay)
+        rack.place(bay, pack)
+    warm, spent, ready = rack.bays[:3]
+    assert [rack._line.index(bay) for bay in (spent, warm, ready)] == [0, 1, 2]
+    assert warm.content is not None
+    warm.content.temp_max_c = warm.content.temp_min_c = 70.0
+    rack._keep_or_let(warm, warm.content)
+    rack.set_aside(warm, 24.0)
+    assert (rack._line, rack._wanting, rack._connected) == ([spent, ready], [spent, ready], [spent])
+
+
+def _by_turn(bay: StudyBay) -> tuple[bool, float, int]:
+    assert bay.content is not None
+    return bay.content.state is PackState.READY, bay.put_s, bay.position
 
 
 @pytest.mark.parametrize("made", [stressed, yangquan])
