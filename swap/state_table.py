@@ -6,11 +6,13 @@ state to store. Swap session, station mode, pack in its bay, stage of a hot pack
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from transitions import Machine, MachineError
+if TYPE_CHECKING:
+    from transitions import Machine
 
 S = TypeVar("S", bound=str)
 T = TypeVar("T", bound=str)
@@ -76,13 +78,20 @@ class StateTable(Generic[S, T]):
             for source in row.sources:
                 if targets.setdefault((str(source), str(row.trigger)), row.target) != row.target:
                     raise ValueError(f"{name}: {row.trigger} leads from {source} to two states")
-        self._machine = Machine(model=None, auto_transitions=False, queued=False, **self._build())
         self._next: dict[tuple[S, T], S | None] = {}
-        self._may = {
+
+    @cached_property
+    def _machine(self) -> Machine:
+        from transitions import Machine  # here: a study knows the states of some tables and asks none
+
+        return Machine(model=None, auto_transitions=False, queued=False, **self._build())
+
+    @cached_property
+    def _may(self) -> Mapping[S, tuple[T, ...]]:
+        return {
             state: tuple(self._triggers[trigger] for trigger in self._machine.get_triggers(name))
             for name, state in self._known.items()
         }
-        self._ends = frozenset(state for state, triggers in self._may.items() if not triggers)
 
     def _build(self) -> dict[str, Any]:
         return {
@@ -112,6 +121,8 @@ class StateTable(Generic[S, T]):
         """The machine's own answer, asked once for each question."""
         key = (state, trigger)
         if key not in self._next:
+            from transitions import MachineError
+
             position = _Position(str(state))
             try:
                 self._machine.events[str(trigger)].trigger(position)
@@ -140,10 +151,10 @@ class StateTable(Generic[S, T]):
                 waiting += [self.next(here, trigger) for trigger in self.triggers(here)]
         return frozenset(reached)
 
-    @property
+    @cached_property
     def ends(self) -> frozenset[S]:
         """States that are never left."""
-        return self._ends
+        return frozenset(state for state, triggers in self._may.items() if not triggers)
 
     def markdown(self) -> str:
         """The table as Markdown: each state with what may happen in it and what follows."""
