@@ -188,6 +188,9 @@ INVARIANTS: dict[str, str] = {
     "invoice_adds_up": N_(
         "An invoice is the sum of its lines, net + tax = gross on each, and each line has the tax of its rate."
     ),
+    "drafts_of_closings": N_(
+        "A line without an invoice is one of the next invoices of a seller whose month is being closed."
+    ),
     "invoice_numbers_whole": N_(
         "The invoices of a seller are numbered from 1 without gaps, in the order of their making."
     ),

@@ -7,20 +7,21 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlmodel import col
 
 from swap.audit.findings import Findings, listed
 from swap.audit.journal import JournalTold
 from swap.audit.rows import Reader
 from swap.commerce.bills.digests import FIRST, period_digest, row_digest
-from swap.commerce.bills.invoices import BLUE, RED, bill_values, charge_values
+from swap.commerce.bills.invoices import BLUE, RED, bill_values, charge_values, invoice_id
 from swap.commerce.bills.settlements import shares_of, split
 from swap.tables import (
     Bill,
     BillingPeriod,
     BillLine,
     ChargeRow,
+    ClosingClaim,
     Invoice,
     InvoiceLine,
     Settlement,
@@ -49,6 +50,7 @@ class InvoiceChecks:
         self._charges()
         self._taken_once()
         by_period = self._by_seller()
+        self._drafts()
         self._red_letters()
         settlements = self._settlements()
         self._periods(by_period, settlements)
@@ -121,6 +123,34 @@ class InvoiceChecks:
                 self._invoices[invoice.id] = invoice
                 parts[invoice.seller_id, invoice.period].append((invoice._asdict(), [line._asdict() for line in own]))
         return parts
+
+    def _drafts(self) -> None:
+        """Lines without an invoice are those of the next ones of a seller whose month is being closed."""
+        found = self._findings["drafts_of_closings"]
+        waiting: dict[str, int] = {}
+        issued = exists(select(col(Invoice.id)).where(col(Invoice.id) == col(InvoiceLine.invoice_id)))
+        order = (col(InvoiceLine.invoice_id), col(InvoiceLine.line_no))
+        for lines in _lots(self._reader.rows(InvoiceLine, ~issued, order=order)):
+            self._sources(lines)
+            for line in lines:
+                before = waiting.get(line.invoice_id, 0)
+                number = line.line_no
+                found.look(number == before + 1, f"draft {line.invoice_id}: line_no {number} follows {before}")
+                waiting[line.invoice_id] = before + 1
+        last: dict[str, int] = defaultdict(int)
+        for invoice in self._invoices.values():
+            last[invoice.seller_id] = max(last[invoice.seller_id], invoice.number)
+        sellers = [row.seller_id for row in self._reader.rows(ClosingClaim)]
+        for seller in sellers:
+            number = last[seller] + 1
+            while (lines_of := waiting.pop(invoice_id(seller, number), None)) is not None:
+                found.pending += lines_of
+                number += 1
+        found.violations += [
+            f"invoice_line {key}: no such invoice, and none of a seller whose month is being closed "
+            f"(closing_claim: {listed(sellers)})"
+            for key in waiting
+        ]
 
     def _sources(self, lines: list[Any]) -> None:
         """Each line takes what its bill or charge was, and still is."""

@@ -12,7 +12,7 @@ from swap.tables.charges import ChargeRow
 from swap.tables.codes import constrain
 from swap.tables.custody import CustodyMark, CustodyMove, ReadingRow
 from swap.tables.identity import AccessChange, AccessToken, ApiKey, AttemptCount, KeptAnswer, TokenFamily, UserAccount
-from swap.tables.invoices import BillingPeriod, Invoice, InvoiceLine, Settlement, SettlementShare
+from swap.tables.invoices import BillingPeriod, ClosingClaim, Invoice, InvoiceLine, Settlement, SettlementShare
 from swap.tables.journal import StationEvent
 from swap.tables.leases import LeaseContract, LeaseEvent, LeaseVehicle, LeaseVersion, RentRun
 from swap.tables.ledger import LedgerAccount, LedgerLeg, LedgerTransfer
@@ -54,6 +54,7 @@ __all__ = [
     "Booking",
     "ChargeRow",
     "ChargeSession",
+    "ClosingClaim",
     "ControlRequest",
     "ControllerLease",
     "CustodyMark",

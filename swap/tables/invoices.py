@@ -24,6 +24,15 @@ class BillingPeriod(Base, table=True):
     """SHA-256 of the period, its invoices and settlements and the digest of the seller's period before."""
 
 
+class ClosingClaim(Base, table=True):
+    """Whoever closes a seller's month in several commits. Goes with the last of them, or to the next who closes it."""
+
+    __tablename__ = "closing_claim"
+    seller_id: str = Field(primary_key=True, foreign_key="party.id", max_length=32)
+    token: str = Field(max_length=32)
+    """Of the one closing that may write; another takes its place by a token of its own."""
+
+
 class Invoice(Base, table=True):
     """What one seller asks of one buyer for a month; or, red, what an earlier invoice asked too much."""
 
@@ -58,7 +67,11 @@ class Invoice(Base, table=True):
 
 
 class InvoiceLine(Base, table=True):
-    """One line of an invoice: a line of a bill, or a charge; each is taken once."""
+    """One line of an invoice: a line of a bill, or a charge; each is taken once.
+
+    The lines of a long month are written before their invoice. While that is not there they are a draft: it counts
+    nowhere, and may be deleted.
+    """
 
     __tablename__ = "invoice_line"
     __table_args__ = (
@@ -70,7 +83,8 @@ class InvoiceLine(Base, table=True):
         CheckConstraint("net_fen + tax_fen = gross_fen", name="adds_up"),
         ForeignKeyConstraint(["bill_id", "bill_line_no"], ["bill_line.bill_id", "bill_line.line_no"]),
     )
-    invoice_id: str = Field(primary_key=True, foreign_key="invoice.id", max_length=32)
+    invoice_id: str = Field(primary_key=True, max_length=32)
+    """No foreign key: a draft has no invoice yet."""
     line_no: int = Field(primary_key=True)
     bill_id: str | None = Field(default=None, max_length=32)
     bill_line_no: int | None = None

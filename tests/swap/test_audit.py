@@ -421,6 +421,12 @@ DAMAGE: dict[str, tuple[str, ...]] = {
         "DELETE FROM invoice_line WHERE line_no = 1",
         "UPDATE invoice_line SET tax_fen = tax_fen + 1, net_fen = net_fen - 1 WHERE line_no = 1",
     ),
+    "drafts_of_closings": (
+        "DELETE FROM closing_claim",
+        "UPDATE closing_claim SET seller_id = 'op'",
+        "DELETE FROM invoice_line WHERE line_no = 1 AND invoice_id NOT IN (SELECT id FROM invoice)",
+        "UPDATE invoice_line SET invoice_id = 'nothing' WHERE line_no = 1",
+    ),
     "invoice_numbers_whole": (
         "UPDATE invoice SET number = number + 1",
         "DELETE FROM invoice WHERE seller_id = 'owner' AND number = 1",

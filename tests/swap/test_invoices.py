@@ -96,6 +96,7 @@ def violations(store: Store) -> dict[str, tuple[str, ...]]:
             "charge_adds_up",
             "taken_once",
             "invoice_adds_up",
+            "drafts_of_closings",
             "invoice_numbers_whole",
             "red_letter_names_invoice",
             "period_closed_for_good",

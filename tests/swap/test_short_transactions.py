@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 from sqlmodel import select
 
+from swap.commerce.bills import closing
 from swap.commerce.bills.issuing import BillingMark, bill_completed_swaps, run_commerce
 from swap.commerce.bookings import store as bookings
 from swap.commerce.bookings.rules import Demand, NotPromised, Promise, PromiseView, promise
@@ -83,6 +84,19 @@ def test_firms_are_told_in_short_transactions(store: Store, config: StationConfi
     with counted_writes(store) as told:
         assert collect(store, STATION) == 2 * SWAPS
     assert max(told) <= MOST
+
+
+def test_a_month_is_closed_in_short_transactions(
+    store: Store, config: StationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "LINES_A_COMMIT", MOST // 4)
+    swap_all(store, config)
+    bill_completed_swaps(store, STATION, AT + 24 * HOUR)
+    with counted_writes(store) as told:
+        (closed,) = closing.close_period(store, "2026-11", at=AT + 40 * 24 * HOUR, zone=UTC, name="Li")
+    assert closed.seller_id == "op"
+    assert max(told) <= MOST // 4 + 2  # the lines of one lot, and whose they are
+    assert sum(told) >= 2 * SWAPS
 
 
 def test_bookings_end_in_short_transactions(store: Store, config: StationConfig) -> None:

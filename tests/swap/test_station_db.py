@@ -49,6 +49,7 @@ COMMERCE = {
     "bank_line_end",
     "billing_period",
     "charge",
+    "closing_claim",
     "custody_mark",
     "custody_move",
     "invoice",

@@ -12,6 +12,7 @@ a debt of the one who holds them, and no sale.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from swap.commerce.bills.digests import row_digest
 from swap.commerce.bills.money import taxed_fen
 from swap.commerce_db import CommerceDb
 from swap.lots import lots
-from swap.tables import Bill, BillLine, ChargeRow, InvoiceLine, Station
+from swap.tables import Bill, BillLine, ChargeRow, Invoice, InvoiceLine, Station
 
 DEPOSIT = "deposit"
 """Tax category of what is held, not sold."""
@@ -48,6 +49,11 @@ class Item:
     prices_seq: int | None = None
 
 
+def invoice_id(seller_id: str, number: int) -> str:
+    """Id of a seller's invoice, by its number: a month that is closed again has the same."""
+    return f"iv-{hashlib.sha256(f'{seller_id}:{number}'.encode()).hexdigest()[:20]}"
+
+
 def grouped(db: CommerceDb, items: list[Item]) -> dict[tuple[str, str | None], list[Item]]:
     """Items by buyer and the earlier invoice that they correct, None for those of a new one."""
     bills = {item.corrects[0] for item in items if isinstance(item.corrects, tuple)}
@@ -55,7 +61,8 @@ def grouped(db: CommerceDb, items: list[Item]) -> dict[tuple[str, str | None], l
     on_invoice: dict[tuple[str, int] | str | None, str] = {}
     for keys, column in ((bills, InvoiceLine.bill_id), (charges, InvoiceLine.charge_id)):
         for some in lots(sorted(keys)):
-            for line in db.exec(select(InvoiceLine).where(col(column).in_(some))):
+            issued = select(InvoiceLine).join(Invoice, col(Invoice.id) == InvoiceLine.invoice_id)
+            for line in db.exec(issued.where(col(column).in_(some))):
                 key = line.charge_id if line.charge_id is not None else (line.bill_id or "", line.bill_line_no or 0)
                 on_invoice[key] = line.invoice_id
     found: dict[tuple[str, str | None], list[Item]] = defaultdict(list)
@@ -65,7 +72,7 @@ def grouped(db: CommerceDb, items: list[Item]) -> dict[tuple[str, str | None], l
 
 
 def open_items(db: CommerceDb, period: str, seller_id: str | None = None) -> list[Item]:
-    """What is on no invoice yet, of a month and those before."""
+    """What is on no invoice yet, of a month and those before; what is on a draft of one is on none."""
     return [*_bill_items(db, period, seller_id), *_charge_items(db, period, seller_id)]
 
 
@@ -79,7 +86,8 @@ def _bill_items(db: CommerceDb, period: str, seller_id: str | None) -> Iterable[
             and_(col(InvoiceLine.bill_id) == BillLine.bill_id, col(InvoiceLine.bill_line_no) == BillLine.line_no),
             isouter=True,
         )
-        .where(col(InvoiceLine.invoice_id).is_(None), BillLine.amount_fen != 0)
+        .join(Invoice, col(Invoice.id) == InvoiceLine.invoice_id, isouter=True)
+        .where(col(Invoice.id).is_(None), BillLine.amount_fen != 0)
     )
     if seller_id is not None:
         query = query.where(BillLine.payee_id == seller_id)
@@ -124,8 +132,9 @@ def _charge_items(db: CommerceDb, period: str, seller_id: str | None) -> Iterabl
     query = (
         select(ChargeRow)
         .join(InvoiceLine, col(InvoiceLine.charge_id) == ChargeRow.id, isouter=True)
+        .join(Invoice, col(Invoice.id) == InvoiceLine.invoice_id, isouter=True)
         .where(
-            col(InvoiceLine.invoice_id).is_(None),
+            col(Invoice.id).is_(None),
             col(ChargeRow.period) <= period,
             ChargeRow.amount_fen != 0,
             ChargeRow.tax_category != DEPOSIT,

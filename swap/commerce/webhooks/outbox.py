@@ -3,9 +3,10 @@ are without gaps and in the order of commits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from sqlmodel import col, func, select
@@ -14,6 +15,7 @@ from swap.commerce.seals import sealed
 from swap.commerce.webhooks.kinds import FROM_JOURNAL, FromJournal, WebhookKind
 from swap.commerce_db import CommerceDb
 from swap.ids import new_id
+from swap.lots import lots
 from swap.station_db import StationDb
 from swap.store import Store
 from swap.tables import (
@@ -53,29 +55,47 @@ def tell(
         about: noun of what it is about, as in the addresses of the HTTP interface.
         key: its id.
     """
-    wanted = sorted(set(organisations))
-    query = select(WebhookEndpoint.organisation_id).where(
-        col(WebhookEndpoint.organisation_id).in_(wanted), col(WebhookEndpoint.ended_at).is_(None)
-    )
-    listening = set(db.exec(query))
-    if listening:
-        seq = newest_seq(db)
-        said = {f"{about}_id": key, "href": HREF.format(about=about, id=key)} | data
-        for number, organisation_id in enumerate((one for one in wanted if one in listening), start=seq + 1):
-            db.add(
-                sealed(
-                    WebhookEvent(
-                        seq=number,
-                        id=new_id("ev", at),
-                        organisation_id=organisation_id,
-                        kind=kind.value,
-                        at=at,
-                        about=key,
-                        data=said,
-                    )
-                )
+    tell_each(db, kind, about, [(organisations, key, data)], at)
+
+
+def tell_each(
+    db: CommerceDb,
+    kind: WebhookKind,
+    about: str,
+    told: Sequence[tuple[Iterable[str], str, dict[str, Any]]],
+    at: datetime,
+) -> None:
+    """`tell`, of many things of one kind at once.
+
+    Args:
+        told: of each the firms, its id, and what else is said.
+    """
+    wanted = sorted({organisation for organisations, _, _ in told for organisation in organisations})
+    listening = set[str]()
+    for some in lots(wanted):
+        query = select(WebhookEndpoint.organisation_id).where(
+            col(WebhookEndpoint.organisation_id).in_(some), col(WebhookEndpoint.ended_at).is_(None)
+        )
+        listening.update(db.exec(query))
+    if not listening:
+        return
+    numbers = count(newest_seq(db) + 1)
+    db.add_all(
+        sealed(
+            WebhookEvent(
+                seq=next(numbers),
+                id=new_id("ev", at),
+                organisation_id=organisation_id,
+                kind=kind.value,
+                at=at,
+                about=key,
+                data={f"{about}_id": key, "href": HREF.format(about=about, id=key)} | data,
             )
-        db.flush()
+        )
+        for organisations, key, data in told
+        for organisation_id in sorted(listening.intersection(organisations))
+    )
+    db.flush()
 
 
 def collect(store: Store, station_id: str) -> int:

@@ -6,6 +6,9 @@ from dataclasses import replace
 from datetime import time, timedelta
 from decimal import Decimal
 
+import pytest
+
+from swap.commerce.bills import closing
 from swap.commerce.bills.closing import close_period
 from swap.commerce.bills.issuing import correct_bill
 from swap.commerce.bills.money import CENTI_KWH
@@ -14,6 +17,7 @@ from swap.commerce.bookings.standing import Rule, change_standing, make_standing
 from swap.commerce.bookings.store import cancel_booking, change_booking, make_booking
 from swap.commerce.bookings.wanted import Wanted
 from swap.commerce.charges import NewCharge, Sale, add_charge
+from swap.commerce_db import CommerceDb
 from swap.config.loading import parse_station
 from swap.config.station_file import StationConfig
 from swap.messages.events import SwapCompleted, SwapDispatched, SwapHeld, SwapStepStarted
@@ -39,7 +43,8 @@ def shared_station() -> StationConfig:
 
 
 def month_end(bench: Bench) -> None:
-    """Rent and a deposit are charged, the month is closed, a part of the rent is given back, and the next is closed."""
+    """Rent and a deposit are charged, the month is closed, a part of the rent is given back, and the next is closed.
+    Whoever closes the one after it is stopped before its last commit."""
     at, zone = bench.clock.now(), bench.config.station.zone
     first, second = at + timedelta(days=40), at + timedelta(days=80)
     month, next_month = (f"{one - timedelta(days=30):%Y-%m}" for one in (first, second))
@@ -82,6 +87,24 @@ def month_end(bench: Bench) -> None:
         two = replace(rent, source="rent:two", period=next_month, sale=Sale.COLLECTED, basis=collected)
         add_charge(db, two, first)
     close_period(bench.store, next_month, at=second, zone=zone, name="Li")
+    third = at + timedelta(days=120)
+    open_month = f"{third - timedelta(days=30):%Y-%m}"
+    with bench.store.commerce() as db:
+        for number in (3, 4):
+            add_charge(db, replace(rent, source=f"rent:{number}", period=open_month), second)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(closing, "LINES_A_COMMIT", 1)
+        patch.setattr(closing, "_issue", _stopped)
+        with pytest.raises(StoppedError):
+            close_period(bench.store, open_month, at=third, zone=zone, name="Li", seller_id="owner")
+
+
+class StoppedError(Exception):
+    """The process has ended here."""
+
+
+def _stopped(db: CommerceDb, asked: object, month: object) -> None:
+    raise StoppedError
 
 
 async def ordinary(bench: Bench) -> str:
