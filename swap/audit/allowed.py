@@ -50,7 +50,7 @@ _BY_COLUMN: dict[str, Span] = {
     "share_bp": (0, 10_000, "× 0.0001"),
     "version": (0, 2**62, ""),
     "epoch": (1, 2**31, ""),
-    "line_no": (1, 10_000, ""),
+    "line_no": (1, 10_000_000, ""),  # a buyer's month has a line for each line of his bills
     "ready_packs": (0, 10_000, ""),
     "queue_length": (0, 10_000, ""),
     "unit_price_1e4_yuan": (0, 10**13, "× 0.0001 yuan"),
