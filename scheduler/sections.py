@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,5 +23,7 @@ _NEAR = 0.75
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """What to append to a line about a word that has no meaning: the known word it is nearest to, or nothing."""
+    from difflib import get_close_matches  # here: only who has misspelt something needs it
+
     near = get_close_matches(word, tuple(known), 1, _NEAR)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -70,6 +70,7 @@ async def running(
     hands = Hands()
     servers = DeviceServers(plant, made, speed=60.0, snapshot_path=snapshot, monotonic=hands)
     await servers.start()
+    servers.tick()  # what is due at once is done, and not some time later by the task of the devices
     try:
         yield Bench(made, plant, servers, hands)
     finally:
