@@ -33,7 +33,10 @@ from swap.config.station_file import StationConfig
 from swap.station.life.status import ControlBoard, ControlStatus
 
 if TYPE_CHECKING:
-    from uvicorn import Server
+    from fastapi import FastAPI
+    from uvicorn import Config, Server
+
+    from api.edge.protocol import LimitedHttp
 
 THREADS = 4
 """Requests that work at the same time. More would not be faster, since writers take turns."""
@@ -221,7 +224,7 @@ async def _serve(begin: Begin, listening: socket.socket) -> None:
     import uvicorn
 
     from api.app import create_app
-    from api.edge.protocol import KEEP_ALIVE_S, ConnectionLimits, LimitedHttp, fit
+    from api.edge.protocol import ConnectionLimits, LimitedHttp, fit
     from swap.commerce.leases.rights import ContractRights
     from swap.store import Store
 
@@ -234,19 +237,7 @@ async def _serve(begin: Begin, listening: socket.socket) -> None:
     store, board, clock = Store(settings.database_url), ControlBoard(), ToldClock(begin.told)
     rights = ContractRights(contract_required=begin.config.commerce.contract_required)
     app = create_app(store, begin.config, clock, settings=settings, control=board, rights=rights)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http=Limited,
-            log_config=None,  # the process has one form of logging
-            access_log=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=2,
-            lifespan="off",
-            ws_max_size=65_536,
-            server_header=False,
-        )
-    )
+    server = uvicorn.Server(config_of(app, Limited))
     threading.Thread(target=_listen, args=(board, clock, server), name="told", daemon=True).start()
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
@@ -258,6 +249,25 @@ async def _serve(begin: Begin, listening: socket.socket) -> None:
     app.state.streams.close()
     await server.shutdown()
     store.close()
+
+
+def config_of(app: FastAPI, http: type[LimitedHttp]) -> Config:
+    """How the doors are served."""
+    import uvicorn
+
+    from api.edge.protocol import KEEP_ALIVE_S
+
+    return uvicorn.Config(
+        app,
+        http=http,
+        log_config=None,  # the process has one form of logging
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=2,
+        lifespan="off",
+        ws_max_size=65_536,
+        server_header=False,
+    )
 
 
 def _listen(board: ControlBoard, clock: ToldClock, server: Server) -> None:

@@ -13,7 +13,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from api.edge.protocol import BEYOND, KEEP_ALIVE_S, ConnectionLimits, LimitedHttp, fit
+from api.edge.protocol import BEYOND, ConnectionLimits, LimitedHttp, fit
+from api.serving import config_of
 
 pytestmark = pytest.mark.system
 
@@ -150,4 +151,4 @@ def test_an_idle_connection_outlives_what_clients_keep() -> None:
     """Else one sends a request on a connection that is just being closed, and hears of it only as an error."""
     kept_s = httpx.Limits().keepalive_expiry
     assert kept_s is not None
-    assert kept_s + 5 <= KEEP_ALIVE_S
+    assert kept_s + 5 <= config_of(FastAPI(), LimitedHttp).timeout_keep_alive
