@@ -87,6 +87,7 @@ class Walk:
         violations_most: int = 5,
         lane_patch: Callable[[Any], None] | None = None,
         extra: Mapping[str, Mishap] | None = None,
+        since: str | None = None,
     ) -> None:
         self.rules = Rules()
         self.world = World(
@@ -95,6 +96,9 @@ class Walk:
         self.known = {**mishaps(table.pack_count), **(extra or {})}
         self.mishaps: list[Mishap] = [self.known[name] for name in (names if names is not None else self.known)]
         self._seen: Any = None
+        forward = [row.state for row in table.forward] if since is not None else []
+        self._spared = frozenset(forward[: forward.index(since)] if since is not None else ())
+        """Rows before the one since which something may go wrong."""
         self.lives = frozenset(lives if lives is not None else set(LIVES) - {"rival"} if deaths else ())
         self.states_most, self.violations_most = states_most, violations_most
         self.report = Report(table)
@@ -149,7 +153,7 @@ class Walk:
             self._people(node, kept, self._seen)
         if kept.env.rival is not None and not kept.env.down:
             self._try(node, kept, "the stale controller goes on", HELP, world.rival_goes_on)
-        if kept.env.mishaps_left <= 0:
+        if kept.env.mishaps_left <= 0 or session.state in self._spared:
             return
         world.restore(kept)
         possible = [item for item in self.mishaps if item.name not in kept.env.faults and item.when(world)]

@@ -248,7 +248,8 @@ def test_finds_a_withdrawn_motion_that_is_tried_again(monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         "swap.station.sequence.turns.recovery_for", lambda row, fault, tries: row.on_fault.action(tries)
     )
-    text = _broken(_table(lambda row: row), "link_down", "estop", mishaps_most=2, deaths=False)
+    names = ("link_down", "estop")
+    text = _broken(_table(lambda row: row), *names, mishaps_most=2, deaths=False, since="lifting_old")
     assert "asked after estop" in text
 
 
@@ -282,7 +283,8 @@ def test_finds_a_confirmation_that_forgets_the_truck(monkeypatch: pytest.MonkeyP
         return True
 
     monkeypatch.setattr(MemoryLane, "may_go_on", whatever)
-    text = _broken(_table(lambda row: row), "curtain", "handbrake", mishaps_most=2, deaths=False)
+    names = ("curtain", "handbrake")
+    text = _broken(_table(lambda row: row), *names, mishaps_most=2, deaths=False, since="unlocking")
     assert "a paused motion is let go on at a vehicle that can move" in text
 
 
@@ -336,7 +338,8 @@ def test_finds_an_evacuation_that_nobody_is_asked_for(monkeypatch: pytest.Monkey
 def test_finds_an_evacuation_that_begins_anew_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swap.station.thermal.persons_needed", lambda *_: frozenset())
     monkeypatch.setattr("tests.prove.explore_station.interrupted_procedure", lambda procedure: (procedure, ()))
-    text = _broken(_table(lambda row: row), "new_pack_hot", mishaps_most=2, lives=("death",))
+    lives = ("death",)
+    text = _broken(_table(lambda row: row), "new_pack_hot", mishaps_most=2, lives=lives, since="fetching_new")
     assert "FIRE asked after restart" in text
 
 
@@ -351,14 +354,16 @@ def test_finds_an_evacuation_over_a_command_on_its_way(monkeypatch: pytest.Monke
     """The link is lost as the swap's command leaves; nothing of it is seen, and the cell takes it."""
     monkeypatch.setattr("swap.station.lane.runner.LaneRunner.in_flight", lambda *_: False)
     monkeypatch.setattr("swap.station.sequence.row_facts.believed", lambda *_: True)
-    text = _broken(_table(lambda row: row), "new_pack_hot", "link_down", mishaps_most=2, deaths=False)
+    names = ("new_pack_hot", "link_down")
+    text = _broken(_table(lambda row: row), *names, mishaps_most=2, deaths=False, since="lifting_old")
     assert "is recorded in" in text
 
 
 def test_finds_a_hot_pack_that_a_swap_sets_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """The evacuation is broken off with the pack in the gripper: for the swap it would be its own."""
     monkeypatch.setattr("swap.station.thermal.ThermalRunner._loads", lambda _: None)
-    text = _broken(_table(lambda row: row), "new_pack_hot", "estop", mishaps_most=2, deaths=False)
+    names = ("new_pack_hot", "estop")
+    text = _broken(_table(lambda row: row), *names, mishaps_most=2, deaths=False, since="storing_old")
     assert "is recorded in" in text
 
 
