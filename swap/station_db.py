@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
@@ -30,10 +30,13 @@ from sqlalchemy import (
     bindparam,
     event,
     exists,
+    inspect,
     or_,
 )
 from sqlalchemy import select as sql_select
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import ORMExecuteState, UOWTransaction, with_loader_criteria
+from sqlalchemy.orm.util import identity_key
 from sqlalchemy.sql.base import ExecutableOption
 from sqlalchemy.sql.visitors import iterate
 from sqlmodel import Session, col, select
@@ -63,6 +66,8 @@ from swap.tables import (
     Swap,
     SwapSeat,
 )
+
+T = TypeVar("T")
 
 OWN_STATION = (
     ControllerLease,
@@ -157,28 +162,41 @@ def _scope(station_id: str) -> dict[str, ExecutableOption]:
 
 # Made once, since the controller and its tasks ask them again and again: to build a statement, to look through it for
 # tables and to find it among the compiled ones costs more than SQLite's answer.
+@functools.cache
+def _by_key(table: Any) -> SelectOfScalar[Any]:
+    (key,) = inspect(table).primary_key
+    return select(table).where(key == bindparam("key"))
+
+
 _BAYS = select(Bay).order_by(col(Bay.position))
 _PACKS_IN_BAYS = select(Pack).where(col(Pack.bay_id).is_not(None))
 _PACKS_IN_GRIPPERS = select(Pack).where(col(Pack.gripper_lane_id).is_not(None))
 _OPEN_CHARGES = select(ChargeSession).where(col(ChargeSession.open_pack_id).is_not(None))
 _OPEN_SWAPS = select(Swap).where(col(Swap.ended_at).is_(None))
-_QUEUED = select(Swap.id).where(Swap.state == "queued")
-_ONE_QUEUED = _QUEUED.limit(1)
-_SEATS = (
+_SEATS_OF = (
     select(SwapSeat)
     .where(col(SwapSeat.swap_id).in_(bindparam("swap_ids", expanding=True)))
     .order_by(col(SwapSeat.swap_id), col(SwapSeat.seat))
 )
-_SEATS_IN_LANES = (
+_SEAT_TAKEN_FROM = (
     select(SwapSeat)
     .join(Swap, col(Swap.id) == SwapSeat.swap_id)
-    .where(col(Swap.ended_at).is_(None), col(Swap.open_lane_id).is_not(None))
+    .where(SwapSeat.old_pack_id == bindparam("pack"), Swap.station_id == bindparam("station"))
+    .where(col(Swap.dispatched_at).is_not(None))
+    .where(or_(col(Swap.ended_at).is_(None), col(SwapSeat.exchanged)))
+    .order_by(col(Swap.dispatched_at).desc(), col(Swap.id).desc())
+    .limit(1)
 )
+_OPEN_COMMANDS = select(RobotCommandRow).where(
+    RobotCommandRow.lane_id == bindparam("lane"), RobotCommandRow.result == "open"
+)
+_OPEN_COMMAND = _OPEN_COMMANDS.where(RobotCommandRow.seq == bindparam("seq"))
+_OPEN_FAULTS = select(FaultRow).where(col(FaultRow.cleared_at).is_(None)).order_by(col(FaultRow.id))
+_OPEN_FAULTS_OF = _OPEN_FAULTS.where(FaultRow.source == bindparam("source"))
 _OPEN_REQUESTS = select(ControlRequest).where(ControlRequest.status == "open").order_by(col(ControlRequest.id))
 _STATION = select(Station)
 _STATIONS: Table = Station.__table__  # type: ignore[attr-defined]
 _VERSION = sql_select(_STATIONS.c.version).where(_STATIONS.c.id == bindparam("station"))
-_NEWEST_SEQ = select(StationEvent.seq).order_by(col(StationEvent.seq).desc()).limit(1)
 
 
 _BOOKINGS: Table = Booking.__table__  # type: ignore[attr-defined]
@@ -268,6 +286,23 @@ class OfStation:
         self.statement = statement
 
 
+_SEATS: Table = SwapSeat.__table__  # type: ignore[attr-defined]
+_QUEUED = sql_select(_SWAP.c.id).where(_SWAP.c.station_id == bindparam("station"), _SWAP.c.state == "queued")
+_EVENTS: Table = StationEvent.__table__  # type: ignore[attr-defined]
+_NEWEST_SEQ = OfStation(
+    sql_select(_EVENTS.c.seq)
+    .where(_EVENTS.c.station_id == bindparam("station"))
+    .order_by(_EVENTS.c.seq.desc())
+    .limit(1)
+)
+_QUEUE, _ONE_QUEUED = OfStation(_QUEUED), OfStation(_QUEUED.limit(1))
+_SEATS_IN_LANES = OfStation(
+    sql_select(_SEATS.c.old_bay_id, _SEATS.c.new_bay_id)
+    .join(_SWAP, _SWAP.c.id == _SEATS.c.swap_id)
+    .where(_SWAP.c.station_id == bindparam("station"), _SWAP.c.ended_at.is_(None), _SWAP.c.open_lane_id.is_not(None))
+)
+
+
 class StationDb(Session):
     """A session on one station's rows."""
 
@@ -307,6 +342,21 @@ class StationDb(Session):
             lane_id=lane_id,
             cause_seq=cause_seq,
         )
+
+    def get(self, entity: type[T], ident: Any, **options: Any) -> T | None:  # type: ignore[override]
+        """The row of a key, or None; by a statement that is made once, where a session makes one each time."""
+        if options or not isinstance(ident, str | int) or identity_key(entity, ident) in self.identity_map:
+            return super().get(entity, ident, **options)
+        table: Any = entity
+        found: T | None = self.exec(_by_key(table), params={"key": ident}).first()
+        return found
+
+    def get_one(self, entity: type[T], ident: Any, **options: Any) -> T:  # type: ignore[override]
+        """The row of a key. Raises sqlalchemy.exc.NoResultFound."""
+        row = self.get(entity, ident, **options)
+        if row is None:
+            raise NoResultFound(f"{entity.__name__} {ident}: no such row at station {self.station_id}")
+        return row
 
     def rows(self, query: OfStation, **values: object) -> Sequence[Row[Any]]:
         """Rows of tables, for what is read again and again and not changed: no objects of the session are made.
@@ -381,40 +431,30 @@ class StationDb(Session):
 
     def nobody_waits(self) -> bool:
         """No truck that was not called yet."""
-        return self.exec(_ONE_QUEUED).first() is None
+        return not self.rows(_ONE_QUEUED)
 
     def queue_length(self) -> int:
         """How many trucks wait and were not called yet."""
-        return len(self.exec(_QUEUED).all())
+        return len(self.rows(_QUEUE))
 
     def seats(self, *swap_ids: str) -> Sequence[SwapSeat]:
         """The seats of swaps, by swap and seat."""
-        return self.exec(_SEATS, params={"swap_ids": swap_ids}).all() if swap_ids else ()
+        return self.exec(_SEATS_OF, params={"swap_ids": swap_ids}).all() if swap_ids else ()
 
     def seat_taken_from(self, pack_id: str) -> SwapSeat | None:
         """The seat from which a swap here has taken a pack last, or is taking it."""
-        return self.exec(
-            select(SwapSeat)
-            .join(Swap, col(Swap.id) == SwapSeat.swap_id)
-            .where(SwapSeat.old_pack_id == pack_id, Swap.station_id == self.station_id)
-            .where(col(Swap.dispatched_at).is_not(None))
-            .where(or_(col(Swap.ended_at).is_(None), col(SwapSeat.exchanged)))
-            .order_by(col(Swap.dispatched_at).desc(), col(Swap.id).desc())
-            .limit(1)
-        ).first()
+        return self.exec(_SEAT_TAKEN_FROM, params={"pack": pack_id, "station": self.station_id}).first()
 
     def bays_in_motion(self) -> set[str]:
         """Keys of bays that the robot may be filling or emptying: rows and sensors may differ for the moment."""
-        return {
-            key for row in self.exec(_SEATS_IN_LANES) for key in (row.old_bay_id, row.new_bay_id) if key is not None
-        }
+        return {key for row in self.rows(_SEATS_IN_LANES) for key in row if key is not None}
 
     def open_commands(self, lane_id: str, seq: int | None = None) -> Sequence[RobotCommandRow]:
         """Commands of a lane whose end is not stored; of one number where it is given."""
-        query = select(RobotCommandRow).where(
-            RobotCommandRow.lane_id == self.key(lane_id), RobotCommandRow.result == "open"
-        )
-        return self.exec(query if seq is None else query.where(RobotCommandRow.seq == seq)).all()
+        lane = self.key(lane_id)
+        if seq is None:
+            return self.exec(_OPEN_COMMANDS, params={"lane": lane}).all()
+        return self.exec(_OPEN_COMMAND, params={"lane": lane, "seq": seq}).all()
 
     def put_on_by_swap(self, swap: Swap, pack_id: str | None) -> bool:
         """Whether an earlier swap put a pack on the vehicle of this one, at whichever station.
@@ -457,10 +497,9 @@ class StationDb(Session):
 
     def open_faults(self, source: str | None = None) -> Sequence[FaultRow]:
         """Faults that are open, of one source where it is given."""
-        query = select(FaultRow).where(col(FaultRow.cleared_at).is_(None))
-        if source is not None:
-            query = query.where(FaultRow.source == source)
-        return self.exec(query.order_by(col(FaultRow.id))).all()
+        if source is None:
+            return self.exec(_OPEN_FAULTS).all()
+        return self.exec(_OPEN_FAULTS_OF, params={"source": source}).all()
 
     def open_requests(self) -> Sequence[ControlRequest]:
         """Requests that nobody has answered, oldest first."""
@@ -475,7 +514,8 @@ class StationDb(Session):
 
     def newest_seq(self) -> int:
         """Number of the newest event; 0 where there is none."""
-        return self.exec(_NEWEST_SEQ).first() or 0
+        newest = self.rows(_NEWEST_SEQ)
+        return newest[0].seq if newest else 0
 
     def newest_event(self, *kinds: type[AnyEvent], before: int | None = None) -> StationEvent | None:
         """The newest event, of some kinds and before a number where they are given."""

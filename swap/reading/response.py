@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta, tzinfo
 
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from scheduler.response.programme import EventSpan, MeteredSlot, ProgrammeSection
@@ -18,13 +19,15 @@ from swap.tables import StationEvent
 TOLD_BEFORE = timedelta(days=9)
 """No event is told so long before its end: notice of a week at most, and a day of its own."""
 
+_ANSWERED = select(StationEvent).where(StationEvent.kind == DrAnswered.kind).order_by(col(StationEvent.seq))
+_ANSWERED_SINCE = _ANSWERED.where(col(StationEvent.at) >= bindparam("since"))
+# Asked each time that the rack is charged, so they are made once.
+
 
 def answered(db: Db, since_at: datetime | None = None) -> tuple[DrAnswered, ...]:
     """Events that the station was told of, the newest answer to each, in order."""
-    query = select(StationEvent).where(StationEvent.kind == DrAnswered.kind)
-    if since_at is not None:
-        query = query.where(col(StationEvent.at) >= since_at)
-    found = [DrAnswered.read(row.data) for row in db.exec(query.order_by(col(StationEvent.seq)))]
+    rows = db.exec(_ANSWERED) if since_at is None else db.exec(_ANSWERED_SINCE, params={"since": since_at})
+    found = [DrAnswered.read(row.data) for row in rows]
     return tuple({one.event_id: one for one in found}.values())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import bindparam
 from sqlmodel import select
 
 from robotics.faults import fault_by_name
@@ -13,6 +14,8 @@ from swap.messages.events import FaultCleared, FaultRaised
 from swap.station_db import StationDb as Db
 from swap.tables import FaultRow
 
+_OPEN = select(FaultRow).where(FaultRow.open_key == bindparam("key"))
+
 
 def raise_fault(
     db: Db, *, station_id: str, name: str, source: str, at: datetime, data: dict[str, Any] | None = None
@@ -20,7 +23,7 @@ def raise_fault(
     """Store a fault of the catalogue; one that is open already from the same source stays as it is."""
     fault = fault_by_name(name)
     key = f"{station_id}|{source}|{fault.code}"
-    row = db.exec(select(FaultRow).where(FaultRow.open_key == key)).first()
+    row = db.exec(_OPEN, params={"key": key}).first()
     if row is not None:
         return row
     row = FaultRow(
@@ -56,7 +59,7 @@ def clear_fault(
     """Close a fault whose condition is gone. Returns what it was raised with; None, and nothing written, where none was
     open."""
     key = f"{station_id}|{source}|{fault_by_name(name).code}"
-    row = db.exec(select(FaultRow).where(FaultRow.open_key == key)).first()
+    row = db.exec(_OPEN, params={"key": key}).first()
     if row is not None:
         close_fault(db, row, at=at, actor=actor)
     return None if row is None else row.data

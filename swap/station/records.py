@@ -154,12 +154,7 @@ def end_command(
     db: Db, *, station_id: str, lane_id: str, seq: int, result: str, at: datetime, fault_code: int = 0
 ) -> None:
     """Store how the newest command of a number ended."""
-    rows = db.exec(
-        select(RobotCommandRow)
-        .where(RobotCommandRow.lane_id == qualified(station_id, lane_id), RobotCommandRow.seq == seq)
-        .where(RobotCommandRow.result == "open")
-    ).all()
-    for row in rows:
+    for row in db.open_commands(lane_id, seq):
         row.result, row.ended_at, row.fault_code = result, at, fault_code
         db.add(row)
 

@@ -64,7 +64,7 @@ class MemoryDb:
             )
         return self._station
 
-    def exec(self, statement: Any) -> _Rows:
+    def exec(self, statement: Any, *, params: object = None) -> _Rows:
         """The open swap where swaps are asked for; nothing else is there."""
         described = getattr(statement, "column_descriptions", None)
         return _Rows(self.open_swaps() if described and described[0]["entity"] is Swap else [])
@@ -76,6 +76,14 @@ class MemoryDb:
             return []
         seats = len(session.seats)
         return [SimpleNamespace(id=session.swap_id, state=session.state, open_lane_id=self._lane_key, pack_count=seats)]
+
+    def open_faults(self, source: str | None = None) -> list[Any]:
+        """None is kept."""
+        return []
+
+    def open_commands(self, lane_id: str, seq: int | None = None) -> list[Any]:
+        """None is kept."""
+        return []
 
     def open_requests(self) -> list[Any]:
         """Nobody's: what persons ask is answered at once here."""

@@ -157,9 +157,7 @@ class CellWatch:
 
     def step_done(self, db: Db, at: datetime) -> None:
         """A step of the swap got through: what failed before is over. Call inside a transaction."""
-        for row in db.exec(
-            select(FaultRow).where(FaultRow.source == self._source).where(col(FaultRow.cleared_at).is_(None))
-        ).all():
+        for row in db.open_faults(self._source):
             if fault_by_code(row.code).source is FaultSource.OPERATIONS:
                 close_fault(db, row, at=at, actor="controller")
 

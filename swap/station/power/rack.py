@@ -154,11 +154,12 @@ class RackRunner:
         troubles = self.watch.troubles(context, limits, now)
 
         def store(db: Db) -> tuple[_Look, frozenset[Trouble], _Sample | None]:
+            queue = db.queue_length() if due else 0  # before anything is changed, which would be written first
             look = self._look(db, context, fresh, now, dict(silent_since))
             for section in context.config.bays:
                 self._judge_bay(db, section, look)
             told = self.watch.store(db, troubles, now)
-            return look, told, self._sample(db, look, limits, last) if due else last
+            return look, told, self._sample(db, look, limits, queue, last) if due else last
 
         look, told, self._sampled = await self.context.write(store)
         self.watch.stored(told)
@@ -443,11 +444,10 @@ class RackRunner:
             elif section.id in unconfirmed:
                 self._clear(db, "charger_setpoint_not_confirmed", section)
 
-    def _sample(self, db: Db, look: _Look, limits: SiteLimits, last: _Sample | None) -> _Sample:
+    def _sample(self, db: Db, look: _Look, limits: SiteLimits, queue: int, last: _Sample | None) -> _Sample:
         """Store the site's powers where they say something new. Returns what is stored now."""
         now = look.now
         ready = sum(pack.state == PackState.READY for pack in look.packs.values())
-        queue = db.queue_length()
         counts = (limits.import_limit_kw, ready, queue)
         storage = fresh_storage(self.context)
         sample = _Sample(

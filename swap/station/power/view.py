@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from math import isfinite
+from typing import Any
 
-from sqlalchemy import bindparam
-from sqlmodel import col, select
+from sqlalchemy import Row, Table, bindparam, select
 
 from battery_bms.port import OVER_PEAK, StorageReading
 from scheduler.choice import pick_quarantine_bay
@@ -24,39 +24,76 @@ from scheduler.types import (
     StationView,
 )
 from scheduler.view_rows import rows_of
+from swap.lots import among
 from swap.station.context import StationContext
 from swap.station.records import qualified
 from swap.station.sequence.incoming import QuarantineBay
 from swap.station.sequence.recipe import QUEUED, load_recipe
+from swap.station_db import OfStation
 from swap.station_db import StationDb as Db
-from swap.tables import Bay, Booking, Pack, Swap, VehicleRow
+from swap.tables import Bay, Booking, Pack, Swap, SwapSeat, VehicleRow
 
 OVERFULL = 1.05
 """Share of its energy up to which what a storage tells is believed."""
 
-_PROMISED = (
-    select(Booking)
-    .where(col(Booking.status).in_(("booked", "disrupted")))
-    .where(Booking.window_start_at <= bindparam("until"), Booking.window_end_at > bindparam("now"))
-    .order_by(col(Booking.window_start_at), col(Booking.id))
+_BAYS: Table = Bay.__table__  # type: ignore[attr-defined]
+_PACKS: Table = Pack.__table__  # type: ignore[attr-defined]
+_SWAPS: Table = Swap.__table__  # type: ignore[attr-defined]
+_SEATS: Table = SwapSeat.__table__  # type: ignore[attr-defined]
+_BOOKINGS: Table = Booking.__table__  # type: ignore[attr-defined]
+# Of the tables, and not of their classes: read each time that the rack is charged, and nothing of it is changed.
+_RACK = OfStation(
+    select(
+        _BAYS.c.id.label("bay_id"),
+        _BAYS.c.blocked,
+        _PACKS.c.id,
+        _PACKS.c.kind,
+        _PACKS.c.state,
+        _PACKS.c.rated_kwh,
+        _PACKS.c.soh_pct,
+    )
+    .outerjoin(_PACKS, _PACKS.c.bay_id == _BAYS.c.id)
+    .where(_BAYS.c.station_id == bindparam("station"))
 )
-# Asked each time that the rack is charged, so it is made once.
+_OPEN = OfStation(
+    select(
+        _SWAPS.c.id,
+        _SWAPS.c.state,
+        _SWAPS.c.open_lane_id,
+        _SWAPS.c.vehicle_id,
+        _SWAPS.c.booking_id,
+        _SWAPS.c.arrived_at,
+        _SWAPS.c.priority,
+    ).where(_SWAPS.c.station_id == bindparam("station"), _SWAPS.c.ended_at.is_(None))
+)
+_RESERVED = OfStation(
+    select(_SEATS.c.swap_id, _SEATS.c.old_bay_id, _SEATS.c.new_bay_id)
+    .join(_SWAPS, _SWAPS.c.id == _SEATS.c.swap_id)
+    .where(_SWAPS.c.station_id == bindparam("station"), _SWAPS.c.ended_at.is_(None), _SWAPS.c.open_lane_id.is_not(None))
+    .order_by(_SEATS.c.swap_id, _SEATS.c.seat)
+)
+_PROMISED = OfStation(
+    select(_BOOKINGS)
+    .where(_BOOKINGS.c.station_id == bindparam("station"), among(_BOOKINGS.c.status, ("booked", "disrupted")))
+    .where(_BOOKINGS.c.window_start_at <= bindparam("until"), _BOOKINGS.c.window_end_at > bindparam("now"))
+    .order_by(_BOOKINGS.c.window_start_at, _BOOKINGS.c.id)
+)
 
 
 def station_view(context: StationContext, db: Db) -> StationView:
     """The frozen view that decisions take, from the database and the newest readings."""
-    packs = db.packs_in_bays()
-    open_swaps = db.open_swaps()
+    # Not ordered by the database, which might then walk all swaps by arrival.
+    open_swaps = sorted(db.rows(_OPEN), key=lambda swap: (swap.arrived_at, swap.id))
     reserved: dict[str, str] = {}
-    for seat in db.seats(*(s.id for s in open_swaps if s.open_lane_id)):
+    for seat in db.rows(_RESERVED):
         for bay_id in (seat.old_bay_id, seat.new_bay_id):
             if bay_id is not None:
                 reserved[bay_id] = seat.swap_id
-    rows = {b.id: b for b in db.bays()}
+    rows = {row.bay_id: row for row in db.rows(_RACK)}
     return StationView(
         at=context.clock.now(),
         mode=context.mode,
-        bays=tuple(_bay(context, section.id, rows, packs, reserved) for section in context.config.bays),
+        bays=tuple(_bay(context, section.id, rows, reserved) for section in context.config.bays),
         lanes=tuple(_lane(context, lane.id, open_swaps) for lane in context.config.lanes),
         queue=tuple(_entry(context, db, s) for s in open_swaps if s.state == QUEUED),
         limits=site_limits(context),
@@ -127,14 +164,12 @@ def fresh_storage(context: StationContext) -> StorageReading | None:
 def _bay(
     context: StationContext,
     name: str,
-    rows: Mapping[str, Bay],
-    packs: Mapping[str, Pack],
+    rows: Mapping[str, Row[Any]],
     reserved: Mapping[str, str],
 ) -> BayView:
     section = context.config.bay(name)
     key = context.bay_key(name)
     row = rows[key]
-    pack = packs.get(key)
     reading = context.readings.get(name)
     charger_ok = reading is None or reading.charger_fault == 0
     kept_off = any(name in bays for bays in context.kept_off.values())
@@ -142,7 +177,7 @@ def _bay(
         bay_id=name,
         position=section.position,
         role=BayRole(section.role),
-        pack=_pack(context, name, pack, kept_off) if pack is not None else None,
+        pack=_pack(context, name, row, kept_off) if row.id is not None else None,
         kinds=frozenset(section.kinds),
         max_charge_kw=section.charger_kw,
         charger_ok=charger_ok,
@@ -153,7 +188,7 @@ def _bay(
     )
 
 
-def _pack(context: StationContext, name: str, pack: Pack, kept_off: bool) -> PackView:
+def _pack(context: StationContext, name: str, pack: Row[Any], kept_off: bool) -> PackView:
     reading = context.readings.get(name)
     known = reading is not None and reading.pack_id == pack.id
     return PackView(
@@ -172,7 +207,7 @@ def _pack(context: StationContext, name: str, pack: Pack, kept_off: bool) -> Pac
     )
 
 
-def _lane(context: StationContext, lane_id: str, open_swaps: Sequence[Swap]) -> LaneView:
+def _lane(context: StationContext, lane_id: str, open_swaps: Sequence[Row[Any]]) -> LaneView:
     section = next(lane for lane in context.config.lanes if lane.id == lane_id)
     key = qualified(context.station_id, lane_id)
     open_swap = next((s.id for s in open_swaps if s.open_lane_id == key), None)
@@ -185,7 +220,7 @@ def _lane(context: StationContext, lane_id: str, open_swaps: Sequence[Swap]) -> 
     )
 
 
-def _entry(context: StationContext, db: Db, swap: Swap) -> QueueEntry:
+def _entry(context: StationContext, db: Db, swap: Row[Any]) -> QueueEntry:
     vehicle = db.get_one(VehicleRow, swap.vehicle_id)
     model = context.config.vehicle_model(vehicle.model)
     booking = db.get(Booking, swap.booking_id) if swap.booking_id else None
@@ -222,5 +257,5 @@ def promised_until(context: StationContext, db: Db, until_at: datetime) -> tuple
             booked_until_at=booking.window_end_at,
             min_energy_kwh=booking.min_kwh,
         )
-        for booking in db.exec(_PROMISED, params={"until": until_at, "now": now})
+        for booking in db.rows(_PROMISED, until=until_at, now=now)
     )

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from robotics.faults import fault_by_code
@@ -116,7 +115,7 @@ class Bench:
         self._billed = BillingMark()
         self.terms: BillingTerms | None = None
         """How swaps are billed; None: as the station file says."""
-        self.commerce_s = min(5.0, speed)
+        self.commerce_s = 5.0
         """Station seconds between two looks of commerce."""
         sync_station(self.store, config, START_AT)
         self.controller = self.build()
@@ -247,6 +246,8 @@ class Bench:
         until_s = self.seconds + limit_s
         while self.seconds < until_s:
             await self.tick(step_s or self.hop_s())
+            if self.last_event_id() == last:
+                continue
             for event in self.events(after=last):
                 last = event.seq
                 if event.kind == kind and all(event.data.get(k) == v for k, v in data.items()):
@@ -298,12 +299,12 @@ class Bench:
     def last_event_id(self) -> int:
         """Newest event id, 0 when there is none."""
         with self.store.reading_station(self.config.station.id) as db:
-            return db.exec(select(func.max(StationEvent.seq))).one() or 0
+            return db.newest_seq()
 
     def events(self, after: int = 0) -> list[StationEvent]:
         """Events in order."""
         with self.store.reading_station(self.config.station.id) as db:
-            rows = db.exec(select(StationEvent).where(StationEvent.seq > after).order_by(col(StationEvent.seq))).all()
+            rows = db.events(after=after)
             db.expunge_all()
             return list(rows)
 
