@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import math
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, Column, Select, Table, null, select, type_coerce
+from sqlalchemy import JSON, Column, Select, Table, bindparam, null, select, type_coerce
 from sqlalchemy.types import NullType, TypeDecorator
 from sqlmodel import Session, SQLModel
 
@@ -151,6 +151,28 @@ def shape(model: type[SQLModel]) -> Shape:
     )
 
 
+# Made once: most of an audit's questions are about some rows only, and to make and look up a statement of a table
+# costs more than the answer.
+
+
+@lru_cache(maxsize=512)
+def _ordered(model: type[SQLModel], order: tuple[Any, ...]) -> Select[Any]:
+    return shape(model).query.order_by(*order).execution_options(yield_per=AT_ONCE)
+
+
+@lru_cache(maxsize=512)
+def _with_keys(model: type[SQLModel], column: Any, order: tuple[Any, ...]) -> Select[Any]:
+    return _ordered(model, order).where(column.in_(bindparam("keys", expanding=True)))
+
+
+@lru_cache(maxsize=512)
+def _by_lots(model: type[SQLModel], key: Any) -> tuple[Select[Any], Select[Any], Select[Any]]:
+    """The first lot in the order of a key, the one after `last`, and the rows that have no key."""
+    query = shape(model).query
+    first = query.order_by(key).limit(LOT)
+    return first, first.where(key > bindparam("last")), query.where(key.is_(null()))
+
+
 class Reader:
     """Reads tables, and judges each row by itself the first time it is read."""
 
@@ -172,11 +194,16 @@ class Reader:
         Args:
             judged: tell of those that do not; False where they are read again.
         """
+        query = _ordered(model, tuple(order))
+        return self._asked(model, query.where(*where) if where else query, {}, judged=judged)
+
+    def _asked(
+        self, model: type[SQLModel], query: Select[Any], values: Mapping[str, object], *, judged: bool
+    ) -> Iterator[Any]:
         form = shape(model)
-        query = form.query.where(*where).order_by(*order)
         if not judged and form.table.name in self._whole:
-            return self._again(form, query)
-        return self._read(form, query, judged=judged)
+            return self._again(form, query, values)
+        return self._read(form, query, values, judged=judged)
 
     def whole(self, model: type[SQLModel]) -> None:
         """Every row of a table has been judged; where all fit, they are not judged again."""
@@ -184,22 +211,22 @@ class Reader:
         if not any(text.startswith(f"{form.table.name} ") for text in self._formed.violations):
             self._whole.add(form.table.name)
 
-    def _again(self, form: Shape, query: Select[Any]) -> Iterator[Any]:
+    def _again(self, form: Shape, query: Select[Any], values: Mapping[str, object]) -> Iterator[Any]:
         conversions: list[tuple[int, Callable[[object], Any]]] = [
             (place, read) for place, (_, read, _) in enumerate(form.columns) if read in (instant, _truth, _number)
         ]
         conversions += [(place, form.columns[place][1]) for place in form.documents]
         row = form.row
-        for raws in self.db.execute(query.execution_options(yield_per=AT_ONCE)).partitions():
+        for raws in self.db.execute(query, values).partitions():
             for raw in raws:
-                values = list(raw)
+                row_values = list(raw)
                 try:
                     for place, read in conversions:
-                        if values[place] is not None:
-                            values[place] = read(values[place])
+                        if row_values[place] is not None:
+                            row_values[place] = read(row_values[place])
                 except (ValueError, RecursionError):
                     continue  # of no station, so that nobody has judged it; what it points at is told of
-                yield row(*values)
+                yield row(*row_values)
 
     def of(
         self,
@@ -211,24 +238,25 @@ class Reader:
         judged: bool = True,
     ) -> Iterator[Any]:
         """The rows whose column has one of some values."""
+        query = _with_keys(model, column, tuple(order))
         for some in in_lots(keys):
-            yield from self.rows(model, column.in_(some), *where, order=order, judged=judged)
+            yield from self._asked(model, query.where(*where) if where else query, {"keys": some}, judged=judged)
 
     def lots(self, model: type[SQLModel], key: Any, *, judged: bool = True) -> Iterator[list[Any]]:
         """All rows in the order of their key, in lots; a lot is read whole before it is given."""
         form, last = shape(model), None
+        first, onward, without = _by_lots(model, key)
         while True:
-            query = form.query.order_by(key).limit(LOT)
-            raws = list(self.db.execute(query if last is None else query.where(key > last)))
+            raws = list(self.db.execute(first) if last is None else self.db.execute(onward, {"last": last}))
             if last is None:  # a key that is missing follows no other
-                yield list(self._judge(form, self.db.execute(form.query.where(key.is_(null()))), judged=judged))
+                yield list(self._judge(form, self.db.execute(without), judged=judged))
             if not raws:
                 return
             last = raws[-1][form.key[0]]
             yield list(self._judge(form, raws, judged=judged))
 
-    def _read(self, form: Shape, query: Select[Any], *, judged: bool) -> Iterator[Any]:
-        for raws in self.db.execute(query.execution_options(yield_per=AT_ONCE)).partitions():
+    def _read(self, form: Shape, query: Select[Any], values: Mapping[str, object], *, judged: bool) -> Iterator[Any]:
+        for raws in self.db.execute(query, values).partitions():
             yield from self._judge(form, raws, judged=judged)
 
     def _judge(self, form: Shape, raws: Iterable[Any], *, judged: bool) -> Iterator[Any]:
