@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
+from typing import Any
 
-from sqlalchemy import CTE, union
+from sqlalchemy import CTE, BindParameter, CompoundSelect, Select, bindparam, union
 from sqlalchemy.orm import aliased
 from sqlmodel import and_, col, func, select
 
 from swap.commerce.custody.readings import (
+    FROM_AT,
     Series,
     at_installation,
     at_removal,
     by_then,
     readings,
     readings_about,
+    series_of,
+    up_to,
 )
 from swap.commerce.custody.spans import PackMove, in_order, vehicle_of
 from swap.commerce.custody.told import packs_on_record
@@ -32,6 +38,7 @@ from swap.lots import lots
 from swap.tables import CustodyMove, LeaseContract, LeaseVehicle, ReadingRow
 
 ON_VEHICLE = "vehicle:"
+_VEHICLES: BindParameter[Any] = bindparam("vehicles", expanding=True)
 METERS = ("odometer_km", "engine_h", "tonnes")
 
 
@@ -43,14 +50,13 @@ def gather(db: AnyDb, lease: LeaseHistory, from_at: datetime, known_at: datetime
             cover the vehicles elsewhere are as they are now.
     """
     vehicles = sorted({name for version in lease.versions for name in version.terms.vehicles})
-    spans = _spans(vehicles, from_at, known_at)
-    moves = _moves(db, vehicles, spans, from_at, known_at)
+    asked, statements = {"from_at": from_at, "vehicles": vehicles, **up_to(known_at)}, _statements(known_at is not None)
+    moves = _moves(db.execute(statements.moves, asked))
     elsewhere = _elsewhere(db, lease, vehicles)
     wanted = {vehicle: None for vehicle in vehicles}
     energy = "counter_kwh" if lease.terms.energy == "counter" else "energy_kwh"
-    put_on, taken_off = (spans.c.pack_id, spans.c.at), (spans.c.pack_id, spans.c.ends_at)
-    counters = readings_about(db, energy, up_to=put_on, since=taken_off, known_at=known_at)
-    health = readings_about(db, "soh_pct", up_to=put_on, since=put_on, known_at=known_at)
+    counters = series_of(db.execute(statements.counters, {**asked, "quantity": energy}))
+    health = series_of(db.execute(statements.health, {**asked, "quantity": "soh_pct"}))
     prices = _prices(db, {move.swap_id for pack in moves.values() for move in pack if move.swap_id}, known_at)
     known = packs_on_record(db, moves)
     held: list[HeldPack] = []
@@ -95,7 +101,30 @@ def gather(db: AnyDb, lease: LeaseHistory, from_at: datetime, known_at: datetime
     return Facts(tuple(held), _swaps(moves, wanted), meters, elsewhere)
 
 
-def _spans(vehicles: Sequence[str], from_at: datetime, known_at: datetime | None) -> CTE:
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """What is asked of the packs of `vehicles` since `FROM_AT`."""
+
+    moves: Select[Any] | CompoundSelect[Any]
+    counters: Select[Any] | CompoundSelect[Any]
+    """The readings of a `quantity` at the begin and the end of each span."""
+    health: Select[Any] | CompoundSelect[Any]
+    """Those at its begin."""
+
+
+@cache
+def _statements(known: bool) -> _Statements:
+    # Made once: they are asked for every contract of a month, and are long.
+    spans = _spans(known=known)
+    put_on, taken_off = (spans.c.pack_id, spans.c.at), (spans.c.pack_id, spans.c.ends_at)
+    return _Statements(
+        _moves_of(spans, known=known),
+        readings_about(up_to=put_on, since=taken_off, known=known),
+        readings_about(up_to=put_on, since=put_on, known=known),
+    )
+
+
+def _spans(*, known: bool) -> CTE:
     """When packs were put on these vehicles since an instant, and the last time before it: `pack_id`, `at`, when it
     moved next to or from any vehicle, `ends_at`, and when it was put on one after that, `again_at`.
 
@@ -103,37 +132,37 @@ def _spans(vehicles: Sequence[str], from_at: datetime, known_at: datetime | None
     not read.
     """
     row, after, again = CustodyMove, aliased(CustodyMove), aliased(CustodyMove)
-    put_on = and_(col(row.vehicle_id).in_(vehicles), col(row.target).startswith(ON_VEHICLE), *by_then(row.at, known_at))
+    put_on = and_(
+        col(row.vehicle_id).in_(_VEHICLES), col(row.target).startswith(ON_VEHICLE), *by_then(row.at, known=known)
+    )
     before = (
         select(row.pack_id, func.max(col(row.at)).label("at"))
-        .where(col(row.vehicle_id).in_(vehicles), col(row.at) < from_at)
+        .where(col(row.vehicle_id).in_(_VEHICLES), col(row.at) < FROM_AT)
         .group_by(col(row.pack_id))
         .subquery()
     )
     newest = select(row.pack_id, row.at).join(
         before, and_(col(row.pack_id) == before.c.pack_id, col(row.at) == before.c.at)
     )
-    own = union(select(row.pack_id, row.at).where(put_on, col(row.at) >= from_at), newest.where(put_on)).subquery()
+    own = union(select(row.pack_id, row.at).where(put_on, col(row.at) >= FROM_AT), newest.where(put_on)).subquery()
     ends_at = (
         select(func.min(col(after.at)))
         .where(after.pack_id == own.c.pack_id, col(after.vehicle_id).is_not(None), col(after.at) > own.c.at)
-        .where(col(after.at) >= from_at, *by_then(after.at, known_at))
+        .where(col(after.at) >= FROM_AT, *by_then(after.at, known=known))
         .scalar_subquery()
     )
     ended = select(own.c.pack_id, own.c.at, ends_at.label("ends_at")).cte("ended")
     again_at = (
         select(func.min(col(again.at)))
         .where(again.pack_id == ended.c.pack_id, col(again.at) > ended.c.ends_at)
-        .where(col(again.target).startswith(ON_VEHICLE), *by_then(again.at, known_at))
+        .where(col(again.target).startswith(ON_VEHICLE), *by_then(again.at, known=known))
         .scalar_subquery()
     )
     return select(ended.c.pack_id, ended.c.at, ended.c.ends_at, again_at.label("again_at")).cte("spans")
 
 
-def _moves(
-    db: AnyDb, vehicles: Sequence[str], spans: CTE, from_at: datetime, known_at: datetime | None
-) -> dict[str, list[PackMove]]:
-    """Moves to and from these vehicles since an instant, and those that begin and end the spans; by pack, in order."""
+def _moves_of(spans: CTE, *, known: bool) -> CompoundSelect[Any]:
+    """Moves to and from these vehicles since an instant, and those that begin and end the spans."""
     row = CustodyMove
     columns = select(  # type: ignore[call-overload]
         row.pack_id, row.at, row.station_id, row.seq, row.source, row.target, row.holder_id, row.swap_id,
@@ -143,9 +172,14 @@ def _moves(
         columns.join(spans, and_(col(row.pack_id) == spans.c.pack_id, col(row.at) == at))
         for at in (spans.c.at, spans.c.ends_at, spans.c.again_at)
     )
-    own = columns.where(col(row.vehicle_id).in_(vehicles), col(row.at) >= from_at, *by_then(row.at, known_at))
+    own = columns.where(col(row.vehicle_id).in_(_VEHICLES), col(row.at) >= FROM_AT, *by_then(row.at, known=known))
+    return union(own, *of_spans)
+
+
+def _moves(rows: Iterable[Any]) -> dict[str, list[PackMove]]:
+    """By pack, in order."""
     by_pack: dict[str, list[PackMove]] = defaultdict(list)
-    for told in db.execute(union(own, *of_spans)):
+    for told in rows:
         energy = None if told.energy_centi_kwh is None else Decimal(told.energy_centi_kwh).scaleb(-2)
         by_pack[told.pack_id].append(
             PackMove(
@@ -166,13 +200,19 @@ def _moves(
 def _prices(db: AnyDb, swaps: set[str], known_at: datetime | None) -> dict[str, Decimal]:
     found: dict[str, Decimal] = {}
     for some in lots(sorted(swaps)):
-        query = select(ReadingRow.subject, ReadingRow.value_1e4).where(
-            ReadingRow.quantity == "energy_price",
-            col(ReadingRow.subject).in_(some),
-            *by_then(ReadingRow.made_at, known_at),
-        )
-        found |= {swap: Decimal(value).scaleb(-4) for swap, value in db.exec(query.order_by(col(ReadingRow.no)))}
+        rows = db.execute(_prices_of(known_at is not None), {"swaps": some, **up_to(known_at)})
+        found |= {swap: Decimal(value).scaleb(-4) for swap, value in rows}
     return found
+
+
+@cache
+def _prices_of(known: bool) -> Any:
+    query = select(ReadingRow.subject, ReadingRow.value_1e4).where(
+        ReadingRow.quantity == "energy_price",
+        col(ReadingRow.subject).in_(bindparam("swaps", expanding=True)),
+        *by_then(ReadingRow.made_at, known=known),
+    )
+    return query.order_by(col(ReadingRow.no))
 
 
 def _swaps(moves: Mapping[str, Sequence[PackMove]], vehicles: Mapping[str, None]) -> tuple[tuple[str, datetime], ...]:
