@@ -62,6 +62,8 @@ class ProgrammeSection(Section):
     """Name in English."""
     source: str = ""
     """The notice it is taken from."""
+    payer: Identifier
+    """Firm of `[[parties]]` that pays for what is delivered, and is owed the penalties."""
     control: Literal["voluntary", "direct"] = "voluntary"
     """`voluntary`: an event may be declined. `direct`: direct control, the limit holds when it is told."""
     notice_min: float = Field(ge=0, le=10_080)
@@ -82,6 +84,10 @@ class ProgrammeSection(Section):
     """Paid for each kW that counts, once an event: each slot earns its part."""
     penalty_yuan_per_kwh: Yuan = Decimal(0)
     """For each kWh that a short slot lacks to what was offered."""
+    tax_category: str = Field(default="demand_response", min_length=1, max_length=32)
+    """Category of tax of what is paid."""
+    tax_rate: Decimal = Field(default=Decimal(0), ge=0, le=1, decimal_places=4)
+    """Tax that is in what is paid (含税); a penalty has none."""
     baseline: BaselineSection = BaselineSection()
     """How much would have been drawn."""
     assumed: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from scheduler.response.programme import EventSpan, MeteredSlot, ProgrammeSection
 from scheduler.response.settlement import DrSettlement, settle
 from scheduler.site import DrEventSection
-from swap.messages.power import DrAnswered
+from swap.messages.power import DrAnswered, DrSettled
 from swap.reading.samples import imported
 from swap.station_db import StationDb as Db
 from swap.tables import StationEvent
@@ -26,6 +26,11 @@ def answered(db: Db, since_at: datetime | None = None) -> tuple[DrAnswered, ...]
         query = query.where(col(StationEvent.at) >= since_at)
     found = [DrAnswered.read(row.data) for row in db.exec(query.order_by(col(StationEvent.seq)))]
     return tuple({one.event_id: one for one in found}.values())
+
+
+def settlements(db: Db) -> dict[str, DrSettled]:
+    """The newest settlement of each event that the journal tells settled, by event."""
+    return {one.event_id: one for one in (DrSettled.read(row.data) for row in db.events(DrSettled))}
 
 
 def spans(events: Iterable[DrAnswered]) -> tuple[EventSpan, ...]:
@@ -61,13 +66,41 @@ def metered_slots(db: Db, starts: Iterable[datetime], slot: timedelta) -> list[M
     return found
 
 
+def rules_of(event: DrAnswered, programmes: Iterable[ProgrammeSection]) -> ProgrammeSection:
+    """The programme of an event as it was when it was answered; that of the station file where an earlier release
+    answered it.
+
+    Raises:
+        LookupError: neither tells it.
+    """
+    if event.rules is not None:
+        return ProgrammeSection.model_validate(event.rules)
+    for programme in programmes:
+        if programme.id == event.programme:
+            return programme
+    raise LookupError(
+        f"demand response: event {event.event_id} is of programme {event.programme}, which is not in the station file; "
+        "put it back there, so that the event can be settled"
+    )
+
+
+def can_settle(event: DrAnswered) -> bool:
+    """Whether an event is one that is settled: accepted, with a baseline and an offer."""
+    return event.accepted and bool(event.baseline_kw) and event.offered_kw is not None and event.offered_kw > 0
+
+
 def settled(db: Db, programme: ProgrammeSection, event: DrAnswered) -> DrSettlement | None:
     """An accepted event settled from the station's samples; None where no baseline was known or nothing was offered."""
-    if not event.baseline_kw or event.offered_kw is None or event.offered_kw <= 0:
+    if not can_settle(event):
         return None
     (span,) = spans((event,))
-    metered = metered_slots(db, span.slots(programme.slot), programme.slot)
-    return settle(programme, span, event.offered_kw, metered, event.baseline_kw)
+    return settled_by(programme, event, metered_slots(db, span.slots(programme.slot), programme.slot))
+
+
+def settled_by(programme: ProgrammeSection, event: DrAnswered, metered: Iterable[MeteredSlot]) -> DrSettlement:
+    """An accepted event settled from metered slots. Raises ValueError where there is no offer, or another baseline."""
+    (span,) = spans((event,))
+    return settle(programme, span, event.offered_kw or 0.0, metered, event.baseline_kw)
 
 
 def reference_slots(event: EventSpan, slot: timedelta, days: int, zone: tzinfo) -> list[datetime]:

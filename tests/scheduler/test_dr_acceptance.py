@@ -28,6 +28,7 @@ BASELINE = [1000.0] * 4
 
 def programme(**over: Any) -> ProgrammeSection:
     data: dict[str, Any] = {"id": "p", "name_zh": "测", "name_en": "P", "notice_min": 15, "price_yuan_per_kwh": "2"}
+    data |= {"payer": "grid"}
     return ProgrammeSection.model_validate(data | {"penalty_yuan_per_kwh": "1"} | over)
 
 

@@ -27,6 +27,7 @@ def programme(**over: Any) -> ProgrammeSection:
         "id": "test",
         "name_zh": "测试",
         "name_en": "Test",
+        "payer": "grid",
         "notice_min": 15,
         "price_yuan_per_kwh": "2.0",
         "penalty_yuan_per_kwh": "0.5",

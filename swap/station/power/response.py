@@ -135,6 +135,7 @@ def _event(called: DrCall, answer: CallAnswer, baseline: Sequence[float]) -> DrA
         ),
         money_yuan=None if foreseen is None else str(foreseen.money_yuan),
         penalty_yuan=None if foreseen is None else str(foreseen.penalty_yuan),
+        rules=called.programme.model_dump(mode="json"),
     )
 
 
