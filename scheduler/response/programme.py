@@ -66,6 +66,8 @@ class ProgrammeSection(Section):
     """Firm of `[[parties]]` that pays for what is delivered, and is owed the penalties."""
     control: Literal["voluntary", "direct"] = "voluntary"
     """`voluntary`: an event may be declined. `direct`: direct control, the limit holds when it is told."""
+    direction: Literal["shed", "absorb"] = "shed"
+    """`shed`: less import than the baseline is paid. `absorb`: more (填谷); always voluntary."""
     notice_min: float = Field(ge=0, le=10_080)
     """Least time from the announcement to the begin; a voluntary event told later may be declined for that alone."""
     least_kw: float = Field(default=0.0, ge=0, le=100_000)
@@ -97,6 +99,8 @@ class ProgrammeSection(Section):
     def _consistent(self) -> Self:
         if (self.price_yuan_per_kwh is None) == (self.price_yuan_per_kw is None):
             raise ValueError("give either price_yuan_per_kwh or price_yuan_per_kw")
+        if self.control == "direct" and self.direction == "absorb":
+            raise ValueError("direct control gives a limit; a programme that absorbs is voluntary")
         known = {*ProgrammeSection.model_fields, *(f"baseline.{name}" for name in BaselineSection.model_fields)}
         for name in self.assumed:
             if name not in known:

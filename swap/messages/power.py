@@ -17,7 +17,8 @@ class DrWait(Message):
 
 
 class DrAnswered(Event):
-    """An event of demand response was told to the station, and this is its answer; an accepted limit holds."""
+    """An event of demand response was told to the station, and this is its answer; an accepted limit holds, to an
+    accepted floor the import is raised."""
 
     kind: ClassVar = "demand_response.answered"
     event_id: str
@@ -28,10 +29,12 @@ class DrAnswered(Event):
     from_at: Instant
     until_at: Instant
     accepted: bool
-    limit_kw: float
-    """Of the import."""
+    limit_kw: float | None = None
+    """Of the import; None where it is raised."""
+    floor_kw: float | None = None
+    """To which the import is raised; None where it is limited."""
     offered_kw: float | None = None
-    """Below the baseline; None where there is none."""
+    """Below the baseline, or above it; None where there is none."""
     baseline_kw: tuple[float, ...] = ()
     """By slot of the settlement."""
     objections: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 
 from sqlmodel import col, select
 
+from scheduler.response.floor import ImportFloor
 from scheduler.response.programme import EventSpan, MeteredSlot, ProgrammeSection
 from scheduler.response.settlement import DrSettlement, settle
 from scheduler.site import DrEventSection
@@ -40,19 +41,30 @@ def spans(events: Iterable[DrAnswered]) -> tuple[EventSpan, ...]:
 
 def orders(db: Db, *, zone: tzinfo, now: datetime) -> tuple[DrEventSection, ...]:
     """Limits of accepted events that are not over."""
+    return tuple(order_of(event, event.limit_kw, zone) for event in _in_force(db, now) if event.limit_kw is not None)
+
+
+def floors(db: Db, *, now: datetime) -> tuple[ImportFloor, ...]:
+    """To what accepted events that are not over raise the import."""
     return tuple(
-        order_of(event, zone) for event in answered(db, now - TOLD_BEFORE) if event.accepted and event.until_at > now
+        ImportFloor(event.from_at, event.until_at, event.floor_kw)
+        for event in _in_force(db, now)
+        if event.floor_kw is not None
     )
 
 
-def order_of(event: DrAnswered, zone: tzinfo) -> DrEventSection:
+def _in_force(db: Db, now: datetime) -> Iterable[DrAnswered]:
+    return (event for event in answered(db, now - TOLD_BEFORE) if event.accepted and event.until_at > now)
+
+
+def order_of(event: DrAnswered, limit_kw: float, zone: tzinfo) -> DrEventSection:
     """The limit of an event as the station file would have it."""
     begin = event.from_at.astimezone(zone)
     return DrEventSection(
         on=begin.date(),
         from_hour=(begin.hour * 60 + begin.minute) / 60,
         hours=(event.until_at - event.from_at) / timedelta(hours=1),
-        limit_kw=event.limit_kw,
+        limit_kw=limit_kw,
     )
 
 

@@ -163,7 +163,7 @@ class TestSettlement:
 
     def test_absorbing_counts_upwards(self) -> None:
         called = event(hours=0.25)
-        found = settle(programme(), called, 200.0, [MeteredSlot(called.from_at, 700.0)], [500.0], "absorb")
+        found = settle(programme(direction="absorb"), called, 200.0, [MeteredSlot(called.from_at, 700.0)], [500.0])
         assert found.slots[0].delivered_kw == 200.0
         assert found.money_yuan == Decimal("100.00")
 

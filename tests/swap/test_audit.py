@@ -79,10 +79,10 @@ NOTHING_OF = {
     "account_named", "transfer_sealed", "no_leg_unsealed", "leg_in_one_firm", "hold_settled_once",
     "transfer_has_source", "books_balance", "books_mirror", "floors_kept", "payment_not_exceeded",
     "debt_not_overpaid", "payment_rows_sealed", "payment_told_alike",
-    "access_in_its_changes", "sign_ins_bounded", "stranding_as_told",
+    "access_in_its_changes", "sign_ins_bounded", "stranding_as_told", "response_as_settled",
 }  # fmt: skip
-"""Nothing of the kind happens on an ordinary day; `test_audit_columns`, `test_audit_accounts` and `test_audit_leases`
-have days of it."""
+"""Nothing of the kind happens on an ordinary day; `test_audit_columns`, `test_audit_accounts`, `test_audit_leases`
+and `test_dr_settled` have days of it."""
 FIRST_SWAP = "(SELECT id FROM swap WHERE state = 'completed' ORDER BY arrived_at LIMIT 1)"
 SECOND_SWAP = "(SELECT id FROM swap WHERE state = 'completed' ORDER BY arrived_at DESC LIMIT 1)"
 OPEN_SWAP = "(SELECT id FROM swap WHERE ended_at IS NULL)"

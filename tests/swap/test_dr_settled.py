@@ -189,14 +189,15 @@ def test_a_settled_event_is_posted_once_as_income_and_penalty(database_url: str)
 def test_the_commerce_task_settles_and_posts(sqlite_url: str) -> None:
     told: list[str | None] = []
     with settled_store(sqlite_url) as store:
-        clock = {"at": UNTIL_AT, "s": 0.0}
-        task = Commerce(store, config(), lambda: clock["at"], told.append, lambda: clock["s"])
+        instants, seconds = [UNTIL_AT], [0.0]
+        task = Commerce(store, config(), lambda: instants[-1], told.append, lambda: seconds[-1])
         task.cycle()
         assert charged(store) == {}
-        clock |= {"at": LATER, "s": RESPONSES_WAIT_S}
+        instants.append(LATER)
+        seconds.append(RESPONSES_WAIT_S)
         task.cycle()
         assert charged(store)["demand_response:dr-1:1"][2] == PAID_FEN
-        clock["s"] += RESPONSES_WAIT_S
+        seconds.append(2 * RESPONSES_WAIT_S)
         task.cycle()
         assert balances(store)["op:receivable:grid"] == PAID_FEN
         assert told == []

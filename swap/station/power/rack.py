@@ -18,10 +18,11 @@ from battery_bms.limits import AlarmBit, ThermalCause, ThermalWatch, judge, may_
 from battery_bms.port import MOST_DISCHARGED_KWH, ChargerBank, PackMonitor, PackReading
 from robotics.port import Signal
 from scheduler.charging import plan_charging
+from scheduler.response.floor import floor_at
 from scheduler.types import PackState, Setpoint, SiteLimits, StationMode, TariffSlice
 from swap.events import append_event
 from swap.messages.packs import PackRead
-from swap.reading.response import orders
+from swap.reading.response import floors, orders
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.inventory import block_bay, close_charge, end_charge, quarantine, set_pack_state, start_charge
@@ -401,7 +402,10 @@ class RackRunner:
 
     async def _charge(self) -> None:
         context = self.context
-        context.orders = await context.read(partial(orders, zone=context.config.station.zone, now=context.clock.now()))
+        zone, now = context.config.station.zone, context.clock.now()
+        context.orders, context.floors = await context.read(
+            lambda db: (orders(db, zone=zone, now=now), floors(db, now=now))
+        )
         still = context.still()
         made_for = (self._mode_class(), self._smoke())
         view = await context.read(partial(station_view, still))
@@ -410,12 +414,14 @@ class RackRunner:
             tariff = tuple(context.prices.slices(view.at, view.at + timedelta(hours=24)))
         if made_for[1]:
             view = replace(view, mode=StationMode.FIRE)
-        plan = plan_charging(view, context.policy, context.specs, tariff, context.planner)
+        plan = plan_charging(view, context.policy, context.specs, tariff, context.planner_for(view.limits))
         context.plan = plan
         self._planned = made_for
         commanded_kw = {b.id: self._allowed_kw(plan, b) for b in context.config.bays if b.charger_kw > 0}
         failed = await self.chargers.set_charge_kw(commanded_kw)
-        await self.site.command(self.site.decide(plan, view.limits, tariff, view.mode))
+        # While the import is raised no storage gives for its price.
+        rests = floor_at(context.floors, view.at) > 0.0
+        await self.site.command(self.site.decide(plan, view.limits, () if rests else tariff, view.mode))
         unconfirmed = frozenset(self._unconfirmed)
         told = {name: (setpoint.power_kw, setpoint.limited_by) for name, setpoint in plan.items()}
         if not failed and not unconfirmed and told == self._stored:
