@@ -319,6 +319,7 @@ WORDS: dict[str, dict[str, str]] = {
         "controller": N_("controller"),
         "commerce": N_("bookings and bills"),
         "booking": N_("booking {name}"),
+        "response": N_("demand response {name}"),
         "planner": N_("charging plan"),
         "site": N_("power of the site"),
     },

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from sqlmodel import col, select
 
 from scheduler.response.floor import ImportFloor
-from scheduler.response.programme import EventSpan, MeteredSlot, ProgrammeSection
+from scheduler.response.programme import EventSpan, MeteredSlot, ProgrammeSection, slot_begin
 from scheduler.response.settlement import DrSettlement, settle
 from scheduler.site import DrEventSection
 from swap.messages.power import DrAnswered, DrSettled
@@ -41,20 +42,21 @@ def spans(events: Iterable[DrAnswered]) -> tuple[EventSpan, ...]:
 
 def orders(db: Db, *, zone: tzinfo, now: datetime) -> tuple[DrEventSection, ...]:
     """Limits of accepted events that are not over."""
-    return tuple(order_of(event, event.limit_kw, zone) for event in _in_force(db, now) if event.limit_kw is not None)
+    return tuple(order_of(event, event.limit_kw, zone) for event in in_force(db, now) if event.limit_kw is not None)
 
 
 def floors(db: Db, *, now: datetime) -> tuple[ImportFloor, ...]:
     """To what accepted events that are not over raise the import."""
     return tuple(
         ImportFloor(event.from_at, event.until_at, event.floor_kw)
-        for event in _in_force(db, now)
+        for event in in_force(db, now)
         if event.floor_kw is not None
     )
 
 
-def _in_force(db: Db, now: datetime) -> Iterable[DrAnswered]:
-    return (event for event in answered(db, now - TOLD_BEFORE) if event.accepted and event.until_at > now)
+def in_force(db: Db, now: datetime) -> tuple[DrAnswered, ...]:
+    """Accepted events that are not over."""
+    return tuple(event for event in answered(db, now - TOLD_BEFORE) if event.accepted and event.until_at > now)
 
 
 def order_of(event: DrAnswered, limit_kw: float, zone: tzinfo) -> DrEventSection:
@@ -107,6 +109,32 @@ def settled(db: Db, programme: ProgrammeSection, event: DrAnswered) -> DrSettlem
         return None
     (span,) = spans((event,))
     return settled_by(programme, event, metered_slots(db, span.slots(programme.slot), programme.slot))
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredMinute:
+    """One minute of an event."""
+
+    at: datetime
+    baseline_kw: float
+    import_kw: float | None
+    """None: not recorded."""
+    delivered_kw: float | None
+    """Below the baseline, or above it where the programme absorbs."""
+
+
+def delivery(db: Db, programme: ProgrammeSection, event: DrAnswered, until_at: datetime) -> tuple[DeliveredMinute, ...]:
+    """What an event has delivered, minute by minute, as far as it has come."""
+    minute, (span,) = timedelta(minutes=1), spans((event,))
+    baseline = dict(zip(span.slots(programme.slot), event.baseline_kw, strict=True))
+    begins = [span.from_at + n * minute for n in range(int((min(until_at, span.until_at) - span.from_at) / minute))]
+    metered = {one.at: one.mean_kw for one in metered_slots(db, begins, minute)}
+    sign = 1.0 if programme.direction == "shed" else -1.0
+    found = []
+    for at in begins:
+        base_kw, kw = baseline[slot_begin(at, programme.slot)], metered.get(at)
+        found.append(DeliveredMinute(at, base_kw, kw, None if kw is None else sign * (base_kw - kw)))
+    return tuple(found)
 
 
 def settled_by(programme: ProgrammeSection, event: DrAnswered, metered: Iterable[MeteredSlot]) -> DrSettlement:

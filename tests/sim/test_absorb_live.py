@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from battery_bms.pack import energy_at_soc_kwh
+from robotics.faults import fault_by_name
 from scheduler.optimal.outlook import EVERY, PlanTask
 from scheduler.response.programme import EventSpan, ProgrammeSection
 from sim.live.virtual_station import VirtualStation
@@ -29,6 +30,8 @@ from swap.reading.response import answered, settlements
 from swap.station.power.plan_process import PlannedGuides, plan_here
 from swap.station.power.planning import PlanRunner
 from swap.station.power.response import DrCall, take_call
+from swap.station.power.response_watch import EVERY as WATCH_EVERY
+from swap.station.power.response_watch import FAULT
 from swap.store import Store
 from swap.tables import SiteSample, Swap
 from tests.sim.test_dr_live import programme
@@ -64,6 +67,11 @@ class Day:
     penalty_fen: int = 0
     metered_kw: tuple[float | None, ...] = ()
 
+    open_after: tuple[str, ...] = ()
+    """Sources of such faults when the event is over."""
+    told: dict[datetime, dict[str, Any]] = field(default_factory=dict)
+    """What the open fault of a shortfall says, by when it was raised."""
+
     def drawn_kw(self, from_at: datetime, until_at: datetime) -> list[float]:
         return [kw for at, kw in self.import_kw if from_at <= at < until_at]
 
@@ -72,8 +80,14 @@ async def _here(task: PlanTask) -> PlannedGuides:
     return plan_here(task)
 
 
-async def go(config: StationConfig, store: Store, asked_kw: float | None, *, plan: str) -> Day:
-    """One station on virtual time; where power is asked for, it is told of it at `TOLD_AT`."""
+async def go(
+    config: StationConfig, store: Store, asked_kw: float | None, *, plan: str, fails_at: datetime | None = None
+) -> Day:
+    """One station on virtual time; where power is asked for, it is told of it at `TOLD_AT`.
+
+    Args:
+        fails_at: from then on no charger gives anything.
+    """
     day = Day()
     plant = Plant(config, seed=1, start_at=START_AT, varies=False, temp_spread_c=0.0)
     for bay_id, level_pct in zip(plant.rack.bays, STOCK_PCT, strict=False):
@@ -107,7 +121,23 @@ async def go(config: StationConfig, store: Store, asked_kw: float | None, *, pla
             await station.controller.rack_cycle()
             span = EventSpan(TOLD_AT, FROM_AT, UNTIL_AT)
             day.answer = await take_call(context, DrCall(absorbing(), span, asked_kw=asked_kw))
+        if fails_at is not None and at >= fails_at:
+            fails_at = None
+            for bay_id in plant.rack.bays:
+                plant.rack.settle_bay(bay_id, plant.now_us)
+                plant.rack.bay(bay_id).charger_fault = 1
+                plant.rack.settle_bay(bay_id, plant.now_us)
+        if asked_kw is not None:
+            await station.controller.rack_cycle()
+            await station.controller.responses.step()
+            with store.reading_station(config.station.id) as db:
+                for fault in db.open_faults():
+                    if fault.code == fault_by_name(FAULT).code:
+                        day.told.setdefault(fault.raised_at, fault.data)
         day.import_kw.append((at, plant.site.import_kw(plant.now_us)))
+    with store.reading_station(config.station.id) as db:
+        code = fault_by_name(FAULT).code
+        day.open_after = tuple(fault.source for fault in db.open_faults() if fault.code == code)
     await station.stop()
     with store.reading_station(config.station.id) as db:
         for event in db.events(SwapDispatched):
@@ -136,12 +166,12 @@ def _remember(store: Store, config: StationConfig) -> None:
                 db.add(row)
 
 
-def run(folder: Path, asked_kw: float | None, plan: str) -> Day:
+def run(folder: Path, asked_kw: float | None, plan: str, fails_at: datetime | None = None) -> Day:
     folder.mkdir()
     store = Store(f"sqlite:///{folder / 'dr.db'}")
     store.upgrade()
     try:
-        return asyncio.run(go(load_station(STATION), store, asked_kw, plan=plan))
+        return asyncio.run(go(load_station(STATION), store, asked_kw, plan=plan, fails_at=fails_at))
     finally:
         store.close()
 
@@ -166,8 +196,12 @@ def test_an_accepted_event_raises_the_import_and_nobody_waits_for_it(tmp_path: P
         assert raised.metered_kw == pytest.approx((floor_kw,) * 4, rel=0.05)
     delivered_kw = [(kw or 0.0) - BASELINE_KW for kw in raised.metered_kw]
     assert raised.money_fen == pytest.approx(sum(min(kw, 1.2 * ASKED_KW) / 4 * 200 for kw in delivered_kw), abs=4)
-    assert raised.money_fen / 100 == pytest.approx(float(answer.money_yuan or 0.0), rel=0.05)
+    foreseen_yuan = float(answer.money_yuan or 0.0)
+    assert raised.money_fen / 100 >= 0.95 * foreseen_yuan
+    if plan == "rule":  # the plan is made anew after the answer
+        assert raised.money_fen / 100 == pytest.approx(foreseen_yuan, rel=0.05)
     assert (raised.penalty_fen, answer.penalty_yuan) == (0, "0.00")
+    assert raised.told == {}, "nothing lacks, so nothing is told"
     # Nobody waits longer for it.
     assert raised.called_at.keys() == planned.called_at.keys()
     for vehicle, at in planned.called_at.items():
@@ -183,3 +217,22 @@ def test_more_than_packs_can_take_is_declined_and_nothing_is_raised(tmp_path: Pa
     drawn = day.drawn_kw(FROM_AT, UNTIL_AT)
     assert sum(drawn) / len(drawn) < BASELINE_KW + 100
     assert (day.money_fen, day.penalty_fen, day.metered_kw) == (0, 0, ())
+
+
+@pytest.mark.timeout(600)
+def test_what_will_lack_is_told_with_its_penalty_before_the_event_is_over(tmp_path: Path) -> None:
+    fails_at = FROM_AT + timedelta(minutes=20)
+    day = run(tmp_path / "failing", ASKED_KW, "rule", fails_at)
+    assert day.answer is not None
+    assert (day.answer.accepted, day.answer.penalty_yuan) == (True, "0.00")
+    print(day.told, day.metered_kw, day.money_fen, day.penalty_fen)
+    ((at, data),) = day.told.items()
+    assert fails_at <= at <= fails_at + WATCH_EVERY + timedelta(minutes=1)
+    assert data["programme"] == "absorb"
+    assert datetime.fromisoformat(data["short_at"]) == FROM_AT + QUARTER
+    # Two thirds of the hour are lost; the penalty that was told is the one that is settled.
+    assert day.penalty_fen > 0
+    assert float(data["penalty_yuan"]) == pytest.approx(day.penalty_fen / 100, rel=0.02)
+    assert float(data["short_kwh"]) == pytest.approx(day.penalty_fen / 100, rel=0.02)
+    assert float(data["money_yuan"]) == pytest.approx(day.money_fen / 100, rel=0.02)
+    assert day.open_after == ()

@@ -3,6 +3,7 @@ alike; put right when readings come late; in an open month; and what is changed 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from beancount import loader
 from sqlmodel import select
+from typer.testing import CliRunner
 
+from api.cli.__main__ import app
 from swap.audit import audit
 from swap.commerce.bills.closing import close_period
 from swap.commerce.demand_response import SETTLED_AFTER, charge_settlements, tell_settlements
@@ -22,13 +25,14 @@ from swap.commerce.ledger.balances import account_statement
 from swap.commerce.ledger.beancount import export
 from swap.commerce.posting import PostingMark, post_due
 from swap.commerce.runner import RESPONSES_WAIT_S, Commerce
-from swap.config.loading import ConfigError, parse_station
+from swap.config.loading import ConfigError, load_station, parse_station
 from swap.config.station_file import StationConfig
 from swap.events import append_event
 from swap.journal.canonical import canonical_json
 from swap.journal.lines import JournalLine, read_line
 from swap.keeping.archive import exported
 from swap.messages.power import DrAnswered, DrSettled
+from swap.reading.response import delivery
 from swap.store import Store
 from swap.tables import ChargeRow, LedgerLeg, LedgerTransfer, SiteSample
 from tests.support.swap.commerce import AT, STATION, filled_store, station_data
@@ -393,3 +397,41 @@ def test_a_settlement_that_was_told_just_now_may_wait_for_its_charge(unguarded: 
     )
     (one,) = (one for one in report.invariants if one.name == "response_as_settled")
     assert (one.violations, one.pending) == ((), 4 + 1)
+
+
+# what people see
+
+
+def test_the_command_prints_slots_minutes_and_what_was_charged(tmp_path: Path) -> None:
+    path = Path(__file__).parents[2] / "examples" / "shuozhou_open_pit" / "station.toml"
+    shuozhou, url = load_station(path), migrated_sqlite(tmp_path / "shuozhou.db")
+    station_id, run = shuozhou.station.id, CliRunner()
+    arguments = ["--lang", "en", "dr", "settle", str(path), "--minutes", "--database-url", url]
+    with filled_store(url, shuozhou) as store:
+        with store.station(station_id) as db:
+            said = answer(shuozhou, programme="shanxi-voluntary", rules=shuozhou.programmes[0].model_dump(mode="json"))
+            append_event(db, said, station_id=station_id, at=AT, actor="controller")
+            for minutes in range(0, 60, 5):
+                at = FROM_AT + timedelta(minutes=minutes)
+                kw = 200.0 if minutes < 30 else 260.0
+                db.add(
+                    SiteSample(
+                        station_id=station_id, at=at, import_kw=kw, limit_kw=2000.0, ready_packs=0, queue_length=0
+                    )
+                )
+        before = run.invoke(app, arguments)
+        assert before.exit_code == 0, before.output
+        assert "Not charged yet." in before.output
+        assert tell_settlements(store, shuozhou, LATER).events == ("dr-1",)
+        assert charge_settlements(store, station_id).events == ("dr-1",)
+        with store.reading_station(station_id) as db:
+            lines = delivery(db, shuozhou.programmes[0], said, FROM_AT + timedelta(minutes=31))
+    assert [line.delivered_kw for line in lines] == [100.0] * 30 + [pytest.approx(40.0)]
+    after = run.invoke(app, arguments)
+    assert after.exit_code == 0, after.output
+    assert "Charged in 2026-11: 100.00 yuan of aggregator, 30.00 yuan of penalty to it" in after.output
+    assert "50.000 kWh count: 100.00 yuan, less 30.00 yuan of penalty" in after.output
+    assert sum("260" in line and "40" in line for line in after.output.splitlines()) >= 30, "each minute has its line"
+    told = json.loads(run.invoke(app, [*arguments, "--json"]).output)
+    assert len(told[0]["minutes"]) == 60
+    assert told[0]["charged"]["money_fen"] == 10_000

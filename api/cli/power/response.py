@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from scheduler.response.settlement import DrSettlement
     from swap.config.station_file import StationConfig
     from swap.messages.power import DrAnswered, DrSettled
+    from swap.reading.response import DeliveredMinute
 
 commands = typer.Typer()
 dr = typer.Typer(no_args_is_help=True, help="Demand response.")
@@ -148,6 +150,7 @@ def _first(config: StationConfig, point: FlexPoint) -> str:
 def settle(
     station: Station,
     event: Annotated[str | None, typer.Option(help="Only this event of the journal.")] = None,
+    minutes: Annotated[bool, typer.Option("--minutes", help="Also what was delivered minute by minute.")] = False,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
@@ -157,7 +160,7 @@ def settle(
     event, which commerce does once, ten minutes after its last slot. Nothing is charged by this command.
     """
     from api.cli.data import existing_store
-    from swap.reading.response import answered, rules_of, settled, settlements
+    from swap.reading.response import answered, delivery, rules_of, settled, settlements
 
     config = read_station(station)
     store = existing_store(database_url)
@@ -167,6 +170,11 @@ def settle(
             rules = {one.event_id: rules_of(one, config.programmes) for one in told}
             found = [(one, settled(db, rules[one.event_id], one)) for one in told]
             charged = settlements(db)
+            by_minute = {
+                one.event_id: delivery(db, rules[one.event_id], one, datetime.now(UTC))
+                for one, lines in found
+                if minutes and lines is not None
+            }
     except LookupError as error:
         fail(str(error))
     finally:
@@ -178,6 +186,7 @@ def settle(
                     "event": one.payload(),
                     "settlement": None if lines is None else asdict(lines),
                     "charged": charged[one.event_id].payload() if one.event_id in charged else None,
+                    **({"minutes": [asdict(line) for line in by_minute.get(one.event_id, ())]} if minutes else {}),
                 }
                 for one, lines in found
             ]
@@ -185,9 +194,30 @@ def settle(
     else:
         for one, lines in found:
             _print_settlement(config, rules[one.event_id], one, lines, charged.get(one.event_id))
+            if minutes:
+                _print_minutes(config, by_minute.get(one.event_id, ()))
     if event is not None and not found:
         fail(text("no accepted event {event} in the journal", event=event), FOUND)
     raise typer.Exit(OK)
+
+
+def _print_minutes(config: StationConfig, lines: Sequence[DeliveredMinute]) -> None:
+    def shown(kw: float | None) -> str:
+        return "–" if kw is None else f"{kw:.0f}"
+
+    print_table(
+        (text("time"), text("baseline, kW"), text("import, kW"), text("delivered, kW")),
+        [
+            (
+                line.at.astimezone(config.station.zone).strftime("%H:%M"),
+                shown(line.baseline_kw),
+                shown(line.import_kw),
+                shown(line.delivered_kw),
+            )
+            for line in lines
+        ],
+        right=range(1, 4),
+    )
 
 
 def _print_settlement(
