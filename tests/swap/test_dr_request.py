@@ -201,3 +201,18 @@ async def test_a_voluntary_event_is_measured_by_the_days_before_and_settled_by_s
     later = EventSpan(bench.clock.now(), begin + timedelta(days=1), end + timedelta(days=1))
     again = await take_call(context, DrCall(programme, later, asked_kw=300.0))
     assert again.baseline_kw == event.baseline_kw
+
+
+async def test_what_cannot_be_foreseen_ends_no_loop_and_is_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin = bench.clock.now() - timedelta(minutes=1)
+    accepted = DrAnswered(
+        event_id="dr-1", programme="voluntary", control="voluntary", told_at=begin, from_at=begin,
+        until_at=begin + timedelta(minutes=30), accepted=True, limit_kw=120.0, offered_kw=10.0, baseline_kw=(500.0,),
+    )  # fmt: skip
+    with bench.store.station(bench.config.station.id) as db:
+        append_event(db, accepted, station_id=bench.config.station.id, at=begin, actor="controller")
+    await bench.controller.calls_cycle()
+    assert "cannot be foreseen" in caplog.text, "its baseline has one slot, the event more"
+    assert "response_short" not in bench.open_faults()

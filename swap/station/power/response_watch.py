@@ -7,6 +7,7 @@ when the event was answered, one fault of the event says how much and what it co
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,17 +21,21 @@ from scheduler.response.acceptance import Objection, foresee
 from scheduler.response.flexibility import Course
 from scheduler.response.programme import EventSpan, MeteredSlot, ProgrammeSection, slot_begin
 from scheduler.response.settlement import DrSettlement
+from swap.errors import DatabaseAway
 from swap.messages.power import DrAnswered
 from swap.reading.arrivals import arrival_record
 from swap.reading.response import can_settle, in_force, metered_slots, rules_of, spans
 from swap.reading.samples import imported
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
+from swap.station.life.database import DatabaseLost
 from swap.station.power.flexibility import CourseStart, courses
 from swap.station.power.outlook import look
 from swap.station.power.response import beginning_now
 from swap.station_db import StationDb as Db
 from swap.tables import FaultRow
+
+log = logging.getLogger(__name__)
 
 FAULT = "response_short"
 SOURCE = "response"
@@ -57,11 +62,15 @@ class ResponseWatch:
         self._due_at = now + EVERY
         events = await context.read(lambda db: in_force(db, now))
         near = [one for one in events if _is_near(one, now) and self._has_rules(one)]
-        short: dict[str, tuple[DrAnswered, DrSettlement]] = {}
-        if near:
-            short = {
-                one.event_id: (one, lines) for one, lines in await self._foreseen(near, now) if _is_news(one, lines)
-            }
+        try:
+            found = await self._foreseen(near, now) if near else []
+        except (DatabaseLost, DatabaseAway):
+            raise
+        except Exception:
+            # No loop of the controller ends for it; what was told before stays told.
+            log.exception("what accepted events of demand response will deliver cannot be foreseen")
+            return
+        short = {one.event_id: (one, lines) for one, lines in found if _is_news(one, lines)}
         if short or self._told != frozenset():
             await context.write(partial(_tell, station_id=context.station_id, at=now, short=short))
             self._told = frozenset(short)
