@@ -28,6 +28,7 @@ from tests.swap.test_audit_accounts import ACCESS_DAMAGE
 from tests.swap.test_audit_fees import FEE_DAMAGE
 from tests.swap.test_audit_leases import LEASE_AUDIT_DAMAGE
 from tests.swap.test_audit_ledger import DAMAGE as LEDGER_DAMAGE
+from tests.swap.test_dr_settled import RESPONSE_DAMAGE
 
 
 def examine(url: str, heads: Sequence[NotedHead] = ()) -> AuditReport:
@@ -485,6 +486,7 @@ def test_taking_the_constraints_away_is_no_damage(unguarded: Examined) -> None:
 
 def test_every_invariant_has_its_damage() -> None:
     known = {*DAMAGE, *LEASE_DAMAGE, *LEDGER_DAMAGE, *WEBHOOK_DAMAGE, *ACCESS_DAMAGE, *FEE_DAMAGE, *LEASE_AUDIT_DAMAGE}
+    known |= {*RESPONSE_DAMAGE}
     assert known == set(INVARIANTS)
 
 

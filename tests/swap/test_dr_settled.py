@@ -341,7 +341,7 @@ def unguarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examined]:
 
 
 FIRST = "source = 'demand_response:dr-1:1'"
-DAMAGE = {
+RESPONSE_DAMAGE = {
     "response_as_settled": (
         # settled, and not charged
         f"DELETE FROM charge WHERE {FIRST}",
@@ -383,7 +383,7 @@ def test_what_the_program_wrote_is_right(unguarded: Examined) -> None:
 
 
 @pytest.mark.parametrize(
-    ("invariant", "script"), [(name, script) for name, scripts in DAMAGE.items() for script in scripts]
+    ("invariant", "script"), [(name, script) for name, scripts in RESPONSE_DAMAGE.items() for script in scripts]
 )
 def test_damage_to_a_settlement_is_found(unguarded: Examined, invariant: str, script: str) -> None:
     found = {one.name for one in unguarded.after(script).invariants if one.violations}
