@@ -34,7 +34,7 @@ PAID, PENALTY = "demand_response", "demand_response_penalty"
 """Kinds of charges, and with the event and the number of its settlement what they are for."""
 ACTOR = "commerce"
 SETTLED_AFTER = timedelta(seconds=SAMPLE_GAP_S)
-"""After its last slot an event is settled: no sample of the slot stands for longer."""
+"""After its end an event is settled: no sample of it stands for longer."""
 READ_LATE = timedelta(days=45)
 """So long after its end an event is settled again where slots that were not metered are metered by then."""
 
@@ -87,13 +87,10 @@ def tell_settlements(store: Store, config: StationConfig, at: datetime) -> Respo
 def _settle(
     db: StationDb, config: StationConfig, event: DrAnswered, before: DrSettled | None, at: datetime
 ) -> DrSettled | None:
-    """The settlement that an event is due; None where it is settled, or its last slot is not over."""
+    """The settlement that an event is due; None where it is settled."""
     if before is not None and (None not in before.metered_kw or at > event.until_at + READ_LATE):
         return None
     programme = rules_of(event, config.programmes) if before is None else rules_told(event, before)
-    (span,) = spans((event,))
-    if at < max(span.slots(programme.slot)) + programme.slot + SETTLED_AFTER:
-        return None
     lines = settled(db, programme, event)
     assert lines is not None
     metered_kw = tuple(slot.metered_kw for slot in lines.slots)

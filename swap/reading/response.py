@@ -80,6 +80,23 @@ def metered_slots(db: Db, starts: Iterable[datetime], slot: timedelta) -> list[M
     return found
 
 
+def metered_within(db: Db, event: EventSpan, slot: timedelta, now: datetime | None = None) -> list[MeteredSlot]:
+    """Mean import of an event's slots, each as far as it lies within the event; what is not recorded is left out.
+
+    Args:
+        now: only slots that are over by then.
+    """
+    found = []
+    for at in event.slots(slot):
+        begin_at, end_at = max(at, event.from_at), min(at + slot, event.until_at)
+        if now is not None and end_at > now:
+            continue
+        kwh, seconds = imported(db, db.station_id, begin_at, end_at)
+        if kwh is not None and seconds > 0:
+            found.append(MeteredSlot(at, kwh / (seconds / 3600), seconds / (end_at - begin_at).total_seconds()))
+    return found
+
+
 def rules_of(event: DrAnswered, programmes: Iterable[ProgrammeSection]) -> ProgrammeSection:
     """The programme of an event as it was when it was answered; that of the station file where an earlier release
     answered it.
@@ -108,7 +125,7 @@ def settled(db: Db, programme: ProgrammeSection, event: DrAnswered) -> DrSettlem
     if not can_settle(event):
         return None
     (span,) = spans((event,))
-    return settled_by(programme, event, metered_slots(db, span.slots(programme.slot), programme.slot))
+    return settled_by(programme, event, metered_within(db, span, programme.slot))
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,6 +293,25 @@ def test_what_is_settled_after_its_month_was_closed_is_charged_in_the_open_one(d
         assert violated(store) == {}
 
 
+def test_of_a_slot_only_the_part_within_the_event_counts(sqlite_url: str) -> None:
+    """From 10:05 to 10:25: ten minutes of each of two quarters, beside which the station draws what it likes."""
+    begin, end = FROM_AT + timedelta(minutes=5), FROM_AT + timedelta(minutes=25)
+    with filled_store(sqlite_url, config()) as store:
+        tell(store, answer(config(), from_at=begin, until_at=end, baseline_kw=(300.0, 300.0)))
+        with store.station(STATION) as db:
+            for minutes in range(0, 30, 5):
+                kw = 200.0 if 5 <= minutes < 25 else 900.0
+                at = FROM_AT + timedelta(minutes=minutes)
+                row = SiteSample(
+                    station_id=STATION, at=at, import_kw=kw, limit_kw=2000.0, ready_packs=0, queue_length=0
+                )
+                db.add(row)
+        assert settle(store, config(), end + SETTLED_AFTER) == 1
+        # 100 kW for ten minutes, twice: 16.667 kWh at 2.1111 yuan.
+        assert {source: one[2] for source, one in charged(store).items()} == {"demand_response:dr-1:1": 2 * 3519}
+        assert violated(store) == {}
+
+
 def test_the_rules_are_those_of_the_answer(sqlite_url: str) -> None:
     with settled_store(sqlite_url) as store:
         assert settle(store, config(price_yuan_per_kwh="9", slot_min=30), LATER) == 1

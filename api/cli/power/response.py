@@ -157,7 +157,7 @@ def settle(
     """Settle the events that the station has accepted, from its journal and the samples of its meter.
 
     Each slot: baseline, import, what was delivered, what of it counts, money, penalty; and what was charged for the
-    event, which commerce does once, ten minutes after its last slot. Nothing is charged by this command.
+    event, which commerce does once, ten minutes after its end. Nothing is charged by this command.
     """
     from api.cli.data import existing_store
     from swap.reading.response import answered, delivery, rules_of, settled, settlements

@@ -24,7 +24,7 @@ from scheduler.response.settlement import DrSettlement
 from swap.errors import DatabaseAway
 from swap.messages.power import DrAnswered
 from swap.reading.arrivals import arrival_record
-from swap.reading.response import can_settle, in_force, metered_slots, rules_of, spans
+from swap.reading.response import can_settle, in_force, metered_within, rules_of, spans
 from swap.reading.samples import imported
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
@@ -106,11 +106,10 @@ def _seen(
     found: list[tuple[list[MeteredSlot], float | None]] = []
     for event, programme in zip(near, rules, strict=True):
         (span,) = spans((event,))
-        over = [at for at in span.slots(programme.slot) if at + programme.slot <= now]
-        begin_at = slot_begin(now, programme.slot)
-        kwh, seconds = imported(db, db.station_id, begin_at, now)
+        begin_at = max(slot_begin(now, programme.slot), span.from_at)
+        kwh, seconds = imported(db, db.station_id, begin_at, now) if begin_at < now else (None, 0.0)
         so_far_kw = kwh / (seconds / 3600) if kwh is not None and seconds > 0 else None
-        found.append((metered_slots(db, over, programme.slot), so_far_kw))
+        found.append((metered_within(db, span, programme.slot, now), so_far_kw))
     return beginning_now(context, db, look(context, db, now), trucks, until_at), found
 
 
@@ -131,7 +130,7 @@ def _carried(
         known += [
             MeteredSlot(at, 0.0, 0.0)
             for at in span.slots(programme.slot)
-            if at + programme.slot <= now and at not in {one.at for one in slots}
+            if min(at + programme.slot, span.until_at) <= now and at not in {one.at for one in slots}
         ]
         found.append((event, foresee(programme, span, event.offered_kw or 0.0, event.baseline_kw, known, course)))
     return found
