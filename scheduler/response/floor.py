@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 
+from scheduler.charging import is_known
 from scheduler.guide import Guide, Planner, until
 from scheduler.types import SiteLimits, TariffSlice
 
@@ -33,14 +34,15 @@ def output_for_import_kw(limits: SiteLimits, import_kw: float) -> float:
     """What the chargers put out where the site imports so much, kW, at least 0.
 
     As `scheduler.charging.budget` does, the meter counts where it says something: what is measured without the
-    chargers is all the rest of the site.
+    chargers is all the rest of the site. Of a site that is not known nothing is asked: 0.
     """
+    if not is_known(limits):
+        return 0.0
     measured_kw, charging_kw = limits.measured_import_kw, limits.charging_kw
     rest_kw = limits.base_load_kw - limits.pv_kw
     if measured_kw is not None and charging_kw is not None and isfinite(measured_kw) and isfinite(charging_kw):
         rest_kw = measured_kw - charging_kw / limits.charger_efficiency
-    found = (import_kw - rest_kw) * limits.charger_efficiency
-    return max(found, 0.0) if isfinite(found) else 0.0
+    return max((import_kw - rest_kw) * limits.charger_efficiency, 0.0)
 
 
 def raised(

@@ -43,7 +43,10 @@ class TestOutput:
         assert of(replace(LIMITS, measured_import_kw=300.0, charging_kw=180.0), 500.0) == pytest.approx(360.0)
         for unknown in (None, nan):
             assert of(replace(LIMITS, measured_import_kw=unknown, charging_kw=180.0), 500.0) == pytest.approx(405.0)
-        assert of(replace(LIMITS, base_load_kw=nan), 500.0) == 0.0
+
+    @pytest.mark.parametrize("unknown", [{"base_load_kw": nan}, {"charger_efficiency": 0.0}, {"pv_kw": nan}])
+    def test_of_a_site_that_is_not_known_nothing_is_asked(self, unknown: dict[str, float]) -> None:
+        assert of(replace(LIMITS, **unknown), 500.0) == 0.0
 
 
 class TestRaised:

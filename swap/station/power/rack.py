@@ -18,7 +18,6 @@ from battery_bms.limits import AlarmBit, ThermalCause, ThermalWatch, judge, may_
 from battery_bms.port import MOST_DISCHARGED_KWH, ChargerBank, PackMonitor, PackReading
 from robotics.port import Signal
 from scheduler.charging import plan_charging
-from scheduler.response.floor import floor_at
 from scheduler.types import PackState, Setpoint, SiteLimits, StationMode, TariffSlice
 from swap.events import append_event
 from swap.messages.packs import PackRead
@@ -419,9 +418,7 @@ class RackRunner:
         self._planned = made_for
         commanded_kw = {b.id: self._allowed_kw(plan, b) for b in context.config.bays if b.charger_kw > 0}
         failed = await self.chargers.set_charge_kw(commanded_kw)
-        # While the import is raised no storage gives for its price.
-        rests = floor_at(context.floors, view.at) > 0.0
-        await self.site.command(self.site.decide(plan, view.limits, () if rests else tariff, view.mode))
+        await self.site.command(self.site.decide(plan, view.limits, tariff, view.mode))
         unconfirmed = frozenset(self._unconfirmed)
         told = {name: (setpoint.power_kw, setpoint.limited_by) for name, setpoint in plan.items()}
         if not failed and not unconfirmed and told == self._stored:
