@@ -215,20 +215,26 @@ def charge_settlements(store: Store, station_id: str) -> ResponsesSettled:
     with store.reading_station(station_id) as db:
         events = {one.event_id: one for one in answered(db)}
         told = [(row.at, DrSettled.read(row.data)) for row in db.events(DrSettled)]
-        last: dict[str, DrSettled] = {}
-        due = list[tuple[datetime, NewCharge]]()
+        before: dict[str, DrSettled] = {}
+        asked = list[tuple[datetime, DrSettled, DrSettled | None]]()
         for at, said in told:
+            asked.append((at, said, before.get(said.event_id)))
+            before[said.event_id] = said
+        known = set[str]()
+        for lot in lots([source for _, said, earlier in asked for source in _sources(said, earlier)]):
+            known |= set(db.exec(select(ChargeRow.source).where(col(ChargeRow.source).in_(lot))))
+        due = list[tuple[datetime, NewCharge]]()
+        for at, said, earlier in asked:
+            sources, event = _sources(said, earlier), events.get(said.event_id)
+            # What is charged may have its answer in the archive.
+            if sources <= known and (sources or event is None):
+                continue
             try:
-                if said.event_id not in events:
+                if event is None:
                     raise NotSettled(f"demand response: event {said.event_id} is settled, and was not answered before")
-                before = last.get(said.event_id)
-                due += [(at, one) for one in settlement_charges(station_id, events[said.event_id], said, before, at)]
+                due += [(at, one) for one in settlement_charges(station_id, event, said, earlier, at)]
             except ValueError as error:
                 failed.append(str(error))
-            last[said.event_id] = said
-        known = set[str]()
-        for lot in lots([one.source for _, one in due]):
-            known |= set(db.exec(select(ChargeRow.source).where(col(ChargeRow.source).in_(lot))))
     for at, one in due:
         if one.source in known:
             continue
@@ -242,6 +248,17 @@ def charge_settlements(store: Store, station_id: str) -> ResponsesSettled:
         except Exception as error:
             failed.append(f"{one.source}: {error}")
     return ResponsesSettled(tuple(charged), tuple(failed))
+
+
+def _sources(said: DrSettled, before: DrSettled | None) -> set[str]:
+    """What a settlement asks to be charged, by its own word."""
+    amounts = [(said, "")] if before is None else [(said, ""), (before, ":back")]
+    return {
+        f"{kind}:{one.event_id}:{one.no}{end}"
+        for one, end in amounts
+        for kind, fen in ((PAID, one.money_fen), (PENALTY, one.penalty_fen))
+        if fen
+    }
 
 
 def _charge(db: AnyDb, new: NewCharge, at: datetime) -> None:

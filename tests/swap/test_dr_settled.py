@@ -4,6 +4,7 @@ alike; put right when readings come late; in an open month; and what is changed 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -251,6 +252,21 @@ def test_a_settlement_that_its_journal_does_not_make_is_not_charged_and_told(sql
         assert "settlement 1 of event dr-2 tells 99999 fen" in told
         assert "makes it 21112, 0 and 100.000" in told
         assert "demand_response:dr-2:1" not in charged(store)
+
+
+def test_what_is_charged_may_have_its_answer_in_an_archive(sqlite_url: str) -> None:
+    with settled_store(sqlite_url) as store:
+        assert settle(store, config(), LATER) == 1
+    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("DELETE FROM station_event WHERE kind = 'demand_response.answered'")
+    store = Store(sqlite_url)
+    try:
+        assert settle(store, config(), LATER + timedelta(days=1)) == 0
+        assert len(charged(store)) == 2
+    finally:
+        store.close()
 
 
 def test_readings_that_come_late_take_it_back_and_charge_anew(database_url: str) -> None:
