@@ -1,7 +1,8 @@
 """Accepted events of demand response, foreseen again while they are ahead or run: a shortfall is told before it comes.
 
 What was metered counts as it is, what is ahead as the rules carried forward have it. Where more will lack than was told
-when the event was answered, one fault of the event says how much and what it costs.
+when the event was answered, one fault of the event says how much and what it costs. Under an optimiser's plan a slot
+must have begun for that: plans are made anew until then, and the rules carried forward do not know how.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class ResponseWatch:
         self._due_at = now + EVERY
         events = await context.read(lambda db: in_force(db, now))
         near = [one for one in events if _is_near(one, now) and self._has_rules(one)]
+        # A plan of the optimiser is made anew before it lets a later slot fall short.
+        sure_until_at = None if context.planner is None else now
         try:
             found = await self._foreseen(near, now) if near else []
         except (DatabaseLost, DatabaseAway):
@@ -70,7 +73,7 @@ class ResponseWatch:
             # No loop of the controller ends for it; what was told before stays told.
             log.exception("what accepted events of demand response will deliver cannot be foreseen")
             return
-        short = {one.event_id: (one, lines) for one, lines in found if _is_news(one, lines)}
+        short = {one.event_id: (one, lines) for one, lines in found if _is_news(one, lines, sure_until_at)}
         if short or self._told != frozenset():
             await context.write(partial(_tell, station_id=context.station_id, at=now, short=short))
             self._told = frozenset(short)
@@ -150,9 +153,13 @@ def _running(
     return [MeteredSlot(at, (past_kw * past_h + ahead_kw * ahead_h) / (past_h + ahead_h))]
 
 
-def _is_news(event: DrAnswered, lines: DrSettlement) -> bool:
-    """Whether more lacks than was told when the event was answered."""
-    if not any(slot.short_kwh > 0 for slot in lines.slots):
+def _is_news(event: DrAnswered, lines: DrSettlement, sure_until_at: datetime | None) -> bool:
+    """Whether more lacks than was told when the event was answered.
+
+    Args:
+        sure_until_at: a slot that begins later may still be put right; None: none may.
+    """
+    if not any(slot.short_kwh > 0 and (sure_until_at is None or slot.at <= sure_until_at) for slot in lines.slots):
         return False
     told = Objection.NOT_DELIVERED in event.objections
     return not told or lines.penalty_yuan > Decimal(event.penalty_yuan or "0")
