@@ -33,6 +33,8 @@ WORDS: dict[str, dict[str, str]] = {
         "occupancy": N_("Occupancy until return"),
         "stranding": N_("Stranding swap"),
         "no_show": N_("No-show fee"),
+        "demand_response": N_("Demand response"),
+        "demand_response_penalty": N_("Penalty for demand response"),
     },
     "pay_method": {
         "bank": N_("Bank transfer"),
@@ -317,6 +319,7 @@ WORDS: dict[str, dict[str, str]] = {
         "controller": N_("controller"),
         "commerce": N_("bookings and bills"),
         "booking": N_("booking {name}"),
+        "response": N_("demand response {name}"),
         "planner": N_("charging plan"),
         "site": N_("power of the site"),
     },

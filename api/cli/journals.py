@@ -121,6 +121,7 @@ def take(
                 "bills": taken.bills,
                 "fees": taken.fees,
                 "strandings": taken.strandings,
+                "settlements": taken.settlements,
                 "posted": taken.posted,
                 "problems": taken.problems,
             }
@@ -130,12 +131,14 @@ def take(
         echo(
             text(
                 "{repeated} line(s) were known, {waiting} wait; {bills} bill(s), {fees} fee(s), "
-                "{strandings} stranding charge(s) made, {posted} posted",
+                "{strandings} stranding charge(s), {settlements} settlement(s) of demand response made, "
+                "{posted} posted",
                 repeated=taken.repeated,
                 waiting=taken.waiting,
                 bills=len(taken.bills),
                 fees=len(taken.fees),
                 strandings=len(taken.strandings),
+                settlements=len(taken.settlements),
                 posted=taken.posted,
             )
         )

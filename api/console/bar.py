@@ -76,6 +76,8 @@ def _fault_detail(fault: FaultRecord, language: Language) -> str:
         parts.append(language.word("plan_cause", str(fault.data["cause"])))
     if "late_min" in fault.data:
         parts.append(_late(fault.data, language))
+    if "short_kwh" in fault.data:
+        parts.append(_short(fault.data, language))
     if isinstance(missing, list):
         parts.append(lacking((str(item.get("name")) for item in missing if isinstance(item, dict)), language))
     return " ".join(parts)
@@ -91,6 +93,17 @@ def _late(data: Mapping[str, Any], language: Language) -> str:
         at=at,
         late_min=data["late_min"],
         missing_kwh=data.get("missing_kwh"),
+    )
+
+
+def _short(data: Mapping[str, Any], language: Language) -> str:
+    """From when on too little is delivered, how much lacks, and what it costs."""
+    at = language.date_and_time(datetime.fromisoformat(str(data.get("short_at"))))
+    return language.text(
+        "from {at}: {kwh} kWh short, {penalty} yuan of penalty",
+        at=at,
+        kwh=data["short_kwh"],
+        penalty=data.get("penalty_yuan"),
     )
 
 

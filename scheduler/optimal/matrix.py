@@ -2,8 +2,8 @@
 
 Columns, in blocks (`Blocks`): output of each store in each slot of its window, its energy at the slot's end in two
 parts (up to and above its `high_kwh`), what it gives, what is asked and not given; then by slot import up to the
-limit, export, sun used, import above the limit, input of the shared chargers and how that rises and falls; the
-period's highest import; what each goal lacks.
+limit, export, sun used, import above the limit, input of the shared chargers and how that rises and falls; what the
+import lacks to its floor; the period's highest import; what each goal lacks.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ class Blocks:
     output: int
     rise: int
     fall: int
+    below: int
+    below_at: Ints
+    """Slots that have a floor of the import."""
     peak: int
     short: int
 
@@ -173,6 +176,8 @@ def build(problem: ChargeProblem) -> Matrix:
     asks = np.flatnonzero(asked_kw > 0)
     goals = [(number, goal) for number, one in enumerate(stores) for goal in one.goals]
     has_sun = bool(np.any(site.pv_kw > 0))
+    floor_kw = np.zeros(slots) if site.import_floor_kw is None else site.import_floor_kw
+    floored = np.flatnonzero(floor_kw > 0)
 
     place = 0
 
@@ -196,6 +201,8 @@ def build(problem: ChargeProblem) -> Matrix:
         output=block(slots),
         rise=block(slots),
         fall=block(slots),
+        below=block(len(floored)),
+        below_at=floored,
         peak=block(1 if site.demand_yuan_per_kw > 0 else 0),
         short=block(len(goals)),
     )
@@ -283,6 +290,14 @@ def build(problem: ChargeProblem) -> Matrix:
     upper[cols(blocks.over, slots)] = most_kw if site.soft_limit else needed_kw
     scale = problem.price_scale
     penalty[cols(blocks.over, slots)] = 10 * problem.tier_weights[0] * scale * hours
+    if len(floored):
+        row = rows.open(floor_kw[floored], np.full(len(floored), inf))
+        rows.put(row, blocks.grid_in + floored, 1.0)
+        rows.put(row, blocks.over + floored, 1.0)
+        rows.put(row, blocks.below + np.arange(len(floored)), 1.0)
+        below = cols(blocks.below, len(floored))
+        upper[below] = floor_kw[floored]
+        penalty[below] = problem.tier_weights[Tier.COMFORT] * scale * hours[floored]
     if blocks.peak >= 0:
         lower[blocks.peak] = site.demand_floor_kw
         money[blocks.peak] = site.demand_yuan_per_kw

@@ -20,6 +20,7 @@ from scheduler.optimal.forecast import Rates, count_quantile, expected_at_h
 from scheduler.optimal.problem import ChargeProblem, Site, Tier
 from scheduler.optimal.slots import lengths_h, prices_of, slot_starts
 from scheduler.optimal.stock import Delay, Law, PackAhead, TruckAhead, Worth, energy_before, visits_of
+from scheduler.response.floor import ImportFloor, floor_at
 from scheduler.rows import BayRow
 from scheduler.types import BayRole, ChargingPolicy, Limit, PackState, SiteLimits, TariffSlice
 
@@ -147,6 +148,8 @@ class Outlook:
     modules: Modules | None = None
     """None: each bay has its own charger."""
     horizon: timedelta = HORIZON
+    floors: Sequence[ImportFloor] = ()
+    """To what the import is to be raised for a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,8 @@ def task_of(outlook: Outlook) -> PlanTask:
         known = until_at.isoformat(timespec="minutes")
         raise ValueError(f"prices are known until {known}, {LEAST_HORIZON} ahead are needed")
     horizon_h = (until_at - at).total_seconds() / 3600
-    starts = slot_starts(at, horizon_h, [*(part.until_at for part in prices), *outlook.changes])
+    edges = [edge for floor in outlook.floors for edge in (floor.from_at, floor.until_at)]
+    starts = slot_starts(at, horizon_h, [*(part.until_at for part in prices), *outlook.changes, *edges])
     price, hours = prices_of(starts, prices), lengths_h(starts)
     limits = [outlook.limits_at(start) for start in starts[:-1]]
     site = Site(
@@ -200,6 +204,7 @@ def task_of(outlook: Outlook) -> PlanTask:
         np.array([max(one.pv_kw, 0.0) for one in limits]),
         np.array([max(one.import_limit_kw, 0.0) for one in limits]),
         chargers_kw=_chargers_kw(outlook),
+        import_floor_kw=np.array([floor_at(outlook.floors, start) for start in starts[:-1]]) if edges else None,
     )
     worth = Worth(float(np.average(price, weights=hours)), limits[0].charger_efficiency, policy.min_setpoint_kw)
     packs, trucks = packs_ahead(outlook), trucks_ahead(outlook, horizon_h)

@@ -122,6 +122,9 @@ class Site:
     """The period's highest so far: it is paid for whatever comes."""
     transformer_loss_share: float = 0.0
     """Share of the import that is lost before the site's own bus; it is paid for, and counts against the limit."""
+    import_floor_kw: Floats | None = None
+    """To what the import is to be raised, by slot, 0 where it is not; None: nowhere. What lacks is short, at the price
+    of the lowest tier."""
     soft_limit: bool = False
     """The import limit may be broken at the highest of prices, instead of by the base load alone."""
 
@@ -198,6 +201,8 @@ def check_problem(problem: ChargeProblem) -> None:
     }
     if site.export_yuan_per_kwh is not None:
         series["export_yuan_per_kwh"] = site.export_yuan_per_kwh
+    if site.import_floor_kw is not None:
+        series["import_floor_kw"] = site.import_floor_kw
     for name, values in series.items():
         if np.shape(values) != (count,):
             wrong.append(f"{name} has {np.shape(values)} values for {count} slots; it is one line")

@@ -27,7 +27,8 @@ class Objection(StrEnum):
     TRUCK_WAITS = "truck_waits"
     """A truck would wait for it."""
     NOT_DELIVERED = "not_delivered"
-    """In some slot less than what counts can be given: the base load alone is above the limit."""
+    """In some slot less than what counts can be given: the base load alone is above the limit, or packs take less than
+    the floor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,12 @@ class CallAnswer:
 
     accepted: bool
     objections: tuple[Objection, ...]
-    limit_kw: float
-    """Of the import, from the event's begin to its end."""
+    limit_kw: float | None
+    """Of the import, from the event's begin to its end; None where it is raised."""
+    floor_kw: float | None
+    """To which the import is raised from the event's begin to its end; None where it is limited."""
     offered_kw: float | None
-    """Below the baseline; None where there is none."""
+    """Below the baseline, or above it; None where there is none."""
     waits: tuple[TruckWaits, ...]
     """Trucks that wait longer for it, in the order in which they come."""
     foreseen: DrSettlement | None
@@ -51,7 +54,8 @@ def answer_voluntary(
 ) -> CallAnswer:
     """Accept what is asked where nothing speaks against it.
 
-    The limit lies the asked power below the lowest slot of the baseline, so that every slot delivers it.
+    The limit lies the asked power below the lowest slot of the baseline, so that every slot delivers it; the floor of
+    a programme that absorbs so much above the highest.
 
     Args:
         baseline: kW by slot of the event.
@@ -59,12 +63,16 @@ def answer_voluntary(
     Raises:
         ValueError: an asked power that is not above 0, or a baseline of another length.
     """
-    limit_kw = max(min(baseline) - asked_kw, 0.0)
-    planned, held = course_of(None), course_of(Restraint(event.from_at, event.until_at, limit_kw))
+    limit_kw = floor_kw = None
+    if programme.direction == "shed":
+        limit_kw = max(min(baseline) - asked_kw, 0.0)
+    else:
+        floor_kw = max(baseline) + asked_kw
+    planned, held = course_of(None), course_of(Restraint(event.from_at, event.until_at, limit_kw, floor_kw))
     waits = waits_of(planned, held)
     foreseen = foresee(programme, event, asked_kw, baseline, (), held)
     objections = _objections(programme, event, asked_kw, waits, foreseen)
-    return CallAnswer(not objections, objections, limit_kw, asked_kw, waits, foreseen)
+    return CallAnswer(not objections, objections, limit_kw, floor_kw, asked_kw, waits, foreseen)
 
 
 def answer_direct(
@@ -86,7 +94,7 @@ def answer_direct(
     if baseline is not None and offered_kw is not None and offered_kw > 0:
         foreseen = foresee(programme, event, offered_kw, baseline, (), held)
     return CallAnswer(
-        True, _objections(programme, event, offered_kw, waits, foreseen), limit_kw, offered_kw, waits, foreseen
+        True, _objections(programme, event, offered_kw, waits, foreseen), limit_kw, None, offered_kw, waits, foreseen
     )
 
 

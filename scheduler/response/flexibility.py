@@ -30,11 +30,13 @@ class Restraint:
 
     Args:
         limit_kw: most import; None with `lifted`: no wish holds anything back, everything is charged that can be.
+        floor_kw: without a limit, nothing is held back only until so much is imported.
     """
 
     from_at: datetime
     until_at: datetime
     limit_kw: float | None
+    floor_kw: float | None = None
 
     @property
     def lifted(self) -> bool:

@@ -62,8 +62,12 @@ class ProgrammeSection(Section):
     """Name in English."""
     source: str = ""
     """The notice it is taken from."""
+    payer: Identifier
+    """Firm of `[[parties]]` that pays for what is delivered, and is owed the penalties."""
     control: Literal["voluntary", "direct"] = "voluntary"
     """`voluntary`: an event may be declined. `direct`: direct control, the limit holds when it is told."""
+    direction: Literal["shed", "absorb"] = "shed"
+    """`shed`: less import than the baseline is paid. `absorb`: more (填谷); always voluntary."""
     notice_min: float = Field(ge=0, le=10_080)
     """Least time from the announcement to the begin; a voluntary event told later may be declined for that alone."""
     least_kw: float = Field(default=0.0, ge=0, le=100_000)
@@ -82,6 +86,10 @@ class ProgrammeSection(Section):
     """Paid for each kW that counts, once an event: each slot earns its part."""
     penalty_yuan_per_kwh: Yuan = Decimal(0)
     """For each kWh that a short slot lacks to what was offered."""
+    tax_category: str = Field(default="demand_response", min_length=1, max_length=32)
+    """Category of tax of what is paid."""
+    tax_rate: Decimal = Field(default=Decimal(0), ge=0, le=1, decimal_places=4)
+    """Tax that is in what is paid (含税); a penalty has none."""
     baseline: BaselineSection = BaselineSection()
     """How much would have been drawn."""
     assumed: tuple[str, ...] = ()
@@ -91,6 +99,8 @@ class ProgrammeSection(Section):
     def _consistent(self) -> Self:
         if (self.price_yuan_per_kwh is None) == (self.price_yuan_per_kw is None):
             raise ValueError("give either price_yuan_per_kwh or price_yuan_per_kw")
+        if self.control == "direct" and self.direction == "absorb":
+            raise ValueError("direct control gives a limit; a programme that absorbs is voluntary")
         known = {*ProgrammeSection.model_fields, *(f"baseline.{name}" for name in BaselineSection.model_fields)}
         for name in self.assumed:
             if name not in known:

@@ -6,12 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Literal
 
 from scheduler.response.programme import EventSpan, MeteredSlot, ProgrammeSection
-
-Direction = Literal["shed", "absorb"]
-"""Less import than the baseline, or more."""
 
 _FEN = Decimal("0.01")
 _WATT_HOURS = Decimal("0.001")
@@ -64,7 +60,6 @@ def settle(
     offered_kw: float,
     metered: Iterable[MeteredSlot],
     baseline: Sequence[float],
-    direction: Direction = "shed",
 ) -> DrSettlement:
     """Each slot: what was delivered against the baseline, what of it counts, what it earns and what it costs.
 
@@ -89,7 +84,7 @@ def settle(
         part = by_slot.get(at)
         if part is not None and part.covered_share < programme.baseline.least_covered_share:
             part = None
-        sign = 1.0 if direction == "shed" else -1.0
+        sign = 1.0 if programme.direction == "shed" else -1.0
         delivered_kw = 0.0 if part is None else sign * (base_kw - part.mean_kw)
         hours = event.hours_in(at, programme.slot)
         # 80 kW of 100 must not be short because 0.8 × 100 has no exact form.

@@ -30,6 +30,7 @@ from swap.audit.money import MoneyChecks
 from swap.audit.packs import PackChecks
 from swap.audit.present import check_present
 from swap.audit.references import check_references
+from swap.audit.responses import check_responses
 from swap.audit.rows import Reader
 from swap.audit.swap_files import swap_files
 from swap.audit.swaps import EnergyKept, SwapChecks
@@ -117,6 +118,7 @@ def audit(
     check_bookings(reader, findings, walk.promises)
     LedgerChecks(reader, findings).look()
     check_leases(reader, findings, walk.told.newest_at)
+    check_responses(reader, findings, walk.told.newest_at)
     check_accounts(reader, findings)
     InvoiceChecks(reader, findings, walk.told).look()
     check_webhooks(reader, findings)

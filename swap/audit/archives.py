@@ -46,6 +46,7 @@ NEED_WHOLE_JOURNAL = (
     "custody_in_journal",
     "readings_in_journal",
     "stranding_as_told",
+    "response_as_settled",
 )
 """Invariants that compare rows with events of any age."""
 

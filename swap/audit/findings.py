@@ -111,6 +111,10 @@ INVARIANTS: dict[str, str] = {
     "no_show_as_told": N_(
         "A booking whose truck did not come was charged what its end tells, once, and nobody else was."
     ),
+    "response_as_settled": N_(
+        "Each event of demand response that was accepted and is over is settled, each settlement is what baseline, "
+        "meter and programme make it and is charged as it tells, and nothing else is."
+    ),
     "completed_swap_billed_once": N_("Each completed swap has exactly one bill, and no other swap has any."),
     "bill_in_journal": N_("Each bill, line by line, is the one that was issued."),
     "bill_adds_up": N_(

@@ -17,6 +17,7 @@ from sqlmodel import col, select
 
 from swap.commerce.bills.elsewhere import bill_from_journal
 from swap.commerce.bills.terms import BillingTerms
+from swap.commerce.demand_response import charge_settlements
 from swap.commerce.journal_fees import fees_from_journal
 from swap.commerce.posting import post_charges, post_unposted
 from swap.commerce.strandings import charge_strandings
@@ -48,6 +49,8 @@ class JournalsTaken:
     """Bookings whose no-show fee was charged."""
     strandings: list[str] = field(default_factory=list)
     """Swaps that were charged as those of trucks below their reach, in spite of arrears."""
+    settlements: list[str] = field(default_factory=list)
+    """Events of demand response whose settlement was charged."""
     posted: int = 0
     problems: list[str] = field(default_factory=list)
     """What is wrong, for people: damaged, foreign and contradicting lines, gaps, bills that could not be made."""
@@ -64,7 +67,7 @@ def import_journals(
     heads: Collection[NotedHead] = (),
     issue: bool = False,
 ) -> JournalsTaken:
-    """Take lines in, make the bills, fees and stranding charges that the journals tell of, and post them.
+    """Take lines in, make the bills and charges that the journals tell of, and post them.
 
     Args:
         lines: of `swap.journal.lines.read_files`; a text is a line that is damaged.
@@ -112,7 +115,9 @@ def import_journals(
         report.fees += fees.bookings
         strandings = charge_strandings(store, station_id)
         report.strandings += strandings.swaps
-        report.problems += fees.failed + strandings.failed
+        settlements = charge_settlements(store, station_id)
+        report.settlements += settlements.events
+        report.problems += fees.failed + strandings.failed + settlements.failed
     if kept:
         report.posted += post_charges(store, at)
     for station_id in sorted({head.station_id for head in heads} & set(kept) - refused):

@@ -21,6 +21,7 @@ from swap.commerce.bills.terms import BillingTerms, StationTerms
 from swap.commerce.bookings.keeping import KeepingMark, keep_promises
 from swap.commerce.bookings.standing import book_ahead
 from swap.commerce.custody.take import take_journals
+from swap.commerce.demand_response import charge_settlements, tell_settlements
 from swap.commerce.leases.rent import due_month, run_rent
 from swap.commerce.posting import PostingMark, post_due
 from swap.commerce.strandings import charge_strandings, note_strandings
@@ -36,6 +37,8 @@ LONGEST_WAIT_S = 60.0
 BILL_WAIT_S = 10.0
 """Real seconds until a bill that failed is tried again; twice as long after each failure."""
 BILL_WAIT_MAX_S = 3600.0
+RESPONSES_WAIT_S = 30.0
+"""Real seconds between two looks whether an event of demand response is over."""
 CONTRACTS_WAIT_S = 60.0
 """Real seconds between two looks whether a contract was changed for days past."""
 RENT_WAIT_S = 60.0
@@ -94,6 +97,7 @@ class Commerce:
         self._rents_failing: str | None = None
         """Why custody or rents could not be brought up to now."""
         self._rents_again_s = 0.0
+        self._responses_again_s = 0.0
         self._mark = BillingMark()
         self._late = LateMark()
         self._contracts_again_s = 0.0
@@ -167,12 +171,13 @@ class Commerce:
             required = self._config.commerce.contract_required
             note_strandings(self._store, self._config.station.id, at, contract_required=required)
             charged = charge_strandings(self._store, self._config.station.id)
+            unsettled = self._settle_responses(at) if now_s >= self._responses_again_s else ()
             with self._store.reading_commerce() as db:
                 month = due_month(db, at)
             if month is not None:
                 run_rent(self._store, month, at)
-            if charged.failed:
-                raise ValueError("; ".join(charged.failed))
+            if charged.failed or unsettled:
+                raise ValueError("; ".join((*charged.failed, *unsettled)))
         except DatabaseAway:
             raise
         except Exception as error:
@@ -182,6 +187,15 @@ class Commerce:
             self._rents_again_s = now_s + RENT_WAIT_S
         else:
             self._rents_failing = None
+
+    def _settle_responses(self, at: datetime) -> tuple[str, ...]:
+        """Settle events of demand response that are over, and charge them; what could not be, in words."""
+        told = tell_settlements(self._store, self._config, at)
+        charged = charge_settlements(self._store, self._config.station.id)
+        failed = told.failed + charged.failed
+        if not failed:
+            self._responses_again_s = self._monotonic() + RESPONSES_WAIT_S
+        return failed
 
     def _keep(self, error: NotBilled) -> None:
         known = self._unbilled.get(error.swap_id)

@@ -13,6 +13,9 @@ from swap.config.billing_checks import billing_problems
 from swap.config.map_checks import map_problems, site_devices
 from swap.config.station_file import StationConfig
 
+PAYERS = ("energy_seller", "platform", "supervisor")
+"""Kinds of parties that may pay for demand response: grid company or retailer, aggregator, authority."""
+
 
 def cross_check(config: StationConfig) -> list[str]:
     """Every contradiction between sections, and with the register maps they name; one line each."""
@@ -73,6 +76,13 @@ def _references(config: StationConfig) -> list[str]:
         [p for p, k in parties.items() if k == "station_operator"],
         "station operator",
     )
+    for programme in config.programmes:
+        known(
+            f"programmes.{programme.id}.payer",
+            programme.payer,
+            [p for p, k in parties.items() if k in PAYERS],
+            f"party that pays ({', '.join(PAYERS)})",
+        )
     for model in config.vehicle_models:
         for kind in model.pack_kinds:
             known(f"vehicle_models.{model.id}.pack_kinds", kind, kinds, "pack kind")

@@ -38,6 +38,7 @@ ANSWERS: dict[str, str] = {
     "cancelled": N_("cancelled"),
     "pack_released": N_("released; it is identified anew"),
     "bay_released": N_("released"),
+    "dr_accepted_floor": N_("accepted: the import is raised to {floor} kW from {begin} to {end}"),
     "dr_accepted": N_("accepted: the import is held at or below {limit} kW from {begin} to {end}"),
     "dr_declined": N_("declined: {objections}"),
     "dr_objection": "{objection}",

@@ -30,7 +30,7 @@ from swap.messages.packs import (
     PackStateChanged,
     ThermalStep,
 )
-from swap.messages.power import DrAnswered
+from swap.messages.power import DrAnswered, DrSettled
 
 
 class NotFulfilled(Message):
@@ -487,6 +487,7 @@ AnyEvent = (
     | FaultAcknowledged
     | FaultCleared
     | DrAnswered
+    | DrSettled
     | BookingEvent
     | StrandingServed
     | BillIssued

@@ -108,7 +108,7 @@ class CancelSwap(Request):
 
 
 class DemandResponse(Request):
-    """An event of demand response was called: answer it, and hold the limit that is accepted."""
+    """An event of demand response was called: answer it, and hold the limit or raise the import as accepted."""
 
     kind: Literal["demand_response"] = "demand_response"
     programme: Name
@@ -116,7 +116,7 @@ class DemandResponse(Request):
     from_at: AwareDatetime
     until_at: AwareDatetime
     asked_kw: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    """Below the baseline, for a programme of voluntary control."""
+    """Below the baseline, or above it where the programme absorbs; for a programme of voluntary control."""
     limit_kw: Annotated[float, Field(ge=0, le=100_000)] | None = None
     """Of the import, for a programme of direct control."""
 

@@ -263,7 +263,10 @@ class Answerer:
             raise Denied("dr_declined", objections=objections)
         zone = context.config.station.zone
         begin, end = (at.astimezone(zone).strftime("%m-%d %H:%M") for at in (answer.from_at, answer.until_at))
-        parts = _said("dr_accepted", limit=f"{answer.limit_kw:.0f}", begin=begin, end=end)
+        if answer.limit_kw is None:
+            parts = _said("dr_accepted_floor", floor=f"{answer.floor_kw or 0.0:.0f}", begin=begin, end=end)
+        else:
+            parts = _said("dr_accepted", limit=f"{answer.limit_kw:.0f}", begin=begin, end=end)
         for one in answer.waits:
             if one.minutes is None:
                 parts += _said("dr_waits_long", truck=one.truck)

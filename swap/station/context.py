@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,12 +16,14 @@ from battery_bms.pack import PackSpec, spec_from_section
 from battery_bms.port import MeterReading, PackReading, PvReading, StorageReading
 from robotics.port import CellState, CellStatus, ControlMode, RunMode, Signal
 from scheduler.charging import policy_from_section
-from scheduler.guide import Planner
+from scheduler.guide import Planner, PriceRule
 from scheduler.optimal.learned import LearnedTrucks
+from scheduler.response.floor import ImportFloor, RaisedPlanner, output_for_import_kw
 from scheduler.site import DrEventSection
 from scheduler.types import (
     ChargingPolicy,
     Setpoint,
+    SiteLimits,
     StationMode,
     TariffSlice,
 )
@@ -67,6 +70,8 @@ class StationContext:
     """Who guides the charging; None: the price rule."""
     orders: tuple[DrEventSection, ...] = ()
     """Import limits of single events that were told and accepted, as the journal has them."""
+    floors: tuple[ImportFloor, ...] = ()
+    """Likewise to what the import is raised."""
     policy: ChargingPolicy = field(default_factory=ChargingPolicy)
     specs: Mapping[str, PackSpec] = field(default_factory=dict)
     limits: Mapping[str, PackLimits] = field(default_factory=dict)
@@ -127,6 +132,13 @@ class StationContext:
     def dr_events(self) -> tuple[DrEventSection, ...]:
         """Every import limit of demand response: those of the station file, and of single events."""
         return (*self.config.site.demand_response, *self.orders)
+
+    def planner_for(self, limits: SiteLimits) -> Planner | None:
+        """Who guides the charging of a site that stands so, raised to what was accepted; None: the price rule."""
+        if not self.floors:
+            return self.planner
+        rule = PriceRule(self.policy, tuple(self.specs)) if self.planner is None else self.planner
+        return RaisedPlanner(rule, self.floors, partial(output_for_import_kw, limits))
 
     async def write(self, work: Callable[[Db], T]) -> T:
         """Run one write transaction; `work` changes no memory. Raises DatabaseLost."""

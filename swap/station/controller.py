@@ -38,6 +38,7 @@ from swap.station.life.stopping import close_links, stop_devices
 from swap.station.life.watchdog import WATCH_S, Gap, Watchdog
 from swap.station.power.planning import PlanRunner
 from swap.station.power.rack import RackRunner
+from swap.station.power.response_watch import ResponseWatch
 from swap.station.power.site import SiteDevices, SiteRunner
 from swap.station.power.view import station_view
 from swap.station.reasons.published import Reasons
@@ -104,6 +105,7 @@ class StationController(HoldingController):
             lane.id: LaneRunner(context, lane, self.robots[lane.id], self.hold_station) for lane in context.config.lanes
         }
         self.lease, self.planning = lease, planning
+        self.responses = ResponseWatch(context)
         context.owner_token = lease.token
         context.database.holder = lease.holder
         self.board = board if board is not None else ControlBoard()
@@ -416,8 +418,10 @@ class StationController(HoldingController):
         await self.answers.cycle()
 
     async def calls_cycle(self) -> None:
-        """Answer calls of demand response. They move nothing, so no gap is minded."""
+        """Answer calls of demand response, and foresee those that were accepted. They move nothing, so no gap is
+        minded."""
         await self.answers.calls_cycle()
+        await self.responses.step()
 
     async def reasons_cycle(self) -> None:
         """Publish what everybody waits for."""

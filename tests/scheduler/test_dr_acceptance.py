@@ -28,6 +28,7 @@ BASELINE = [1000.0] * 4
 
 def programme(**over: Any) -> ProgrammeSection:
     data: dict[str, Any] = {"id": "p", "name_zh": "测", "name_en": "P", "notice_min": 15, "price_yuan_per_kwh": "2"}
+    data |= {"payer": "grid"}
     return ProgrammeSection.model_validate(data | {"penalty_yuan_per_kwh": "1"} | over)
 
 
@@ -129,3 +130,36 @@ class TestFlexibility:
         planned = Rack()(None)
         held = Course(planned.steps, {"T1": AT + HOUR}, planned.came_at)
         assert waits_of(planned, held) == (TruckWaits("T2", AT + 2 * HOUR, inf),)
+
+
+class TestAbsorb:
+    """The import is raised to a floor above the highest slot of the baseline."""
+
+    rules = programme(direction="absorb")
+
+    def test_what_packs_can_take_is_accepted(self) -> None:
+        asked: list[Restraint | None] = []
+        rack = Rack()
+
+        def course_of(restraint: Restraint | None) -> Course:
+            asked.append(restraint)
+            return rack(restraint)
+
+        found = answer_voluntary(self.rules, EVENT, 400.0, [1000.0, 900.0, 1100.0, 1000.0], course_of)
+        assert asked == [None, Restraint(EVENT.from_at, EVENT.until_at, None, 1500.0)]
+        assert found.accepted
+        assert (found.limit_kw, found.floor_kw, found.offered_kw) == (None, 1500.0, 400.0)
+        assert found.foreseen is not None
+        # 500, 600, 400 and 500 kW above the baseline; at most 480 kW of each count.
+        assert found.foreseen.money_yuan == 2 * (120 + 120 + 100 + 120)
+
+    def test_more_than_packs_can_take_is_declined_with_what_lacks(self) -> None:
+        found = answer_voluntary(self.rules, EVENT, 700.0, BASELINE, Rack())
+        assert not found.accepted
+        assert found.objections == (Objection.NOT_DELIVERED,)
+        assert found.foreseen is not None
+        assert found.foreseen.penalty_yuan == 4 * 50, "200 kW of each quarter lack"
+
+    def test_direct_control_never_absorbs(self) -> None:
+        with pytest.raises(ValueError, match="a programme that absorbs is voluntary"):
+            programme(direction="absorb", control="direct")

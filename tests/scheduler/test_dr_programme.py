@@ -27,6 +27,7 @@ def programme(**over: Any) -> ProgrammeSection:
         "id": "test",
         "name_zh": "测试",
         "name_en": "Test",
+        "payer": "grid",
         "notice_min": 15,
         "price_yuan_per_kwh": "2.0",
         "penalty_yuan_per_kwh": "0.5",
@@ -162,7 +163,7 @@ class TestSettlement:
 
     def test_absorbing_counts_upwards(self) -> None:
         called = event(hours=0.25)
-        found = settle(programme(), called, 200.0, [MeteredSlot(called.from_at, 700.0)], [500.0], "absorb")
+        found = settle(programme(direction="absorb"), called, 200.0, [MeteredSlot(called.from_at, 700.0)], [500.0])
         assert found.slots[0].delivered_kw == 200.0
         assert found.money_yuan == Decimal("100.00")
 

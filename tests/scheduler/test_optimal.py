@@ -437,6 +437,8 @@ def stations(draw: st.DrawFn) -> ChargeProblem:
         }
     if draw(st.booleans()):
         more["demand_yuan_per_kw"] = 20.0
+    if draw(st.booleans()):
+        more["import_floor_kw"] = np.array([draw(st.sampled_from([0.0, 70.0, 300.0])) for _ in range(slots)])
     return problem(
         prices,
         *stores,

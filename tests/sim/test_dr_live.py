@@ -48,6 +48,7 @@ def programme(**over: Any) -> ProgrammeSection:
         "name_zh": "直控",
         "name_en": "Direct control",
         "control": "direct",
+        "payer": "aggregator",
         "notice_min": 15,
         "price_yuan_per_kwh": "2",
     }

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
-from scheduler.response.flexibility import LEAST_KWH, LEAST_WAIT, FlexPoint, flexibility
+from scheduler.response.flexibility import LEAST_KWH, LEAST_WAIT, FlexPoint, Restraint, flexibility
 from tests.support.sim.flexible import Window, carried_out, window_by_chance
 
 WINDOWS = int(os.environ.get("FLEXIBILITY_WINDOWS", "12"))
@@ -53,6 +54,34 @@ def test_what_is_offered_is_carried_out() -> None:
         if late or error > TOLERANCE:
             wrong.append(f"seed {seed}: {point.kw:.1f} kW for {point.minutes:g} min said, {kw:.1f} kW, late: {late}")
     print(dict(counts), f"worst error {worst:.1%}", *wrong, sep="\n")
+    assert not wrong
+
+
+def test_what_is_absorbed_is_carried_out() -> None:
+    """To a floor that lies inside what could be absorbed; by the study, which draws what the course has said."""
+    wrong: list[str] = []
+    seed, checked, worst = 0, 0, 0.0
+    while checked < max(WINDOWS // 3, 4):
+        seed += 1
+        window = window_by_chance(seed)
+        course_of, (from_at, until_at) = window.course_of(), (window.from_at, window.until_at)
+        found = flexibility(course_of, from_at, until_at, window.config.site.base_load_kw)
+        if found.absorb is None or from_at + timedelta(minutes=found.absorb.minutes) < until_at:
+            continue
+        checked += 1
+        floor_kw = found.planned_kw + 0.6 * found.absorb.kw
+        held = course_of(Restraint(from_at, until_at, None, floor_kw))
+        said_kw = held.mean_kw(from_at, until_at)
+        planned, raised = carried_out(window, None), carried_out(window, floor_kw)
+        hours = (until_at - from_at) / timedelta(hours=1)
+        kwh = raised.charged_kwh[-1] - raised.charged_kwh[0]
+        drawn_kw = kwh / hours / window.config.site.charger_efficiency + window.config.site.base_load_kw
+        error = abs(drawn_kw - said_kw) / said_kw
+        worst = max(worst, error)
+        late = [truck for truck, at in planned.called_at.items() if raised.called_at[truck] - at > LEAST_WAIT]
+        if late or error > TOLERANCE or said_kw < found.planned_kw + 0.3 * found.absorb.kw:
+            wrong.append(f"seed {seed}: {said_kw:.1f} kW said, {drawn_kw:.1f} kW, {found.planned_kw:.1f}, late: {late}")
+    print(f"{checked} windows of {seed}, worst error {worst:.1%}", *wrong, sep="\n")
     assert not wrong
 
 

@@ -28,6 +28,7 @@ from tests.swap.test_audit_accounts import ACCESS_DAMAGE
 from tests.swap.test_audit_fees import FEE_DAMAGE
 from tests.swap.test_audit_leases import LEASE_AUDIT_DAMAGE
 from tests.swap.test_audit_ledger import DAMAGE as LEDGER_DAMAGE
+from tests.swap.test_dr_settled import RESPONSE_DAMAGE
 
 
 def examine(url: str, heads: Sequence[NotedHead] = ()) -> AuditReport:
@@ -79,10 +80,10 @@ NOTHING_OF = {
     "account_named", "transfer_sealed", "no_leg_unsealed", "leg_in_one_firm", "hold_settled_once",
     "transfer_has_source", "books_balance", "books_mirror", "floors_kept", "payment_not_exceeded",
     "debt_not_overpaid", "payment_rows_sealed", "payment_told_alike",
-    "access_in_its_changes", "sign_ins_bounded", "stranding_as_told",
+    "access_in_its_changes", "sign_ins_bounded", "stranding_as_told", "response_as_settled",
 }  # fmt: skip
-"""Nothing of the kind happens on an ordinary day; `test_audit_columns`, `test_audit_accounts` and `test_audit_leases`
-have days of it."""
+"""Nothing of the kind happens on an ordinary day; `test_audit_columns`, `test_audit_accounts`, `test_audit_leases`
+and `test_dr_settled` have days of it."""
 FIRST_SWAP = "(SELECT id FROM swap WHERE state = 'completed' ORDER BY arrived_at LIMIT 1)"
 SECOND_SWAP = "(SELECT id FROM swap WHERE state = 'completed' ORDER BY arrived_at DESC LIMIT 1)"
 OPEN_SWAP = "(SELECT id FROM swap WHERE ended_at IS NULL)"
@@ -485,6 +486,7 @@ def test_taking_the_constraints_away_is_no_damage(unguarded: Examined) -> None:
 
 def test_every_invariant_has_its_damage() -> None:
     known = {*DAMAGE, *LEASE_DAMAGE, *LEDGER_DAMAGE, *WEBHOOK_DAMAGE, *ACCESS_DAMAGE, *FEE_DAMAGE, *LEASE_AUDIT_DAMAGE}
+    known |= {*RESPONSE_DAMAGE}
     assert known == set(INVARIANTS)
 
 

@@ -44,7 +44,7 @@ def test_an_eventful_day_is_clean_and_every_invariant_looked_at_something(day: E
     # No heads are given; the promised pack is taken; accounts have a day of their own (`test_audit_accounts`),
     # and a stranded truck has (`test_audit_leases`).
     idle = {"journal_reaches_heads", "reserved_pack_is_promised", "access_in_its_changes", "sign_ins_bounded"}
-    idle |= {"stranding_as_told"}
+    idle |= {"stranding_as_told", "response_as_settled"}
     assert {i.name for i in report.invariants if not i.examined} == idle
 
 

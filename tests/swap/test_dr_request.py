@@ -13,7 +13,8 @@ import pytest
 
 from scheduler.demand_response import limit_at
 from scheduler.response.programme import EventSpan, ProgrammeSection
-from scheduler.types import StationMode
+from scheduler.types import StationMode, TariffSlice
+from swap.events import append_event
 from swap.messages.power import DrAnswered
 from swap.reading.response import answered, settled
 from swap.station.power.response import DrCall, take_call
@@ -22,11 +23,12 @@ from tests.support.sim.plant import DIRECT_PROGRAMME, station
 from tests.support.swap.station import Bench
 
 VOLUNTARY = DIRECT_PROGRAMME | {"id": "voluntary", "control": "voluntary"}
+ABSORB = VOLUNTARY | {"id": "absorb", "direction": "absorb"}
 
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    programmes = tuple(ProgrammeSection.model_validate(one) for one in (DIRECT_PROGRAMME, VOLUNTARY))
+    programmes = tuple(ProgrammeSection.model_validate(one) for one in (DIRECT_PROGRAMME, VOLUNTARY, ABSORB))
     bench = Bench(tmp_path, station().model_copy(update={"programmes": programmes}))
     await bench.start()
     await bench.run(5)
@@ -76,10 +78,60 @@ async def test_direct_control_is_accepted_and_held_also_after_a_restart(bench: B
     assert [order.limit_kw for order in fresh.orders] == [50.0]
 
 
+class Dear:
+    """Prices at which everything that can be spared is held back."""
+
+    def slices(self, from_at: datetime, until_at: datetime) -> list[TariffSlice]:
+        return [TariffSlice(from_at, until_at, "peak", 1.5)]
+
+
+async def test_an_accepted_floor_raises_what_prices_hold_back_also_after_a_restart(bench: Bench) -> None:
+    context, rack = bench.controller.context, bench.controller.rack
+    context.prices, context.policy = Dear(), replace(context.policy, reserve_ready=0)
+    await rack.charge_cycle()
+    assert sum(one.power_kw for one in context.plan.values()) == 0.0, "it is dear, and nobody waits"
+    begin = bench.clock.now() - timedelta(minutes=1)
+    accepted = DrAnswered(
+        event_id="dr-1", programme="p", control="voluntary", told_at=begin, from_at=begin,
+        until_at=begin + timedelta(minutes=30), accepted=True, floor_kw=120.0,
+    )  # fmt: skip
+    with bench.store.station(bench.config.station.id) as db:
+        append_event(db, accepted, station_id=bench.config.station.id, at=begin, actor="controller")
+    await rack.charge_cycle()
+    output_kw = (120.0 - context.config.site.base_load_kw) * context.config.site.charger_efficiency
+    assert sum(one.power_kw for one in context.plan.values()) == pytest.approx(output_kw, abs=1.0)
+    fresh = replace(context, floors=())  # as a controller that has just started
+    rack.context = fresh
+    await rack.charge_cycle()
+    assert [floor.floor_kw for floor in fresh.floors] == [120.0]
+    assert sum(one.power_kw for one in fresh.plan.values()) == pytest.approx(output_kw, abs=1.0)
+    bench.seconds += 31 * 60.0
+    await rack.charge_cycle()
+    assert fresh.floors == ()
+
+
+async def test_a_call_to_absorb_is_answered_with_its_floor(bench: Bench) -> None:
+    context = bench.controller.context
+    context.prices, context.policy = Dear(), replace(context.policy, reserve_ready=0)
+    begin = minute(bench, 60) - timedelta(minutes=minute(bench, 60).minute % 15) + timedelta(minutes=15)
+    for back in (1, 2):
+        sampled(bench, begin - timedelta(days=back, minutes=15), 1.5, 30.0)
+    end = begin + timedelta(minutes=15)
+    asked: dict[str, Any] = {"programme": "absorb", "from_at": begin.isoformat(), "until_at": end.isoformat()}
+    status, answer = await bench.settled(bench.ask("demand_response", **asked, asked_kw=100.0))
+    assert status == "done", answer
+    assert "accepted: the import is raised to 130 kW" in answer
+    (event,) = told(bench)
+    assert (event.accepted, event.limit_kw, event.floor_kw) == (True, None, 130.0)
+    status, answer = await bench.settled(bench.ask("demand_response", **asked, asked_kw=5000.0))
+    assert status == "refused"
+    assert [one.accepted for one in told(bench)] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"programme": "none"}, "no programme none; there are: direct, voluntary"),
+        ({"programme": "none"}, "no programme none; there are: direct, voluntary, absorb"),
         ({"limit_kw": None}, "limit_kw"),
         ({"asked_kw": 10.0}, "limit_kw"),
         ({"from_at": "2020-01-01T00:00:00+00:00"}, "in this order"),
@@ -149,3 +201,18 @@ async def test_a_voluntary_event_is_measured_by_the_days_before_and_settled_by_s
     later = EventSpan(bench.clock.now(), begin + timedelta(days=1), end + timedelta(days=1))
     again = await take_call(context, DrCall(programme, later, asked_kw=300.0))
     assert again.baseline_kw == event.baseline_kw
+
+
+async def test_what_cannot_be_foreseen_ends_no_loop_and_is_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin = bench.clock.now() - timedelta(minutes=1)
+    accepted = DrAnswered(
+        event_id="dr-1", programme="voluntary", control="voluntary", told_at=begin, from_at=begin,
+        until_at=begin + timedelta(minutes=30), accepted=True, limit_kw=120.0, offered_kw=10.0, baseline_kw=(500.0,),
+    )  # fmt: skip
+    with bench.store.station(bench.config.station.id) as db:
+        append_event(db, accepted, station_id=bench.config.station.id, at=begin, actor="controller")
+    await bench.controller.calls_cycle()
+    assert "cannot be foreseen" in caplog.text, "its baseline has one slot, the event more"
+    assert "response_short" not in bench.open_faults()

@@ -4,6 +4,7 @@ of them is unknown, no number, infinite, impossible or stale. Judged by the plan
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
@@ -11,6 +12,8 @@ from typing import TypeVar, cast
 
 from battery_bms.port import MeterReading, PvReading, StorageOrder, StorageReading
 from scheduler.charging import plan_charging
+from scheduler.guide import PriceRule
+from scheduler.response.floor import ImportFloor, floor_at
 from scheduler.types import ChargingPolicy, Limit, StationMode, TariffSlice
 from sim.plant.rack import Rack
 from sim.plant.site import SiteTruth
@@ -30,7 +33,8 @@ NAN, INF = math.nan, math.inf
 SICK = (NAN, INF, -INF, -1.0, -1e9, 6553.5, 1e300)
 BASE_KW, GRID_KVA, DR_KW = 60.0, 700.0, 300.0
 VIEWS = 10_000
-POLICY = ChargingPolicy()
+POLICY = ChargingPolicy(reserve_ready=0)
+"""No pack is kept ready: so prices hold back all that is not asked for, and a floor has something to raise."""
 
 
 class Draws:
@@ -79,8 +83,17 @@ def slices(draw: Random, at: datetime) -> tuple[TariffSlice, ...]:
     """Four hours of prices, one of them now."""
     edges = [at + timedelta(hours=hour) for hour in range(5)]
     return tuple(
-        TariffSlice(from_at, until_at, "flat", draw.choice((0.3, 0.6, 1.1))) for from_at, until_at in pairwise(edges)
+        TariffSlice(from_at, until_at, draw.choice(("flat", "flat", "peak")), draw.choice((0.3, 0.6, 1.1)))
+        for from_at, until_at in pairwise(edges)
     )
+
+
+def floors(draw: Random, at: datetime) -> tuple[ImportFloor, ...]:
+    """An event that was accepted, now and then one that runs."""
+    if draw.random() < 0.5:
+        return ()
+    from_at = at + draw.choice((-1, 1)) * timedelta(minutes=30)
+    return (ImportFloor(from_at, from_at + timedelta(hours=1), draw.choice((50.0, 200.0, 650.0, 1e6))),)
 
 
 def carried_out_kw(truth: SiteTruth, order: StorageOrder, stored_kwh: float, gross_kw: float, pv_kw: float) -> float:
@@ -95,14 +108,18 @@ def test_the_whole_site_stays_within_its_limit_whatever_is_not_known() -> None:
     context = StationContext.build(cast(DirectDatabase, None), config, clock)
     truth = SiteTruth.from_config(config.site, Rack.from_config(config))
     runner = SiteRunner(context, SiteDevices(), lambda: True)
-    seen = dict.fromkeys(("charged", "supported", "sun", "filled", "rested", "limited"), 0)
+    seen = dict.fromkeys(("charged", "supported", "sun", "filled", "rested", "limited", "raised", "kept"), 0)
+    context.planner = PriceRule(POLICY, tuple(KINDS))
     for _ in range(VIEWS):
         seconds[0] += 3600 * draw.choice((0.25, 1.0, 5.0))
         now = Draws(draw, context)
         limits, mode = site_limits(context), draw.choice((StationMode.AUTOMATIC, StationMode.FIRE, StationMode.HELD))
         bays = rack(*(charging(draw.uniform(3.0, 90.0)) for _ in range(draw.choice((0, 1, 4)))))
         tariff = slices(draw, clock.now())
-        plan = plan_charging(station(bays, limits=limits, mode=mode), POLICY, KINDS, tariff)
+        context.floors = floors(draw, clock.now())
+        view = replace(station(bays, limits=limits, mode=mode), at=clock.now())
+        by_price = plan_charging(view, POLICY, KINDS, tariff)
+        plan = plan_charging(view, POLICY, KINDS, tariff, context.planner_for(limits))
         order = runner.decide(plan, limits, tariff, mode)
         drawn_kw = sum(setpoint.power_kw for setpoint in plan.values()) / config.site.charger_efficiency
         assert math.isfinite(drawn_kw)
@@ -118,6 +135,15 @@ def test_the_whole_site_stays_within_its_limit_whatever_is_not_known() -> None:
         assert import_kw <= max(limit_kw, BASE_KW - pv_kw) + 1e-6
         if limits.storage_now_kw is None:
             assert order == REST
+        if floor_at(context.floors, clock.now()) > 0.0:
+            context.floors = ()
+            assert order == runner.decide(plan, limits, (), mode), "no storage gives for its price"
+            seen["kept"] += order != runner.decide(plan, limits, tariff, mode)
+            more_kw = sum(plan[bay_id].power_kw - by_price[bay_id].power_kw for bay_id in plan)
+            assert more_kw > -1e-9
+            seen["raised"] += more_kw > 0
+        else:
+            assert plan == by_price
         seen["charged"] += drawn_kw > 0
         seen["supported"] += order.power_kw < 0
         seen["filled"] += order.power_kw > 0

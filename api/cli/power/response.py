@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from scheduler.response.programme import ProgrammeSection
     from scheduler.response.settlement import DrSettlement
     from swap.config.station_file import StationConfig
-    from swap.messages.power import DrAnswered
+    from swap.messages.power import DrAnswered, DrSettled
+    from swap.reading.response import DeliveredMinute
 
 commands = typer.Typer()
 dr = typer.Typer(no_args_is_help=True, help="Demand response.")
@@ -148,42 +150,82 @@ def _first(config: StationConfig, point: FlexPoint) -> str:
 def settle(
     station: Station,
     event: Annotated[str | None, typer.Option(help="Only this event of the journal.")] = None,
+    minutes: Annotated[bool, typer.Option("--minutes", help="Also what was delivered minute by minute.")] = False,
     database_url: DatabaseUrl = None,
     as_json: Json = False,
 ) -> None:
     """Settle the events that the station has accepted, from its journal and the samples of its meter.
 
-    Each slot: baseline, import, what was delivered, what of it counts, money, penalty. Nothing is posted.
+    Each slot: baseline, import, what was delivered, what of it counts, money, penalty; and what was charged for the
+    event, which commerce does once, ten minutes after its end. Nothing is charged by this command.
     """
     from api.cli.data import existing_store
-    from swap.reading.response import answered, settled
+    from swap.reading.response import answered, delivery, rules_of, settled, settlements
 
     config = read_station(station)
-    programmes = {one.id: one for one in config.programmes}
     store = existing_store(database_url)
     try:
         with store.reading_station(config.station.id) as db:
             told = [one for one in answered(db) if one.accepted and event in (None, one.event_id)]
-            unknown = sorted({one.programme for one in told} - programmes.keys())
-            if unknown:
-                fail(text("no programme {names} in the station file", names=", ".join(unknown)))
-            found = [(one, settled(db, programmes[one.programme], one)) for one in told]
+            rules = {one.event_id: rules_of(one, config.programmes) for one in told}
+            found = [(one, settled(db, rules[one.event_id], one)) for one in told]
+            charged = settlements(db)
+            by_minute = {
+                one.event_id: delivery(db, rules[one.event_id], one, datetime.now(UTC))
+                for one, lines in found
+                if minutes and lines is not None
+            }
+    except LookupError as error:
+        fail(str(error))
     finally:
         store.close()
     if as_json:
         print_json(
-            [{"event": one.payload(), "settlement": None if lines is None else asdict(lines)} for one, lines in found]
+            [
+                {
+                    "event": one.payload(),
+                    "settlement": None if lines is None else asdict(lines),
+                    "charged": charged[one.event_id].payload() if one.event_id in charged else None,
+                    **({"minutes": [asdict(line) for line in by_minute.get(one.event_id, ())]} if minutes else {}),
+                }
+                for one, lines in found
+            ]
         )
     else:
         for one, lines in found:
-            _print_settlement(config, programmes[one.programme], one, lines)
+            _print_settlement(config, rules[one.event_id], one, lines, charged.get(one.event_id))
+            if minutes:
+                _print_minutes(config, by_minute.get(one.event_id, ()))
     if event is not None and not found:
         fail(text("no accepted event {event} in the journal", event=event), FOUND)
     raise typer.Exit(OK)
 
 
+def _print_minutes(config: StationConfig, lines: Sequence[DeliveredMinute]) -> None:
+    def shown(kw: float | None) -> str:
+        return "–" if kw is None else f"{kw:.0f}"
+
+    print_table(
+        (text("time"), text("baseline, kW"), text("import, kW"), text("delivered, kW")),
+        [
+            (
+                line.at.astimezone(config.station.zone).strftime("%H:%M"),
+                shown(line.baseline_kw),
+                shown(line.import_kw),
+                shown(line.delivered_kw),
+            )
+            for line in lines
+        ],
+        right=range(1, 4),
+    )
+
+
 def _print_settlement(
-    config: StationConfig, programme: ProgrammeSection, event: DrAnswered, lines: DrSettlement | None
+    config: StationConfig,
+    programme: ProgrammeSection,
+    event: DrAnswered,
+    lines: DrSettlement | None,
+    charged: DrSettled | None,
 ) -> None:
     zone = config.station.zone
     begin, end = (at.astimezone(zone).strftime("%Y-%m-%d %H:%M") for at in (event.from_at, event.until_at))
@@ -224,5 +266,17 @@ def _print_settlement(
             penalty=lines.penalty_yuan,
         )
     )
+    if charged is None:
+        echo(text("Not charged yet."))
+    else:
+        echo(
+            text(
+                "Charged in {month}: {money} yuan of {payer}, {penalty} yuan of penalty to it",
+                month=charged.period,
+                money=f"{charged.money_fen / 100:.2f}",
+                payer=programme.payer,
+                penalty=f"{charged.penalty_fen / 100:.2f}",
+            )
+        )
     if programme.assumed:
         echo(text("Assumed in the programme, not published: {fields}", fields=", ".join(programme.assumed)))

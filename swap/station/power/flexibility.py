@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from battery_bms.pack import PackSpec, energy_at_soc_kwh, spec_from_section
 from scheduler.charging import policy_from_section
@@ -18,6 +19,7 @@ from scheduler.optimal.learned import TruckForecast
 from scheduler.optimal.outlook import HORIZON, SPENT_SOC_PCT
 from scheduler.optimal.planner import GuideKeeper
 from scheduler.response.flexibility import Course, CourseOf, CourseStep, Restraint
+from scheduler.response.floor import ImportFloor, RaisedPlanner, output_for_import_kw
 from scheduler.response.traffic import ComingTruck, RunningSwap, SwapTimes, Traffic
 from scheduler.tariff import Tariff
 from scheduler.types import ChargingPolicy, LaneView, PackState, QueueEntry, StationView, TariffSlice
@@ -46,6 +48,8 @@ class CourseStart:
     running: Sequence[RunningSwap] = ()
     planner: Planner | None = None
     """None: the price rule."""
+    floors: Sequence[ImportFloor] = ()
+    """Of events that were accepted before."""
 
 
 class _Lifted:
@@ -69,7 +73,12 @@ def courses(beginning: CourseStart, until_at: datetime) -> CourseOf:
 
     def course(restraint: Restraint | None) -> Course:
         planner = PriceRule(beginning.policy, kinds) if beginning.planner is None else beginning.planner
-        if restraint is not None and restraint.lifted:
+        floors = [*beginning.floors]
+        if restraint is not None and restraint.floor_kw is not None:
+            floors.append(ImportFloor(restraint.from_at, restraint.until_at, restraint.floor_kw))
+        if floors:
+            planner = RaisedPlanner(planner, floors, partial(output_for_import_kw, limits))
+        if restraint is not None and restraint.lifted and restraint.floor_kw is None:
             planner = _Lifted(planner, restraint)
 
         def limit_kw(at: datetime) -> float | None:
@@ -79,6 +88,7 @@ def courses(beginning: CourseStart, until_at: datetime) -> CourseOf:
             return restraint.limit_kw if own_kw is None else min(own_kw, restraint.limit_kw)
 
         stops = {end_at, until_at, *(part.until_at for part in beginning.prices)}
+        stops |= {edge for floor in floors for edge in (floor.from_at, floor.until_at)}
         if restraint is not None:
             stops |= {restraint.from_at, restraint.until_at}
         traffic = Traffic(beginning.policy, beginning.trucks, beginning.running)

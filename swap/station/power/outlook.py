@@ -87,6 +87,7 @@ def outlook_of(context: StationContext, seen: Seen, expected: TruckForecast, pri
         seen.incoming,
         tuple(trucks),
         forecast_of(config, expected, view.at),
+        floors=context.floors,
     )
 
 

@@ -21,7 +21,7 @@ from scheduler.charging import plan_charging
 from scheduler.types import PackState, Setpoint, SiteLimits, StationMode, TariffSlice
 from swap.events import append_event
 from swap.messages.packs import PackRead
-from swap.reading.response import orders
+from swap.reading.response import floors, orders
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.inventory import block_bay, close_charge, end_charge, quarantine, set_pack_state, start_charge
@@ -402,7 +402,10 @@ class RackRunner:
 
     async def _charge(self) -> None:
         context = self.context
-        context.orders = await context.read(partial(orders, zone=context.config.station.zone, now=context.clock.now()))
+        zone, now = context.config.station.zone, context.clock.now()
+        context.orders, context.floors = await context.read(
+            lambda db: (orders(db, zone=zone, now=now), floors(db, now=now))
+        )
         still = context.still()
         made_for = (self._mode_class(), self._smoke())
         view = await context.read(partial(station_view, still))
@@ -411,7 +414,7 @@ class RackRunner:
             tariff = tuple(context.prices.slices(view.at, view.at + timedelta(hours=24)))
         if made_for[1]:
             view = replace(view, mode=StationMode.FIRE)
-        plan = plan_charging(view, context.policy, context.specs, tariff, context.planner)
+        plan = plan_charging(view, context.policy, context.specs, tariff, context.planner_for(view.limits))
         context.plan = plan
         self._planned = made_for
         commanded_kw = {b.id: self._allowed_kw(plan, b) for b in context.config.bays if b.charger_kw > 0}

@@ -1,7 +1,7 @@
 """A call of demand response, answered by the live station: inside its flexibility, for direct control always.
 
-The answer is an event of the journal. The charging plan takes every accepted limit from there, so it holds after a
-restart too, and the baseline of later events leaves out the days on which one was told.
+The answer is an event of the journal. The charging plan takes every accepted limit and floor from there, so it holds
+after a restart too, and the baseline of later events leaves out the days on which one was told.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from swap.tables import Pack, Swap, SwapSeat, VehicleRow
 
 @dataclass(frozen=True, slots=True)
 class DrCall:
-    """What was told: an asked power below the baseline, or for direct control a limit.
+    """What was told: an asked power below or above the baseline, or for direct control a limit.
 
     Raises:
         InvalidInput: both or neither are given, or not what the programme's control asks for.
@@ -126,6 +126,7 @@ def _event(called: DrCall, answer: CallAnswer, baseline: Sequence[float]) -> DrA
         until_at=span.until_at,
         accepted=answer.accepted,
         limit_kw=answer.limit_kw,
+        floor_kw=answer.floor_kw,
         offered_kw=answer.offered_kw,
         baseline_kw=tuple(baseline),
         objections=tuple(answer.objections),
@@ -135,6 +136,7 @@ def _event(called: DrCall, answer: CallAnswer, baseline: Sequence[float]) -> DrA
         ),
         money_yuan=None if foreseen is None else str(foreseen.money_yuan),
         penalty_yuan=None if foreseen is None else str(foreseen.penalty_yuan),
+        rules=called.programme.model_dump(mode="json"),
     )
 
 
@@ -168,6 +170,7 @@ def beginning_now(context: StationContext, db: Db, seen: Seen, known: TruckForec
         (*trucks, *expected),
         _running(context, db, view),
         context.planner,
+        context.floors,
     )
 
 

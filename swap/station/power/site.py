@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from battery_bms.port import RESPONSE_S, PvMeter, SiteMeter, StorageInverter, StorageOrder
 from scheduler.charging import is_short
+from scheduler.response.floor import floor_at
 from scheduler.storage import plan_storage
 from scheduler.types import Setpoint, SiteLimits, StationMode, TariffSlice
 from swap.station.context import StationContext
@@ -126,7 +127,8 @@ class SiteRunner:
     def decide(
         self, plan: Mapping[str, Setpoint], limits: SiteLimits, tariff: Sequence[TariffSlice], mode: StationMode
     ) -> StorageOrder:
-        """What the storage is to do beside a charging plan; it rests in a fire and while it is not known."""
+        """What the storage is to do beside a charging plan; it rests in a fire and while it is not known, and gives
+        nothing for its price while the import is raised."""
         reading, section = fresh_storage(self.context), self.context.config.site.storage
         if reading is None or section is None or mode is StationMode.FIRE:
             return REST
@@ -135,7 +137,7 @@ class SiteRunner:
         view = section.view(
             now, _as_measured(limits), reading.energy_kwh, charging_kw, chargers_short=is_short(plan.values())
         )
-        decided = plan_storage(view, tariff)
+        decided = plan_storage(view, () if floor_at(self.context.floors, now) > 0.0 else tariff)
         probe_kw = PROBE_SHARE * section.rating_kw
         if self.short is not None and decided.power_kw == 0.0 and (limits.measured_import_kw or 0.0) > probe_kw:
             return StorageOrder(-probe_kw)  # else nothing would ever show that it follows again

@@ -5,12 +5,17 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from battery_bms.pack import soc_pct, spec_from_section
+from scheduler.charging import policy_from_section
+from scheduler.guide import PriceRule
 from scheduler.response.flexibility import QUARTER, CourseOf, FlexPoint
+from scheduler.response.floor import ImportFloor, RaisedPlanner, output_for_import_kw
 from scheduler.response.traffic import ComingTruck
 from scheduler.site import DrEventSection
 from scheduler.tariff_files import load_tariff
+from scheduler.types import SiteLimits
 from sim.scenario.demand import Arrival
 from sim.study.given import Given, GivenStation, Stock
 from sim.twin.live_side import step_times
@@ -90,10 +95,10 @@ class Carried:
     called_at: dict[str, datetime]
 
 
-def carried_out(window: Window, point: FlexPoint | None) -> Carried:
-    """The study of the station, under a point's limit for its minutes, or as planned."""
+def carried_out(window: Window, point: FlexPoint | float | None) -> Carried:
+    """The study of the station: under a point's limit for its minutes, raised to kW of import, or as planned."""
     config, events = window.config, []
-    if point is not None:
+    if isinstance(point, FlexPoint):
         local = window.from_at.astimezone(config.station.zone)
         event = DrEventSection(
             on=local.date(),
@@ -134,6 +139,17 @@ def carried_out(window: Window, point: FlexPoint | None) -> Carried:
         coming.append(arrival)
     lane, packs = config.lanes[0], config.vehicle_models[0].packs_per_vehicle
     table = load_recipe(lane.recipe, config.folder).table(packs, lane.swap_order)
+    planner = None
+    if isinstance(point, float):
+        site = config.site
+        limits = SiteLimits(
+            grid_limit_kw=site.grid_limit_kw,
+            base_load_kw=site.base_load_kw,
+            charger_efficiency=site.charger_efficiency,
+        )
+        rule = PriceRule(policy_from_section(config.charging, kinds=list(specs.values())), tuple(specs))
+        floors = (ImportFloor(window.from_at, window.until_at, point),)
+        planner = RaisedPlanner(rule, floors, partial(output_for_import_kw, limits))
     given = GivenStation(
         scenario,
         Given(
@@ -145,6 +161,7 @@ def carried_out(window: Window, point: FlexPoint | None) -> Carried:
             row_s=step_times([table], lane.cell.poll_s).row_s,
             identify_s=lane.cell.poll_s,
         ),
+        planner=planner,
     )
     station, charged_kwh = given.station, []
     at = window.from_at
