@@ -87,7 +87,7 @@ _RACK = OfStation(
         _PACKS.c.soh_pct,
         _PACKS.c.soc_pct,
         _PACKS.c.energy_kwh,
-        _PACKS.c.reading_at,
+        _PACKS.c.reading_at.is_not(None).label("was_read"),
     )
     .join(_PACKS, _PACKS.c.bay_id == _BAYS.c.id)
     .where(_BAYS.c.station_id == bindparam("station"), _BAYS.c.role == "rack", _BAYS.c.blocked.is_(False))
@@ -235,7 +235,7 @@ def _lots(
     for pack in db.rows(_RACK):
         if pack.kind not in specs:
             continue
-        if PackState(pack.state) in _OUT_OF_USE or (pack.reading_at is not None and not pack.reading_fresh):
+        if PackState(pack.state) in _OUT_OF_USE or (pack.was_read and not pack.reading_fresh):
             continue
         spec = specs[pack.kind]
         energy_kwh = pack.energy_kwh
