@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -117,12 +118,9 @@ class StrictRoute(APIRoute):
 
     def _handler(self, names: frozenset[str]) -> Handler:
         """The handler of FastAPI for requests with these query parameters."""
-        whole = self.dependant
-        self.dependant = _asked_with(whole, names)
-        try:
-            return super().get_route_handler()
-        finally:
-            self.dependant = whole
+        asked = copy.copy(self)
+        asked.dependant = _asked_with(self.dependant, names)
+        return super(StrictRoute, asked).get_route_handler()
 
     def get_route_handler(self) -> Handler:
         """The handler of FastAPI behind our reading."""
