@@ -7,6 +7,7 @@ handed to `Doors.reading`, which shows nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -108,21 +109,21 @@ def bearer(request: HTTPConnection) -> str | None:
     return header[len(BEARER) :].strip() if header[: len(BEARER)].lower() == BEARER else None
 
 
-def permit(doors: Doors, principal: Principal, operation: str, factors: Factors | None = None) -> Access:
-    """Let somebody do an operation.
+def permit(doors: Doors, principal: Principal, operation: str, sent: Callable[[], Factors] = Factors) -> Access:
+    """Let somebody do an operation. Args: sent: the second factors that came with it.
 
     Raises:
         AccessError: it is not allowed, or a second factor is wanting or wrong.
     """
     access = Access(principal, principal.view(operation, right_of(operation)))
-    _check_factor(doors, principal, operation, factors or Factors())
+    _check_factor(doors, principal, operation, sent)
     return access
 
 
-def _check_factor(doors: Doors, principal: Principal, operation: str, sent: Factors) -> None:
+def _check_factor(doors: Doors, principal: Principal, operation: str, sent: Callable[[], Factors]) -> None:
     factor = right_of(operation).factor
     if factor is not None and principal.kind is PrincipalKind.PERSON:  # a key has no device: its scope says it
-        given = getattr(sent, factor.value)
+        given = getattr(sent(), factor.value)
         check_factor(doors.store, doors.settings.identity, principal, factor, given, doors.real_now())
 
 
@@ -183,7 +184,7 @@ async def _judge(request: Request, doors: Doors, operation: str) -> Callable[[],
     """
     key = key_of(request, operation)
     if key is None:
-        return lambda: permit(doors, counted_caller(doors, request), operation, factors(request))
+        return lambda: permit(doors, counted_caller(doors, request), operation, lambda: factors(request))
 
     def known() -> Access:
         principal = counted_caller(doors, request)
@@ -195,7 +196,7 @@ async def _judge(request: Request, doors: Doors, operation: str) -> Callable[[],
 
     def judge() -> Access:
         answer_if_known(doors, asked)
-        _check_factor(doors, access.principal, operation, factors(request))
+        _check_factor(doors, access.principal, operation, lambda: factors(request))
         return access
 
     return judge
@@ -209,7 +210,8 @@ async def authorise(request: Request) -> Access | PutOff[Access]:
         return Access(NOBODY, EVERYTHING)
     judge = await _judge(request, doors, operation)
     if isinstance(route, StrictRoute) and route.threaded:
-        return put_off(judge)
+        # Who only reads does so in the transaction in which it was found out who asks.
+        return put_off(judge, doors.store.one_reading if request.method == "GET" else nullcontext)
     return await run_in_threadpool(judge)
 
 

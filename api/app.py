@@ -97,7 +97,7 @@ def create_app(
     app.state.streams = EventStreams(doors)
     app.router.routes += [Signpost(API, _ROUTES), *_ROUTES]
     install_console(app)
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=3)
     app.add_middleware(
         Gate, hosts=KnownHosts(settings.host, settings.hosts), limits=BodyLimits(), answered=metrics.answered
     )

@@ -97,6 +97,6 @@ def local_name(station_id: str, key: str) -> str:
 def place_within(place: str, station_id: str) -> str:
     """A place as it is called inside a station: `bay:A3`, `gripper:L1`, `tank`; one elsewhere stays as it is."""
     sort, _, key = place.partition(":")
-    if place == tank_place(station_id):
-        return TANK
-    return f"{sort}:{local_name(station_id, key)}" if sort in ("bay", "gripper") else place
+    if sort in ("bay", "gripper"):
+        return f"{sort}:{local_name(station_id, key)}"
+    return TANK if place == tank_place(station_id) else place

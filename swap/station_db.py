@@ -20,6 +20,7 @@ from sqlalchemy import (
     BindParameter,
     Column,
     ColumnElement,
+    Connection,
     Delete,
     Row,
     Select,
@@ -259,6 +260,11 @@ def narrowed(
     return found
 
 
+def of_station(statement: Select[Any] | Update | Delete, station_id: str) -> Any:
+    """A statement narrowed to a station."""
+    return narrowed(statement, station_id, _scope(station_id))
+
+
 class OfStation:
     """A statement on tables for `StationDb.rows`: each table of a station is asked for the rows of `:station` alone.
 
@@ -365,7 +371,13 @@ class StationDb(Session):
             query: of this station alone, whose id it asks for itself.
         """
         self.flush()
-        return self.connection().execute(query.statement, {"station": self.station_id, **values}).all()
+        return self.connected().execute(query.statement, {"station": self.station_id, **values}).all()
+
+    def connected(self) -> Connection:
+        """The connection, for statements on tables: that of a read session without the session's work for each."""
+        if isinstance(self.bind, Connection) and not self.in_nested_transaction():
+            return self.bind
+        return self.connection()
 
     # the rack and its packs
 
@@ -527,8 +539,7 @@ class StationDb(Session):
 def _narrow(state: ORMExecuteState) -> None:
     assert isinstance(state.session, StationDb)
     if isinstance(state.statement, (Select, Update, Delete)):
-        station_id = state.session.station_id
-        state.statement = narrowed(state.statement, station_id, _scope(station_id))
+        state.statement = of_station(state.statement, state.session.station_id)
 
 
 @event.listens_for(StationDb, "before_flush")

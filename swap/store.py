@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, Table, bindparam, create_engine, event, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlmodel import Session
@@ -95,6 +95,30 @@ class PendingCommit:
 
 _HELD: ContextVar[PendingCommit | None] = ContextVar("held", default=None)
 """What holds the write transactions of this thread."""
+
+
+class _OneReading:
+    """A read transaction that is begun by what is looked up, and gone on with by the read session after it."""
+
+    def __init__(self, engine: Engine, ending: ExitStack) -> None:
+        self.engine = engine
+        self._ending = ending
+        self._begun: Connection | None = None
+
+    def begun(self) -> Connection:
+        """Its connection, which stays open."""
+        if self._begun is None:
+            self._begun = self._ending.enter_context(self.engine.connect())
+        return self._begun
+
+    def taken(self) -> Connection | None:
+        """The same for who ends it; None where there is none."""
+        taken, self._begun = self._begun, None
+        return taken
+
+
+_READING: ContextVar[_OneReading | None] = ContextVar("reading", default=None)
+"""The read transaction that this thread makes one of several."""
 
 
 class Store:
@@ -186,11 +210,14 @@ class Store:
             if self._file is not None:
                 self._file.opened()
 
-        @event.listens_for(engine, "begin")
-        def _on_begin(connection: Any) -> None:
-            # Past SQLAlchemy's own work: a controller begins some ten transactions a second.
-            connection.connection.dbapi_connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        begin = "BEGIN IMMEDIATE" if write else "BEGIN"
+        begin = "BEGIN IMMEDIATE" if write else "BEGIN"
 
+        def do_begin(dbapi_connection: PoolProxiedConnection) -> None:
+            dbapi_connection.cursor().execute(begin)
+
+        # Not by an event: while an engine has listeners, SQLAlchemy offers them each statement that it executes.
+        engine.dialect.do_begin = do_begin  # type: ignore[method-assign]
         return engine
 
     @contextmanager
@@ -306,14 +333,34 @@ class Store:
 
     def reading_identity(self) -> AbstractContextManager[IdentityDb]:
         """A read session on accounts, keys and tokens, with a stable snapshot. Raises DatabaseAway."""
-        return self._reading_apart(IdentityDb)
+        return self._reading(IdentityDb)
 
     @contextmanager
     def looking_up(self) -> Iterator[Connection]:
         """A read transaction on tables, with a stable snapshot and without the work of a session: of what each request
         asks. Raises DatabaseAway."""
-        with _told(self._file), self._read_engine.connect() as connection:
-            yield connection
+        with _told(self._file):
+            reading = self._one_reading()
+            if reading is not None:
+                yield reading.begun()
+                return
+            with self._read_engine.connect() as connection:
+                yield connection
+
+    @contextmanager
+    def one_reading(self) -> Iterator[None]:
+        """What is looked up inside and the first read session after it are one transaction with one snapshot, which
+        ends with the session; further sessions have their own. For who only reads."""
+        with ExitStack() as ending:
+            token = _READING.set(_OneReading(self._read_engine, ending))
+            try:
+                yield
+            finally:
+                _READING.reset(token)
+
+    def _one_reading(self) -> _OneReading | None:
+        reading = _READING.get()
+        return reading if reading is not None and reading.engine is self._read_engine else None
 
     def commerce(self) -> AbstractContextManager[CommerceDb]:
         """A write session on what belongs to firms: committed on leaving, rolled back on any exception.
@@ -328,7 +375,7 @@ class Store:
 
     def reading_commerce(self) -> AbstractContextManager[CommerceDb]:
         """A read session on what belongs to firms, with a stable snapshot. Raises DatabaseAway."""
-        return self._reading_apart(CommerceDb)
+        return self._reading(CommerceDb)
 
     def _apart(self, kind: type[S], line: str, key: int) -> AbstractContextManager[S]:
         """A write session on what belongs to no station, with a line and a lock of its own."""
@@ -337,26 +384,30 @@ class Store:
         )
 
     @contextmanager
-    def _reading_apart(self, kind: type[S]) -> Iterator[S]:
-        with _told(self._file), kind(self._read_engine, expire_on_commit=False) as db:
+    def _reading(self, kind: type[S]) -> Iterator[S]:
+        reading = self._one_reading()
+        begun = None if reading is None else reading.taken()
+        with (
+            _told(self._file if begun is None else None),
+            begun or self._read_engine.connect() as connection,
+            kind(connection, expire_on_commit=False) as db,
+        ):
             yield db
 
     @contextmanager
     def reading_station(self, station_id: str) -> Iterator[StationDb]:
         """A read session on one station with a stable snapshot; writes in it end with it. Raises DatabaseAway."""
-        with _told(self._file), StationDb(self._read_engine, expire_on_commit=False) as db:
+        with self._reading(StationDb) as db:
             db.station_id = station_id
             yield db
 
-    @contextmanager
-    def reading(self) -> Iterator[Session]:
+    def reading(self) -> AbstractContextManager[Session]:
         """A read session with a stable snapshot; writes in it end with it.
 
         Raises:
             DatabaseAway: the database cannot be used now.
         """
-        with _told(self._file), Session(self._read_engine, expire_on_commit=False) as db:
-            yield db
+        return self._reading(Session)
 
     def alembic_config(self) -> Config:
         """Alembic's configuration for this database; needs no ini file."""

@@ -145,21 +145,20 @@ class FileTurn:
         Raises:
             TurnNotReached: it did not become free within `wait_s`, or cannot be locked.
         """
-        pause = threading.Event()
         until_s = time.monotonic() + wait_s
         try:
             if self._file is None or self._waits is None:
                 self._file, self._waits = _opened(self._path), _opened(self._waits_path)
             left_s = self._ended_s + GIVE_WAY_S - time.monotonic()
             if not first and left_s > 0.0 and self._somebody_waits(self._waits):
-                pause.wait(left_s)
+                _pause(left_s)
             if not _locked(self._file):
                 fcntl.flock(self._waits, fcntl.LOCK_SH)
                 try:
                     while not _locked(self._file):
                         if time.monotonic() > until_s:
                             raise TurnNotReached(f"another process keeps the database: no turn within {wait_s:g} s")
-                        pause.wait(LOOK_AGAIN_S)
+                        _pause(LOOK_AGAIN_S)
                 finally:
                     fcntl.flock(self._waits, fcntl.LOCK_UN)
         except OSError as error:
@@ -184,6 +183,10 @@ class FileTurn:
             if file is not None:
                 os.close(file)
         self._file = self._waits = None
+
+
+def _pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
 
 
 def _opened(path: Path) -> int:

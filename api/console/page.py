@@ -289,7 +289,7 @@ def ask(
         if holds:
             name, view = holder(lambda: guest(doors, request)), EVERYTHING
         else:
-            who = permit(doors, guest(doors, request), f"ask.{kind}", Factors(pin))
+            who = permit(doors, guest(doors, request), f"ask.{kind}", lambda: Factors(pin))
             name, view = who.name(doors, None), who.view
         with doors.writing(view) as db:
             record = make_request(

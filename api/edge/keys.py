@@ -52,8 +52,10 @@ def takes_key(method: str, operation: str) -> bool:
 
 def key_of(request: Request, operation: str) -> str | None:
     """The key of a request that takes one. Raises RequestValidationError where it has not its form."""
+    if not takes_key(request.method, operation):
+        return None
     given = request.headers.get(KEY_HEADER)
-    if given is None or not takes_key(request.method, operation):
+    if given is None:
         return None
     if not re.fullmatch(KEY_FORM, given):
         place, values = ("header", KEY_HEADER), {"pattern": KEY_FORM}

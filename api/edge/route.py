@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from inspect import iscoroutinefunction
+from inspect import Parameter, iscoroutinefunction, signature
 from typing import Any, NoReturn, get_type_hints
 
 from fastapi import APIRouter, Request, Response, params
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic.fields import FieldInfo
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
@@ -21,6 +25,7 @@ from swap.messages.values import unfit_character
 
 DEEPEST = 20
 """Levels that a JSON body may have; our own have three."""
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Place = tuple[str | int, ...]
 Problems = list[dict[str, Any]]
 
@@ -72,6 +77,24 @@ def _parameters(dependant: Dependant) -> set[str]:
     return names
 
 
+def _asked_with(dependant: Dependant, names: frozenset[str]) -> Dependant:
+    """The same for a request that has these query parameters only: the others are not looked for, and the functions'
+    own defaults stand, where they have some."""
+    assert dependant.call is not None
+    own = signature(dependant.call).parameters
+    return dataclasses.replace(
+        dependant,
+        query_params=[
+            field
+            for field in dependant.query_params
+            if field.alias in names
+            or own[field.name].default is Parameter.empty
+            or isinstance(own[field.name].default, FieldInfo)
+        ],
+        dependencies=[_asked_with(inner, names) for inner in dependant.dependencies],
+    )
+
+
 def _dependencies(endpoint: Callable[..., Any]) -> Iterator[object]:
     """What a route's function depends on by its annotations."""
     for hint in get_type_hints(endpoint, include_extras=True).values():
@@ -93,25 +116,36 @@ class StrictRoute(APIRoute):
         options["dependencies"] = [one for one in options.get("dependencies") or () if one.dependency not in own]
         super().__init__(path, endpoint, **options)
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def _handler(self, names: frozenset[str]) -> Handler:
+        """The handler of FastAPI for requests with these query parameters."""
+        asked = copy.copy(self)
+        asked.dependant = _asked_with(self.dependant, names)
+        return super(StrictRoute, asked).get_route_handler()
+
+    def get_route_handler(self) -> Handler:
         """The handler of FastAPI behind our reading."""
-        handle = super().get_route_handler()
         known = _parameters(self.dependant)
+        handlers: dict[frozenset[str], Handler] = {}  # most requests have few of a list's parameters
 
         async def strict(request: Request) -> Response:
+            given = request.query_params if request.scope["query_string"] else QueryParams()
             unknown: Problems = [
                 {
                     "type": "unknown_parameter",
                     "loc": ("query", name),
                     "msg": "",
-                    "input": request.query_params[name],
+                    "input": given[name],
                     "ctx": {"expected": ", ".join(sorted(known)) or "–"},
                 }
-                for name in dict.fromkeys(request.query_params)
+                for name in given
                 if name not in known
             ]
             if unknown:
                 raise RequestValidationError(unknown[:20])
+            names = frozenset(given)
+            handle = handlers.get(names)
+            if handle is None:
+                handle = handlers[names] = self._handler(names)
             try:
                 with asking(request):
                     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
@@ -24,10 +24,16 @@ T = TypeVar("T")
 
 
 class PutOff(Generic[T]):
-    """Something of a request that is found out in the thread of its route. Args: how; blocks."""
+    """Something of a request that is found out in the thread of its route.
 
-    def __init__(self, find: Callable[[], T]) -> None:
+    Args:
+        find: how; blocks.
+        around: it and the work of the route.
+    """
+
+    def __init__(self, find: Callable[[], T], around: Callable[[], AbstractContextManager[None]]) -> None:
         self.find = find
+        self.around = around
 
 
 _PUT_OFF: ContextVar[PutOff[Any] | None] = ContextVar("put_off", default=None)
@@ -51,10 +57,10 @@ def take_turns(turns: CapacityLimiter) -> None:
     _TURNS.set(turns)
 
 
-def put_off(find: Callable[[], T]) -> PutOff[T]:
+def put_off(find: Callable[[], T], around: Callable[[], AbstractContextManager[None]] = nullcontext) -> PutOff[T]:
     """Leave something to the thread of the route, whose function is given what is found in place of this; in the task
-    of the request."""
-    found = PutOff(find)
+    of the request. Args: as of `PutOff`."""
+    found = PutOff(find, around)
     _PUT_OFF.set(found)
     return found
 
@@ -95,10 +101,12 @@ def in_one_thread(endpoint: Callable[..., Any], status: int | None, model: Calla
 
     def work(given: dict[str, Any]) -> Response:
         left = _PUT_OFF.get()
-        if left is not None:
+        if left is None:
+            return once_for_its_key(lambda: answer(given))
+        with left.around():
             found = left.find()
-            given = {name: found if part is left else part for name, part in given.items()}
-        return once_for_its_key(lambda: answer(given))
+            found_too = {name: found if part is left else part for name, part in given.items()}
+            return once_for_its_key(lambda: answer(found_too))
 
     @functools.wraps(endpoint)
     async def threaded(**given: Any) -> Response:

@@ -10,7 +10,7 @@ A table that is neither in `SEEN` nor in `OPEN` is seen by nobody but those who 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -41,7 +41,7 @@ from swap.identity.errors import StepOfParty
 from swap.identity.principal import EVERYTHING, Sight, View
 from swap.register.persons import HIDES_STRANGERS
 from swap.register.vehicles import note_model
-from swap.station_db import OWN_STATION, StationDb, narrowed
+from swap.station_db import OWN_STATION, StationDb, narrowed, of_station
 from swap.tables import (
     AcquirerCall,
     AcquirerOrder,
@@ -390,7 +390,7 @@ def _require(db: StationDb, view: View, table: type[Any], key: str | int, what: 
     if not staff or db.station_id in view.station_ids:
         db.flush()
         query = _required(str(table.__tablename__), EVERYTHING if staff else view)
-        found = db.connection().execute(query, {"key": key, "station": db.station_id}).first()
+        found = db.connected().execute(query, {"key": key, "station": db.station_id}).first()
     if found is None:
         raise NotFound(what, key)
     return found
@@ -417,10 +417,23 @@ def _criteria(view: View | str) -> dict[str, ExecutableOption]:
     return found
 
 
+def _seen(statement: Any, info: Mapping[Any, Any]) -> Any:
+    view = info.get(_KEY)
+    return statement if view is None or view == EVERYTHING else narrowed(statement, view, _criteria(view))
+
+
+def rows_seen(db: StationDb, query: Select[Any], values: Mapping[str, object]) -> Sequence[Row[Any]]:
+    """Rows of columns, narrowed to the session's station and view as all that it is asked for, and without the work of
+    a session for objects that it has nothing to do with.
+
+    Args:
+        query: of columns; the same one again and again, since its narrowed form is made once.
+    """
+    db.flush()
+    return db.connected().execute(_seen(of_station(query, db.station_id), db.info), values).all()
+
+
 @event.listens_for(Session, "do_orm_execute")
 def _narrow(state: ORMExecuteState) -> None:
-    view = state.session.info.get(_KEY)
-    if view is None or view == EVERYTHING:
-        return
     if isinstance(state.statement, (Select, Update, Delete)):
-        state.statement = narrowed(state.statement, view, _criteria(view))
+        state.statement = _seen(state.statement, state.session.info)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import bindparam, literal
 from sqlalchemy import select as sql_select
@@ -12,7 +14,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, func, or_, select
 
 from swap.errors import NotFound
-from swap.identity.view import sees_part
+from swap.identity.view import rows_seen, sees_part
 from swap.paging import Listing, Order, between, cut, number_in
 from swap.places import local_name
 from swap.reading.now import fault_record, get_station, published, swap_waits_for
@@ -362,10 +364,17 @@ def list_bookings(
     query, values = _BOOKINGS.page(
         limit, cursor, station=station_id, from_at=from_at, to_at=to_at, status=status, vehicle_id=vehicle_id
     )
-    found = db.execute(query, values).all()
+    found = rows_seen(db, query, values)
     rows, following = cut(found, limit, lambda row: row.booking_id, lambda row: row.window_start_at)
-    items = [dict(zip(_BOOKING_FIELDS, row, strict=True)) for row in rows]
-    return Page[BookingRecord].model_validate({"items": items, "next_cursor": following})
+    # The kinds are a list of JSON.
+    contents = (tuple(tuple(value) if type(value) is list else value for value in row) for row in rows)
+    return Page[BookingRecord](items=tuple(map(_booking_of_columns, contents)), next_cursor=following)
+
+
+@functools.lru_cache(maxsize=4096)
+def _booking_of_columns(columns: tuple[Any, ...]) -> BookingRecord:
+    """The record of a booking's row, once for each content: most change no more, and records do not change."""
+    return BookingRecord(**dict(zip(_BOOKING_FIELDS, columns, strict=True)))
 
 
 def get_booking(db: StationDb, station_id: str, booking_id: str) -> BookingRecord:

@@ -5,7 +5,8 @@ Lists over time (swaps, events, bills) are in `swap/reading/lists.py`. Instants 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlmodel import and_, col, func, or_, select
 from scheduler.types import PackState
 from swap.config.station_file import StationConfig
 from swap.errors import NotFound
+from swap.identity.view import rows_seen
 from swap.messages.events import SwapRefused
 from swap.paging import Listing, Order, cut
 from swap.places import PLACE_COLUMNS, local_name, place_of, place_of_columns, place_within
@@ -32,6 +34,7 @@ from swap.reading.records import (
     StationState,
     SwapRecord,
     WaitRecord,
+    column,
 )
 from swap.register.persons import shown_actor, shown_text
 from swap.station_db import StationDb
@@ -63,7 +66,7 @@ _PACK_NAMES = {"pack_id": "id", "charged_kwh": "cycles_kwh"}
 """What a pack's row calls fields of its record that are called otherwise there."""
 _PACKS = Listing(
     sql_select(
-        *(getattr(Pack, _PACK_NAMES.get(name, name)).label(name) for name in _PACK_FIELDS),
+        *(column(Pack, _PACK_NAMES.get(name, name)).label(name) for name in _PACK_FIELDS),
         *(getattr(Pack, name) for name in PLACE_COLUMNS),
     ).where(_KNOWN_HERE),
     Order(col(Pack.id), newest_first=False),
@@ -88,11 +91,13 @@ def pack_record(station_id: str, pack: Pack) -> PackRecord:
     return PackRecord.of(pack, pack_id=pack.id, place=place, charged_kwh=pack.cycles_kwh)
 
 
-def _pack_of_columns(station_id: str, row: Sequence[Any]) -> dict[str, Any]:
-    """The fields of a pack's record."""
-    values: dict[str, Any] = dict(zip(_PACK_FIELDS, row, strict=False))  # the columns of its place come after them
-    values["place"] = place_within(place_of_columns(row[0], *row[len(_PACK_FIELDS) :]), station_id)
-    return values
+@functools.lru_cache(maxsize=4096)
+def _pack_of_columns(station_id: str, columns: tuple[Any, ...]) -> PackRecord:
+    """The record of a pack's row, once for each content: of the most packs nothing has changed since the list was asked
+    for last, and records do not change."""
+    values: dict[str, Any] = dict(zip(_PACK_FIELDS, columns, strict=False))  # the columns of its place come after them
+    place = place_of_columns(columns[0], *columns[len(_PACK_FIELDS) :])
+    return PackRecord(**values, place=place_within(place, station_id))
 
 
 def swap_record(db: StationDb, swap: Swap, fleet_id: str) -> SwapRecord:
@@ -120,7 +125,7 @@ def live_mark(db: StationDb, station_id: str) -> tuple[int, int]:
 
 def list_stations(db: StationDb) -> tuple[StationRecord, ...]:
     """The stations of the session: one, and none while it was never filled."""
-    return tuple(_station_record(row) for row in db.execute(_STATIONS))
+    return tuple(_station_record(row) for row in rows_seen(db, _STATIONS, {}))
 
 
 def get_station(db: StationDb, station_id: str) -> StationRecord:
@@ -313,9 +318,9 @@ def list_packs(
 ) -> Page[PackRecord]:
     """Packs by id, all or those of a state or kind: what is here, and what has been here and is on a truck or away."""
     query, values = _PACKS.page(limit, cursor, station=station_id, state=state, kind=kind)
-    rows, following = cut(db.execute(query, values).all(), limit, lambda row: row.pack_id)
-    items = [_pack_of_columns(station_id, row) for row in rows]
-    return Page[PackRecord].model_validate({"items": items, "next_cursor": following})
+    rows, following = cut(rows_seen(db, query, values), limit, lambda row: row.pack_id)
+    items = tuple(_pack_of_columns(station_id, tuple(row)) for row in rows)
+    return Page[PackRecord](items=items, next_cursor=following)
 
 
 def get_pack(db: StationDb, station_id: str, pack_id: str) -> PackRecord:

@@ -12,12 +12,20 @@ from decimal import Decimal
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, type_coerce
+from sqlmodel.sql.sqltypes import UTCDateTime
 
 from scheduler.waiting import Wait
 from swap.messages.answers import Answer
+from swap.tables.base import Utc
 
 T = TypeVar("T")
+
+
+def column(table: type[Any], name: str) -> ColumnElement[Any]:
+    """A column as lists read it."""
+    found: ColumnElement[Any] = getattr(table, name)
+    return type_coerce(found, Utc()) if isinstance(found.type, UTCDateTime) else found
 
 
 class Record(BaseModel):
@@ -38,7 +46,7 @@ class Record(BaseModel):
         Args:
             renamed: what the table calls a field that the record calls otherwise.
         """
-        return [getattr(table, renamed.get(name, name)).label(name) for name in cls.model_fields]
+        return [column(table, renamed.get(name, name)).label(name) for name in cls.model_fields]
 
 
 class Page(Record, Generic[T]):

@@ -8,13 +8,15 @@ import anyio.to_thread
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from sqlalchemy import event
 from starlette.routing import Match
 
 from api.access import API, authorise
 from api.app import _ROUTES
 from api.edge import work
-from api.edge.route import Signpost
+from api.edge.route import Signpost, _asked_with
 from swap.store import Store
 from tests.support.api.doors import busy_day
 
@@ -41,6 +43,38 @@ async def test_who_asks_the_work_and_its_answer_are_one_change_of_thread(
     answer = await client.get(path)
     assert answer.status_code == 200, answer.text
     assert len(hops) == 1, hops
+
+
+@pytest.mark.parametrize("path", READS)
+async def test_who_only_reads_does_so_in_the_transaction_that_found_out_who_asks(
+    client: httpx.AsyncClient, store: Store, path: str
+) -> None:
+    begun: list[object] = []
+
+    def note(connection: object) -> None:
+        begun.append(connection)
+
+    event.listen(store._read_engine, "begin", note)
+    answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+    assert len(begun) == 1
+
+
+def test_only_the_parameters_that_a_request_has_are_looked_for() -> None:
+    def asked(dependant: Dependant) -> set[str]:
+        inner = (name for one in dependant.dependencies for name in asked(one))
+        return {field.alias for field in dependant.query_params} | set(inner)
+
+    most = 0
+    for route in _ROUTES:
+        assert isinstance(route, APIRoute)
+        names = asked(route.dependant)
+        needed = asked(_asked_with(route.dependant, frozenset()))
+        assert asked(_asked_with(route.dependant, frozenset(names))) == names, route.path
+        for name in names - needed:
+            assert asked(_asked_with(route.dependant, frozenset({name}))) == needed | {name}, route.path
+        most = max(most, len(names - needed))
+    assert most >= 5
 
 
 @pytest.mark.parametrize(

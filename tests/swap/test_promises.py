@@ -19,7 +19,7 @@ from sqlmodel import Session
 from scheduler.types import StationMode
 from swap.audit import audit
 from swap.commerce.bookings.keeping import KeepingMark, keep_promises, tell
-from swap.commerce.bookings.outlook import promise_view
+from swap.commerce.bookings.outlook import _of_file, promise_view
 from swap.commerce.bookings.refusals import BookingDenied
 from swap.commerce.bookings.rules import Demand, KindOutlook, Lot, NotPromised, Promise, PromiseView, Why, plan, promise
 from swap.commerce.bookings.slots import SlotGrid, SlotRange
@@ -368,3 +368,12 @@ def test_two_hundred_clients_and_the_last_six_packs(database_url: str) -> None:
 def audit_of_bookings(db: Session) -> dict[str, tuple[str, ...]]:
     names = ("booking_in_journal", "bookings_fit", "bookings_apart", "bookings_have_packs", "standing_in_journal")
     return {i.name: i.violations for i in audit(db).invariants if i.name in names and i.violations}
+
+
+def test_what_the_station_file_alone_says_is_reckoned_once_for_each_file() -> None:
+    config = station()
+    known = _of_file(config)
+    assert _of_file(config) is known
+    lower = config.model_copy(update={"bookings": config.bookings.model_copy(update={"slot_min": 60})})
+    assert _of_file(lower).grid.slot_s == 3600 != known.grid.slot_s
+    assert _of_file(config) is known

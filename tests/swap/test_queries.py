@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from sqlmodel import select
 
+from swap.commerce.bookings.store import make_booking
+from swap.commerce.bookings.wanted import Wanted
 from swap.config.loading import load_station
 from swap.config.seed import sync_station
 from swap.errors import InvalidInput, NotFound
+from swap.identity.principal import Sight, View
+from swap.identity.view import narrow
 from swap.messages.requests import Hold
 from swap.paging import cut, make_cursor, number_in, read_cursor
 from swap.reading.lists import (
     get_bill,
+    get_booking,
     get_swap,
     latest_ended,
     latest_event_at,
     list_bills,
+    list_bookings,
     list_events,
     list_swaps,
 )
-from swap.reading.now import get_station, list_packs, live_mark, site_history, station_state
+from swap.reading.now import get_pack, get_station, list_packs, live_mark, site_history, station_state
+from swap.reading.records import BookingRecord, PackRecord
 from swap.station.requests import get_request, latest_requests, make_request
 from swap.store import Store
+from swap.tables import Booking, Pack
 from tests.support.api.doors import NOW, STATION_FILE, busy_day, filled_store
 from tests.support.sim.plant import START_AT, station
 
@@ -126,3 +136,53 @@ def test_the_instant_of_the_newest_event_is_read_before_its_session_ends(databas
     sync_station(store, station(), START_AT)
     assert latest_event_at(store, "test") == START_AT
     store.close()
+
+
+def test_lists_of_columns_tell_what_the_rows_tell_and_a_change_at_once(store: Store) -> None:
+    def told() -> tuple[list[PackRecord], list[BookingRecord]]:
+        with store.reading_station(STATION) as db:
+            packs, bookings = list_packs(db, STATION).items, list_bookings(db, STATION).items
+            assert list(packs) == [get_pack(db, STATION, pack.pack_id) for pack in packs]
+            assert list(bookings) == [get_booking(db, STATION, one.booking_id) for one in bookings]
+        return list(packs), list(bookings)
+
+    packs, bookings = told()
+    assert len(packs) > 5
+    assert told() == (packs, bookings)
+    with store.station(STATION) as db:
+        config = load_station(STATION_FILE)
+        wanted = Wanted("YQ-002", NOW + timedelta(hours=2), NOW + timedelta(hours=3))
+        booked = make_booking(db, config, wanted, at=NOW)
+        row = db.pack(packs[0].pack_id)
+        assert row is not None
+        row.soc_pct = 12.5
+    later_packs, later_bookings = told()
+    assert [booked] == [one for one in later_bookings if one not in bookings]
+    assert later_packs[0] == packs[0].model_copy(update={"soc_pct": 12.5})
+    assert later_packs[1:] == packs[1:]
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        View(Sight.FLEET, "fleet-a"),
+        View(Sight.FLEET, "fleet-a", vehicle_ids=frozenset({"YQ-001"})),
+        View(Sight.PAYEE, "bank"),
+        View(Sight.STATIONS, "operator", frozenset({"elsewhere"})),
+    ],
+)
+def test_lists_of_columns_are_narrowed_as_all_that_a_session_is_asked_for(store: Store, view: View) -> None:
+    with store.station(STATION) as db:
+        config = load_station(STATION_FILE)
+        for hours, vehicle_id in ((2, "YQ-002"), (4, "YQ-031")):
+            wanted = Wanted(vehicle_id, NOW + timedelta(hours=hours), NOW + timedelta(hours=hours + 1))
+            make_booking(db, config, wanted, at=NOW)
+    with store.reading_station(STATION) as db:
+        everything = {one.booking_id for one in list_bookings(db, STATION).items}
+    with store.reading_station(STATION) as db:
+        narrow(db, view)
+        seen = {one.booking_id for one in list_bookings(db, STATION).items}
+        assert seen == set(db.exec(select(Booking.id)).all())
+        packs = {one.pack_id for one in list_packs(db, STATION).items}
+        assert packs <= set(db.exec(select(Pack.id)).all())
+    assert seen < everything

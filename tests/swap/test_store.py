@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import func
+from sqlalchemy import event, func
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from swap.events import append_event
@@ -127,6 +128,56 @@ def test_writes_of_a_reader_are_dropped(store: Store) -> None:
         db.flush()
     with store.reading() as db:
         assert db.exec(select(Booking)).all() == []
+
+
+def test_what_is_looked_up_and_the_session_after_it_have_one_snapshot(store: Store) -> None:
+    begun: list[object] = []
+
+    def note(connection: object) -> None:
+        begun.append(connection)
+
+    event.listen(store._read_engine, "begin", note)
+    bookings = sql_select(func.count()).select_from(Booking)
+    with store.one_reading():
+        with store.looking_up() as connection:
+            assert connection.execute(bookings).scalar() == 0
+        with store.transaction() as db:
+            db.add(booking("V1"))
+        with store.reading() as reader:
+            assert reader.exec(select(Booking)).all() == []
+        assert len(begun) == 1
+        with store.reading() as reader:
+            assert [one.vehicle_id for one in reader.exec(select(Booking))] == ["V1"]
+    with store.looking_up() as connection:
+        assert connection.execute(bookings).scalar() == 1
+    assert len(begun) == 3
+    with store.one_reading(), store.looking_up() as connection:
+        connection.execute(bookings)
+    checked_out = getattr(store.engine.pool, "checkedout", lambda: 0)()
+    assert (len(begun), checked_out) == (4, 0)
+
+
+def test_writes_of_a_reader_are_dropped_too_where_something_was_looked_up_before(store: Store) -> None:
+    with store.one_reading():
+        with store.looking_up():
+            pass
+        with store.reading() as reader:
+            reader.add(booking("V1"))
+            reader.flush()
+        with store.reading() as reader:
+            assert reader.exec(select(Booking)).all() == []
+
+
+def test_one_reading_is_of_one_store(store: Store) -> None:
+    other = Store(store.engine.url.render_as_string(hide_password=False))
+    with store.one_reading():
+        with other.looking_up() as connection:
+            assert connection.engine is not store.engine
+            other_url = connection.engine.url
+        with store.reading() as reader:
+            assert reader.exec(select(Booking)).all() == []
+    assert other_url == store.engine.url
+    other.close()
 
 
 def test_event_ids_go_on_after_a_restart(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf, isfinite
 from typing import Any
@@ -86,7 +87,7 @@ _RACK = OfStation(
         _PACKS.c.soh_pct,
         _PACKS.c.soc_pct,
         _PACKS.c.energy_kwh,
-        _PACKS.c.reading_at,
+        _PACKS.c.reading_at.is_not(None).label("was_read"),
     )
     .join(_PACKS, _PACKS.c.bay_id == _BAYS.c.id)
     .where(_BAYS.c.station_id == bindparam("station"), _BAYS.c.role == "rack", _BAYS.c.blocked.is_(False))
@@ -115,34 +116,67 @@ _NOW = OfStation(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _OfFile:
+    """What promises are made from and the station file alone says."""
+
+    grid: SlotGrid
+    modes: Mapping[str, SlotGrid]
+    """By swap mode, of the lanes that serve it."""
+    specs: Mapping[str, PackSpec]
+    kinds: Mapping[str, KindOutlook]
+    charge_kw: float
+
+    @classmethod
+    def of(cls, config: StationConfig) -> _OfFile:
+        """Reckon it."""
+        grid = SlotGrid.of(config.bookings, len(config.lanes))
+        own = config.bookings.model_copy(update={"capacity_per_slot": None})
+        modes: dict[str, SlotGrid] = {}
+        for swap_mode in {model.swap_mode for model in config.vehicle_models}:
+            serving = sum(lane.swap_mode in (None, swap_mode) for lane in config.lanes)
+            if serving:
+                modes[swap_mode] = grid if serving == len(config.lanes) else SlotGrid.of(own, serving)
+        specs = {kind.id: spec_from_section(kind) for kind in config.pack_kinds}
+        charge_kw = _charge_kw(config)
+        kinds = {name: _kind(config, spec, charge_kw) for name, spec in specs.items()}
+        return cls(grid, modes, specs, kinds, charge_kw)
+
+
+FILES_MOST = 16
+"""Station files of which it is remembered; a process has one."""
+_FILES: dict[int, tuple[StationConfig, _OfFile]] = {}
+
+
+def _of_file(config: StationConfig) -> _OfFile:
+    """The same, reckoned once for each station file, which does not change."""
+    config_kept, known = _FILES.get(id(config), (None, None))
+    if known is None or config_kept is not config:
+        if len(_FILES) >= FILES_MOST:
+            _FILES.clear()
+        known = _OfFile.of(config)
+        _FILES[id(config)] = config, known
+    return known
+
+
 def promise_view(db: StationDb, config: StationConfig, at: datetime) -> PromiseView:
     """The station as promises are made from it."""
-    rules = config.bookings
+    rules, known = config.bookings, _of_file(config)
     (station,) = db.rows(_NOW)
     mode = StationMode(station.mode)
-    grid = SlotGrid.of(rules, len(config.lanes))
-    own = rules.model_copy(update={"capacity_per_slot": None})
-    modes: dict[str, SlotGrid] = {}
-    for swap_mode in {model.swap_mode for model in config.vehicle_models}:
-        serving = sum(lane.swap_mode in (None, swap_mode) for lane in config.lanes)
-        if serving:
-            modes[swap_mode] = grid if serving == len(config.lanes) else SlotGrid.of(own, serving)
-    specs = {kind.id: spec_from_section(kind) for kind in config.pack_kinds}
-    charge_kw = _charge_kw(config)
-    kinds = {name: _kind(config, spec, charge_kw) for name, spec in specs.items()}
     latest_at = at + timedelta(hours=rules.horizon_h)
-    last_slot = int(latest_at.timestamp()) // grid.slot_s - 1
+    last_slot = int(latest_at.timestamp()) // known.grid.slot_s - 1
     return PromiseView(
         at=at,
-        grid=grid,
-        modes=modes,
+        grid=known.grid,
+        modes=known.modes,
         mode=mode,
         opens_at=at if mode is StationMode.AUTOMATIC else _opens_at(rules, mode, station.mode_since_at, at),
-        lots=_lots(db, config, station.waiting, specs, kinds, charge_kw, at),
-        kinds=kinds,
-        charge_kw=charge_kw,
+        lots=_lots(db, config, station.waiting, known, at),
+        kinds=known.kinds,
+        charge_kw=known.charge_kw,
         last_slot=last_slot,
-        queue=_queue(db, config, grid, at, last_slot),
+        queue=_queue(db, config, known.grid, at, last_slot),
         version=station.version,
     )
 
@@ -188,13 +222,12 @@ def _lots(
     db: StationDb,
     config: StationConfig,
     waiting: Mapping[str, Any],
-    specs: dict[str, PackSpec],
-    kinds: dict[str, KindOutlook],
-    charge_kw: float,
+    known: _OfFile,
     at: datetime,
 ) -> tuple[Lot, ...]:
     """Packs of the rack that nobody has taken. When one is charged is what the controller has published, else
     reckoned from what it lacks; a pack that is not heard any more is none."""
+    specs, kinds, charge_kw = known.specs, known.kinds, known.charge_kw
     published = waiting.get("ready_at")
     now_s = at.timestamp()
     ready: list[Lot] = []
@@ -202,7 +235,7 @@ def _lots(
     for pack in db.rows(_RACK):
         if pack.kind not in specs:
             continue
-        if PackState(pack.state) in _OUT_OF_USE or (pack.reading_at is not None and not pack.reading_fresh):
+        if PackState(pack.state) in _OUT_OF_USE or (pack.was_read and not pack.reading_fresh):
             continue
         spec = specs[pack.kind]
         energy_kwh = pack.energy_kwh
