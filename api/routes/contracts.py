@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from fastapi import Query, Request
+from fastapi import Path, Query, Request
 from pydantic import Field
 
 from api.access import Access, Who, guarded_router
@@ -15,7 +15,7 @@ from api.problems import declared, language_for
 from api.schemas import Input, Instant, Output, PersonName, RecordId, StationId, VehicleId
 from swap.commerce.custody.show import CustodyRecord, PackUse, custody_records
 from swap.commerce.custody.show import pack_uses as uses_of
-from swap.commerce.leases.contracts import contract_row, draft, move, revise
+from swap.commerce.leases.contracts import answer_version, contract_row, draft, move, revise
 from swap.commerce.leases.periods import month_days
 from swap.commerce.leases.rights import announce_arrears, clear_arrears, may_swap, override
 from swap.commerce.leases.settle import buy_out, charge_damage, end_contract, settle_contract
@@ -29,7 +29,7 @@ from swap.commerce.leases.show import (
     list_charges,
     list_contracts,
 )
-from swap.commerce.leases.states import LeaseState, LeaseTrigger, takers
+from swap.commerce.leases.states import LeaseState, LeaseTrigger, VersionStep, takers, version_taker
 from swap.commerce.leases.terms import LeaseTerms, Price
 from swap.commerce_db import CommerceDb
 from swap.identity.principal import EVERYTHING
@@ -42,6 +42,7 @@ router = guarded_router(tags=["contracts"])
 
 Party = Annotated[str | None, Query(max_length=32, description="Only those of a firm, on either side.")]
 MONTH = r"^20\d\d-(0[1-9]|1[0-2])$"
+VersionNumber = Annotated[int, Path(ge=1, le=1_000_000, description="Number of the version.")]
 Month = Annotated[str | None, Query(pattern=MONTH, description="Month, such as 2026-06.")]
 
 
@@ -57,7 +58,7 @@ class VersionIn(Input):
     """A change of a contract, as a whole new version."""
 
     effective_day: date
-    """First day on which it counts; a past one is charged anew, as corrections."""
+    """First day on which it counts; a past one is charged anew, as corrections, when the version is signed."""
     terms: LeaseTerms
     """What it says then, whole."""
     name: PersonName | None = None
@@ -72,6 +73,16 @@ class StepIn(Input):
     """offer, sign, activate, suspend, resume, end, settle or withdraw."""
     day: date | None = None
     """Day from which it counts: the first suspended day, the first one after it, the last day of the contract."""
+    name: PersonName | None = None
+    reason: str = Field(default="", max_length=200)
+    """Why, in the person's words."""
+
+
+class VersionStepIn(Input):
+    """What becomes of a version that is offered."""
+
+    step: VersionStep
+    """sign, decline or withdraw."""
     name: PersonName | None = None
     reason: str = Field(default="", max_length=200)
     """Why, in the person's words."""
@@ -209,13 +220,27 @@ def contract(contract_id: RecordId, doors: AnyDoors, who: Who) -> ContractRecord
 
 @router.post("/contracts/{contract_id}/versions", status_code=201, responses=declared(400, 404, 409, 422))
 def add_version(contract_id: RecordId, body: VersionIn, doors: AnyDoors, who: Who) -> ContractRecord:
-    """Change a contract from a day on, by a new version. What was charged for closed months is corrected by the
-    difference in the month that is open."""
+    """Change a contract from a day on, by a new version. Of a contract that is signed it is offered, and counts when
+    the lessee has signed it; one version is offered at a time."""
     at = doors.clock.now()
     with doors.store.commerce() as db:
         require_contract(db, who.view, contract_id)
         actor = _who(doors, who, db, body.name, at)
         revise(db, contract_id, body.effective_day, body.terms, at=at, actor=actor, reason=body.reason)
+        return get_contract(db, contract_id)
+
+
+@router.post("/contracts/{contract_id}/versions/{version}/steps", responses=declared(400, 404, 409, 422))
+def answer_offer(
+    contract_id: RecordId, version: VersionNumber, body: VersionStepIn, doors: AnyDoors, who: Who
+) -> ContractRecord:
+    """Sign or decline a version that is offered, which is for the lessee to do; the lessor may withdraw it. Signed, it
+    counts from its day on; what was charged for days that are past is corrected in the month that is open."""
+    at = doors.clock.now()
+    with doors.store.commerce() as db:
+        require_step(db, who.view, contract_id, body.step.value, (version_taker(body.step),))
+        actor = _who(doors, who, db, body.name, at)
+        answer_version(db, contract_id, version, body.step, at=at, actor=actor, reason=body.reason)
         return get_contract(db, contract_id)
 
 

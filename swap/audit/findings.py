@@ -152,6 +152,7 @@ INVARIANTS: dict[str, str] = {
     "webhook_mark_in_journal": N_("A journal was read for webhooks no further than it goes."),
     # leases and custody
     "lease_versions_kept": N_("Each version of a contract says what it said when it was put on record."),
+    "lease_versions_signed": N_("No version of a signed contract counts without the lessee's signature."),
     "lease_in_its_events": N_("Each contract stands where its events have brought it, step by legal step."),
     "leases_apart": N_("No vehicle has two binding contracts on one day."),
     "lease_charge_due": N_(

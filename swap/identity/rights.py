@@ -184,6 +184,9 @@ RIGHTS: dict[str, Right] = {
     "contract": right("contracts:read", every=_SEE, own=f"{_FIRM} planner"),
     "draft_contract": right(None, every="administrator", own="station_operator battery_owner"),
     "add_version": right(None, every="administrator", own="station_operator battery_owner", factor="totp"),
+    "answer_offer": right(
+        None, every="administrator", own="station_operator battery_owner fleet_operator", factor="totp"
+    ),
     "take_step": right(None, every="administrator", own="station_operator battery_owner fleet_operator", factor="totp"),
     "arrears": right(None, every="administrator", own="station_operator battery_owner accountant", factor="totp"),
     "override_contract": right(

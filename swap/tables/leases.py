@@ -30,10 +30,14 @@ class LeaseContract(Base, table=True):
     state: str = Field(default="draft", max_length=16)
     """A state of the table of contracts."""
     made_at: datetime
+    last_unsigned_version: int = 0
+    """The last version that an earlier release let count without the lessee's signature; 0: none, as of every contract
+    that was changed since."""
 
 
 class LeaseVersion(Base, table=True):
-    """What a contract says from a day on; never edited, a change is a further version. A trigger refuses both."""
+    """What a contract says from a day on; never edited, a change is a further version. A trigger refuses both. Whether
+    it counts is in the contract's events."""
 
     __tablename__ = "lease_version"
     contract_id: str = Field(primary_key=True, foreign_key="lease_contract.id", max_length=32)
@@ -49,7 +53,7 @@ class LeaseVersion(Base, table=True):
 
 
 class LeaseVehicle(Base, table=True):
-    """A vehicle that a version names, so that the contracts of a vehicle are found."""
+    """A vehicle that a version in force names, so that the contracts of a vehicle are found."""
 
     __tablename__ = "lease_vehicle"
     contract_id: str = Field(primary_key=True, foreign_key="lease_contract.id", max_length=32)
@@ -65,7 +69,8 @@ class LeaseEvent(Base, table=True):
     no: int = Field(primary_key=True)
     at: datetime
     kind: str = Field(max_length=24)
-    """drafted, revised, a trigger of the table of contracts, arrears, arrears_cleared, credit_override,
+    """drafted, revised, version_offered, version_signed, version_declined, version_withdrawn, a trigger of the table of
+    contracts, arrears, arrears_cleared, credit_override,
     safety_override, stranding, damage, buy_out."""
     day: str = Field(max_length=10)
     """Day of the contract from which it counts."""

@@ -181,10 +181,45 @@ async def test_the_lessee_signs_and_nobody_else_binds_its_trucks(store: Store, t
     }
 
 
+@pytest.mark.usefixtures("second_factor")
+async def test_the_lessee_signs_a_change_too_and_the_lessor_takes_its_offer_back(store: Store, tmp_path: Path) -> None:
+    contract_id = signed(store, terms(), AT)
+    dearer = terms(components=[{"id": "rent", "kind": "capacity", "yuan_per_kwh_month": "99"}]).model_dump(mode="json")
+    with store.transaction() as whole:
+        whole.add(Party(id="own2", kind="battery_owner", name_zh="二", name_en="Second"))
+    lessor, lessee, strange = ("battery_owner", "own"), ("fleet_operator", "fleet"), ("battery_owner", "own2")
+
+    async def said(by: tuple[str, str], url: str, body: dict[str, Any]) -> str:
+        async with client(store, tmp_path, *by, f"{by} {url} {body}"[:60] + str(len(told))) as own:
+            answer = (await own.post(f"/contracts/{contract_id}/versions{url}", json=body)).json()
+        told.append(answer["versions"][-1]["state"] if "versions" in answer else answer["code"])
+        return told[-1]
+
+    told: list[str] = []
+    version = {"effective_day": "2024-06-01", "terms": dearer}
+    assert [await said(by, "", version) for by in (lessee, strange, lessor)] == ["forbidden", "not_found", "offered"]
+    for step, by, refused in (("sign", lessee, lessor), ("decline", lessee, lessor), ("withdraw", lessor, lessee)):
+        if step != "sign":
+            assert await said(lessor, "", version) == "offered"
+        url = f"/{('sign', 'decline', 'withdraw').index(step) + 2}/steps"
+        assert await said(strange, url, {"step": step}) == "not_found"
+        assert await said(refused, url, {"step": step}) == "forbidden"
+        after = {"sign": "in_force", "decline": "declined", "withdraw": "withdrawn"}[step]
+        assert [await said(by, url, {"step": step}) for _ in range(2)] == [after, "contract_state"]
+
+
 def test_a_second_factor_is_asked_where_money_moves() -> None:
     asked = {operation for operation, right in RIGHTS.items() if right.factor is Factor.TOTP}
     assert {"reverse", "correct", "close_month", "take_step", "charge_item", "pay", "refund_payment"} <= asked
-    assert {"arrears", "override_contract", "add_version", "wallet_credit", "charge_deposit", "bank_file"} <= asked
+    assert {
+        "arrears",
+        "override_contract",
+        "add_version",
+        "answer_offer",
+        "wallet_credit",
+        "charge_deposit",
+        "bank_file",
+    } <= asked
 
 
 async def test_a_fleet_pays_for_itself_with_a_code_and_for_nobody_else(store: Store, tmp_path: Path) -> None:

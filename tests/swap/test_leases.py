@@ -13,10 +13,19 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import select
 
+from swap.audit import audit
 from swap.commerce.charges import NewCharge, add_charge, charges_of
 from swap.commerce.custody.take import JournalEvent, NewReading, add_readings, take_events, take_journals
 from swap.commerce.leases import rent
-from swap.commerce.leases.contracts import draft, events_of, lease_of, move, revise
+from swap.commerce.leases.contracts import (
+    answer_version,
+    contracts_of_vehicle,
+    draft,
+    events_of,
+    lease_of,
+    move,
+    revise,
+)
 from swap.commerce.leases.errors import ContractsOverlap, ContractState, MonthNotOver
 from swap.commerce.leases.rent import due_month, run_rent
 from swap.commerce.leases.rights import (
@@ -33,14 +42,14 @@ from swap.commerce.leases.rights import (
 )
 from swap.commerce.leases.settle import buy_out, charge_damage, end_contract, settle_contract
 from swap.commerce.leases.show import Quantity, get_contract, give_readings, list_charges, list_contracts
-from swap.commerce.leases.states import LeaseState, LeaseTrigger
+from swap.commerce.leases.states import LeaseState, LeaseTrigger, VersionState, VersionStep
 from swap.commerce.strandings import charge_strandings, note_strandings
 from swap.errors import InvalidInput, NotFound, SwapError
 from swap.store import Store
 from swap.tables import ChargeRow, LeaseEvent, LeaseVersion, Pack, PackKindRow, RentRun
 from tests.support.swap.commerce import AT, arrive, code, station
 from tests.support.swap.databases import fill
-from tests.support.swap.leases import FIRST_AT, WHO, signed, terms
+from tests.support.swap.leases import FIRST_AT, WHO, signed, signed_version, terms
 
 JUNE_1 = date(2024, 6, 1)
 JULY = datetime(2024, 7, 2, tzinfo=UTC)
@@ -128,6 +137,103 @@ def test_steps_and_versions_out_of_place_are_refused(store: Store) -> None:
     assert [event.kind for event in record.events] == ["drafted", "offer", "sign", "activate"]
     assert len(record.versions) == 1
     assert amounts(store, contract) == before
+
+
+def offer(store: Store, contract: str, effective: date, at: datetime = FIRST_AT, **changed: Any) -> int:
+    with store.commerce() as db:
+        return revise(db, contract, effective, terms(**changed), at=at, actor=WHO)
+
+
+def answer(store: Store, contract: str, number: int, step: VersionStep, at: datetime = FIRST_AT) -> VersionState:
+    with store.commerce() as db:
+        return answer_version(db, contract, number, step, at=at, actor=WHO)
+
+
+def test_a_version_of_a_signed_contract_waits_for_the_lessee_and_the_next_for_its_answer(store: Store) -> None:
+    contract = signed(store, terms())
+    number = offer(store, contract, JUNE_1, vehicles=["V0", "V1"])
+    with store.reading_commerce() as db:
+        assert [version.number for version in lease_of(db, contract).versions] == [1]
+        assert contracts_of_vehicle(db, "V1") == ()
+        assert may_swap(db, "V1", "S", JULY).code is RightCode.NO_CONTRACT_NEEDED
+        assert [one.state for one in get_contract(db, contract).versions] == ["in_force", "offered"]
+    with pytest.raises(ContractState, match="version 2 is offered"):
+        offer(store, contract, JUNE_1)
+    assert answer(store, contract, number, VersionStep.DECLINE) is VersionState.DECLINED
+    for step in VersionStep:
+        with pytest.raises(ContractState, match=r"version 2 of contract .* is declined"):
+            answer(store, contract, number, step)
+    with pytest.raises(NotFound, match="version 3"):
+        answer(store, contract, 3, VersionStep.SIGN)
+    again = offer(store, contract, JUNE_1, vehicles=["V0", "V1"])
+    assert (number, again) == (2, 3)
+    assert answer(store, contract, again, VersionStep.SIGN) is VersionState.IN_FORCE
+    with store.reading_commerce() as db:
+        assert [version.number for version in lease_of(db, contract).versions] == [1, 3]
+        assert contracts_of_vehicle(db, "V1") == (contract,)
+        record = get_contract(db, contract)
+    assert [one.state for one in record.versions] == ["in_force", "declined", "in_force"]
+    assert [event.kind for event in record.events[4:]] == [
+        "version_offered", "version_declined", "version_offered", "version_signed",
+    ]  # fmt: skip
+    assert [event.day for event in record.events[4:]] == [JUNE_1, FIRST_AT.date(), JUNE_1, JUNE_1]
+
+
+def test_a_draft_is_changed_at_once_for_all_of_it_is_signed(store: Store) -> None:
+    with store.commerce() as db:
+        contract = draft(db, terms(), at=FIRST_AT, actor=WHO)
+    offer(store, contract, date(2024, 1, 1), arrears_notice_days=9)
+    with store.reading_commerce() as db:
+        assert [event.kind for event in events_of(db, contract)] == ["drafted", "revised"]
+        assert lease_of(db, contract).terms.arrears_notice_days == 9
+
+
+def test_what_is_offered_binds_no_vehicle_and_is_signed_only_where_none_is_bound(store: Store) -> None:
+    first = signed(store, terms())
+    number = offer(store, first, JUNE_1, vehicles=["V0", "V1"])
+    second = signed(store, terms(vehicles=["V1"]))
+    with pytest.raises(ContractsOverlap):
+        answer(store, first, number, VersionStep.SIGN)
+    with store.reading_commerce() as db:
+        assert contracts_of_vehicle(db, "V1") == (second,)
+    assert answer(store, first, number, VersionStep.WITHDRAW) is VersionState.WITHDRAWN
+
+
+def test_an_offer_lapses_with_its_contract_and_is_signed_while_it_is_suspended(store: Store) -> None:
+    suspended, ended = signed(store, terms()), signed(store, terms(vehicles=["V1"]))
+    numbers = [offer(store, one, JUNE_1, vehicles=[v]) for one, v in ((suspended, "V0"), (ended, "V1"))]
+    with store.commerce() as db:
+        move(db, suspended, LeaseTrigger.SUSPEND, at=JULY, actor=WHO)
+        end_contract(db, ended, at=JULY, actor=WHO)
+    assert answer(store, suspended, numbers[0], VersionStep.SIGN, JULY) is VersionState.IN_FORCE
+    assert offer(store, suspended, JUNE_1, JULY) == 3
+    for step in VersionStep:
+        with pytest.raises(ContractState, match="is lapsed"):
+            answer(store, ended, numbers[1], step, JULY)
+    with pytest.raises(ContractState, match="gets no new version"):
+        offer(store, ended, JUNE_1, JULY, vehicles=["V1"])
+    with store.reading_commerce() as db:
+        assert get_contract(db, ended).versions[1].state is VersionState.LAPSED
+        found = {i.name: i.violations for i in audit(db).invariants if i.name.startswith("lease_")}
+    assert {name: told for name, told in found.items() if told} == {}
+
+
+def test_a_version_signed_late_counts_from_its_day_and_is_corrected_in_the_open_month(store: Store) -> None:
+    contract = signed(store, terms())
+    run_rent(store, "2024-01", datetime(2024, 2, 2, tzinfo=UTC))
+    cheaper = [{"id": "rent", "kind": "capacity", "yuan_per_kwh_month": "8"}]
+    number = offer(store, contract, date(2024, 2, 15), datetime(2024, 2, 3, tzinfo=UTC), components=cheaper)
+    run_rent(store, "2024-02", datetime(2024, 3, 2, tzinfo=UTC))
+    closed = amounts(store, contract)
+    assert closed[-1] == ("2024-02", "2024-02", "rent", 282_000)
+    answer(store, contract, number, VersionStep.SIGN, datetime(2024, 3, 3, tzinfo=UTC))
+    run_rent(store, "2024-03", datetime(2024, 4, 2, tzinfo=UTC))
+    assert amounts(store, contract) == [
+        *closed, ("2024-03", "2024-02", "rent", -29_172), ("2024-03", "2024-03", "rent", 225_600),
+    ]  # fmt: skip
+    with store.reading_commerce() as db:
+        found = {i.name: i.violations for i in audit(db).invariants if i.name.startswith(("lease_", "rents_"))}
+    assert {name: told for name, told in found.items() if told} == {}
 
 
 @pytest.mark.parametrize("table", ["lease_version", "lease_event", "custody_move"])
@@ -274,7 +380,7 @@ def test_a_contract_changed_in_the_past_is_corrected_by_the_difference_once(stor
     closed = amounts(store, contract)
     cheaper = terms(components=[{"id": "rent", "kind": "capacity", "yuan_per_kwh_month": "8"}])
     with store.commerce() as db:
-        revise(db, contract, date(2024, 2, 15), cheaper, at=JULY, actor=WHO, reason="agreed so")
+        signed_version(db, contract, date(2024, 2, 15), cheaper, JULY)
     for month in ("2024-03", "2024-04"):
         run_rent(store, month, datetime(2024, 6, 2, tzinfo=UTC))
     after = amounts(store, contract)
