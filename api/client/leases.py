@@ -84,6 +84,20 @@ class LeaseCalls(ServerSession):
         headers = {FACTOR_HEADERS[Factor.PIN]: pin}
         return self.change(OverrideOut, "POST", path, override, key=key, headers=headers)
 
+    def override_without_contract(
+        self, vehicle_id: str, override: OverrideIn, *, totp: str | None = None, key: str | None = None
+    ) -> OverrideOut:
+        """Serve a vehicle without a contract at a station that asks for one, until an instant."""
+        path = f"/rights/{vehicle_id}/overrides"
+        return self.change(OverrideOut, "POST", path, override, key=key, headers=code_header(totp))
+
+    def override_for_safety_without_contract(
+        self, vehicle_id: str, override: OverrideIn, *, pin: str, key: str | None = None
+    ) -> OverrideOut:
+        """Have a vehicle without a contract served at the station, until an instant."""
+        path = f"/rights/{vehicle_id}/safety-overrides"
+        return self.change(OverrideOut, "POST", path, override, key=key, headers={FACTOR_HEADERS[Factor.PIN]: pin})
+
     def charge_item(
         self, contract_id: str, item: ItemIn, *, totp: str | None = None, key: str | None = None
     ) -> ContractRecord:

@@ -18,6 +18,7 @@ from swap.commerce.custody.show import pack_uses as uses_of
 from swap.commerce.leases.contracts import answer_version, contract_row, draft, move, revise
 from swap.commerce.leases.periods import month_days
 from swap.commerce.leases.rights import announce_arrears, clear_arrears, may_swap, override
+from swap.commerce.leases.rights import override_without_contract as give_override
 from swap.commerce.leases.settle import buy_out, charge_damage, end_contract, settle_contract
 from swap.commerce.leases.show import (
     ChargeRecord,
@@ -33,7 +34,14 @@ from swap.commerce.leases.states import LeaseState, LeaseTrigger, VersionStep, t
 from swap.commerce.leases.terms import LeaseTerms, Price
 from swap.commerce_db import CommerceDb
 from swap.identity.principal import EVERYTHING
-from swap.identity.view import require_contract, require_firm, require_served, require_step, require_vehicle
+from swap.identity.view import (
+    require_contract,
+    require_firm,
+    require_served,
+    require_station,
+    require_step,
+    require_vehicle,
+)
 from swap.paging import cut_after
 from swap.reading.records import Page
 from swap.register.persons import person_actor
@@ -116,11 +124,12 @@ class SafetyOverrideIn(OverrideIn):
 class OverrideOut(Output):
     """An override as it counts; of the contract it shows nothing else."""
 
-    contract_id: str
+    contract_id: str | None
+    """Contract that is overridden; null for a vehicle without one."""
     kind: Literal["credit", "safety"]
-    """credit: in spite of arrears; safety: one vehicle, whatever the contract says."""
+    """credit: in spite of arrears, or without a contract; safety: one vehicle, whatever the contract says."""
     vehicle_id: str | None
-    """The vehicle that is served for safety; null for credit."""
+    """The vehicle that is served; null for credit of a contract, which is for all its vehicles."""
     station_id: str | None
     """It counts there only; null where the lessor gave it, for every station."""
     until_at: Instant
@@ -426,6 +435,43 @@ def right(
         )
     reason = language_for(request).text(found.message, **found.values)
     return RightOut(allowed=found.allowed, code=found.code, contract_id=found.contract_id, reason=reason)
+
+
+@router.post("/rights/{vehicle_id}/overrides", responses=declared(400, 404, 409, 422))
+def override_without_contract(vehicle_id: VehicleId, body: OverrideIn, doors: AnyDoors, who: Who) -> OverrideOut:
+    """Serve a vehicle that has no contract at this station, which asks for one, until an instant; by name and with a
+    reason. Of a vehicle with a contract the contract is overridden instead."""
+    return _override_vehicle(vehicle_id, "credit", body, doors, who)
+
+
+@router.post("/rights/{vehicle_id}/safety-overrides", responses=declared(400, 404, 409, 422))
+def override_for_safety_without_contract(
+    vehicle_id: VehicleId, body: OverrideIn, doors: AnyDoors, who: Who
+) -> OverrideOut:
+    """Have a vehicle that has no contract served at this station until an instant, by the safety officer's name and
+    with a reason. Of a vehicle with a contract the contract is overridden instead."""
+    return _override_vehicle(vehicle_id, "safety", body, doors, who)
+
+
+def _override_vehicle(
+    vehicle_id: str, kind: Literal["credit", "safety"], body: OverrideIn, doors: Doors, who: Access
+) -> OverrideOut:
+    at, station_id = doors.clock.now(), doors.config.station.id
+    require_station(who.view, station_id)
+    with doors.store.commerce() as db:
+        give_override(
+            db,
+            vehicle_id,
+            kind,
+            until_at=body.until_at,
+            at=at,
+            actor=_who(doors, who, db, body.name, at),
+            reason=body.reason,
+            station_id=station_id,
+        )
+    return OverrideOut(
+        contract_id=None, kind=kind, vehicle_id=vehicle_id, station_id=station_id, until_at=body.until_at
+    )
 
 
 @router.post("/readings", responses=declared(400, 404, 422))

@@ -193,6 +193,8 @@ RIGHTS: dict[str, Right] = {
         None, every="administrator", station="station_operator", own="battery_owner", factor="totp"
     ),
     "override_for_safety": right(None, every="administrator", station="safety_officer", factor="pin"),
+    "override_without_contract": right(None, every="administrator", station="station_operator", factor="totp"),
+    "override_for_safety_without_contract": right(None, every="administrator", station="safety_officer", factor="pin"),
     "charge_item": right(None, every="administrator", own="station_operator battery_owner", factor="totp"),
     "charges_of_contract": right("contracts:read", every=_SEE, own=_FIRM),
     "charges": right("contracts:read", every=_SEE, own=_FIRM),

@@ -81,6 +81,26 @@ class LeaseEvent(Base, table=True):
     """SHA-256 of what it says (`swap.commerce.seals`)."""
 
 
+class VehicleOverride(Base, table=True):
+    """A vehicle without a contract that a person has had served at a station that asks for one; never edited, a trigger
+    refuses it. Of a vehicle with a contract it is an event of the contract."""
+
+    __tablename__ = "vehicle_override"
+    vehicle_id: str = Field(primary_key=True, foreign_key="vehicle.id", max_length=20)
+    no: int = Field(primary_key=True)
+    """From 1 without gaps."""
+    at: datetime
+    kind: str = Field(max_length=24)
+    """credit_override or safety_override."""
+    station_id: str = Field(max_length=32)
+    """It counts there only."""
+    until_at: datetime
+    actor: str = Field(max_length=64)
+    reason: str = Field(max_length=200)
+    digest: str = Field(default="", max_length=64)
+    """SHA-256 of what it says (`swap.commerce.seals`)."""
+
+
 class RentRun(Base, table=True):
     """A month whose rents have been charged: it is closed, and what is learnt later is charged in a later one."""
 

@@ -137,6 +137,29 @@ async def test_people_of_a_station_have_a_truck_served_there_whoever_its_lessor_
                 assert (right["allowed"], right["code"]) == (True, "safety_override")
 
 
+async def test_people_of_a_station_have_a_truck_without_a_contract_served_there(store: Store, tmp_path: Path) -> None:
+    until_at = (AT + timedelta(days=1)).isoformat()
+    body = {"until_at": until_at, "reason": "ramp"}
+    with store.transaction() as db:
+        db.add(Party(id="op2", kind="station_operator", name_zh="二", name_en="Second"))
+    for role, firm, codes in (
+        ("safety_officer", "op", ("", "forbidden")),
+        ("station_operator", "op", ("forbidden", "second_factor_not_set")),
+        ("battery_owner", "own", ("forbidden", "forbidden")),
+        ("fleet_operator", "fleet", ("forbidden", "forbidden")),
+        ("safety_officer", "op2", ("not_found", "forbidden")),
+    ):
+        async with client(store, tmp_path, role, firm) as own:
+            urls = ("/rights/V0/safety-overrides", "/rights/V0/overrides")
+            told = [await own.post(url, json=body) for url in urls]
+            assert tuple("" if one.is_success else one.json()["code"] for one in told) == codes, (role, firm)
+            if told[0].is_success:
+                given = told[0].json()
+                assert (given["contract_id"], given["vehicle_id"], given["station_id"]) == (None, "V0", STATION)
+                unknown = await own.post("/rights/none/safety-overrides", json=body)
+                assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+
+
 @pytest.mark.usefixtures("second_factor")
 async def test_the_operator_gives_credit_at_its_own_station_and_the_lessor_everywhere(
     store: Store, tmp_path: Path
@@ -216,6 +239,7 @@ def test_a_second_factor_is_asked_where_money_moves() -> None:
         "override_contract",
         "add_version",
         "answer_offer",
+        "override_without_contract",
         "wallet_credit",
         "charge_deposit",
         "bank_file",

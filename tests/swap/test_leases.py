@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import select
+from sqlmodel import col, select
 
 from swap.audit import audit
 from swap.commerce.charges import NewCharge, add_charge, charges_of
@@ -29,6 +29,7 @@ from swap.commerce.leases.contracts import (
 from swap.commerce.leases.errors import ContractsOverlap, ContractState, MonthNotOver
 from swap.commerce.leases.rent import due_month, run_rent
 from swap.commerce.leases.rights import (
+    ALLOWING,
     ContractRight,
     RightCode,
     RightFacts,
@@ -37,6 +38,7 @@ from swap.commerce.leases.rights import (
     entitled,
     may_swap,
     override,
+    override_without_contract,
     standing_of,
     swap_right,
 )
@@ -46,7 +48,7 @@ from swap.commerce.leases.states import LeaseState, LeaseTrigger, VersionState, 
 from swap.commerce.strandings import charge_strandings, note_strandings
 from swap.errors import InvalidInput, NotFound, SwapError
 from swap.store import Store
-from swap.tables import ChargeRow, LeaseEvent, LeaseVersion, Pack, PackKindRow, RentRun
+from swap.tables import ChargeRow, LeaseEvent, LeaseVersion, Pack, PackKindRow, RentRun, VehicleOverride
 from tests.support.swap.commerce import AT, arrive, code, station
 from tests.support.swap.databases import fill
 from tests.support.swap.leases import FIRST_AT, WHO, signed, signed_version, terms
@@ -236,9 +238,12 @@ def test_a_version_signed_late_counts_from_its_day_and_is_corrected_in_the_open_
     assert {name: told for name, told in found.items() if told} == {}
 
 
-@pytest.mark.parametrize("table", ["lease_version", "lease_event", "custody_move"])
+@pytest.mark.parametrize("table", ["lease_version", "lease_event", "custody_move", "vehicle_override"])
 def test_what_is_on_record_is_never_changed(store: Store, table: str) -> None:
     signed(store, terms())
+    with store.commerce() as db:
+        given: dict[str, Any] = {"until_at": AT + timedelta(days=1), "at": AT, "actor": WHO, "reason": "ramp"}
+        override_without_contract(db, "V1", "safety", station_id="S", **given)
     for change in (f"UPDATE {table} SET at = '2024-01-01'", f"DELETE FROM {table}"):
         change = change.replace("SET at", "SET made_at") if table == "lease_version" else change
         with pytest.raises(DBAPIError, match="changed"), store.commerce() as db:
@@ -617,6 +622,48 @@ def test_an_override_of_a_station_counts_there_only(store: Store) -> None:
         assert standing_of(events_of(db, contract), "other").credit_until_at is None
         with pytest.raises(NotFound):
             override(db, contract, "credit", station_id="other", **given)
+
+
+def served(store: Store, vehicle_id: str, at: datetime, station_id: str = "S") -> RightCode:
+    with store.reading_commerce() as db:
+        return may_swap(db, vehicle_id, station_id, at, contract_required=True).code
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("credit", RightCode.CREDIT_WITHOUT_CONTRACT), ("safety", RightCode.SAFETY_OVERRIDE)]
+)
+def test_a_vehicle_without_a_contract_is_served_by_a_person_for_a_time_at_one_station(
+    store: Store, kind: Any, code: RightCode
+) -> None:
+    until_at = JULY + timedelta(hours=2)
+    given: dict[str, Any] = {"until_at": until_at, "at": JULY, "actor": WHO, "reason": "ramp", "station_id": "S"}
+    assert served(store, "V0", JULY) is RightCode.NO_CONTRACT
+    with store.commerce() as db:
+        override_without_contract(db, "V0", kind, **given)
+    assert [served(store, one, JULY) for one in ("V0", "V1")] == [code, RightCode.NO_CONTRACT]
+    assert (served(store, "V0", JULY, "T"), served(store, "V0", until_at)) == (RightCode.NO_CONTRACT,) * 2
+    assert code in ALLOWING
+    with store.commerce() as db:  # the newest counts
+        override_without_contract(db, "V0", kind, **given | {"until_at": until_at + timedelta(days=1)})
+    assert served(store, "V0", until_at) is code
+    with store.reading_commerce() as db:
+        told = db.exec(select(VehicleOverride).order_by(col(VehicleOverride.no))).all()
+        assert [(row.no, row.kind, row.actor, row.reason) for row in told] == [
+            (1, f"{kind}_override", WHO, "ramp"),
+            (2, f"{kind}_override", WHO, "ramp"),
+        ]
+    wrong: tuple[tuple[type[SwapError], str, dict[str, Any]], ...] = (
+        (InvalidInput, "V0", {"until_at": JULY}),
+        (InvalidInput, "V0", {"until_at": JULY + timedelta(days=8)}),
+        (InvalidInput, "V0", {"reason": " "}),
+        (NotFound, "V9", {}),
+    )
+    for error, vehicle_id, changed in wrong:
+        with pytest.raises(error), store.commerce() as db:
+            override_without_contract(db, vehicle_id, kind, **given | changed)
+    contract = signed(store, terms(vehicles=["V1"]))
+    with pytest.raises(ContractState, match=contract), store.commerce() as db:
+        override_without_contract(db, "V1", kind, **given)
 
 
 def test_the_right_of_an_open_swap(store: Store) -> None:

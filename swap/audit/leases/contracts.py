@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -18,11 +18,12 @@ from swap.audit.findings import Findings
 from swap.audit.rows import Reader
 from swap.commerce.leases.contracts import ANSWERS, VERSION_OFFERED, lease_from, terms_hash, version_states
 from swap.commerce.leases.lease import LeaseHistory
+from swap.commerce.leases.rights import LONGEST
 from swap.commerce.leases.states import BINDING, CHARGED, LEASE, LeaseTrigger, VersionState, VersionStep
 from swap.commerce.seals import row_digest
 from swap.commerce.strandings import ACTOR
 from swap.register.persons import PREFIX
-from swap.tables import LeaseContract, LeaseEvent, LeaseVehicle, LeaseVersion, Person
+from swap.tables import LeaseContract, LeaseEvent, LeaseVehicle, LeaseVersion, Person, VehicleOverride
 from swap.zones import zone_names
 
 BOUND = {
@@ -81,6 +82,7 @@ def check_contracts(reader: Reader, findings: Findings) -> dict[str, ContractFil
     """Every check of contracts by themselves; those that can be read, by id."""
     contracts = _contracts(reader, findings)
     _apart(findings, contracts)
+    _overrides(reader, findings)
     return contracts
 
 
@@ -181,6 +183,20 @@ def _signed(found: Any, row: Any, events: Sequence[Any], versions: Mapping[int, 
 def plain_event(event: Any) -> Any:
     """An event as `lease_from` takes it, of a row as it is stored."""
     return SimpleNamespace(no=event.no, kind=event.kind, day=event.day, at=event.at, data=object_of(event.data))
+
+
+def _overrides(reader: Reader, findings: Findings) -> None:
+    """Vehicles without a contract that people have had served."""
+    found, persons, numbers = findings["overrides_kept"], persons_known(reader), Counter[str]()
+    for row in reader.rows(VehicleOverride, order=(col(VehicleOverride.vehicle_id), col(VehicleOverride.no))):
+        name = f"vehicle_override {row.vehicle_id}:{row.no}"
+        numbers[row.vehicle_id] += 1
+        number = numbers[row.vehicle_id]
+        found.look(row.no == number, f"{name}: no is {row.no}, it is number {number} of its vehicle_id")
+        found.look(row_digest(VehicleOverride, row) == row.digest, f"{name}: it is not what its digest was made from")
+        bounded = row.at < row.until_at <= row.at + LONGEST
+        found.look(bounded, f"{name}: until_at is {row.until_at.isoformat()}, given at {row.at.isoformat()}")
+        known_actor(findings, persons, name, row.actor, row.at)
 
 
 def _zone(name: str) -> tzinfo:

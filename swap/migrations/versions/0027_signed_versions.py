@@ -1,4 +1,5 @@
-"""A contract tells the last version that counted without the lessee's signature, as earlier releases had it.
+"""A contract tells the last version that counted without the lessee's signature, as earlier releases had it; vehicles
+without a contract that a person has had served.
 
 Revision: 0027, after 0026.
 """
@@ -15,6 +16,8 @@ down_revision = "0026"
 branch_labels = None
 depends_on = None
 
+AT = sa.DateTime(timezone=True)
+
 
 def upgrade() -> None:
     with op.batch_alter_table("lease_contract") as batch:
@@ -22,6 +25,21 @@ def upgrade() -> None:
     with op.batch_alter_table("lease_contract") as batch:
         batch.alter_column("last_unsigned_version", existing_type=sa.Integer(), server_default=None)
     _count_as_signed()
+    op.create_table(
+        "vehicle_override",
+        sa.Column("vehicle_id", sa.String(20), nullable=False),
+        sa.Column("no", sa.Integer(), nullable=False),
+        sa.Column("at", AT, nullable=False),
+        sa.Column("kind", sa.String(24), nullable=False),
+        sa.Column("station_id", sa.String(32), nullable=False),
+        sa.Column("until_at", AT, nullable=False),
+        sa.Column("actor", sa.String(64), nullable=False),
+        sa.Column("reason", sa.String(200), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.ForeignKeyConstraint(["vehicle_id"], ["vehicle.id"], name=op.f("fk_vehicle_override_vehicle_id")),
+        sa.PrimaryKeyConstraint("vehicle_id", "no", name=op.f("pk_vehicle_override")),
+    )
+    _keep("vehicle_override")
 
 
 def _count_as_signed() -> None:
@@ -42,6 +60,23 @@ def _count_as_signed() -> None:
         )
 
 
+def _keep(table: str) -> None:
+    """Refuse update and delete of a table's rows."""
+    if op.get_bind().dialect.name == "sqlite":
+        for action in ("update", "delete"):
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{action} BEFORE {action.upper()} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} rows are never changed'); END"
+            )
+        return
+    for trigger, when, each in (("change", "UPDATE OR DELETE", "ROW"), ("truncate", "TRUNCATE", "STATEMENT")):
+        op.execute(
+            f"CREATE TRIGGER {table}_no_{trigger} BEFORE {when} ON {table} "
+            f"FOR EACH {each} EXECUTE FUNCTION refuse_change()"
+        )
+
+
 def downgrade() -> None:
+    op.drop_table("vehicle_override")
     with op.batch_alter_table("lease_contract") as batch:
         batch.drop_column("last_unsigned_version")

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Literal
 
 from swap.commerce.custody.take import take_journals
 from swap.commerce.leases.contracts import answer_version, draft, move, revise
 from swap.commerce.leases.rent import run_rent
-from swap.commerce.leases.rights import announce_arrears
+from swap.commerce.leases.rights import announce_arrears, override_without_contract
 from swap.commerce.leases.settle import charge_damage
 from swap.commerce.leases.show import Quantity, give_readings
 from swap.commerce.leases.states import LeaseTrigger, VersionStep
@@ -62,6 +63,13 @@ def leased(store: Store, config: StationConfig, at: datetime) -> None:
     with store.commerce() as db:
         charge_damage(db, contracts[0], pack, "dent", at=at, actor=actor)
         announce_arrears(db, contracts[1], Decimal("100"), at=at, actor=actor)
+        without = next(vehicle.id for vehicle in config.vehicles if vehicle.id not in vehicles)
+        kinds: tuple[Literal["credit", "safety"], ...] = ("credit", "safety")
+        for hours, name in enumerate(kinds, start=1):
+            until_at, station_id = at + timedelta(hours=hours), config.station.id
+            override_without_contract(
+                db, without, name, until_at=until_at, at=at, actor=other, reason="ramp", station_id=station_id
+            )
 
 
 CONTRACT = "(SELECT id FROM lease_contract ORDER BY id LIMIT 1)"
@@ -103,6 +111,11 @@ LEASE_DAMAGE: dict[str, tuple[str, ...]] = {
         "UPDATE lease_event SET no = no + 7 WHERE kind = 'arrears'",
         "UPDATE lease_event SET data = '{}' WHERE kind = 'arrears'",
         "UPDATE lease_event SET at = '2020-01-01 00:00:00.000000' WHERE kind = 'activate'",
+    ),
+    "overrides_kept": (
+        "UPDATE vehicle_override SET reason = 'other' WHERE no = 1",
+        "UPDATE vehicle_override SET until_at = '2030-01-01 00:00:00.000000' WHERE no = 2",
+        "DELETE FROM vehicle_override WHERE no = 1",
     ),
     "leases_apart": (
         f"UPDATE lease_version SET terms = (SELECT terms FROM lease_version WHERE contract_id = {OTHER}) "
