@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import text
 
 from swap.audit import audit
 from swap.commerce.bills.issuing import bill_completed_swaps
@@ -152,6 +153,10 @@ def test_a_version_bills_once_the_lessee_has_signed_it_and_what_is_past_is_corre
     again = next(one for one in billed(store) if one.kind == "correction")
     assert (str(again.lines[1].unit_price_yuan_per_kwh), again.lines[1].contract_version) == ("0.9000", 2)
     assert money_findings(store) == {}
+    with store.engine.begin() as connection:  # as if nobody had signed
+        connection.execute(text("DROP TRIGGER lease_event_no_delete"))
+        connection.execute(text("DELETE FROM lease_event WHERE kind = 'version_signed'"))
+    assert again.bill_id in str(money_findings(store)["bill_priced_by_its_instant"])
 
 
 @pytest.mark.parametrize("step", [VersionStep.DECLINE, VersionStep.WITHDRAW])
