@@ -36,6 +36,9 @@ def upgrade() -> None:
         sa.Column("actor", sa.String(64), nullable=False),
         sa.Column("reason", sa.String(200), nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
+        sa.CheckConstraint(
+            "kind IN ('credit_override', 'safety_override')", name=op.f("ck_vehicle_override_kind_known")
+        ),
         sa.ForeignKeyConstraint(["vehicle_id"], ["vehicle.id"], name=op.f("fk_vehicle_override_vehicle_id")),
         sa.PrimaryKeyConstraint("vehicle_id", "no", name=op.f("pk_vehicle_override")),
     )
