@@ -12,7 +12,7 @@ Behaviour every driver keeps:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from typing import Protocol
@@ -56,6 +56,33 @@ RESPONSE_S = 5.0
 within one; meter and storage are not read in the same instant)."""
 
 
+BILLED_VALUES = ("energy_kwh", "discharged_kwh", "meter_kwh")
+"""Fields of a reading that a bill may rest on: their registers are kept with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireRead:
+    """The registers of one value as they were read, and how they make it: raw × scale × 10^power + offset."""
+
+    unit_id: int
+    """Device that answered."""
+    function_code: int
+    """Of Modbus: 3 reads holding registers."""
+    address: int
+    """Of the first register, from 0 as on the wire."""
+    words: tuple[int, ...]
+    type: str
+    """u16, i32, f32, …"""
+    word_order: str
+    """Which word comes first: big or little."""
+    raw: int | float
+    """The number that the words make."""
+    scale: float
+    offset: float
+    power: int
+    """Scale factor of the device, as a power of ten; 0 where it has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class PackReading:
     """One bay's charger and, where a pack sits in it, its BMS. Charging current and power are positive."""
@@ -92,6 +119,8 @@ class PackReading:
     """Charger's cumulative energy counter."""
     discharged_kwh: float | None = None
     """Cumulative counter of the BMS: energy given since the pack was made; what rents by energy rest on."""
+    wire: Mapping[str, WireRead] = field(default_factory=dict)
+    """Registers of `BILLED_VALUES` by field, of those that were read from registers."""
 
 
 @dataclass(frozen=True, slots=True)

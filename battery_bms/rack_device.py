@@ -27,15 +27,20 @@ from typing import Protocol
 from battery_bms.code34014 import normalise_code
 from battery_bms.config import BayPointSection, BaySection, RackDeviceSection
 from battery_bms.entries import BAY_NEEDED
-from battery_bms.port import BMS_VALUES, ChargerState, PackReading
+from battery_bms.port import BILLED_VALUES, BMS_VALUES, ChargerState, PackReading, WireRead
 from robotics.modbus_link.config import ModbusAddress
 from robotics.modbus_link.link import LinkLost, ModbusLink, Refused
 from robotics.modbus_link.registers import MapError, RegisterMap, Value
+from robotics.modbus_link.words import NUMBER_WORDS, from_words
 
 logger = logging.getLogger(__name__)
 
 ECHO_WAIT_S = 0.02
 """Real seconds between two looks at the echo; the device's own cycle is of this order."""
+
+NO_WIRE: Mapping[str, WireRead] = {}
+READ_HOLDING = 3
+"""Function code with which the link reads."""
 
 _LAST_COUNTER = 65534  # 65535 stands for "not available" in the echo, 0 for "no set-point yet"
 
@@ -157,6 +162,11 @@ class RackDevice:
         self._requests = self._coalesced(self._max_gap())
         self._start = 0
         self._refusing = False
+        self._billed = [
+            entry
+            for name in BILLED_VALUES
+            if (entry := register_map.entries.get(name)) is not None and entry.type in NUMBER_WORDS
+        ]
         self._step_kw = register_map.entries["cmd_setpoint_kw"].scale
 
     # -- reading
@@ -195,13 +205,16 @@ class RackDevice:
 
     def _take(self, bay: RackBay, words: Mapping[int, int], at: datetime) -> None:
         values: dict[str, Value] = {}
+        relative: dict[int, int] = {}
         for block, spans in self._reads.items():
             needed = [span.address + i for span in spans for i in range(span.count)]
             if any(bay.base + address not in words for address in needed):
                 return
-            values |= self.map.decode(block, {address: words[bay.base + address] for address in needed})
+            of_block = {address: words[bay.base + address] for address in needed}
+            values |= self.map.decode(block, of_block)
+            relative |= of_block
         self._watch_bms(bay, values)
-        bay.reading = self._reading(bay, values, at)
+        bay.reading = self._reading(bay, values, at, self._wire(bay, values, relative))
         bay.read_at_s = self._monotonic()
         if bay.cmd_counter is None:
             bay.cmd_counter = _integer(values.get("setpoint_counter"))
@@ -220,7 +233,32 @@ class RackDevice:
         if counter is None or moved_at_s is None or now_s - moved_at_s > self.section.max_age_s:
             values.update(dict.fromkeys(_FROM_BMS))
 
-    def _reading(self, bay: RackBay, values: Mapping[str, Value], at: datetime) -> PackReading:
+    def _wire(self, bay: RackBay, values: Mapping[str, Value], words: Mapping[int, int]) -> dict[str, WireRead]:
+        """The registers of what bills may rest on, where they gave a value."""
+        found: dict[str, WireRead] = {}
+        for entry in self._billed:
+            if values.get(entry.name) is None:
+                continue
+            own = tuple(words[address] for address in range(entry.address, entry.last + 1))
+            order = self.map.order(entry)
+            power = None if entry.scale_from is None else self.map.power(entry, words)
+            found[entry.name] = WireRead(
+                self.section.device_id,
+                READ_HOLDING,
+                bay.base + entry.address,
+                own,
+                entry.type,
+                order,
+                from_words(own, entry.type, little=order == "little"),
+                entry.scale,
+                entry.offset,
+                power or 0,
+            )
+        return found
+
+    def _reading(
+        self, bay: RackBay, values: Mapping[str, Value], at: datetime, wire: Mapping[str, WireRead] = NO_WIRE
+    ) -> PackReading:
         def number(name: str) -> float | None:
             value = values.get(name)
             return float(value) if isinstance(value, int | float) else None
@@ -259,6 +297,7 @@ class RackDevice:
             setpoint_kw=number("setpoint_kw"),
             meter_kwh=number("meter_kwh"),
             discharged_kwh=number("discharged_kwh"),
+            wire=wire,
         )
 
     def _charger_state(self, raw: Value) -> ChargerState | None:

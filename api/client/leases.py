@@ -20,6 +20,7 @@ from api.routes.contracts import (
     StepIn,
     Taken,
     VersionIn,
+    VersionStepIn,
 )
 from swap.commerce.custody.show import CustodyRecord, PackUse
 from swap.commerce.leases.show import ContractRecord, ContractSummary
@@ -47,8 +48,14 @@ class LeaseCalls(ServerSession):
     def add_version(
         self, contract_id: str, version: VersionIn, *, totp: str | None = None, key: str | None = None
     ) -> ContractRecord:
-        """Change a contract from a day on."""
+        """Change a contract from a day on; of a signed one the version is offered to the lessee."""
         return self._change_contract(contract_id, "versions", version, totp, key)
+
+    def answer_offer(
+        self, contract_id: str, version: int, step: VersionStepIn, *, totp: str | None = None, key: str | None = None
+    ) -> ContractRecord:
+        """Sign, decline or withdraw a version that is offered."""
+        return self._change_contract(contract_id, f"versions/{version}/steps", step, totp, key)
 
     def take_step(
         self, contract_id: str, step: StepIn, *, totp: str | None = None, key: str | None = None
@@ -76,6 +83,20 @@ class LeaseCalls(ServerSession):
         path = f"/contracts/{contract_id}/safety-overrides"
         headers = {FACTOR_HEADERS[Factor.PIN]: pin}
         return self.change(OverrideOut, "POST", path, override, key=key, headers=headers)
+
+    def override_without_contract(
+        self, vehicle_id: str, override: OverrideIn, *, totp: str | None = None, key: str | None = None
+    ) -> OverrideOut:
+        """Serve a vehicle without a contract at a station that asks for one, until an instant."""
+        path = f"/rights/{vehicle_id}/overrides"
+        return self.change(OverrideOut, "POST", path, override, key=key, headers=code_header(totp))
+
+    def override_for_safety_without_contract(
+        self, vehicle_id: str, override: OverrideIn, *, pin: str, key: str | None = None
+    ) -> OverrideOut:
+        """Have a vehicle without a contract served at the station, until an instant."""
+        path = f"/rights/{vehicle_id}/safety-overrides"
+        return self.change(OverrideOut, "POST", path, override, key=key, headers={FACTOR_HEADERS[Factor.PIN]: pin})
 
     def charge_item(
         self, contract_id: str, item: ItemIn, *, totp: str | None = None, key: str | None = None

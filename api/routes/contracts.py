@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from fastapi import Query, Request
+from fastapi import Path, Query, Request
 from pydantic import Field
 
 from api.access import Access, Who, guarded_router
@@ -15,9 +15,10 @@ from api.problems import declared, language_for
 from api.schemas import Input, Instant, Output, PersonName, RecordId, StationId, VehicleId
 from swap.commerce.custody.show import CustodyRecord, PackUse, custody_records
 from swap.commerce.custody.show import pack_uses as uses_of
-from swap.commerce.leases.contracts import contract_row, draft, move, revise
+from swap.commerce.leases.contracts import answer_version, contract_row, draft, move, revise
 from swap.commerce.leases.periods import month_days
 from swap.commerce.leases.rights import announce_arrears, clear_arrears, may_swap, override
+from swap.commerce.leases.rights import override_without_contract as give_override
 from swap.commerce.leases.settle import buy_out, charge_damage, end_contract, settle_contract
 from swap.commerce.leases.show import (
     ChargeRecord,
@@ -29,11 +30,18 @@ from swap.commerce.leases.show import (
     list_charges,
     list_contracts,
 )
-from swap.commerce.leases.states import LeaseState, LeaseTrigger, takers
+from swap.commerce.leases.states import LeaseState, LeaseTrigger, VersionStep, takers, version_taker
 from swap.commerce.leases.terms import LeaseTerms, Price
 from swap.commerce_db import CommerceDb
 from swap.identity.principal import EVERYTHING
-from swap.identity.view import require_contract, require_firm, require_served, require_step, require_vehicle
+from swap.identity.view import (
+    require_contract,
+    require_firm,
+    require_served,
+    require_station,
+    require_step,
+    require_vehicle,
+)
 from swap.paging import cut_after
 from swap.reading.records import Page
 from swap.register.persons import person_actor
@@ -42,6 +50,7 @@ router = guarded_router(tags=["contracts"])
 
 Party = Annotated[str | None, Query(max_length=32, description="Only those of a firm, on either side.")]
 MONTH = r"^20\d\d-(0[1-9]|1[0-2])$"
+VersionNumber = Annotated[int, Path(ge=1, le=1_000_000, description="Number of the version.")]
 Month = Annotated[str | None, Query(pattern=MONTH, description="Month, such as 2026-06.")]
 
 
@@ -57,7 +66,7 @@ class VersionIn(Input):
     """A change of a contract, as a whole new version."""
 
     effective_day: date
-    """First day on which it counts; a past one is charged anew, as corrections."""
+    """First day on which it counts; a past one is charged anew, as corrections, when the version is signed."""
     terms: LeaseTerms
     """What it says then, whole."""
     name: PersonName | None = None
@@ -72,6 +81,16 @@ class StepIn(Input):
     """offer, sign, activate, suspend, resume, end, settle or withdraw."""
     day: date | None = None
     """Day from which it counts: the first suspended day, the first one after it, the last day of the contract."""
+    name: PersonName | None = None
+    reason: str = Field(default="", max_length=200)
+    """Why, in the person's words."""
+
+
+class VersionStepIn(Input):
+    """What becomes of a version that is offered."""
+
+    step: VersionStep
+    """sign, decline or withdraw."""
     name: PersonName | None = None
     reason: str = Field(default="", max_length=200)
     """Why, in the person's words."""
@@ -105,11 +124,12 @@ class SafetyOverrideIn(OverrideIn):
 class OverrideOut(Output):
     """An override as it counts; of the contract it shows nothing else."""
 
-    contract_id: str
+    contract_id: str | None
+    """Contract that is overridden; null for a vehicle without one."""
     kind: Literal["credit", "safety"]
-    """credit: in spite of arrears; safety: one vehicle, whatever the contract says."""
+    """credit: in spite of arrears, or without a contract; safety: one vehicle, whatever the contract says."""
     vehicle_id: str | None
-    """The vehicle that is served for safety; null for credit."""
+    """The vehicle that is served; null for credit of a contract, which is for all its vehicles."""
     station_id: str | None
     """It counts there only; null where the lessor gave it, for every station."""
     until_at: Instant
@@ -209,13 +229,27 @@ def contract(contract_id: RecordId, doors: AnyDoors, who: Who) -> ContractRecord
 
 @router.post("/contracts/{contract_id}/versions", status_code=201, responses=declared(400, 404, 409, 422))
 def add_version(contract_id: RecordId, body: VersionIn, doors: AnyDoors, who: Who) -> ContractRecord:
-    """Change a contract from a day on, by a new version. What was charged for closed months is corrected by the
-    difference in the month that is open."""
+    """Change a contract from a day on, by a new version. Of a contract that is signed it is offered, and counts when
+    the lessee has signed it; one version is offered at a time."""
     at = doors.clock.now()
     with doors.store.commerce() as db:
         require_contract(db, who.view, contract_id)
         actor = _who(doors, who, db, body.name, at)
         revise(db, contract_id, body.effective_day, body.terms, at=at, actor=actor, reason=body.reason)
+        return get_contract(db, contract_id)
+
+
+@router.post("/contracts/{contract_id}/versions/{version}/steps", responses=declared(400, 404, 409, 422))
+def answer_offer(
+    contract_id: RecordId, version: VersionNumber, body: VersionStepIn, doors: AnyDoors, who: Who
+) -> ContractRecord:
+    """Sign or decline a version that is offered, which is for the lessee to do; the lessor may withdraw it. Signed, it
+    counts from its day on; what was charged for days that are past is corrected in the month that is open."""
+    at = doors.clock.now()
+    with doors.store.commerce() as db:
+        require_step(db, who.view, contract_id, body.step.value, (version_taker(body.step),))
+        actor = _who(doors, who, db, body.name, at)
+        answer_version(db, contract_id, version, body.step, at=at, actor=actor, reason=body.reason)
         return get_contract(db, contract_id)
 
 
@@ -401,6 +435,43 @@ def right(
         )
     reason = language_for(request).text(found.message, **found.values)
     return RightOut(allowed=found.allowed, code=found.code, contract_id=found.contract_id, reason=reason)
+
+
+@router.post("/rights/{vehicle_id}/overrides", responses=declared(400, 404, 409, 422))
+def override_without_contract(vehicle_id: VehicleId, body: OverrideIn, doors: AnyDoors, who: Who) -> OverrideOut:
+    """Serve a vehicle that has no contract at this station, which asks for one, until an instant; by name and with a
+    reason. Of a vehicle with a contract the contract is overridden instead."""
+    return _override_vehicle(vehicle_id, "credit", body, doors, who)
+
+
+@router.post("/rights/{vehicle_id}/safety-overrides", responses=declared(400, 404, 409, 422))
+def override_for_safety_without_contract(
+    vehicle_id: VehicleId, body: OverrideIn, doors: AnyDoors, who: Who
+) -> OverrideOut:
+    """Have a vehicle that has no contract served at this station until an instant, by the safety officer's name and
+    with a reason. Of a vehicle with a contract the contract is overridden instead."""
+    return _override_vehicle(vehicle_id, "safety", body, doors, who)
+
+
+def _override_vehicle(
+    vehicle_id: str, kind: Literal["credit", "safety"], body: OverrideIn, doors: Doors, who: Access
+) -> OverrideOut:
+    at, station_id = doors.clock.now(), doors.config.station.id
+    require_station(who.view, station_id)
+    with doors.store.commerce() as db:
+        give_override(
+            db,
+            vehicle_id,
+            kind,
+            until_at=body.until_at,
+            at=at,
+            actor=_who(doors, who, db, body.name, at),
+            reason=body.reason,
+            station_id=station_id,
+        )
+    return OverrideOut(
+        contract_id=None, kind=kind, vehicle_id=vehicle_id, station_id=station_id, until_at=body.until_at
+    )
 
 
 @router.post("/readings", responses=declared(400, 404, 422))

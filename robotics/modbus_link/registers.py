@@ -209,7 +209,7 @@ class RegisterMap:
             if raw == entry.idle:
                 return 0
             if scaled:
-                power = self._power(entry, words)
+                power = self.power(entry, words)
                 return None if power is None else round(raw * entry.scale * 10.0**power, 9)
             if entry.scale == 1.0 and entry.offset == 0.0:
                 return raw
@@ -217,7 +217,7 @@ class RegisterMap:
 
         return number
 
-    def _power(self, entry: EntrySection, words: Mapping[int, int]) -> int | None:
+    def power(self, entry: EntrySection, words: Mapping[int, int]) -> int | None:
         """Power of ten of an entry that has a scale factor; None where the registers give none."""
         factor = self.entries[entry.scale_from or ""]
         if factor.address not in words:
@@ -308,7 +308,7 @@ class RegisterMap:
             return entry.idle
         scale = entry.scale
         if entry.scale_from is not None:
-            power = self._power(entry, image or {})
+            power = self.power(entry, image or {})
             if power is None:
                 raise self._unfit(
                     entry, value, f"a value once {entry.scale_from!r} is known: the device gives no factor"

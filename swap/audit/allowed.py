@@ -122,6 +122,7 @@ CODES: dict[tuple[str, str], frozenset[object]] = {
     ("bill", "kind"): frozenset({"swap", "reversal", "correction"}),
     ("bill_line", "kind"): frozenset({"energy", "service"}),
     ("lease_contract", "state"): _values(LeaseState),
+    ("vehicle_override", "kind"): frozenset({"credit_override", "safety_override"}),
     ("reading", "origin"): frozenset({"journal", "swap", "entered", "imported"}),
     ("reading", "quantity"): frozenset(
         {"odometer_km", "engine_h", "tonnes", "counter_kwh", "energy_kwh", "soh_pct", "energy_price"}

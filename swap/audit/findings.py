@@ -156,8 +156,12 @@ INVARIANTS: dict[str, str] = {
     "webhook_mark_in_journal": N_("A journal was read for webhooks no further than it goes."),
     # leases and custody
     "lease_versions_kept": N_("Each version of a contract says what it said when it was put on record."),
+    "lease_versions_signed": N_("No version of a signed contract counts without the lessee's signature."),
     "lease_in_its_events": N_("Each contract stands where its events have brought it, step by legal step."),
     "leases_apart": N_("No vehicle has two binding contracts on one day."),
+    "overrides_kept": N_(
+        "Each override of a vehicle without a contract is as a person gave it, for a week at most, and none is wanting."
+    ),
     "lease_charge_due": N_(
         "Each charge of a contract is between its parties, of one of its versions, for days on which it was active, "
         "and is quantity × price × factors, half up."

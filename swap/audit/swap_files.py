@@ -14,6 +14,7 @@ from typing import Any
 from sqlmodel import SQLModel, col
 
 from swap.audit.journal import parsed
+from swap.audit.leases.contracts import plain_event
 from swap.audit.rows import Reader
 from swap.commerce.leases.billing import counts
 from swap.commerce.leases.contracts import lease_from
@@ -107,7 +108,7 @@ class KnownContracts:
         for row in reader.rows(LeaseVersion, order=(col(LeaseVersion.contract_id),), judged=False):
             self._versions[row.contract_id].append(row)
         for row in reader.rows(LeaseEvent, order=(col(LeaseEvent.contract_id), col(LeaseEvent.no)), judged=False):
-            self._events[row.contract_id].append(row)
+            self._events[row.contract_id].append(plain_event(row))
         for row in reader.rows(LeaseVehicle, judged=False):
             self._of_vehicle[row.vehicle_id].add(row.contract_id)
 

@@ -184,12 +184,17 @@ RIGHTS: dict[str, Right] = {
     "contract": right("contracts:read", every=_SEE, own=f"{_FIRM} planner"),
     "draft_contract": right(None, every="administrator", own="station_operator battery_owner"),
     "add_version": right(None, every="administrator", own="station_operator battery_owner", factor="totp"),
+    "answer_offer": right(
+        None, every="administrator", own="station_operator battery_owner fleet_operator", factor="totp"
+    ),
     "take_step": right(None, every="administrator", own="station_operator battery_owner fleet_operator", factor="totp"),
     "arrears": right(None, every="administrator", own="station_operator battery_owner accountant", factor="totp"),
     "override_contract": right(
         None, every="administrator", station="station_operator", own="battery_owner", factor="totp"
     ),
     "override_for_safety": right(None, every="administrator", station="safety_officer", factor="pin"),
+    "override_without_contract": right(None, every="administrator", station="station_operator", factor="totp"),
+    "override_for_safety_without_contract": right(None, every="administrator", station="safety_officer", factor="pin"),
     "charge_item": right(None, every="administrator", own="station_operator battery_owner", factor="totp"),
     "charges_of_contract": right("contracts:read", every=_SEE, own=_FIRM),
     "charges": right("contracts:read", every=_SEE, own=_FIRM),

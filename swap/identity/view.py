@@ -364,6 +364,12 @@ def require_served(db: CommerceDb, view: View, contract_id: str, station_id: str
     return station_id
 
 
+def require_station(view: View, station_id: str) -> None:
+    """Ask to act for a station, for those who see everything and for its own people. Raises NotFound."""
+    if view.sight is not Sight.EVERYTHING and (view.sight is not Sight.STATIONS or station_id not in view.station_ids):
+        raise NotFound("station", station_id)
+
+
 def require_webhook(db: CommerceDb, view: View, webhook_id: str) -> None:
     """Ask for a webhook of the own organisation, in a session that is not narrowed. Raises NotFound."""
     query = select(WebhookEndpoint.id).where(WebhookEndpoint.id == webhook_id)

@@ -34,6 +34,27 @@ class PackStateChanged(Event):
     reason: str | None = None
 
 
+class RegistersRead(Message):
+    """The registers of one value as they were read, and how they make it: raw × scale × 10^power + offset."""
+
+    read_at: Instant
+    unit_id: int
+    function_code: int
+    """Of Modbus: 3 reads holding registers."""
+    address: int
+    """Of the first register, from 0 as on the wire."""
+    words: tuple[int, ...]
+    type: str
+    """u16, i32, f32, …"""
+    word_order: str
+    """Which word comes first: big or little."""
+    raw: int | float
+    """The number that the words make."""
+    scale: float
+    offset: float = 0.0
+    power: int = 0
+
+
 class PackRead(Event):
     """A reading that a bill rests on."""
 
@@ -44,6 +65,8 @@ class PackRead(Event):
     temp_max_c: float | None
     discharged_kwh: float | None = None
     """Counter of the BMS: energy given since it was made; where the BMS has one."""
+    registers: dict[str, RegistersRead] = Field(default_factory=dict)
+    """Of energy_kwh and discharged_kwh, where they were read from registers; earlier releases did not keep them."""
 
     def quantities(self) -> dict[str, float]:
         """What rents rest on, as far as it was read, by the name that commerce keeps it under."""
@@ -76,6 +99,8 @@ class ChargeStarted(Event):
     """Reading of the charger's own meter."""
     session_id: int | None = None
     """The charging, as bills name it; events of earlier releases do not."""
+    registers: dict[str, RegistersRead] = Field(default_factory=dict)
+    """Of energy_kwh and meter_kwh, as in `PackRead`."""
 
 
 class ChargeEnded(Event):
@@ -91,6 +116,8 @@ class ChargeEnded(Event):
     """In the pack at the beginning, as it was read."""
     end_kwh: float | None = None
     """The same at the end; None where it was not read."""
+    registers: dict[str, RegistersRead] = Field(default_factory=dict)
+    """Of energy_kwh (at the end) and meter_kwh, as in `PackRead`."""
 
 
 class HotPackReading(Message):

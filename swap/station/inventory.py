@@ -6,15 +6,25 @@ Every function writes inside the caller's transaction and appends the event of w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlmodel import col, select
 
+from battery_bms.port import PackReading, WireRead
 from scheduler.types import PackState
 from swap.events import append_event
 from swap.messages.events import PackGivenBack
-from swap.messages.packs import BayBlocked, BayReleased, ChargeEnded, ChargeStarted, PackMoved, PackStateChanged
+from swap.messages.packs import (
+    BayBlocked,
+    BayReleased,
+    ChargeEnded,
+    ChargeStarted,
+    PackMoved,
+    PackStateChanged,
+    RegistersRead,
+)
 from swap.places import place_of
 from swap.station.records import qualified
 from swap.station.sequence.permissives import SeatPlan
@@ -192,8 +202,32 @@ def close_charge(db: Db, pack: Pack, at: datetime) -> None:
         end_charge(db, row, pack, at=at, meter_kwh=None)
 
 
-def end_charge(db: Db, row: ChargeSession, pack: Pack, *, at: datetime, meter_kwh: float | None) -> None:
-    """Close a charging session with what the pack holds now."""
+def registers_of(reading: PackReading, *names: str) -> dict[str, Any]:
+    """Registers of some values of a reading, as an event tells them; nothing where none were read."""
+    found = {name: _told(reading.at, wire) for name in names if (wire := reading.wire.get(name)) is not None}
+    return {"registers": found} if found else {}
+
+
+def _told(read_at: datetime, wire: WireRead) -> RegistersRead:
+    said = asdict(wire)
+    usual = {name for name in ("offset", "power") if not said[name]}
+    return RegistersRead(read_at=read_at, **{name: value for name, value in said.items() if name not in usual})
+
+
+def end_charge(
+    db: Db,
+    row: ChargeSession,
+    pack: Pack,
+    *,
+    at: datetime,
+    meter_kwh: float | None,
+    reading: PackReading | None = None,
+) -> None:
+    """Close a charging session with what the pack holds now.
+
+    Args:
+        reading: the one with which it ends; None where the pack is taken away.
+    """
     row.open_pack_id, row.ended_at = None, at
     row.end_energy_kwh, row.end_meter_kwh = pack.energy_kwh, meter_kwh
     gained_kwh = (pack.energy_kwh or row.start_energy_kwh) - row.start_energy_kwh
@@ -208,6 +242,7 @@ def end_charge(db: Db, row: ChargeSession, pack: Pack, *, at: datetime, meter_kw
             session_id=row.id,
             start_kwh=row.start_energy_kwh,
             end_kwh=row.end_energy_kwh,
+            **({} if reading is None else registers_of(reading, *_read_now(pack, reading), "meter_kwh")),
         ),
         station_id=row.station_id,
         at=at,
@@ -216,17 +251,22 @@ def end_charge(db: Db, row: ChargeSession, pack: Pack, *, at: datetime, meter_kw
     )
 
 
+def _read_now(pack: Pack, reading: PackReading) -> tuple[str, ...]:
+    """The pack's energy, where it is that of the reading."""
+    return ("energy_kwh",) if pack.energy_kwh == reading.energy_kwh else ()
+
+
 def start_charge(
     db: Db,
     pack: Pack,
+    reading: PackReading,
     *,
     station_id: str,
     bay_id: str,
     at: datetime,
     energy_kwh: float,
-    meter_kwh: float | None,
 ) -> ChargeSession:
-    """Open a charging session; the one before must be closed."""
+    """Open a charging session with a reading; the one before must be closed."""
     row = ChargeSession(
         station_id=station_id,
         pack_id=pack.id,
@@ -234,13 +274,18 @@ def start_charge(
         open_pack_id=pack.id,
         started_at=at,
         start_energy_kwh=energy_kwh,
-        start_meter_kwh=meter_kwh,
+        start_meter_kwh=reading.meter_kwh,
     )
     db.add(row)
     db.flush()
     append_event(
         db,
-        ChargeStarted(energy_kwh=round(energy_kwh, 3), meter_kwh=meter_kwh, session_id=row.id),
+        ChargeStarted(
+            energy_kwh=round(energy_kwh, 3),
+            meter_kwh=reading.meter_kwh,
+            session_id=row.id,
+            **registers_of(reading, "energy_kwh", "meter_kwh"),
+        ),
         station_id=station_id,
         at=at,
         pack_id=pack.id,

@@ -14,7 +14,7 @@ from swap.tables.custody import CustodyMark, CustodyMove, ReadingRow
 from swap.tables.identity import AccessChange, AccessToken, ApiKey, AttemptCount, KeptAnswer, TokenFamily, UserAccount
 from swap.tables.invoices import BillingPeriod, ClosingClaim, Invoice, InvoiceLine, Settlement, SettlementShare
 from swap.tables.journal import StationEvent
-from swap.tables.leases import LeaseContract, LeaseEvent, LeaseVehicle, LeaseVersion, RentRun
+from swap.tables.leases import LeaseContract, LeaseEvent, LeaseVehicle, LeaseVersion, RentRun, VehicleOverride
 from swap.tables.ledger import LedgerAccount, LedgerLeg, LedgerTransfer
 from swap.tables.packs import ChargeSession, HotPack, Pack
 from swap.tables.payments import (
@@ -93,6 +93,7 @@ __all__ = [
     "TokenFamily",
     "UserAccount",
     "VehicleModelRow",
+    "VehicleOverride",
     "VehicleRow",
     "WalletCredit",
     "WebhookDelivery",

@@ -51,6 +51,7 @@ KNOWN: dict[tuple[str, str], tuple[str, ...]] = {
         "settled",
         "withdrawn",
     ),
+    ("vehicle_override", "kind"): ("credit_override", "safety_override"),
     ("reading", "origin"): ("journal", "swap", "entered", "imported"),
     ("reading", "quantity"): (
         "odometer_km",

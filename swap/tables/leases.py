@@ -30,10 +30,14 @@ class LeaseContract(Base, table=True):
     state: str = Field(default="draft", max_length=16)
     """A state of the table of contracts."""
     made_at: datetime
+    last_unsigned_version: int = 0
+    """The last version that an earlier release let count without the lessee's signature; 0: none, as of every contract
+    that was changed since."""
 
 
 class LeaseVersion(Base, table=True):
-    """What a contract says from a day on; never edited, a change is a further version. A trigger refuses both."""
+    """What a contract says from a day on; never edited, a change is a further version. A trigger refuses both. Whether
+    it counts is in the contract's events."""
 
     __tablename__ = "lease_version"
     contract_id: str = Field(primary_key=True, foreign_key="lease_contract.id", max_length=32)
@@ -49,7 +53,7 @@ class LeaseVersion(Base, table=True):
 
 
 class LeaseVehicle(Base, table=True):
-    """A vehicle that a version names, so that the contracts of a vehicle are found."""
+    """A vehicle that a version in force names, so that the contracts of a vehicle are found."""
 
     __tablename__ = "lease_vehicle"
     contract_id: str = Field(primary_key=True, foreign_key="lease_contract.id", max_length=32)
@@ -65,13 +69,34 @@ class LeaseEvent(Base, table=True):
     no: int = Field(primary_key=True)
     at: datetime
     kind: str = Field(max_length=24)
-    """drafted, revised, a trigger of the table of contracts, arrears, arrears_cleared, credit_override,
+    """drafted, revised, version_offered, version_signed, version_declined, version_withdrawn, a trigger of the table of
+    contracts, arrears, arrears_cleared, credit_override,
     safety_override, stranding, damage, buy_out."""
     day: str = Field(max_length=10)
     """Day of the contract from which it counts."""
     actor: str = Field(max_length=64)
     data: dict[str, Any] = Field(default_factory=dict, sa_column=Column(CanonicalJson, nullable=False))
     """Further values; of a version its number and the hash of what it says."""
+    digest: str = Field(default="", max_length=64)
+    """SHA-256 of what it says (`swap.commerce.seals`)."""
+
+
+class VehicleOverride(Base, table=True):
+    """A vehicle without a contract that a person has had served at a station that asks for one; never edited, a trigger
+    refuses it. Of a vehicle with a contract it is an event of the contract."""
+
+    __tablename__ = "vehicle_override"
+    vehicle_id: str = Field(primary_key=True, foreign_key="vehicle.id", max_length=20)
+    no: int = Field(primary_key=True)
+    """From 1 without gaps."""
+    at: datetime
+    kind: str = Field(max_length=24)
+    """credit_override or safety_override."""
+    station_id: str = Field(max_length=32)
+    """It counts there only."""
+    until_at: datetime
+    actor: str = Field(max_length=64)
+    reason: str = Field(max_length=200)
     digest: str = Field(default="", max_length=64)
     """SHA-256 of what it says (`swap.commerce.seals`)."""
 

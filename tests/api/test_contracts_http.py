@@ -80,7 +80,13 @@ async def test_from_draft_to_charge(client: httpx.AsyncClient, store: Store, giv
     dearer = given | {"components": [{"id": "rent", "kind": "capacity", "yuan_per_kwh_month": "12.5"}]}
     body = {"effective_day": FIRST.isoformat(), "terms": dearer, "reason": "agreed"}
     changed = await client.post(f"{url}/versions", json=body)
-    assert (changed.status_code, len(changed.json()["versions"])) == (201, 2)
+    assert (changed.status_code, [one["state"] for one in changed.json()["versions"]]) == (201, ["in_force", "offered"])
+    signed = await client.post(f"{url}/versions/2/steps", json={"step": "sign", "reason": "agreed"})
+    assert (signed.status_code, [one["state"] for one in signed.json()["versions"]]) == (200, ["in_force"] * 2)
+    assert signed.json()["events"][-1]["data"] == {"version": 2, "reason": "agreed"}
+    for number, status, code in ((2, 409, "contract_state"), (3, 404, "not_found"), (0, 422, "not_valid")):
+        refused = await client.post(f"{url}/versions/{number}/steps", json={"step": "sign"})
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
 
 
 async def test_arrears_override_and_right(client: httpx.AsyncClient, given: dict[str, Any]) -> None:

@@ -137,6 +137,29 @@ async def test_people_of_a_station_have_a_truck_served_there_whoever_its_lessor_
                 assert (right["allowed"], right["code"]) == (True, "safety_override")
 
 
+async def test_people_of_a_station_have_a_truck_without_a_contract_served_there(store: Store, tmp_path: Path) -> None:
+    until_at = (AT + timedelta(days=1)).isoformat()
+    body = {"until_at": until_at, "reason": "ramp"}
+    with store.transaction() as db:
+        db.add(Party(id="op2", kind="station_operator", name_zh="二", name_en="Second"))
+    for role, firm, codes in (
+        ("safety_officer", "op", ("", "forbidden")),
+        ("station_operator", "op", ("forbidden", "second_factor_not_set")),
+        ("battery_owner", "own", ("forbidden", "forbidden")),
+        ("fleet_operator", "fleet", ("forbidden", "forbidden")),
+        ("safety_officer", "op2", ("not_found", "forbidden")),
+    ):
+        async with client(store, tmp_path, role, firm) as own:
+            urls = ("/rights/V0/safety-overrides", "/rights/V0/overrides")
+            told = [await own.post(url, json=body) for url in urls]
+            assert tuple("" if one.is_success else one.json()["code"] for one in told) == codes, (role, firm)
+            if told[0].is_success:
+                given = told[0].json()
+                assert (given["contract_id"], given["vehicle_id"], given["station_id"]) == (None, "V0", STATION)
+                unknown = await own.post("/rights/none/safety-overrides", json=body)
+                assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+
+
 @pytest.mark.usefixtures("second_factor")
 async def test_the_operator_gives_credit_at_its_own_station_and_the_lessor_everywhere(
     store: Store, tmp_path: Path
@@ -181,10 +204,46 @@ async def test_the_lessee_signs_and_nobody_else_binds_its_trucks(store: Store, t
     }
 
 
+@pytest.mark.usefixtures("second_factor")
+async def test_the_lessee_signs_a_change_too_and_the_lessor_takes_its_offer_back(store: Store, tmp_path: Path) -> None:
+    contract_id = signed(store, terms(), AT)
+    dearer = terms(components=[{"id": "rent", "kind": "capacity", "yuan_per_kwh_month": "99"}]).model_dump(mode="json")
+    with store.transaction() as whole:
+        whole.add(Party(id="own2", kind="battery_owner", name_zh="二", name_en="Second"))
+    lessor, lessee, strange = ("battery_owner", "own"), ("fleet_operator", "fleet"), ("battery_owner", "own2")
+
+    async def said(by: tuple[str, str], url: str, body: dict[str, Any]) -> str:
+        async with client(store, tmp_path, *by, f"{by} {url} {body}"[:60] + str(len(told))) as own:
+            answer = (await own.post(f"/contracts/{contract_id}/versions{url}", json=body)).json()
+        told.append(answer["versions"][-1]["state"] if "versions" in answer else answer["code"])
+        return told[-1]
+
+    told: list[str] = []
+    version = {"effective_day": "2024-06-01", "terms": dearer}
+    assert [await said(by, "", version) for by in (lessee, strange, lessor)] == ["forbidden", "not_found", "offered"]
+    for step, by, refused in (("sign", lessee, lessor), ("decline", lessee, lessor), ("withdraw", lessor, lessee)):
+        if step != "sign":
+            assert await said(lessor, "", version) == "offered"
+        url = f"/{('sign', 'decline', 'withdraw').index(step) + 2}/steps"
+        assert await said(strange, url, {"step": step}) == "not_found"
+        assert await said(refused, url, {"step": step}) == "forbidden"
+        after = {"sign": "in_force", "decline": "declined", "withdraw": "withdrawn"}[step]
+        assert [await said(by, url, {"step": step}) for _ in range(2)] == [after, "contract_state"]
+
+
 def test_a_second_factor_is_asked_where_money_moves() -> None:
     asked = {operation for operation, right in RIGHTS.items() if right.factor is Factor.TOTP}
     assert {"reverse", "correct", "close_month", "take_step", "charge_item", "pay", "refund_payment"} <= asked
-    assert {"arrears", "override_contract", "add_version", "wallet_credit", "charge_deposit", "bank_file"} <= asked
+    assert {
+        "arrears",
+        "override_contract",
+        "add_version",
+        "answer_offer",
+        "override_without_contract",
+        "wallet_credit",
+        "charge_deposit",
+        "bank_file",
+    } <= asked
 
 
 async def test_a_fleet_pays_for_itself_with_a_code_and_for_nobody_else(store: Store, tmp_path: Path) -> None:

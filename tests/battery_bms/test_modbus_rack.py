@@ -128,6 +128,24 @@ async def test_a_reading_carries_every_field() -> None:
     assert (a1.setpoint_kw, a1.meter_kwh) == (0.0, 1234.56)
 
 
+async def test_what_bills_rest_on_is_kept_with_its_registers() -> None:
+    """Of the pack's energy and the charger's counter; of what the registers do not give, and of an integrator's counter
+    that this map lacks, nothing."""
+    rig = Rig(ChargeController(FAR))
+    await rig.settle()
+    rig.controllers[0].set(200, {"energy_kwh": None})
+    readings = await rig.rack.read_bays()
+    wire, entries = readings["A1"].wire, rig.controllers[0].register_map.entries
+    assert set(wire) == {"energy_kwh", "meter_kwh"}
+    meter = wire["meter_kwh"]
+    assert (meter.unit_id, meter.function_code) == (rig.devices[0].device_id, 3)
+    assert meter.address == 100 + entries["meter_kwh"].address
+    assert meter.words == tuple(rig.controllers[0].words[meter.address + n] for n in range(2))
+    assert (meter.raw, meter.raw * meter.scale + meter.offset) == (123_456, 1234.56)
+    assert wire["energy_kwh"].raw * wire["energy_kwh"].scale == pytest.approx(148.05)
+    assert set(readings["A2"].wire) == {"meter_kwh"}
+
+
 async def test_each_reading_is_stamped_when_it_is_read() -> None:
     rig = Rig(ChargeController(FAR))
     readings = await rig.rack.read_bays()

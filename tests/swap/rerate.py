@@ -1,7 +1,4 @@
-"""A second rating of leases, written from docs/leases.md alone: day by day, with nothing of the product.
-
-It takes plain values (terms as their JSON, moves and readings as tuples) and gives fen by contract, month and thing.
-"""
+"""A second rating of leases, from docs/leases.md alone: day by day, of plain values, with nothing of the product."""
 
 from __future__ import annotations
 
@@ -28,6 +25,11 @@ class Contract:
     active: date | None = None
     suspended: list[tuple[date, date]] = field(default_factory=list)  # first day, first day after
     ended: date | None = None  # last day
+    acts: list[tuple[str, int]] = field(default_factory=list)  # what was done with versions
+
+    def __post_init__(self) -> None:
+        signed = {n for act, n in self.acts if act in ("drafted", "revised", "version_signed")}
+        self.versions = [v for v in self.versions if v[0] in signed]
 
     def version(self, day: date) -> Any:
         known = [v for v in self.versions if v[1] <= day]
@@ -49,8 +51,7 @@ class World:
 
 
 def half_up(value: F, places: int = 0) -> F:
-    whole = int(abs(value) * 10**places + F(1, 2))
-    return F(whole if value >= 0 else -whole, 10**places)
+    return F(int(abs(value) * 10**places + F(1, 2)) * (1 if value >= 0 else -1), 10**places)
 
 
 def in_fen(yuan: F) -> int:
@@ -275,8 +276,7 @@ class Book:
         c = next((c for c in self.terms["components"] if c["kind"] == "occupancy"), None)
         if c is None or last is None or self.c.active is None:
             return
-        end = self.midnight(last)
-        for span in [span for span in self.spans if span["from"] < end]:
+        for span in [span for span in self.spans if span["from"] < self.midnight(last)]:
             count, day, off = 0, max(first, last), span["until"] or self.midnight(until)
             while day < until and self.midnight(day) < off and not self.elsewhere(span["vehicle"], day):
                 count, day = count + 1, day + ONE_DAY

@@ -13,7 +13,6 @@ from sqlmodel import select
 
 from swap.audit import AuditReport, audit
 from swap.commerce.custody.take import NewReading, add_readings
-from swap.commerce.leases.contracts import revise
 from swap.commerce.leases.rent import run_rent
 from swap.commerce.leases.rights import announce_arrears
 from swap.commerce.leases.settle import buy_out, charge_damage, end_contract, settle_contract
@@ -23,7 +22,7 @@ from swap.store import Store
 from swap.tables import Pack
 from tests.support.swap.commerce import arrive, code, station
 from tests.support.swap.damage import Examined, bare
-from tests.support.swap.leases import WHO, Traffic, lease_store, signed, terms
+from tests.support.swap.leases import WHO, Traffic, lease_store, signed, signed_version, terms
 
 MINE = (
     "rents_rated_again", "contract_acts_charged", "stranding_as_told", "lease_charge_due", "rents_complete",
@@ -210,7 +209,7 @@ def _learn(store: Store, traffic: Traffic, by_use: str) -> None:
     dearer["components"] = [*dearer["components"], {"id": "fee", "kind": "fixed", "yuan_per_period": "10"}]
     late = NewReading("V1", "odometer_km", day(2, 28, 23), traffic.odometers["V1"], "entered", WHO, day(3, 21))
     with store.commerce() as db:
-        revise(db, by_use, date(2024, 2, 1), LeaseTerms.model_validate(dearer), at=day(3, 21), actor=WHO)
+        signed_version(db, by_use, date(2024, 2, 1), LeaseTerms.model_validate(dearer), day(3, 21))
         add_readings(db, [late])
     signed(store, terms(vehicles=["V4"], first_day="2024-01-01"), day(3, 21))
     with store.reading() as db:

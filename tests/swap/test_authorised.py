@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from robotics.port import CommandCode
 from swap.commerce.leases.contracts import move
-from swap.commerce.leases.rights import swap_right
+from swap.commerce.leases.rights import override_without_contract, swap_right
 from swap.commerce.leases.states import LeaseTrigger
 from swap.messages.events import SwapCheck, SwapCompleted, SwapHeld, SwapStepStarted
 from swap.station_db import StationDb
@@ -49,6 +49,21 @@ async def test_the_contract_decides(bench: Bench, required: bool, contract: bool
             found = swap.checks["authorised"]["result"], swap.hold_reason
         assert found == ("waiting_person", "check_failed")
         assert {command for _, _, command in bench.motions} == {CommandCode.ADMIT}
+
+
+async def test_a_truck_without_a_contract_is_swapped_by_the_safety_officers_word(bench: Bench) -> None:
+    """Held before the first unlock, since the station asks for a contract; served, and billed as the station bills."""
+    decide(bench, required=True)
+    swap_id = bench.arrive("V1", 30)
+    await bench.run_until(SwapHeld.kind)
+    at = bench.clock.now()
+    with bench.store.commerce() as db:
+        until_at = at + timedelta(hours=1)
+        override_without_contract(
+            db, "V1", "safety", until_at=until_at, at=at, actor=WHO, reason="blocks the ramp", station_id="test"
+        )
+    assert (await bench.settled(bench.ask("decide", swap_id=swap_id, decision="continue")))[0] == "done"
+    await bench.run_until(SwapCheck.kind, check="authorised", result="pass")
 
 
 async def test_contracts_that_cannot_be_read_stop_one_truck_and_not_the_controller(bench: Bench) -> None:

@@ -12,7 +12,6 @@ from swap.commerce.bookings.keeping import tell
 from swap.commerce.bookings.store import cancel_booking, expire_bookings, make_booking, tend_bookings
 from swap.commerce.bookings.wanted import Wanted
 from swap.commerce.charges import charges_of
-from swap.commerce.leases.contracts import revise
 from swap.commerce.leases.rights import ContractRights, announce_arrears
 from swap.commerce_db import AnyDb
 from swap.config.seed import sync_station
@@ -23,7 +22,7 @@ from swap.rights import BookingTerms, MaySwap, Purpose
 from swap.store import Store
 from swap.tables import Swap
 from tests.support.swap.commerce import AT, STATION, charge_packs, filled_store, station
-from tests.support.swap.leases import signed, terms
+from tests.support.swap.leases import signed, signed_version, terms
 from tests.swap.test_bookings import book, capacity_rules
 
 HOUR = timedelta(hours=1)
@@ -137,7 +136,7 @@ def test_the_contract_of_the_window_counts_not_that_of_the_call(store: Store, co
     contract_id = signed(store, terms(first_day="2026-10-01", vehicles=["V0"], entitlement=PAIR), AT - 30 * 24 * HOUR)
     dearer = terms(first_day="2026-10-01", vehicles=["V0"], entitlement=PAIR, bookings={"priority": 5})
     with store.commerce() as commerce:
-        revise(commerce, contract_id, date(2026, 11, 2), dearer, at=AT, actor="person:1")
+        signed_version(commerce, contract_id, date(2026, 11, 2), dearer, AT)
     with store.station(STATION) as db:
         start_at = AT + 30 * HOUR
         wanted = Wanted("V0", start_at, start_at + HOUR)

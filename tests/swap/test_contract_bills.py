@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import text
 
 from swap.audit import audit
 from swap.commerce.bills.issuing import bill_completed_swaps
@@ -17,8 +18,9 @@ from swap.commerce.bills.quotes import quote
 from swap.commerce.bookings.store import make_booking
 from swap.commerce.bookings.wanted import Wanted
 from swap.commerce.leases.billing import ContractTerms
-from swap.commerce.leases.contracts import revise
+from swap.commerce.leases.contracts import answer_version, revise
 from swap.commerce.leases.rights import ContractRights
+from swap.commerce.leases.states import VersionStep
 from swap.config.station_file import StationConfig
 from swap.messages.packs import PackRead
 from swap.reading.lists import list_bills
@@ -26,7 +28,7 @@ from swap.reading.records import BillRecord
 from swap.store import Store
 from swap.tables import ChargeSession
 from tests.support.swap.commerce import AT, STATION, arrive, charge_packs, code, exchange, filled_store, station
-from tests.support.swap.leases import WHO, signed, terms
+from tests.support.swap.leases import WHO, signed, signed_version, terms
 
 LATER = AT + timedelta(hours=1)
 BEFORE = AT - timedelta(days=30)
@@ -119,13 +121,57 @@ def test_prices_tax_and_payer_are_the_contracts_and_the_quote_says_the_same(
 def test_a_bill_made_late_is_by_the_contract_as_it_was_known(store: Store, config: StationConfig) -> None:
     contract_id = contract(store, swaps={"service_yuan_per_kwh": "0.2"})
     exchange(store, arrive(store, config, "V0").swap_id)
-    changed = terms(first_day="2026-09-01", swaps={"service_yuan_per_kwh": "0.1"})
+    cheaper = terms(first_day="2026-09-01", swaps={"service_yuan_per_kwh": "0.1"})
     with store.commerce() as db:
-        assert revise(db, contract_id, date(2026, 10, 1), changed, at=LATER, actor=WHO) == 2
+        assert signed_version(db, contract_id, date(2026, 10, 1), cheaper, LATER) == 2
     exchange(store, arrive(store, config, "V0", LATER).swap_id, LATER + timedelta(minutes=6))
     known, later = (bill.lines[1] for bill in billed(store))
     assert (str(known.unit_price_yuan_per_kwh), known.contract_version) == ("0.2000", 1)
     assert (str(later.unit_price_yuan_per_kwh), later.contract_version) == ("0.1000", 2)
+    assert money_findings(store) == {}
+
+
+def test_a_version_bills_once_the_lessee_has_signed_it_and_what_is_past_is_corrected(
+    store: Store, config: StationConfig
+) -> None:
+    contract_id = contract(store, swaps={"service_yuan_per_kwh": "0.2"})
+    dearer = terms(first_day="2026-09-01", swaps={"service_yuan_per_kwh": "0.9"})
+    late: dict[str, Any] = {"terms": ContractTerms(), "mark": LateMark()}
+    with store.commerce() as db:
+        offered = revise(db, contract_id, date(2026, 10, 1), dearer, at=AT - timedelta(days=2), actor=WHO)
+    with store.reading_station(STATION) as db:
+        said = quote(db, ContractTerms(), vehicle_id="V0", at=AT, returned_soe_kwh=[Decimal("78.95")])
+    exchange(store, arrive(store, config, "V0").swap_id)
+    (bill,) = billed(store)
+    assert (str(bill.lines[1].unit_price_yuan_per_kwh), bill.lines[1].contract_version) == ("0.2000", 1)
+    assert said.total_yuan == bill.total_yuan
+    assert correct_late(store, STATION, LATER, **late) == ()
+    with store.commerce() as db:
+        answer_version(db, contract_id, offered, VersionStep.SIGN, at=LATER, actor=WHO)
+    assert len(correct_late(store, STATION, LATER, **late)) == 1
+    assert correct_late(store, STATION, LATER, **late) == ()
+    again = next(one for one in billed(store) if one.kind == "correction")
+    assert (str(again.lines[1].unit_price_yuan_per_kwh), again.lines[1].contract_version) == ("0.9000", 2)
+    assert money_findings(store) == {}
+    with store.engine.begin() as connection:  # as if nobody had signed
+        connection.execute(text("DROP TRIGGER lease_event_no_delete"))
+        connection.execute(text("DELETE FROM lease_event WHERE kind = 'version_signed'"))
+    assert again.bill_id in str(money_findings(store)["bill_priced_by_its_instant"])
+
+
+@pytest.mark.parametrize("step", [VersionStep.DECLINE, VersionStep.WITHDRAW])
+def test_a_version_that_is_declined_or_withdrawn_bills_nothing(
+    store: Store, config: StationConfig, step: VersionStep
+) -> None:
+    contract_id = contract(store, swaps={"service_yuan_per_kwh": "0.2"})
+    dearer = terms(first_day="2026-09-01", vehicles=["V0", "V1"], swaps={"service_yuan_per_kwh": "0.9"})
+    with store.commerce() as db:
+        offered = revise(db, contract_id, date(2026, 10, 1), dearer, at=AT - timedelta(days=2), actor=WHO)
+        answer_version(db, contract_id, offered, step, at=AT - timedelta(days=1), actor=WHO)
+    exchange(store, arrive(store, config, "V0").swap_id)
+    exchange(store, arrive(store, config, "V1", LATER).swap_id, LATER)
+    assert [bill.lines[1].contract_version for bill in billed(store)] == [1, None]
+    assert correct_late(store, STATION, LATER + timedelta(days=1), terms=ContractTerms()) == ()
     assert money_findings(store) == {}
 
 
@@ -177,9 +223,9 @@ def test_a_contract_that_is_changed_for_days_past_corrects_the_bills_of_those_da
     assert correct_late(store, STATION, LATER, **late) == ()
 
     def change(day: date, yuan: str) -> tuple[str, ...]:
-        changed, at = terms(first_day="2026-09-01", swaps={"service_yuan_per_kwh": yuan}), next(hours)
+        given, at = terms(first_day="2026-09-01", swaps={"service_yuan_per_kwh": yuan}), next(hours)
         with store.commerce() as db:
-            revise(db, contract_id, day, changed, at=at, actor=WHO)
+            signed_version(db, contract_id, day, given, at)
         return correct_late(store, STATION, at, **late)
 
     assert change(date(2026, 11, 2), "0.15") == (), "the swap was the day before"

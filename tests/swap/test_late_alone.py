@@ -13,7 +13,8 @@ from sqlmodel import select
 
 from swap.commerce.bills.late import correct_late
 from swap.commerce.leases.billing import ContractTerms
-from swap.commerce.leases.contracts import lease_of, revise
+from swap.commerce.leases.contracts import answer_version, lease_of, revise
+from swap.commerce.leases.states import VersionStep
 from swap.commerce.leases.terms import SwapBilling
 from swap.journal.lines import JournalLine, read_line
 from swap.keeping.archive import exported
@@ -85,20 +86,23 @@ def _of_second(values: dict[str, Any]) -> bool:
 
 
 async def changed_late(folder: Path, url: str) -> tuple[list[JournalLine], dict[str, list[str]], list[Any], datetime]:
-    """A swap by a contract whose price is lowered for its day afterwards."""
+    """A swap by a contract whose price is lowered for its day: offered before the swap, and signed afterwards."""
     bench = Bench(folder, config(A, 1), url=url, speed=20.0)
     bench.terms = ContractTerms()
     await bench.start()
     await bench.run(5)
     at = bench.clock.now()
     contract(bench.store, at - timedelta(days=3), A, [1], swaps={"service_yuan_per_kwh": "0.21"})
-    await live(bench, 1)
-    later = bench.clock.now() + timedelta(days=1)
     with bench.store.commerce() as db:
         (contract_id,) = db.exec(select(LeaseContract.id))
         known = lease_of(db, contract_id)
         cheaper = known.terms.model_copy(update={"swaps": SwapBilling(service_yuan_per_kwh=Decimal("0.11"))})
-        revise(db, contract_id, known.terms.first_day, cheaper, at=later, actor=WHO)
+        offered = revise(db, contract_id, known.terms.first_day, cheaper, at=at, actor=WHO)
+    await live(bench, 1)
+    later = bench.clock.now() + timedelta(days=1)
+    assert correct_late(bench.store, A, later, terms=ContractTerms()) == ()
+    with bench.store.commerce() as db:
+        answer_version(db, contract_id, offered, VersionStep.SIGN, at=later, actor=WHO)
     assert len(correct_late(bench.store, A, later, terms=ContractTerms())) == 1
     with bench.store.reading_station(A) as here:
         lines = [read_line(line, A) for line in exported(here)]

@@ -16,11 +16,12 @@ import pytest
 from sqlmodel import col, select
 
 from swap.commerce.charges import charges_of
-from swap.commerce.leases.contracts import lease_of, move, revise
+from swap.commerce.leases.contracts import answer_version, events_of, lease_of, move, revise
 from swap.commerce.leases.periods import month_days
 from swap.commerce.leases.rent import run_rent
 from swap.commerce.leases.settle import end_contract
-from swap.commerce.leases.states import LeaseTrigger
+from swap.commerce.leases.show import get_contract
+from swap.commerce.leases.states import LeaseTrigger, VersionStep
 from swap.commerce.leases.terms import LeaseTerms
 from swap.store import Store
 from swap.tables import ChargeRow, RentRun
@@ -86,12 +87,14 @@ def plain(store: Store, contract_id: str) -> Contract:
     """A contract as the second rating takes it."""
     with store.reading_commerce() as db:
         lease = lease_of(db, contract_id)
+        acts = [(event.kind, event.data["version"]) for event in events_of(db, contract_id) if "version" in event.data]
+        every = get_contract(db, contract_id).versions  # whether anybody has signed them or not
     versions = [
-        (v.number, v.effective, v.terms.model_dump(mode="json"), {k: str(kwh) for k, kwh in v.rated_kwh.items()})
-        for v in lease.versions
+        (v.version, v.effective_day, v.terms.model_dump(mode="json"), {k: str(kwh) for k, kwh in v.rated_kwh.items()})
+        for v in every
     ]
     suspended = [(days.first, days.until) for days in lease.suspensions]
-    return Contract(contract_id, versions, lease.active_from, suspended, lease.ended_on)
+    return Contract(contract_id, versions, lease.active_from, suspended, lease.ended_on, acts)
 
 
 def charged(store: Store) -> Fen:
@@ -123,10 +126,18 @@ class Year:
         self.traffic = Traffic.of(7)
         self.ids = {name: signed(store, terms(**plan)) for name, plan in PLANS.items()}
 
-    def revise(self, name: str, effective: date, at: datetime, **changed: Any) -> None:
+    def offer(self, name: str, effective: date, at: datetime, **changed: Any) -> int:
+        """A version that the lessor offers; its number."""
+        given = LeaseTerms.model_validate(terms_data(**(PLANS[name] | changed)))
         with self.store.commerce() as db:
-            given = LeaseTerms.model_validate(terms_data(**(PLANS[name] | changed)))
-            revise(db, self.ids[name], effective, given, at=at, actor=WHO)
+            return revise(db, self.ids[name], effective, given, at=at, actor=WHO)
+
+    def answer(self, name: str, number: int, step: VersionStep, at: datetime) -> None:
+        with self.store.commerce() as db:
+            answer_version(db, self.ids[name], number, step, at=at, actor=WHO)
+
+    def revise(self, name: str, effective: date, at: datetime, **changed: Any) -> None:
+        self.answer(name, self.offer(name, effective, at, **changed), VersionStep.SIGN, at)
 
     def move(self, name: str, trigger: LeaseTrigger, day: date) -> None:
         at = datetime(day.year, day.month, day.day, 4, tzinfo=UTC)
@@ -146,11 +157,13 @@ class Year:
             case "2024-04":
                 self.move("two-part", LeaseTrigger.RESUME, date(2024, 4, 9))
             case "2024-05":
+                self.offer("mine", date(2024, 5, 1), at, components=[GIVEN_AWAY])
                 self.revise("quarter", date(2024, 5, 17), at, vehicles=["V4"])
             case "2024-06":
+                self.answer("mine", 2, VersionStep.DECLINE, at)
                 self.revise("two-part", date(2024, 6, 14), at, entitlement=more)
             case "2024-07":
-                self.revise(
+                self.offer(
                     "distance",
                     date(2024, 7, 9),
                     at,
@@ -159,7 +172,10 @@ class Year:
                         {"id": "swaps", "kind": "usage", "per": "swap", "yuan": "30"},
                     ],
                 )
-            case "2024-09":  # counts from a day of a closed month on
+            case "2024-08":
+                self.offer("quarter", date(2024, 8, 20), at, components=[GIVEN_AWAY])  # and nobody answers
+            case "2024-09":  # each counts from a day of a closed month on; one was offered before that was closed
+                self.answer("distance", 2, VersionStep.SIGN, at)
                 self.revise("two-part", date(2024, 7, 25), at, components=cheaper, entitlement=more)
             case "2024-10":
                 self.move("two-part", LeaseTrigger.END, date(2024, 10, 20))
@@ -191,6 +207,7 @@ class Year:
         run_rent(self.store, month, at)
 
 
+GIVEN_AWAY = {"id": "fee", "kind": "fixed", "yuan_per_period": "1"}
 TWO_PART: list[dict[str, Any]] = PLANS["two-part"]["components"]
 
 

@@ -16,7 +16,13 @@ from sqlmodel import select
 from swap.commerce.charges import NewCharge, add_charge, charges_of
 from swap.commerce.custody.take import JournalEvent, NewReading, add_readings, take_events, take_journals
 from swap.commerce.leases import rent
-from swap.commerce.leases.contracts import draft, events_of, lease_of, move, revise
+from swap.commerce.leases.contracts import (
+    draft,
+    events_of,
+    lease_of,
+    move,
+    revise,
+)
 from swap.commerce.leases.errors import ContractsOverlap, ContractState, MonthNotOver
 from swap.commerce.leases.rent import due_month, run_rent
 from swap.commerce.leases.rights import (
@@ -28,6 +34,7 @@ from swap.commerce.leases.rights import (
     entitled,
     may_swap,
     override,
+    override_without_contract,
     standing_of,
     swap_right,
 )
@@ -40,7 +47,7 @@ from swap.store import Store
 from swap.tables import ChargeRow, LeaseEvent, LeaseVersion, Pack, PackKindRow, RentRun
 from tests.support.swap.commerce import AT, arrive, code, station
 from tests.support.swap.databases import fill
-from tests.support.swap.leases import FIRST_AT, WHO, signed, terms
+from tests.support.swap.leases import FIRST_AT, WHO, signed, signed_version, terms
 
 JUNE_1 = date(2024, 6, 1)
 JULY = datetime(2024, 7, 2, tzinfo=UTC)
@@ -130,9 +137,12 @@ def test_steps_and_versions_out_of_place_are_refused(store: Store) -> None:
     assert amounts(store, contract) == before
 
 
-@pytest.mark.parametrize("table", ["lease_version", "lease_event", "custody_move"])
+@pytest.mark.parametrize("table", ["lease_version", "lease_event", "custody_move", "vehicle_override"])
 def test_what_is_on_record_is_never_changed(store: Store, table: str) -> None:
     signed(store, terms())
+    with store.commerce() as db:
+        given: dict[str, Any] = {"until_at": AT + timedelta(days=1), "at": AT, "actor": WHO, "reason": "ramp"}
+        override_without_contract(db, "V1", "safety", station_id="S", **given)
     for change in (f"UPDATE {table} SET at = '2024-01-01'", f"DELETE FROM {table}"):
         change = change.replace("SET at", "SET made_at") if table == "lease_version" else change
         with pytest.raises(DBAPIError, match="changed"), store.commerce() as db:
@@ -274,7 +284,7 @@ def test_a_contract_changed_in_the_past_is_corrected_by_the_difference_once(stor
     closed = amounts(store, contract)
     cheaper = terms(components=[{"id": "rent", "kind": "capacity", "yuan_per_kwh_month": "8"}])
     with store.commerce() as db:
-        revise(db, contract, date(2024, 2, 15), cheaper, at=JULY, actor=WHO, reason="agreed so")
+        signed_version(db, contract, date(2024, 2, 15), cheaper, JULY)
     for month in ("2024-03", "2024-04"):
         run_rent(store, month, datetime(2024, 6, 2, tzinfo=UTC))
     after = amounts(store, contract)

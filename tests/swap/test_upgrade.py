@@ -13,18 +13,22 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
 from sqlalchemy import JSON, Connection, DateTime, bindparam, create_engine, text
 from sqlmodel import select
 
 from sim.plant.plant import Plant
 from swap.audit import audit
+from swap.commerce.leases.contracts import lease_of, terms_hash
+from swap.commerce.seals import sealed
 from swap.events import newest_heads
 from swap.messages.commerce import PricesSet
 from swap.messages.events import ControllerStarted, FileTaken, RequestAnswered
 from swap.station.life.coming_back import Cause
 from swap.store import Store
-from swap.tables import HotPack
+from swap.tables import HotPack, LeaseContract, LeaseEvent
 from tests.support.sim.plant import station
+from tests.support.swap.leases import terms as plain_terms
 from tests.support.swap.station import START_AT, Bench
 
 RELEASE = Path(__file__).parents[1] / "vectors" / "release"
@@ -232,6 +236,82 @@ def test_hot_packs_of_the_journal_become_rows_of_their_bays(empty_database_url: 
         ("test:A2", "P3", "evacuation_started", "L1", 17, ["rise", "smoke"]),
     ]
     assert detected == [START_AT + timedelta(seconds=10_000 + n) for n in (1, 5)]
+
+
+def test_versions_of_an_earlier_release_count_as_signed(empty_database_url: str) -> None:
+    """A contract that was changed when no signature was asked for says so; one that was changed as a draft does not."""
+    store = Store(empty_database_url)
+    store.upgrade()
+    command.downgrade(store.alembic_config(), "0026")
+    fill_register(store)
+    with store.engine.begin() as db:
+        for contract, kinds in OLD_CONTRACTS.items():
+            add_old_contract(db, contract, kinds)
+    store.upgrade()
+    store.check()
+    with store.reading_commerce() as db:
+        found = {one.id: one.last_unsigned_version for one in db.exec(select(LeaseContract))}
+        assert found == {"lc-changed": 3, "lc-draft": 0, "lc-plain": 0}
+        assert [version.number for version in lease_of(db, "lc-changed").versions] == [1, 2, 3]
+        told = {i.name: (i.examined > 0, i.violations) for i in audit(db).invariants if i.name.startswith("lease_v")}
+    store.close()
+    assert told == {"lease_versions_kept": (True, ()), "lease_versions_signed": (True, ())}
+
+
+OLD_CONTRACTS = {
+    "lc-changed": ("drafted", "offer", "sign", "revised", "activate", "revised"),
+    "lc-draft": ("drafted", "revised", "offer", "sign", "activate"),
+    "lc-plain": ("drafted", "offer", "sign"),
+}
+"""Contracts as they stood in a database before versions were signed: what had happened to each."""
+
+
+def fill_register(store: Store) -> None:
+    with store.engine.begin() as db:
+        for firm, kind in (("own", "battery_owner"), ("fleet", "fleet")):
+            values = {"id": firm, "kind": kind}
+            db.execute(text("INSERT INTO party (id, kind, name_zh, name_en) VALUES (:id, :kind, '', '')"), values)
+        vehicle = "INSERT INTO vehicle (id, tag, model, fleet_id) VALUES (:id, :tag, 'm', 'fleet')"
+        for tag, contract in enumerate(OLD_CONTRACTS, start=1):
+            db.execute(text(vehicle), {"id": f"V-{contract}", "tag": tag})
+        at = START_AT.strftime("%Y-%m-%d %H:%M:%S.%f") if store.is_sqlite else START_AT
+        person = "INSERT INTO person (id, name, known_since_at) VALUES ('pe-1', 'Wang', :at)"
+        db.execute(text(person), {"at": at})
+
+
+def add_old_contract(db: Connection, contract: str, kinds: tuple[str, ...]) -> None:
+    """Rows as the release before wrote them."""
+    at: Any = START_AT if db.dialect.name == "postgresql" else START_AT.strftime("%Y-%m-%d %H:%M:%S.%f")
+    terms = plain_terms(vehicles=[f"V-{contract}"]).stored()
+    first = {"id": contract, "at": at, "state": "active" if "activate" in kinds else "signed"}
+    db.execute(
+        text(
+            "INSERT INTO lease_contract (id, lessor_id, lessee_id, zone, first_day, state, made_at) "
+            "VALUES (:id, 'own', 'fleet', 'Asia/Shanghai', '2024-01-01', :state, :at)"
+        ),
+        first,
+    )
+    for no, kind in enumerate(kinds, start=1):
+        event = LeaseEvent(
+            contract_id=contract, no=no, at=START_AT, kind=kind, day="2024-01-01", actor="person:pe-1", data={}
+        )
+        if kind in ("drafted", "revised"):
+            number = 1 + kinds[: no - 1].count("revised") + (kind == "revised")
+            event.data = {"version": number, "hash": terms_hash(terms, {"lfp": "282"}, "2024-01-01")}
+            said = json.dumps(terms), json.dumps({"lfp": "282"})
+            db.execute(
+                text(
+                    "INSERT INTO lease_version "
+                    "(contract_id, version, effective_day, terms, rated_kwh, made_at, made_by) "
+                    "VALUES (:id, :number, '2024-01-01', :terms, :rated, :at, 'person:pe-1')"
+                ),
+                {"id": contract, "number": number, "terms": said[0], "rated": said[1], "at": at},
+            )
+            vehicle = "INSERT INTO lease_vehicle (contract_id, version, vehicle_id) VALUES (:id, :number, :vehicle)"
+            db.execute(text(vehicle), {"id": contract, "number": number, "vehicle": f"V-{contract}"})
+        row = sealed(event).model_dump() | {"at": at, "data": json.dumps(event.data)}
+        names = ", ".join(row)
+        db.execute(text(f"INSERT INTO lease_event ({names}) VALUES (:{', :'.join(row)})"), row)
 
 
 def test_a_journal_with_a_gap_is_not_numbered_anew(tmp_path: Path) -> None:

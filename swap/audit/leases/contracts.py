@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -16,18 +16,21 @@ from sqlmodel import col
 
 from swap.audit.findings import Findings
 from swap.audit.rows import Reader
-from swap.commerce.leases.contracts import lease_from, terms_hash
+from swap.commerce.leases.contracts import ANSWERS, VERSION_OFFERED, lease_from, terms_hash, version_states
 from swap.commerce.leases.lease import LeaseHistory
-from swap.commerce.leases.states import BINDING, CHARGED, LEASE, LeaseTrigger
+from swap.commerce.leases.rights import LONGEST
+from swap.commerce.leases.states import BINDING, CHARGED, LEASE, LeaseTrigger, VersionState, VersionStep
 from swap.commerce.seals import row_digest
 from swap.commerce.strandings import ACTOR
 from swap.register.persons import PREFIX
-from swap.tables import LeaseContract, LeaseEvent, LeaseVehicle, LeaseVersion, Person
+from swap.tables import LeaseContract, LeaseEvent, LeaseVehicle, LeaseVersion, Person, VehicleOverride
 from swap.zones import zone_names
 
 BOUND = {
     "drafted": {"version", "hash"},
     "revised": {"version", "hash"},
+    VERSION_OFFERED: {"version", "hash"},
+    **{kind: {"version"} for kind in ANSWERS.values()},
     "arrears": {"amount_yuan", "bites_at"},
     "arrears_cleared": set(),
     "credit_override": {"until_at"},
@@ -38,7 +41,12 @@ BOUND = {
     **{trigger.value: set[str]() for trigger in LeaseTrigger},
 }
 """What an event of each kind says, besides a reason."""
-NOTED = ("arrears", "arrears_cleared", "credit_override", "safety_override", "stranding", "damage", "buy_out")
+PUT_ON_RECORD = ("drafted", "revised", VERSION_OFFERED)
+"""Events that tell of a new version."""
+NOTED = (
+    ANSWERS[VersionStep.DECLINE], ANSWERS[VersionStep.WITHDRAW],
+    "arrears", "arrears_cleared", "credit_override", "safety_override", "stranding", "damage", "buy_out",
+)  # fmt: skip
 """Events of the day on which they are noted; a step may count from another."""
 LIMITED = {"credit_override": {"station_id"}, "safety_override": {"station_id"}}
 """What it may say too: where an override counts."""
@@ -74,6 +82,7 @@ def check_contracts(reader: Reader, findings: Findings) -> dict[str, ContractFil
     """Every check of contracts by themselves; those that can be read, by id."""
     contracts = _contracts(reader, findings)
     _apart(findings, contracts)
+    _overrides(reader, findings)
     return contracts
 
 
@@ -92,6 +101,8 @@ def _contracts(reader: Reader, findings: Findings) -> dict[str, ContractFile]:
     persons = persons_known(reader)
     for row in reader.rows(LeaseContract, order=(col(LeaseContract.id),)):
         own = {version.version: version for version in versions[row.id]}
+        states = _states(events[row.id])
+        _signed(findings["lease_versions_signed"], row, events[row.id], own)
         for event in events[row.id]:
             whole = row_digest(LeaseEvent, event._replace(data=object_of(event.data)))
             told.look(
@@ -110,9 +121,10 @@ def _contracts(reader: Reader, findings: Findings) -> dict[str, ContractFile]:
                 day = event.at.astimezone(_zone(row.zone)).date().isoformat()
                 name = f"lease_event {event.contract_id}:{event.no}"
                 told.look(event.day == day, f"{name}: day is {event.day}, it was noted on {day}")
-            if event.kind in ("drafted", "revised"):
+            if event.kind in PUT_ON_RECORD:
                 version = own.pop(data.get("version", 0), None)
-                _kept(kept, row.id, version, event, data, vehicles)
+                in_force = states.get(data.get("version", 0)) is VersionState.IN_FORCE
+                _kept(kept, row.id, version, event, data, vehicles, in_force=in_force)
         for number in own:
             kept.look(False, f"lease_version {row.id}:{number}: no event put it on record")
         _moved(told, row, events[row.id])
@@ -131,6 +143,62 @@ def _contracts(reader: Reader, findings: Findings) -> dict[str, ContractFile]:
     return found
 
 
+def _states(events: Sequence[Any]) -> dict[Any, VersionState]:
+    """Where versions stand; nothing where an event names none, which is told of it."""
+    try:
+        return dict[Any, VersionState](version_states(map(plain_event, events)))
+    except LookupError:
+        return {}
+
+
+def _signed(found: Any, row: Any, events: Sequence[Any], versions: Mapping[int, Any]) -> None:
+    """No version counts without the lessee's word, but those of which an earlier release did not ask for it."""
+    triggers = {trigger.value: trigger for trigger in LeaseTrigger}
+    answers = set(ANSWERS.values())
+    state, unsigned, waiting = LEASE.initial, 0, 0
+    for event in events:
+        number, where = object_of(event.data).get("version", 0), f"lease_event {row.id}:{event.no}"
+        if event.kind in triggers and LEASE.allows(state, triggers[event.kind]):
+            state = LEASE.next(state, triggers[event.kind])
+        elif event.kind == "revised" and state is not LEASE.initial:
+            unsigned = number
+        elif event.kind == VERSION_OFFERED:
+            found.look(state in BINDING, f"{where}: version {number} is offered while the contract is {state}")
+            found.look(not waiting, f"{where}: version {number} is offered, and version {waiting} waits")
+            waiting = number
+        elif event.kind in answers:
+            found.look(number == waiting, f"{where}: {event.kind} of version {number}, which was not offered")
+            found.look(state in BINDING, f"{where}: version {number} is answered while the contract is {state}")
+            waiting = 0
+            if event.kind == ANSWERS[VersionStep.SIGN] and number in versions:
+                day = versions[number].effective_day
+                found.look(event.day == day, f"{where}: day is {event.day}, version {number} counts from {day}")
+    found.look(
+        row.last_unsigned_version == unsigned,
+        f"lease_contract {row.id}: last_unsigned_version is {row.last_unsigned_version}, and the last version that "
+        f"counts without the lessee's signature is {unsigned}",
+    )
+
+
+def plain_event(event: Any) -> Any:
+    """An event as `lease_from` takes it, of a row as it is stored."""
+    return SimpleNamespace(no=event.no, kind=event.kind, day=event.day, at=event.at, data=object_of(event.data))
+
+
+def _overrides(reader: Reader, findings: Findings) -> None:
+    """Vehicles without a contract that people have had served."""
+    found, persons, numbers = findings["overrides_kept"], persons_known(reader), Counter[str]()
+    for row in reader.rows(VehicleOverride, order=(col(VehicleOverride.vehicle_id), col(VehicleOverride.no))):
+        name = f"vehicle_override {row.vehicle_id}:{row.no}"
+        numbers[row.vehicle_id] += 1
+        number = numbers[row.vehicle_id]
+        found.look(row.no == number, f"{name}: no is {row.no}, it is number {number} of its vehicle_id")
+        found.look(row_digest(VehicleOverride, row) == row.digest, f"{name}: it is not what its digest was made from")
+        bounded = row.at < row.until_at <= row.at + LONGEST
+        found.look(bounded, f"{name}: until_at is {row.until_at.isoformat()}, given at {row.at.isoformat()}")
+        known_actor(findings, persons, name, row.actor, row.at)
+
+
 def _zone(name: str) -> tzinfo:
     """A time zone; UTC for a name of none, which its terms contradict."""
     return ZoneInfo(name) if name in zone_names() else UTC
@@ -143,6 +211,8 @@ def _kept(
     event: Any,
     data: Mapping[str, Any],
     vehicles: Mapping[tuple[str, int], set[str]],
+    *,
+    in_force: bool,
 ) -> None:
     where = f"lease_event {event.contract_id}:{event.no}"
     if not kept.look(version is not None, f"{where} tells of version {data.get('version')}, which is not there"):
@@ -153,10 +223,9 @@ def _kept(
     kept.look(made == data.get("hash"), f"{name}: terms, rated_kwh or effective_day are not what {where} put on record")
     kept.same(name, where, version, {"made_at": event.at, "made_by": event.actor, "effective_day": event.day})
     named = vehicles.get((contract_id, version.version), set())
-    wrong = named ^ set(terms.get("vehicles", ()))
-    kept.look(
-        not wrong, f"lease_vehicle {contract_id}:{version.version}: {', '.join(sorted(wrong))} is not in its terms"
-    )
+    wrong = named ^ set(terms.get("vehicles", ()) if in_force else ())
+    told = "is not in its terms" if in_force else "is named, and nobody has signed it"
+    kept.look(not wrong, f"lease_vehicle {contract_id}:{version.version}: {', '.join(sorted(wrong))} {told}")
 
 
 def _moved(told: Any, row: Any, events: list[Any]) -> None:
@@ -215,7 +284,7 @@ def _lease(contract_id: str, versions: Sequence[Any], events: Sequence[Any]) -> 
         )
         for version in versions
     ]
-    return lease_from(contract_id, plain, events)
+    return lease_from(contract_id, plain, map(plain_event, events))
 
 
 def persons_known(reader: Reader) -> dict[str, datetime]:

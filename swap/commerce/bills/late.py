@@ -49,7 +49,7 @@ from swap.tables import Bill, BillLine, LeaseContract, LeaseEvent, LeaseVehicle,
 ACTOR = "commerce"
 LOOK_BACK = timedelta(days=366)
 """How far back a contract that was changed corrects bills, as it does rents."""
-BINDS = ("revised", "activate", "end")
+BINDS = ("revised", "version_signed", "activate", "end")
 """Kinds of events of a contract that say for which days it counts, and what it says."""
 
 

@@ -110,6 +110,44 @@ class ChargingOf(Record):
     end_meter_kwh: float | None
 
 
+class RegistersShown(Record):
+    """Registers as they were read with one Modbus request, and how they make a value."""
+
+    read_at: datetime
+    """When they were read."""
+    unit_id: int
+    """Modbus device that answered."""
+    function_code: int
+    """3: holding registers."""
+    address: int
+    """Of the first register, from 0 as on the wire."""
+    count: int
+    """How many registers."""
+    words: tuple[str, ...]
+    """Each register as it was read, hexadecimal."""
+    type: str
+    """u16, i32, f32, …"""
+    word_order: str
+    """big or little: which word comes first."""
+    how: str
+    """How the words make the value: `0x0000 0x2A30 = 10800 × 0.1 = 1080 kWh`."""
+
+
+class ReadingWhy(Record):
+    """One reading that a quantity was made of."""
+
+    event_id: int
+    """Event of the journal that tells it."""
+    at: datetime
+    quantity: str
+    """energy_kwh, discharged_kwh (counter of the BMS) or meter_kwh."""
+    value_kwh: float
+    """As the journal tells it."""
+    registers: RegistersShown | None
+    """Registers that it was read from; null: not kept, as in journals of earlier releases, or of what was told
+    otherwise than by registers."""
+
+
 class LineWhy(Record):
     """Why a line is what it is, down to readings and registers."""
 
@@ -130,6 +168,8 @@ class LineWhy(Record):
     contract_id: str | None
     contract_version: int | None
     events: tuple[EventOf, ...]
+    readings: tuple[ReadingWhy, ...]
+    """Readings that the quantity was made of, down to the registers."""
     charging: tuple[ChargingOf, ...]
 
 

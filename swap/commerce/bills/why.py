@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from sqlmodel import col, select
 
 from swap.commerce.bills.issuing import lines_of
 from swap.commerce.bills.money import BASIS_POINT, CENTI_KWH, FEN, UNIT_PRICE
-from swap.commerce.bills.records import BillWhy, ChargingOf, EventOf, LineWhy
+from swap.commerce.bills.records import BillWhy, ChargingOf, EventOf, LineWhy, ReadingWhy, RegistersShown
+from swap.commerce.bills.terms import Measure
+from swap.messages.base import Event
 from swap.messages.commerce import BillIssued, BillReversed, PricesSet
 from swap.messages.events import SwapCompleted
-from swap.messages.packs import ChargeEnded, ChargeStarted, PackMoved, PackRead
+from swap.messages.packs import ChargeEnded, ChargeStarted, PackMoved, PackRead, RegistersRead
 from swap.places import local_name
 from swap.reading.lists import get_bill
 from swap.station_db import StationDb
@@ -54,7 +56,12 @@ def _line(
     ).first()
     if put_on is not None:
         events[put_on.seq] = put_on
+        if _measure(line) == Measure.SOE_DIFFERENCE:
+            events |= {event.seq: event for event in _read_before(db, put_on)}
+    if _measure(line) == Measure.BMS_COUNTER:
+        events |= {event.seq: event for event in _counter_before(db, line, first_seq)}
     charging = _charging(db, line)
+    before_charging = set(events)
     for session in charging:
         query = select(StationEvent).where(
             StationEvent.pack_id == session.pack_id,
@@ -74,6 +81,13 @@ def _line(
         tariff_period=line.tariff_period,
         contract_id=line.contract_id,
         contract_version=line.contract_version,
+        readings=tuple(
+            _readings(
+                line,
+                # Chargings that make the price are no readings of the quantity.
+                [events[seq] for seq in sorted(events) if seq in before_charging or line.basis.get("sessions")],
+            )
+        ),
         events=tuple(EventOf(event_id=seq, at=events[seq].at, kind=events[seq].kind) for seq in sorted(events)),
         charging=tuple(
             ChargingOf(
@@ -88,6 +102,77 @@ def _line(
             )
             for row in charging
         ),
+    )
+
+
+READ: dict[str, dict[type[Event], tuple[str, str]]] = {
+    Measure.SOE_DIFFERENCE: {
+        ChargeEnded: ("energy_kwh", "end_kwh"),
+        PackMoved: ("energy_kwh", "energy_kwh"),
+        PackRead: ("energy_kwh", "energy_kwh"),
+    },
+    Measure.BMS_COUNTER: {PackRead: ("discharged_kwh", "discharged_kwh")},
+    Measure.CHARGED_ENERGY: {ChargeStarted: ("energy_kwh", "energy_kwh"), ChargeEnded: ("energy_kwh", "end_kwh")},
+    Measure.VERIFIED_METER: {ChargeStarted: ("meter_kwh", "meter_kwh"), ChargeEnded: ("meter_kwh", "meter_kwh")},
+}
+"""By measure: the events that tell its readings, and of each the quantity that was read and the field that tells it."""
+
+
+def _measure(line: BillLine) -> str:
+    return str(line.basis.get("measure", Measure.SOE_DIFFERENCE.value))
+
+
+def _read_before(db: StationDb, put_on: StationEvent) -> Iterable[StationEvent]:
+    """The end of the charging before a pack was put on a vehicle, where it read what the pack was put on with."""
+    query = select(StationEvent).where(
+        StationEvent.pack_id == put_on.pack_id, StationEvent.kind == ChargeEnded.kind, StationEvent.seq < put_on.seq
+    )
+    ended = db.exec(query.order_by(col(StationEvent.seq).desc()).limit(1)).first()
+    told_kwh = put_on.data.get("energy_kwh")
+    return [] if ended is None or told_kwh is None or ended.data.get("end_kwh") != told_kwh else [ended]
+
+
+def _counter_before(db: StationDb, line: BillLine, first_seq: int) -> Iterable[StationEvent]:
+    """The reading of the counter of which a quantity begins: the last before the swap that has one."""
+    query = select(StationEvent).where(
+        StationEvent.pack_id == line.pack_id, StationEvent.kind == PackRead.kind, StationEvent.seq < first_seq
+    )
+    found = db.exec(query.order_by(col(StationEvent.seq).desc()))
+    return next(([event] for event in found if event.data.get("discharged_kwh") is not None), [])
+
+
+def _readings(line: BillLine, events: Iterable[StationEvent]) -> Iterator[ReadingWhy]:
+    """The readings of a line's measure, in order."""
+    kinds = {model.kind: (model, *read) for model, read in READ.get(_measure(line), {}).items()}
+    for event in events:
+        if event.kind not in kinds:
+            continue
+        model, quantity, field = kinds[event.kind]
+        said = model.read(event.data)
+        value_kwh = getattr(said, field)
+        if value_kwh is None:
+            continue
+        kept: dict[str, RegistersRead] = getattr(said, "registers", {})
+        registers = _shown(kept[quantity]) if quantity in kept else None
+        yield ReadingWhy(event_id=event.seq, at=event.at, quantity=quantity, value_kwh=value_kwh, registers=registers)
+
+
+def _shown(read: RegistersRead) -> RegistersShown:
+    words = tuple(f"0x{word:04X}" for word in read.words)
+    made = f"{read.raw:.12g} × {read.scale:.12g}"
+    value = read.raw * read.scale * 10.0**read.power + read.offset
+    made += f" × 10^{read.power}" if read.power else ""
+    made += f" + {read.offset:.12g}" if read.offset else ""
+    return RegistersShown(
+        read_at=read.read_at,
+        unit_id=read.unit_id,
+        function_code=read.function_code,
+        address=read.address,
+        count=len(read.words),
+        words=words,
+        type=read.type,
+        word_order=read.word_order,
+        how=f"{' '.join(words)} = {made} = {value:.12g} kWh",
     )
 
 

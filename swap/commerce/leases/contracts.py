@@ -20,7 +20,7 @@ from swap.commerce.custody.told import elsewhere, files_told, packs_on_record
 from swap.commerce.leases.errors import ContractsOverlap, ContractState
 from swap.commerce.leases.lease import LeaseHistory, Version
 from swap.commerce.leases.periods import DAY, Days, day_of
-from swap.commerce.leases.states import BINDING, CHARGED, LEASE, LeaseState, LeaseTrigger
+from swap.commerce.leases.states import BINDING, CHARGED, LEASE, LeaseState, LeaseTrigger, VersionState, VersionStep
 from swap.commerce.leases.terms import FIXED_FIELDS, LeaseTerms
 from swap.commerce.seals import sealed
 from swap.commerce.webhooks.kinds import WebhookKind
@@ -79,20 +79,28 @@ def draft(db: CommerceDb, terms: LeaseTerms, *, at: datetime, actor: str) -> str
 def revise(
     db: CommerceDb, contract_id: str, effective: date, terms: LeaseTerms, *, at: datetime, actor: str, reason: str = ""
 ) -> int:
-    """Add a version that counts from a day on; its number. Days that are past are charged anew, as corrections.
+    """Put a version on record that counts from a day on; its number. Of a draft it counts at once; of a contract that
+    is signed it is offered, and counts when the lessee has signed it (`answer_version`).
 
     Raises:
         NotFound: no such contract.
-        ContractState: it has ended, was withdrawn, or waits for the lessee's signature.
+        ContractState: it has ended, was withdrawn, or waits for the lessee's signature; or another version does.
         InvalidInput, ContractsOverlap: as `draft`; or the version changes what no version changes.
     """
     row = contract_row(db, contract_id)
-    if row.state in (LeaseState.OFFERED, LeaseState.ENDED, LeaseState.SETTLED, LeaseState.WITHDRAWN):
+    if row.state not in (LeaseState.DRAFT, *BINDING):
         raise ContractState(
             N_("contract {contract_id} is {state}: it gets no new version"),
             {"contract_id": contract_id, "state": row.state},
         )
-    lease = lease_of(db, contract_id)
+    lease, states = lease_of(db, contract_id), version_states(events_of(db, contract_id))
+    waiting = next((one for one, state in states.items() if state is VersionState.OFFERED), None)
+    if waiting is not None:
+        raise ContractState(
+            N_("contract {contract_id}: version {version} is offered, and is answered or withdrawn first"),
+            {"contract_id": contract_id},
+            version=str(waiting),
+        )
     for name in FIXED_FIELDS:
         if getattr(terms, name) != getattr(lease.terms, name):
             raise InvalidInput(
@@ -108,17 +116,81 @@ def revise(
     if terms.until_day <= effective:
         raise InvalidInput("last_day", str(terms.last_day), N_("{effective} or later"), effective=str(effective))
     rated_kwh = _check(db, terms)
-    number = lease.newest.number + 1
-    changed = LeaseHistory(
-        lease.id,
-        (*lease.versions, Version(number, effective, terms, rated_kwh)),
-        lease.active_from,
-        lease.suspensions,
-        lease.ended_on,
-    )
-    _no_overlap(db, contract_id, changed)
-    _add_version(db, contract_id, number, effective, terms, rated_kwh, "revised", at, actor, reason)
+    number = max(states) + 1
+    _no_overlap(db, contract_id, lease.with_version(Version(number, effective, terms, rated_kwh)))
+    kind = "revised" if row.state == LeaseState.DRAFT else VERSION_OFFERED
+    _add_version(db, contract_id, number, effective, terms, rated_kwh, kind, at, actor, reason)
     return number
+
+
+def answer_version(
+    db: CommerceDb, contract_id: str, number: int, step: VersionStep, *, at: datetime, actor: str, reason: str = ""
+) -> VersionState:
+    """Sign, decline or withdraw a version that is offered; its new state.
+
+    Signed, it counts from its day on, whether that day is past or not: past days are charged and billed anew, as
+    corrections in the month that is open.
+
+    Raises:
+        NotFound: no such contract, or no such version of it.
+        ContractState: the version is not offered, or the contract binds nobody any more.
+        ContractsOverlap: it is signed while another contract has one of its vehicles.
+    """
+    row = contract_row(db, contract_id)
+    stored = db.get(LeaseVersion, (contract_id, number))
+    if stored is None:
+        raise NotFound("version", number)
+    state = version_states(events_of(db, contract_id), LeaseState(row.state))[number]
+    if state is not VersionState.OFFERED:
+        raise ContractState(
+            N_("version {version} of contract {contract_id} is {state}, and not offered"),
+            {"contract_id": contract_id, "state": state},
+            version=str(number),
+        )
+    lease = lease_of(db, contract_id)
+    day = day_of(at, lease.terms.tz)
+    if step is VersionStep.SIGN:
+        version = _version(stored)
+        _no_overlap(db, contract_id, lease.with_version(version))
+        _name_vehicles(db, contract_id, number, version.terms)
+        day = version.effective
+    data: dict[str, Any] = {"version": number} | ({"reason": reason} if reason else {})
+    note(db, contract_id, ANSWERS[step], day, at=at, actor=actor, data=data)
+    return _STATES[ANSWERS[step]]
+
+
+VERSION_OFFERED = "version_offered"
+ANSWERS = {
+    VersionStep.SIGN: "version_signed",
+    VersionStep.DECLINE: "version_declined",
+    VersionStep.WITHDRAW: "version_withdrawn",
+}
+"""Kinds of the events that answer an offered version."""
+_STATES = {
+    "drafted": VersionState.IN_FORCE,
+    "revised": VersionState.IN_FORCE,
+    VERSION_OFFERED: VersionState.OFFERED,
+    ANSWERS[VersionStep.SIGN]: VersionState.IN_FORCE,
+    ANSWERS[VersionStep.DECLINE]: VersionState.DECLINED,
+    ANSWERS[VersionStep.WITHDRAW]: VersionState.WITHDRAWN,
+}
+
+
+def version_states(events: Iterable[Any], contract: LeaseState | None = None) -> dict[int, VersionState]:
+    """Where each version of a contract stands by the contract's events, in their order. Pure.
+
+    Args:
+        contract: the state of the contract, by which an offer may have lapsed; None: not asked.
+
+    Raises:
+        LookupError: an event names no version.
+    """
+    found: dict[int, VersionState] = {
+        event.data["version"]: _STATES[event.kind] for event in events if event.kind in _STATES
+    }
+    if contract is None or contract in BINDING:
+        return found
+    return {one: VersionState.LAPSED if state is VersionState.OFFERED else state for one, state in found.items()}
 
 
 def move(
@@ -131,7 +203,7 @@ def move(
     day: date | None = None,
     reason: str = "",
 ) -> LeaseState:
-    """PackMove a contract by its state table; the new state.
+    """Move a contract by its state table; the new state.
 
     Args:
         day: from which it counts, the day of `at` in the contract's zone where none is given: the first suspended day
@@ -230,11 +302,18 @@ def _add_version(
             made_by=actor,
         )
     )
+    db.flush()
+    if kind != VERSION_OFFERED:
+        _name_vehicles(db, contract_id, number, terms)
+    data = {"version": number, "hash": terms_hash(stored, rated, day)}
+    note(db, contract_id, kind, effective, at=at, actor=actor, data=data | ({"reason": reason} if reason else {}))
+
+
+def _name_vehicles(db: CommerceDb, contract_id: str, number: int, terms: LeaseTerms) -> None:
+    """The contract is one of the vehicles of a version from now on."""
     db.add_all([LeaseVehicle(contract_id=contract_id, version=number, vehicle_id=name) for name in terms.vehicles])
     db.info.pop(_KNOWN, None)
     db.flush()
-    data = {"version": number, "hash": terms_hash(stored, rated, day)}
-    note(db, contract_id, kind, effective, at=at, actor=actor, data=data | ({"reason": reason} if reason else {}))
 
 
 def _check(db: AnyDb, terms: LeaseTerms) -> dict[str, Decimal]:
@@ -312,7 +391,7 @@ _KNOWN = "contracts_of_vehicles"
 
 
 def contracts_of_vehicle(db: AnyDb, vehicle_id: str) -> tuple[str, ...]:
-    """Every contract that a version has named a vehicle in."""
+    """Every contract that a version has named a vehicle in, versions that nobody has signed aside."""
     known: dict[str, tuple[str, ...]] = db.info.setdefault(_KNOWN, {})
     if vehicle_id not in known:
         db.flush()
@@ -336,7 +415,7 @@ def events_of(db: AnyDb, contract_id: str) -> tuple[LeaseEvent, ...]:
 
 
 def lease_of(db: AnyDb, contract_id: str) -> LeaseHistory:
-    """A contract with all its versions and what happened to it. Raises NotFound."""
+    """A contract with its versions in force and what happened to it. Raises NotFound."""
     found = leases_of(db, [contract_id])
     if not found:
         raise NotFound("contract", contract_id)
@@ -357,20 +436,19 @@ def leases_of(db: AnyDb, contract_ids: Iterable[str]) -> tuple[LeaseHistory, ...
 
 
 def lease_from(contract_id: str, versions: Iterable[Any], events: Iterable[Any]) -> LeaseHistory:
-    """A contract from its rows. Raises ValueError for rows that no version of this program has written."""
+    """A contract from its rows, with the versions that are in force. Raises ValueError and LookupError for rows that
+    no version of this program has written."""
+    told = sorted(events, key=lambda event: event.no)
+    states = version_states(told)
     made = tuple(
-        Version(
-            row.version,
-            date.fromisoformat(row.effective_day),
-            LeaseTerms.model_validate(row.terms),
-            {kind: Decimal(value) for kind, value in row.rated_kwh.items()},
-        )
+        _version(row)
         for row in sorted(versions, key=lambda row: row.version)
+        if states.get(row.version) is VersionState.IN_FORCE
     )
     active: date | None = None
     suspensions: list[Days] = []
     ended: date | None = None
-    for event in sorted(events, key=lambda event: event.no):
+    for event in told:
         day = date.fromisoformat(event.day)
         if event.kind == LeaseTrigger.ACTIVATE:
             active = day
@@ -381,3 +459,12 @@ def lease_from(contract_id: str, versions: Iterable[Any], events: Iterable[Any])
         elif event.kind == LeaseTrigger.END:
             ended = day
     return LeaseHistory(contract_id, made, active, tuple(suspensions), ended)
+
+
+def _version(row: Any) -> Version:
+    return Version(
+        row.version,
+        date.fromisoformat(row.effective_day),
+        LeaseTerms.model_validate(row.terms),
+        {kind: Decimal(value) for kind, value in row.rated_kwh.items()},
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
@@ -48,7 +48,7 @@ class LeaseHistory:
 
     id: str
     versions: tuple[Version, ...]
-    """By number."""
+    """Those in force, by number."""
     active_from: date | None = None
     suspensions: tuple[Days, ...] = ()
     """The last one may be open, until `date.max`."""
@@ -64,6 +64,10 @@ class LeaseHistory:
     def terms(self) -> LeaseTerms:
         """What no version changes may be read from any: the newest."""
         return self.versions[-1].terms
+
+    def with_version(self, version: Version) -> LeaseHistory:
+        """The contract as it is with a further version in force."""
+        return replace(self, versions=tuple(sorted((*self.versions, version), key=lambda one: one.number)))
 
     def version_of(self, day: date) -> Version | None:
         """The version that counts on a day, active or not: the newest that is effective by then."""
@@ -106,11 +110,7 @@ class LeaseHistory:
         Args:
             binding: a contract that is not active yet counts from its first day.
         """
-        lease = (
-            self
-            if self.active_from is not None or not binding
-            else LeaseHistory(self.id, self.versions, self.terms.first_day, self.suspensions, self.ended_on)
-        )
+        lease = self if self.active_from is not None or not binding else replace(self, active_from=self.terms.first_day)
         found: list[Days] = []
         for part in lease.segments(Days(date.min, date.max)):
             if vehicle_id not in part.version.terms.vehicles:

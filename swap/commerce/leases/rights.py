@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from swap.commerce.leases.billing import counting
 from swap.commerce.leases.contracts import contract_row, contracts_of_vehicle, events_of, lease_of, note
@@ -22,11 +22,12 @@ from swap.commerce.leases.lease import LeaseHistory
 from swap.commerce.leases.periods import day_of, start_of
 from swap.commerce.leases.settle import stranding_told
 from swap.commerce.leases.states import BINDING, LeaseState
+from swap.commerce.seals import sealed
 from swap.commerce_db import AnyDb, CommerceDb
 from swap.errors import InvalidInput, NotFound
 from swap.register.vehicles import vehicle_model
 from swap.rights import BookingTerms, MaySwap, Purpose
-from swap.tables import LeaseEvent, Pack, Swap, VehicleModelRow
+from swap.tables import LeaseEvent, Pack, Swap, VehicleModelRow, VehicleOverride
 from swap.words import N_
 
 
@@ -36,6 +37,7 @@ class RightCode(StrEnum):
     NO_CONTRACT_NEEDED = "no_contract_needed"
     ENTITLED = "entitled"
     CREDIT_OVERRIDE = "credit_override"
+    CREDIT_WITHOUT_CONTRACT = "credit_without_contract"
     SAFETY_OVERRIDE = "safety_override"
     STRANDING = "stranding"
     NO_CONTRACT = "no_contract"
@@ -52,6 +54,9 @@ WORDS: dict[RightCode, str] = {
     RightCode.NO_CONTRACT_NEEDED: N_("vehicle {vehicle_id} needs no contract here"),
     RightCode.ENTITLED: N_("contract {contract_id} entitles vehicle {vehicle_id}"),
     RightCode.CREDIT_OVERRIDE: N_("contract {contract_id} is in arrears; served by a credit override until {until_at}"),
+    RightCode.CREDIT_WITHOUT_CONTRACT: N_(
+        "vehicle {vehicle_id} has no contract; served by a credit override until {until_at}"
+    ),
     RightCode.SAFETY_OVERRIDE: N_("vehicle {vehicle_id} is served by a safety override until {until_at}"),
     RightCode.STRANDING: N_(
         "contract {contract_id} is in arrears; vehicle {vehicle_id} would strand with {soc_pct} % and is served once"
@@ -72,6 +77,7 @@ ALLOWING = (
     RightCode.NO_CONTRACT_NEEDED,
     RightCode.ENTITLED,
     RightCode.CREDIT_OVERRIDE,
+    RightCode.CREDIT_WITHOUT_CONTRACT,
     RightCode.SAFETY_OVERRIDE,
     RightCode.STRANDING,
 )
@@ -79,7 +85,8 @@ ALLOWING = (
 
 @dataclass(frozen=True, slots=True)
 class PaymentStanding:
-    """What has been said of a contract's payments and of who is served all the same."""
+    """What has been said of a contract's payments and of who is served all the same; of a vehicle without a contract
+    the latter."""
 
     bites_at: datetime | None = None
     """From when arrears refuse new bookings; None without any."""
@@ -146,8 +153,13 @@ def entitled(facts: RightFacts, purpose: Purpose, at: datetime) -> ContractRight
     safety = standing.safety_until_at.get(facts.vehicle_id)
     if safety is not None and at < safety:
         return right(RightCode.SAFETY_OVERRIDE, until_at=safety.isoformat())
+    credit = standing.credit_until_at
     if lease is None:
-        return right(RightCode.NO_CONTRACT if facts.contract_required else RightCode.NO_CONTRACT_NEEDED)
+        if not facts.contract_required:
+            return right(RightCode.NO_CONTRACT_NEEDED)
+        if credit is not None and at < credit:
+            return right(RightCode.CREDIT_WITHOUT_CONTRACT, until_at=credit.isoformat())
+        return right(RightCode.NO_CONTRACT)
     state = facts.state or LeaseState.DRAFT
     today = day_of(at, lease.terms.tz)
     if lease.active_from is None or today < lease.active_from:
@@ -174,8 +186,8 @@ def entitled(facts: RightFacts, purpose: Purpose, at: datetime) -> ContractRight
     bites_at = standing.bites_at
     if bites_at is None or at < bites_at or purpose == "booked_swap":
         return right(RightCode.ENTITLED)
-    if standing.credit_until_at is not None and at < standing.credit_until_at:
-        return right(RightCode.CREDIT_OVERRIDE, until_at=standing.credit_until_at.isoformat())
+    if credit is not None and at < credit:
+        return right(RightCode.CREDIT_OVERRIDE, until_at=credit.isoformat())
     low = facts.soc_pct is not None and facts.soc_pct < terms.stranding_soc_pct
     if purpose == "walk_in" and low and not standing.stranded:
         return right(RightCode.STRANDING, soc_pct=str(facts.soc_pct))
@@ -201,9 +213,9 @@ def may_swap(
         raise NotFound("vehicle", vehicle_id)
     lease, state = _contract_for(db, vehicle_id, at)
     if lease is None:  # nothing else counts
-        return entitled(
-            RightFacts(vehicle_id, station_id, 0, frozenset(), contract_required=contract_required), purpose, at
-        )
+        given = _given_without_contract(db, vehicle_id, station_id) if contract_required else PaymentStanding()
+        bare = RightFacts(vehicle_id, station_id, 0, frozenset(), standing=given, contract_required=contract_required)
+        return entitled(bare, purpose, at)
     model = db.get(VehicleModelRow, model_id)
     on_it = db.exec(select(Pack).where(Pack.vehicle_id == vehicle_id)).all()
     socs = [Decimal(repr(float(pack.soc_pct))) for pack in on_it if pack.soc_pct is not None]
@@ -356,11 +368,7 @@ def override(
     lease = lease_of(db, contract_id)
     if kind == "credit" and station_id is not None and station_id not in lease.terms.stations:
         raise NotFound("contract", contract_id)
-    latest = at + timedelta(days=7)
-    if not at < until_at <= latest:
-        raise InvalidInput("until_at", until_at.isoformat(), N_("up to {latest_at}"), latest_at=latest.isoformat())
-    if not reason.strip():
-        raise InvalidInput("reason", reason, N_("why it is done"))
+    _check_override(until_at, at, reason)
     data = {"until_at": until_at.isoformat(), "reason": reason}
     if kind == "safety":
         if vehicle_id not in lease.terms.vehicles or vehicle_id is None:
@@ -370,3 +378,70 @@ def override(
     if station_id is not None:
         data["station_id"] = station_id
     note(db, contract_id, f"{kind}_override", day_of(at, lease.terms.tz), at=at, actor=actor, data=data)
+
+
+def override_without_contract(
+    db: CommerceDb,
+    vehicle_id: str,
+    kind: Literal["credit", "safety"],
+    *,
+    until_at: datetime,
+    at: datetime,
+    actor: str,
+    reason: str,
+    station_id: str,
+) -> None:
+    """Serve a vehicle without a contract at a station that asks for one, by a named person (credit: its operator;
+    safety: its safety officer), until an instant at most a week away. It is billed as the station bills.
+
+    Raises:
+        NotFound: no such vehicle.
+        ContractState: it has a contract, which is overridden instead.
+        InvalidInput: the end is past or too far, or no reason.
+    """
+    if vehicle_model(db, vehicle_id) is None:
+        raise NotFound("vehicle", vehicle_id)
+    lease, _ = _contract_for(db, vehicle_id, at)
+    if lease is not None:
+        raise ContractState(
+            N_("vehicle {vehicle_id} has contract {contract_id}, which is overridden instead"),
+            {"contract_id": lease.id, "vehicle_id": vehicle_id},
+        )
+    _check_override(until_at, at, reason)
+    newest = db.exec(select(func.max(VehicleOverride.no)).where(VehicleOverride.vehicle_id == vehicle_id)).one()
+    row = VehicleOverride(
+        vehicle_id=vehicle_id,
+        no=(newest or 0) + 1,
+        at=at,
+        kind=f"{kind}_override",
+        station_id=station_id,
+        until_at=until_at,
+        actor=actor,
+        reason=reason,
+    )
+    db.add(sealed(row))
+    db.flush()
+
+
+LONGEST = timedelta(days=7)
+"""An override ends so long after it was given at the latest."""
+
+
+def _check_override(until_at: datetime, at: datetime, reason: str) -> None:
+    latest = at + LONGEST
+    if not at < until_at <= latest:
+        raise InvalidInput("until_at", until_at.isoformat(), N_("up to {latest_at}"), latest_at=latest.isoformat())
+    if not reason.strip():
+        raise InvalidInput("reason", reason, N_("why it is done"))
+
+
+def _given_without_contract(db: AnyDb, vehicle_id: str, station_id: str) -> PaymentStanding:
+    """The newest override of each kind of a vehicle without a contract that counts at a station."""
+    row = VehicleOverride
+    query = select(row.kind, row.until_at).where(row.vehicle_id == vehicle_id, row.station_id == station_id)
+    until_at = dict(db.exec(query.order_by(col(row.no))).all())
+    safety = until_at.get("safety_override")
+    return PaymentStanding(
+        credit_until_at=until_at.get("credit_override"),
+        safety_until_at={} if safety is None else {vehicle_id: safety},
+    )

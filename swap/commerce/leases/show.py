@@ -13,7 +13,8 @@ from sqlmodel import col, or_, select
 from swap.commerce.charges import FEN_YUAN, QUANTITY, UNIT_PRICE_YUAN
 from swap.commerce.custody.readings import COUNTERS, never_backwards
 from swap.commerce.custody.take import NewReading, add_readings
-from swap.commerce.leases.contracts import contract_row, events_of, lease_of
+from swap.commerce.leases.contracts import contract_row, events_of, version_states
+from swap.commerce.leases.states import LeaseState, VersionState
 from swap.commerce.leases.terms import LeaseTerms
 from swap.commerce_db import AnyDb, CommerceDb
 from swap.errors import InvalidInput, NotFound
@@ -34,7 +35,9 @@ class VersionRecord(_Record):
     """What a contract says from a day on."""
 
     version: int
-    """From 1; the newest that is effective counts."""
+    """From 1; the newest in force that is effective counts."""
+    state: VersionState
+    """in_force, offered, declined, withdrawn or lapsed."""
     effective_day: date
     """First day on which it counts."""
     terms: LeaseTerms
@@ -52,7 +55,8 @@ class ContractEventRecord(_Record):
     """From 1 without gaps."""
     at: datetime
     kind: str
-    """drafted, revised, a step of its state (offer, sign, …), arrears, an override, stranding, damage or buy_out."""
+    """drafted, revised, version_offered and its answer, a step of its state (offer, sign, …), arrears, an override,
+    stranding, damage or buy_out."""
     day: date
     """Day of the contract from which it counts."""
     actor: str
@@ -162,20 +166,21 @@ def charge_record(row: ChargeRow) -> ChargeRecord:
 
 def get_contract(db: AnyDb, contract_id: str) -> ContractRecord:
     """One contract, whole. Raises NotFound."""
-    row, lease = contract_row(db, contract_id), lease_of(db, contract_id)
-    query = select(LeaseVersion.version, LeaseVersion.made_at).where(LeaseVersion.contract_id == contract_id)
-    made = dict(db.exec(query).all())
+    row, events = contract_row(db, contract_id), events_of(db, contract_id)
+    states = version_states(events, LeaseState(row.state))
+    query = select(LeaseVersion).where(LeaseVersion.contract_id == contract_id).order_by(col(LeaseVersion.version))
     return ContractRecord(
         **_summary(row),
         versions=tuple(
             VersionRecord(
-                version=version.number,
-                effective_day=version.effective,
-                terms=version.terms,
-                rated_kwh=version.rated_kwh,
-                made_at=made[version.number],
+                version=version.version,
+                state=states[version.version],
+                effective_day=date.fromisoformat(version.effective_day),
+                terms=LeaseTerms.model_validate(version.terms),
+                rated_kwh={kind: Decimal(value) for kind, value in version.rated_kwh.items()},
+                made_at=version.made_at,
             )
-            for version in lease.versions
+            for version in db.exec(query)
         ),
         events=tuple(
             ContractEventRecord(
@@ -186,7 +191,7 @@ def get_contract(db: AnyDb, contract_id: str) -> ContractRecord:
                 actor=shown_actor(db, event.actor),
                 data=event.data,
             )
-            for event in events_of(db, contract_id)
+            for event in events
         ),
     )
 

@@ -40,6 +40,32 @@ class LeaseTrigger(StrEnum):
     WITHDRAW = "withdraw"
 
 
+class VersionState(StrEnum):
+    """Where a version of a contract stands."""
+
+    IN_FORCE = "in_force"
+    """It counts from its day on: drafted with the contract, or signed by the lessee."""
+    OFFERED = "offered"
+    """The lessee has it before him; nothing is charged by it."""
+    DECLINED = "declined"
+    WITHDRAWN = "withdrawn"
+    LAPSED = "lapsed"
+    """It was offered, and the contract has ended."""
+
+
+class VersionStep(StrEnum):
+    """What becomes of a version that is offered."""
+
+    SIGN = "sign"
+    DECLINE = "decline"
+    WITHDRAW = "withdraw"
+
+
+def version_taker(step: VersionStep) -> Literal["lessor_id", "lessee_id"]:
+    """Who takes a step with an offered version: the lessee signs or declines, the lessor withdraws."""
+    return "lessor_id" if step is VersionStep.WITHDRAW else "lessee_id"
+
+
 def takers(state: LeaseState, trigger: LeaseTrigger) -> tuple[Literal["lessor_id", "lessee_id"], ...]:
     """Who takes a step: the lessee signs and may decline an offer, everything else is the lessor's."""
     if trigger is LeaseTrigger.SIGN:

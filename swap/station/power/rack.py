@@ -24,7 +24,15 @@ from swap.messages.packs import PackRead
 from swap.reading.response import floors, orders
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
-from swap.station.inventory import block_bay, close_charge, end_charge, quarantine, set_pack_state, start_charge
+from swap.station.inventory import (
+    block_bay,
+    close_charge,
+    end_charge,
+    quarantine,
+    registers_of,
+    set_pack_state,
+    start_charge,
+)
 from swap.station.power.site import SiteRunner
 from swap.station.power.site_faults import SiteWatch, Trouble
 from swap.station.power.view import fresh_pv_kw, fresh_storage, site_limits, station_view
@@ -349,6 +357,7 @@ class RackRunner:
                 soh_pct=_finite(reading.soh_pct),
                 temp_max_c=_finite(reading.temp_max_c),
                 discharged_kwh=discharged_kwh,
+                **registers_of(reading, "energy_kwh", *(() if discharged_kwh is None else ("discharged_kwh",))),
             ),
             station_id=self.context.station_id,
             at=self.context.clock.now(),
@@ -365,14 +374,15 @@ class RackRunner:
             start_charge(
                 db,
                 pack,
+                reading,
                 station_id=self.context.station_id,
                 bay_id=self.context.bay_key(section.id),
                 at=self.context.clock.now(),
                 energy_kwh=reading.energy_kwh,
-                meter_kwh=reading.meter_kwh,
             )
         elif row is not None and not charging and reading.charge_kw is not None:
-            end_charge(db, row, pack, at=self.context.clock.now(), meter_kwh=reading.meter_kwh)
+            at = self.context.clock.now()
+            end_charge(db, row, pack, at=at, meter_kwh=reading.meter_kwh, reading=reading)
 
     def must_stop_charging(self) -> bool:
         """The plan in force gives power where it may no longer: it is made anew at once, not at its period.

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Literal
 
 from swap.commerce.custody.take import take_journals
-from swap.commerce.leases.contracts import draft, move, revise
+from swap.commerce.leases.contracts import answer_version, draft, move, revise
 from swap.commerce.leases.rent import run_rent
-from swap.commerce.leases.rights import announce_arrears
+from swap.commerce.leases.rights import announce_arrears, override_without_contract
 from swap.commerce.leases.settle import charge_damage
 from swap.commerce.leases.show import Quantity, give_readings
-from swap.commerce.leases.states import LeaseTrigger
+from swap.commerce.leases.states import LeaseTrigger, VersionStep
 from swap.config.station_file import StationConfig
 from swap.register.persons import person_actor
 from swap.store import Store
@@ -47,6 +48,11 @@ def leased(store: Store, config: StationConfig, at: datetime) -> None:
                 move(db, contract, trigger, at=at, actor=other)
         changed = terms(**(common | {"vehicles": vehicles[:1], "entitlement": [{"kind": kind, "number": 3}]}))
         revise(db, contracts[0], date(2026, 8, 11), changed, at=at, actor=actor, reason="one more")
+        answer_version(db, contracts[0], 2, VersionStep.SIGN, at=at, actor=other)
+        other_fee = terms(**(common | {"vehicles": vehicles[1:], "stranding_yuan": "88"}))
+        for step in VersionStep:
+            number = revise(db, contracts[1], date(2026, 8, 11), other_fee, at=at, actor=actor)
+            answer_version(db, contracts[1], number, step, at=at, actor=other, reason="as talked over")
         read_at = at - timedelta(hours=1)
         given: list[tuple[str, Quantity, datetime, Decimal]] = [
             (vehicles[0], "odometer_km", read_at, Decimal("50123.4")),
@@ -57,10 +63,17 @@ def leased(store: Store, config: StationConfig, at: datetime) -> None:
     with store.commerce() as db:
         charge_damage(db, contracts[0], pack, "dent", at=at, actor=actor)
         announce_arrears(db, contracts[1], Decimal("100"), at=at, actor=actor)
+        without = next(vehicle.id for vehicle in config.vehicles if vehicle.id not in vehicles)
+        kinds: tuple[Literal["credit", "safety"], ...] = ("credit", "safety")
+        for hours, name in enumerate(kinds, start=1):
+            until_at, station_id = at + timedelta(hours=hours), config.station.id
+            override_without_contract(
+                db, without, name, until_at=until_at, at=at, actor=other, reason="ramp", station_id=station_id
+            )
 
 
 CONTRACT = "(SELECT id FROM lease_contract ORDER BY id LIMIT 1)"
-CHANGED = "(SELECT contract_id FROM lease_version WHERE version = 2)"
+CHANGED = "(SELECT contract_id FROM lease_version WHERE terms LIKE '%\"number\":3%')"
 OTHER = f"(SELECT id FROM lease_contract WHERE id <> {CHANGED})"
 RENT = "(SELECT id FROM charge WHERE kind = 'rent' AND contract_id IS NOT NULL ORDER BY id LIMIT 1)"
 MOVE = "(SELECT seq FROM custody_move ORDER BY seq LIMIT 1)"
@@ -73,10 +86,22 @@ LEASE_DAMAGE: dict[str, tuple[str, ...]] = {
         "UPDATE lease_version SET rated_kwh = '{}'",
         "UPDATE lease_version SET made_by = 'person:x'",
         "DELETE FROM lease_version WHERE version = 2",
-        "DELETE FROM lease_event WHERE kind = 'revised'",
+        "DELETE FROM lease_event WHERE kind = 'version_offered'",
         "DELETE FROM lease_vehicle WHERE version = 2",
+        # a vehicle of a version that nobody has signed
+        "UPDATE lease_vehicle SET version = 3 WHERE version = 2",
         # with its hash adjusted: the event does not fit the version's day
-        "UPDATE lease_event SET day = '2026-08-12' WHERE kind = 'revised'",
+        "UPDATE lease_event SET day = '2026-08-12' WHERE kind = 'version_offered'",
+    ),
+    "lease_versions_signed": (
+        # as an earlier release had it, which the contract does not say
+        "UPDATE lease_event SET kind = 'revised' WHERE kind = 'version_offered'",
+        "UPDATE lease_contract SET last_unsigned_version = 2",
+        # signed without an offer, offered twice at once, signed for another day
+        "DELETE FROM lease_event WHERE kind = 'version_offered'",
+        "DELETE FROM lease_event WHERE kind = 'version_declined'",
+        "UPDATE lease_event SET day = '2026-08-12' WHERE kind = 'version_signed'",
+        "UPDATE lease_event SET data = replace(data, '2', '3') WHERE kind = 'version_signed'",
     ),
     "lease_in_its_events": (
         f"UPDATE lease_contract SET state = 'settled' WHERE id = {CONTRACT}",
@@ -86,6 +111,11 @@ LEASE_DAMAGE: dict[str, tuple[str, ...]] = {
         "UPDATE lease_event SET no = no + 7 WHERE kind = 'arrears'",
         "UPDATE lease_event SET data = '{}' WHERE kind = 'arrears'",
         "UPDATE lease_event SET at = '2020-01-01 00:00:00.000000' WHERE kind = 'activate'",
+    ),
+    "overrides_kept": (
+        "UPDATE vehicle_override SET reason = 'other' WHERE no = 1",
+        "UPDATE vehicle_override SET until_at = '2030-01-01 00:00:00.000000' WHERE no = 2",
+        "DELETE FROM vehicle_override WHERE no = 1",
     ),
     "leases_apart": (
         f"UPDATE lease_version SET terms = (SELECT terms FROM lease_version WHERE contract_id = {OTHER}) "
@@ -100,6 +130,9 @@ LEASE_DAMAGE: dict[str, tuple[str, ...]] = {
         f"UPDATE charge SET buyer_id = 'op' WHERE id = {RENT}",
         f"UPDATE charge SET from_at = '2026-07-20 16:00:00.000000' WHERE id = {RENT}",
         "UPDATE lease_event SET kind = 'offer' WHERE kind = 'activate'",
+        # charged by a version that nobody has signed
+        "DELETE FROM lease_event WHERE kind = 'version_signed'",
+        "UPDATE lease_event SET kind = 'version_declined' WHERE kind = 'version_signed'",
     ),
     "rents_complete": (
         f"DELETE FROM charge WHERE id = {RENT}",

@@ -13,9 +13,10 @@ from random import Random
 from typing import Any
 
 from swap.commerce.custody.take import JournalEvent, NewReading, add_readings, take_events, take_journals
-from swap.commerce.leases.contracts import draft, move
-from swap.commerce.leases.states import LeaseTrigger
+from swap.commerce.leases.contracts import answer_version, draft, move, revise
+from swap.commerce.leases.states import LeaseTrigger, VersionStep
 from swap.commerce.leases.terms import LeaseTerms
+from swap.commerce_db import CommerceDb
 from swap.config.loading import parse_station
 from swap.store import Store
 from tests.support.swap.commerce import code, station_data
@@ -63,6 +64,13 @@ def signed(store: Store, given: LeaseTerms, at: datetime = FIRST_AT) -> str:
         for trigger in (LeaseTrigger.OFFER, LeaseTrigger.SIGN, LeaseTrigger.ACTIVATE):
             move(db, contract_id, trigger, at=at, actor=WHO)
     return contract_id
+
+
+def signed_version(db: CommerceDb, contract_id: str, effective: date, given: LeaseTerms, at: datetime) -> int:
+    """A version that the lessor has offered and the lessee has signed at an instant; its number."""
+    number = revise(db, contract_id, effective, given, at=at, actor=WHO)
+    answer_version(db, contract_id, number, VersionStep.SIGN, at=at, actor=WHO)
+    return number
 
 
 @dataclass
