@@ -80,6 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--minutes", type=float, help="begin no more runs after so many, for charging; it goes on later"
     )
+    parser.add_argument("--days", type=float, help="count so many days of each run, for charging")
+    parser.add_argument("--seeds", type=int, help="so many seeds of each case, for charging")
     args = parser.parse_args(argv)
 
     if args.compiled and not is_compiled():
@@ -104,6 +106,7 @@ def main(argv: list[str] | None = None) -> int:
         start = time.perf_counter()
         takes = inspect.signature(run).parameters
         given = {"quick": args.quick or None, "evcc": args.evcc, "minutes": args.minutes}
+        given |= {"days": args.days, "seeds": args.seeds}
         results = run(**{key: value for key, value in given.items() if key in takes and value is not None})
         agree = agree and results.get("agree") is not False
         write(name, results, time.perf_counter() - start)

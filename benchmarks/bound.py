@@ -183,8 +183,8 @@ def least_free(visits: Sequence[Visit], grid: Grid, kept_kwh: Floats | None = No
     and that a pack handed out soon was charged before, at no more than its own power.
 
     Args:
-        kept_kwh: stock that must stand in the rack at the begin of each slot beside, as energy above that of packs as
-            empty as any that ever came; None: none.
+        kept_kwh: stock that is to stand in the rack at the begin of each slot, as far as it can, as energy above that
+            of packs as empty as any that ever came; None: none.
 
     Raises:
         ArithmeticError: as of `least`.
@@ -204,11 +204,12 @@ def least_free(visits: Sequence[Visit], grid: Grid, kept_kwh: Floats | None = No
     end_kwh = max(curve.taper_from_kwh + curve.max_kw / curve.slope for curve in curves)
     share = max(-np.expm1(-curve.decay_per_s * 3600 * SLOT_H) for curve in curves)
     least = np.array([_needed_kwh(at, from_h, from_kwh, until_h, until_kwh, pack_kw) for at in edges])
+    stock = np.zeros(slots)  # at the end of each slot, and no more than packs can hold
     if kept_kwh is not None:
-        stock = there[:-1] * from_kwh.min() + kept_kwh
-        least[:-1] = np.minimum(np.maximum(least[:-1], stock), there[:-1] * until_kwh.max())
-    gain, held = np.arange(slots), slots + np.arange(slots)  # columns: gained in a slot, held at its end, import
-    bought, in_slots = 2 * slots + np.arange(slots), np.arange(slots)
+        stock[:-1] = np.minimum(there[1:-1] * from_kwh.min() + kept_kwh[1:], there[1:-1] * until_kwh.max())
+    in_slots = np.arange(slots)
+    # columns: gained in a slot, held at its end, import, what lacks of the stock
+    gain, held, bought, short = in_slots, slots + in_slots, 2 * slots + in_slots, 3 * slots + in_slots
     first = came[0] - gone[0]
     flow = np.diff(came) - np.diff(gone)
     flow[0] += first
@@ -226,23 +227,31 @@ def least_free(visits: Sequence[Visit], grid: Grid, kept_kwh: Floats | None = No
         (slots + in_slots[1:], held[:-1], share),
         (2 * slots + in_slots, bought, 1.0),
         (2 * slots + in_slots, gain, -drawn / grid.efficiency),
+        (3 * slots + in_slots, held, 1.0),
+        (3 * slots + in_slots, short, 1.0),
     ]
     infinite = np.full(slots, highspy.kHighsInf)
-    yuan, _ = _solved(
-        np.concatenate([np.zeros(2 * slots), grid.price_yuan_per_kwh * SLOT_H]),
-        np.concatenate([np.zeros(slots), least[1:], np.zeros(slots)]),
+    price = grid.price_yuan_per_kwh * SLOT_H
+    _, x = _solved(
+        np.concatenate([np.zeros(2 * slots), price, np.full(slots, _SHORT * float(np.abs(price).max()))]),
+        np.concatenate([np.zeros(slots), least[1:], np.zeros(2 * slots)]),
         np.concatenate(
             [
                 np.minimum(pack_kw * stays_h, grid.chargers_kw / drawn),
                 np.maximum(there[1:] * until_kwh.max(), least[1:]),
                 np.maximum(grid.limit_kw, grid.base_kw),
+                np.maximum(stock, 0.0),
             ]
         ),
-        np.concatenate([flow, -infinite, grid.base_kw]),
-        np.concatenate([flow, most_taper, infinite]),
+        np.concatenate([flow, -infinite, grid.base_kw, stock]),
+        np.concatenate([flow, most_taper, infinite, infinite]),
         entries,
     )
-    return yuan
+    return float(price @ x[bought])
+
+
+_SHORT = 100.0
+"""What lacks of a stock counts as so many times the highest price: nothing is saved by keeping less than can be."""
 
 
 def _needed_kwh(

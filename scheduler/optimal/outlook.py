@@ -11,6 +11,8 @@ from bisect import insort
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -115,6 +117,8 @@ class Forecast:
     """Share of draws for which packs are ready in time."""
     call_h: float
     """Between two trucks that the lanes take, one after the other as fast as they can."""
+    wait_h: float = 0.0
+    """So long a truck may wait by what is promised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,48 +329,79 @@ def _expected(
         same = [n for n in left if set(sorts[n].kinds) & set(truck.kinds)]
         if same:
             left.remove(min(same, key=lambda n: abs(mean_h[n] - truck.at_h)))
+
+    @cache
+    def latest(from_h: float) -> list[float]:
+        return _latest_h(outlook, forecast, from_h)
+
     found = []
     for number in left:
         at_h, sort = mean_h[number], sorts[number]
         leaves = tuple(_spent(outlook, f"E{number}.{seat}", one, at_h) for seat, one in enumerate(sort.leaves))
-        found.append(TruckAhead(f"E{number}", at_h, sort.kinds, leaves, reach=_reach(forecast, mean_h, number)))
+        found.append(TruckAhead(f"E{number}", at_h, sort.kinds, leaves, reach=_reach(latest, mean_h, number)))
     return found
 
 
 _MOST_KEPT = 99
 _FURTHEST_H = 1.0
 """A pack that is further from ready needs no wish of its own: any pack is ready sooner."""
+_BEFORE_FALL = timedelta(hours=1)
+"""So long before a price falls the promised wait is counted on (measured where trucks come in groups: what was kept
+before is taken until then, and to count on it at any time breaks promises)."""
+_FALL = 0.1
+"""A price that falls by less than this share of it is worth nobody's wait."""
+_ROUNDING = 1e-9
 
 
-def _reach(forecast: Forecast, mean_h: Sequence[float], number: int) -> tuple[tuple[float, float], ...]:
-    """How near to ready the packs of an expected truck must be whenever one of those before it comes.
-
-    From then on others may come faster than expected, but no faster than the lanes take them, nor than the level
-    counts on. The aim: who does not wait for a lane does not wait for a pack.
-    """
+def _reach(
+    latest: Callable[[float], Sequence[float]], mean_h: Sequence[float], number: int
+) -> tuple[tuple[float, float], ...]:
+    """How near to ready the packs of an expected truck must be whenever one of those before it comes: from then on
+    others may come faster than expected."""
     found = []
     for before in range(number - 1, -1, -1):
-        at_h = mean_h[before]
-        soonest_h = _soonest_h(forecast, at_h, number - before)
-        if soonest_h > _FURTHEST_H:
+        at_h, from_then_h = mean_h[before], latest(mean_h[before])
+        if number - before > len(from_then_h):
             break
-        if at_h + soonest_h < mean_h[number]:
-            found.append((at_h, soonest_h))
+        latest_h = from_then_h[number - before - 1]
+        if at_h + latest_h < mean_h[number]:
+            found.append((at_h, latest_h))
     return tuple(found)
 
 
-def _soonest_h(forecast: Forecast, at_h: float, trucks: int, part: float = 1.0) -> float:
-    """Until a lane can take the last of so many trucks, should they come as early as the level counts on.
+def _latest_h(outlook: Outlook, forecast: Forecast, at_h: float, part: float = 1.0) -> list[float]:
+    """When the first, the second, the third … truck from an instant on must have its packs at the latest, hours from
+    then, should they come as fast as the level counts on; without those for whom that is further away than any pack.
 
-    Judged by steps of one call: who may come before the next one counts as there.
+    That is when a lane is free for it: the lanes take one after the other. The aim: who does not wait for a lane does
+    not wait for a pack. Before a price falls it is as late as nobody of them waits longer than promised, and a swap
+    less for what a lane may be late. Judged by steps of one call: who may come before the next one counts as there.
     """
-    taken_h = forecast.call_h * max(trucks - 1, 0)
-    while taken_h <= _FURTHEST_H:
-        mean = round(part * forecast.rates.between(at_h, at_h + taken_h + forecast.call_h), 2)
-        if count_quantile(mean, forecast.level, round(forecast.rates.dispersion, 2)) >= trucks:
-            return taken_h
-        taken_h += forecast.call_h
-    return taken_h
+    call_h, comes_h = forecast.call_h, list[float]()
+    dispersion = round(forecast.rates.dispersion, 2)
+    for step in range(int(_FURTHEST_H / call_h + _ROUNDING) + 1):
+        mean = round(part * forecast.rates.between(at_h, at_h + (step + 1) * call_h), 2)
+        most = min(count_quantile(mean, forecast.level, dispersion), _MOST_KEPT)
+        comes_h += [step * call_h] * (most - len(comes_h))
+    found = list[float]()
+    for come_h in comes_h:
+        found.append(max(come_h, found[-1] + call_h) if found else come_h)
+    if forecast.wait_h > call_h and _falls_soon(outlook, at_h):
+        next_h, wait_h = inf, forecast.wait_h - call_h
+        for number in range(len(found) - 1, -1, -1):
+            next_h = found[number] = max(found[number], min(comes_h[number] + wait_h, next_h - call_h))
+    return [hours for hours in found if hours <= _FURTHEST_H + _ROUNDING]
+
+
+def _falls_soon(outlook: Outlook, at_h: float) -> bool:
+    """Whether the next other price is much lower, and comes soon: what is kept until then is bought too dear."""
+    at = outlook.at + timedelta(hours=at_h)
+    ahead = [part for part in outlook.prices if part.until_at > at]
+    now = ahead[0].price_yuan_per_kwh if ahead else 0.0
+    after = next((part for part in ahead if part.price_yuan_per_kwh != now), None)
+    if after is None or after.from_at > at + _BEFORE_FALL:
+        return False
+    return now - after.price_yuan_per_kwh > _FALL * abs(now)
 
 
 def reach_of(outlook: Outlook, at_h: float) -> dict[str, tuple[float, ...]]:
@@ -382,14 +417,10 @@ def reach_of(outlook: Outlook, at_h: float) -> dict[str, tuple[float, ...]]:
         takers = [share for share in forecast.shares if kind in share.kinds]
         part = sum(share.weight for share in takers) / whole
         packs = max((len(share.leaves) for share in takers), default=0)
-        hours: list[float] = []
-        while packs and len(hours) < _MOST_KEPT:
-            soonest_h = _soonest_h(forecast, at_h, len(hours) // packs + 1, part)
-            if soonest_h > _FURTHEST_H:
-                break
-            hours += [soonest_h] * packs
-        law = outlook.laws(kind, 100.0, charger_kw) if hours else None
-        found[kind] = tuple(one if law is None else _without_taper(outlook, law, one) for one in hours)
+        latest_h = _latest_h(outlook, forecast, at_h, part) if packs else []
+        law = outlook.laws(kind, 100.0, charger_kw) if latest_h else None
+        hours = [one if law is None else _without_taper(outlook, law, one) for one in latest_h]
+        found[kind] = tuple(one for one in hours for _ in range(packs))[:_MOST_KEPT]
     return found
 
 

@@ -28,6 +28,8 @@ from swap.config.station_file import StationConfig
 from swap.reading.charge_plan import StockedPack, dr_limits, view_of_stock
 
 SERVICE_LEVEL = 0.95
+PROMISED_WAIT_H = 10 / 60
+"""So long a truck that has not booked may wait (assumed: what a scenario promises unless it says otherwise)."""
 SWAP_H = 0.1
 """From a truck's call to its pack on the charger (assumed: the recipes take 5 to 6 minutes)."""
 _NOTHING_KW = 0.05
@@ -111,7 +113,8 @@ def forecast_of(config: StationConfig, known: TruckForecast, at: datetime) -> Fo
     if not known.expects_any():
         return None
     hours = HORIZON / timedelta(hours=1)
-    return Forecast(known.rates(at, hours), shares_of(config, known), SERVICE_LEVEL, SWAP_H / len(config.lanes))
+    shares, call_h = shares_of(config, known), SWAP_H / len(config.lanes)
+    return Forecast(known.rates(at, hours), shares, SERVICE_LEVEL, call_h, PROMISED_WAIT_H)
 
 
 def least_cost(

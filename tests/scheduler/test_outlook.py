@@ -78,6 +78,13 @@ def forecast(per_h: float, *shares: TruckShare) -> Forecast:
     return Forecast(Rates([per_h] * 24), shares or (SHARE,), 0.95, call_h=0.1)
 
 
+def _until_ready_h(reach_h: Sequence[float]) -> list[float]:
+    """Hours until packs so far from ready are ready, their taper counted."""
+    law = laws_of({"lfp": SPEC})("lfp", 100.0, 240.0)
+    offer_kwh = POLICY.offer_soc_pct / 100 * law.capacity_kwh
+    return [law.hours_to(offer_kwh - hours * law.power_kw, offer_kwh) for hours in reach_h]
+
+
 class TestPacks:
     """Each pack of the rack at its own charger, from when it may be charged."""
 
@@ -186,11 +193,7 @@ class TestTrucks:
         assert len(others) >= 3
         pairs = forecast(8.0, TruckShare(1.0, ("lfp",), SHARE.leaves * 2))
         assert reach_of(outlook(bay(1), forecast=pairs), 1.0)["lfp"] == tuple(h for h in one["lfp"] for _ in range(2))
-        law = laws_of({"lfp": SPEC})("lfp", 100.0, bay(1).max_charge_kw)
-        offer_kwh = POLICY.offer_soc_pct / 100 * law.capacity_kwh
-        for call, hours in enumerate(one["lfp"]):
-            lacking_kwh = hours * law.power_kw
-            assert law.hours_to(offer_kwh - lacking_kwh, offer_kwh) == pytest.approx(0.1 * call, abs=1e-3)
+        assert _until_ready_h(one["lfp"]) == pytest.approx([0.1 * call for call in range(len(one["lfp"]))], abs=1e-3)
 
     def test_few_trucks_need_fewer_packs_and_groups_more(self) -> None:
         few, many = (len(reach_of(outlook(bay(1), forecast=forecast(rate)), 1.0)["lfp"]) for rate in (1.0, 8.0))
@@ -198,6 +201,40 @@ class TestTrucks:
         grouped = replace(forecast(1.0), rates=Rates([1.0] * 24, dispersion=3.0))
         assert few < len(reach_of(outlook(bay(1), forecast=grouped), 1.0)["lfp"])
         assert reach_of(outlook(bay(1)), 1.0) == {"lfp": (), "nmc": ()}, "nobody is expected"
+
+    def test_lanes_take_those_who_come_together_one_after_the_other(self) -> None:
+        """From noon on a truck may come at any time; all of them at noon, a lane has one each six minutes."""
+        noon = replace(forecast(0.0), rates=Rates([0.0, 0.0, 8.0, 8.0]))
+        hours = reach_of(outlook(bay(1), forecast=noon), 1.6)["lfp"]
+        latest_h = _until_ready_h(hours)
+        assert latest_h[0] >= 0.3, "nobody comes before"
+        assert len(latest_h) >= 3
+        assert np.diff(latest_h) == pytest.approx(0.1, abs=2e-3)
+
+    def test_before_a_price_falls_the_promised_wait_is_counted_on(self) -> None:
+        """What is kept then is bought too dear; who may come still waits no longer than promised, less a swap."""
+        falls_at = BEGIN_AT + timedelta(hours=4)
+
+        def kept(at_h: float, after: float, per_h: float = 1.0, wait_h: float = 0.35) -> tuple[float, ...]:
+            prices = [
+                TariffSlice(BEGIN_AT, falls_at, "flat", 0.6),
+                TariffSlice(falls_at, falls_at + timedelta(hours=20), "other", after),
+            ]
+            asked = replace(forecast(per_h), wait_h=wait_h)
+            return reach_of(outlook(bay(1), prices=prices, forecast=asked), at_h)["lfp"]
+
+        usual = reach_of(outlook(bay(1), forecast=forecast(1.0)), 2.0)["lfp"]
+        assert usual[0] == 0.0
+        assert kept(2.0, 0.3) == usual, "long before the fall"
+        assert kept(3.5, 0.9) == usual, "before a rise"
+        assert kept(4.5, 0.3) == usual, "after the fall"
+        assert kept(3.5, 0.59) == usual, "before a fall that is worth no wait"
+        assert _until_ready_h(kept(3.5, 0.3)[:1]) == pytest.approx([0.25], abs=2e-3)
+        group = _until_ready_h(kept(3.5, 0.3, per_h=4.0))
+        assert group[1] == pytest.approx(group[0] + 0.1, abs=2e-3), "the first waits no longer than the next can bear"
+        assert 0.0 < group[0] < 0.25
+        assert kept(3.5, 0.3, wait_h=0.1) == usual, "one who waits for the swap before him has waited"
+        assert kept(3.5, 0.3, per_h=30.0) == kept(2.0, 0.3, per_h=30.0), "where the lanes are full nobody can wait"
 
     def test_the_plan_keeps_them_too(self) -> None:
         """A dear hour and trucks that are expected hours later: the pack is not left spent until then."""

@@ -61,6 +61,8 @@ def test_packs_that_may_change_places_cost_no_more_and_still_come_in_time() -> N
     assert least_free(twins, falling, kept) == pytest.approx((1.5 * 0.9 + 0.5 * 0.2) * quarter_kwh), (
         "a stock has a price"
     )
+    too_much = least_free(twins, falling, np.full(4, 1000.0))
+    assert too_much == pytest.approx(2 * 0.9 * quarter_kwh), "as much of it as there can be, as soon as there can be"
 
 
 @pytest.mark.parametrize(
@@ -74,8 +76,17 @@ def test_nothing_was_ever_cheaper(habits: Habits | None) -> None:
     assert found.swaps > 10
     assert 0.0 <= found.gap < (0.03 if habits and habits.foresight == "own" else 0.3)
     assert sum(found.by_period.values()) == pytest.approx(found.gap, abs=1e-9), "each period has its part of it"
+    assert sum(found.by_change.values()) == pytest.approx(found.gap, abs=1e-9), "and each change of the price"
     assert found.free_yuan <= found.bound_yuan * (1 + 1e-9), "with any pack to any truck no dearer"
     assert found.free_yuan > 0.5 * found.bound_yuan
+
+
+def test_the_pack_of_a_swap_that_goes_on_when_the_count_begins_is_a_visit() -> None:
+    """What is charged into it would else be paid by the run alone."""
+    made = scenario(demand={"trucks_per_hour_by_hour": [8.0] * 24}, equipment={"packs": {"lfp-282": 10}})
+    found = month(made, 2, 0.25, None, warmup_days=0.25)
+    assert found.by_change["end"] == pytest.approx(0.0, abs=1e-9), "nothing was imported that the bound does not need"
+    assert found.gap == pytest.approx(found.by_change["08:00"] + found.by_change["10:00"])
 
 
 def test_short_power_goes_to_who_is_wanted_first() -> None:

@@ -62,7 +62,13 @@ def test_expected_trucks_are_a_forecast_and_those_that_wait_a_promise() -> None:
     tiers = {goal.tier for store in problem.stores for goal in store.goals}
     assert Tier.FORECAST in tiers
     assert len(reach) == len(problem.hours)
-    assert all(hours[0] == 0.0 for by_kind in reach for hours in by_kind.values())
+    price, starts_h = problem.site.import_yuan_per_kwh, problem.starts_h
+    wait_h = station.scenario.promise.wait_limit_min / 60
+    for slot, by_kind in enumerate(reach):
+        change = next((later for later in range(slot, len(price)) if price[later] != price[slot]), None)
+        falls = change is not None and price[change] < price[slot] and starts_h[change] - starts_h[slot] <= 1.0
+        assert all(0.0 <= hours[0] < wait_h if falls else hours[0] == 0.0 for hours in by_kind.values())
+    assert any(hours[0] > 0 for by_kind in reach for hours in by_kind.values()), "before a fall a truck may wait"
 
 
 def test_the_study_tells_of_packs_on_their_way_of_kept_ones_of_bookings_and_of_changes_of_the_limit() -> None:

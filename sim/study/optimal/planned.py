@@ -291,6 +291,7 @@ class StudyPlanner:
             shares,
             scenario.promise.target_share if habits.level is None else habits.level,
             swap_h / len(self.station.lanes),
+            scenario.promise.wait_limit_min / 60,
         )
 
 
