@@ -69,6 +69,7 @@ COMMERCE = {
     "rent_run",
     "settlement",
     "settlement_share",
+    "vehicle_override",
     "wallet_credit",
     "webhook_delivery",
     "webhook_endpoint",
