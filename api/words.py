@@ -177,6 +177,8 @@ WORDS: dict[str, dict[str, str]] = {
         "close": N_("Close"),
         "permit_restart": N_("Permit a planned restart"),
         "release_pack": N_("Release pack"),
+        "take_out_pack": N_("Take pack off site"),
+        "bring_in_pack": N_("Bring pack in"),
         "release_bay": N_("Release bay"),
         "cancel_swap": N_("Cancel swap"),
         "demand_response": N_("Answer a call of demand response"),

@@ -255,8 +255,9 @@ class JournalWalk:
     def _actor(self, row: Any) -> None:
         actor, person = row.actor, is_person(row.actor)
         known = actor.removeprefix(PREFIX) in self._persons if person else actor in MACHINES
-        by_persons = row.kind in _BY_PERSONS and not _by_itself(row)
-        right = not (by_persons and not person) and not (row.kind in _BY_MACHINES and person)
+        off, out = _off_site(row)
+        by_persons = out or (row.kind in _BY_PERSONS and not _by_itself(row))
+        right = not (by_persons and not person) and not (row.kind in _BY_MACHINES and not off and person)
         found = self._findings["actors_known"]
         found.examined += 1
         if not (known and right):
@@ -383,6 +384,13 @@ def _by_itself(row: Any) -> bool:
     whose contract was changed for days past."""
     said = parsed(row.kind, row.data) if row.kind == BillReversed.kind and row.actor == COMMERCE else None
     return isinstance(said, BillReversed) and said.reason in (LATE_READING, CONTRACT_CHANGED)
+
+
+def _off_site(row: Any) -> tuple[bool, bool]:
+    """Whether a pack goes to or comes from off site, which people see to, and whether it goes there."""
+    said = parsed(row.kind, row.data) if row.kind == PackMoved.kind else None
+    places = (said.source, said.target) if isinstance(said, PackMoved) else ()
+    return OFF_SITE in places, OFF_SITE in places[1:]
 
 
 def _legal(said: StationModeChanged) -> bool:

@@ -103,6 +103,8 @@ RIGHTS: dict[str, Right] = {
     "ask.decide": right(None, every="administrator", station=_STAFF, factor="pin"),
     "ask.permit_restart": right(None, every="administrator", station="station_operator safety_officer", factor="pin"),
     "ask.release_pack": right(None, every="administrator", station="station_operator safety_officer", factor="pin"),
+    "ask.take_out_pack": right(None, every="administrator", station="station_operator safety_officer", factor="pin"),
+    "ask.bring_in_pack": right(None, every="administrator", station="station_operator safety_officer", factor="pin"),
     "ask.release_bay": right(None, every="administrator", station="station_operator safety_officer", factor="pin"),
     "ask.manual": right(None, every="administrator", station=_STAFF),
     "ask.close": right(None, every="administrator", station=_STAFF),

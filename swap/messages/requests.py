@@ -93,6 +93,22 @@ class ReleasePack(Request):
     pack_id: Annotated[str, StringConstraints(min_length=1, max_length=24)]
 
 
+class TakeOutPack(Request):
+    """People have carried a pack out of the station, from its bay or from the tank: it is off site."""
+
+    kind: Literal["take_out_pack"] = "take_out_pack"
+    pack_id: Annotated[str, StringConstraints(min_length=1, max_length=24)]
+    reason: Reason | None = None
+
+
+class BringInPack(Request):
+    """People have set a pack that was off site into a bay, whose BMS says that it is there."""
+
+    kind: Literal["bring_in_pack"] = "bring_in_pack"
+    pack_id: Annotated[str, StringConstraints(min_length=1, max_length=24)]
+    bay_id: Name
+
+
 class ReleaseBay(Request):
     """Put a blocked bay back into use; its faults are closed."""
 
@@ -152,6 +168,8 @@ AnyRequest = Annotated[
     | Close
     | PermitRestart
     | ReleasePack
+    | TakeOutPack
+    | BringInPack
     | ReleaseBay
     | CancelSwap
     | DemandResponse

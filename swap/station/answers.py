@@ -18,6 +18,7 @@ from swap.messages.requests import (
     DEADLINE_S,
     REQUESTS,
     Automatic,
+    BringInPack,
     CancelSwap,
     Close,
     Confirm,
@@ -31,11 +32,12 @@ from swap.messages.requests import (
     Request,
     Reset,
     Resume,
+    TakeOutPack,
     read_request,
 )
 from swap.station.context import StationContext
 from swap.station.faults import close_fault
-from swap.station.inventory import release_bay, set_pack_state, unreserve_packs
+from swap.station.inventory import bring_in, release_bay, set_pack_state, take_out, unreserve_packs
 from swap.station.lane.runner import LaneRunner, NotDecided
 from swap.station.power.response import DrCall, take_call
 from swap.station.reconcile import Mismatch
@@ -46,8 +48,9 @@ from swap.station.sequence.row_facts import MOVING_MODES
 from swap.station.sequence.session import Decision, Phase, Session
 from swap.station.states.modes import IllegalMode, ModeTrigger
 from swap.station.states.pack_states import IllegalPackStep, PackTrigger
+from swap.station.states.thermal_stages import Stage
 from swap.station_db import StationDb as Db
-from swap.tables import Bay, ControlRequest, Pack, Swap
+from swap.tables import Bay, ControlRequest, HotPack, Pack, Swap
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +158,8 @@ class Answerer:
             CancelSwap: self._cancel,
             DemandResponse: self._demand_response,
             ReleasePack: self._release_pack,
+            TakeOutPack: self._take_out,
+            BringInPack: self._bring_in,
             ReleaseBay: self._release_bay,
         }
         """What answers a request, by its model; raises Denied and what `cycle` turns into a refusal."""
@@ -387,6 +392,81 @@ class Answerer:
             context.watches.pop(bay_name, None)
         return _said("pack_released")
 
+    async def _take_out(self, request: TakeOutPack, name: str) -> tuple[Answer, ...]:
+        context = self._controller.context
+        now = context.clock.now()
+
+        def store(db: Db) -> str | None:
+            pack = db.get(Pack, request.pack_id)
+            if pack is None:
+                raise Denied("no_pack", given=repr(request.pack_id))
+            in_tank = pack.tank_station_id == context.station_id
+            if pack.bay_id is None and not in_tank:
+                raise Denied("pack_not_here", pack_id=pack.id)
+            if PackState(pack.state) is PackState.RESERVED or pack.bay_id in db.bays_in_motion():
+                raise Denied("pack_in_swap", pack_id=pack.id)
+            bay_name = None if pack.bay_id is None else db.name_of(pack.bay_id)
+            if bay_name is not None:
+                self._nothing_there(db, bay_name)
+            take_out(db, pack, station_id=context.station_id, at=now, actor=name)
+            if bay_name is not None:
+                self._looked_at(db, bay_name, now, name)
+            return bay_name
+
+        bay_name = await context.write(store)
+        if bay_name is not None:
+            context.watches.pop(bay_name, None)
+        return _said("pack_taken_out", pack_id=request.pack_id)
+
+    def _nothing_there(self, db: Db, bay_name: str) -> None:
+        """Raise Denied where a pack is still seen in a bay, or its hot one is being dealt with."""
+        context = self._controller.context
+        hot = db.get(HotPack, context.bay_key(bay_name))
+        if hot is not None and hot.stage not in (Stage.EVACUATED, Stage.ISOLATED):
+            raise Denied("hot_procedure", bay_id=bay_name)
+        reading = context.readings.get(bay_name)
+        seen = reading is not None and context.reading_fresh(bay_name) and reading.present
+        if seen or context.occupied(context.config.bay(bay_name).position):
+            raise Denied("pack_still_seen", bay_id=bay_name)
+
+    def _looked_at(self, db: Db, bay_name: str, now: datetime, name: str) -> None:
+        """A person has looked at a bay: it is used again, and what was wrong with it is over."""
+        release_bay(db, self._controller.context.bay_key(bay_name), at=now, actor=name)
+        for fault in db.open_faults(f"bay:{bay_name}"):
+            close_fault(db, fault, at=now, actor=name)
+
+    async def _bring_in(self, request: BringInPack, name: str) -> tuple[Answer, ...]:
+        context = self._controller.context
+        now, bay_name = context.clock.now(), request.bay_id
+
+        def store(db: Db) -> None:
+            pack = db.get(Pack, request.pack_id)
+            if pack is None:
+                raise Denied("no_pack", given=repr(request.pack_id))
+            key = context.bay_key(bay_name)
+            if db.get(Bay, key) is None:
+                raise Denied("no_bay", given=repr(bay_name))
+            if not pack.off_site:
+                raise Denied("pack_not_off_site", pack_id=pack.id)
+            kinds = context.config.bay(bay_name).kinds
+            if kinds and pack.kind not in kinds:
+                raise Denied("pack_does_not_fit", bay_id=bay_name, given=pack.kind)
+            there = db.packs_in_bays().get(key)
+            if there is not None:
+                raise Denied("bay_taken", pack_id=there.id, bay_id=bay_name)
+            if key in db.bays_in_motion():
+                raise Denied("bay_in_swap", bay_id=bay_name)
+            reading = context.readings.get(bay_name)
+            seen = reading.pack_id if reading is not None and context.reading_fresh(bay_name) else None
+            if seen != pack.id:
+                raise Denied("pack_unseen", bay_id=bay_name, given=seen or "-")
+            bring_in(db, pack, key, station_id=context.station_id, at=now, actor=name)
+            self._looked_at(db, bay_name, now, name)
+
+        await context.write(store)
+        context.watches.pop(bay_name, None)
+        return _said("pack_brought_in", pack_id=request.pack_id, bay_id=bay_name)
+
     async def _release_bay(self, request: ReleaseBay, name: str) -> tuple[Answer, ...]:
         context = self._controller.context
         now = context.clock.now()
@@ -396,9 +476,7 @@ class Answerer:
             bay = db.get(Bay, context.bay_key(bay_name))
             if bay is None:
                 raise Denied("no_bay", given=repr(bay_name))
-            release_bay(db, bay.id, at=now, actor=name)
-            for fault in db.open_faults(f"bay:{bay_name}"):
-                close_fault(db, fault, at=now, actor=name)
+            self._looked_at(db, bay_name, now, name)
 
         await context.write(store)
         return _said("bay_released")

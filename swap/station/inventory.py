@@ -33,6 +33,15 @@ from swap.station.states.pack_states import PackTrigger, next_pack_state
 from swap.station_db import StationDb as Db
 from swap.tables import Bay, ChargeSession, Pack, Swap, SwapSeat
 
+_MAY_BE_OFF_SITE = (PackState.QUARANTINED, PackState.BLOCKED, PackState.EVACUATED)
+_INTO_USE = {
+    PackState.QUARANTINED: (PackTrigger.RELEASE,),
+    PackState.EVACUATED: (PackTrigger.RELEASE,),
+    PackState.BLOCKED: (PackTrigger.RECOVER,),
+    PackState.ON_VEHICLE: (PackTrigger.PICK, PackTrigger.STORE),
+}
+"""What makes a pack that comes from off site one that was received, by the state it has there."""
+
 
 def _put(
     pack: Pack,
@@ -292,6 +301,37 @@ def start_charge(
         bay_id=bay_id,
     )
     return row
+
+
+def take_out(db: Db, pack: Pack, *, station_id: str, at: datetime, actor: str) -> None:
+    """People have carried a pack off: it is off site, and not used before it has been brought in again.
+
+    Raises:
+        IllegalPackStep: a swap has it.
+    """
+    before, bay_id = place_of(pack), pack.bay_id
+    close_charge(db, pack, at)
+    if PackState(pack.state) not in _MAY_BE_OFF_SITE:
+        reason = "taken_out"
+        set_pack_state(db, pack, PackTrigger.BLOCK, station_id=station_id, at=at, actor=actor, reason=reason)
+    _put(pack)
+    pack.off_site = True
+    db.add(pack)
+    db.flush()
+    event = PackMoved(source=before, target=place_of(pack))
+    append_event(db, event, station_id=station_id, at=at, actor=actor, pack_id=pack.id, bay_id=bay_id)
+
+
+def bring_in(db: Db, pack: Pack, bay_id: str, *, station_id: str, at: datetime, actor: str) -> None:
+    """People have set a pack that was off site into a bay; it is identified before it is used."""
+    before = place_of(pack)
+    _put(pack, bay_id=bay_id)
+    db.add(pack)
+    db.flush()
+    event = PackMoved(source=before, target=place_of(pack))
+    append_event(db, event, station_id=station_id, at=at, actor=actor, pack_id=pack.id, bay_id=bay_id)
+    for trigger in _INTO_USE[PackState(pack.state)]:
+        set_pack_state(db, pack, trigger, station_id=station_id, at=at, actor=actor)
 
 
 def reserve_packs(db: Db, *, station_id: str, pack_ids: Sequence[str], at: datetime) -> None:

@@ -53,7 +53,7 @@ class ControlRequest(Base, table=True):
     id: int | None = Field(default=None, primary_key=True)
     station_id: str = Field(foreign_key="station.id", max_length=32)
     kind: str = Field(max_length=32)
-    """confirm, hold, resume, manual, automatic, close, release_pack, release_bay, cancel_swap, decide."""
+    """Which kind, as in `swap.messages.requests.REQUESTS`."""
     arguments: dict[str, Any] = json_field()
     requested_by: str = Field(max_length=64)
     requested_at: datetime

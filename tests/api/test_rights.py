@@ -43,6 +43,8 @@ ALONE = {"energy_seller": "seller", "supervisor": "authority", "platform": "plat
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "reset": {"lane_id": "L1"},
     "release_pack": {"pack_id": PACK},
+    "take_out_pack": {"pack_id": PACK},
+    "bring_in_pack": {"pack_id": PACK, "bay_id": "A1"},
     "release_bay": {"bay_id": "A1"},
     "cancel_swap": {"swap_id": "sw-0001"},
     "decide": {"swap_id": "sw-0004", "decision": "continue"},

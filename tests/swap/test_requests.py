@@ -15,6 +15,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "reset": {"lane_id": "L1"},
     "permit_restart": {"within_min": 15},
     "release_pack": {"pack_id": "P1"},
+    "take_out_pack": {"pack_id": "P1", "reason": "to the works"},
+    "bring_in_pack": {"pack_id": "P1", "bay_id": "A1"},
     "release_bay": {"bay_id": "A1"},
     "cancel_swap": {"swap_id": "sw-1"},
     "decide": {"swap_id": "sw-1", "decision": "unwind"},

@@ -27,6 +27,7 @@ from swap.config.station_file import StationConfig
 from swap.events import newest_heads
 from swap.messages.events import SwapCompleted, SwapHeld
 from swap.messages.requests import REQUESTS
+from swap.places import OFF_SITE
 from swap.reading.lists import list_bills
 from swap.reading.recording import recording
 from swap.station.faults import raise_fault
@@ -170,6 +171,13 @@ async def live_through(place: Place) -> None:
     assert acknowledged.json()["acknowledged_by"] == PERSON
     done.add(("release_bay", await place.ask("release_bay", bay_id="A2")))
     done.add(("release_pack", await place.ask("release_pack", pack_id=place.pack(1))))
+    carried = place.pack(2)
+    bench.plant.rack.move(carried, OFF_SITE, bench.plant.now_us)
+    await bench.run(5)
+    done.add(("take_out_pack", await place.ask("take_out_pack", pack_id=carried)))
+    bench.plant.rack.move(carried, "bay:A2", bench.plant.now_us)
+    await bench.run(5)
+    done.add(("bring_in_pack", await place.ask("bring_in_pack", pack_id=carried, bay_id="A2")))
     for kind in ("close", "automatic", "hold", "resume", "manual", "confirm", "confirm"):
         done.add((kind, await place.ask(kind)))
         await bench.run(2)
@@ -240,6 +248,7 @@ async def refused(one: Place, other: Place) -> None:
     assert answer.status_code == 404
     for kind, arguments in (
         ("release_pack", {"pack_id": pack}),
+        ("take_out_pack", {"pack_id": pack}),
         ("cancel_swap", {"swap_id": swap}),
         ("decide", {"swap_id": swap, "decision": "cancel"}),
     ):
