@@ -126,6 +126,8 @@ async def test_a_call_to_absorb_is_answered_with_its_floor(bench: Bench) -> None
     status, answer = await bench.settled(bench.ask("demand_response", **asked, asked_kw=5000.0))
     assert status == "refused"
     assert [one.accepted for one in told(bench)] == [True, False]
+    status, answer = await bench.settled(bench.ask("demand_response", **asked, asked_kw=100.0))
+    assert (status, answer) == ("refused", "declined: overlaps"), "the same power is not sold twice"
 
 
 @pytest.mark.parametrize(
