@@ -88,6 +88,12 @@ async def take_call(context: StationContext, called: DrCall, actor: str = "contr
     return event
 
 
+def vehicles_known(db: Db, context: StationContext) -> dict[str, str]:
+    """Vehicle of each swap that waits and of each booking, by which an answer names those that wait."""
+    seen = look(context, db, context.clock.now())
+    return {entry.swap_id: entry.vehicle_id for entry in (*seen.view.queue, *seen.booked)}
+
+
 def _seen(
     db: Db, context: StationContext, now: datetime, called: DrCall, trucks: TruckForecast
 ) -> tuple[CourseStart, tuple[float, ...] | NoBaseline, tuple[EventSpan, ...]]:
