@@ -496,8 +496,8 @@ def test_the_command_follows_the_time_of_the_samples_and_says_what_cannot_be_set
                     )
                 )
     found = run.invoke(app, arguments).output
-    minutes = found.split("dr-2")[0].split("delivered, kW")[-1].splitlines()[2:]
-    assert len(minutes) == 30
+    shown = found.split("dr-2")[0].split("delivered, kW")[-1].splitlines()[2:]
+    assert len(shown) == 30
     assert "-0" not in found.split(), "nothing delivered has no sign"
     assert [line for line in found.splitlines() if line.endswith("settled.")] == [
         "Its limit is not below its baseline: nothing was offered, so nothing is settled.",
