@@ -276,7 +276,7 @@ def latest_at(store: Store, station_id: str) -> datetime | None:
     without trucks tells no event for hours. None where there is none of both."""
     with store.reading_station(station_id) as db:
         newest, sampled_at = db.newest_event(), sampled_until(db)
-        return max((at for at in (newest and newest.at, sampled_at) if at is not None), default=None)
+        return max((at for at in (None if newest is None else newest.at, sampled_at) if at is not None), default=None)
 
 
 def latest_event_id(store: Store, station_id: str) -> int:
