@@ -42,7 +42,7 @@ from swap.config.station_file import StationConfig
 from swap.errors import DatabaseAway, DatabaseUnfit
 from swap.identity.demo import DemoLogin, demo_logins, simulated_fleet_key
 from swap.keeping.runner import keep
-from swap.reading.lists import latest_event_at
+from swap.reading.lists import latest_at
 from swap.station.clock import Clock
 from swap.station.context import StationContext
 from swap.station.controller import StationController
@@ -99,7 +99,7 @@ class Station:
                 folder=self.settings.heads_path.parent,
             )
         self.store.upgrade()
-        last_at = latest_event_at(self.store, self.config.station.id)
+        last_at = latest_at(self.store, self.config.station.id)
         now = datetime.now(UTC)
         # Station time of a sped-up station runs ahead of real time; it never runs backwards.
         start_at = max(now, last_at + timedelta(seconds=1)) if last_at is not None else now

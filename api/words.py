@@ -36,6 +36,14 @@ WORDS: dict[str, dict[str, str]] = {
         "demand_response": N_("Demand response"),
         "demand_response_penalty": N_("Penalty for demand response"),
     },
+    "category": {
+        "electricity": N_("Electricity"),
+        "service": N_("Swap service"),
+        "rent": N_("Pack rent"),
+        "acquirer_fee": N_("Acquirer's fee"),
+        "demand_response": N_("Demand response"),
+        "demand_response_penalty": N_("Penalty for demand response"),
+    },
     "pay_method": {
         "bank": N_("Bank transfer"),
         "wallet": N_("Wallet"),
@@ -190,6 +198,7 @@ WORDS: dict[str, dict[str, str]] = {
         "too_short": N_("it is shorter than the programme takes"),
         "truck_waits": N_("a truck would wait for it"),
         "not_delivered": N_("in some slot less than what counts can be given"),
+        "overlaps": N_("another accepted event runs at the same time"),
     },
     "decision": {
         "continue": N_("Continue"),

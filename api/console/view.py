@@ -370,10 +370,19 @@ LATE_S = DEADLINE_S + 3.0
 """Real seconds after which an open request is told to have no answer; one begun in time may end a little later."""
 
 
+def _argument(name: str, value: object, language: Language) -> str:
+    """A value of a request as a person reads it: instants in the station's zone, powers with their unit."""
+    if name.endswith("_at"):
+        return language.date_and_time(datetime.fromisoformat(str(value)))
+    if name.endswith("_kw") and isinstance(value, int | float):
+        return f"{value:g} kW"
+    return language.value(name, str(value))
+
+
 def _request(request: RequestRecord, language: Language, now: datetime, speed: float) -> RequestLine:
     late = request.status == "open" and now - request.requested_at > timedelta(seconds=LATE_S * speed)
     status = "late" if late else request.status
-    about = [language.value(name, str(value)) for name, value in request.arguments.items()]
+    about = [_argument(name, value, language) for name, value in request.arguments.items()]
     return RequestLine(
         request_id=request.request_id,
         what=" ".join([language.word("request", request.kind), *about]),

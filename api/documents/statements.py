@@ -12,13 +12,17 @@ from swap.commerce.bills.capitals import in_capitals
 from swap.commerce.bills.money import FEN
 from swap.commerce.bills.records import SettlementRecord
 from swap.commerce.charges import whole
-from swap.commerce.ledger.chart import chart
+from swap.commerce.ledger.chart import Detail, chart
 from swap.commerce.ledger.records import AccountStatement
 from swap.commerce.payments.netting import NetRecord
 from swap.words import N_
 
 Names = Mapping[str, tuple[str, str]]
 """Chinese and English name of each firm."""
+
+
+_DETAILS = {Detail.CATEGORY: "category", Detail.CHANNEL: "pay_method"}
+"""Details of accounts that have words; the others are firms."""
 
 
 class _Said:
@@ -36,7 +40,10 @@ class _Said:
         _, kind, *rest = account_id.split(":", 2)
         of = chart().get(kind)
         word = kind if of is None else self._language.pick(of.name_zh, of.name_en)
-        return f"{word} · {self.firm(rest[0])}" if rest else word
+        if not rest:
+            return word
+        words = None if of is None else _DETAILS.get(of.detail)
+        return f"{word} · {self.firm(rest[0]) if words is None else self._language.word(words, rest[0])}"
 
     def instant(self, at: datetime | None) -> str:
         return "–" if at is None else f"{at.astimezone(self._language.zone):%Y-%m-%d %H:%M}"

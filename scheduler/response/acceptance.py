@@ -29,6 +29,8 @@ class Objection(StrEnum):
     NOT_DELIVERED = "not_delivered"
     """In some slot less than what counts can be given: the base load alone is above the limit, or packs take less than
     the floor."""
+    OVERLAPS = "overlaps"
+    """Another accepted event runs at the same time: what is delivered is measured once, and is sold once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,12 @@ class CallAnswer:
 
 
 def answer_voluntary(
-    programme: ProgrammeSection, event: EventSpan, asked_kw: float, baseline: Sequence[float], course_of: CourseOf
+    programme: ProgrammeSection,
+    event: EventSpan,
+    asked_kw: float,
+    baseline: Sequence[float],
+    course_of: CourseOf,
+    accepted: Iterable[EventSpan] = (),
 ) -> CallAnswer:
     """Accept what is asked where nothing speaks against it.
 
@@ -59,6 +66,7 @@ def answer_voluntary(
 
     Args:
         baseline: kW by slot of the event.
+        accepted: events that the station has accepted before, also those that are over.
 
     Raises:
         ValueError: an asked power that is not above 0, or a baseline of another length.
@@ -71,7 +79,7 @@ def answer_voluntary(
     planned, held = course_of(None), course_of(Restraint(event.from_at, event.until_at, limit_kw, floor_kw))
     waits = waits_of(planned, held)
     foreseen = foresee(programme, event, asked_kw, baseline, (), held)
-    objections = _objections(programme, event, asked_kw, waits, foreseen)
+    objections = _objections(programme, event, asked_kw, waits, foreseen, accepted)
     return CallAnswer(not objections, objections, limit_kw, floor_kw, asked_kw, waits, foreseen)
 
 
@@ -81,11 +89,13 @@ def answer_direct(
     limit_kw: float,
     baseline: Sequence[float] | None,
     course_of: CourseOf,
+    accepted: Iterable[EventSpan] = (),
 ) -> CallAnswer:
     """The limit of direct control holds; who waits for it and what it earns is told.
 
     Args:
         baseline: kW by slot of the event; None where none is known: nothing can be settled then.
+        accepted: events that the station has accepted before, also those that are over.
     """
     planned, held = course_of(None), course_of(Restraint(event.from_at, event.until_at, limit_kw))
     waits = waits_of(planned, held)
@@ -93,9 +103,8 @@ def answer_direct(
     foreseen = None
     if baseline is not None and offered_kw is not None and offered_kw > 0:
         foreseen = foresee(programme, event, offered_kw, baseline, (), held)
-    return CallAnswer(
-        True, _objections(programme, event, offered_kw, waits, foreseen), limit_kw, None, offered_kw, waits, foreseen
-    )
+    objections = _objections(programme, event, offered_kw, waits, foreseen, accepted)
+    return CallAnswer(True, objections, limit_kw, None, offered_kw, waits, foreseen)
 
 
 def foresee(
@@ -124,6 +133,7 @@ def _objections(
     offered_kw: float | None,
     waits: Sequence[TruckWaits],
     foreseen: DrSettlement | None,
+    accepted: Iterable[EventSpan],
 ) -> tuple[Objection, ...]:
     found = []
     if event.from_at - event.told_at < timedelta(minutes=programme.notice_min):
@@ -136,4 +146,6 @@ def _objections(
         found.append(Objection.TRUCK_WAITS)
     if foreseen is not None and any(slot.short_kwh > 0 for slot in foreseen.slots):
         found.append(Objection.NOT_DELIVERED)
+    if any(one.from_at < event.until_at and event.from_at < one.until_at for one in accepted):
+        found.append(Objection.OVERLAPS)
     return tuple(found)

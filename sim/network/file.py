@@ -150,7 +150,7 @@ def parse_network(data: dict[str, Any], *, source: str = "network") -> NetworkSe
     try:
         return NetworkSection.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(source, field_problems(error, NetworkSection)) from error
+        raise ConfigError(source, field_problems(error, NetworkSection, data)) from error
 
 
 def build_network(file: NetworkSection, scenarios: list[Scenario], *, source: str = "network") -> Network:

@@ -48,7 +48,7 @@ def parse_scenario(data: dict[str, Any], *, source: str = "scenario", folder: Pa
     try:
         scenario = Scenario.model_validate(merged | {"folder": str(base)})
     except ValidationError as error:
-        raise ConfigError(source, field_problems(error, Scenario)) from error
+        raise ConfigError(source, field_problems(error, Scenario, data)) from error
     problems = cross_check(scenario) or problems_of(scenario)
     if not problems and scenario.demand.mode == "trace":
         scenario, problems = _on_the_days_of_its_trace(scenario, given="start_on" in data.get("study", {}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -73,25 +73,28 @@ def parse_fields(data: dict[str, Any], *, source: str, folder: Path | None) -> S
     try:
         config = StationConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(source, field_problems(error, StationConfig)) from error
+        raise ConfigError(source, field_problems(error, StationConfig, data)) from error
     return config.model_copy(update={"folder": folder})
 
 
-def field_problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
-    """One line for each field that is wrong: where, its value, what is allowed, and for a word without meaning the
-    one that is nearest.
+def field_problems(error: ValidationError, root: type[BaseModel], data: Mapping[str, Any]) -> list[str]:
+    """One line for each field that is wrong: where, its value, what is allowed or what it means where it is missing,
+    and for a word without meaning the one that is nearest. A row of a list is named by its id where it has one.
 
     Args:
         root: the model of the whole file.
+        data: the content of the file.
     """
     problems = []
     for item in error.errors(include_url=False):
         loc = item["loc"]
-        where = ".".join(str(part) for part in loc) or "file"
+        where = ".".join(_names(loc, data)) or "file"
         value = item["input"]
         shown = f" = {value!r}" if not isinstance(value, dict | list | tuple) and item["type"] != "missing" else ""
         message = item["msg"]
-        if item["type"] == "extra_forbidden":
+        if item["type"] == "missing":
+            message = f"must be given{_meaning_at(root, loc)}"
+        elif item["type"] == "extra_forbidden":
             near = did_you_mean(str(loc[-1]), _fields_at(root, loc[:-1]))
             message = f"is no known field: remove it or mend its spelling{near}"
         elif item["type"] == "literal_error" and isinstance(value, str):
@@ -103,14 +106,39 @@ def field_problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
 _QUOTED = re.compile(r"'[^']*'")
 
 
+def _names(loc: tuple[int | str, ...], data: Any) -> list[str]:
+    """The parts of a place in the file; of a row that has an id its id, since nobody counts rows from 0."""
+    names = []
+    for part in loc:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            data = None
+        name = data.get("id") if isinstance(part, int) and isinstance(data, dict) else None
+        names.append(name if isinstance(name, str) and name else str(part))
+    return names
+
+
+def _meaning_at(root: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    """What a field says of itself, as the page of the file's fields has it; nothing where it says nothing."""
+    section = _section_at(root, loc[:-1])
+    info = None if section is None else section.model_fields.get(str(loc[-1]))
+    return "" if info is None or not info.description else f": {info.description.splitlines()[0]}"
+
+
 def _fields_at(root: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, ...]:
     """Names of the fields of the section at a place in the file; none where that is no section."""
+    section = _section_at(root, loc)
+    return () if section is None else tuple(section.model_fields)
+
+
+def _section_at(root: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel] | None:
     model: type[BaseModel] | None = root
     for part in loc:
         if isinstance(part, str):
             info = model.model_fields.get(part) if model is not None else None
             model = _section_in(info.annotation) if info is not None else None
-    return () if model is None else tuple(model.model_fields)
+    return model
 
 
 def _section_in(annotation: Any) -> type[BaseModel] | None:

@@ -131,9 +131,9 @@ class DemandResponse(Request):
     """Of the station file."""
     from_at: AwareDatetime
     until_at: AwareDatetime
-    asked_kw: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    asked_kw: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] | None = None
     """Below the baseline, or above it where the programme absorbs; for a programme of voluntary control."""
-    limit_kw: Annotated[float, Field(ge=0, le=100_000)] | None = None
+    limit_kw: Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)] | None = None
     """Of the import, for a programme of direct control."""
 
 

@@ -29,6 +29,7 @@ from swap.reading.records import (
     SiteRecord,
     SwapStory,
 )
+from swap.reading.samples import sampled_until
 from swap.register.persons import actor_kind, shown_actor, shown_text
 from swap.station_db import StationDb
 from swap.store import Store
@@ -270,11 +271,12 @@ def _event(db: StationDb, row: StationEvent) -> EventRecord:
     )
 
 
-def latest_event_at(store: Store, station_id: str) -> datetime | None:
-    """Instant of the newest event of a station; None where there is none."""
+def latest_at(store: Store, station_id: str) -> datetime | None:
+    """Instant of the newest event of a station, or of the newest sample of its power where that is later: a station
+    without trucks tells no event for hours. None where there is none of both."""
     with store.reading_station(station_id) as db:
-        newest = db.newest_event()
-        return None if newest is None else newest.at
+        newest, sampled_at = db.newest_event(), sampled_until(db)
+        return max((at for at in (None if newest is None else newest.at, sampled_at) if at is not None), default=None)
 
 
 def latest_event_id(store: Store, station_id: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from swap.station_db import StationDb as Db
 from swap.tables import SiteSample
@@ -42,3 +42,9 @@ def imported(db: Db, station_id: str, from_at: datetime, until_at: datetime) -> 
             kwh += row.import_kw * lasts_s / 3600
             seconds += lasts_s
     return (kwh if seconds else None), seconds
+
+
+def sampled_until(db: Db) -> datetime | None:
+    """When the station has written down its newest sample: the clock of whoever reads may be another one, as beside a
+    simulated station whose time runs faster. None without any."""
+    return db.exec(select(func.max(SiteSample.at)).where(SiteSample.station_id == db.station_id)).one()

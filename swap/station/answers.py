@@ -39,7 +39,7 @@ from swap.station.context import StationContext
 from swap.station.faults import close_fault
 from swap.station.inventory import bring_in, release_bay, set_pack_state, take_out, unreserve_packs
 from swap.station.lane.runner import LaneRunner, NotDecided
-from swap.station.power.response import DrCall, take_call
+from swap.station.power.response import DrCall, take_call, vehicles_known
 from swap.station.reconcile import Mismatch
 from swap.station.records import stock_unconfirmed
 from swap.station.sequence.permissives import tripped
@@ -272,11 +272,14 @@ class Answerer:
             parts = _said("dr_accepted_floor", floor=f"{answer.floor_kw or 0.0:.0f}", begin=begin, end=end)
         else:
             parts = _said("dr_accepted", limit=f"{answer.limit_kw:.0f}", begin=begin, end=end)
+        still = context.still()
+        vehicles = await context.read(lambda db: vehicles_known(db, still)) if answer.waits else {}
         for one in answer.waits:
+            truck = vehicles.get(one.truck, one.truck)
             if one.minutes is None:
-                parts += _said("dr_waits_long", truck=one.truck)
+                parts += _said("dr_waits_long", truck=truck)
             else:
-                parts += _said("dr_waits", truck=one.truck, minutes=f"{one.minutes:.0f}")
+                parts += _said("dr_waits", truck=truck, minutes=f"{one.minutes:.0f}")
         return parts
 
     async def _confirm(self, request: Confirm | Resume | Automatic, name: str) -> tuple[Answer, ...]:

@@ -6,7 +6,7 @@ import json
 import re
 import time
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -25,7 +25,7 @@ from swap.config.station_file import SiteStorageSection
 from swap.events import append_event
 from swap.messages.answers import STORED, Answer, say
 from swap.messages.events import NotFulfilled, SwapHeld, SwapRefused
-from swap.messages.requests import Close, Confirm, Decide, DecisionKind, Request
+from swap.messages.requests import Close, Confirm, Decide, DecisionKind, DemandResponse, Request
 from swap.station.life.database import DatabaseState
 from swap.station.life.status import ControlBoard, ControlStatus
 from swap.station.requests import make_request
@@ -209,6 +209,18 @@ def answered(store: Store, request: Request, *parts: Answer) -> None:
         row.status, row.answered_at = "refused", NOW
         row.answer, row.answer_parts = say(parts), STORED.dump_python(parts, mode="json")
         db.add(row)
+
+
+async def test_a_call_of_demand_response_is_shown_in_station_time_and_kw(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    begin = datetime(2026, 6, 12, 17, 12, tzinfo=UTC)
+    called = DemandResponse(programme="p", from_at=begin, until_at=begin + timedelta(minutes=20), asked_kw=20.0)
+    answered(store, called, Answer("dr_declined", {"objections": (Answer("dr_objection", {"objection": "overlaps"}),)}))
+    page = (await client.get("/console", params={"lang": "en"})).text
+    assert "Answer a call of demand response p 2026-06-13 01:12:00 2026-06-13 01:32:00 20 kW" in page
+    assert "declined: another accepted event runs at the same time" in page
+    assert "同一时间已有接受的事件" in (await client.get("/console", params={"lang": "zh-CN"})).text
 
 
 async def test_an_answer_is_said_in_the_language_of_the_page(client: httpx.AsyncClient, store: Store) -> None:

@@ -80,6 +80,9 @@ async def test_the_statement_of_an_account_adds_up_to_its_balance(store: Store, 
         assert value(late, "期初余额") == f"{before:,.2f}"
         assert (await own.get(url)).content.startswith(b"%PDF")
         assert (await own.get("/accounts/own:receivable:fleet/statement")).status_code == 404
+        for lang, words in (("en", "Cost · Pack rent"), ("zh-CN", "成本 · 电池租金")):
+            whole = cells((await own.get(url, params={"format": "xlsx", "lang": lang})).content)
+            assert words in {row[3] for row in whole if str(row[0]).isdigit()}
 
 
 async def test_settlements_and_net_statements_are_documents(store: Store, tmp_path: Path) -> None:

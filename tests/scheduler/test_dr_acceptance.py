@@ -85,6 +85,17 @@ def test_each_rule_of_the_programme_is_an_objection_of_its_own() -> None:
     assert strict.objections == (Objection.NOT_DELIVERED,)
 
 
+def test_what_an_accepted_event_has_sold_is_not_sold_again() -> None:
+    def objections(from_h: float, until_h: float) -> tuple[Objection, ...]:
+        other = EventSpan(AT - 2 * HOUR, AT + from_h * HOUR, AT + until_h * HOUR)
+        return answer_voluntary(programme(), EVENT, 600.0, BASELINE, Rack(), [other]).objections
+
+    assert objections(0, 1) == objections(0.5, 3) == objections(-1, 0.1) == (Objection.OVERLAPS,)
+    assert objections(-1, 0) == objections(1, 2) == (), "one begins when the other has ended"
+    direct = answer_direct(programme(control="direct"), EVENT, 400.0, BASELINE, Rack(), [EVENT])
+    assert (direct.accepted, direct.objections) == (True, (Objection.OVERLAPS,))
+
+
 def test_direct_control_holds_whatever_speaks_against_it() -> None:
     found = answer_direct(programme(control="direct", notice_min=60), EVENT, 400.0, BASELINE, Rack(300.0))
     assert found.accepted

@@ -41,7 +41,7 @@ def test_unknown_fields_and_wrong_values_are_all_named(data: dict[str, Any]) -> 
     data["site"]["power_factor"] = 0.2
     text = problems(data)
     assert "site.transformer_kw" in text
-    assert "bays.0.charger_kW" in text
+    assert "bays.A1.charger_kW" in text
     assert "charging.offer_soc_pct = 130" in text
     assert "less than or equal to 100" in text
     assert "site.power_factor = 0.2" in text
@@ -141,3 +141,20 @@ def test_no_toml_and_no_file(tmp_path: Path) -> None:
 def test_contradictions_in_how_swaps_are_billed(data: dict[str, Any], billing: dict[str, Any], message: str) -> None:
     data["billing"] = billing
     assert message in problems(data)
+
+
+def test_a_missing_field_is_told_with_what_it_means_and_the_id_of_its_row() -> None:
+    """A station file of an earlier release lacks what a new one asks for: whoever mends it looks for the row's id."""
+    path = Path(__file__).parents[2] / "examples" / "shuozhou_open_pit" / "station.toml"
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    del data["programmes"][1]["payer"]
+    del data["bays"][0]["id"]
+    data["site"]["transformer_kva"] = -1
+    with pytest.raises(ConfigError) as caught:
+        parse_station(data, folder=path.parent)
+    assert caught.value.problems == (
+        "site.transformer_kva = -1: Input should be greater than 0",
+        "bays.0.id: must be given",
+        "programmes.shanxi-direct.payer: must be given: Firm of `[[parties]]` that pays for what is delivered, and is "
+        "owed the penalties.",
+    )

@@ -18,6 +18,7 @@ from swap.events import append_event
 from swap.messages.power import DrAnswered
 from swap.reading.response import answered, settled
 from swap.station.power.response import DrCall, take_call
+from swap.station.states.modes import ModeTrigger
 from swap.tables import SiteSample
 from tests.support.sim.plant import DIRECT_PROGRAMME, station
 from tests.support.swap.station import Bench
@@ -78,6 +79,21 @@ async def test_direct_control_is_accepted_and_held_also_after_a_restart(bench: B
     assert [order.limit_kw for order in fresh.orders] == [50.0]
 
 
+async def test_who_waits_is_named_by_the_truck(bench: Bench) -> None:
+    """Nobody at the station knows the id of a swap."""
+    await bench.controller.change_mode(ModeTrigger.HOLD, "look", "Operator A")
+    trucks = {bench.arrive(one.id): one.id for one in bench.config.vehicles}
+    begin, end = minute(bench, 1), minute(bench, 181)
+    asked: dict[str, Any] = {"programme": "direct", "from_at": begin.isoformat(), "until_at": end.isoformat()}
+    status, answer = await bench.settled(bench.ask("demand_response", **asked, limit_kw=0.0))
+    assert status == "done", answer
+    (event,) = told(bench)
+    assert event.waits
+    assert {one.truck for one in event.waits} <= set(trucks), "the journal keeps the swap"
+    named = [part.split(" waits ")[0] for part in answer.split("; ")[1:]]
+    assert named == [trucks[one.truck] for one in event.waits]
+
+
 class Dear:
     """Prices at which everything that can be spared is held back."""
 
@@ -126,6 +142,8 @@ async def test_a_call_to_absorb_is_answered_with_its_floor(bench: Bench) -> None
     status, answer = await bench.settled(bench.ask("demand_response", **asked, asked_kw=5000.0))
     assert status == "refused"
     assert [one.accepted for one in told(bench)] == [True, False]
+    status, answer = await bench.settled(bench.ask("demand_response", **asked, asked_kw=100.0))
+    assert (status, answer) == ("refused", "declined: overlaps"), "the same power is not sold twice"
 
 
 @pytest.mark.parametrize(

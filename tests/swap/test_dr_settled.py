@@ -470,3 +470,36 @@ def test_the_command_prints_slots_minutes_and_what_was_charged(tmp_path: Path) -
     told = json.loads(run.invoke(app, [*arguments, "--json"]).output)
     assert len(told[0]["minutes"]) == 60
     assert told[0]["charged"]["money_fen"] == 10_000
+
+
+def test_the_command_follows_the_time_of_the_samples_and_says_what_cannot_be_settled(tmp_path: Path) -> None:
+    """The time of a simulated station runs ahead of the clock of whoever asks."""
+    path = Path(__file__).parents[2] / "examples" / "shuozhou_open_pit" / "station.toml"
+    shuozhou, url = load_station(path), migrated_sqlite(tmp_path / "shuozhou.db")
+    station_id, run, ahead = shuozhou.station.id, CliRunner(), timedelta(days=36_500)
+    arguments = ["--lang", "en", "dr", "settle", str(path), "--minutes", "--database-url", url]
+    with filled_store(url, shuozhou) as store:
+        assert run.invoke(app, arguments).output.strip() == "No event of demand response has been accepted."
+        said = answer(shuozhou, programme="shanxi-voluntary", rules=shuozhou.programmes[0].model_dump(mode="json"))
+        times = {"told_at": said.told_at + ahead, "from_at": said.from_at + ahead, "until_at": said.until_at + ahead}
+        with store.station(station_id) as db:
+            append_event(db, said.model_copy(update=times), station_id=station_id, at=AT, actor="controller")
+            nothing = said.model_copy(update={"event_id": "dr-2", "offered_kw": -10.0})
+            append_event(db, nothing, station_id=station_id, at=AT, actor="controller")
+            unknown = said.model_copy(update={"event_id": "dr-3", "baseline_kw": ()})
+            append_event(db, unknown, station_id=station_id, at=AT, actor="controller")
+            for minutes in range(0, 35, 5):
+                at, kw = times["from_at"] + timedelta(minutes=minutes), 300.0 if minutes < 15 else 300.4
+                db.add(
+                    SiteSample(
+                        station_id=station_id, at=at, import_kw=kw, limit_kw=2000.0, ready_packs=0, queue_length=0
+                    )
+                )
+    found = run.invoke(app, arguments).output
+    shown = found.split("dr-2")[0].split("delivered, kW")[-1].splitlines()[2:]
+    assert len(shown) == 30
+    assert "-0" not in found.split(), "nothing delivered has no sign"
+    assert [line for line in found.splitlines() if line.endswith("settled.")] == [
+        "Its limit is not below its baseline: nothing was offered, so nothing is settled.",
+        "No baseline was known when it was told, so it cannot be settled.",
+    ]

@@ -20,7 +20,7 @@ from swap.commerce.leases.contracts import (
     move,
     revise,
 )
-from swap.commerce.leases.errors import ContractsOverlap, ContractState
+from swap.commerce.leases.errors import ContractsOverlap, ContractState, VehicleNotLessees
 from swap.commerce.leases.rent import run_rent
 from swap.commerce.leases.rights import ALLOWING, RightCode, may_swap, override_without_contract
 from swap.commerce.leases.settle import end_contract
@@ -28,7 +28,7 @@ from swap.commerce.leases.show import get_contract
 from swap.commerce.leases.states import LeaseTrigger, VersionState, VersionStep
 from swap.errors import InvalidInput, NotFound, SwapError
 from swap.store import Store
-from swap.tables import VehicleOverride
+from swap.tables import Party, VehicleOverride, VehicleRow
 from tests.support.swap.commerce import station
 from tests.support.swap.databases import fill
 from tests.support.swap.leases import FIRST_AT, WHO, signed, terms
@@ -105,6 +105,41 @@ def test_what_is_offered_binds_no_vehicle_and_is_signed_only_where_none_is_bound
     with store.reading_commerce() as db:
         assert contracts_of_vehicle(db, "V1") == (second,)
     assert answer(store, first, number, VersionStep.WITHDRAW) is VersionState.WITHDRAWN
+
+
+def sold(store: Store, vehicle_id: str, fleet_id: str = "other") -> None:
+    """A vehicle goes to another firm of the register."""
+    with store.commerce() as db:
+        if db.get(Party, fleet_id) is None:
+            db.add(Party(id=fleet_id, kind="fleet", name_zh="他", name_en="Other"))
+            db.flush()
+        db.get_one(VehicleRow, vehicle_id).fleet_id = fleet_id
+
+
+def test_what_names_a_vehicle_that_is_not_the_lessees_any_more_is_not_signed(store: Store) -> None:
+    contract, named = signed(store, terms()), terms(vehicles=["V1", "V2"])
+    number = offer(store, contract, JUNE_1, vehicles=["V0", "V1"])
+    with store.commerce() as db:
+        other = draft(db, named, at=FIRST_AT, actor=WHO)
+        third = draft(db, named, at=FIRST_AT, actor=WHO)
+        move(db, other, LeaseTrigger.OFFER, at=FIRST_AT, actor=WHO)
+    sold(store, "V1")
+    with pytest.raises(VehicleNotLessees, match=f"vehicle V1 of contract {contract} is not of fleet any more"):
+        answer(store, contract, number, VersionStep.SIGN)
+    for one, step in ((other, LeaseTrigger.SIGN), (third, LeaseTrigger.OFFER)):
+        with pytest.raises(VehicleNotLessees, match=f"vehicle V1 of contract {one}"), store.commerce() as db:
+            move(db, one, step, at=FIRST_AT, actor=WHO)
+    with store.reading_commerce() as db:
+        assert [get_contract(db, one).state for one in (contract, other, third)] == ["active", "offered", "draft"]
+        assert [one.state for one in get_contract(db, contract).versions] == ["in_force", "offered"]
+    sold(store, "V1", "fleet")
+    assert answer(store, contract, number, VersionStep.SIGN) is VersionState.IN_FORCE
+
+
+def test_a_day_that_no_day_follows_is_refused_by_its_own_name(store: Store) -> None:
+    contract = signed(store, terms())
+    with pytest.raises(InvalidInput, match=r"effective_day = '9999-12-31': allowed before 9999-12-31"):
+        offer(store, contract, date.max)
 
 
 def test_an_offer_lapses_with_its_contract_and_is_signed_while_it_is_suspended(store: Store) -> None:

@@ -22,8 +22,8 @@ from swap.reading.lists import (
     get_bill,
     get_booking,
     get_swap,
+    latest_at,
     latest_ended,
-    latest_event_at,
     list_bills,
     list_bookings,
     list_events,
@@ -33,7 +33,7 @@ from swap.reading.now import get_pack, get_station, list_packs, live_mark, site_
 from swap.reading.records import BookingRecord, PackRecord
 from swap.station.requests import get_request, latest_requests, make_request
 from swap.store import Store
-from swap.tables import Booking, Pack
+from swap.tables import Booking, Pack, SiteSample
 from tests.support.api.doors import NOW, STATION_FILE, busy_day, filled_store
 from tests.support.sim.plant import START_AT, station
 
@@ -129,12 +129,18 @@ def test_an_unknown_station_is_not_found(store: Store) -> None:
         get_station(db, "elsewhere")
 
 
-def test_the_instant_of_the_newest_event_is_read_before_its_session_ends(database_url: str) -> None:
-    """Each start after the first reads it."""
+def test_station_time_goes_on_behind_the_newest_event_and_sample(database_url: str) -> None:
+    """Each start after the first reads it: a killed station that was idle has samples behind its last event."""
     store = Store(database_url)
-    assert latest_event_at(store, "test") is None
+    assert latest_at(store, "test") is None
     sync_station(store, station(), START_AT)
-    assert latest_event_at(store, "test") == START_AT
+    assert latest_at(store, "test") == START_AT
+    for hours in (4, -4):
+        at = START_AT + timedelta(hours=hours)
+        row = SiteSample(station_id="test", at=at, import_kw=40.0, limit_kw=900.0, ready_packs=0, queue_length=0)
+        with store.station("test") as db:
+            db.add(row)
+    assert latest_at(store, "test") == START_AT + timedelta(hours=4)
     store.close()
 
 

@@ -161,6 +161,7 @@ def settle(
     """
     from api.cli.data import existing_store
     from swap.reading.response import answered, delivery, rules_of, settled, settlements
+    from swap.reading.samples import sampled_until
 
     config = read_station(station)
     store = existing_store(database_url)
@@ -170,8 +171,10 @@ def settle(
             rules = {one.event_id: rules_of(one, config.programmes) for one in told}
             found = [(one, settled(db, rules[one.event_id], one)) for one in told]
             charged = settlements(db)
+            # A simulated station's time runs ahead of this clock.
+            until_at = max(datetime.now(UTC), sampled_until(db) or datetime.min.replace(tzinfo=UTC))
             by_minute = {
-                one.event_id: delivery(db, rules[one.event_id], one, datetime.now(UTC))
+                one.event_id: delivery(db, rules[one.event_id], one, until_at)
                 for one, lines in found
                 if minutes and lines is not None
             }
@@ -196,6 +199,8 @@ def settle(
             _print_settlement(config, rules[one.event_id], one, lines, charged.get(one.event_id))
             if minutes:
                 _print_minutes(config, by_minute.get(one.event_id, ()))
+        if not found and event is None:
+            echo(text("No event of demand response has been accepted."))
     if event is not None and not found:
         fail(text("no accepted event {event} in the journal", event=event), FOUND)
     raise typer.Exit(OK)
@@ -203,7 +208,7 @@ def settle(
 
 def _print_minutes(config: StationConfig, lines: Sequence[DeliveredMinute]) -> None:
     def shown(kw: float | None) -> str:
-        return "–" if kw is None else f"{kw:.0f}"
+        return "–" if kw is None else f"{kw:z.0f}"
 
     print_table(
         (text("time"), text("baseline, kW"), text("import, kW"), text("delivered, kW")),
@@ -232,7 +237,10 @@ def _print_settlement(
     name = programme.name_zh if language().tag == "zh-CN" else programme.name_en
     echo(f"{event.event_id}  {begin} – {end}  {name}")
     if lines is None:
-        echo(text("No baseline was known when it was told, so it cannot be settled."))
+        if event.baseline_kw:
+            echo(text("Its limit is not below its baseline: nothing was offered, so nothing is settled."))
+        else:
+            echo(text("No baseline was known when it was told, so it cannot be settled."))
         return
     print_table(
         (
@@ -249,7 +257,7 @@ def _print_settlement(
                 slot.at.astimezone(zone).strftime("%H:%M"),
                 f"{slot.baseline_kw:.0f}",
                 "–" if slot.metered_kw is None else f"{slot.metered_kw:.0f}",
-                f"{slot.delivered_kw:.0f}",
+                f"{slot.delivered_kw:z.0f}",
                 str(slot.counted_kwh),
                 str(slot.money_yuan),
                 str(slot.penalty_yuan),

@@ -17,7 +17,7 @@ from sqlalchemy import select as sql_select
 from sqlmodel import col, select
 
 from swap.commerce.custody.told import elsewhere, files_told, packs_on_record
-from swap.commerce.leases.errors import ContractsOverlap, ContractState
+from swap.commerce.leases.errors import ContractsOverlap, ContractState, VehicleNotLessees
 from swap.commerce.leases.lease import LeaseHistory, Version
 from swap.commerce.leases.periods import DAY, Days, day_of
 from swap.commerce.leases.states import BINDING, CHARGED, LEASE, LeaseState, LeaseTrigger, VersionState, VersionStep
@@ -114,6 +114,10 @@ def revise(
             "effective_day", str(effective), N_("{first_day} or later"), first_day=terms.first_day.isoformat()
         )
     if terms.until_day <= effective:
+        if terms.last_day is None:
+            raise InvalidInput(
+                "effective_day", str(effective), N_("before {until_day}"), until_day=str(terms.until_day)
+            )
         raise InvalidInput("last_day", str(terms.last_day), N_("{effective} or later"), effective=str(effective))
     rated_kwh = _check(db, terms)
     number = max(states) + 1
@@ -134,6 +138,7 @@ def answer_version(
     Raises:
         NotFound: no such contract, or no such version of it.
         ContractState: the version is not offered, or the contract binds nobody any more.
+        VehicleNotLessees: it is signed while one of its vehicles belongs to another firm than the lessee.
         ContractsOverlap: it is signed while another contract has one of its vehicles.
     """
     row = contract_row(db, contract_id)
@@ -151,6 +156,7 @@ def answer_version(
     day = day_of(at, lease.terms.tz)
     if step is VersionStep.SIGN:
         version = _version(stored)
+        _still_lessees(db, contract_id, version.terms)
         _no_overlap(db, contract_id, lease.with_version(version))
         _name_vehicles(db, contract_id, number, version.terms)
         day = version.effective
@@ -213,6 +219,7 @@ def move(
     Raises:
         NotFound: no such contract.
         ContractState: the table does not allow it.
+        VehicleNotLessees: a vehicle belongs to another firm than the lessee when it is offered or signed.
         ContractsOverlap: it was signed while another contract binds a vehicle.
         InvalidInput: the day does not fit.
     """
@@ -229,6 +236,7 @@ def move(
         day = lease.terms.first_day if trigger is LeaseTrigger.ACTIVATE else day_of(at, lease.terms.tz)
     _check_day(lease, trigger, day)
     if trigger in (LeaseTrigger.OFFER, LeaseTrigger.SIGN):
+        _still_lessees(db, contract_id, lease.terms)
         _no_overlap(db, contract_id, lease)
     note(db, contract_id, trigger.value, day, at=at, actor=actor, data={"reason": reason} if reason else {})
     row.state = LEASE.next(LeaseState(row.state), trigger).value
@@ -321,10 +329,8 @@ def _check(db: AnyDb, terms: LeaseTerms) -> dict[str, Decimal]:
     for name, firm in (("lessor_id", terms.lessor_id), ("lessee_id", terms.lessee_id)):
         if db.get(Party, firm) is None:
             raise InvalidInput(name, firm, N_("the id of a firm of the register"))
-    for vehicle_id in terms.vehicles:
-        vehicle = db.get(VehicleRow, vehicle_id)
-        if vehicle is None or vehicle.fleet_id != terms.lessee_id:
-            raise InvalidInput("vehicles", vehicle_id, N_("vehicles of {lessee_id}"), lessee_id=terms.lessee_id)
+    for vehicle_id in _not_lessees(db, terms):
+        raise InvalidInput("vehicles", vehicle_id, N_("vehicles of {lessee_id}"), lessee_id=terms.lessee_id)
     known = set(db.exec(select(Station.id).where(col(Station.id).in_(terms.stations))))
     for station_id in terms.stations:
         if station_id not in known:
@@ -342,6 +348,22 @@ def _check(db: AnyDb, terms: LeaseTerms) -> dict[str, Decimal]:
             )
         rated[part.kind] = Decimal(repr(float(kind.rated_kwh)))
     return rated
+
+
+def _not_lessees(db: AnyDb, terms: LeaseTerms) -> list[str]:
+    """Vehicles of a contract that are not on the register as the lessee's."""
+    found = ((vehicle_id, db.get(VehicleRow, vehicle_id)) for vehicle_id in terms.vehicles)
+    return [vehicle_id for vehicle_id, row in found if row is None or row.fleet_id != terms.lessee_id]
+
+
+def _still_lessees(db: AnyDb, contract_id: str, terms: LeaseTerms) -> None:
+    """Since a contract was drafted or offered a vehicle may have gone to another firm. Raises VehicleNotLessees."""
+    gone = _not_lessees(db, terms)
+    if gone:
+        raise VehicleNotLessees(
+            N_("vehicle {vehicle_id} of contract {contract_id} is not of {lessee_id} any more"),
+            {"contract_id": contract_id, "vehicle_id": gone[0], "lessee_id": terms.lessee_id},
+        )
 
 
 def kinds_at(db: AnyDb, stations: Iterable[str]) -> set[str]:

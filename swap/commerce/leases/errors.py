@@ -4,7 +4,8 @@ CommerceError
 ├── ContractsOverlap    (Conflict)  a vehicle would have two contracts on one day
 ├── ContractState       (Conflict)  not in this state of the contract
 ├── JournalBehind       (Conflict)  a rent run for a month that a journal from a file does not tell to its end
-└── MonthNotOver        (Conflict)  a rent run for a month that has not ended everywhere
+├── MonthNotOver        (Conflict)  a rent run for a month that has not ended everywhere
+└── VehicleNotLessees   (Conflict)  a vehicle of the contract belongs to another firm than its lessee
 """
 
 from __future__ import annotations
@@ -27,3 +28,7 @@ class JournalBehind(CommerceError, Conflict):
 
 class MonthNotOver(CommerceError, Conflict):
     """The month has not ended in the zone of each contract."""
+
+
+class VehicleNotLessees(CommerceError, Conflict):
+    """What is offered or signed names a vehicle that belongs to another firm than the lessee by now."""

@@ -430,7 +430,13 @@ LONGEST = timedelta(days=7)
 def _check_override(until_at: datetime, at: datetime, reason: str) -> None:
     latest = at + LONGEST
     if not at < until_at <= latest:
-        raise InvalidInput("until_at", until_at.isoformat(), N_("up to {latest_at}"), latest_at=latest.isoformat())
+        raise InvalidInput(
+            "until_at",
+            until_at.isoformat(),
+            N_("after {now_at}, up to {latest_at}"),
+            now_at=at.isoformat(),
+            latest_at=latest.isoformat(),
+        )
     if not reason.strip():
         raise InvalidInput("reason", reason, N_("why it is done"))
 

@@ -28,7 +28,7 @@ from swap.ids import new_id
 from swap.messages.power import DrAnswered, DrWait
 from swap.reading.arrivals import arrival_record
 from swap.reading.charge_plan import StockedPack, dr_limits, pack_view
-from swap.reading.response import answered, metered_slots, reference_slots, spans
+from swap.reading.response import answered, in_force, metered_slots, reference_slots, spans
 from swap.station.context import StationContext
 from swap.station.power.flexibility import AFTER, CourseStart, courses, expected_trucks, swap_times
 from swap.station.power.outlook import Seen, look
@@ -73,12 +73,12 @@ async def take_call(context: StationContext, called: DrCall, actor: str = "contr
     record = await context.read(lambda db: arrival_record(db, station_id=context.station_id, now=now))
     expected = (await context.forecast.ask(record, now)).trucks
     still = context.still()
-    begun, baseline = await context.read(lambda db: _seen(db, still, now, called, expected))
+    begun, baseline, accepted = await context.read(lambda db: _seen(db, still, now, called, expected))
     if isinstance(baseline, NoBaseline) and called.limit_kw is None:
         raise baseline
     powers = None if isinstance(baseline, NoBaseline) else baseline
     # Some seconds of reckoning: on another thread, so that no look at a cell is late for it.
-    answer = await asyncio.to_thread(_answer, begun, called, powers)
+    answer = await asyncio.to_thread(_answer, begun, called, powers, accepted)
     event = _event(called, answer, powers or ())
 
     def store(db: Db) -> None:
@@ -88,20 +88,28 @@ async def take_call(context: StationContext, called: DrCall, actor: str = "contr
     return event
 
 
+def vehicles_known(db: Db, context: StationContext) -> dict[str, str]:
+    """Vehicle of each swap that waits and of each booking, by which an answer names those that wait."""
+    seen = look(context, db, context.clock.now())
+    return {entry.swap_id: entry.vehicle_id for entry in (*seen.view.queue, *seen.booked)}
+
+
 def _seen(
     db: Db, context: StationContext, now: datetime, called: DrCall, trucks: TruckForecast
-) -> tuple[CourseStart, tuple[float, ...] | NoBaseline]:
+) -> tuple[CourseStart, tuple[float, ...] | NoBaseline, tuple[EventSpan, ...]]:
     begun = beginning_now(context, db, look(context, db, now), trucks, called.span.until_at)
-    return begun, _baseline(db, context, called)
+    return begun, _baseline(db, context, called), spans(in_force(db, now))
 
 
-def _answer(begun: CourseStart, called: DrCall, baseline: Sequence[float] | None) -> CallAnswer:
+def _answer(
+    begun: CourseStart, called: DrCall, baseline: Sequence[float] | None, accepted: Sequence[EventSpan]
+) -> CallAnswer:
     course_of = courses(begun, called.span.until_at)
     if called.limit_kw is not None:
-        return answer_direct(called.programme, called.span, called.limit_kw, baseline, course_of)
+        return answer_direct(called.programme, called.span, called.limit_kw, baseline, course_of, accepted)
     assert called.asked_kw is not None
     assert baseline is not None
-    return answer_voluntary(called.programme, called.span, called.asked_kw, baseline, course_of)
+    return answer_voluntary(called.programme, called.span, called.asked_kw, baseline, course_of, accepted)
 
 
 def _baseline(db: Db, context: StationContext, called: DrCall) -> tuple[float, ...] | NoBaseline:
