@@ -95,6 +95,10 @@ def audit(
     raise typer.Exit(FOUND if found else OK)
 
 
+db.command("verify", epilog="Example: `swap db verify --database-url sqlite:///copies/swap-20260901.db`")(audit)
+"""The audit under the name that stands beside `backup` and `restore`: what was copied or put back is in order."""
+
+
 @commands.command(epilog="Example: `swap events --schema > events.schema.json`")
 def events(
     schema: Annotated[

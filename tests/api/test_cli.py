@@ -303,6 +303,11 @@ def test_a_restored_copy_is_told_by_name_and_audited_against_the_heads(tmp_path:
     heads.write_text(heads.read_text() + '{"station_id":"yangquan-mine"\n')
     code, out, _ = swap("audit", "--database-url", url)
     assert (code, "line 3: is no head" in out) == (1, True)
+    assert swap("db", "verify", "--database-url", url) == (code, out, ""), "the same under the name beside backup"
+    assert (
+        swap("db", "verify", "--heads", str(tmp_path / "one.heads.jsonl"), "--database-url", f"sqlite:///{copy}")[0]
+        == 0
+    )
     assert swap("audit", "--heads", str(heads), "--database-url", f"sqlite:///{replaced}")[0] == 1, "the old epoch"
     assert swap("db", "epoch", "--by", " ", "--database-url", url)[0] == 2
 
