@@ -40,6 +40,7 @@ from swap.commerce.errors import BookingNotUsable
 from swap.config.prices import prices_before
 from swap.config.station_file import StationConfig, VehicleModelSection
 from swap.errors import NotFound
+from swap.events import connected
 from swap.ids import new_id
 from swap.messages.commerce import BookingChanged, BookingEnded, BookingMade, BookingRefused
 from swap.reading.lists import get_booking
@@ -265,7 +266,7 @@ def add_booking(
         created_at=at,
     )
     db.flush()
-    db.connection().execute(_INSERT, {"id" if name == "booking_id" else name: value for name, value in booking})
+    connected(db).execute(_INSERT, {"id" if name == "booking_id" else name: value for name, value in booking})
     db.append(
         BookingMade(
             booking_id=booking.booking_id,
@@ -392,7 +393,7 @@ def cancel_booking(
             {"booking_id": booking_id, "status": booking.status},
         )
     ended = {"status": BOOKING.next(status, BookingTrigger.CANCEL).value, **_NO_TROUBLE}
-    db.connection().execute(_CHANGE, {"booking": booking_id, **ended})
+    connected(db).execute(_CHANGE, {"booking": booking_id, **ended})
     _tell_ended(db, booking_id, ended["status"], at, reason or "cancelled", actor)
     return booking.model_copy(update=ended)
 
