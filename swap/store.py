@@ -89,6 +89,10 @@ class PendingCommit:
         """Its session; None while none was left, and after one that was rolled back."""
         self._ending = ending
 
+    def outlast(self, what: AbstractContextManager[None]) -> None:
+        """Enter something that ends when the transaction has ended."""
+        self._ending.enter_context(what)
+
     def take(self, db: Session, stack: ExitStack) -> None:
         """A transaction was left: it is ended with `ending`."""
         self.db = db
@@ -167,12 +171,17 @@ class Store:
         return self._line(station_id).kept() if self._first else nullcontext()
 
     def one_asker(self, station_id: str) -> AbstractContextManager[None]:
-        """One of this process at a time finds out what may be booked: what he finds, no other makes old.
+        """One of this process at a time finds out what may be booked: what he finds, no other makes old who comes this
+        way too. It lasts until what is written inside is committed, where that is `held` too.
 
         Raises:
             DatabaseAway: nobody's turn came within the longest wait.
         """
-        return self._asking(f"{station_id}:asking")
+        asking, held = self._asking(f"{station_id}:asking"), _HELD.get()
+        if held is None:
+            return asking
+        held.outlast(asking)
+        return nullcontext()
 
     @contextmanager
     def _asking(self, line: str) -> Iterator[None]:
