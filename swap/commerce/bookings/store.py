@@ -173,9 +173,13 @@ def ask_booking(
         view, others, _ = foreseen.asked
         asked = view, others, _demand(db, config, view, model, wanted, rights)
     else:
-        tend_bookings(db, config, at, rights=rights)
-        check_apart(db, config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
-        asked = _asked(db, config, model, wanted, at, rights)
+        bookings = open_bookings(db)
+        if _any_over(config, bookings, at):
+            tend_bookings(db, config, at, rights=rights)
+            bookings = open_bookings(db)
+        check_apart_here(config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at, bookings)
+        check_apart_elsewhere(wanted.vehicle_id, elsewhere)
+        asked = _asked(db, config, model, wanted, at, rights, bookings)
     view, _, demand = asked
     found = foreseen.found if foreseen is not None and foreseen.asked == asked else promise(*asked)
     if not isinstance(found, Promise):
@@ -193,19 +197,21 @@ def foresee(
     Raises as `ask_booking` does, but for what is asked of contracts and of other stations.
     """
     model = served_model(db, config, wanted.vehicle_id)
-    start_at, end_at = wanted.window_start_at, wanted.window_end_at
-    check_window(config, start_at, end_at, at)
+    check_window(config, wanted.window_start_at, wanted.window_end_at, at)
     bookings = open_bookings(db)
-    own = [booking for booking in bookings if booking.vehicle_id == wanted.vehicle_id]
-    check_apart_here(config, wanted.vehicle_id, start_at, end_at, own)
+    check_apart_here(config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at, bookings)
+    asked = _asked(db, config, model, wanted, at, rights, bookings)
+    return Foreseen(wanted, _any_over(config, bookings, at), asked, promise(*asked))
+
+
+def _any_over(config: StationConfig, bookings: Sequence[Row[Any]], at: datetime) -> bool:
+    """Whether `tend_bookings` has something to do with open bookings."""
     limit_at = _limit_at(config, at)
-    ended = any(
+    return any(
         booking.swap_ended_at is not None
         or (booking.status in COMING and (booking.swap_id is not None or booking.window_end_at < limit_at))
         for booking in bookings
     )
-    asked = _asked(db, config, model, wanted, at, rights, bookings)
-    return Foreseen(wanted, ended, asked, promise(*asked))
 
 
 def _asked(
@@ -215,7 +221,7 @@ def _asked(
     wanted: Wanted,
     at: datetime,
     rights: SwapRights,
-    bookings: Sequence[Row[Any]] | None = None,
+    bookings: Sequence[Row[Any]],
 ) -> Asked:
     view = promise_view(db, config, at)
     demand = _demand(db, config, view, model, wanted, rights)
