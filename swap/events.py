@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Table, bindparam, insert, update
+from sqlalchemy import Connection, Table, bindparam, insert, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, func, select
 
@@ -30,6 +30,14 @@ _NEWEST = (
 _INSERT = insert(_EVENTS)
 _STATIONS: Table = Station.__table__  # type: ignore[attr-defined]
 _RAISE = update(_STATIONS).where(_STATIONS.c.id == bindparam("station")).values(version=_STATIONS.c.version + 1)
+
+
+def connected(db: Session) -> Connection:
+    """The connection of a session, for statements on tables; of one that was given its transaction without the work of
+    a session for each of them."""
+    if isinstance(db.bind, Connection) and not db.in_nested_transaction():
+        return db.bind
+    return db.connection()
 
 
 def newest_heads(db: Session, at: datetime) -> tuple[NotedHead, ...]:
@@ -68,7 +76,7 @@ def append_event(
     plain = without_nan(event.payload())
     data = canonical_json(plain)
     db.flush()
-    connection = db.connection()
+    connection = connected(db)
     last = connection.execute(_NEWEST, {"station": station_id}).first()
     seq, prev_hash, last_epoch = last if last is not None else (0, FIRST, 1)
     entry = Entry(
@@ -96,5 +104,5 @@ def raise_version(db: Session, station_id: str) -> None:
     """Let pages know that a station has something new to show; once is enough in a write transaction."""
     raised: set[str] = db.info.setdefault("raised", set())
     if station_id not in raised:
-        db.connection().execute(_RAISE, {"station": station_id})
+        connected(db).execute(_RAISE, {"station": station_id})
         raised.add(station_id)

@@ -20,7 +20,6 @@ from sqlalchemy import (
     BindParameter,
     Column,
     ColumnElement,
-    Connection,
     Delete,
     Row,
     Select,
@@ -43,7 +42,7 @@ from sqlalchemy.sql.visitors import iterate
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from swap.events import append_event, raise_version
+from swap.events import append_event, connected, raise_version
 from swap.journal.chain import Entry
 from swap.lots import among
 from swap.messages.events import AnyEvent, FileTaken
@@ -371,13 +370,7 @@ class StationDb(Session):
             query: of this station alone, whose id it asks for itself.
         """
         self.flush()
-        return self.connected().execute(query.statement, {"station": self.station_id, **values}).all()
-
-    def connected(self) -> Connection:
-        """The connection, for statements on tables: that of a read session without the session's work for each."""
-        if isinstance(self.bind, Connection) and not self.in_nested_transaction():
-            return self.bind
-        return self.connection()
+        return connected(self).execute(query.statement, {"station": self.station_id, **values}).all()
 
     # the rack and its packs
 
@@ -391,7 +384,7 @@ class StationDb(Session):
     def version(self) -> int:
         """The station's version as it is now: it has risen with whatever this session has written."""
         self.flush()
-        found: int = self.connection().execute(_VERSION, {"station": self.station_id}).scalar_one()
+        found: int = connected(self).execute(_VERSION, {"station": self.station_id}).scalar_one()
         return found
 
     def bays(self) -> Sequence[Bay]:
@@ -493,7 +486,7 @@ class StationDb(Session):
         """
         self.flush()
         asked = {"vehicle": vehicle_id, "station": self.station_id, "since": from_at, "until": until_at}
-        version, elsewhere = self.connection().execute(_ELSEWHERE, asked).one()
+        version, elsewhere = connected(self).execute(_ELSEWHERE, asked).one()
         return version, elsewhere
 
     def files_taken(self, until_at: datetime) -> list[dict[str, Any]]:

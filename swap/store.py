@@ -13,6 +13,7 @@ not take the commit back.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from sqlmodel import Session
 
 from swap.commerce_db import CommerceDb
 from swap.errors import DatabaseAway, DatabaseUnfit, NotFound
+from swap.events import connected
 from swap.identity_db import IdentityDb
 from swap.outage import is_away, is_no_database
 from swap.station_db import StationDb
@@ -86,6 +88,10 @@ class PendingCommit:
         self.db: Session | None = None
         """Its session; None while none was left, and after one that was rolled back."""
         self._ending = ending
+
+    def outlast(self, what: AbstractContextManager[None]) -> None:
+        """Enter something that ends when the transaction has ended."""
+        self._ending.enter_context(what)
 
     def take(self, db: Session, stack: ExitStack) -> None:
         """A transaction was left: it is ended with `ending`."""
@@ -165,12 +171,17 @@ class Store:
         return self._line(station_id).kept() if self._first else nullcontext()
 
     def one_asker(self, station_id: str) -> AbstractContextManager[None]:
-        """One of this process at a time finds out what may be booked: what he finds, no other makes old.
+        """One of this process at a time finds out what may be booked: what he finds, no other makes old who comes this
+        way too. It lasts until what is written inside is committed, where that is `held` too.
 
         Raises:
             DatabaseAway: nobody's turn came within the longest wait.
         """
-        return self._asking(f"{station_id}:asking")
+        asking, held = self._asking(f"{station_id}:asking"), _HELD.get()
+        if held is None:
+            return asking
+        held.outlast(asking)
+        return nullcontext()
 
     @contextmanager
     def _asking(self, line: str) -> Iterator[None]:
@@ -210,7 +221,6 @@ class Store:
             if self._file is not None:
                 self._file.opened()
 
-        begin = "BEGIN IMMEDIATE" if write else "BEGIN"
         begin = "BEGIN IMMEDIATE" if write else "BEGIN"
 
         def do_begin(dbapi_connection: PoolProxiedConnection) -> None:
@@ -264,10 +274,9 @@ class Store:
             if held is not None and held.db is not None:
                 raise RuntimeError("what is answered once writes in one transaction; this is its second")
             stack.enter_context(self._turn(line))
-            db = kind(self.engine, expire_on_commit=False)
-            stack.enter_context(db)
-            stack.enter_context(db.begin())
-            db.connection()  # begins now: what is in the way is met before the work is done
+            # Begun before the work is done, and not by the session: statements on tables need nothing of it.
+            connection = stack.enter_context(self.engine.begin())
+            db = stack.enter_context(_written(kind(connection, expire_on_commit=False)))
             lock(db)
             if held is not None:
                 held.begin(db)
@@ -281,7 +290,7 @@ class Store:
         """Advisory locks of PostgreSQL, in this order; SQLite has one writer anyway."""
         if not self.is_sqlite:
             for call, values in keys:
-                db.execute(text(f"SELECT pg_advisory_xact_lock{call}"), values)
+                connected(db).execute(text(f"SELECT pg_advisory_xact_lock{call}"), values)
 
     def transaction(self) -> AbstractContextManager[Session]:
         """A write session on every station: committed on leaving, rolled back on any exception. Never await inside.
@@ -306,7 +315,7 @@ class Store:
         def lock(db: StationDb) -> None:
             db.station_id = station_id
             self._lock(db, ("_shared(:key)", {"key": _WHOLE}))
-            connection = db.connection()
+            connection = connected(db)
             number = self._numbers.get(station_id)
             if number is None:
                 number = connection.execute(_NUMBER, {"station": station_id}).scalar()
@@ -482,6 +491,16 @@ def _check_folder(folder: Path) -> None:
         raise DatabaseUnfit(DatabaseUnfit.NO_FOLDER, folder=folder)
 
 
+@contextmanager
+def _written(db: S) -> Iterator[S]:
+    """A session on a transaction that was begun: what it holds is written on leaving, and nothing of it after an
+    exception. The transaction is not ended with it."""
+    with db:
+        yield db
+        if db.in_transaction():
+            db.commit()
+
+
 class _Progress:
     """How far a transaction is."""
 
@@ -493,13 +512,14 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._name = str(path)  # asked in every transaction
         self._identity: tuple[int, int] | None = None
         """Device and inode when it was opened first."""
 
     def opened(self) -> None:
         """A connection was made, which also makes a file that was not there."""
         if self._identity is None:
-            found = self.path.stat()
+            found = os.stat(self._name)
             self._identity = found.st_dev, found.st_ino
 
     def check(self) -> None:
@@ -507,7 +527,7 @@ class _File:
         if self._identity is None:
             return
         try:
-            found = self.path.stat()
+            found = os.stat(self._name)
         except OSError as error:
             raise DatabaseAway(f"the file {self.path} is gone: {error.strerror}") from error
         if (found.st_dev, found.st_ino) != self._identity:

@@ -97,7 +97,7 @@ def booking(booking_id: RecordId, doors: AnyDoors, who: Who) -> BookingRecord:
 @router.patch("/{booking_id}", responses=declared(400, 404, 409, 422))
 def change_window(booking_id: RecordId, body: BookingChange, doors: AnyDoors, who: Who) -> BookingRecord:
     """Promise another window or other packs. Where that cannot be, the booking stays as it was."""
-    with doors.writing(who.view) as db:
+    with doors.store.one_asker(doors.station_id), doors.writing(who.view) as db:
         require_booking(db, who.view, booking_id)
         found = change_booking(
             db,
@@ -115,6 +115,6 @@ def change_window(booking_id: RecordId, body: BookingChange, doors: AnyDoors, wh
 @router.delete("/{booking_id}", responses=declared(404, 409))
 def cancel(booking_id: RecordId, doors: AnyDoors, who: Who) -> BookingRecord:
     """Cancel a booking that no truck has used. Cancelling it again changes nothing."""
-    with doors.writing(who.view) as db:
+    with doors.store.one_asker(doors.station_id), doors.writing(who.view) as db:
         row = require_booking(db, who.view, booking_id)
         return cancel_booking(db, booking_id, at=doors.clock.now(), row=row)

@@ -37,6 +37,7 @@ from sqlmodel.main import default_registry
 
 from swap.commerce_db import CommerceDb
 from swap.errors import NotFound
+from swap.events import connected
 from swap.identity.errors import StepOfParty
 from swap.identity.principal import EVERYTHING, Sight, View
 from swap.register.persons import HIDES_STRANGERS
@@ -396,7 +397,7 @@ def _require(db: StationDb, view: View, table: type[Any], key: str | int, what: 
     if not staff or db.station_id in view.station_ids:
         db.flush()
         query = _required(str(table.__tablename__), EVERYTHING if staff else view)
-        found = db.connected().execute(query, {"key": key, "station": db.station_id}).first()
+        found = connected(db).execute(query, {"key": key, "station": db.station_id}).first()
     if found is None:
         raise NotFound(what, key)
     return found
@@ -436,7 +437,7 @@ def rows_seen(db: StationDb, query: Select[Any], values: Mapping[str, object]) -
         query: of columns; the same one again and again, since its narrowed form is made once.
     """
     db.flush()
-    return db.connected().execute(_seen(of_station(query, db.station_id), db.info), values).all()
+    return connected(db).execute(_seen(of_station(query, db.station_id), db.info), values).all()
 
 
 @event.listens_for(Session, "do_orm_execute")

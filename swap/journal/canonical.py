@@ -11,6 +11,10 @@ from json.encoder import encode_basestring
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+_AS_THEY_ARE = (str, int, bool, type(None))
+"""Most of what an event tells: looked at first, for everything is looked at."""
+
+
 def canonical_json(value: object) -> str:
     """Sorted keys, no spaces, UTF-8 as it is, floats by their shortest form that reads back equal.
 
@@ -28,6 +32,8 @@ def canonical_text(value: str | None) -> str:
 
 def without_nan(value: object) -> object:
     """The value with None for every NaN and infinity: an unknown number is unknown, not a text of its own."""
+    if type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Table, bindparam, select
 from sqlmodel import Session
 
+from swap.events import connected
 from swap.tables import VehicleRow
 
 _VEHICLES: Table = VehicleRow.__table__  # type: ignore[attr-defined]
@@ -25,7 +26,7 @@ def vehicle_model(db: Session, vehicle_id: str) -> str | None:
     if vehicle_id in known:
         return known[vehicle_id]
     db.flush()
-    found: str | None = db.connection().execute(_MODEL, {"vehicle": vehicle_id}).scalar()
+    found: str | None = connected(db).execute(_MODEL, {"vehicle": vehicle_id}).scalar()
     if found is not None:
         note_model(db, vehicle_id, found)
     return found

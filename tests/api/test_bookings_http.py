@@ -9,8 +9,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from api.edge import keys
+from api.routes import bookings as routes
 from swap.commerce.bookings import store as bookings
 from swap.commerce.bookings.rules import promise
+from swap.identity.answers import keep
 from swap.store import Store
 from tests.support.api.doors import NOW, StoppedClock
 
@@ -62,6 +65,47 @@ async def test_the_plan_of_all_promises_is_made_without_the_stations_lock(
     made = await client.post("/api/v1/bookings", json=booking())
     assert made.status_code == 201
     assert locked == [False]
+
+
+async def test_who_changes_or_cancels_waits_for_who_finds_out_what_may_be_booked(
+    client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else most of what is found out among others would be old before it is used."""
+    store: Store = app.state.doors.store
+    alone = dict[str, bool]()
+
+    def watched(name: str) -> None:
+        work = getattr(routes, name)
+
+        def noting(*given: Any, **more: Any) -> Any:
+            alone[name] = store._turns["yangquan-mine:asking"]._taken
+            return work(*given, **more)
+
+        monkeypatch.setattr(routes, name, noting)
+
+    for name in ("ask_booking", "change_booking", "cancel_booking"):
+        watched(name)
+    made = await client.post("/api/v1/bookings", json=booking())
+    one = f"/api/v1/bookings/{made.json()['booking_id']}"
+    later = booking(after_min=120)
+    changed = await client.patch(one, json={name: later[name] for name in ("window_start_at", "window_end_at")})
+    assert (changed.status_code, (await client.delete(one)).status_code) == (200, 200)
+    assert alone == {"ask_booking": True, "change_booking": True, "cancel_booking": True}
+
+
+async def test_of_a_request_with_a_key_nobody_asks_between_its_booking_and_the_commit(
+    client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = app.state.doors.store._turns["yangquan-mine:asking"]
+    alone = list[bool]()
+
+    def noting(*given: Any) -> None:
+        alone.append(line._taken)
+        keep(*given)
+
+    monkeypatch.setattr(keys, "keep", noting)
+    made = await client.post("/api/v1/bookings", json=booking(), headers={"Idempotency-Key": "order-18"})
+    assert (made.status_code, alone, line._taken) == (201, [True], False)
 
 
 async def test_a_second_booking_of_a_truck_at_the_same_time_is_a_conflict(client: httpx.AsyncClient) -> None:

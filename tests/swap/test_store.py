@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import event, func
+from sqlalchemy import Table, event, func, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
-from swap.events import append_event
+from swap.events import append_event, connected
 from swap.messages.events import ControllerStarted, ControllerStopped, Reconciled
 from swap.store import Store
 from swap.tables import Booking, Party, Station, StationEvent, VehicleRow
@@ -107,6 +107,34 @@ def test_an_exception_leaves_nothing_behind(store: Store) -> None:
         write_and_fail()
     with store.reading() as db:
         assert db.exec(select(Booking)).all() == []
+
+
+def test_what_is_written_past_a_session_is_of_its_transaction(store: Store) -> None:
+    """Statements on tables begin nothing of the session; they are stored or not with what it is given."""
+    parties: Table = Party.__table__  # type: ignore[attr-defined]
+    rename = update(parties).where(parties.c.id == "p")
+
+    def fails() -> None:
+        with store.transaction() as db:
+            connected(db).execute(rename.values(name_zh="乙"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
+    with store.transaction() as db:
+        connected(db).execute(rename.values(name_en="B"))
+        assert not db.in_transaction()
+        with db.begin_nested() as part:
+            connected(db).execute(rename.values(name_zh="丙"))
+            part.rollback()
+        assert connected(db) is db.connection()
+        db.add(Party(id="q", kind="fleet", name_zh="丁", name_en="D"))  # written on leaving
+    with store.reading() as db:
+        parties_now = db.exec(select(Party).order_by(col(Party.id))).all()
+        assert [(party.id, party.name_zh, party.name_en) for party in parties_now] == [
+            ("p", "甲", "B"),
+            ("q", "丁", "D"),
+        ]
 
 
 def test_a_reader_keeps_its_snapshot_and_blocks_nobody(store: Store) -> None:

@@ -40,6 +40,7 @@ from swap.commerce.errors import BookingNotUsable
 from swap.config.prices import prices_before
 from swap.config.station_file import StationConfig, VehicleModelSection
 from swap.errors import NotFound
+from swap.events import connected
 from swap.ids import new_id
 from swap.messages.commerce import BookingChanged, BookingEnded, BookingMade, BookingRefused
 from swap.reading.lists import get_booking
@@ -172,9 +173,13 @@ def ask_booking(
         view, others, _ = foreseen.asked
         asked = view, others, _demand(db, config, view, model, wanted, rights)
     else:
-        tend_bookings(db, config, at, rights=rights)
-        check_apart(db, config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at)
-        asked = _asked(db, config, model, wanted, at, rights)
+        bookings = open_bookings(db)
+        if _any_over(config, bookings, at):
+            tend_bookings(db, config, at, rights=rights)
+            bookings = open_bookings(db)
+        check_apart_here(config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at, bookings)
+        check_apart_elsewhere(wanted.vehicle_id, elsewhere)
+        asked = _asked(db, config, model, wanted, at, rights, bookings)
     view, _, demand = asked
     found = foreseen.found if foreseen is not None and foreseen.asked == asked else promise(*asked)
     if not isinstance(found, Promise):
@@ -192,19 +197,21 @@ def foresee(
     Raises as `ask_booking` does, but for what is asked of contracts and of other stations.
     """
     model = served_model(db, config, wanted.vehicle_id)
-    start_at, end_at = wanted.window_start_at, wanted.window_end_at
-    check_window(config, start_at, end_at, at)
+    check_window(config, wanted.window_start_at, wanted.window_end_at, at)
     bookings = open_bookings(db)
-    own = [booking for booking in bookings if booking.vehicle_id == wanted.vehicle_id]
-    check_apart_here(config, wanted.vehicle_id, start_at, end_at, own)
+    check_apart_here(config, wanted.vehicle_id, wanted.window_start_at, wanted.window_end_at, bookings)
+    asked = _asked(db, config, model, wanted, at, rights, bookings)
+    return Foreseen(wanted, _any_over(config, bookings, at), asked, promise(*asked))
+
+
+def _any_over(config: StationConfig, bookings: Sequence[Row[Any]], at: datetime) -> bool:
+    """Whether `tend_bookings` has something to do with open bookings."""
     limit_at = _limit_at(config, at)
-    ended = any(
+    return any(
         booking.swap_ended_at is not None
         or (booking.status in COMING and (booking.swap_id is not None or booking.window_end_at < limit_at))
         for booking in bookings
     )
-    asked = _asked(db, config, model, wanted, at, rights, bookings)
-    return Foreseen(wanted, ended, asked, promise(*asked))
 
 
 def _asked(
@@ -214,7 +221,7 @@ def _asked(
     wanted: Wanted,
     at: datetime,
     rights: SwapRights,
-    bookings: Sequence[Row[Any]] | None = None,
+    bookings: Sequence[Row[Any]],
 ) -> Asked:
     view = promise_view(db, config, at)
     demand = _demand(db, config, view, model, wanted, rights)
@@ -265,7 +272,7 @@ def add_booking(
         created_at=at,
     )
     db.flush()
-    db.connection().execute(_INSERT, {"id" if name == "booking_id" else name: value for name, value in booking})
+    connected(db).execute(_INSERT, {"id" if name == "booking_id" else name: value for name, value in booking})
     db.append(
         BookingMade(
             booking_id=booking.booking_id,
@@ -392,7 +399,7 @@ def cancel_booking(
             {"booking_id": booking_id, "status": booking.status},
         )
     ended = {"status": BOOKING.next(status, BookingTrigger.CANCEL).value, **_NO_TROUBLE}
-    db.connection().execute(_CHANGE, {"booking": booking_id, **ended})
+    connected(db).execute(_CHANGE, {"booking": booking_id, **ended})
     _tell_ended(db, booking_id, ended["status"], at, reason or "cancelled", actor)
     return booking.model_copy(update=ended)
 

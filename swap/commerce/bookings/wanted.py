@@ -132,9 +132,10 @@ def check_apart(
 
 
 def check_apart_here(
-    config: StationConfig, vehicle_id: str, start_at: datetime, end_at: datetime, others: Sequence[Booking | Row[Any]]
+    config: StationConfig, vehicle_id: str, start_at: datetime, end_at: datetime, here: Sequence[Booking | Row[Any]]
 ) -> None:
-    """The same among the vehicle's open bookings at the station, which are not too many. Raises BookingOpen."""
+    """The same among the open bookings at the station, of which the vehicle has not too many. Raises BookingOpen."""
+    others = [booking for booking in here if booking.vehicle_id == vehicle_id]
     for other in others:
         if other.window_start_at < end_at and start_at < other.window_end_at:
             raise BookingOpen(

@@ -27,6 +27,7 @@ from swap.commerce.webhooks.kinds import WebhookKind
 from swap.commerce.webhooks.outbox import tell
 from swap.commerce_db import AnyDb, CommerceDb
 from swap.errors import InvalidInput, NotFound
+from swap.events import connected
 from swap.ids import new_id
 from swap.journal.canonical import canonical_json
 from swap.tables import (
@@ -417,7 +418,7 @@ def contracts_of_vehicle(db: AnyDb, vehicle_id: str) -> tuple[str, ...]:
     known: dict[str, tuple[str, ...]] = db.info.setdefault(_KNOWN, {})
     if vehicle_id not in known:
         db.flush()
-        found = db.connection().execute(_OF_VEHICLE, {"vehicle": vehicle_id}).scalars()
+        found = connected(db).execute(_OF_VEHICLE, {"vehicle": vehicle_id}).scalars()
         known[vehicle_id] = tuple(sorted(found))
     return known[vehicle_id]
 
