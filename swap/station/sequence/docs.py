@@ -85,6 +85,15 @@ another code, at its temperature limit, with an alarm of level 2 or 3, leaking) 
 file says so (`[operation.incoming]`), it goes straight into a free quarantine bay; without a free one it stays as well.
 A pack in quarantine is put on no vehicle: the way back ends there, and a person decides.
 
+## Packs that people carry
+
+A pack that is carried out of the station, from a bay or from the tank, is told with `take_out_pack` (console: *Take
+pack off site*; PIN): once neither BMS nor occupancy sensor sees it in its bay, it is off site, its bay is used again
+and the faults of the bay are closed. A pack that is promised to a truck stays. One from off site is set into a bay and
+told with `bring_in_pack` (pack and bay): the bay's BMS must name it; then it is identified like any other. Until it is
+told, a bay with a pack that nobody knows of is blocked. Custody and the life-cycle events tell both (`pack_out`,
+`pack_in`). `POST /api/v1/requests` takes either.
+
 ## A recipe of your own
 
 Begin with `format = 2` and copy a shipped file (`swap/station/sequence/recipes/`). A row says `permissives = { groups
@@ -136,6 +145,13 @@ to four packs are those of the middle part once for each seat; their states end 
 车辆能上报时，其自带电池包在锁止头打开之前即被判定。不合格的（编码不符、达到温度限值、有 2 级或 3 级报警、泄漏）默认留在
 车上；站点文件（`[operation.incoming]`）要求时直接放入空闲的隔离仓，没有空闲隔离仓时同样留在车上。隔离中的电池包不再
 装回任何车辆：回退到此为止，由人员决定。
+
+## 人员搬运的电池包
+
+从仓位或消防水箱搬出本站的电池包，用 `take_out_pack` 告知（控制台：*电池包移出站外*；需 PIN）：仓位的 BMS 与占位传感器都
+不再看到它之后，该包记为站外，仓位重新启用，其故障关闭。已承诺给车辆的电池包不能移出。站外的电池包放入仓位后，用
+`bring_in_pack`（电池包与仓位）告知：该仓位的 BMS 必须报出此包，随后与其他包一样识别。告知之前，装有未知电池包的
+仓位保持停用。保管记录与生命周期事件都会记下（`pack_out`、`pack_in`）。两者均由 `POST /api/v1/requests` 受理。
 
 ## 自定义流程
 
