@@ -89,6 +89,9 @@ class MemoryDb:
         """Nobody's: what persons ask is answered at once here."""
         return []
 
+    bind: None = None
+    """It has no transaction of its own to append with."""
+
     def connection(self) -> MemoryDb:
         """By which events are appended."""
         return self
