@@ -6,8 +6,10 @@ import contextlib
 import os
 import socket
 
-_FIRST, _COUNT = 20_000, 10_000
-"""Below the range that systems give to clients, so that no connection takes a port before its server does."""
+_COUNT = 10_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_FIRST = 20_000 + _COUNT * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Below the range that systems give to clients, so that no connection takes a port before its server does; each of the
+processes that test beside each other has a part of its own, so that none takes what another has just found free."""
 _next = os.getpid() * 40 % _COUNT
 
 
