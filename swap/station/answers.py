@@ -447,7 +447,7 @@ class Answerer:
             if pack is None:
                 raise Denied("no_pack", given=repr(request.pack_id))
             key = context.bay_key(bay_name)
-            if db.get(Bay, key) is None:
+            if bay_name not in {bay.id for bay in context.config.bays}:
                 raise Denied("no_bay", given=repr(bay_name))
             if not pack.off_site:
                 raise Denied("pack_not_off_site", pack_id=pack.id)
