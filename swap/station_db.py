@@ -160,14 +160,14 @@ def _scope(station_id: str) -> dict[str, ExecutableOption]:
     }
 
 
-# Made once, since the controller and its tasks ask them again and again: to build a statement, to look through it for
-# tables and to find it among the compiled ones costs more than SQLite's answer.
 @functools.cache
 def _by_key(table: Any) -> SelectOfScalar[Any]:
     (key,) = inspect(table).primary_key
     return select(table).where(key == bindparam("key"))
 
 
+# Made once, since the controller and its tasks ask them again and again: to build a statement, to look through it for
+# tables and to find it among the compiled ones costs more than SQLite's answer.
 _BAYS = select(Bay).order_by(col(Bay.position))
 _PACKS_IN_BAYS = select(Pack).where(col(Pack.bay_id).is_not(None))
 _PACKS_IN_GRIPPERS = select(Pack).where(col(Pack.gripper_lane_id).is_not(None))
@@ -302,9 +302,10 @@ _NEWEST_SEQ = OfStation(
 )
 _QUEUE, _ONE_QUEUED = OfStation(_QUEUED), OfStation(_QUEUED.limit(1))
 _SEATS_IN_LANES = OfStation(
-    sql_select(_SEATS.c.old_bay_id, _SEATS.c.new_bay_id)
+    sql_select(_SEATS.c.swap_id, _SEATS.c.old_bay_id, _SEATS.c.new_bay_id)
     .join(_SWAP, _SWAP.c.id == _SEATS.c.swap_id)
     .where(_SWAP.c.station_id == bindparam("station"), _SWAP.c.ended_at.is_(None), _SWAP.c.open_lane_id.is_not(None))
+    .order_by(_SEATS.c.swap_id, _SEATS.c.seat)
 )
 
 
@@ -450,9 +451,14 @@ class StationDb(Session):
         """The seat from which a swap here has taken a pack last, or is taking it."""
         return self.exec(_SEAT_TAKEN_FROM, params={"pack": pack_id, "station": self.station_id}).first()
 
+    def bays_of_swaps(self) -> dict[str, str]:
+        """Swaps in a lane by the keys of the bays that they fill or empty."""
+        rows = self.rows(_SEATS_IN_LANES)
+        return {key: row.swap_id for row in rows for key in (row.old_bay_id, row.new_bay_id) if key is not None}
+
     def bays_in_motion(self) -> set[str]:
         """Keys of bays that the robot may be filling or emptying: rows and sensors may differ for the moment."""
-        return {key for row in self.rows(_SEATS_IN_LANES) for key in row if key is not None}
+        return set(self.bays_of_swaps())
 
     def open_commands(self, lane_id: str, seq: int | None = None) -> Sequence[RobotCommandRow]:
         """Commands of a lane whose end is not stored; of one number where it is given."""

@@ -43,17 +43,15 @@ def spans(events: Iterable[DrAnswered]) -> tuple[EventSpan, ...]:
     return tuple(EventSpan(one.told_at, one.from_at, one.until_at) for one in events)
 
 
-def orders(db: Db, *, zone: tzinfo, now: datetime) -> tuple[DrEventSection, ...]:
-    """Limits of accepted events that are not over."""
-    return tuple(order_of(event, event.limit_kw, zone) for event in in_force(db, now) if event.limit_kw is not None)
+def orders(events: Iterable[DrAnswered], zone: tzinfo) -> tuple[DrEventSection, ...]:
+    """The limits of accepted events."""
+    return tuple(order_of(event, event.limit_kw, zone) for event in events if event.limit_kw is not None)
 
 
-def floors(db: Db, *, now: datetime) -> tuple[ImportFloor, ...]:
-    """To what accepted events that are not over raise the import."""
+def floors(events: Iterable[DrAnswered]) -> tuple[ImportFloor, ...]:
+    """To what accepted events raise the import."""
     return tuple(
-        ImportFloor(event.from_at, event.until_at, event.floor_kw)
-        for event in in_force(db, now)
-        if event.floor_kw is not None
+        ImportFloor(event.from_at, event.until_at, event.floor_kw) for event in events if event.floor_kw is not None
     )
 
 

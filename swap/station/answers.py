@@ -382,9 +382,7 @@ class Answerer:
         now = context.clock.now()
 
         def store(db: Db) -> str | None:
-            pack = db.get(Pack, request.pack_id)
-            if pack is None:
-                raise Denied("no_pack", given=repr(request.pack_id))
+            pack = _pack(db, request.pack_id)
             if PackState(pack.state) is PackState.EVACUATED:
                 raise Denied("in_tank", pack_id=pack.id)
             set_pack_state(db, pack, PackTrigger.RELEASE, station_id=context.station_id, at=now, actor=name)
@@ -397,12 +395,10 @@ class Answerer:
 
     async def _take_out(self, request: TakeOutPack, name: str) -> tuple[Answer, ...]:
         context = self._controller.context
-        now = context.clock.now()
+        still, now = context.still(), context.clock.now()
 
         def store(db: Db) -> str | None:
-            pack = db.get(Pack, request.pack_id)
-            if pack is None:
-                raise Denied("no_pack", given=repr(request.pack_id))
+            pack = _pack(db, request.pack_id)
             in_tank = pack.tank_station_id == context.station_id
             if pack.bay_id is None and not in_tank:
                 raise Denied("pack_not_here", pack_id=pack.id)
@@ -410,7 +406,7 @@ class Answerer:
                 raise Denied("pack_in_swap", pack_id=pack.id)
             bay_name = None if pack.bay_id is None else db.name_of(pack.bay_id)
             if bay_name is not None:
-                self._nothing_there(db, bay_name)
+                _nothing_there(db, still, bay_name)
             take_out(db, pack, station_id=context.station_id, at=now, actor=name)
             if bay_name is not None:
                 self._looked_at(db, bay_name, now, name)
@@ -421,17 +417,6 @@ class Answerer:
             context.watches.pop(bay_name, None)
         return _said("pack_taken_out", pack_id=request.pack_id)
 
-    def _nothing_there(self, db: Db, bay_name: str) -> None:
-        """Raise Denied where a pack is still seen in a bay, or its hot one is being dealt with."""
-        context = self._controller.context
-        hot = db.get(HotPack, context.bay_key(bay_name))
-        if hot is not None and hot.stage not in (Stage.EVACUATED, Stage.ISOLATED):
-            raise Denied("hot_procedure", bay_id=bay_name)
-        reading = context.readings.get(bay_name)
-        seen = reading is not None and context.reading_fresh(bay_name) and reading.present
-        if seen or context.occupied(context.config.bay(bay_name).position):
-            raise Denied("pack_still_seen", bay_id=bay_name)
-
     def _looked_at(self, db: Db, bay_name: str, now: datetime, name: str) -> None:
         """A person has looked at a bay: it is used again, and what was wrong with it is over."""
         release_bay(db, self._controller.context.bay_key(bay_name), at=now, actor=name)
@@ -440,12 +425,10 @@ class Answerer:
 
     async def _bring_in(self, request: BringInPack, name: str) -> tuple[Answer, ...]:
         context = self._controller.context
-        now, bay_name = context.clock.now(), request.bay_id
+        still, now, bay_name = context.still(), context.clock.now(), request.bay_id
 
         def store(db: Db) -> None:
-            pack = db.get(Pack, request.pack_id)
-            if pack is None:
-                raise Denied("no_pack", given=repr(request.pack_id))
+            pack = _pack(db, request.pack_id)
             key = context.bay_key(bay_name)
             if bay_name not in {bay.id for bay in context.config.bays}:
                 raise Denied("no_bay", given=repr(bay_name))
@@ -459,8 +442,8 @@ class Answerer:
                 raise Denied("bay_taken", pack_id=there.id, bay_id=bay_name)
             if key in db.bays_in_motion():
                 raise Denied("bay_in_swap", bay_id=bay_name)
-            reading = context.readings.get(bay_name)
-            seen = reading.pack_id if reading is not None and context.reading_fresh(bay_name) else None
+            reading = still.readings.get(bay_name)
+            seen = reading.pack_id if reading is not None and still.reading_fresh(bay_name) else None
             if seen != pack.id:
                 raise Denied("pack_unseen", bay_id=bay_name, given=seen or "-")
             bring_in(db, pack, key, station_id=context.station_id, at=now, actor=name)
@@ -483,6 +466,24 @@ class Answerer:
 
         await context.write(store)
         return _said("bay_released")
+
+
+def _pack(db: Db, pack_id: str) -> Pack:
+    pack = db.get(Pack, pack_id)
+    if pack is None:
+        raise Denied("no_pack", given=repr(pack_id))
+    return pack
+
+
+def _nothing_there(db: Db, context: StationContext, bay_name: str) -> None:
+    """Raise Denied where a pack is still seen in a bay, or its hot one is being dealt with."""
+    hot = db.get(HotPack, context.bay_key(bay_name))
+    if hot is not None and hot.stage not in (Stage.EVACUATED, Stage.ISOLATED):
+        raise Denied("hot_procedure", bay_id=bay_name)
+    reading = context.readings.get(bay_name)
+    seen = reading is not None and context.reading_fresh(bay_name) and reading.present
+    if seen or context.occupied(context.config.bay(bay_name).position):
+        raise Denied("pack_still_seen", bay_id=bay_name)
 
 
 def _said(code: str, **values: str) -> tuple[Answer, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from swap.audit import audit
 from swap.messages.packs import PackMoved
 from swap.places import OFF_SITE, bay_place
 from tests.support.sim.plant import code, station
@@ -125,6 +126,16 @@ async def test_the_tank_is_emptied_by_people(bench: Bench) -> None:
     pack = bench.pack(PACK)
     assert (pack.off_site, pack.tank_station_id, pack.state) == (True, None, "evacuated")
     bench.audited()
+
+
+@pytest.mark.parametrize(("place", "barks"), [(OFF_SITE, True), ("bay:test:A1", False)])
+async def test_only_people_carry_a_pack_off(bench: Bench, place: str, barks: bool) -> None:
+    """What a machine moves stays in the station: the audit finds one that it is said to have carried out."""
+    with bench.store.station("test") as db:
+        db.append(PackMoved(source="bay:test:A2", target=place), at=bench.clock.now(), pack_id=PACK)
+    with bench.store.reading() as db:
+        (found,) = (one for one in audit(db).invariants if one.name == "actors_known")
+    assert bool(found.violations) is barks
 
 
 @pytest.mark.parametrize(

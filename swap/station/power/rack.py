@@ -21,7 +21,7 @@ from scheduler.charging import plan_charging
 from scheduler.types import PackState, Setpoint, SiteLimits, StationMode, TariffSlice
 from swap.events import append_event
 from swap.messages.packs import PackRead
-from swap.reading.response import floors, orders
+from swap.reading.response import floors, in_force, orders
 from swap.station.context import StationContext
 from swap.station.faults import clear_fault, raise_fault
 from swap.station.inventory import (
@@ -412,10 +412,8 @@ class RackRunner:
 
     async def _charge(self) -> None:
         context = self.context
-        zone, now = context.config.station.zone, context.clock.now()
-        context.orders, context.floors = await context.read(
-            lambda db: (orders(db, zone=zone, now=now), floors(db, now=now))
-        )
+        events = await context.read(partial(in_force, now=context.clock.now()))
+        context.orders, context.floors = orders(events, context.config.station.zone), floors(events)
         still = context.still()
         made_for = (self._mode_class(), self._smoke())
         view = await context.read(partial(station_view, still))

@@ -31,7 +31,7 @@ from swap.station.sequence.incoming import QuarantineBay
 from swap.station.sequence.recipe import QUEUED, load_recipe
 from swap.station_db import OfStation
 from swap.station_db import StationDb as Db
-from swap.tables import Bay, Booking, Pack, Swap, SwapSeat, VehicleRow
+from swap.tables import Bay, Booking, Pack, Swap, VehicleRow
 
 OVERFULL = 1.05
 """Share of its energy up to which what a storage tells is believed."""
@@ -39,7 +39,6 @@ OVERFULL = 1.05
 _BAYS: Table = Bay.__table__  # type: ignore[attr-defined]
 _PACKS: Table = Pack.__table__  # type: ignore[attr-defined]
 _SWAPS: Table = Swap.__table__  # type: ignore[attr-defined]
-_SEATS: Table = SwapSeat.__table__  # type: ignore[attr-defined]
 _BOOKINGS: Table = Booking.__table__  # type: ignore[attr-defined]
 # Of the tables, and not of their classes: read each time that the rack is charged, and nothing of it is changed.
 _RACK = OfStation(
@@ -66,12 +65,6 @@ _OPEN = OfStation(
         _SWAPS.c.priority,
     ).where(_SWAPS.c.station_id == bindparam("station"), _SWAPS.c.ended_at.is_(None))
 )
-_RESERVED = OfStation(
-    select(_SEATS.c.swap_id, _SEATS.c.old_bay_id, _SEATS.c.new_bay_id)
-    .join(_SWAPS, _SWAPS.c.id == _SEATS.c.swap_id)
-    .where(_SWAPS.c.station_id == bindparam("station"), _SWAPS.c.ended_at.is_(None), _SWAPS.c.open_lane_id.is_not(None))
-    .order_by(_SEATS.c.swap_id, _SEATS.c.seat)
-)
 _PROMISED = OfStation(
     select(_BOOKINGS)
     .where(_BOOKINGS.c.station_id == bindparam("station"), among(_BOOKINGS.c.status, ("booked", "disrupted")))
@@ -84,11 +77,7 @@ def station_view(context: StationContext, db: Db) -> StationView:
     """The frozen view that decisions take, from the database and the newest readings."""
     # Not ordered by the database, which might then walk all swaps by arrival.
     open_swaps = sorted(db.rows(_OPEN), key=lambda swap: (swap.arrived_at, swap.id))
-    reserved: dict[str, str] = {}
-    for seat in db.rows(_RESERVED):
-        for bay_id in (seat.old_bay_id, seat.new_bay_id):
-            if bay_id is not None:
-                reserved[bay_id] = seat.swap_id
+    reserved = db.bays_of_swaps()
     rows = {row.bay_id: row for row in db.rows(_RACK)}
     return StationView(
         at=context.clock.now(),
