@@ -10,6 +10,7 @@ import pytest
 from swap.audit import audit
 from swap.messages.packs import PackMoved
 from swap.places import OFF_SITE, bay_place
+from swap.tables import HotPack
 from tests.support.sim.plant import code, station
 from tests.support.swap.station import Bench, blocked
 
@@ -162,3 +163,27 @@ async def test_a_pack_that_a_truck_is_promised_stays(bench: Bench) -> None:
         "refused",
         f"pack {promised} is promised to a truck, or a swap is moving it",
     )
+
+
+@pytest.mark.parametrize(("stage", "status"), [("detected", "refused"), ("isolated", "done")])
+async def test_a_hot_pack_is_dealt_with_first(bench: Bench, stage: str, status: str) -> None:
+    carry(bench, PACK, OFF_SITE)
+    await bench.run(5)
+    with bench.store.station("test") as db:
+        db.add(HotPack(station_id="test", bay_id="test:A2", detected_at=bench.clock.now(), stage=stage))
+    assert (await asked(bench, "take_out_pack", pack_id=PACK))[0] == status
+
+
+async def test_a_bay_takes_its_kinds_only(tmp_path: Path) -> None:
+    config = station()
+    bays = tuple(b.model_copy(update={"kinds": ("other",)}) if b.id == "A4" else b for b in config.bays)
+    bench = Bench(tmp_path, config.model_copy(update={"bays": bays}), speed=20.0)
+    await bench.start()
+    carry(bench, PACK, OFF_SITE)
+    await bench.run(5)
+    assert (await asked(bench, "take_out_pack", pack_id=PACK))[0] == "done"
+    carry(bench, PACK, "bay:A4")
+    await bench.run(5)
+    status, answer = await asked(bench, "bring_in_pack", pack_id=PACK, bay_id="A4")
+    assert (status, answer.startswith("bay A4 takes no pack of kind")) == ("refused", True)
+    bench.close()
