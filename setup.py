@@ -5,7 +5,7 @@ install: they stand in no commit.
 
 `SWAPSTATION_COMPILE=1` turns the modules named here into one extension with mypyc: the same source, the same
 results, several times the speed. It needs a C compiler. Without it everything runs as plain Python. Paths instead of
-the 1 name other modules: `benchmarks/compiled_list.py` measures so what each gains.
+the 1 name other modules: `benchmarks/engine/compiled_list.py` measures so what each gains.
 """
 
 import os

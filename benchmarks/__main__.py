@@ -1,6 +1,6 @@
 """Run the benchmarks, print a table, write `var/bench/<name>.json`.
 
-A benchmark is a module of this folder with a function `run()` that returns a flat dict of results,
+A benchmark is a module of this folder, or of a room in it, with a function `run()` that returns a flat dict of results,
 each key naming its unit (`per_swap_ms`). Names on the command line select some of them. A benchmark that
 compares gives `agree`: where it is False the exit code is 1. `--quick` asks those that have a quick form for it,
 `--compiled` runs them on the compiled study (`make compiled`): the same numbers, several times as fast.
@@ -33,13 +33,16 @@ RESULTS = HERE.parent / "var" / "bench"
 Benchmark = Callable[..., Mapping[str, object]]
 
 
-def module_names() -> list[str]:
-    return sorted(m.name for m in pkgutil.iter_modules([str(HERE)]) if not m.name.startswith("_"))
+def modules() -> dict[str, str]:
+    """Modules of this folder and its rooms by their names, in order of the names."""
+    found = pkgutil.walk_packages([str(HERE)], "benchmarks.")
+    by_name = {module.name.rsplit(".", 1)[1]: module.name for module in found if not module.ispkg}
+    return {name: by_name[name] for name in sorted(by_name) if not name.startswith("_")}
 
 
-def load(name: str) -> Benchmark | None:
+def load(module: str) -> Benchmark | None:
     """Return the module's `run`, or None where it is only something the others share."""
-    run: Benchmark | None = getattr(importlib.import_module(f"benchmarks.{name}"), "run", None)
+    run: Benchmark | None = getattr(importlib.import_module(module), "run", None)
     return run
 
 
@@ -89,14 +92,14 @@ def main(argv: list[str] | None = None) -> int:
 
         python = str(build())
         os.execv(python, [python, "-P", "-m", "benchmarks", *(sys.argv[1:] if argv is None else argv)])
-    known = module_names()
-    if unknown := sorted(set(args.names) - set(known)):
+    known = modules()
+    if unknown := sorted(set(args.names) - known.keys()):
         parser.error(f"unknown: {', '.join(unknown)}; there are: {', '.join(known) or 'none'}")
     console = Console()
     table = Table("benchmark", "result", "value", title="benchmarks")
     agree = True
     for name in args.names or known:
-        run = load(name)
+        run = load(known[name])
         if run is None:
             continue
         if args.list:

@@ -37,7 +37,10 @@ def test_no_two_rooms_import_each_other(house: House) -> None:
 
 
 def test_no_folder_is_a_shelf(house: House) -> None:
-    assert {name: count for name, count in house.modules_in().items() if count > MAX_MODULES} == {}
+    folders = {path.parent for name in ("benchmarks", "deploy") for path in (ROOT / name).rglob("*.py")}
+    beside = {str(folder.relative_to(ROOT)): len(list(folder.glob("*.py"))) for folder in folders}
+    assert {"benchmarks", "deploy"} <= beside.keys()
+    assert {name: count for name, count in (house.modules_in() | beside).items() if count > MAX_MODULES} == {}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from battery_bms.pack import PackSpec, curve_of
-from benchmarks.bound import Grid, Visit, least_free, least_yuan
-from benchmarks.charging import KeptRuns, Month, begun_on, broken, month, together, ways_of
-from benchmarks.evcc import compare
+from benchmarks.plan.bound import Grid, Visit, least_free, least_yuan
+from benchmarks.plan.charging import KeptRuns, Month, begun_on, broken, month, together, ways_of
+from benchmarks.plan.evcc import compare
 from sim.study.optimal.planned import Habits
 from tests.support.sim.study import scenario
 

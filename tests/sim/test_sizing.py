@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from benchmarks.sizing import check
+from benchmarks.size.sizing import check
 from sim.scenario.file import PatienceSection, Scenario
 from sim.scenario.site import StaffSection
 from sim.sizing.answer import find_size, pack_table

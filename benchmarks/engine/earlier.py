@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-HERE = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parents[2]
 ROUNDS = 5
 PARTS = ("memory", "speed", "size")
 FORMS = ("source", "compiled")
@@ -55,7 +55,10 @@ scenarios = {
 for line in sys.stdin:
     case, count = line.split()
     if case == "stripped":
-        from benchmarks.simulation import arrivals, ours_simple
+        try:
+            from benchmarks.engine.simulation import arrivals, ours_simple
+        except ImportError:  # until the benchmarks had rooms
+            from benchmarks.simulation import arrivals, ours_simple
         at_s = arrivals(int(count))
         start_s = process_time()
         ours_simple(at_s)

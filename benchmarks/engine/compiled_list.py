@@ -21,7 +21,7 @@ from pathlib import Path
 
 import setuptools
 
-from benchmarks.full_station import CASES, OtherProcess
+from benchmarks.engine.full_station import CASES, OtherProcess
 from deploy.compiled import ROOT, CompileError, build, has_compiler
 
 ROUNDS = 9

@@ -23,7 +23,7 @@ import ciw
 import salabim
 import simpy
 
-from benchmarks.full_station import CASES, OtherProcess, run_station
+from benchmarks.engine.full_station import CASES, OtherProcess, run_station
 from deploy.compiled import build, has_compiler
 from sim.sizing.screening import fifo_starts
 from sim.study.agenda import Agenda, Call

@@ -22,7 +22,7 @@ from sim.sizing.year import YearSpan, weeks_of
 from sim.study.design import Design
 from sim.study.parallel import Workers, workers
 
-FOLDER = Path(__file__).parents[1] / "examples"
+FOLDER = Path(__file__).parents[2] / "examples"
 STATIONS = {
     "yangquan_mine/scenario": Design(40, 8, 2500, 2),
     "shuozhou_open_pit/scenario": Design(24, 9, 5000, 2),

@@ -26,7 +26,7 @@ from sim.study.parallel import Workers, workers
 from sim.study.stats import Estimate
 from sim.study.study import run_study
 
-FOLDER = Path(__file__).parents[1] / "examples"
+FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = (
     "yangquan_mine/scenario",
     "shuozhou_open_pit/scenario",

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.earlier import SIZE
-from benchmarks.sizing_written import EXAMPLES
+from benchmarks.engine.earlier import SIZE
+from benchmarks.size.sizing_written import EXAMPLES
 
-HERE = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parents[2]
 FORMS: dict[str, tuple[str, ...]] = {"quick_year": ("--quick",), "year": (), "month": ("--days", "28")}
 
 

@@ -26,10 +26,10 @@ from time import monotonic, process_time
 
 import numpy as np
 
-from benchmarks.bound import SLOT_H, Grid, Least, Visit, least, least_free
-from benchmarks.deadlines import Deadlines, Order
-from benchmarks.evcc import compare
-from benchmarks.plan_time import times
+from benchmarks.plan.bound import SLOT_H, Grid, Least, Visit, least, least_free
+from benchmarks.plan.deadlines import Deadlines, Order
+from benchmarks.plan.evcc import compare
+from benchmarks.plan.plan_time import times
 from scheduler.optimal.outlook import EVERY
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
@@ -38,7 +38,7 @@ from sim.study.optimal.planned import Habits, StudyPlanner
 from sim.study.rows import StudyPack, StudyTruck
 from sim.study.station import Station
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples"
 KEPT = ROOT / "var" / "bench" / "charging_runs.jsonl"
 DAY_S = 86_400.0

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.sizing_written import EXAMPLES, FOLDER
+from benchmarks.size.sizing_written import EXAMPLES, FOLDER
 from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
 from sim.sizing.answer import Sizing, find_size

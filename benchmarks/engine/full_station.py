@@ -20,7 +20,7 @@ from sim.scenario.file import Scenario
 from sim.scenario.load import load_scenario
 from sim.study.swap_truck import scenario_station
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SIZED: dict[str, Any] = {"packs": 36, "chargers": 8, "transformer_kva": 2000, "lanes": 2}
 
 
@@ -86,7 +86,7 @@ class OtherProcess:
     def __init__(self, python: Path) -> None:
         # -P keeps the working folder, and with it the source, off the path.
         self._process = subprocess.Popen(
-            [str(python), "-P", "-m", "benchmarks.full_station"],
+            [str(python), "-P", "-m", "benchmarks.engine.full_station"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

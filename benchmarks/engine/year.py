@@ -24,7 +24,7 @@ from swap.keeping.archive import archive_journal
 from swap.keeping.samples import thin_samples
 from swap.store import Store
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "yangquan_mine"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "yangquan_mine"
 DAY_H, QUICK_H, FROM_H = 24.0, 3.0, 8.0
 DAYS_A_YEAR = 365
 MB = 1e6

@@ -16,8 +16,8 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.bound import SLOT_H, Floats, Visit, least, least_free
-from benchmarks.charging import (
+from benchmarks.plan.bound import SLOT_H, Floats, Visit, least, least_free
+from benchmarks.plan.charging import (
     CASES,
     DAY_S,
     FOLDER,
