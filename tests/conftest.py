@@ -15,7 +15,7 @@ from _pytest.terminal import TerminalReporter
 from hypothesis import settings
 
 from tests.support.postgres import PostgresMissingError, PostgresServer, postgres_server
-from tests.support.swap.databases import migrate, migrated_sqlite
+from tests.support.swap.databases import migrate, migrate_once, migrated_sqlite
 from tests.support.swap.statements import compile_once
 from tests.support.tools import in_ci, skip_or_fail
 
@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     settings.load_profile("ci" if in_ci() else "here")
     compile_once()
+    migrate_once()
 
 
 def pytest_collection_finish() -> None:

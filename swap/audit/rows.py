@@ -178,6 +178,8 @@ class Reader:
 
     def __init__(self, db: Session, findings: Findings) -> None:
         self.db = db
+        # Rows that are read by their columns need nothing of a session, which costs as much again.
+        self._connection = db.connection()
         self._formed = findings["rows_well_formed"]
         self._ranges = findings["values_in_range"]
         self._codes = findings["codes_known"]
@@ -217,7 +219,7 @@ class Reader:
         ]
         conversions += [(place, form.columns[place][1]) for place in form.documents]
         row = form.row
-        for raws in self.db.execute(query, values).partitions():
+        for raws in self._connection.execute(query, values).partitions():
             for raw in raws:
                 row_values = list(raw)
                 try:
@@ -247,16 +249,16 @@ class Reader:
         form, last = shape(model), None
         first, onward, without = _by_lots(model, key)
         while True:
-            raws = list(self.db.execute(first) if last is None else self.db.execute(onward, {"last": last}))
+            raws = list(self._connection.execute(*((first,) if last is None else (onward, {"last": last}))))
             if last is None:  # a key that is missing follows no other
-                yield list(self._judge(form, self.db.execute(without), judged=judged))
+                yield list(self._judge(form, self._connection.execute(without), judged=judged))
             if not raws:
                 return
             last = raws[-1][form.key[0]]
             yield list(self._judge(form, raws, judged=judged))
 
     def _read(self, form: Shape, query: Select[Any], values: Mapping[str, object], *, judged: bool) -> Iterator[Any]:
-        for raws in self.db.execute(query, values).partitions():
+        for raws in self._connection.execute(query, values).partitions():
             yield from self._judge(form, raws, judged=judged)
 
     def _judge(self, form: Shape, raws: Iterable[Any], *, judged: bool) -> Iterator[Any]:

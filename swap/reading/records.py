@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, type_coerce
 from sqlmodel.sql.sqltypes import UTCDateTime
 
@@ -52,9 +52,11 @@ class Record(BaseModel):
 class Page(Record, Generic[T]):
     """Some items and where the next page starts."""
 
+    # Each kind of page would look for the docstrings again, through every frame that imports it: 10 ms each.
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
     items: tuple[T, ...]
-    next_cursor: str | None = None
-    """None when this is the last page."""
+    next_cursor: str | None = Field(default=None, description="None when this is the last page.")
 
 
 class StationRecord(Record):

@@ -147,7 +147,7 @@ class Product:
         """A new life that ends by itself, with code 2 and a reason."""
         self._begin(Life())
         assert await self.ended() == wiring.REFUSED, self.said()
-        assert why in self.said()
+        assert why in self.said(), self.said()
 
     def _begin(self, life: Life) -> None:
         arguments = (str(self.file), self.url, str(self.log), life)

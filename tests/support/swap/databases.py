@@ -5,17 +5,22 @@ A copy costs a twentieth of a migration.
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 
+from sqlalchemy import inspect
 from sqlalchemy.engine import make_url
 
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
 from swap.store import Store
+
+_really_upgrade = Store.upgrade
 
 
 def migrated_sqlite(path: Path) -> str:
@@ -45,13 +50,34 @@ def migrate(url: str) -> None:
     _use(url, Store.upgrade)
 
 
+def migrate_once() -> None:
+    """From now on an SQLite database without a table becomes a copy of one that this process has migrated before.
+
+    Whatever makes a database for itself, such as the live side of a twin, would migrate it through every release.
+    """
+    Store.upgrade = _upgrade  # type: ignore[method-assign]
+
+
+def _upgrade(self: Store) -> None:
+    if not self.is_sqlite or inspect(self.engine).get_table_names():
+        _really_upgrade(self)
+        return
+    with closing(sqlite3.connect(":memory:")) as migrated, self.engine.connect() as connection:
+        content = bytearray(_migrated_file())
+        content[18:20] = b"\1\1"  # no write-ahead log: memory has none
+        migrated.deserialize(bytes(content))
+        target = connection.connection.driver_connection
+        assert isinstance(target, sqlite3.Connection)
+        migrated.backup(target)
+
+
 _filled_files: dict[tuple[str, datetime], bytes] = {}
 """Content of an SQLite file by station file and instant."""
 
 
 @cache
 def _migrated_file() -> bytes:
-    return _file(Store.upgrade)
+    return _file(_really_upgrade)
 
 
 def _file(change: Callable[[Store], object], start: bytes = b"") -> bytes:
