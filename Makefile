@@ -60,9 +60,9 @@ compiled: tools ## build/compiled/bin/swap: the study as machine code, same resu
 run: setup ## run a simulated station with its console; STATION=file.toml ARGS='...'
 	@exec $(VENV)/bin/swap run $(STATION) $(ARGS)
 
-# One more than two processors: some tests wait for real seconds, and another one works meanwhile.
+# Two more than two processors: some tests wait for real seconds, and others work meanwhile.
 test: tools ## all tests; TESTS='tests/sim -k name' for some
-	$(PY) -m pytest -n 3 --dist worksteal $(TESTS)
+	$(PY) -m pytest -n 4 --dist worksteal $(TESTS)
 
 drill: tools ## the drills that need real seconds: a slow, locked or lost database, a blocked loop, a power cut
 	$(PY) -m pytest -m drill $(TESTS)

@@ -3,10 +3,10 @@
 The folder is another checkout of this project (`git worktree add folder COMMIT`), made ready there by its own `make
 setup` or `make tools`: each checkout's tests run in its own environment. A test is the same where its name and
 parameters are, wherever it stands; a name that stands more than once is told apart by its file's name, then left out.
-Both checkouts run just these tests as `make test` does, two processes at a time, in turns by lots of whole files of
-the earlier one, so that a machine that is busy for a while is so for both. Compiled modules are kept, as in CI.
-Printed: how many of the earlier checkout's tests are still there by name, seconds and processor seconds of each
-checkout (collecting, servers and browsers included), and the ratios. `agree`: at most half of the seconds.
+Each checkout runs just these tests by its own `make test`, in turns and the other way round, so that a machine that is
+busy for a while is so for both. Compiled modules are kept, as in CI. Printed: how many of the earlier checkout's tests
+are still there by name, seconds and processor seconds of each checkout (collecting, servers and browsers included), and
+the ratios. `agree`: at most half of the seconds.
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
-from zlib import crc32
 
 HERE = Path(__file__).resolve().parents[1]
 MOST = 0.5
-AS_TESTED = ("-n", "2", "--dist", "worksteal")
-LOTS = 3
-"""Few: each collects its tests anew, which costs both sides some seconds."""
+TURNS = ("earlier", "now", "now", "earlier")
 NODE = re.compile(r"(?P<file>tests/\S+\.py)::(?P<test>.+)")
 OUTCOME = re.compile(r"(\d+) (passed|failed|error|errors|skipped)")
 
@@ -40,20 +37,16 @@ def run() -> dict[str, object]:
     before, now = (_tests(folder) for folder in (earlier, HERE))
     same = sorted(before.keys() & now.keys())
     found: dict[str, object] = {"tests_earlier": len(before), "tests_compared": len(same)}
-    lots = [[test for test in same if _lot(before[test]) == number] for number in range(LOTS)]
+    checkouts = {"earlier": (earlier, before), "now": (HERE, now)}
     sums: Counter[str] = Counter()
-    for lot in filter(None, lots):
-        for who, folder, nodes in (("earlier", earlier, before), ("now", HERE, now)):
-            cpu_s, took_s, outcome = _timed(folder, [nodes[test] for test in lot])
-            sums.update({f"{who}_cpu_s": cpu_s, f"{who}_s": took_s})
-            sums.update({f"{who}_{what}": count for what, count in outcome.items()})
+    for who in TURNS:
+        folder, nodes = checkouts[who]
+        cpu_s, took_s, outcome = _timed(folder, [nodes[test] for test in same])
+        print(f"{who}: {took_s:.1f} s, {cpu_s:.1f} s of processor, {outcome}", flush=True)
+        sums.update({f"{who}_cpu_s": cpu_s, f"{who}_s": took_s})
+        sums.update({f"{who}_{what}": count for what, count in outcome.items()})
     ratio, of_cpu = (sums[f"now_{what}"] / sums[f"earlier_{what}"] for what in ("s", "cpu_s"))
     return found | dict(sums) | {"ratio": ratio, "ratio_cpu": of_cpu, "agree": ratio <= MOST}
-
-
-def _lot(node: str) -> int:
-    """Which lot a test runs in: that of its file."""
-    return crc32(node.partition("::")[0].encode()) % LOTS
 
 
 def _tests(folder: Path) -> dict[str, str]:
@@ -91,7 +84,7 @@ def _timed(folder: Path, nodes: Sequence[str]) -> tuple[float, float, dict[str, 
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as listed:
         listed.write("\n".join(nodes))
         listed.flush()
-        command = [_python(folder), "-m", "pytest", "-q", "-p", "no:cacheprovider", *AS_TESTED, f"@{listed.name}"]
+        command = ["make", "--silent", "test", f"TESTS=-q -p no:cacheprovider @{listed.name}"]
         before, began_s = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
         done = subprocess.run(command, cwd=folder, env=_own(folder), capture_output=True, text=True, check=False)
         took_s, after = perf_counter() - began_s, resource.getrusage(resource.RUSAGE_CHILDREN)

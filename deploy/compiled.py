@@ -85,7 +85,8 @@ def _sources() -> Iterator[Path]:
     yield from (ROOT / name for name in ("setup.py", "pyproject.toml", "constraints.txt"))
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:  # where files come and go
+            # Modules that Python compiles come and go; the build makes the catalogues anew from what lies beside them.
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".mo":
                 yield path
 
 

@@ -7,7 +7,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"postgres_url", "postgres"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("postgres")
+    items[:] = slow_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def slow_first(items: Sequence[pytest.Item], processes: int) -> list[pytest.Item]:
+    """The order for several processes, each of which is given an equal part of the list: it begins with its share of
+    the files with slow tests, so that nobody is left alone with a long one at the end."""
+    if processes < 2:
+        return list(items)
+    by_file: defaultdict[Path, list[pytest.Item]] = defaultdict(list)
+    rest: list[pytest.Item] = []
+    for item in items:
+        (by_file[item.path] if item.get_closest_marker("slow") else rest).append(item)
+    ordered: list[pytest.Item] = []
+    for number in range(processes):
+        size = (len(items) - len(ordered)) // (processes - number)
+        slow = [item for file in list(by_file.values())[number::processes] for item in file]
+        others = max(size - len(slow), 0)
+        ordered += slow + rest[:others]
+        del rest[:others]
+    return ordered + rest
 
 
 @pytest.hookimpl(wrapper=True)

@@ -176,6 +176,7 @@ def run(folder: Path, asked_kw: float | None, plan: str, fails_at: datetime | No
         store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("plan", ["rule", "optimal"])
 def test_an_accepted_event_raises_the_import_and_nobody_waits_for_it(tmp_path: Path, plan: str) -> None:
@@ -208,6 +209,7 @@ def test_an_accepted_event_raises_the_import_and_nobody_waits_for_it(tmp_path: P
         assert raised.called_at[vehicle] - at <= timedelta(minutes=1), vehicle
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_more_than_packs_can_take_is_declined_and_nothing_is_raised(tmp_path: Path) -> None:
     day = run(tmp_path / "much", 2500.0, "rule")
@@ -219,6 +221,7 @@ def test_more_than_packs_can_take_is_declined_and_nothing_is_raised(tmp_path: Pa
     assert (day.money_fen, day.penalty_fen, day.metered_kw) == (0, 0, ())
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("plan", ["rule", "optimal"])
 def test_what_will_lack_is_told_with_its_penalty_before_the_event_is_over(tmp_path: Path, plan: str) -> None:

@@ -140,6 +140,7 @@ def run(folder: Path, call: DrCall | None = None) -> Day:
         one.store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_limit_told_a_quarter_of_an_hour_before_holds_and_who_waits_is_told(tmp_path: Path) -> None:
     config = load_station(STATION)

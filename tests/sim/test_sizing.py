@@ -43,7 +43,7 @@ def test_the_grid_names_each_station_once() -> None:
 
 def test_the_search_finds_what_the_whole_grid_gives_with_far_less() -> None:
     read = small()
-    with workers(2) as pool:
+    with workers(1) as pool:
         found = find_size(read, pool, EFFORT, sensitivity=False)
         # The whole grid, with the replications of the search's own rule.
         search = Search(read, pool, EFFORT, found.seed)

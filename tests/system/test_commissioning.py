@@ -115,6 +115,7 @@ def called(running: StationProcess, swap_id: str) -> bool:
 
 
 @pytest.mark.system
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # many programs, one after the other, beside the other tests
 def test_the_commands_of_the_guide_do_what_it_says(tmp_path: Path) -> None:
     """S20: from `swap check` over the first confirmation to the truck that is checked in."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.compiled import CompileError, build, has_compiler
+from deploy.compiled import CompileError, _digest, build, has_compiler
 from tests.support.tools import skip_or_fail
 
 pytestmark = [pytest.mark.tool, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -70,6 +70,21 @@ def test_every_module_that_setup_names_is_compiled() -> None:
     named, extensions = json.loads(run(compiled(), "-c", WHERE))
     assert len(named) > 10
     assert extensions == named
+
+
+def test_catalogues_that_another_babel_made_are_no_reason_to_build_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Set-up and build make the same `.mo` with a Babel of their own each."""
+    monkeypatch.setattr("deploy.compiled.ROOT", tmp_path)
+    for name in ("setup.py", "pyproject.toml", "constraints.txt", "api/words.po", "api/words.mo"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("as it was", encoding="utf-8")
+    before = _digest("1")
+    (tmp_path / "api" / "words.mo").write_text("another", encoding="utf-8")
+    assert _digest("1") == before
+    (tmp_path / "api" / "words.po").write_text("another", encoding="utf-8")
+    assert _digest("1") != before
 
 
 def test_the_package_speaks_both_languages() -> None:

@@ -16,6 +16,7 @@ import pytest
 from websockets.sync.client import connect
 
 from swap.station.life.status import LATE_AFTER_S
+from tests.support.swap.databases import migrated_sqlite
 from tests.system.processes import LIMIT_S, StationProcess, alive, children, example_station, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -23,7 +24,9 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[StationProcess]:
-    process = StationProcess(example_station(tmp_path / "station"), tmp_path / "swap.db")
+    database = tmp_path / "swap.db"
+    migrated_sqlite(database)
+    process = StationProcess(example_station(tmp_path / "station"), database)
     process.wait_for_line("/console")
     yield process
     process.close()

@@ -14,11 +14,15 @@ from sim.devices.servers import DeviceServers
 from sim.plant.plant import Plant
 from swap.config.loading import load_station
 from tests.support.ports import own_ports
+from tests.support.swap.databases import migrated_sqlite
 from tests.system.processes import LIMIT_S, StationProcess, example_station, swap
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    """With databases of the newest migration; how a process makes its own is another test's business."""
+    for name in ("swap", "first", "second"):
+        migrated_sqlite(tmp_path / f"{name}.db")
     return tmp_path
 
 

@@ -13,8 +13,9 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import inspect
+from sqlalchemy import Engine, inspect
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError
 
 from swap.config.seed import sync_station
 from swap.config.station_file import StationConfig
@@ -59,7 +60,7 @@ def migrate_once() -> None:
 
 
 def _upgrade(self: Store) -> None:
-    if not self.is_sqlite or inspect(self.engine).get_table_names():
+    if not self.is_sqlite or not _is_empty(self.engine):
         _really_upgrade(self)
         return
     with closing(sqlite3.connect(":memory:")) as migrated, self.engine.connect() as connection:
@@ -69,6 +70,13 @@ def _upgrade(self: Store) -> None:
         target = connection.connection.driver_connection
         assert isinstance(target, sqlite3.Connection)
         migrated.backup(target)
+
+
+def _is_empty(engine: Engine) -> bool:
+    try:
+        return not inspect(engine).get_table_names()
+    except DatabaseError:  # what stands there is no database: that is for the product to say
+        return False
 
 
 _filled_files: dict[tuple[str, datetime], bytes] = {}
