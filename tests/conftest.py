@@ -45,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("ci" if in_ci() else "here")
     compile_once()
     migrate_once()
+    gc.disable()  # nothing of what is loaded until all tests are collected is garbage
 
 
 def pytest_collection_finish() -> None:
@@ -52,6 +53,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
