@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -42,13 +42,20 @@ class OnePostgres(PGDialect_psycopg):
         return hash(type(self))
 
 
-def _use_shared(connection: Connection) -> None:
-    connection.execution_options(compiled_cache=_COMPILED)
+_really_begin = Engine.__init__
+
+
+def _begin(self: Engine, *args: Any, **named: Any) -> None:
+    _really_begin(self, *args, **named)
+    self._compiled_cache = _COMPILED
 
 
 def compile_once() -> None:
-    """From now on engines of this process share what they compile."""
+    """From now on engines of this process share what they compile.
+
+    Without a listener: of an engine that has one, each statement asks for all that could listen to it.
+    """
     for name in ("sqlite", "sqlite.pysqlite"):
         registry.register(name, __name__, OneSqlite.__name__)
     registry.register("postgresql.psycopg", __name__, OnePostgres.__name__)
-    event.listen(Engine, "engine_connect", _use_shared)
+    Engine.__init__ = _begin  # type: ignore[method-assign]
