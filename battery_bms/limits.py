@@ -56,10 +56,12 @@ class AlarmBit(IntEnum):
     STACK_TEMPERATURE = 27
 
 
+_NAMES = {int(bit): bit.name.lower() for bit in AlarmBit}
+
+
 def alarm_names(alarm_bits: int) -> tuple[str, ...]:
     """Names of the bits set, lowest first; "bit_28" and so on for those the standard leaves open."""
-    known = {int(bit): bit.name.lower() for bit in AlarmBit}
-    return tuple(known.get(bit, f"bit_{bit}") for bit in range(32) if alarm_bits >> bit & 1)
+    return tuple(_NAMES.get(bit, f"bit_{bit}") for bit in range(32) if alarm_bits >> bit & 1) if alarm_bits else ()
 
 
 class PackLimits(Section):

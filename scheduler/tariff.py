@@ -25,7 +25,7 @@ _UNIT = Decimal("0.0001")
 _QUARTERS = 96  # every zone's offset is a multiple of a quarter of an hour
 _QUARTER = timedelta(minutes=15)
 _DAY = timedelta(days=1)
-_LEAP_YEAR = tuple(date(2024, 1, 1) + n * timedelta(days=1) for n in range(366))
+_LEAP_YEAR = {f"{day:%m-%d}": day for day in (date(2024, 1, 1) + n * timedelta(days=1) for n in range(366))}
 _LISTED = ("critical", "peak", "valley", "deep_valley")
 _SATURDAY = 6
 _LOOK_AHEAD_DAYS = 62  # no month without a change is longer
@@ -96,8 +96,7 @@ class _Season(_Hours):
 
     def dates(self) -> Iterator[tuple[int, int]]:
         """Month and day of each day in it, of a leap year."""
-        for day in _LEAP_YEAR:
-            key = f"{day:%m-%d}"
+        for key, day in _LEAP_YEAR.items():
             if self.first is None or self.last is None:
                 inside = day.month in self.months
             elif self.first <= self.last:
@@ -146,7 +145,7 @@ class TariffProfile(_Table):
     @model_validator(mode="after")
     def _complete(self) -> TariffProfile:
         days = Counter(day for season in self.seasons for day in season.dates())
-        for day in _LEAP_YEAR:
+        for day in _LEAP_YEAR.values():
             if days[day.month, day.day] != 1:
                 raise ValueError(
                     f"seasons: each day must belong to exactly one season; {day:%m-%d} is in {days[day.month, day.day]}"

@@ -101,10 +101,12 @@ class Bench:
         self.config = config
         self.speed = speed
         self.seconds = seconds
+        own = f"sqlite:///{folder / 'swap.db'}"
         if url is None:
-            url = f"sqlite:///{folder / 'swap.db'}"
-            fill(url, config, START_AT)
-        self.store = Store(url)
+            fill(own, config, START_AT)
+        self.store = Store(url or own)
+        if url is not None:
+            sync_station(self.store, config, START_AT)
         self.plant = plant or Plant(config, seed=5, start_at=START_AT)
         self.motions: list[tuple[str, int, CommandCode]] = []
         """What the cells did: "accepted", "moved", "done", "failed" or "aborted", number and command."""
@@ -117,7 +119,6 @@ class Bench:
         """How swaps are billed; None: as the station file says."""
         self.commerce_s = 5.0
         """Station seconds between two looks of commerce."""
-        sync_station(self.store, config, START_AT)
         self.controller = self.build()
 
     def build(self) -> StationController:
