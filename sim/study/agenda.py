@@ -89,22 +89,11 @@ class Agenda:
         self._tickets = ticket + 1
         event.ticket = ticket
         event.at_s = at_s
-        due = self._list
-        if event.entry != _NOT_ON_LIST:
-            if at_s >= event.entry_s:
-                return
-            due.pop(self._place(event.entry_s, event.entry))
-        event.entry = ticket
-        event.entry_s = at_s
-        # As `_place`, of the newest ticket, which comes after all others of its instant.
-        low, high = 0, len(due)
-        while low < high:
-            middle = (low + high) // 2
-            if due[middle].entry_s > at_s:
-                low = middle + 1
-            else:
-                high = middle
-        due.insert(low, event)
+        if event.entry == _NOT_ON_LIST:
+            self._enter(event)
+        elif at_s < event.entry_s:
+            self._list.pop(self._place(event.entry_s, event.entry))
+            self._enter(event)
 
     def _enter(self, event: AgendaEvent) -> None:
         """Enter an event where it belongs."""

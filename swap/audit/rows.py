@@ -178,8 +178,8 @@ class Reader:
 
     def __init__(self, db: Session, findings: Findings) -> None:
         self.db = db
-        # Rows that are read by their columns need nothing of a session, which costs as much again.
         self._connection = db.connection()
+        """Rows that are read by their columns need nothing of a session, whose work would come on top."""
         self._formed = findings["rows_well_formed"]
         self._ranges = findings["values_in_range"]
         self._codes = findings["codes_known"]
@@ -249,7 +249,8 @@ class Reader:
         form, last = shape(model), None
         first, onward, without = _by_lots(model, key)
         while True:
-            raws = list(self._connection.execute(*((first,) if last is None else (onward, {"last": last}))))
+            told = self._connection.execute(first) if last is None else self._connection.execute(onward, {"last": last})
+            raws = list(told)
             if last is None:  # a key that is missing follows no other
                 yield list(self._judge(form, self._connection.execute(without), judged=judged))
             if not raws:

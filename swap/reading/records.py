@@ -52,7 +52,7 @@ class Record(BaseModel):
 class Page(Record, Generic[T]):
     """Some items and where the next page starts."""
 
-    # Each kind of page would look for the docstrings again, through every frame that imports it: 10 ms each.
+    # Each kind of page would look for the docstrings again, through every frame that imports it.
     model_config = ConfigDict(use_attribute_docstrings=False)
 
     items: tuple[T, ...]
